@@ -1,0 +1,201 @@
+//! Frames that show that the observers see.
+//!
+//! A beacon is put on an interface past every route and filter, so no engine can
+//! stop it. Its Ethernet destination is nobody's, so no host takes it; the
+//! observers at both ends of the link see it all the same.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use pnet_packet::Packet as _;
+use pnet_packet::icmp::echo_request::MutableEchoRequestPacket;
+use pnet_packet::icmp::{IcmpPacket, IcmpTypes};
+use pnet_packet::ip::{IpNextHeaderProtocol, IpNextHeaderProtocols};
+use pnet_packet::ipv4::{self, MutableIpv4Packet};
+use pnet_packet::tcp::{self, MutableTcpPacket};
+use pnet_packet::udp::{self, MutableUdpPacket};
+use wireproof_model::evidence::{Beacon, Direction, Interface, InterfaceId, Place, Role, Round};
+use wireproof_model::frame::LinkType;
+use wireproof_model::plan::{Plan, Protocol};
+use wireproof_model::tag::{BeaconId, Magic, Tag};
+
+use crate::capture::Capture;
+use crate::error::{Doing, LabError};
+use crate::packet::Injector;
+use crate::topology::Topology;
+use crate::wait::Deadline;
+
+/// Bytes of payload: several whole tags.
+const PAYLOAD: usize = 60;
+
+/// Documentation addresses (RFC 5737): no route, rule or allowed IP of any cluster holds them.
+const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const DESTINATION: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+/// The discard port (RFC 863).
+const PORT: u16 = 9;
+
+const IPV4_HEADER: usize = 20;
+
+/// Locally administered addresses that no interface of the lab has.
+const NOBODY: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 1];
+const HARNESS: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 2];
+
+const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+
+/// Sends a beacon of every protocol out of every interface, and waits until each
+/// was seen. Numbers go on from `beacons`, to which the sent ones are added.
+pub(crate) fn send_round(
+    round: Round,
+    plan: &Plan,
+    topology: &Topology,
+    capture: &Capture,
+    magic: Magic,
+    beacons: &mut Vec<Beacon>,
+    deadline: Deadline,
+) -> Result<(), LabError> {
+    let interfaces = capture.interfaces();
+    let mut expected = BTreeSet::new();
+    for (place, namespace) in topology.places(plan) {
+        let injector = Injector::open(namespace)?;
+        for (interface, index) in interfaces.iter().filter(|(i, _)| i.place == place) {
+            if matches!(interface.role, Role::Loopback | Role::Other) {
+                continue;
+            }
+            for protocol in Protocol::ALL {
+                let id = BeaconId(u16::try_from(beacons.len()).map_err(|_| {
+                    LabError::machine("number the beacons", "more than 65535")
+                })?);
+                let frame = frame(interface.link, protocol, Tag::Beacon(id).fill(magic, PAYLOAD));
+                injector
+                    .send(*index, &frame)
+                    .doing(format!("send a beacon through {}", interface.name))
+                    .map_err(|error| error.at(namespace.label()))?;
+                expected.insert((id, interface.id, Direction::Out));
+                if let Some(far) = far_end(plan, interface, &interfaces) {
+                    expected.insert((id, far, Direction::In));
+                }
+                beacons.push(Beacon {
+                    id,
+                    interface: interface.id,
+                    protocol,
+                    round,
+                });
+            }
+        }
+    }
+    let what = match round {
+        Round::Opening => "every observer has seen its opening beacons",
+        Round::Closing => "every observer has seen its closing beacons",
+    };
+    capture.wait_for_beacons(what, &expected, deadline)
+}
+
+/// The other end of a veth.
+fn far_end(
+    plan: &Plan,
+    near: &Interface,
+    interfaces: &[(Interface, u32)],
+) -> Option<InterfaceId> {
+    let is_far = |far: &Interface| match (&near.place, &near.role) {
+        (Place::Fabric, Role::Port(node)) => {
+            far.place == Place::Node(node.clone()) && far.role == Role::Uplink
+        }
+        (Place::Node(node), Role::Uplink) => far.role == Role::Port(node.clone()),
+        (Place::Node(_), Role::PodLink(pod)) => {
+            far.place == Place::Pod(pod.clone()) && far.role == Role::PodUplink
+        }
+        (Place::Pod(pod), Role::PodUplink) => {
+            let on_its_node = |place: &Place| {
+                plan.nodes.iter().any(|node| {
+                    *place == Place::Node(node.name.clone())
+                        && node.pods.iter().any(|planned| &planned.name == pod)
+                })
+            };
+            far.role == Role::PodLink(pod.clone()) && on_its_node(&far.place)
+        }
+        _ => false,
+    };
+    interfaces
+        .iter()
+        .map(|(interface, _)| interface)
+        .find(|interface| is_far(interface))
+        .map(|interface| interface.id)
+}
+
+fn frame(link: LinkType, protocol: Protocol, payload: Vec<u8>) -> Vec<u8> {
+    let (number, segment) = match protocol {
+        Protocol::Icmp => (IpNextHeaderProtocols::Icmp, icmp_echo(0, 0, &payload)),
+        Protocol::Udp => (IpNextHeaderProtocols::Udp, udp_datagram(&payload)),
+        Protocol::Tcp => (IpNextHeaderProtocols::Tcp, tcp_segment(&payload)),
+    };
+    let packet = ipv4_packet(number, &segment);
+    match link {
+        LinkType::RawIp => packet,
+        LinkType::Ethernet => ethernet_frame(&packet),
+    }
+}
+
+/// An ICMP echo request (RFC 792), checksum included.
+pub(crate) fn icmp_echo(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; MutableEchoRequestPacket::minimum_packet_size() + payload.len()];
+    if let Some(mut echo) = MutableEchoRequestPacket::new(&mut bytes) {
+        echo.set_icmp_type(IcmpTypes::EchoRequest);
+        echo.set_identifier(identifier);
+        echo.set_sequence_number(sequence);
+        echo.set_payload(payload);
+        let checksum = IcmpPacket::new(echo.packet()).map_or(0, |icmp| pnet_packet::icmp::checksum(&icmp));
+        echo.set_checksum(checksum);
+    }
+    bytes
+}
+
+fn udp_datagram(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; MutableUdpPacket::minimum_packet_size() + payload.len()];
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    if let Some(mut datagram) = MutableUdpPacket::new(&mut bytes) {
+        datagram.set_source(PORT);
+        datagram.set_destination(PORT);
+        datagram.set_length(length);
+        datagram.set_payload(payload);
+        let checksum = udp::ipv4_checksum(&datagram.to_immutable(), &SOURCE, &DESTINATION);
+        datagram.set_checksum(checksum);
+    }
+    bytes
+}
+
+fn tcp_segment(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; MutableTcpPacket::minimum_packet_size() + payload.len()];
+    if let Some(mut segment) = MutableTcpPacket::new(&mut bytes) {
+        segment.set_source(PORT);
+        segment.set_destination(PORT);
+        segment.set_data_offset(5);
+        segment.set_flags(tcp::TcpFlags::ACK | tcp::TcpFlags::PSH);
+        segment.set_payload(payload);
+        let checksum = tcp::ipv4_checksum(&segment.to_immutable(), &SOURCE, &DESTINATION);
+        segment.set_checksum(checksum);
+    }
+    bytes
+}
+
+fn ipv4_packet(protocol: IpNextHeaderProtocol, segment: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; IPV4_HEADER + segment.len()];
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    if let Some(mut packet) = MutableIpv4Packet::new(&mut bytes) {
+        packet.set_version(4);
+        packet.set_header_length(5);
+        packet.set_total_length(length);
+        packet.set_ttl(1);
+        packet.set_next_level_protocol(protocol);
+        packet.set_source(SOURCE);
+        packet.set_destination(DESTINATION);
+        packet.set_payload(segment);
+        let checksum = ipv4::checksum(&packet.to_immutable());
+        packet.set_checksum(checksum);
+    }
+    bytes
+}
+
+fn ethernet_frame(packet: &[u8]) -> Vec<u8> {
+    [&NOBODY[..], &HARNESS, &ETHERTYPE_IPV4, packet].concat()
+}

@@ -1,0 +1,433 @@
+//! One observer per namespace, armed before the first probe.
+//!
+//! One thread reads them all, writes a capture file per namespace, and keeps every
+//! frame decoded. It drops nothing and judges nothing.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pcap_file::DataLink;
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption,
+};
+use pcap_file::pcapng::{PcapNgBlock, PcapNgWriter};
+use wireproof_model::evidence::{
+    Direction, Interface, InterfaceId, Observer, Place, Role, Sighting,
+};
+use wireproof_model::frame::{LinkType, decode};
+use wireproof_model::name::IfName;
+use wireproof_model::plan::Plan;
+use wireproof_model::tag::{BeaconId, Magic, Tag};
+
+use crate::artifact::RunDirectory;
+use crate::error::{Doing, LabError};
+use crate::namespace::Namespace;
+use crate::netlink::Netlink;
+use crate::packet::Listener;
+use crate::topology::{Topology, UPLINK};
+use crate::wait::{Deadline, Watched};
+
+/// The longest frame kept, in bytes.
+const SNAP_LENGTH: usize = 1 << 16;
+
+/// What has been seen so far.
+#[derive(Debug, Default)]
+struct Seen {
+    interfaces: Vec<Interface>,
+    sightings: Vec<Sighting>,
+    beacons: BTreeSet<(BeaconId, InterfaceId, Direction)>,
+    observers: Vec<Observer>,
+    failure: Option<String>,
+}
+
+/// The armed observers. Ending it returns what they saw; dropping it stops them.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    seen: Arc<Watched<Seen>>,
+    indexes: BTreeMap<InterfaceId, u32>,
+    stop: Option<io::PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a capture returns at its end.
+#[derive(Debug)]
+pub(crate) struct Captured {
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) sightings: Vec<Sighting>,
+    pub(crate) observers: Vec<Observer>,
+}
+
+impl Capture {
+    /// Opens an observer in every namespace of the lab. They see from here on.
+    pub(crate) fn arm(
+        plan: &Plan,
+        topology: &Topology,
+        magic: Magic,
+        directory: &RunDirectory,
+    ) -> Result<Self, LabError> {
+        let mut interfaces = Vec::new();
+        let mut indexes = BTreeMap::new();
+        let mut desks = Vec::new();
+        for (place, namespace) in topology.places(plan) {
+            let listener = Listener::open(namespace)?;
+            let mut known = BTreeMap::new();
+            for (index, interface) in interfaces_of(plan, &place, namespace, interfaces.len())? {
+                known.insert(index, interface.id);
+                indexes.insert(interface.id, index);
+                interfaces.push(interface);
+            }
+            desks.push(Desk::new(place, listener, known, &interfaces, directory)?);
+        }
+        let seen = Arc::new(Watched::default());
+        seen.change(|seen: &mut Seen| seen.interfaces = interfaces);
+        let (until, stop) = io::pipe().doing("create the capture's stop signal")?;
+        let thread = {
+            let seen = Arc::clone(&seen);
+            thread::Builder::new()
+                .name("capture".into())
+                .spawn(move || read_all(desks, magic, &until, &seen))
+                .doing("start the capture thread")?
+        };
+        Ok(Self {
+            seen,
+            indexes,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// The observed interfaces with their kernel indexes.
+    pub(crate) fn interfaces(&self) -> Vec<(Interface, u32)> {
+        let seen = self.seen.lock();
+        let index = |interface: &Interface| self.indexes.get(&interface.id).copied();
+        seen.interfaces
+            .iter()
+            .filter_map(|interface| Some((interface.clone(), index(interface)?)))
+            .collect()
+    }
+
+    /// Waits until each of these beacons was seen where it must be.
+    pub(crate) fn wait_for_beacons(
+        &self,
+        what: &str,
+        expected: &BTreeSet<(BeaconId, InterfaceId, Direction)>,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        let missing = |seen: &Seen| expected.difference(&seen.beacons).count();
+        self.seen.wait_until(
+            what,
+            deadline,
+            |seen| (seen.failure.is_some() || missing(seen) == 0).then_some(()),
+            |seen| format!("{} of {} beacons", expected.len() - missing(seen), expected.len()),
+        )?;
+        match &self.seen.lock().failure {
+            Some(failure) => Err(LabError::machine("capture frames", failure)),
+            None => Ok(()),
+        }
+    }
+
+    /// Disarms the observers and returns what they saw.
+    pub(crate) fn end(mut self) -> Result<Captured, LabError> {
+        self.halt();
+        let mut seen = self.seen.lock();
+        if let Some(failure) = &seen.failure {
+            return Err(LabError::machine("capture frames", failure));
+        }
+        let mut sightings = std::mem::take(&mut seen.sightings);
+        sightings.sort_by_key(|sighting| sighting.at);
+        Ok(Captured {
+            interfaces: std::mem::take(&mut seen.interfaces),
+            sightings,
+            observers: std::mem::take(&mut seen.observers),
+        })
+    }
+
+    fn halt(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+/// The interfaces of a namespace with their kernel indexes; ids start at `first`.
+fn interfaces_of(
+    plan: &Plan,
+    place: &Place,
+    namespace: &Namespace,
+    first: usize,
+) -> Result<Vec<(u32, Interface)>, LabError> {
+    let mut interfaces = Vec::new();
+    for link in Netlink::open(namespace)?.link_summaries()? {
+        let role = role_of(plan, place, &link.name);
+        let link_type = if role == Role::Tunnel || link.no_header {
+            LinkType::RawIp
+        } else {
+            LinkType::Ethernet
+        };
+        let id = u16::try_from(first + interfaces.len())
+            .map_err(|_| LabError::machine("number the interfaces", "more than 65535"))?;
+        interfaces.push((
+            link.index,
+            Interface {
+                id: InterfaceId(id),
+                place: place.clone(),
+                name: link.name,
+                role,
+                link: link_type,
+            },
+        ));
+    }
+    Ok(interfaces)
+}
+
+fn role_of(plan: &Plan, place: &Place, name: &IfName) -> Role {
+    if name.as_str() == "lo" {
+        return Role::Loopback;
+    }
+    match place {
+        Place::Fabric => plan
+            .nodes
+            .iter()
+            .find(|node| &IfName::from(&node.name) == name)
+            .map_or(Role::Other, |node| Role::Port(node.name.clone())),
+        Place::Node(_) if name == &plan.cluster.interface => Role::Tunnel,
+        Place::Node(_) if name.as_str() == UPLINK => Role::Uplink,
+        Place::Node(node) => plan
+            .nodes
+            .iter()
+            .filter(|planned| &planned.name == node)
+            .flat_map(|planned| &planned.pods)
+            .find(|pod| &pod.interface == name)
+            .map_or(Role::Other, |pod| Role::PodLink(pod.name.clone())),
+        Place::Pod(_) if name.as_str() == UPLINK => Role::PodUplink,
+        Place::Pod(_) => Role::Other,
+    }
+}
+
+/// One namespace's observer, its interfaces and its file.
+struct Desk {
+    place: Place,
+    listener: Listener,
+    known: BTreeMap<u32, InterfaceId>,
+    links: BTreeMap<InterfaceId, LinkType>,
+    /// The file's own numbers of the interfaces.
+    filed: BTreeMap<InterfaceId, u32>,
+    file: PcapNgWriter<BufWriter<File>>,
+    frames: u32,
+    handed: u64,
+    dropped: u64,
+}
+
+impl Desk {
+    fn new(
+        place: Place,
+        listener: Listener,
+        known: BTreeMap<u32, InterfaceId>,
+        interfaces: &[Interface],
+        directory: &RunDirectory,
+    ) -> Result<Self, LabError> {
+        let path = directory.capture(&place);
+        let doing = || format!("write {}", path.display());
+        let file = File::create(&path).doing(doing())?;
+        let mut file = PcapNgWriter::new(BufWriter::new(file))
+            .map_err(|error| LabError::machine(doing(), error))?;
+        let (mut links, mut filed) = (BTreeMap::new(), BTreeMap::new());
+        for interface in interfaces.iter().filter(|known| known.place == place) {
+            file.write_block(&described(interface).into_block())
+                .map_err(|error| LabError::machine(doing(), error))?;
+            filed.insert(interface.id, u32::try_from(filed.len()).unwrap_or(u32::MAX));
+            links.insert(interface.id, interface.link);
+        }
+        Ok(Self {
+            place,
+            listener,
+            known,
+            links,
+            filed,
+            file,
+            frames: 0,
+            handed: 0,
+            dropped: 0,
+        })
+    }
+
+    /// Reads what waits, and reports it.
+    fn drain(
+        &mut self,
+        buffer: &mut [u8],
+        magic: Magic,
+        seen: &Watched<Seen>,
+    ) -> io::Result<()> {
+        let mut fresh = Vec::new();
+        while let Some(received) = self.listener.receive(buffer)? {
+            let bytes = &buffer[..received.length];
+            let interface = match self.known.get(&received.index) {
+                Some(id) => *id,
+                None => self.admit(received.index, received.raw_ip, seen)?,
+            };
+            let link = self.links.get(&interface).copied().unwrap_or(LinkType::Ethernet);
+            self.frames += 1;
+            self.file
+                .write_block(
+                    &EnhancedPacketBlock {
+                        interface_id: self.filed.get(&interface).copied().unwrap_or_default(),
+                        timestamp: Duration::from_nanos(received.at.0),
+                        original_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                        data: Cow::Borrowed(bytes),
+                        options: vec![],
+                    }
+                    .into_block(),
+                )
+                .map_err(io::Error::other)?;
+            fresh.push(Sighting {
+                at: received.at,
+                interface,
+                direction: received.direction,
+                number: self.frames,
+                length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                frame: decode(bytes, link),
+                tag: Tag::find(magic, bytes),
+            });
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        seen.change(|seen| {
+            for sighting in &fresh {
+                if let Some(Tag::Beacon(id)) = sighting.tag {
+                    seen.beacons
+                        .insert((id, sighting.interface, sighting.direction));
+                }
+            }
+            seen.sightings.append(&mut fresh);
+        });
+        Ok(())
+    }
+
+    /// An interface that appeared after the observers were armed.
+    fn admit(
+        &mut self,
+        index: u32,
+        raw_ip: bool,
+        seen: &Watched<Seen>,
+    ) -> io::Result<InterfaceId> {
+        let name = format!("if{index}").parse().map_err(io::Error::other)?;
+        let link = if raw_ip { LinkType::RawIp } else { LinkType::Ethernet };
+        let interface = seen.change(|seen| {
+            let interface = Interface {
+                id: InterfaceId(u16::try_from(seen.interfaces.len()).unwrap_or(u16::MAX)),
+                place: self.place.clone(),
+                name,
+                role: Role::Other,
+                link,
+            };
+            seen.interfaces.push(interface.clone());
+            interface
+        });
+        self.file
+            .write_block(&described(&interface).into_block())
+            .map_err(io::Error::other)?;
+        self.filed.insert(interface.id, u32::try_from(self.filed.len()).unwrap_or(u32::MAX));
+        self.links.insert(interface.id, link);
+        self.known.insert(index, interface.id);
+        Ok(interface.id)
+    }
+
+    fn count(&mut self) -> io::Result<()> {
+        let (handed, dropped) = self.listener.statistics()?;
+        self.handed += u64::from(handed);
+        self.dropped += u64::from(dropped);
+        Ok(())
+    }
+
+    fn close(mut self, seen: &Watched<Seen>) -> io::Result<()> {
+        self.count()?;
+        let observer = Observer {
+            place: self.place,
+            seen: self.handed.saturating_sub(self.dropped),
+            dropped: self.dropped,
+        };
+        seen.change(|seen| seen.observers.push(observer));
+        self.file.into_inner().flush()
+    }
+}
+
+fn described(interface: &Interface) -> InterfaceDescriptionBlock<'static> {
+    InterfaceDescriptionBlock {
+        linktype: match interface.link {
+            LinkType::Ethernet => DataLink::ETHERNET,
+            LinkType::RawIp => DataLink::RAW,
+        },
+        snaplen: SNAP_LENGTH as u32,
+        options: vec![
+            InterfaceDescriptionOption::IfName(Cow::Owned(interface.name.to_string())),
+            // Nanoseconds.
+            InterfaceDescriptionOption::IfTsResol(9),
+        ],
+    }
+}
+
+fn read_all(
+    mut desks: Vec<Desk>,
+    magic: Magic,
+    until: &io::PipeReader,
+    seen: &Watched<Seen>,
+) {
+    let result = read_until(&mut desks, magic, until, seen);
+    let failure = desks
+        .into_iter()
+        .map(|desk| desk.close(seen))
+        .fold(result, |first, next| first.and(next))
+        .err();
+    if let Some(error) = failure {
+        seen.change(|seen| seen.failure = Some(error.to_string()));
+    }
+}
+
+fn read_until(
+    desks: &mut [Desk],
+    magic: Magic,
+    until: &io::PipeReader,
+    seen: &Watched<Seen>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; SNAP_LENGTH];
+    loop {
+        let mut fds: Vec<_> = desks
+            .iter()
+            .map(|desk| PollFd::new(desk.listener.as_fd(), PollFlags::POLLIN))
+            .collect();
+        fds.push(PollFd::new(until.as_fd(), PollFlags::POLLIN));
+        poll(&mut fds, PollTimeout::NONE)?;
+        let stirred: Vec<_> = fds
+            .iter()
+            .map(|fd| fd.revents().is_some_and(|seen| !seen.is_empty()))
+            .collect();
+        for (desk, stirred) in desks.iter_mut().zip(&stirred) {
+            if *stirred {
+                desk.drain(&mut buffer, magic, seen)?;
+            }
+        }
+        if stirred.last() == Some(&true) {
+            // What arrived before the end belongs to the run.
+            for desk in desks.iter_mut() {
+                desk.drain(&mut buffer, magic, seen)?;
+            }
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! The engine under test, as processes.
+//!
+//! Every node has a first process of its own ([`crate::init`]); the engine's agent
+//! and the operator's commands are started by it, inside the node.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use wireproof_model::engine::{Descriptor, Ready, expand};
+use wireproof_model::name::NodeName;
+use wireproof_model::plan::{Action, Plan};
+
+use crate::artifact::RunDirectory;
+use crate::error::{Doing, LabError};
+use crate::init::{self, CommandId, Ended, News, Order};
+use crate::namespace::Namespace;
+use crate::observe;
+use crate::store::Store;
+use crate::topology::Topology;
+use crate::wait::{Deadline, Watched};
+
+/// How long a node's first process may take to set the node up.
+const NODE_READY: Duration = Duration::from_secs(10);
+
+/// How often a dataplane is looked at, when the engine does not say when it is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How much of an engine's log an error shows, in lines.
+const LOG_TAIL: usize = 8;
+
+/// The number of every node's agent; operator's commands count from here.
+const AGENT: CommandId = 0;
+
+/// What a node's first process has told.
+#[derive(Debug, Default)]
+struct NodeState {
+    ready: bool,
+    unfit: Option<String>,
+    not_started: BTreeMap<CommandId, String>,
+    ended: BTreeMap<CommandId, Ended>,
+    status: Option<String>,
+    applied: Option<String>,
+}
+
+type Told = Watched<BTreeMap<NodeName, NodeState>>;
+
+/// All nodes' processes. Dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct Engines<'a> {
+    descriptor: &'a Descriptor,
+    /// Programs named by the descriptor, found.
+    programs: &'a BTreeMap<String, PathBuf>,
+    directory: &'a RunDirectory,
+    store: &'a Store,
+    told: Arc<Told>,
+    nodes: Vec<Init>,
+    commands: CommandId,
+}
+
+#[derive(Debug)]
+struct Init {
+    name: NodeName,
+    child: Child,
+    orders: ChildStdin,
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl<'a> Engines<'a> {
+    /// Starts every node's first process and waits until all nodes are set up.
+    pub(crate) fn boot(
+        plan: &Plan,
+        topology: &mut Topology,
+        descriptor: &'a Descriptor,
+        programs: &'a BTreeMap<String, PathBuf>,
+        directory: &'a RunDirectory,
+        store: &'a Store,
+    ) -> Result<Self, LabError> {
+        let told = Arc::new(Told::default());
+        let mut nodes = Vec::with_capacity(plan.nodes.len());
+        for (node, space) in plan.nodes.iter().zip(&mut topology.nodes) {
+            told.change(|told| told.insert(node.name.clone(), NodeState::default()));
+            nodes.push(start_init(&node.name, &mut space.namespace, &told)?);
+        }
+        told.wait_until(
+            "every node is set up",
+            Deadline::after(NODE_READY),
+            |told| {
+                let unfit = told
+                    .iter()
+                    .find_map(|(name, node)| Some((name.clone(), node.unfit.clone()?)));
+                match unfit {
+                    Some((name, cause)) => {
+                        Some(Err(LabError::machine("set the node up", cause).at(name)))
+                    }
+                    None => told.values().all(|node| node.ready).then_some(Ok(())),
+                }
+            },
+            |told| format!("{} nodes ready", told.values().filter(|n| n.ready).count()),
+        )??;
+        Ok(Self {
+            descriptor,
+            programs,
+            directory,
+            store,
+            told,
+            nodes,
+            commands: AGENT,
+        })
+    }
+
+    /// Starts the agent on every node.
+    pub(crate) fn start_agents(&mut self) -> Result<(), LabError> {
+        let Some(words) = &self.descriptor.agent else {
+            return Ok(());
+        };
+        for position in 0..self.nodes.len() {
+            let name = self.nodes[position].name.clone();
+            let words = self.command(words, Some(&name))?;
+            self.order(position, AGENT, words, &self.directory.engine_log(&name))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the operator's command for `action` on the first node, and waits for its end.
+    pub(crate) fn act(&mut self, action: Action, deadline: Deadline) -> Result<(), LabError> {
+        let (verb, words) = match action {
+            Action::Enable => ("enable", &self.descriptor.enable),
+            Action::Disable => ("disable", &self.descriptor.disable),
+        };
+        let doing = format!("run the engine's `{verb}` command");
+        let words = words.as_ref().ok_or_else(|| {
+            LabError::machine(&doing, format!("its descriptor has no `{verb}`"))
+                .help(format!("add `{verb} = [..]` to the descriptor, or leave the step out"))
+        })?;
+        let Some(first) = self.nodes.first().map(|node| node.name.clone()) else {
+            return Ok(());
+        };
+        let words = self.command(words, Some(&first))?;
+        self.commands += 1;
+        let id = self.commands;
+        let log = self.directory.path().join(format!("{verb}.{id}.log"));
+        self.order(0, id, words, &log)?;
+        let ended = self.told.wait_until(
+            &format!("the engine's `{verb}` command ends"),
+            deadline,
+            |told| {
+                let node = told.get(&first)?;
+                if let Some(cause) = node.not_started.get(&id) {
+                    return Some(Err(LabError::machine(&doing, cause)));
+                }
+                node.ended.get(&id).map(|how| Ok(*how))
+            },
+            |_| "still running".into(),
+        )??;
+        if ended == Ended::Status(0) {
+            return Ok(());
+        }
+        Err(LabError::engine(doing, format!("{ended}{}", tail(&log))))
+    }
+
+    /// Waits until every node's dataplane follows the store as it is.
+    pub(crate) fn wait_until_in_sync(
+        &self,
+        plan: &Plan,
+        topology: &Topology,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        match self.descriptor.ready {
+            Ready::None => Ok(()),
+            Ready::Notify => self.wait_for_notifications(deadline),
+            Ready::Peers => self.wait_for_peers(plan, topology, deadline),
+        }
+    }
+
+    fn wait_for_notifications(&self, deadline: Deadline) -> Result<(), LabError> {
+        let what = "every node's engine is in sync with the store";
+        self.told
+            .wait_until(
+                what,
+                deadline,
+                |told| {
+                    if let Some(error) = self.fallen(told) {
+                        return Some(Err(error));
+                    }
+                    // Read after the announcements, so that an agent's own writes count.
+                    let digest = match self.store.digest() {
+                        Ok(digest) => digest,
+                        Err(error) => return Some(Err(error)),
+                    };
+                    told.values()
+                        .all(|node| node.applied.as_deref() == Some(&digest))
+                        .then_some(Ok(()))
+                },
+                |told| self.last_seen(told),
+            )
+            .map_err(|error| self.blame(error))?
+    }
+
+    fn wait_for_peers(
+        &self,
+        plan: &Plan,
+        topology: &Topology,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        let what = "every node's device has a peer for each published key";
+        loop {
+            if let Some(error) = self.fallen(&self.told.lock()) {
+                return Err(error);
+            }
+            let keys = self.store.published_keys()?;
+            let lagging = observe::nodes_without_peers(plan, topology, &keys)?;
+            if lagging.is_empty() {
+                return Ok(());
+            }
+            if deadline.passed() {
+                let seen = format!("still without them: {}", lagging.join(", "));
+                return Err(self.blame(deadline.missed(what, &seen)));
+            }
+            // An engine that announces nothing can only be looked at again; an ending agent wakes this at once.
+            let _ = self.told.wait_until(
+                what,
+                Deadline::after(LOOK_AGAIN.min(deadline.left())),
+                |told| self.fallen(told),
+                |_| String::new(),
+            );
+        }
+    }
+
+    /// An agent that is not running any more, or never was.
+    fn fallen(&self, told: &BTreeMap<NodeName, NodeState>) -> Option<LabError> {
+        told.iter().find_map(|(name, node)| {
+            if let Some(cause) = node.not_started.get(&AGENT) {
+                return Some(LabError::machine("start the engine", cause).at(name));
+            }
+            let how = node.ended.get(&AGENT)?;
+            let log = self.directory.engine_log(name);
+            Some(
+                LabError::engine("keep the engine running", format!("it ended: {how}{}", tail(&log)))
+                    .at(name)
+                    .help(format!("the whole log is {}", log.display())),
+            )
+        })
+    }
+
+    fn last_seen(&self, told: &BTreeMap<NodeName, NodeState>) -> String {
+        let keys = self.store.published_keys().unwrap_or_default();
+        let nodes: Vec<_> = told
+            .iter()
+            .map(|(name, node)| {
+                let key = if keys.contains_key(name) { "" } else { "no key published, " };
+                match &node.status {
+                    Some(status) => format!("{name}: {key}{status}"),
+                    None => format!("{name}: {key}not a word from the engine"),
+                }
+            })
+            .collect();
+        nodes.join("; ")
+    }
+
+    /// A missed deadline is the engine's fault, and its logs tell more.
+    fn blame(&self, error: LabError) -> LabError {
+        let logs = self.directory.path().join("*.engine.log");
+        LabError {
+            fault: crate::error::Fault::Engine,
+            ..error
+        }
+        .help(format!(
+            "read the engines' logs ({}), or allow more time with `[deadline] ready`",
+            logs.display()
+        ))
+    }
+
+    fn command(
+        &self,
+        words: &[String],
+        node: Option<&NodeName>,
+    ) -> Result<Vec<String>, LabError> {
+        let mut words = expand(words, node, &self.store.path().display().to_string());
+        if let Some(program) = words.first_mut() {
+            let path = self.programs.get(program).ok_or_else(|| {
+                LabError::machine(format!("find the program `{program}`"), "it was not looked up")
+            })?;
+            *program = path.display().to_string();
+        }
+        Ok(words)
+    }
+
+    fn order(
+        &self,
+        position: usize,
+        id: CommandId,
+        words: Vec<String>,
+        log: &Path,
+    ) -> Result<(), LabError> {
+        let node = &self.nodes[position];
+        let mut environment = self.descriptor.env.clone();
+        for name in ["PATH", "LANG"] {
+            if let Ok(value) = std::env::var(name) {
+                environment.entry(name.into()).or_insert(value);
+            }
+        }
+        let order = Order::Start {
+            id,
+            words,
+            environment,
+            log: log.to_owned(),
+        };
+        let mut line = serde_json::to_string(&order)
+            .map_err(|error| LabError::machine("write an order", error))?;
+        line.push('\n');
+        (&node.orders)
+            .write_all(line.as_bytes())
+            .doing("give an order to the node's first process")
+            .map_err(|error| error.at(&node.name))
+    }
+}
+
+fn start_init(
+    name: &NodeName,
+    namespace: &mut Namespace,
+    told: &Arc<Told>,
+) -> Result<Init, LabError> {
+    let doing = || "start the node's first process";
+    let program = std::env::current_exe().doing(doing())?;
+    let mut command = Command::new(program);
+    command
+        .arg(init::ARGUMENT)
+        .arg(name.as_str())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = namespace.spawn_init(&mut command)?;
+    let (Some(orders), Some(news)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(LabError::machine(doing(), "it has no pipes").at(name));
+    };
+    let told = Arc::clone(told);
+    let node = name.clone();
+    // Ends when the node's first process does.
+    thread::Builder::new()
+        .name(format!("news-{name}"))
+        .spawn(move || {
+            for line in BufReader::new(news).lines().map_while(Result::ok) {
+                if let Ok(news) = serde_json::from_str(&line) {
+                    told.change(|told| note(told.entry(node.clone()).or_default(), news));
+                }
+            }
+        })
+        .doing(doing())?;
+    Ok(Init {
+        name: name.clone(),
+        child,
+        orders,
+    })
+}
+
+fn note(node: &mut NodeState, news: News) {
+    match news {
+        News::Ready => node.ready = true,
+        News::Unfit { cause } => node.unfit = Some(cause),
+        News::NotStarted { id, cause } => {
+            node.not_started.insert(id, cause);
+        }
+        News::Ended { id, how } => {
+            node.ended.insert(id, how);
+        }
+        News::Notified { text } => {
+            for line in text.lines() {
+                match line.split_once('=') {
+                    Some(("STATUS", status)) => node.status = Some(status.to_owned()),
+                    Some(("X_WIREMESH_APPLIED", digest)) => {
+                        node.applied = Some(digest.to_owned());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// The last lines of a log, on lines of their own.
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    let from = lines.len().saturating_sub(LOG_TAIL);
+    lines[from..]
+        .iter()
+        .map(|line| format!("\n  | {line}"))
+        .collect()
+}

@@ -1,0 +1,93 @@
+//! The world failed. Scenario mistakes never get here: a plan is valid.
+
+use std::fmt;
+use std::io;
+
+/// What the lab could not do.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}{}: {cause}", Where(.place.as_deref()))]
+pub struct LabError {
+    /// What was tried, as a verb phrase: `create the veth to pod web`.
+    pub operation: String,
+    /// The node, pod or `fabric` it was tried in.
+    pub place: Option<String>,
+    /// What came back.
+    pub cause: String,
+    /// What the reader can try.
+    pub help: Option<String>,
+    /// Whose fault it is.
+    pub fault: Fault,
+}
+
+/// Whose fault a failed run is; it decides the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The machine lacks something, or the run went wrong: status 3.
+    Machine,
+    /// The engine under test did not do its part: status 1.
+    Engine,
+}
+
+struct Where<'a>(Option<&'a str>);
+
+impl fmt::Display for Where<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(place) => write!(f, " ({place})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl LabError {
+    /// The machine failed at `operation`.
+    pub fn machine(operation: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Self {
+            operation: operation.into(),
+            place: None,
+            cause: cause.to_string(),
+            help: None,
+            fault: Fault::Machine,
+        }
+    }
+
+    /// The engine under test failed at `operation`.
+    pub fn engine(operation: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Self {
+            fault: Fault::Engine,
+            ..Self::machine(operation, cause)
+        }
+    }
+
+    /// In which node, pod or namespace.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.place = Some(place.to_string());
+        self
+    }
+
+    /// What to try.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Adds the operation to an error of the system.
+pub(crate) trait Doing<T> {
+    /// The error, as a failure of the machine at `operation`.
+    fn doing(self, operation: impl Into<String>) -> Result<T, LabError>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, operation: impl Into<String>) -> Result<T, LabError> {
+        self.map_err(|error| LabError::machine(operation, error))
+    }
+}
+
+impl<T> Doing<T> for nix::Result<T> {
+    fn doing(self, operation: impl Into<String>) -> Result<T, LabError> {
+        self.map_err(|errno| LabError::machine(operation, errno.desc()))
+    }
+}

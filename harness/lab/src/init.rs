@@ -1,0 +1,264 @@
+//! A node's first process.
+//!
+//! It is this very program, started as process 1 of the node's process namespace.
+//! It gives the node its host name, a private `/run` and its own `/proc`, starts
+//! what the lab asks for, reports what ends, reaps what outlives its parent, and
+//! passes on what an engine says through `NOTIFY_SOCKET` (sd_notify(3)). When it
+//! ends, the kernel ends every process of the node.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufRead, Write};
+use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use nix::mount::{MsFlags, mount};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, sethostname};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Doing, LabError};
+
+/// The first argument that makes this program a node's first process; the second is the node's name.
+pub(crate) const ARGUMENT: &str = "wireproof-node-init";
+
+/// Abstract socket address for `NOTIFY_SOCKET`; every node has its own network namespace, hence its own.
+const NOTIFY: &str = "wireproof/notify";
+
+/// Number of a started command.
+pub(crate) type CommandId = u32;
+
+/// What the lab asks for, one JSON document a line on standard input.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Start a command with no input, its output appended to a log.
+    Start {
+        id: CommandId,
+        words: Vec<String>,
+        environment: BTreeMap<String, String>,
+        log: PathBuf,
+    },
+}
+
+/// What the lab is told, one JSON document a line on standard output.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum News {
+    /// The node is set up.
+    Ready,
+    /// The node could not be set up.
+    Unfit { cause: String },
+    /// A command could not be started.
+    NotStarted { id: CommandId, cause: String },
+    /// A command ended.
+    Ended { id: CommandId, how: Ended },
+    /// A process of the node sent this to `NOTIFY_SOCKET`.
+    Notified { text: String },
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Ended {
+    /// With an exit status.
+    Status(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "exit status {status}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// Runs as a node's first process if the arguments say so. Call it before anything else in `main`.
+pub fn run_if_asked() -> Option<ExitCode> {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(ARGUMENT) {
+        return None;
+    }
+    let name = arguments.next().unwrap_or_default();
+    match Init::set_up(&name) {
+        Ok(init) => Some(init.serve()),
+        Err(error) => {
+            tell(&News::Unfit {
+                cause: error.to_string(),
+            });
+            Some(ExitCode::from(3))
+        }
+    }
+}
+
+struct Init {
+    notify: UnixDatagram,
+    signals: SignalFd,
+    running: BTreeMap<i32, CommandId>,
+}
+
+impl Init {
+    fn set_up(name: &str) -> Result<Self, LabError> {
+        sethostname(name).doing("set the host name")?;
+        mount_fresh("tmpfs", Path::new("/run")).doing("mount a private /run")?;
+        // Where /var/run is not a link to /run, it is hidden likewise.
+        if Path::new("/var/run").canonicalize().is_ok_and(|p| p != Path::new("/run")) {
+            mount_fresh("tmpfs", Path::new("/var/run")).doing("mount a private /var/run")?;
+        }
+        // Where a container hides parts of /proc, the kernel refuses a fresh one; the old one serves.
+        let _ = mount_fresh("proc", Path::new("/proc"));
+        let address = SocketAddr::from_abstract_name(NOTIFY).doing("name the notify socket")?;
+        let notify = UnixDatagram::bind_addr(&address).doing("bind the notify socket")?;
+        notify
+            .set_nonblocking(true)
+            .doing("set up the notify socket")?;
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGCHLD);
+        mask.thread_block().doing("block SIGCHLD")?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+            .doing("watch for SIGCHLD")?;
+        Ok(Self {
+            notify,
+            signals,
+            running: BTreeMap::new(),
+        })
+    }
+
+    fn serve(mut self) -> ExitCode {
+        tell(&News::Ready);
+        let mut orders = io::BufReader::new(io::stdin());
+        loop {
+            let stdin = io::stdin();
+            let mut fds = [
+                PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.notify.as_fd(), PollFlags::POLLIN),
+            ];
+            if poll(&mut fds, PollTimeout::NONE).is_err() {
+                continue;
+            }
+            let stirred = fds.map(|fd| fd.revents().is_some_and(|seen| !seen.is_empty()));
+            // What an engine said before it ended is told before its end.
+            if stirred[2] {
+                self.pass_on();
+            }
+            if stirred[1] {
+                while let Ok(Some(_)) = self.signals.read_signal() {}
+                self.reap();
+            }
+            if stirred[0] {
+                // One read may bring several orders, for which `poll` would not wake again.
+                loop {
+                    let mut line = String::new();
+                    match orders.read_line(&mut line) {
+                        Ok(1..) => self.obey(&line),
+                        Ok(0) | Err(_) => return ExitCode::SUCCESS,
+                    }
+                    if orders.buffer().is_empty() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, line: &str) {
+        let Ok(Order::Start {
+            id,
+            words,
+            environment,
+            log,
+        }) = serde_json::from_str(line)
+        else {
+            return;
+        };
+        match start(&words, &environment, &log) {
+            Ok(pid) => {
+                self.running.insert(pid, id);
+            }
+            Err(error) => tell(&News::NotStarted {
+                id,
+                cause: error.to_string(),
+            }),
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            let (pid, how) = match status {
+                WaitStatus::Exited(pid, status) => (pid, Ended::Status(status)),
+                WaitStatus::Signaled(pid, signal, _) => (pid, Ended::Signal(signal as i32)),
+                WaitStatus::StillAlive => return,
+                _ => continue,
+            };
+            // A process that is not in the list outlived its parent, and is only reaped.
+            if let Some(id) = self.running.remove(&pid.as_raw()) {
+                self.pass_on();
+                tell(&News::Ended { id, how });
+            }
+        }
+    }
+
+    fn pass_on(&self) {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = self.notify.recv(&mut buffer) {
+            tell(&News::Notified {
+                text: String::from_utf8_lossy(&buffer[..length]).into_owned(),
+            });
+        }
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        for pid in self.running.keys() {
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+    }
+}
+
+fn mount_fresh(kind: &str, target: &Path) -> nix::Result<()> {
+    mount(
+        Some(kind),
+        target,
+        Some(kind),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        None::<&str>,
+    )
+}
+
+fn start(
+    words: &[String],
+    environment: &BTreeMap<String, String>,
+    log: &Path,
+) -> io::Result<i32> {
+    let (program, arguments) = words
+        .split_first()
+        .ok_or_else(|| io::Error::other("the command is empty"))?;
+    let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
+    let child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .env("NOTIFY_SOCKET", format!("@{NOTIFY}"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    // Not waited for here: `reap` takes every child of process 1.
+    i32::try_from(child.id()).map_err(io::Error::other)
+}
+
+fn tell(news: &News) {
+    if let Ok(mut line) = serde_json::to_string(news) {
+        line.push('\n');
+        // Without a reader the lab is gone, and this process is about to be.
+        let _ = io::stdout().lock().write_all(line.as_bytes());
+    }
+}

@@ -1,0 +1,69 @@
+//! The room with effects: a plan comes in, evidence comes out.
+//!
+//! The lab builds the planned cluster out of network namespaces, runs the engine
+//! under test in every node, sends the probes and watches every interface. It
+//! decides nothing: what its observations mean is the model's business.
+//!
+//! It never touches the host's own network namespace. [`sandbox`] moves the whole
+//! harness into namespaces of its own first, and everything that the lab makes
+//! lives and dies with that process.
+
+/// The world failed: what, where, and what to try.
+pub mod error;
+
+/// The only unsafe code: three system calls that no library wraps.
+mod sys;
+
+/// The harness's own user, process, mount and network namespaces.
+pub mod sandbox;
+
+/// The only place that enters namespaces.
+mod namespace;
+
+/// Waits with a name and a deadline.
+mod wait;
+
+/// Links, addresses, routes and neighbours of one namespace.
+mod netlink;
+
+/// Kernel parameters of one namespace.
+mod sysctl;
+
+/// The run directory: what a run leaves behind, and where.
+pub mod artifact;
+
+/// What this machine can do, and what each missing thing costs.
+pub mod preflight;
+
+/// A node's first process: starts what the lab asks for, reaps what is left over.
+pub mod init;
+
+/// Plan to namespaces, links and addresses.
+mod topology;
+
+/// Frames to and from interfaces, past the network stack.
+mod packet;
+
+/// One observer per namespace, armed before the first probe.
+mod capture;
+
+/// Frames that show that the observers see.
+mod beacon;
+
+/// Calico resources in a directory, and the digest that tells its states apart.
+mod store;
+
+/// A node's dataplane as the kernel tells it.
+mod observe;
+
+/// The engine under test, as processes.
+mod engine;
+
+/// What answers the probes: a UDP and a TCP socket at every endpoint.
+mod responder;
+
+/// Tagged packets from endpoint to endpoint.
+mod probe;
+
+/// One run, from plan to evidence.
+pub mod run;

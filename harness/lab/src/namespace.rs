@@ -1,0 +1,108 @@
+//! The only place that enters namespaces.
+//!
+//! A namespace is a file descriptor and has no name anywhere. A thread that enters
+//! one never comes back: it is started for the purpose and ends there, so no other
+//! work can find itself in the wrong namespace. What it leaves behind - sockets,
+//! child processes - stays in the namespace.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Child, Command};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::error::{Doing, LabError};
+
+/// A network namespace and, for a node, the mount namespace of its processes.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    /// For messages: a node's or pod's name, or `fabric`.
+    label: String,
+    network: OwnedFd,
+    mounts: Option<OwnedFd>,
+}
+
+impl Namespace {
+    /// A new, empty network namespace.
+    pub(crate) fn create(label: impl Into<String>) -> Result<Self, LabError> {
+        let label = label.into();
+        let network = on_new_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET).doing("create a network namespace")?;
+            open_own("net")
+        })
+        .map_err(|error| error.at(&label))?;
+        Ok(Self {
+            label,
+            network,
+            mounts: None,
+        })
+    }
+
+    /// The name used in messages.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// For netlink attributes that name a namespace.
+    pub(crate) fn network(&self) -> BorrowedFd<'_> {
+        self.network.as_fd()
+    }
+
+    /// Runs `work` on a thread of its own inside, and returns what it returns.
+    pub(crate) fn enter<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, LabError> + Send,
+    ) -> Result<T, LabError> {
+        on_new_thread(|| {
+            if let Some(mounts) = &self.mounts {
+                unshare(CloneFlags::CLONE_FS).doing("detach a thread's working directory")?;
+                setns(mounts, CloneFlags::CLONE_NEWNS).doing("enter the mount namespace")?;
+            }
+            setns(&self.network, CloneFlags::CLONE_NEWNET).doing("enter the network namespace")?;
+            work()
+        })
+        .map_err(|error| match error.place {
+            Some(_) => error,
+            None => error.at(&self.label),
+        })
+    }
+
+    /// Starts `command` as the first process of new process, mount, UTS and IPC
+    /// namespaces in this network namespace. Later [`enter`](Self::enter) calls see
+    /// its mounts.
+    pub(crate) fn spawn_init(&mut self, command: &mut Command) -> Result<Child, LabError> {
+        let network = &self.network;
+        let (child, mounts) = on_new_thread(|| {
+            setns(network, CloneFlags::CLONE_NEWNET).doing("enter the network namespace")?;
+            unshare(
+                CloneFlags::CLONE_NEWPID
+                    | CloneFlags::CLONE_NEWNS
+                    | CloneFlags::CLONE_NEWUTS
+                    | CloneFlags::CLONE_NEWIPC,
+            )
+            .doing("create the node's namespaces")?;
+            let mounts = open_own("mnt")?;
+            let child = command.spawn().doing("start the node's first process")?;
+            Ok((child, mounts))
+        })
+        .map_err(|error| error.at(&self.label))?;
+        self.mounts = Some(mounts);
+        Ok(child)
+    }
+}
+
+fn open_own(kind: &str) -> Result<OwnedFd, LabError> {
+    File::open(format!("/proc/thread-self/ns/{kind}"))
+        .map(OwnedFd::from)
+        .doing(format!("open the thread's {kind} namespace"))
+}
+
+fn on_new_thread<T: Send>(
+    work: impl FnOnce() -> Result<T, LabError> + Send,
+) -> Result<T, LabError> {
+    thread::scope(|scope| match scope.spawn(work).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}

@@ -1,0 +1,264 @@
+//! Links, addresses, routes and neighbours of one namespace.
+//!
+//! The socket is opened inside the namespace and stays there, so any thread may use
+//! it afterwards. rtnetlink is asynchronous; its runtime is private to this file.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use futures_util::TryStreamExt;
+use ipnet::Ipv4Net;
+use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::neighbour::NeighbourState;
+use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
+use rtnetlink::packet_route::rule::RuleMessage;
+use rtnetlink::{
+    Handle, IpVersion, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth,
+    RouteMessageBuilder,
+};
+use tokio::runtime::Runtime;
+use wireproof_model::name::IfName;
+
+use crate::error::{Doing, LabError};
+use crate::namespace::Namespace;
+
+/// A six-byte Ethernet address.
+pub(crate) type Mac = [u8; 6];
+
+/// The `AddressFamily` whose state is asked for: the lab's clusters are IPv4.
+const FAMILY: IpVersion = IpVersion::V4;
+
+/// A route netlink socket in a namespace.
+#[derive(Debug)]
+pub(crate) struct Netlink {
+    label: String,
+    runtime: Runtime,
+    handle: Handle,
+}
+
+/// What an observer needs to know of a link.
+#[derive(Debug)]
+pub(crate) struct LinkSummary {
+    /// The kernel's index.
+    pub(crate) index: u32,
+    pub(crate) name: IfName,
+    /// Whether frames start with the IP header (`ARPHRD_NONE`).
+    pub(crate) no_header: bool,
+}
+
+/// One end of a veth pair, as it is created: with its final name, address and namespace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VethEnd<'a> {
+    pub(crate) name: &'a IfName,
+    pub(crate) mac: Mac,
+    pub(crate) mtu: u16,
+    pub(crate) namespace: BorrowedFd<'a>,
+}
+
+impl VethEnd<'_> {
+    fn attributes(&self) -> Vec<LinkAttribute> {
+        vec![
+            LinkAttribute::IfName(self.name.to_string()),
+            LinkAttribute::Address(self.mac.to_vec()),
+            LinkAttribute::Mtu(self.mtu.into()),
+            // One queue each: frames keep their order, and creation is cheaper.
+            LinkAttribute::NumTxQueues(1),
+            LinkAttribute::NumRxQueues(1),
+            LinkAttribute::NetNsFd(self.namespace.as_raw_fd()),
+        ]
+    }
+}
+
+impl Netlink {
+    /// Opens a socket inside `namespace`.
+    pub(crate) fn open(namespace: &Namespace) -> Result<Self, LabError> {
+        let (runtime, handle) = namespace.enter(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build()
+                .doing("start the netlink runtime")?;
+            let (connection, handle, _) = {
+                let _inside = runtime.enter();
+                rtnetlink::new_connection().doing("open a netlink socket")?
+            };
+            runtime.spawn(connection);
+            Ok((runtime, handle))
+        })?;
+        Ok(Self {
+            label: namespace.label().to_owned(),
+            runtime,
+            handle,
+        })
+    }
+
+    fn run<T>(
+        &self,
+        operation: impl Into<String>,
+        request: impl Future<Output = Result<T, rtnetlink::Error>>,
+    ) -> Result<T, LabError> {
+        self.runtime.block_on(request).map_err(|error| {
+            let cause = match error {
+                rtnetlink::Error::NetlinkError(message) => message.to_io().to_string(),
+                other => other.to_string(),
+            };
+            LabError::machine(operation, cause).at(&self.label)
+        })
+    }
+
+    /// A veth pair, both ends created in place. Creating it in one namespace and
+    /// moving the ends takes fifty times as long: each move waits for the kernel's
+    /// readers.
+    pub(crate) fn add_veth(&self, near: VethEnd<'_>, far: VethEnd<'_>) -> Result<(), LabError> {
+        let mut peer = LinkMessage::default();
+        peer.attributes = far.attributes();
+        let mut builder = LinkMessageBuilder::<LinkVeth>::new(near.name.as_str(), far.name.as_str());
+        for attribute in near.attributes() {
+            builder = builder.append_extra_attribute(attribute);
+        }
+        let message = builder
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .build();
+        self.run(
+            format!("create the veth {} - {}", near.name, far.name),
+            self.handle.link().add(message).execute(),
+        )
+    }
+
+    /// A bridge without ports: a device that takes packets and delivers them nowhere.
+    pub(crate) fn add_empty_bridge(&self, name: &IfName) -> Result<(), LabError> {
+        let message = LinkBridge::new(name.as_str()).up().build();
+        self.run(
+            format!("create the bridge {name}"),
+            self.handle.link().add(message).execute(),
+        )
+    }
+
+    /// Switches an interface on and tells its kernel index.
+    pub(crate) fn up(&self, name: &str) -> Result<u32, LabError> {
+        let index = self.index(name)?;
+        let message = LinkUnspec::new_with_index(index)
+            .up()
+            .build();
+        self.run(
+            format!("switch {name} on"),
+            self.handle.link().set(message).execute(),
+        )?;
+        Ok(index)
+    }
+
+    fn index(&self, name: &str) -> Result<u32, LabError> {
+        let mut links = self
+            .handle
+            .link()
+            .get()
+            .match_name(name.to_owned())
+            .execute();
+        let link = self.run(format!("look {name} up"), links.try_next())?;
+        link.map(|link| link.header.index).ok_or_else(|| {
+            LabError::machine(format!("look {name} up"), "no such interface").at(&self.label)
+        })
+    }
+
+    /// Gives an interface an address.
+    pub(crate) fn add_address(&self, index: u32, address: Ipv4Net) -> Result<(), LabError> {
+        self.run(
+            format!("add the address {address}"),
+            self.handle
+                .address()
+                .add(index, IpAddr::V4(address.addr()), address.prefix_len())
+                .execute(),
+        )
+    }
+
+    /// Routes `destination` to an interface, through `gateway` where there is one
+    /// (taken to be on that link).
+    pub(crate) fn add_route(
+        &self,
+        destination: Ipv4Net,
+        index: u32,
+        gateway: Option<Ipv4Addr>,
+    ) -> Result<(), LabError> {
+        let mut builder = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(destination.addr(), destination.prefix_len())
+            .output_interface(index);
+        builder = match gateway {
+            Some(gateway) => builder.gateway(gateway).onlink(),
+            None => builder.scope(RouteScope::Link),
+        };
+        self.run(
+            format!("add the route to {destination}"),
+            self.handle.route().add(builder.build()).execute(),
+        )
+    }
+
+    /// Fixes the Ethernet address of a neighbour for good, so that nobody asks for it.
+    pub(crate) fn add_neighbour(
+        &self,
+        index: u32,
+        address: Ipv4Addr,
+        mac: Mac,
+    ) -> Result<(), LabError> {
+        self.run(
+            format!("add the neighbour {address}"),
+            self.handle
+                .neighbours()
+                .add(index, IpAddr::V4(address))
+                .state(NeighbourState::Permanent)
+                .link_layer_address(&mac)
+                .execute(),
+        )
+    }
+
+    /// Every link, in the order of the kernel's indexes.
+    pub(crate) fn links(&self) -> Result<Vec<LinkMessage>, LabError> {
+        let links = self.handle.link().get().execute().try_collect();
+        let mut links: Vec<LinkMessage> = self.run("list the links", links)?;
+        links.sort_by_key(|link| link.header.index);
+        Ok(links)
+    }
+
+    /// Every link by index and name.
+    pub(crate) fn link_summaries(&self) -> Result<Vec<LinkSummary>, LabError> {
+        self.links()?
+            .into_iter()
+            .map(|link| {
+                Ok(LinkSummary {
+                    index: link.header.index,
+                    name: link_name(&link)?,
+                    no_header: link.header.link_layer_type == LinkLayerType::None,
+                })
+            })
+            .collect()
+    }
+
+    /// Every address, of every family.
+    pub(crate) fn addresses(&self) -> Result<Vec<AddressMessage>, LabError> {
+        let addresses = self.handle.address().get().execute().try_collect();
+        self.run("list the addresses", addresses)
+    }
+
+    /// Every IPv4 rule.
+    pub(crate) fn rules(&self) -> Result<Vec<RuleMessage>, LabError> {
+        let rules = self.handle.rule().get(FAMILY).execute().try_collect();
+        self.run("list the rules", rules)
+    }
+
+    /// Every IPv4 route of every table.
+    pub(crate) fn routes(&self) -> Result<Vec<RouteMessage>, LabError> {
+        let every = RouteMessageBuilder::<Ipv4Addr>::new().build();
+        let routes = self.handle.route().get(every).execute().try_collect();
+        self.run("list the routes", routes)
+    }
+}
+
+/// A link's name.
+pub(crate) fn link_name(link: &LinkMessage) -> Result<IfName, LabError> {
+    let name = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.as_str()),
+        _ => None,
+    });
+    name.unwrap_or_default()
+        .parse()
+        .map_err(|error| LabError::machine("read a link's name", error))
+}

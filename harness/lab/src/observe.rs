@@ -1,0 +1,320 @@
+//! A node's dataplane as the kernel tells it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::process::Command;
+
+use ipnet::{IpNet, Ipv4Net};
+use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use rtnetlink::packet_route::rule::{RuleAttribute, RuleFlags, RuleMessage};
+use rtnetlink::packet_route::{AddressFamily, route::RouteProtocol, route::RouteType};
+use wireguard_control::{Backend, Device};
+use wireproof_model::dataplane::{
+    Address, Dataplane, Link, Peer, Route, Rule, WireGuard,
+};
+use wireproof_model::name::{IfName, NodeName};
+use wireproof_model::plan::Plan;
+
+use crate::error::{Doing, LabError};
+use crate::namespace::Namespace;
+use crate::netlink::{Netlink, link_name};
+use crate::sysctl;
+use crate::topology::Topology;
+
+/// Interfaces by kernel index.
+type Names = BTreeMap<u32, IfName>;
+
+/// Counters of `/proc/net/netstat` and `/proc/net/snmp` that count dropped packets.
+const DROPS: &[&str] = &[
+    "TcpExt.IPReversePathFilter",
+    "Ip.InAddrErrors",
+    "Ip.InDiscards",
+    "Ip.OutNoRoutes",
+    "Ip.OutDiscards",
+    "Ip.FragFails",
+    "IpExt.InNoRoutes",
+];
+
+/// Everything that decides what a node does with a packet.
+pub(crate) fn dataplane(namespace: &Namespace, tunnel: &IfName) -> Result<Dataplane, LabError> {
+    let netlink = Netlink::open(namespace)?;
+    let mut names = Names::new();
+    let mut links = Vec::new();
+    for message in netlink.links()? {
+        let name = link_name(&message)?;
+        names.insert(message.header.index, name.clone());
+        let (mut kind, mut mtu) = (String::new(), 0);
+        for attribute in &message.attributes {
+            if let LinkAttribute::Mtu(value) = attribute {
+                mtu = *value;
+            } else if let LinkAttribute::LinkInfo(infos) = attribute {
+                kind = infos.iter().find_map(kind_of).unwrap_or_default();
+            }
+        }
+        links.push(Link {
+            name,
+            kind,
+            mtu,
+            up: message.header.flags.contains(LinkFlags::Up),
+        });
+    }
+    let (wireguard, nftables, sysctls) = namespace.enter(|| {
+        Ok((
+            wireguard_devices(),
+            ruleset()?,
+            sysctl::read_observed(tunnel.as_str()).collect(),
+        ))
+    })?;
+    Ok(Dataplane {
+        links,
+        addresses: addresses(&netlink, &names)?,
+        rules: netlink.rules()?.iter().map(rule).collect(),
+        routes: netlink
+            .routes()?
+            .iter()
+            .filter_map(|message| route(message, &names))
+            .collect(),
+        wireguard,
+        nftables,
+        sysctls,
+    })
+}
+
+/// Packets that a node dropped and counted; zeroes left out.
+pub(crate) fn drops(namespace: &Namespace) -> Result<BTreeMap<String, u64>, LabError> {
+    let text = namespace.enter(|| {
+        let read = |file: &str| {
+            fs::read_to_string(format!("/proc/thread-self/net/{file}"))
+                .doing(format!("read /proc/net/{file}"))
+        };
+        Ok(read("snmp")? + &read("netstat")?)
+    })?;
+    Ok(counters(&text)
+        .filter(|(name, value)| *value > 0 && DROPS.contains(&name.as_str()))
+        .collect())
+}
+
+/// The nodes whose device lacks a peer for a published key, or that have no rule with a mark.
+pub(crate) fn nodes_without_peers(
+    plan: &Plan,
+    topology: &Topology,
+    keys: &BTreeMap<NodeName, String>,
+) -> Result<Vec<String>, LabError> {
+    let mut lagging = Vec::new();
+    let encrypting = |name: &NodeName| {
+        plan.wireguard_after_steps()
+            && plan.nodes.iter().any(|node| &node.name == name && node.wireguard)
+    };
+    for (node, space) in plan.nodes.iter().zip(&topology.nodes) {
+        if !encrypting(&node.name) {
+            continue;
+        }
+        let devices = space.namespace.enter(|| Ok(wireguard_devices()))?;
+        let known = |key: &String| {
+            devices
+                .iter()
+                .flat_map(|device| &device.peers)
+                .any(|peer| &peer.public_key == key)
+        };
+        let others_known = plan
+            .nodes
+            .iter()
+            .filter(|other| other.name != node.name && encrypting(&other.name))
+            .all(|other| keys.get(&other.name).is_some_and(known));
+        let marked = Netlink::open(&space.namespace)?
+            .rules()?
+            .iter()
+            .any(|message| rule(message).fwmark.is_some());
+        if !(others_known && marked) {
+            lagging.push(node.name.to_string());
+        }
+    }
+    Ok(lagging)
+}
+
+fn kind_of(info: &LinkInfo) -> Option<String> {
+    match info {
+        LinkInfo::Kind(kind) => Some(kind.to_string()),
+        _ => None,
+    }
+}
+
+fn addresses(netlink: &Netlink, names: &Names) -> Result<Vec<Address>, LabError> {
+    let read = |message: &rtnetlink::packet_route::address::AddressMessage| {
+        // The local address is the interface's own; on a point-to-point link the other one is the peer's.
+        let local = message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Local(address) => Some(*address),
+            _ => None,
+        });
+        let other = message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        });
+        Some(Address {
+            interface: names.get(&message.header.index)?.clone(),
+            address: IpNet::new(local.or(other)?, message.header.prefix_len).ok()?,
+            scope: format!("{:?}", message.header.scope).to_lowercase(),
+        })
+    };
+    Ok(netlink.addresses()?.iter().filter_map(read).collect())
+}
+
+fn rule(message: &RuleMessage) -> Rule {
+    let mut rule = Rule {
+        priority: 0,
+        not: message.header.flags.contains(RuleFlags::Invert),
+        fwmark: None,
+        table: None,
+        other: Vec::new(),
+    };
+    let (mut mark, mut mask) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Priority(priority) => rule.priority = *priority,
+            RuleAttribute::FwMark(value) => mark = Some(*value),
+            RuleAttribute::FwMask(value) => mask = Some(*value),
+            RuleAttribute::Table(table) => rule.table = Some(*table),
+            // What the kernel says of every rule, and which says nothing.
+            RuleAttribute::Protocol(_) | RuleAttribute::SuppressPrefixLen(u32::MAX) => {}
+            other => rule.other.push(format!("{other:?}")),
+        }
+    }
+    if mark.is_some() || mask.is_some() {
+        rule.fwmark = Some((mark.unwrap_or_default(), mask.unwrap_or(u32::MAX)));
+    }
+    rule
+}
+
+fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
+    if message.header.address_family != AddressFamily::Inet {
+        return None;
+    }
+    let mut route = Route {
+        table: message.header.table.into(),
+        destination: IpNet::V4(Ipv4Net::default()),
+        kind: kind_name(message.header.kind),
+        via: None,
+        interface: None,
+        protocol: protocol_name(message.header.protocol),
+        scope: format!("{:?}", message.header.scope).to_lowercase().replace("universe", "global"),
+        source: None,
+        metric: 0,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(address)) => {
+                let length = message.header.destination_prefix_length;
+                route.destination = IpNet::V4(Ipv4Net::new(*address, length).ok()?);
+            }
+            RouteAttribute::Gateway(RouteAddress::Inet(address)) => {
+                route.via = Some(IpAddr::V4(*address));
+            }
+            RouteAttribute::PrefSource(RouteAddress::Inet(address)) => {
+                route.source = Some(IpAddr::V4(*address));
+            }
+            RouteAttribute::Oif(index) => route.interface = names.get(index).cloned(),
+            RouteAttribute::Table(table) => route.table = *table,
+            RouteAttribute::Priority(metric) => route.metric = *metric,
+            _ => {}
+        }
+    }
+    Some(route)
+}
+
+fn kind_name(kind: RouteType) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
+fn protocol_name(protocol: RouteProtocol) -> String {
+    format!("{protocol:?}").to_lowercase()
+}
+
+/// Every WireGuard device of the namespace, kernel and userspace. Call it inside.
+fn wireguard_devices() -> Vec<WireGuard> {
+    let mut devices: Vec<_> = [Backend::Kernel, Backend::Userspace]
+        .into_iter()
+        .flat_map(|backend| {
+            // A kernel without WireGuard has no such devices, and says so with an error.
+            let names = Device::list(backend).unwrap_or_default();
+            names
+                .into_iter()
+                .filter_map(move |name| Device::get(&name, backend).ok())
+        })
+        .filter_map(|device| wireguard(&device))
+        .collect();
+    devices.sort_by(|a, b| a.interface.cmp(&b.interface));
+    devices.dedup_by(|a, b| a.interface == b.interface);
+    devices
+}
+
+fn wireguard(device: &Device) -> Option<WireGuard> {
+    let peer = |peer: &wireguard_control::PeerInfo| Peer {
+        public_key: peer.config.public_key.to_base64(),
+        endpoint: peer.config.endpoint,
+        allowed_ips: peer
+            .config
+            .allowed_ips
+            .iter()
+            .filter_map(|allowed| IpNet::new(allowed.address, allowed.cidr).ok())
+            .collect(),
+        keepalive: peer
+            .config
+            .persistent_keepalive_interval
+            .filter(|seconds| *seconds > 0),
+    };
+    Some(WireGuard {
+        interface: device.name.as_str_lossy().parse().ok()?,
+        public_key: device.public_key.as_ref().map(wireguard_control::Key::to_base64),
+        listen_port: device.listen_port,
+        fwmark: device.fwmark.unwrap_or_default(),
+        peers: device.peers.iter().map(peer).collect(),
+    })
+}
+
+/// The namespace's nftables rules without counters. Call it inside.
+fn ruleset() -> Result<String, LabError> {
+    let output = Command::new("nft")
+        .args(["--stateless", "list", "ruleset"])
+        .output()
+        .doing("list the nftables rules")
+        .map_err(|error| error.help("install nftables (Debian: apt-get install nftables)"))?;
+    if !output.status.success() {
+        let cause = String::from_utf8_lossy(&output.stderr);
+        return Err(LabError::machine("list the nftables rules", cause.trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The kernel's table of counters: a line of names and a line of values for each group.
+fn counters(text: &str) -> impl Iterator<Item = (String, u64)> {
+    let lines: Vec<_> = text.lines().collect();
+    let pairs: Vec<_> = lines
+        .chunks_exact(2)
+        .flat_map(|pair| {
+            let group = pair[0].split(':').next().unwrap_or_default();
+            let names = pair[0].split_whitespace().skip(1);
+            let values = pair[1].split_whitespace().skip(1);
+            names
+                .zip(values)
+                .map(|(name, value)| (format!("{group}.{name}"), value.parse().unwrap_or(0)))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    pairs.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_by_group_and_name() {
+        let text = "TcpExt: SyncookiesSent IPReversePathFilter\nTcpExt: 3 12\nIp: InDiscards\nIp: 4\n";
+        let read: BTreeMap<_, _> = counters(text).collect();
+        assert_eq!(read["TcpExt.IPReversePathFilter"], 12);
+        assert_eq!(read["Ip.InDiscards"], 4);
+    }
+}

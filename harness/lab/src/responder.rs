@@ -1,0 +1,192 @@
+//! What answers the probes: a UDP and a TCP socket at every endpoint.
+//!
+//! Each answer is as long as the payload that it answers, and filled with the
+//! probe's answer tag. ICMP echoes are answered by the kernels themselves.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use wireproof_model::plan::{Plan, ProbeId};
+use wireproof_model::tag::{Magic, Tag};
+
+use crate::error::{Doing, LabError};
+use crate::topology::Topology;
+use crate::wait::Watched;
+
+/// The port that probes go to, UDP and TCP.
+pub(crate) const PORT: u16 = 7007;
+
+/// The longest payload, in bytes.
+const LONGEST: usize = u16::MAX as usize;
+
+/// The running responders. Dropping them stops them.
+#[derive(Debug)]
+pub(crate) struct Responders {
+    delivered: Arc<Watched<BTreeSet<ProbeId>>>,
+    stop: Option<io::PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Responders {
+    /// Opens both sockets at every endpoint; they answer from here on.
+    pub(crate) fn open(plan: &Plan, topology: &Topology, magic: Magic) -> Result<Self, LabError> {
+        let mut desk = Desk {
+            lengths: plan.probes.iter().map(|probe| probe.payload.into()).collect(),
+            magic,
+            datagrams: Vec::new(),
+            listeners: Vec::new(),
+            streams: Vec::new(),
+            delivered: Arc::default(),
+        };
+        for endpoint in plan.endpoints() {
+            let Some(namespace) = topology.endpoint(plan, &endpoint.name) else {
+                continue;
+            };
+            let (datagrams, listener) = namespace.enter(|| {
+                let any = (Ipv4Addr::UNSPECIFIED, PORT);
+                let datagrams = UdpSocket::bind(any).doing("open the UDP responder")?;
+                datagrams.set_nonblocking(true).doing("set up the UDP responder")?;
+                let listener = TcpListener::bind(any).doing("open the TCP responder")?;
+                listener.set_nonblocking(true).doing("set up the TCP responder")?;
+                Ok((datagrams, listener))
+            })?;
+            desk.datagrams.push(datagrams);
+            desk.listeners.push(listener);
+        }
+        let delivered = Arc::clone(&desk.delivered);
+        let (until, stop) = io::pipe().doing("create the responders' stop signal")?;
+        let thread = thread::Builder::new()
+            .name("responders".into())
+            .spawn(move || desk.serve(&until))
+            .doing("start the responders")?;
+        Ok(Self {
+            delivered,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// The probes whose payload has arrived so far.
+    pub(crate) fn delivered(&self) -> BTreeSet<ProbeId> {
+        self.delivered.lock().clone()
+    }
+}
+
+impl Drop for Responders {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Desk {
+    /// Payload lengths by probe.
+    lengths: Vec<usize>,
+    magic: Magic,
+    datagrams: Vec<UdpSocket>,
+    listeners: Vec<TcpListener>,
+    streams: Vec<Conversation>,
+    delivered: Arc<Watched<BTreeSet<ProbeId>>>,
+}
+
+/// A TCP connection on which a payload is arriving.
+struct Conversation {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Desk {
+    fn serve(mut self, until: &io::PipeReader) {
+        loop {
+            let mut fds: Vec<_> = self
+                .datagrams
+                .iter()
+                .map(AsFd::as_fd)
+                .chain(self.listeners.iter().map(AsFd::as_fd))
+                .chain(self.streams.iter().map(|conversation| conversation.stream.as_fd()))
+                .chain([until.as_fd()])
+                .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+                .collect();
+            if poll(&mut fds, PollTimeout::NONE).is_err() {
+                return;
+            }
+            let ended = fds
+                .last()
+                .and_then(PollFd::revents)
+                .is_some_and(|seen| !seen.is_empty());
+            if ended {
+                return;
+            }
+            self.answer_datagrams();
+            self.accept();
+            self.converse();
+        }
+    }
+
+    fn answer_datagrams(&self) {
+        let mut buffer = vec![0; LONGEST];
+        for socket in &self.datagrams {
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                if let Some(answer) = self.answer_to(&buffer[..length]) {
+                    // A lost answer shows as a probe without one.
+                    let _ = socket.send_to(&answer, from);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        for listener in &self.listeners {
+            while let Ok((stream, _)) = listener.accept() {
+                if stream.set_nonblocking(true).is_ok() {
+                    self.streams.push(Conversation {
+                        stream,
+                        received: Vec::new(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn converse(&mut self) {
+        let mut streams = std::mem::take(&mut self.streams);
+        streams.retain_mut(|conversation| {
+            let mut buffer = [0; 4096];
+            loop {
+                match conversation.stream.read(&mut buffer) {
+                    // The sender closes once it has its answer.
+                    Ok(0) => return false,
+                    Ok(length) => {
+                        conversation.received.extend_from_slice(&buffer[..length]);
+                        if let Some(answer) = self.answer_to(&conversation.received)
+                            && conversation.stream.write_all(&answer).is_err()
+                        {
+                            return false;
+                        }
+                    }
+                    Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+                }
+            }
+        });
+        self.streams = streams;
+    }
+
+    /// The answer to a payload that has arrived as a whole.
+    fn answer_to(&self, payload: &[u8]) -> Option<Vec<u8>> {
+        let Some(Tag::Probe(id)) = Tag::find(self.magic, payload) else {
+            return None;
+        };
+        if self.lengths.get(usize::from(id.0)) != Some(&payload.len()) {
+            return None;
+        }
+        self.delivered.change(|delivered| delivered.insert(id));
+        Some(Tag::Answer(id).fill(self.magic, payload.len()))
+    }
+}

@@ -1,0 +1,167 @@
+//! One run, from plan to evidence.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use wireproof_model::engine::Descriptor;
+use wireproof_model::evidence::{Evidence, NodeEvidence, Round, Timing};
+use wireproof_model::name::NodeName;
+use wireproof_model::plan::Plan;
+use wireproof_model::tag::Magic;
+
+use crate::artifact::RunDirectory;
+use crate::beacon;
+use crate::capture::Capture;
+use crate::engine::Engines;
+use crate::error::{Doing, LabError};
+use crate::observe;
+use crate::probe;
+use crate::responder::Responders;
+use crate::store::Store;
+use crate::topology::Topology;
+use crate::wait::Deadline;
+
+/// How long the observers may take to see what is put before their eyes.
+const BEACONS: Duration = Duration::from_secs(10);
+
+/// The engine under test: how to run it, and where its programs are.
+#[derive(Debug, Clone)]
+pub struct EngineCommand {
+    /// As written in `fixtures/engines/*.toml`.
+    pub descriptor: Descriptor,
+    /// Each program that the descriptor names, as an absolute path.
+    pub programs: BTreeMap<String, PathBuf>,
+}
+
+/// Builds the cluster, lets the engine do its work, probes, and returns what was
+/// observed. Everything that was built is gone when this returns, however it ends.
+/// `phase` is told the name of each phase as it begins.
+///
+/// # Errors
+/// The machine cannot do what the plan needs, or the engine ends, or does not get
+/// ready within its deadline.
+pub fn run(
+    plan: &Plan,
+    engine: &EngineCommand,
+    directory: &RunDirectory,
+    mut phase: impl FnMut(&str),
+) -> Result<Evidence, LabError> {
+    let mut clock = Clock::default();
+    let ready = Duration::from_millis(plan.deadlines.ready.into());
+    let magic = draw_magic()?;
+
+    phase("setup");
+    let mut topology = Topology::build(plan)?;
+    let store = Store::create(directory.store(), plan)?;
+    let mut engines = Engines::boot(
+        plan,
+        &mut topology,
+        &engine.descriptor,
+        &engine.programs,
+        directory,
+        &store,
+    )?;
+    clock.lap("setup");
+
+    phase("convergence");
+    engines.start_agents()?;
+    engines.wait_until_in_sync(plan, &topology, Deadline::after(ready))?;
+    for step in &plan.steps {
+        let deadline = Deadline::after(ready);
+        engines.act(step.action, deadline)?;
+        engines.wait_until_in_sync(plan, &topology, deadline)?;
+    }
+    clock.lap("convergence");
+
+    phase("probing");
+    let mut beacons = Vec::new();
+    let capture = Capture::arm(plan, &topology, magic, directory)?;
+    let responders = Responders::open(plan, &topology, magic)?;
+    let mut light = |round| {
+        let deadline = Deadline::after(BEACONS);
+        beacon::send_round(round, plan, &topology, &capture, magic, &mut beacons, deadline)
+    };
+    light(Round::Opening)?;
+    let probes = probe::send_all(plan, &topology, magic, &responders)?;
+    light(Round::Closing)?;
+    let captured = capture.end()?;
+    drop(responders);
+    clock.lap("probing");
+
+    phase("observation");
+    let keys = store.published_keys()?;
+    let nodes = observe_nodes(plan, &topology, &keys)?;
+    clock.lap("observation");
+
+    phase("teardown");
+    drop(engines);
+    drop(topology);
+    clock.lap("teardown");
+
+    Ok(Evidence {
+        magic,
+        interfaces: captured.interfaces,
+        observers: captured.observers,
+        beacons,
+        sightings: captured.sightings,
+        probes,
+        nodes,
+        timings: clock.timings,
+    })
+}
+
+fn observe_nodes(
+    plan: &Plan,
+    topology: &Topology,
+    keys: &BTreeMap<NodeName, String>,
+) -> Result<BTreeMap<NodeName, NodeEvidence>, LabError> {
+    plan.nodes
+        .iter()
+        .zip(&topology.nodes)
+        .map(|(node, space)| {
+            let evidence = NodeEvidence {
+                dataplane: observe::dataplane(&space.namespace, &plan.cluster.interface)?,
+                published_key: keys.get(&node.name).cloned(),
+                drops: observe::drops(&space.namespace)?,
+            };
+            Ok((node.name.clone(), evidence))
+        })
+        .collect()
+}
+
+/// The only randomness of a run.
+fn draw_magic() -> Result<Magic, LabError> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .doing("draw the run's tag")?;
+    Ok(Magic(bytes))
+}
+
+struct Clock {
+    last: Instant,
+    timings: Vec<Timing>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            last: Instant::now(),
+            timings: Vec::new(),
+        }
+    }
+}
+
+impl Clock {
+    fn lap(&mut self, phase: &str) {
+        let micros = u64::try_from(self.last.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.timings.push(Timing {
+            phase: phase.into(),
+            micros,
+        });
+        self.last = Instant::now();
+    }
+}

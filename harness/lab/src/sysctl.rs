@@ -1,0 +1,110 @@
+//! Kernel parameters of one namespace.
+
+use std::fs;
+
+use wireproof_model::plan::{Node, RpFilter};
+
+use crate::error::{Doing, LabError};
+use crate::namespace::Namespace;
+
+/// A parameter as a path below `/proc/sys`, since interface names may hold dots.
+type Setting<'a> = (&'a str, &'a str);
+
+/// New namespaces inherit the host's IPv4 settings (`net.core.devconf_inherit_init_net`),
+/// so everything that decides about a packet is set to the kernel's own default first.
+const KERNEL_DEFAULTS: &[Setting<'_>] = &[
+    ("net/ipv6/conf/all/disable_ipv6", "1"),
+    ("net/ipv6/conf/default/disable_ipv6", "1"),
+    ("net/ipv4/conf/all/rp_filter", "0"),
+    ("net/ipv4/conf/default/rp_filter", "0"),
+    ("net/ipv4/conf/all/src_valid_mark", "0"),
+    ("net/ipv4/conf/default/src_valid_mark", "0"),
+    ("net/ipv4/conf/all/arp_ignore", "0"),
+    ("net/ipv4/conf/default/arp_ignore", "0"),
+    ("net/ipv4/conf/all/arp_announce", "0"),
+    ("net/ipv4/conf/default/arp_announce", "0"),
+    ("net/ipv4/conf/all/arp_filter", "0"),
+    ("net/ipv4/conf/default/arp_filter", "0"),
+    ("net/ipv4/conf/all/accept_local", "0"),
+    ("net/ipv4/conf/default/accept_local", "0"),
+    ("net/ipv4/conf/all/route_localnet", "0"),
+    ("net/ipv4/conf/default/route_localnet", "0"),
+    ("net/ipv4/conf/all/proxy_arp", "0"),
+    ("net/ipv4/conf/default/proxy_arp", "0"),
+    ("net/ipv4/conf/all/accept_redirects", "0"),
+    ("net/ipv4/conf/default/accept_redirects", "0"),
+    ("net/ipv4/conf/all/send_redirects", "0"),
+    ("net/ipv4/conf/default/send_redirects", "0"),
+];
+
+/// What a reviewer of a node's dataplane wants to see; `{tunnel}` stands for the tunnel device.
+const OBSERVED: &[&str] = &[
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/all/rp_filter",
+    "net/ipv4/conf/all/src_valid_mark",
+    "net/ipv4/conf/eth0/rp_filter",
+    "net/ipv4/conf/eth0/src_valid_mark",
+    "net/ipv4/conf/{tunnel}/rp_filter",
+];
+
+/// Before a namespace has any interface.
+pub(crate) fn reset(namespace: &Namespace) -> Result<(), LabError> {
+    set(namespace, KERNEL_DEFAULTS)
+}
+
+/// The fabric forwards, and answers ARP for every address at once.
+pub(crate) fn make_fabric(namespace: &Namespace) -> Result<(), LabError> {
+    set(
+        namespace,
+        &[
+            ("net/ipv4/ip_forward", "1"),
+            ("net/ipv4/conf/default/proxy_arp", "1"),
+            ("net/ipv4/neigh/default/proxy_delay", "0"),
+        ],
+    )
+}
+
+/// A node forwards between its pods and its uplink.
+pub(crate) fn make_node(namespace: &Namespace, node: &Node) -> Result<(), LabError> {
+    let rp_filter = match node.rp_filter {
+        RpFilter::Off => "0",
+        RpFilter::Strict => "1",
+        RpFilter::Loose => "2",
+    };
+    set(
+        namespace,
+        &[
+            ("net/ipv4/ip_forward", "1"),
+            ("net/ipv4/conf/eth0/rp_filter", rp_filter),
+        ],
+    )
+}
+
+fn set(namespace: &Namespace, settings: &[Setting<'_>]) -> Result<(), LabError> {
+    namespace.enter(|| {
+        for (path, value) in settings {
+            // A kernel without IPv6 has nothing to switch off.
+            let result = fs::write(format!("/proc/sys/{path}"), value);
+            if path.starts_with("net/ipv6") && !fs::exists("/proc/sys/net/ipv6").unwrap_or(true) {
+                continue;
+            }
+            result.doing(format!("set {} to {value}", dotted(path)))?;
+        }
+        Ok(())
+    })
+}
+
+/// The parameters that decide about a node's packets, by their dotted names; absent ones are left out.
+/// Call it inside the namespace.
+pub(crate) fn read_observed(tunnel: &str) -> impl Iterator<Item = (String, String)> {
+    OBSERVED.iter().filter_map(move |path| {
+        let path = path.replace("{tunnel}", tunnel);
+        let value = fs::read_to_string(format!("/proc/sys/{path}")).ok()?;
+        Some((dotted(&path), value.trim().to_owned()))
+    })
+}
+
+/// As sysctl(8) writes it: dots between, and slashes for the dots inside a part.
+fn dotted(path: &str) -> String {
+    path.replace('.', "\0").replace('/', ".").replace('\0', "/")
+}

@@ -1,0 +1,274 @@
+//! Plan to namespaces, links and addresses.
+//!
+//! ```text
+//! pod eth0 -- azv<pod> [node] eth0 -- <node> [fabric] <node> -- eth0 [node] azv<pod> -- eth0 pod
+//! ```
+
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+
+use ipnet::Ipv4Net;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use wireproof_model::evidence::Place;
+use wireproof_model::name::{EndpointName, IfName};
+use wireproof_model::plan::{Fabric, Node, Plan, Pod};
+
+use crate::error::{Doing, LabError};
+use crate::namespace::Namespace;
+use crate::netlink::{Mac, Netlink, VethEnd};
+use crate::sys::{Offload, disable_offload};
+use crate::sysctl;
+
+/// What every endpoint calls its own interface.
+pub(crate) const UPLINK: &str = "eth0";
+
+/// The fabric's device for packets to addresses that nobody has.
+const VOID: &str = "void";
+
+/// The Ethernet address that Azure's network answers every ARP request with.
+const FABRIC_MAC: Mac = [0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc];
+
+/// The Ethernet address of the node's end of every pod's veth, as Azure CNI sets it.
+const POD_GATEWAY_MAC: Mac = [0xaa; 6];
+
+/// The pods' default gateway, which no interface has (Azure CNI in transparent mode).
+const POD_GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+
+/// MTU of a pod's link, in bytes; Azure CNI leaves it at Ethernet's.
+const POD_MTU: u16 = 1500;
+
+/// MTU of the fabric's ports, in bytes: what the fabric carries is decided by its rule, not by its ports.
+const PORT_MTU: u16 = u16::MAX;
+
+/// The planned cluster, built.
+#[derive(Debug)]
+pub(crate) struct Topology {
+    pub(crate) fabric: Namespace,
+    /// In the plan's order.
+    pub(crate) nodes: Vec<NodeSpace>,
+}
+
+/// A node's namespace, and those of its pods in the plan's order.
+#[derive(Debug)]
+pub(crate) struct NodeSpace {
+    pub(crate) namespace: Namespace,
+    pub(crate) pods: Vec<Namespace>,
+}
+
+impl Topology {
+    /// Builds what the plan says. When it fails, everything made so far vanishes with its descriptors.
+    pub(crate) fn build(plan: &Plan) -> Result<Self, LabError> {
+        let fabric = Namespace::create("fabric")?;
+        sysctl::reset(&fabric)?;
+        sysctl::make_fabric(&fabric)?;
+        let fabric_net = Netlink::open(&fabric)?;
+        fabric_net.up("lo")?;
+        drop_oversized(&fabric, &plan.fabric)?;
+        answer_for_all(&fabric_net)?;
+
+        let mut nodes = Vec::with_capacity(plan.nodes.len());
+        for node in &plan.nodes {
+            let namespace = Namespace::create(node.name.to_string())?;
+            sysctl::reset(&namespace)?;
+            connect_node(&fabric, &fabric_net, &namespace, node, &plan.fabric)?;
+            let node_net = Netlink::open(&namespace)?;
+            let pods = node
+                .pods
+                .iter()
+                .map(|pod| connect_pod(&namespace, &node_net, pod))
+                .collect::<Result<_, _>>()?;
+            nodes.push(NodeSpace { namespace, pods });
+        }
+        Ok(Self { fabric, nodes })
+    }
+
+    /// The namespace that an endpoint's sockets are opened in.
+    pub(crate) fn endpoint(&self, plan: &Plan, name: &EndpointName) -> Option<&Namespace> {
+        plan.nodes.iter().zip(&self.nodes).find_map(|(node, space)| {
+            if &EndpointName::from(&node.name) == name {
+                return Some(&space.namespace);
+            }
+            node.pods
+                .iter()
+                .zip(&space.pods)
+                .find_map(|(pod, inside)| (&EndpointName::from(&pod.name) == name).then_some(inside))
+        })
+    }
+
+    /// Every namespace with its place, the fabric first.
+    pub(crate) fn places<'a>(&'a self, plan: &'a Plan) -> Vec<(Place, &'a Namespace)> {
+        let mut places = vec![(Place::Fabric, &self.fabric)];
+        for (node, space) in plan.nodes.iter().zip(&self.nodes) {
+            places.push((Place::Node(node.name.clone()), &space.namespace));
+            for (pod, inside) in node.pods.iter().zip(&space.pods) {
+                places.push((Place::Pod(pod.name.clone()), inside));
+            }
+        }
+        places
+    }
+}
+
+/// The cloud drops what is too large for it and tells nobody (felix#2840).
+fn drop_oversized(fabric: &Namespace, plan: &Fabric) -> Result<(), LabError> {
+    let rules = format!(
+        "table ip fabric {{ chain carry {{ type filter hook prerouting priority raw; policy accept; \
+         meta length > {} counter drop; }}; }}\n",
+        plan.mtu
+    );
+    fabric.enter(|| nft(&rules))
+}
+
+/// Runs `nft` on `rules` in one transaction. Call it inside the namespace.
+fn nft(rules: &str) -> Result<(), LabError> {
+    let doing = "set the fabric's nftables rules";
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .doing("start nft")
+        .map_err(|error| error.help("install nftables (Debian: apt-get install nftables)"))?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(rules.as_bytes()).doing(doing)?;
+    }
+    let output = child.wait_with_output().doing(doing)?;
+    if !output.status.success() {
+        return Err(LabError::machine(
+            doing,
+            String::from_utf8_lossy(&output.stderr).trim(),
+        ));
+    }
+    Ok(())
+}
+
+/// Proxy ARP answers for what the namespace has a route to, so it gets a route to everything.
+fn answer_for_all(fabric: &Netlink) -> Result<(), LabError> {
+    let void = interface(VOID)?;
+    fabric.add_empty_bridge(&void)?;
+    let index = fabric.up(VOID)?;
+    fabric.add_route(Ipv4Net::default(), index, None)
+}
+
+fn connect_node(
+    fabric: &Namespace,
+    fabric_net: &Netlink,
+    namespace: &Namespace,
+    node: &Node,
+    plan: &Fabric,
+) -> Result<(), LabError> {
+    let port = IfName::from(&node.name);
+    let uplink = interface(UPLINK)?;
+    let node_mac = mac_of(node.address);
+    fabric_net.add_veth(
+        VethEnd {
+            name: &port,
+            mac: FABRIC_MAC,
+            mtu: PORT_MTU,
+            namespace: fabric.network(),
+        },
+        VethEnd {
+            name: &uplink,
+            mac: node_mac,
+            mtu: node.mtu,
+            namespace: namespace.network(),
+        },
+    )?;
+    disable_offloads(fabric, &port)?;
+    disable_offloads(namespace, &uplink)?;
+    sysctl::make_node(namespace, node)?;
+
+    let node_net = Netlink::open(namespace)?;
+    node_net.up("lo")?;
+    let index = node_net.up(UPLINK)?;
+    let address = Ipv4Net::new(node.address, plan.subnet.prefix_len())
+        .map_err(|error| LabError::machine("read the node's address", error))?;
+    node_net.add_address(index, address)?;
+    node_net.add_route(Ipv4Net::default(), index, Some(plan.gateway))?;
+
+    // The cloud knows which NIC holds which address: it never asks.
+    let index = fabric_net.up(port.as_str())?;
+    fabric_net.add_route(Ipv4Net::from(node.address), index, None)?;
+    fabric_net.add_neighbour(index, node.address, node_mac)?;
+    for pod in &node.pods {
+        fabric_net.add_route(Ipv4Net::from(pod.address), index, Some(node.address))?;
+    }
+    Ok(())
+}
+
+fn connect_pod(
+    node_space: &Namespace,
+    node_net: &Netlink,
+    pod: &Pod,
+) -> Result<Namespace, LabError> {
+    let namespace = Namespace::create(pod.name.to_string())?;
+    sysctl::reset(&namespace)?;
+    let uplink = interface(UPLINK)?;
+    let pod_mac = mac_of(pod.address);
+    node_net.add_veth(
+        VethEnd {
+            name: &pod.interface,
+            mac: POD_GATEWAY_MAC,
+            mtu: POD_MTU,
+            namespace: node_space.network(),
+        },
+        VethEnd {
+            name: &uplink,
+            mac: pod_mac,
+            mtu: POD_MTU,
+            namespace: namespace.network(),
+        },
+    )?;
+    disable_offloads(node_space, &pod.interface)?;
+    disable_offloads(&namespace, &uplink)?;
+
+    let pod_net = Netlink::open(&namespace)?;
+    pod_net.up("lo")?;
+    let index = pod_net.up(UPLINK)?;
+    pod_net.add_address(index, Ipv4Net::from(pod.address))?;
+    pod_net.add_route(Ipv4Net::from(POD_GATEWAY), index, None)?;
+    pod_net.add_neighbour(index, POD_GATEWAY, POD_GATEWAY_MAC)?;
+    pod_net.add_route(Ipv4Net::default(), index, Some(POD_GATEWAY))?;
+
+    let index = node_net.up(pod.interface.as_str())?;
+    node_net.add_route(Ipv4Net::from(pod.address), index, None)?;
+    node_net.add_neighbour(index, pod.address, pod_mac)?;
+    Ok(namespace)
+}
+
+/// Otherwise a sniffer sees frames that never existed: larger than the MTU, and with checksums still to be made.
+fn disable_offloads(namespace: &Namespace, interface: &IfName) -> Result<(), LabError> {
+    namespace.enter(|| {
+        let control = socket(
+            AddressFamily::Inet,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )
+        .doing("open a control socket")?;
+        for offload in [
+            Offload::GenericReceive,
+            Offload::GenericSegmentation,
+            Offload::TcpSegmentation,
+            Offload::ScatterGather,
+            Offload::TransmitChecksum,
+            Offload::ReceiveChecksum,
+        ] {
+            disable_offload(control.as_fd(), interface.as_str(), offload)
+                .doing(format!("switch {offload:?} of {interface} off"))?;
+        }
+        Ok(())
+    })
+}
+
+/// A locally administered address made of the IPv4 address, so that captures read well.
+fn mac_of(address: Ipv4Addr) -> Mac {
+    let [a, b, c, d] = address.octets();
+    [0x02, 0x00, a, b, c, d]
+}
+
+fn interface(name: &str) -> Result<IfName, LabError> {
+    name.parse()
+        .map_err(|error| LabError::machine(format!("name an interface {name}"), error))
+}

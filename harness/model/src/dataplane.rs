@@ -1,0 +1,118 @@
+//! A node's dataplane as data, and as the text that reviewers read.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::name::IfName;
+
+/// All that decides what a node does with a packet. The lab fills it in as the kernel tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Dataplane {
+    /// In the order of the kernel's indexes.
+    pub links: Vec<Link>,
+    /// In the kernel's order.
+    pub addresses: Vec<Address>,
+    /// IPv4 rules in order of priority.
+    pub rules: Vec<Rule>,
+    /// IPv4 routes of every table.
+    pub routes: Vec<Route>,
+    /// Every WireGuard device, kernel or userspace.
+    pub wireguard: Vec<WireGuard>,
+    /// `nft --stateless list ruleset`, as printed.
+    pub nftables: String,
+    /// The sysctls that matter, by name (`net.ipv4.conf.all.src_valid_mark`).
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name.
+    pub name: IfName,
+    /// Its kind (`veth`, `tun`, `wireguard`), empty for the loopback device.
+    pub kind: String,
+    /// In bytes.
+    pub mtu: u32,
+    /// Whether it is administratively up.
+    pub up: bool,
+}
+
+/// An address of an interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// On which interface.
+    pub interface: IfName,
+    /// Address and prefix length, host bits kept.
+    pub address: IpNet,
+    /// `global`, `link` or `host`.
+    pub scope: String,
+}
+
+/// A routing rule (`ip rule`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Lower is asked first.
+    pub priority: u32,
+    /// Whether the selector is inverted (`not`).
+    pub not: bool,
+    /// Mark and mask, where the rule has them.
+    pub fwmark: Option<(u32, u32)>,
+    /// The table that is looked up; none for other actions.
+    pub table: Option<u32>,
+    /// Any further selector or action that the lab knows no field for, as `name value`.
+    pub other: Vec<String>,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The table: 255 is local, 254 main.
+    pub table: u32,
+    /// Where to; `0.0.0.0/0` is the default route.
+    pub destination: IpNet,
+    /// `unicast`, `throw`, `local`, `broadcast`, `blackhole`, `unreachable`, `prohibit`.
+    pub kind: String,
+    /// The next hop, where there is one.
+    pub via: Option<IpAddr>,
+    /// The device, where there is one.
+    pub interface: Option<IfName>,
+    /// Who made it: `kernel`, `boot`, `static` or a number.
+    pub protocol: String,
+    /// `global`, `link`, `host` or `nowhere`.
+    pub scope: String,
+    /// The preferred source address, where there is one.
+    pub source: Option<IpAddr>,
+    /// Zero for most.
+    pub metric: u32,
+}
+
+/// A WireGuard device. There is no field for a private key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireGuard {
+    /// Its name.
+    pub interface: IfName,
+    /// Base64; none if the device has no key.
+    pub public_key: Option<String>,
+    /// UDP port.
+    pub listen_port: Option<u16>,
+    /// Mark of its outgoing packets; 0 is none.
+    pub fwmark: u32,
+    /// In any order.
+    pub peers: Vec<Peer>,
+}
+
+/// A peer of a WireGuard device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Base64.
+    pub public_key: String,
+    /// Where its packets go.
+    pub endpoint: Option<SocketAddr>,
+    /// In any order.
+    pub allowed_ips: Vec<IpNet>,
+    /// Seconds; none is off.
+    pub keepalive: Option<u16>,
+}

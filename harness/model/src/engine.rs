@@ -1,0 +1,1 @@
+//! How to run an engine under test.

@@ -1,0 +1,206 @@
+//! Everything a run observed. The lab fills it in, [`crate::judge`] reads it,
+//! and a saved one can be judged again anywhere.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataplane::Dataplane;
+use crate::frame::Frame;
+use crate::name::{IfName, NodeName, PodName};
+use crate::plan::{ProbeId, Protocol};
+use crate::tag::{BeaconId, Magic, Tag};
+
+/// One run's observations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What this run's tags start with.
+    pub magic: Magic,
+    /// Every interface that was observed; `interfaces[i].id == InterfaceId(i)`.
+    pub interfaces: Vec<Interface>,
+    /// One observer per namespace.
+    pub observers: Vec<Observer>,
+    /// What each beacon was; `beacons[i].id == BeaconId(i)`.
+    pub beacons: Vec<Beacon>,
+    /// Every frame seen, in order of time (ties: in the order of the observers).
+    pub sightings: Vec<Sighting>,
+    /// What the sockets said of each probe; `probes[i].id == ProbeId(i)`.
+    pub probes: Vec<ProbeOutcome>,
+    /// What each node looked like after the last probe.
+    pub nodes: BTreeMap<NodeName, NodeEvidence>,
+    /// How long each phase took, in microseconds, in order.
+    pub timings: Vec<Timing>,
+}
+
+/// A namespace of the lab.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// The fabric: the wire, outside all nodes.
+    Fabric,
+    /// A node.
+    Node(NodeName),
+    /// A pod.
+    Pod(PodName),
+}
+
+/// Index of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InterfaceId(pub u16);
+
+/// An observed interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its index in [`Evidence::interfaces`].
+    pub id: InterfaceId,
+    /// The namespace it is in.
+    pub place: Place,
+    /// Its name there.
+    pub name: IfName,
+    /// What it connects.
+    pub role: Role,
+    /// How its frames start.
+    pub link: LinkType,
+}
+
+/// What an interface connects.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// In the fabric: the port towards a node. What is seen here is seen on the wire.
+    Port(NodeName),
+    /// In a node: `eth0`.
+    Uplink,
+    /// In a node: the veth to a pod.
+    PodLink(PodName),
+    /// In a node: the engine's tunnel device.
+    Tunnel,
+    /// In a pod: `eth0`.
+    PodUplink,
+    /// The loopback device of any namespace.
+    Loopback,
+    /// Anything else, such as a device that an engine made.
+    Other,
+}
+
+/// How an interface's frames start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkType {
+    /// With an Ethernet header.
+    Ethernet,
+    /// With the IP header.
+    RawIp,
+}
+
+/// The one capture of a namespace, of all its interfaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observer {
+    /// Where.
+    pub place: Place,
+    /// Frames that the kernel handed to it (`PACKET_STATISTICS`, `tp_packets` less the drops).
+    pub seen: u64,
+    /// Frames that the kernel dropped for want of room (`tp_drops`).
+    pub dropped: u64,
+}
+
+/// A frame that the lab itself put on an interface, past every route and filter,
+/// so that the observers of both of its ends show that they see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beacon {
+    /// Its number in [`Evidence::beacons`].
+    pub id: BeaconId,
+    /// The interface it left through.
+    pub interface: InterfaceId,
+    /// What it is made of.
+    pub protocol: Protocol,
+    /// Before the first probe, or after the last.
+    pub round: Round,
+}
+
+/// When a beacon was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Round {
+    /// Before the first probe.
+    Opening,
+    /// After the last probe.
+    Closing,
+}
+
+/// Nanoseconds since 1970, from the kernel's packet timestamps; one clock for all namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Nanos(pub u64);
+
+/// Which way a frame went through an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Received by the namespace from that interface.
+    In,
+    /// Sent by the namespace through that interface.
+    Out,
+}
+
+/// One frame at one interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// When.
+    pub at: Nanos,
+    /// Where.
+    pub interface: InterfaceId,
+    /// Which way.
+    pub direction: Direction,
+    /// Its number in the namespace's capture file, counted from 1 as Wireshark does.
+    pub number: u32,
+    /// Bytes of the whole frame, link header included.
+    pub length: u32,
+    /// What it is.
+    pub frame: Frame,
+    /// The tag found anywhere in its bytes.
+    pub tag: Option<Tag>,
+}
+
+/// What the sockets at both ends said of a probe. The proof is in the sightings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeOutcome {
+    /// Which probe.
+    pub id: ProbeId,
+    /// Whether the receiver's socket got the payload (for ICMP: whether the echo came back).
+    pub delivered: bool,
+    /// Whether the sender got the answer.
+    pub answered: bool,
+    /// The error that a socket reported, such as `No route to host`.
+    pub error: Option<String>,
+    /// From the first packet to the answer, in microseconds.
+    pub round_trip_us: Option<u64>,
+}
+
+/// A node after the last probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeEvidence {
+    /// Its links, addresses, rules, routes, WireGuard devices, nftables and sysctls.
+    pub dataplane: Dataplane,
+    /// The public key that the engine published for it, in base64; none if it published none.
+    pub published_key: Option<String>,
+    /// Packets that the node dropped and counted, by counter name (`TcpExt.IPReversePathFilter`); zeroes left out.
+    pub drops: BTreeMap<String, u64>,
+}
+
+/// One phase of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// What: `setup`, `convergence`, `probing`, `teardown`.
+    pub phase: String,
+    /// How long, in microseconds.
+    pub micros: u64,
+}
+
+impl Evidence {
+    /// The interface that a sighting was made at.
+    pub fn interface(&self, id: InterfaceId) -> Option<&Interface> {
+        self.interfaces.get(usize::from(id.0))
+    }
+}

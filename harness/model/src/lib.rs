@@ -1,0 +1,54 @@
+//! The pure half of wireproof, in the order in which data meets it.
+//!
+//! ```text
+//! scenario.toml -> Scenario -> Plan ... lab ... -> Evidence -> Verdicts -> Report
+//!    text         as written  as meant  effects    observed     judged     told
+//! ```
+//!
+//! Nothing here reads a clock, a file or a socket, starts a process or draws a
+//! random number; `clippy.toml` beside the manifest enforces it.
+
+/// Names of nodes, pods, interfaces and engines, valid by construction.
+pub mod name;
+
+/// Tags: the bytes that fill a probe's payload, and how to find them again.
+pub mod tag;
+
+/// What can be wrong with a scenario: one variant, one label, one help each.
+pub mod problem;
+
+/// The TOML as written, with the place of every value.
+pub mod scenario;
+
+/// The TOML as meant: every name resolved, every address chosen.
+pub mod plan;
+
+/// Scenario to plan: checks everything, reports every problem at once.
+pub mod resolve;
+
+/// The Calico v3 resources that tell an engine about the planned cluster.
+pub mod resource;
+
+/// How to run an engine under test, as written in `fixtures/engines/*.toml`.
+pub mod engine;
+
+/// A node's dataplane as data, and as the text that reviewers read.
+pub mod dataplane;
+
+/// Bytes to frames: ARP, IP, and the WireGuard messages inside UDP.
+pub mod frame;
+
+/// Everything a run observed; saved beside it and loadable again.
+pub mod evidence;
+
+/// The way of one probe through the interfaces, in order of time.
+pub mod journey;
+
+/// What is decided about a promise, and why.
+pub mod verdict;
+
+/// Plan and evidence to verdicts.
+pub mod judge;
+
+/// Verdicts told as a table, as JSON and as the text of a failure.
+pub mod report;

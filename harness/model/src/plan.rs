@@ -1,0 +1,320 @@
+//! The scenario as meant. A [`Plan`] that exists is valid: building the lab from
+//! it can fail only because of the machine.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
+
+/// One scenario, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What the scenario shows, in one line.
+    pub title: String,
+    /// The engine under test.
+    pub engine: EngineName,
+    /// What connects the nodes.
+    pub fabric: Fabric,
+    /// The cluster's intent, as told to the engine before it starts.
+    pub cluster: Cluster,
+    /// In the order of their names.
+    pub nodes: Vec<Node>,
+    /// What the operator does, in order, before the probes are sent.
+    pub steps: Vec<Step>,
+    /// In the order in which they are sent; `probes[i].id == ProbeId(i)`.
+    pub probes: Vec<Probe>,
+    /// In the order of the report; `promises[i].id == PromiseId(i)`.
+    pub promises: Vec<Promise>,
+    /// How long the lab waits for what it waits for.
+    pub deadlines: Deadlines,
+}
+
+/// The cloud's network between the nodes: routed, answers ARP for every address,
+/// and delivers each known address to the NIC that holds it, as Azure's does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fabric {
+    /// Nodes and pods have their addresses from here.
+    pub subnet: Ipv4Net,
+    /// The nodes' default gateway: the subnet's first host address.
+    pub gateway: Ipv4Addr,
+    /// The largest IP packet that the fabric carries, in bytes; larger ones are dropped without a word.
+    pub mtu: u16,
+}
+
+/// What the engine is told: FelixConfiguration `default` and ClusterInformation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// ClusterInformation's type; `aks` and host encryption make the device's MTU 160 smaller than the uplink's.
+    pub cluster_type: Option<String>,
+    /// Whether encryption is on before the first step.
+    pub wireguard: bool,
+    /// Whether traffic of the nodes themselves is encrypted too.
+    pub host_encryption: bool,
+    /// The tunnel device's name.
+    pub interface: IfName,
+    /// UDP port of every tunnel device.
+    pub listen_port: u16,
+    /// The tunnel device's MTU where the author set one, in bytes.
+    pub mtu: Option<u16>,
+    /// Seconds between keepalives; 0 is off.
+    pub keepalive: u16,
+}
+
+/// A host of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name; also the fabric's port towards it.
+    pub name: NodeName,
+    /// Its address on `eth0`.
+    pub address: Ipv4Addr,
+    /// MTU of `eth0`, in bytes.
+    pub mtu: u16,
+    /// The reverse-path filter of `eth0`.
+    pub rp_filter: RpFilter,
+    /// Whether this node takes part in encryption (a FelixConfiguration `node.<name>` says if not).
+    pub wireguard: bool,
+    /// In the order of their names.
+    pub pods: Vec<Pod>,
+}
+
+/// A workload on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Its name.
+    pub name: PodName,
+    /// Its address on its own `eth0`.
+    pub address: Ipv4Addr,
+    /// The node's end of the veth to it.
+    pub interface: IfName,
+}
+
+/// `net.ipv4.conf.eth0.rp_filter` (RFC 3704).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RpFilter {
+    /// 0: no check.
+    Off,
+    /// 1: the best route back must use the same interface.
+    Strict,
+    /// 2: some route back must exist.
+    Loose,
+}
+
+/// Something the operator does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What.
+    pub action: Action,
+}
+
+/// The kinds of step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Encryption is switched on with the engine's own command.
+    Enable,
+    /// Encryption is switched off with the engine's own command.
+    Disable,
+}
+
+/// Tagged packets from one endpoint to another, and the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Its index in [`Plan::probes`].
+    pub id: ProbeId,
+    /// Who sends first.
+    pub from: EndpointName,
+    /// Who answers.
+    pub to: EndpointName,
+    /// With what.
+    pub protocol: Protocol,
+    /// Bytes of payload, all of them tags.
+    pub payload: u16,
+}
+
+/// Index of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProbeId(pub u16);
+
+/// What a probe speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// ICMP echo; the kernel of the other side answers.
+    Icmp,
+    /// A datagram, and one back.
+    Udp,
+    /// A connection; its payload comes back.
+    Tcp,
+}
+
+impl Protocol {
+    /// All, in the order of the report.
+    pub const ALL: [Self; 3] = [Self::Icmp, Self::Udp, Self::Tcp];
+
+    /// As written in scenarios and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Icmp => "icmp",
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// The IP header's protocol number (IANA).
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Icmp => 1,
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+/// An expectation about one ordered pair and one protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// Its index in [`Plan::promises`].
+    pub id: PromiseId,
+    /// The probe that tests it.
+    pub probe: ProbeId,
+    /// Who sends.
+    pub from: EndpointName,
+    /// Who receives.
+    pub to: EndpointName,
+    /// With what.
+    pub protocol: Protocol,
+    /// Which of the traffic classes the pair is in.
+    pub class: Class,
+    /// How its packets must look outside the nodes.
+    pub protection: Protection,
+    /// Where the promise comes from.
+    pub origin: Origin,
+}
+
+/// Index of a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PromiseId(pub u32);
+
+/// The traffic classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Both on one node.
+    SameHost,
+    /// Two nodes, at least one of the two a pod.
+    CrossHost,
+    /// Node to node.
+    HostToHost,
+    /// Two nodes, at least one without WireGuard.
+    Mixed,
+}
+
+impl Class {
+    /// As written in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SameHost => "same host",
+            Self::CrossHost => "cross host",
+            Self::HostToHost => "host to host",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+/// How a pair's packets must look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protection {
+    /// Delivered, never through a tunnel device; between nodes, seen on the wire as sent.
+    Plaintext,
+    /// Delivered, and only ciphertext on the wire.
+    Encrypted,
+}
+
+impl Protection {
+    /// As written in scenarios and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::Encrypted => "encrypted",
+        }
+    }
+}
+
+/// Who made a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The model, from the pair's class and the cluster's intent.
+    Derived,
+    /// The author, in the scenario; `line` counts from 1.
+    Stated {
+        /// Line of the scenario.
+        line: u32,
+    },
+}
+
+/// Upper bounds of the lab's waits, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadlines {
+    /// From the engines' start, or a step, until every node is in sync.
+    pub ready: u32,
+    /// From a probe's first packet until its answer.
+    pub probe: u32,
+}
+
+/// A pod, or a node as a host-networked endpoint, with all that a prober needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint<'a> {
+    /// The name that promises use.
+    pub name: EndpointName,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The node it is, or is on.
+    pub node: &'a Node,
+    /// The pod it is, if it is one.
+    pub pod: Option<&'a Pod>,
+}
+
+impl Plan {
+    /// Every endpoint: for each node in order, the node and then its pods.
+    pub fn endpoints(&self) -> Vec<Endpoint<'_>> {
+        self.nodes
+            .iter()
+            .flat_map(|node| {
+                let host = Endpoint {
+                    name: EndpointName::from(&node.name),
+                    address: node.address,
+                    node,
+                    pod: None,
+                };
+                std::iter::once(host).chain(node.pods.iter().map(move |pod| Endpoint {
+                    name: EndpointName::from(&pod.name),
+                    address: pod.address,
+                    node,
+                    pod: Some(pod),
+                }))
+            })
+            .collect()
+    }
+
+    /// The endpoint of that name; a plan's own promises and probes name existing ones.
+    pub fn endpoint(&self, name: &EndpointName) -> Option<Endpoint<'_>> {
+        self.endpoints().into_iter().find(|e| &e.name == name)
+    }
+
+    /// Whether encryption is on once every step has run.
+    pub fn wireguard_after_steps(&self) -> bool {
+        self.steps
+            .iter()
+            .fold(self.cluster.wireguard, |_, step| match step.action {
+                Action::Enable => true,
+                Action::Disable => false,
+            })
+    }
+}

@@ -1,0 +1,1 @@
+//! The Calico v3 resources of a plan.
