@@ -1,1 +1,7 @@
-fn main() {}
+//! `wireproof`: proves from packets on the wire what a WireGuard mesh encrypts.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wireproof_lab::init::run_if_asked().unwrap_or_else(wireproof::command::main)
+}

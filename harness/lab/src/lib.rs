@@ -32,9 +32,6 @@ mod sysctl;
 /// The run directory: what a run leaves behind, and where.
 pub mod artifact;
 
-/// What this machine can do, and what each missing thing costs.
-pub mod preflight;
-
 /// A node's first process: starts what the lab asks for, reaps what is left over.
 pub mod init;
 
@@ -43,6 +40,9 @@ mod topology;
 
 /// Frames to and from interfaces, past the network stack.
 mod packet;
+
+/// What this machine can do, and what each missing thing costs.
+pub mod preflight;
 
 /// One observer per namespace, armed before the first probe.
 mod capture;

@@ -49,28 +49,43 @@ impl Namespace {
         self.network.as_fd()
     }
 
-    /// Runs `work` on a thread of its own inside, and returns what it returns.
+    /// Runs `work` on a thread of its own inside the network namespace, and returns what it returns.
     pub(crate) fn enter<T: Send>(
         &self,
         work: impl FnOnce() -> Result<T, LabError> + Send,
     ) -> Result<T, LabError> {
         on_new_thread(|| {
+            setns(&self.network, CloneFlags::CLONE_NEWNET).doing("enter the network namespace")?;
+            work()
+        })
+        .map_err(|error| self.locate(error))
+    }
+
+    /// As [`enter`](Self::enter), and sees the mounts of the node's processes too. The
+    /// node's `/proc` knows nothing of the thread itself.
+    pub(crate) fn enter_with_mounts<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, LabError> + Send,
+    ) -> Result<T, LabError> {
+        self.enter(|| {
             if let Some(mounts) = &self.mounts {
                 unshare(CloneFlags::CLONE_FS).doing("detach a thread's working directory")?;
                 setns(mounts, CloneFlags::CLONE_NEWNS).doing("enter the mount namespace")?;
             }
-            setns(&self.network, CloneFlags::CLONE_NEWNET).doing("enter the network namespace")?;
             work()
-        })
-        .map_err(|error| match error.place {
-            Some(_) => error,
-            None => error.at(&self.label),
         })
     }
 
+    fn locate(&self, error: LabError) -> LabError {
+        match error.place {
+            Some(_) => error,
+            None => error.at(&self.label),
+        }
+    }
+
     /// Starts `command` as the first process of new process, mount, UTS and IPC
-    /// namespaces in this network namespace. Later [`enter`](Self::enter) calls see
-    /// its mounts.
+    /// namespaces in this network namespace. Later
+    /// [`enter_with_mounts`](Self::enter_with_mounts) calls see its mounts.
     pub(crate) fn spawn_init(&mut self, command: &mut Command) -> Result<Child, LabError> {
         let network = &self.network;
         let (child, mounts) = on_new_thread(|| {
@@ -86,7 +101,7 @@ impl Namespace {
             let child = command.spawn().doing("start the node's first process")?;
             Ok((child, mounts))
         })
-        .map_err(|error| error.at(&self.label))?;
+        .map_err(|error| self.locate(error))?;
         self.mounts = Some(mounts);
         Ok(child)
     }

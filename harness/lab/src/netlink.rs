@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use futures_util::TryStreamExt;
 use ipnet::Ipv4Net;
 use rtnetlink::packet_route::address::AddressMessage;
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkLayerType, LinkMessage};
 use rtnetlink::packet_route::neighbour::NeighbourState;
 use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
 use rtnetlink::packet_route::rule::RuleMessage;
@@ -132,6 +132,15 @@ impl Netlink {
             format!("create the bridge {name}"),
             self.handle.link().add(message).execute(),
         )
+    }
+
+    /// Creates a link of a kind, to see whether the kernel can.
+    pub(crate) fn try_kind(&self, name: &str, kind: InfoKind) -> Result<(), LabError> {
+        let operation = format!("create a {kind} link");
+        let message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind)
+            .name(name)
+            .build();
+        self.run(operation, self.handle.link().add(message).execute())
     }
 
     /// Switches an interface on and tells its kernel index.

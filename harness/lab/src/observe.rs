@@ -61,7 +61,7 @@ pub(crate) fn dataplane(namespace: &Namespace, tunnel: &IfName) -> Result<Datapl
             up: message.header.flags.contains(LinkFlags::Up),
         });
     }
-    let (wireguard, nftables, sysctls) = namespace.enter(|| {
+    let (wireguard, nftables, sysctls) = namespace.enter_with_mounts(|| {
         Ok((
             wireguard_devices(),
             ruleset()?,
@@ -112,7 +112,9 @@ pub(crate) fn nodes_without_peers(
         if !encrypting(&node.name) {
             continue;
         }
-        let devices = space.namespace.enter(|| Ok(wireguard_devices()))?;
+        let devices = space
+            .namespace
+            .enter_with_mounts(|| Ok(wireguard_devices()))?;
         let known = |key: &String| {
             devices
                 .iter()

@@ -1,1 +1,166 @@
 //! What this machine can do, and what each missing thing costs.
+//!
+//! Call it inside the sandbox: everything is tried for real, in a namespace made
+//! for the purpose, and gone when this returns.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use rtnetlink::packet_route::link::InfoKind;
+
+use crate::error::{Doing, LabError};
+use crate::namespace::Namespace;
+use crate::netlink::Netlink;
+use crate::packet::Listener;
+use crate::sandbox;
+
+/// One thing that a machine can or cannot do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability {
+    /// What, in a few words.
+    pub name: &'static str,
+    /// Whether it is there; otherwise what the system said.
+    pub missing: Option<String>,
+    /// Whether nothing runs without it.
+    pub needed: bool,
+    /// What its absence costs.
+    pub cost: &'static str,
+    /// How to get it.
+    pub remedy: &'static str,
+}
+
+/// Tries everything that the lab uses or could use.
+pub fn survey() -> Vec<Capability> {
+    let mut survey = vec![Capability {
+        name: "the host's root",
+        missing: sandbox::unprivileged().then(|| "this is a user namespace".to_owned()),
+        needed: false,
+        cost: "none for scenarios: they run in a user namespace; drop reasons by name are not read",
+        remedy: "run as root",
+    }];
+    let mut tried = |name, needed, result: Result<(), LabError>, cost, remedy| {
+        survey.push(Capability {
+            name,
+            missing: result.err().map(|error| error.cause),
+            needed,
+            cost,
+            remedy,
+        });
+    };
+    tried(
+        "network namespaces",
+        true,
+        Namespace::create("survey").map(drop),
+        "no scenario runs",
+        "run as root, or allow unprivileged user namespaces",
+    );
+    tried(
+        "veth",
+        true,
+        try_link(InfoKind::Veth),
+        "no scenario runs: nothing connects nodes and pods",
+        "modprobe veth",
+    );
+    tried(
+        "bridge",
+        true,
+        try_link(InfoKind::Bridge),
+        "no scenario runs: the fabric has no answer for unknown addresses",
+        "modprobe bridge",
+    );
+    tried(
+        "packet sockets with timestamps",
+        true,
+        Namespace::create("survey").and_then(|namespace| Listener::open(&namespace).map(drop)),
+        "no scenario runs: nothing can be observed",
+        "a kernel with CONFIG_PACKET",
+    );
+    tried(
+        "raw ICMP sockets",
+        true,
+        try_raw_socket(),
+        "no scenario runs: ICMP cannot be probed",
+        "run as root, or allow unprivileged user namespaces",
+    );
+    tried(
+        "nft",
+        true,
+        try_program("nft", "--version"),
+        "no scenario runs: neither the fabric nor wiremesh can set a rule",
+        "Debian: apt-get install nftables",
+    );
+    tried(
+        "nftables in the kernel",
+        true,
+        Namespace::create("survey").and_then(|namespace| {
+            namespace.enter(|| try_program("nft", "list ruleset"))
+        }),
+        "no scenario runs: neither the fabric nor wiremesh can set a rule",
+        "modprobe nf_tables",
+    );
+    tried(
+        "TUN devices",
+        false,
+        try_tun(),
+        "userspace WireGuard does not run; with kernel WireGuard nothing is lost",
+        "modprobe tun, and make /dev/net/tun readable and writable for this user",
+    );
+    tried(
+        "kernel WireGuard",
+        false,
+        try_link(InfoKind::Wireguard),
+        "wiremesh falls back to its own userspace tunnel; kernel WireGuard is not tested",
+        "modprobe wireguard",
+    );
+    survey
+}
+
+/// Whether scenarios can run: everything needed is there, and some WireGuard.
+pub fn fit(survey: &[Capability]) -> bool {
+    let has = |name: &str| survey.iter().any(|c| c.name == name && c.missing.is_none());
+    survey.iter().all(|c| !c.needed || c.missing.is_none())
+        && (has("TUN devices") || has("kernel WireGuard"))
+}
+
+fn try_link(kind: InfoKind) -> Result<(), LabError> {
+    let namespace = Namespace::create("survey")?;
+    Netlink::open(&namespace)?.try_kind("survey0", kind)
+}
+
+fn try_raw_socket() -> Result<(), LabError> {
+    Namespace::create("survey")?.enter(|| {
+        socket(
+            AddressFamily::Inet,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::Icmp,
+        )
+        .map(drop)
+        .doing("open a raw socket")
+    })
+}
+
+fn try_tun() -> Result<(), LabError> {
+    let device = Path::new("/dev/net/tun");
+    fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(device)
+        .map(drop)
+        .doing("open /dev/net/tun")
+}
+
+fn try_program(name: &str, arguments: &str) -> Result<(), LabError> {
+    let doing = format!("run {name} {arguments}");
+    let output = Command::new(name)
+        .args(arguments.split(' '))
+        .output()
+        .doing(&doing)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let cause = String::from_utf8_lossy(&output.stderr);
+    Err(LabError::machine(doing, cause.trim()))
+}

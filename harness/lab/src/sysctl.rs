@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use wireproof_model::name::IfName;
 use wireproof_model::plan::{Node, RpFilter};
 
 use crate::error::{Doing, LabError};
@@ -52,14 +53,18 @@ pub(crate) fn reset(namespace: &Namespace) -> Result<(), LabError> {
     set(namespace, KERNEL_DEFAULTS)
 }
 
-/// The fabric forwards, and answers ARP for every address at once.
+/// The fabric forwards.
 pub(crate) fn make_fabric(namespace: &Namespace) -> Result<(), LabError> {
+    set(namespace, &[("net/ipv4/ip_forward", "1")])
+}
+
+/// A port of the fabric answers ARP for every address, and at once.
+pub(crate) fn make_port(namespace: &Namespace, port: &IfName) -> Result<(), LabError> {
     set(
         namespace,
         &[
-            ("net/ipv4/ip_forward", "1"),
-            ("net/ipv4/conf/default/proxy_arp", "1"),
-            ("net/ipv4/neigh/default/proxy_delay", "0"),
+            (&format!("net/ipv4/conf/{port}/proxy_arp"), "1"),
+            (&format!("net/ipv4/neigh/{port}/proxy_delay"), "0"),
         ],
     )
 }

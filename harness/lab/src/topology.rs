@@ -177,6 +177,7 @@ fn connect_node(
     )?;
     disable_offloads(fabric, &port)?;
     disable_offloads(namespace, &uplink)?;
+    sysctl::make_port(fabric, &port)?;
     sysctl::make_node(namespace, node)?;
 
     let node_net = Netlink::open(namespace)?;

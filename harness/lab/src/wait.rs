@@ -30,7 +30,7 @@ impl Deadline {
     /// What is left, for `poll`: at least a millisecond until it has passed.
     pub(crate) fn poll_timeout(&self) -> nix::poll::PollTimeout {
         let left = self.left();
-        let millis = left.as_millis() + u128::from(left.subsec_nanos() % 1_000_000 != 0);
+        let millis = left.as_millis() + u128::from(!left.subsec_nanos().is_multiple_of(1_000_000));
         nix::poll::PollTimeout::try_from(millis).unwrap_or(nix::poll::PollTimeout::MAX)
     }
 

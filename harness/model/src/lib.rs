@@ -8,6 +8,9 @@
 //! Nothing here reads a clock, a file or a socket, starts a process or draws a
 //! random number; `clippy.toml` beside the manifest enforces it.
 
+// A new variant of an own enum must be decided about everywhere; other crates' enums are the lab's business.
+#![warn(clippy::wildcard_enum_match_arm)]
+
 /// Names of nodes, pods, interfaces and engines, valid by construction.
 pub mod name;
 
@@ -22,6 +25,9 @@ pub mod scenario;
 
 /// The TOML as meant: every name resolved, every address chosen.
 pub mod plan;
+
+/// The plan told as text: addresses, and the way each packet must take.
+pub mod outline;
 
 /// Scenario to plan: checks everything, reports every problem at once.
 pub mod resolve;

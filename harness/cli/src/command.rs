@@ -1,0 +1,318 @@
+//! Arguments, help, and what each command prints.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use wireproof_lab::sandbox::{self, Side};
+use wireproof_model::outline::outline;
+use wireproof_model::report::Report;
+
+use crate::doctor::Examination;
+use crate::failure::{Failure, Status};
+use crate::input;
+use crate::scenario::{self, Told};
+
+/// Proves from packets on the wire what a WireGuard mesh encrypts.
+///
+/// Exit status: 0 every promise held; 1 a promise was broken; 2 the input is wrong;
+/// 3 the machine or the run is at fault.
+#[derive(Debug, Parser)]
+#[command(name = "wireproof", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build each scenario's cluster, run the engine in it, probe, and judge
+    Run(Run),
+    /// Read scenarios and report every mistake in them; needs no privileges
+    Check {
+        /// Scenario files, or folders of them
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Show what a scenario means: addresses, promises, and the way of each packet
+    Plan {
+        /// A scenario file
+        path: PathBuf,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Judge a saved run again
+    Judge {
+        /// A run directory
+        directory: PathBuf,
+        /// Print one JSON document and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what this machine can do, and what each missing thing costs
+    Doctor {
+        /// Print one JSON document and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Scenario files, or folders of them
+    #[arg(default_value = "scenarios")]
+    paths: Vec<PathBuf>,
+    /// Run this engine instead of the scenario's: a built-in name or a descriptor's file
+    #[arg(long, value_name = "NAME|FILE")]
+    engine: Option<String>,
+    /// Print one JSON document and nothing else
+    #[arg(long)]
+    json: bool,
+    /// Leave captures, logs and evidence below this folder
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// The program, from arguments to exit status.
+pub fn main() -> ExitCode {
+    // clap ends the process with status 2 on arguments that are wrong.
+    let arguments = Arguments::parse();
+    match obey(arguments.verb) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.status().into()
+        }
+    }
+}
+
+fn obey(verb: Verb) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Run(arguments) => run(&arguments),
+        Verb::Check { paths } => check(&paths).map(ExitCode::from),
+        Verb::Plan { path, format } => {
+            let plan = scenario::read(&path)?;
+            match format {
+                Format::Text => print(&outline(&plan)),
+                Format::Json => print_json(&json!(plan)),
+            }
+            Ok(Status::Held.into())
+        }
+        Verb::Judge { directory, json } => {
+            let told = scenario::judge_again(&directory)?;
+            let status = if json {
+                print_json(&report(&told).json());
+                status_of(&told)
+            } else {
+                tell(&told)
+            };
+            Ok(status.into())
+        }
+        Verb::Doctor { json } => in_sandbox(|| {
+            let examination = Examination::of_this_machine();
+            if json {
+                print_json(&examination.json());
+            } else {
+                print(&examination.table());
+            }
+            Ok(examination.status())
+        }),
+    }
+}
+
+fn in_sandbox(work: impl FnOnce() -> Result<Status, Failure>) -> Result<ExitCode, Failure> {
+    match sandbox::enter()? {
+        Side::Outside(code) => Ok(code),
+        Side::Inside => work().map(ExitCode::from),
+    }
+}
+
+fn check(paths: &[PathBuf]) -> Result<Status, Failure> {
+    let mut worst = Status::Held;
+    for path in input::toml_files(paths)? {
+        match scenario::read(&path) {
+            Ok(plan) => print(&format!(
+                "{}: {} nodes, {} pods, {} promises\n",
+                path.display(),
+                plan.nodes.len(),
+                plan.nodes.iter().map(|node| node.pods.len()).sum::<usize>(),
+                plan.promises.len()
+            )),
+            Err(failure) => {
+                eprintln!("{failure}");
+                worst = worst.max(failure.status());
+            }
+        }
+    }
+    Ok(worst)
+}
+
+/// Every scenario is read before any is run, so that a mistake in the last one costs no time.
+fn run(arguments: &Run) -> Result<ExitCode, Failure> {
+    let paths = input::toml_files(&arguments.paths)?;
+    let mut prepared = Vec::new();
+    let mut wrong = Vec::new();
+    for path in paths {
+        let ready = scenario::read(&path).and_then(|mut plan| {
+            let engine = scenario::engine_for(&mut plan, arguments.engine.as_deref())?;
+            Ok((path, plan, engine))
+        });
+        match ready {
+            Ok(ready) => prepared.push(ready),
+            Err(failure) => wrong.push(failure),
+        }
+    }
+    if !wrong.is_empty() {
+        let worst = wrong.iter().map(Failure::status).max().unwrap_or(Status::BadInput);
+        for failure in wrong {
+            eprintln!("{failure}");
+        }
+        return Ok(worst.into());
+    }
+    in_sandbox(|| {
+        let mut worst = Status::Held;
+        let mut documents = Vec::new();
+        for (path, plan, engine) in prepared {
+            let progress = Progress::of(&path, arguments.json);
+            let title = plan.title.clone();
+            let proven = scenario::prove(plan, &engine, &arguments.runs, &run_name(&path), |phase| {
+                progress.phase(phase);
+            });
+            progress.end();
+            let status = match &proven {
+                Ok(told) if arguments.json => {
+                    documents.push(document(&path, &report(told).json()));
+                    status_of(told)
+                }
+                Ok(told) => tell(told),
+                Err(failure) => {
+                    eprintln!("{}: {failure}", path.display());
+                    documents.push(document(&path, &failed(&title, failure)));
+                    failure.status()
+                }
+            };
+            worst = worst.max(status);
+        }
+        if arguments.json {
+            print_json(&json!({ "status": worst as u8, "scenarios": documents }));
+        }
+        Ok(worst)
+    })
+}
+
+/// A scenario's run directory: its path, without what leads up to the scenarios.
+pub fn run_name(path: &Path) -> String {
+    let parts: Vec<_> = path
+        .with_extension("")
+        .components()
+        .filter_map(|part| part.as_os_str().to_str().map(str::to_owned))
+        .collect();
+    let from = parts
+        .iter()
+        .rposition(|part| part == "scenarios")
+        .map_or(parts.len().saturating_sub(2), |position| position + 1);
+    parts[from..].join("/")
+}
+
+fn report(told: &Told) -> Report<'_> {
+    Report::new(&told.plan, &told.evidence, &told.verdicts)
+}
+
+fn status_of(told: &Told) -> Status {
+    match report(told).exit_status() {
+        0 => Status::Held,
+        1 => Status::Broken,
+        _ => Status::Unfit,
+    }
+}
+
+fn tell(told: &Told) -> Status {
+    let directory = told.directory.display().to_string();
+    let report = report(told);
+    print(&report.table(&directory, io::stdout().is_terminal()));
+    let failure = report.failure(&directory);
+    if !failure.is_empty() {
+        print(&format!("\n{failure}"));
+    }
+    status_of(told)
+}
+
+fn document(path: &Path, result: &Value) -> Value {
+    let mut document = result.clone();
+    document["scenario"] = json!(path.display().to_string());
+    document
+}
+
+fn failed(title: &str, failure: &Failure) -> Value {
+    json!({
+        "title": title,
+        "status": failure.status() as u8,
+        "error": failure.to_string(),
+    })
+}
+
+/// A reader that has gone away, such as `head`, is no reason to fail.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn print_json(document: &Value) {
+    print(&format!("{document:#}\n"));
+}
+
+/// One line on standard error that says what goes on, where a person watches.
+struct Progress {
+    label: Option<String>,
+}
+
+impl Progress {
+    fn of(path: &Path, quiet: bool) -> Self {
+        let watched = !quiet && io::stderr().is_terminal();
+        Self {
+            label: watched.then(|| path.display().to_string()),
+        }
+    }
+
+    fn phase(&self, phase: &str) {
+        if let Some(label) = &self.label {
+            eprint!("\r\x1b[K{label}: {phase} ...");
+        }
+    }
+
+    fn end(&self) {
+        if self.label.is_some() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_after_its_scenario() {
+        assert_eq!(
+            run_name(Path::new("/x/scenarios/azure-cni/seed-cluster.toml")),
+            "azure-cni/seed-cluster"
+        );
+        assert_eq!(run_name(Path::new("a/b/mine.toml")), "b/mine");
+    }
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,105 @@
+//! Engines under test: built in, or from a descriptor's file.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::{Path, PathBuf};
+
+use wireproof_lab::error::LabError;
+use wireproof_lab::run::EngineCommand;
+use wireproof_model::engine::Descriptor;
+use wireproof_model::name::EngineName;
+
+use crate::failure::Failure;
+use crate::input;
+
+/// The descriptors that come with the program, by name.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("none", include_str!("../../../fixtures/engines/none.toml")),
+    (
+        "wiremesh",
+        include_str!("../../../fixtures/engines/wiremesh.toml"),
+    ),
+];
+
+/// The names that a scenario may use.
+pub fn built_in() -> Vec<EngineName> {
+    BUILT_IN
+        .iter()
+        .filter_map(|(name, _)| name.parse().ok())
+        .collect()
+}
+
+/// The engine of that name, or the one that a descriptor's file describes, with its programs found.
+///
+/// # Errors
+/// There is no such engine, its descriptor is wrong, or a program of it is missing.
+pub fn find(name_or_file: &str) -> Result<EngineCommand, Failure> {
+    if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_file) {
+        let descriptor = Descriptor::parse(&format!("{name}.toml"), text)?;
+        return with_programs(descriptor, Path::new(""));
+    }
+    let path = Path::new(name_or_file);
+    if path.extension().is_none_or(|end| end != "toml") {
+        let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+        return Err(Failure::Unknown {
+            what: format!("unknown engine `{name_or_file}`"),
+            help: format!(
+                "known engines: {}; or give the path of a descriptor, such as my-engine.toml",
+                names.join(", ")
+            ),
+        });
+    }
+    let descriptor = Descriptor::parse(name_or_file, &input::text(path)?)?;
+    with_programs(descriptor, path.parent().unwrap_or(Path::new("")))
+}
+
+fn with_programs(descriptor: Descriptor, base: &Path) -> Result<EngineCommand, Failure> {
+    let mut programs = BTreeMap::new();
+    let commands = [&descriptor.agent, &descriptor.enable, &descriptor.disable];
+    for word in commands.into_iter().flatten().filter_map(|words| words.first()) {
+        programs.insert(word.clone(), program(word, base)?);
+    }
+    Ok(EngineCommand {
+        descriptor,
+        programs,
+    })
+}
+
+/// A program's absolute path: relative to the descriptor if it has a slash, else beside this
+/// program, else in `PATH`.
+fn program(word: &str, base: &Path) -> Result<PathBuf, Failure> {
+    let candidates: Vec<PathBuf> = if word.contains('/') {
+        vec![base.join(word)]
+    } else {
+        beside_this_program()
+            .into_iter()
+            .chain(env::var_os("PATH").iter().flat_map(env::split_paths))
+            .map(|folder| folder.join(word))
+            .collect()
+    };
+    let found = candidates
+        .iter()
+        .find(|candidate| candidate.is_file())
+        .and_then(|candidate| candidate.canonicalize().ok());
+    found.ok_or_else(|| {
+        let help = if word == "wiremesh" {
+            "build it: cargo build -p wiremesh".to_owned()
+        } else {
+            "give its path in the descriptor, relative to the descriptor's folder".to_owned()
+        };
+        LabError::machine(
+            format!("find the engine's program `{word}`"),
+            "it is neither beside wireproof nor in PATH",
+        )
+        .help(help)
+        .into()
+    })
+}
+
+/// The folder of this program; for a test, which Cargo puts in `deps`, the one above too.
+fn beside_this_program() -> Vec<PathBuf> {
+    let Ok(program) = env::current_exe() else {
+        return Vec::new();
+    };
+    program.ancestors().skip(1).take(2).map(Path::to_owned).collect()
+}

@@ -1,0 +1,85 @@
+//! Errors as the user meets them, and the exit status of each.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use wireproof_lab::error::{Fault, LabError};
+use wireproof_model::problem::Problems;
+
+/// How `wireproof` ends; the numbers are a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Every promise held.
+    Held = 0,
+    /// A promise was broken, or the engine did not do its part.
+    Broken = 1,
+    /// The input is wrong.
+    BadInput = 2,
+    /// The machine or the run is at fault.
+    Unfit = 3,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A file's content is wrong.
+    #[error("{}", .0.render())]
+    Content(Problems),
+    /// A file cannot be read, or is not there.
+    #[error("cannot read {}: {cause}", .path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// An argument names nothing.
+    #[error("{what}\n  help: {help}")]
+    Unknown {
+        /// What was asked for.
+        what: String,
+        /// What there is.
+        help: String,
+    },
+    /// The lab or the engine failed.
+    #[error("{}", lab_text(.0))]
+    Lab(LabError),
+}
+
+fn lab_text(error: &LabError) -> String {
+    match &error.help {
+        Some(help) => format!("{error}\n  help: {help}"),
+        None => error.to_string(),
+    }
+}
+
+impl From<LabError> for Failure {
+    fn from(error: LabError) -> Self {
+        Self::Lab(error)
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Content(problems)
+    }
+}
+
+impl Failure {
+    /// How the process ends because of it.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Content(_) | Self::Unreadable { .. } | Self::Unknown { .. } => Status::BadInput,
+            Self::Lab(error) => match error.fault {
+                Fault::Machine => Status::Unfit,
+                Fault::Engine => Status::Broken,
+            },
+        }
+    }
+}

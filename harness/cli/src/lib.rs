@@ -1,0 +1,19 @@
+//! The one place where reading, lab and judging meet.
+
+/// Errors as the user meets them, and the exit status of each.
+pub mod failure;
+
+/// Files that the user names, and those that a folder holds.
+pub mod input;
+
+/// Engines under test: built in, or from a descriptor's file.
+pub mod engines;
+
+/// One scenario from file to verdicts.
+pub mod scenario;
+
+/// What this machine can do, as a table.
+pub mod doctor;
+
+/// Arguments, help, and what each command prints.
+pub mod command;

@@ -1,0 +1,118 @@
+//! One scenario from file to verdicts.
+
+use std::path::{Path, PathBuf};
+
+use wireproof_lab::artifact::RunDirectory;
+use wireproof_lab::error::LabError;
+use wireproof_lab::run::{EngineCommand, run};
+use wireproof_model::evidence::Evidence;
+use wireproof_model::judge::judge;
+use wireproof_model::name::EngineName;
+use wireproof_model::plan::Plan;
+use wireproof_model::resolve;
+use wireproof_model::verdict::Verdict;
+
+use crate::engines;
+use crate::failure::Failure;
+use crate::input;
+
+/// A scenario that was run.
+#[derive(Debug)]
+pub struct Told {
+    /// The scenario as meant.
+    pub plan: Plan,
+    /// What was observed.
+    pub evidence: Evidence,
+    /// What was decided.
+    pub verdicts: Vec<Verdict>,
+    /// Where the captures, logs and evidence are.
+    pub directory: PathBuf,
+}
+
+/// Reads a scenario and resolves it.
+///
+/// # Errors
+/// The file cannot be read, or its content is wrong.
+pub fn read(path: &Path) -> Result<Plan, Failure> {
+    let text = input::text(path)?;
+    Ok(resolve::plan(
+        &path.display().to_string(),
+        &text,
+        &engines::built_in(),
+    )?)
+}
+
+/// The engine that a plan names, or `instead`, checked to have a command for every step.
+///
+/// # Errors
+/// As [`engines::find`]; or it lacks a command.
+pub fn engine_for(plan: &mut Plan, instead: Option<&str>) -> Result<EngineCommand, Failure> {
+    let wanted = instead.unwrap_or(plan.engine.as_str()).to_owned();
+    let engine = engines::find(&wanted)?;
+    if let Some(stem) = Path::new(&wanted).file_stem().and_then(|stem| stem.to_str())
+        && let Ok(name) = stem.parse::<EngineName>()
+    {
+        plan.engine = name;
+    }
+    match plan.steps.iter().find(|step| !engine.descriptor.supports(step.action)) {
+        None => Ok(engine),
+        Some(step) => Err(Failure::Unknown {
+            what: format!("engine `{wanted}` has no command for `{:?}`", step.action).to_lowercase(),
+            help: "add it to the engine's descriptor, or choose another engine".into(),
+        }),
+    }
+}
+
+/// Runs a plan, judges what was observed, and leaves both in a new run directory below `runs`.
+/// `phase` is told the name of each phase as it begins.
+///
+/// # Errors
+/// The machine or the engine failed. The error names the run directory.
+pub fn prove(
+    plan: Plan,
+    engine: &EngineCommand,
+    runs: &Path,
+    name: &str,
+    phase: impl FnMut(&str),
+) -> Result<Told, Failure> {
+    let directory = RunDirectory::create(runs, name)?;
+    directory.save("plan.json", &plan)?;
+    let evidence = run(&plan, engine, &directory, phase).map_err(|error| {
+        let help = match &error.help {
+            Some(help) => format!("{help}\n  run directory: {}", directory.path().display()),
+            None => format!("the run directory is {}", directory.path().display()),
+        };
+        LabError { help: Some(help), ..error }
+    })?;
+    directory.save("evidence.json", &evidence)?;
+    let verdicts = judge(&plan, &evidence);
+    directory.save("verdicts.json", &verdicts)?;
+    Ok(Told {
+        plan,
+        evidence,
+        verdicts,
+        directory: directory.path().to_owned(),
+    })
+}
+
+/// Judges a saved run again.
+///
+/// # Errors
+/// A file of it is missing, or is of another version.
+pub fn judge_again(directory: &Path) -> Result<Told, Failure> {
+    fn load<T: serde::de::DeserializeOwned>(path: PathBuf) -> Result<T, Failure> {
+        serde_json::from_str(&input::text(&path)?).map_err(|error| Failure::Unreadable {
+            path,
+            cause: error.to_string(),
+        })
+    }
+    let plan: Plan = load(directory.join("plan.json"))?;
+    let evidence: Evidence = load(directory.join("evidence.json"))?;
+    let verdicts = judge(&plan, &evidence);
+    Ok(Told {
+        plan,
+        evidence,
+        verdicts,
+        directory: directory.to_owned(),
+    })
+}

@@ -1,0 +1,99 @@
+//! Broken engines are caught: each fault breaks promises, and the verdicts say which.
+
+use std::path::Path;
+
+use libtest_mimic::Failed;
+use wireproof::failure::Failure;
+use wireproof::scenario;
+use wireproof_lab::error::Fault;
+use wireproof_model::plan::Class;
+use wireproof_model::report::Report;
+use wireproof_model::verdict::Outcome;
+
+use crate::{good, root, runs, snapshot};
+
+/// The cluster in which every fault shows.
+const SEED: &str = "scenarios/azure-cni/seed-cluster.toml";
+
+/// An engine with a fault breaks the promises that its snapshot names.
+pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
+    let told = good::run(&root().join(SEED), engine.to_str())?;
+    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+    if report.exit_status() != 1 {
+        return Err(format!(
+            "exit status {} instead of 1; the run is {}",
+            report.exit_status(),
+            told.directory.display()
+        )
+        .into());
+    }
+    snapshot::check(engine, None, &report.snapshot());
+    Ok(())
+}
+
+/// Without an engine nothing is encrypted, and what needs no encryption still holds.
+pub(crate) fn no_engine_is_caught() -> Result<(), Failed> {
+    let told = good::run(&root().join(SEED), Some("none"))?;
+    for (promise, verdict) in told.plan.promises.iter().zip(&told.verdicts) {
+        let right = match promise.class {
+            Class::SameHost => Outcome::Held,
+            Class::CrossHost | Class::HostToHost => Outcome::Broken,
+            Class::Mixed => return Err("the seed cluster has no mixed pair".into()),
+        };
+        if verdict.outcome != right {
+            return Err(format!(
+                "{} > {} {}: {} ({})",
+                promise.from,
+                promise.to,
+                promise.protocol.as_str(),
+                verdict.outcome.as_str(),
+                verdict.fact
+            )
+            .into());
+        }
+    }
+    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+    snapshot::check(&root().join("fixtures/engines/none.toml"), None, &report.snapshot());
+    Ok(())
+}
+
+/// An engine that fails is reported within its deadline, with the message that its snapshot holds.
+pub(crate) fn is_reported(engine: &Path) -> Result<(), Failed> {
+    let mut plan = scenario::read(&root().join(SEED)).map_err(Failed::from)?;
+    // Long enough for an engine that works, short enough for one that never will.
+    plan.deadlines.ready = 3_000;
+    let found = scenario::engine_for(&mut plan, engine.to_str());
+    let stem = engine.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let proven =
+        found.and_then(|engine| scenario::prove(plan, &engine, &runs(), stem, |_| {}).map(drop));
+    let failure = match proven {
+        Ok(()) => return Err("the engine was taken for a working one".into()),
+        Err(failure) => failure,
+    };
+    let fault = match &failure {
+        Failure::Lab(error) => error.fault,
+        Failure::Content(_) | Failure::Unreadable { .. } | Failure::Unknown { .. } => {
+            return Err(format!("not the engine's failure: {failure}").into());
+        }
+    };
+    let expected = if stem == "missing" { Fault::Machine } else { Fault::Engine };
+    if fault != expected {
+        return Err(format!("{fault:?} is at fault instead of {expected:?}: {failure}").into());
+    }
+    snapshot::check(engine, None, &portable(&failure.to_string()));
+    Ok(())
+}
+
+/// A message without what differs from machine to machine and from run to run.
+fn portable(message: &str) -> String {
+    let runs = runs().display().to_string();
+    let root = root().display().to_string();
+    message
+        .lines()
+        .map(|line| match line.find(&runs) {
+            Some(at) => format!("{}<run directory>", &line[..at]),
+            None => line.replace(&root, "<root>"),
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}

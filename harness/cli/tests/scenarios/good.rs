@@ -1,0 +1,41 @@
+//! A scenario holds, and its snapshots are what reviewers have read.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use libtest_mimic::Failed;
+use wireproof::command::run_name;
+use wireproof::scenario::{self, Told};
+use wireproof_model::dataplane;
+use wireproof_model::report::Report;
+
+use crate::{runs, snapshot};
+
+pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
+    let told = run(path, None)?;
+    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+    let directory = told.directory.display().to_string();
+    if report.exit_status() != 0 {
+        return Err(report.failure(&directory).into());
+    }
+    snapshot::check(path, None, &report.snapshot());
+    let keys: BTreeMap<_, _> = told
+        .evidence
+        .nodes
+        .iter()
+        .filter_map(|(name, node)| Some((node.published_key.clone()?, name.clone())))
+        .collect();
+    for (name, node) in &told.evidence.nodes {
+        let text = dataplane::render(&node.dataplane, &keys);
+        snapshot::check(path, Some(name.as_str()), &text);
+    }
+    Ok(())
+}
+
+/// Runs a scenario, with another engine where one is named.
+pub(crate) fn run(path: &Path, engine: Option<&str>) -> Result<Told, Failed> {
+    let mut plan = scenario::read(path).map_err(Failed::from)?;
+    let engine = scenario::engine_for(&mut plan, engine).map_err(Failed::from)?;
+    let name = run_name(path);
+    scenario::prove(plan, &engine, &runs(), &name, |_| {}).map_err(Failed::from)
+}

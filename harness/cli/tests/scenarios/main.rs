@@ -1,0 +1,73 @@
+//! Every scenario, every bad input and every broken engine is a trial.
+//!
+//! `cargo test --test scenarios azure-cni` runs those whose name holds `azure-cni`.
+//! When a snapshot changed, read the `.snap.new` beside it (`cargo insta review`).
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use wireproof::input::toml_files;
+use wireproof_lab::sandbox::{self, Side};
+
+mod bad;
+mod broken;
+mod good;
+mod snapshot;
+
+fn main() -> ExitCode {
+    if let Some(code) = wireproof_lab::init::run_if_asked() {
+        return code;
+    }
+    let arguments = Arguments::from_args();
+    // A list of trials needs no privileges, and nextest asks for one first.
+    if !arguments.list {
+        match sandbox::enter() {
+            Ok(Side::Inside) => {}
+            Ok(Side::Outside(code)) => return code,
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::from(3);
+            }
+        }
+    }
+    let mut trials: Vec<Trial> = Vec::new();
+    for path in files("scenarios") {
+        trials.push(Trial::test(name(&path), move || good::holds(&path)));
+    }
+    for path in files("fixtures/bad") {
+        trials.push(Trial::test(name(&path), move || bad::is_refused(&path)));
+    }
+    for path in files("fixtures/engines/faults") {
+        trials.push(Trial::test(name(&path), move || broken::is_caught(&path)));
+    }
+    for path in files("fixtures/engines/failures") {
+        trials.push(Trial::test(name(&path), move || broken::is_reported(&path)));
+    }
+    trials.push(Trial::test("fixtures/engines/none", broken::no_engine_is_caught));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .map(Path::to_owned)
+        .unwrap_or_default()
+}
+
+/// Where the runs of the trials leave their files.
+fn runs() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("runs")
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    toml_files(&[root().join(folder)]).unwrap_or_default()
+}
+
+/// A trial is named after its file: `scenarios/azure-cni/seed-cluster`.
+fn name(path: &Path) -> String {
+    let path = path.with_extension("");
+    path.strip_prefix(root()).unwrap_or(&path).display().to_string()
+}

@@ -1,0 +1,17 @@
+//! Snapshots beside the file that they belong to.
+
+use std::path::Path;
+
+/// Compares `text` with `<file>.snap`, or `<file>.<part>.snap`; panics with the difference.
+pub(crate) fn check(file: &Path, part: Option<&str>, text: &str) {
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let name = match part {
+        Some(part) => format!("{stem}.{part}"),
+        None => stem.to_owned(),
+    };
+    let mut settings = insta::Settings::new();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_snapshot_path(file.parent().unwrap_or(Path::new("")));
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}

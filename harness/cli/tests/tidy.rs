@@ -1,0 +1,221 @@
+//! The walls of the house, as a test: what no compiler and no lint holds up.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The crates, each with its root file.
+const CRATES: &[(&str, &str)] = &[
+    ("engine", "main.rs"),
+    ("harness/model", "lib.rs"),
+    ("harness/lab", "lib.rs"),
+    ("harness/cli", "lib.rs"),
+];
+
+/// Lines above which a file has to be split.
+const LONGEST: usize = 600;
+
+/// What the user fixed, the engine, and what Cargo needs beside its manifest.
+const TOP_LEVEL: &[&str] = &[
+    "Cargo.lock", "Cargo.toml", "README.md", "ci", "engine", "fixtures", "harness", "runs",
+    "scenarios", "target",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.append(&mut rust_files(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn all_rust_files() -> Vec<PathBuf> {
+    CRATES
+        .iter()
+        .flat_map(|(name, _)| ["src", "tests"].map(|part| root().join(name).join(part)))
+        .filter(|folder| folder.is_dir())
+        .flat_map(|folder| rust_files(&folder))
+        .collect()
+}
+
+/// The modules that a file declares, in order, each with the line above it.
+fn declared(text: &str) -> Vec<(String, String)> {
+    let lines: Vec<_> = text.lines().collect();
+    let module = |line: &str| {
+        let line = line.strip_prefix("pub ").or(line.strip_prefix("pub(crate) ")).unwrap_or(line);
+        let name = line.strip_prefix("mod ")?.strip_suffix(';')?;
+        Some(name.to_owned())
+    };
+    lines
+        .iter()
+        .enumerate()
+        .filter_map(|(number, line)| {
+            let above = number.checked_sub(1).map_or("", |above| lines[above]);
+            Some((module(line)?, above.to_owned()))
+        })
+        .collect()
+}
+
+/// The crate's own modules that a text names in paths.
+fn named(text: &str) -> BTreeSet<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut names = BTreeSet::new();
+    for line in code {
+        for part in line.split("crate::").skip(1) {
+            let name = |text: &str| -> String {
+                text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+            };
+            match part.strip_prefix('{') {
+                Some(list) => names.extend(list.split([',', '}']).map(|item| name(item.trim()))),
+                None => {
+                    names.insert(name(part));
+                }
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn a_module_imports_only_modules_listed_above_it() {
+    for (name, root_file) in CRATES {
+        let source = root().join(name).join("src");
+        let order: Vec<_> = declared(&fs::read_to_string(source.join(root_file)).unwrap())
+            .into_iter()
+            .map(|(module, _)| module)
+            .collect();
+        assert!(!order.is_empty(), "{name} declares no module");
+        for (position, module) in order.iter().enumerate() {
+            let mut files = vec![source.join(format!("{module}.rs"))];
+            if source.join(module).is_dir() {
+                files.extend(rust_files(&source.join(module)));
+            }
+            for file in files.into_iter().filter(|file| file.is_file()) {
+                for used in named(&fs::read_to_string(&file).unwrap()) {
+                    let Some(at) = order.iter().position(|known| *known == used) else {
+                        continue;
+                    };
+                    assert!(
+                        at <= position,
+                        "{} imports `{used}`, which {name}'s {root_file} lists below `{module}`",
+                        file.display()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_module_of_a_root_has_a_caption() {
+    for (name, root_file) in CRATES {
+        let text = fs::read_to_string(root().join(name).join("src").join(root_file)).unwrap();
+        for (module, above) in declared(&text) {
+            assert!(
+                above.starts_with("//") || above.starts_with("#["),
+                "{name}: `mod {module}` has no caption"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns_and_is_short_enough_to_read() {
+    for file in all_rust_files() {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines = text.lines().count();
+        assert!(lines <= LONGEST, "{} has {lines} lines", file.display());
+        assert!(text.starts_with("//!"), "{} has no caption", file.display());
+    }
+}
+
+#[test]
+fn files_are_named_after_what_they_own() {
+    for file in all_rust_files() {
+        let stem = file.file_stem().unwrap().to_str().unwrap();
+        let vague = ["utils", "util", "helpers", "helper", "common", "core", "misc"];
+        assert!(!vague.contains(&stem), "{} is named after nothing", file.display());
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_one_file_of_a_crate() {
+    for (name, _) in CRATES {
+        let places: Vec<_> = rust_files(&root().join(name).join("src"))
+            .into_iter()
+            .filter(|file| fs::read_to_string(file).unwrap().contains("expect(unsafe_code"))
+            .collect();
+        assert!(
+            places.iter().all(|file| file.file_name().unwrap() == "sys.rs"),
+            "{name}: {places:?}"
+        );
+    }
+}
+
+#[test]
+fn namespaces_are_entered_in_one_file() {
+    let call = ["setns", "("].concat();
+    let places: Vec<_> = all_rust_files()
+        .into_iter()
+        .filter(|file| fs::read_to_string(file).unwrap().contains(&call))
+        .collect();
+    assert_eq!(places, [root().join("harness/lab/src/namespace.rs")]);
+}
+
+#[test]
+fn the_engine_never_imports_the_harness() {
+    let manifest = fs::read_to_string(root().join("engine/Cargo.toml")).unwrap();
+    assert!(!manifest.contains("wireproof"));
+}
+
+#[test]
+fn the_top_level_holds_nothing_else() {
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(
+            name.starts_with('.') || TOP_LEVEL.contains(&name.as_str()),
+            "{name} does not belong at the top level"
+        );
+    }
+}
+
+#[test]
+fn no_snapshot_is_orphaned() {
+    for folder in ["scenarios", "fixtures"] {
+        let mut tomls = BTreeSet::new();
+        let mut snaps = BTreeSet::new();
+        visit(&root().join(folder), &mut |path| {
+            match path.extension().and_then(|end| end.to_str()) {
+                Some("toml") => tomls.insert(path.with_extension("")),
+                Some("snap") => snaps.insert(path.to_owned()),
+                _ => false,
+            };
+        });
+        for snap in &snaps {
+            let stem = snap.file_name().unwrap().to_str().unwrap().split('.').next().unwrap();
+            let owner = snap.with_file_name(stem);
+            assert!(tomls.contains(&owner), "{} belongs to no file", snap.display());
+        }
+    }
+}
+
+fn visit(folder: &Path, each: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            visit(&path, each);
+        } else {
+            each(&path);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The plan told as text: addresses, and the way each packet must take.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::plan::{Action, Class, Plan, Promise, Protection, RpFilter};
+
+/// What `wireproof plan` prints.
+pub fn outline(plan: &Plan) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_outline(&mut text, plan);
+    text
+}
+
+fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
+    writeln!(text, "{}", plan.title)?;
+    writeln!(text, "engine {}", plan.engine)?;
+    let fabric = &plan.fabric;
+    writeln!(
+        text,
+        "\nfabric {} carries {} bytes, gateway {}",
+        fabric.subnet, fabric.mtu, fabric.gateway
+    )?;
+    for node in &plan.nodes {
+        let rp_filter = match node.rp_filter {
+            RpFilter::Off => "off",
+            RpFilter::Strict => "strict",
+            RpFilter::Loose => "loose",
+        };
+        let wireguard = if node.wireguard { "" } else { ", without WireGuard" };
+        writeln!(
+            text,
+            "  node {:<15} {:<15} eth0 mtu {}, rp_filter {rp_filter}{wireguard}",
+            node.name, node.address, node.mtu
+        )?;
+        for pod in &node.pods {
+            writeln!(text, "    pod {:<14} {:<15} {}", pod.name, pod.address, pod.interface)?;
+        }
+    }
+    writeln!(text, "\n{}", intent(plan))?;
+    for (number, step) in plan.steps.iter().enumerate() {
+        let verb = match step.action {
+            Action::Enable => "enable encryption",
+            Action::Disable => "disable encryption",
+        };
+        writeln!(text, "step {}: {verb}", number + 1)?;
+    }
+    writeln!(text, "\n{} probes, {} promises:", plan.probes.len(), plan.promises.len())?;
+    for ((class, protection), promises) in by_kind(plan) {
+        writeln!(
+            text,
+            "  {}, {}: {} promises\n    {}",
+            class.as_str(),
+            protection.as_str(),
+            promises.len(),
+            way(plan, class, protection)
+        )?;
+    }
+    Ok(())
+}
+
+fn intent(plan: &Plan) -> String {
+    let cluster = &plan.cluster;
+    let mut words = vec![format!(
+        "cluster {}: encryption {}",
+        cluster.cluster_type.as_deref().unwrap_or("of no type"),
+        if cluster.wireguard { "on" } else { "off" }
+    )];
+    words.push(format!(
+        "host encryption {}",
+        if cluster.host_encryption { "on" } else { "off" }
+    ));
+    words.push(format!("{} on port {}", cluster.interface, cluster.listen_port));
+    if let Some(mtu) = cluster.mtu {
+        words.push(format!("mtu {mtu}"));
+    }
+    if cluster.keepalive > 0 {
+        words.push(format!("keepalive {} s", cluster.keepalive));
+    }
+    words.join(", ")
+}
+
+fn by_kind(plan: &Plan) -> BTreeMap<(Class, Protection), Vec<&Promise>> {
+    let mut kinds = BTreeMap::<_, Vec<_>>::new();
+    for promise in &plan.promises {
+        kinds
+            .entry((promise.class, promise.protection))
+            .or_default()
+            .push(promise);
+    }
+    kinds
+}
+
+/// The interfaces that a packet of this kind passes, in order.
+fn way(plan: &Plan, class: Class, protection: Protection) -> String {
+    let tunnel = &plan.cluster.interface;
+    match (class, protection) {
+        (Class::SameHost, Protection::Plaintext) => {
+            "pod eth0 > node azv* > node azv* > pod eth0, in clear; never the wire".into()
+        }
+        (Class::HostToHost, Protection::Encrypted) => format!(
+            "{tunnel} > eth0 > wire > eth0 > {tunnel}; on the wire only ciphertext between the nodes"
+        ),
+        (_, Protection::Encrypted) => format!(
+            "azv* > {tunnel} > eth0 > wire > eth0 > {tunnel} > azv*; on the wire only ciphertext between the nodes"
+        ),
+        (_, Protection::Plaintext) => {
+            format!("eth0 > wire > eth0, in clear; never {tunnel}")
+        }
+    }
+}
