@@ -6,7 +6,17 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::name::IfName;
+use crate::name::{IfName, NodeName};
+
+/// The dataplane as text.
+mod text;
+
+/// A node's dataplane as reviewers read it: in the words of `ip`, `wg`, `nft` and
+/// `sysctl`, without what differs from run to run. `keys` names the nodes by their
+/// public keys in base64; a key that is nobody's becomes `unknown-1` and so on.
+pub fn render(plane: &Dataplane, keys: &BTreeMap<String, NodeName>) -> String {
+    text::render(plane, keys)
+}
 
 /// All that decides what a node does with a packet. The lab fills it in as the kernel tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dataplane::Dataplane;
-use crate::frame::Frame;
+use crate::frame::{Frame, LinkType};
 use crate::name::{IfName, NodeName, PodName};
 use crate::plan::{ProbeId, Protocol};
 use crate::tag::{BeaconId, Magic, Tag};
@@ -42,6 +42,17 @@ pub enum Place {
     Node(NodeName),
     /// A pod.
     Pod(PodName),
+}
+
+impl Place {
+    /// Its name: of a node or pod, or `fabric`. The capture file is named after it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Fabric => "fabric",
+            Self::Node(name) => name.as_str(),
+            Self::Pod(name) => name.as_str(),
+        }
+    }
 }
 
 /// Index of an interface.
@@ -82,16 +93,6 @@ pub enum Role {
     Loopback,
     /// Anything else, such as a device that an engine made.
     Other,
-}
-
-/// How an interface's frames start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LinkType {
-    /// With an Ethernet header.
-    Ethernet,
-    /// With the IP header.
-    RawIp,
 }
 
 /// The one capture of a namespace, of all its interfaces.

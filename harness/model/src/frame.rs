@@ -1,8 +1,41 @@
-//! Bytes to frames.
+//! Bytes to frames: what a verdict has to know of a frame, and no more.
+//!
+//! Nothing here trusts a length field: a frame that is shorter than it says is
+//! [`Frame::Malformed`], and never a panic.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
+
+use crate::plan::Protocol;
+
+/// A frame in one line.
+mod text;
+
+/// WireGuard messages by their shape.
+mod wireguard;
+
+/// ICMP messages, and the packets that errors quote.
+mod icmp;
+
+/// Ethernet, ARP, IP, and what IP carries.
+mod decode;
+
+/// Decodes the bytes of a frame that starts as `link` says. Whatever follows the
+/// IP packet, as Ethernet's padding does, is ignored.
+pub fn decode(bytes: &[u8], link: LinkType) -> Frame {
+    decode::frame(bytes, link)
+}
+
+/// How an interface's frames start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkType {
+    /// With an Ethernet header.
+    Ethernet,
+    /// With the IP header.
+    RawIp,
+}
 
 /// A frame, decoded as far as a verdict needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +65,7 @@ pub enum Frame {
 }
 
 /// An IP packet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Packet {
     /// Source address.
     pub source: IpAddr,
@@ -49,17 +82,17 @@ pub struct Packet {
 }
 
 /// What an IP packet carries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Payload {
-    /// ICMP (RFC 792).
+    /// ICMP (RFC 792), or ICMPv6 (RFC 4443) in an IPv6 packet.
     Icmp {
-        /// 8 is an echo request, 0 its reply, 3 unreachable.
+        /// 8 is an echo request, 0 its reply, 3 unreachable; other numbers in ICMPv6.
         kind: u8,
         /// Meaning depends on the kind.
         code: u8,
-        /// For an error: the packet that it quotes, as `source -> destination`.
-        quoted: Option<(IpAddr, IpAddr)>,
+        /// For an error: the packet that it is about, as far as it quotes it.
+        quoted: Option<Quote>,
     },
     /// TCP (RFC 9293).
     Tcp {
@@ -86,6 +119,13 @@ pub enum Payload {
         /// Which message.
         message: Message,
     },
+    /// Another IP packet, inside IP (RFC 2003), GRE (RFC 2784) or VXLAN (RFC 7348).
+    Tunnelled {
+        /// IANA protocol number of the outer packet; 17 for VXLAN.
+        protocol: u8,
+        /// What is inside.
+        inner: Box<Packet>,
+    },
     /// A fragment that is not the first, or another protocol.
     Other {
         /// IANA protocol number.
@@ -93,8 +133,21 @@ pub enum Payload {
     },
 }
 
+/// What an ICMP error says of the packet that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Quote {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Source and destination port, of UDP and TCP.
+    pub ports: Option<(u16, u16)>,
+}
+
 /// A WireGuard message (WireGuard paper, section 5.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Message {
     /// Type 1, 148 bytes.
@@ -111,3 +164,43 @@ pub enum Message {
         length: u32,
     },
 }
+
+impl Packet {
+    /// This packet, and every one inside it.
+    pub fn layers(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |packet| match &packet.payload {
+            Payload::Tunnelled { inner, .. } => Some(&**inner),
+            Payload::Icmp { .. }
+            | Payload::Tcp { .. }
+            | Payload::Udp { .. }
+            | Payload::WireGuard { .. }
+            | Payload::Other { .. } => None,
+        })
+    }
+
+    /// Whether its payload, or the payload that it is a fragment of, speaks `protocol`.
+    pub fn carries(&self, protocol: Protocol) -> bool {
+        match &self.payload {
+            Payload::Icmp { .. } => protocol == Protocol::Icmp,
+            Payload::Tcp { .. } => protocol == Protocol::Tcp,
+            Payload::Udp { .. } | Payload::WireGuard { .. } => protocol == Protocol::Udp,
+            Payload::Tunnelled {
+                protocol: number, ..
+            }
+            | Payload::Other { protocol: number } => *number == protocol.number(),
+        }
+    }
+}
+
+impl Frame {
+    /// The IP packet, where it is one.
+    pub fn packet(&self) -> Option<&Packet> {
+        match self {
+            Self::Ip(packet) => Some(packet),
+            Self::Arp { .. } | Self::Other { .. } | Self::Malformed { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
