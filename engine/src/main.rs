@@ -1,1 +1,75 @@
-fn main() {}
+//! `wiremesh`: a per-node agent that turns "encrypt this cluster" into a working
+//! WireGuard mesh, as Calico's Felix does.
+//!
+//! ```text
+//! store -> Cluster -> Desired --diff--> changes -> kernel, tunnel, nftables
+//!          resources  pure      pure    a value    the only effects
+//!                                 ^
+//!                     Actual -----+  read from the kernel each time
+//! ```
+//!
+//! The modules are listed in reading order; each imports only those above it. From
+//! `store` on they have effects; what is above decides everything and has none.
+
+use std::process::ExitCode;
+
+/// Public keys: base64 of 32 bytes that are not all zero.
+mod key;
+
+/// Calico v3 resources, one at a time: what each file must hold.
+mod resource;
+
+/// FelixConfiguration: the settings that concern WireGuard, with their defaults.
+mod settings;
+
+/// All resources together: the cluster as one node's agent sees it.
+mod cluster;
+
+/// What a node's dataplane can be like, for what is and for what should be.
+mod dataplane;
+
+/// Cluster to dataplane: what this node should be like.
+mod desired;
+
+/// Hand-made faults, for judging the harness; absent from release builds.
+mod fault;
+
+/// The difference between two dataplanes as an ordered list of changes.
+mod change;
+
+/// Devices, peers and states told as text and as JSON.
+mod render;
+
+/// A directory of resources: reading, watching, compare-and-write.
+mod store;
+
+/// Links, addresses, routes and rules of this network namespace.
+mod netlink;
+
+/// The nftables table of the incoming mark.
+mod nft;
+
+/// WireGuard devices, kernel and userspace alike.
+mod device;
+
+/// The userspace tunnel: a process that outlives the agent.
+mod tunnel;
+
+/// The dataplane as it is, read from the kernel.
+mod observe;
+
+/// Carrying changes out, one by one.
+mod apply;
+
+/// Telling a supervisor how things stand (sd_notify).
+mod notify;
+
+/// The agent's loop.
+mod agent;
+
+/// Arguments, help, and what each command does.
+mod command;
+
+fn main() -> ExitCode {
+    command::main()
+}

@@ -1,0 +1,298 @@
+//! Arguments, help, and what each command does.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+use crate::agent::{self, AgentError, Orders};
+use crate::apply::Preference;
+use crate::change::diff;
+use crate::cluster::Cluster;
+use crate::desired::{Desired, desired};
+use crate::device::{self, DeviceError};
+use crate::fault::{Fault, spoil};
+use crate::netlink::{Netlink, NetlinkError};
+use crate::observe::{ObserveError, observe};
+use crate::render::{self, Status};
+use crate::store::{Store, StoreError};
+use crate::tunnel::{self, TunnelError};
+
+/// Encrypts the traffic between a cluster's nodes with WireGuard, as Calico does.
+///
+/// `wiremesh enable` states the intent; the agent on each node does the rest.
+#[derive(Debug, Parser)]
+#[command(name = "wiremesh", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run on a node: make and keep its tunnel device, peers, routes, rule and marks
+    Agent(Agent),
+    /// Ask every agent to encrypt
+    Enable {
+        #[command(flatten)]
+        store: StoreArgument,
+        /// Whether the nodes' own traffic is encrypted too; left as it is if not given
+        #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+        host_encryption: Option<bool>,
+    },
+    /// Ask every agent to stop encrypting, and to remove all that it made
+    Disable {
+        #[command(flatten)]
+        store: StoreArgument,
+    },
+    /// Tell how this node and its peers stand
+    Status(StatusArguments),
+    /// Show a WireGuard device, as `wg show` does
+    Show {
+        /// The device
+        #[arg(default_value = "wireguard.cali")]
+        interface: String,
+        /// A store that knows whose keys these are
+        #[arg(long, value_name = "dir:PATH")]
+        store: Option<Store>,
+    },
+    /// The userspace tunnel process; agents start it
+    #[command(hide = true)]
+    Tunnel {
+        /// The device's name
+        interface: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct StoreArgument {
+    /// Where the cluster's resources are: a directory of Calico v3 resources, one file each
+    #[arg(long, value_name = "dir:PATH")]
+    store: Store,
+}
+
+#[derive(Debug, Args)]
+struct NodeArgument {
+    /// This node's name in the store
+    #[arg(long, value_name = "NAME")]
+    node: String,
+    #[command(flatten)]
+    store: StoreArgument,
+    /// Leave something out, for judging the harness
+    #[cfg(debug_assertions)]
+    #[arg(long = "fault", value_enum, hide = true)]
+    faults: Vec<Fault>,
+}
+
+impl NodeArgument {
+    /// Release builds have no faults.
+    #[cfg(not(debug_assertions))]
+    fn faults(&self) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    #[cfg(debug_assertions)]
+    fn faults(&self) -> Vec<Fault> {
+        self.faults.clone()
+    }
+}
+
+#[derive(Debug, Args)]
+struct Agent {
+    #[command(flatten)]
+    node: NodeArgument,
+    /// Which WireGuard makes new devices
+    #[arg(long, value_enum, default_value_t = Preference::Auto)]
+    backend: Preference,
+}
+
+#[derive(Debug, Args)]
+struct StatusArguments {
+    #[command(flatten)]
+    node: NodeArgument,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
+    #[error("{0} is no WireGuard device on this node")]
+    NoDevice(String),
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
+}
+
+/// The program, from arguments to exit status: 0 done, 1 failed, 2 wrong arguments.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| EnvFilter::new("info,gotatun=warn")),
+        )
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
+    match obey(arguments.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("wiremesh: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Enable {
+            store,
+            host_encryption,
+        } => {
+            let mut fields = vec![("wireguardEnabled", json!(true))];
+            fields.extend(host_encryption.map(|on| ("wireguardHostEncryptionEnabled", json!(on))));
+            told(store.store.configure(&fields)?, "encryption is on");
+            Ok(())
+        }
+        Verb::Disable { store } => {
+            told(
+                store
+                    .store
+                    .configure(&[("wireguardEnabled", json!(false))])?,
+                "encryption is off",
+            );
+            Ok(())
+        }
+        Verb::Agent(arguments) => blocking(async {
+            agent::run(Orders {
+                faults: arguments.node.faults(),
+                node: arguments.node.node,
+                store: arguments.node.store.store,
+                preference: arguments.backend,
+            })
+            .await?;
+            Ok(())
+        }),
+        Verb::Status(arguments) => blocking(status(arguments)),
+        Verb::Show { interface, store } => blocking(show(&interface, store.as_ref())),
+        Verb::Tunnel { interface } => threaded(async { Ok(tunnel::serve(&interface).await?) }),
+    }
+}
+
+fn told(changed: bool, what: &str) {
+    let already = if changed { "" } else { " already" };
+    print(&format!("{what}{already}\n"));
+}
+
+async fn status(arguments: StatusArguments) -> Result<(), Failure> {
+    let node = &arguments.node.node;
+    let snapshot = arguments.node.store.store.read()?;
+    let (cluster, wrong) = Cluster::new(node, &snapshot.resources);
+    let Some(own) = cluster.nodes.get(node) else {
+        return Err(AgentError::NoNode(node.clone()).into());
+    };
+    let mut problems: Vec<_> = snapshot
+        .bad
+        .iter()
+        .map(|bad| format!("{}: {}", bad.name, bad.what))
+        .collect();
+    problems.extend(
+        wrong
+            .iter()
+            .map(|(identity, wrong)| format!("{identity}: {wrong}")),
+    );
+    let netlink = Netlink::open_silent()?;
+    let observed = observe(&netlink, &cluster.settings, own.endpoint).await?;
+    let plane = match desired(&cluster, node, observed.uplink_mtu) {
+        Desired::LeaveAlone(why) => {
+            problems.push(why.to_owned());
+            None
+        }
+        Desired::Plain(plane) => Some(plane),
+        Desired::Encrypting(plane) => Some(spoil(plane, &arguments.node.faults())),
+    };
+    let pending = plane
+        .as_ref()
+        .map(|plane| diff(&observed.dataplane, plane))
+        .unwrap_or_default();
+    let status = Status {
+        node,
+        cluster: &cluster,
+        observed: &observed,
+        desired: plane.as_ref(),
+        pending: &pending,
+        problems: &problems,
+        now: SystemTime::now(),
+    };
+    if arguments.json {
+        print(&format!("{:#}\n", status.json()));
+    } else {
+        print(&status.text());
+    }
+    Ok(())
+}
+
+async fn show(interface: &str, store: Option<&Store>) -> Result<(), Failure> {
+    let links = Netlink::open_silent()?.links().await?;
+    let backend = links
+        .get(interface)
+        .and_then(|link| device::backend_of(&link.kind, &link.name))
+        .ok_or_else(|| Failure::NoDevice(interface.to_owned()))?;
+    let state = device::read(interface, backend)?;
+    let names = match store {
+        None => Default::default(),
+        Some(store) => {
+            let (cluster, _) = Cluster::new("", &store.read()?.resources);
+            let known = cluster.nodes.keys();
+            known
+                .filter_map(|name| Some((cluster.key_of(name).ok()?, name.clone())))
+                .collect()
+        }
+    };
+    print(&render::device(
+        interface,
+        &state,
+        &names,
+        SystemTime::now(),
+    ));
+    Ok(())
+}
+
+/// A reader that has gone away is no reason to fail.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// The agent and the commands do one thing at a time.
+fn blocking(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
+    runtime.block_on(work)
+}
+
+/// The tunnel encrypts on every core.
+fn threaded(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
+    runtime.block_on(work)
+}

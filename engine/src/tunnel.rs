@@ -1,0 +1,153 @@
+//! The userspace tunnel: a process that outlives the agent.
+//!
+//! It is this very program, started as `wiremesh tunnel NAME`. It owns a TUN device
+//! of that name, speaks WireGuard with gotatun, and is configured through the socket
+//! that every userspace WireGuard has (wireguard.com/xplatform). The device lives as
+//! long as the process, and goes with it.
+
+use std::io::{self, Read, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use gotatun::device::DeviceBuilder;
+use gotatun::device::uapi::UapiServer;
+use gotatun::tun::tun_async_device::TunDevice;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+
+/// Where userspace WireGuard devices have their sockets.
+const SOCKETS: &str = "/var/run/wireguard";
+
+/// How long a tunnel may take to get ready, or to end.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What the tunnel says on standard output once its socket listens.
+const READY: &str = "ready";
+
+/// Why there is no tunnel.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TunnelError {
+    /// This machine has no TUN devices.
+    #[error("cannot open /dev/net/tun: {0}")]
+    NoTun(io::Error),
+    /// The process could not be started, or did not get ready.
+    #[error("cannot start the tunnel process: {0}")]
+    Start(String),
+    /// The process did not end.
+    #[error("cannot end the tunnel process: {0}")]
+    End(String),
+}
+
+/// Starts a tunnel, and returns once its device is there and its socket listens.
+pub(crate) async fn start(name: &str) -> Result<(), TunnelError> {
+    std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")
+        .map_err(TunnelError::NoTun)?;
+    let fail = |error: io::Error| TunnelError::Start(error.to_string());
+    let program = std::env::current_exe().map_err(fail)?;
+    let mut child = Command::new(program)
+        .args(["tunnel", name])
+        .env_remove("NOTIFY_SOCKET")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(fail)?;
+    let Some(output) = child.stdout.take() else {
+        return Err(TunnelError::Start("it has no output".into()));
+    };
+    let mut lines = BufReader::new(output).lines();
+    match timeout(DEADLINE, lines.next_line()).await {
+        Ok(Ok(Some(line))) if line == READY => Ok(()),
+        Ok(_) => {
+            let status = timeout(DEADLINE, child.wait()).await;
+            let how = status.map_or("it hangs".into(), |status| {
+                status.map_or_else(|error| error.to_string(), |status| status.to_string())
+            });
+            Err(TunnelError::Start(how))
+        }
+        Err(_) => {
+            let _ = child.start_kill();
+            Err(TunnelError::Start(format!(
+                "not ready within {} s",
+                DEADLINE.as_secs()
+            )))
+        }
+    }
+}
+
+/// Whether a userspace tunnel of that name is listening.
+pub(crate) fn is_running(name: &str) -> bool {
+    UnixStream::connect(socket(name)).is_ok()
+}
+
+/// Ends a tunnel, and returns once its process is gone.
+pub(crate) fn end(name: &str) -> Result<(), TunnelError> {
+    let fail = |error: String| TunnelError::End(error);
+    let Ok(mut stream) = UnixStream::connect(socket(name)) else {
+        return Ok(());
+    };
+    let listener = getsockopt(&stream, PeerCredentials).map_err(|errno| fail(errno.to_string()))?;
+    kill(Pid::from_raw(listener.pid()), Signal::SIGTERM)
+        .map_err(|errno| fail(errno.to_string()))?;
+    stream
+        .set_read_timeout(Some(DEADLINE))
+        .map_err(|error| fail(error.to_string()))?;
+    // The connection ends when the process does.
+    match stream.read(&mut [0; 1]) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+        Err(error) => return Err(fail(error.to_string())),
+    }
+    let _ = std::fs::remove_file(socket(name));
+    Ok(())
+}
+
+fn socket(name: &str) -> PathBuf {
+    Path::new(SOCKETS).join(format!("{name}.sock"))
+}
+
+/// The tunnel process itself; returns when it is told to end.
+///
+/// # Errors
+/// The device or the socket cannot be made.
+pub(crate) async fn serve(name: &str) -> Result<(), TunnelError> {
+    let fail = |error: &dyn std::fmt::Display| TunnelError::Start(error.to_string());
+    // A session of its own: what ends the agent's does not end the tunnel.
+    nix::unistd::setsid()
+        .map(drop)
+        .or_else(|errno| match errno {
+            // Already a leader: started by hand from a shell.
+            nix::errno::Errno::EPERM => Ok(()),
+            other => Err(fail(&other)),
+        })?;
+    let tun = TunDevice::from_name(name).map_err(|error| fail(&error))?;
+    let server = UapiServer::default_unix_socket(name, None, None).map_err(|error| fail(&error))?;
+    let mut device = DeviceBuilder::new()
+        .with_uapi(server)
+        .with_default_udp()
+        .with_ip(tun)
+        .build()
+        .await
+        .map_err(|error| fail(&error))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| fail(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| fail(&error))?;
+    // Nobody may listen any more; then nobody waits either.
+    let _ = writeln!(io::stdout(), "{READY}");
+    tokio::select! {
+        () = device.wait() => tracing::warn!("the tunnel of {name} has failed"),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    device.stop().await;
+    Ok(())
+}
