@@ -145,7 +145,7 @@ pub(crate) fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| EnvFilter::new("info,gotatun=warn")),
+                .unwrap_or_else(|_| EnvFilter::new("info,gotatun=off")),
         )
         .with_writer(io::stderr)
         .with_ansi(false)

@@ -21,7 +21,10 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+use crate::netlink::Netlink;
 
 /// Where userspace WireGuard devices have their sockets.
 const SOCKETS: &str = "/var/run/wireguard";
@@ -131,8 +134,15 @@ pub(crate) async fn serve(name: &str) -> Result<(), TunnelError> {
             other => Err(fail(&other)),
         })?;
     let tun = TunDevice::from_name(name).map_err(|error| fail(&error))?;
+    // gotatun gives up on a TUN device that it cannot read, and one that is down cannot be read.
+    let (changed, mut changes) = mpsc::channel(1);
+    let netlink = Netlink::open(changed).map_err(|error| fail(&error))?;
+    netlink
+        .switch_on(name)
+        .await
+        .map_err(|error| fail(&error))?;
     let server = UapiServer::default_unix_socket(name, None, None).map_err(|error| fail(&error))?;
-    let mut device = DeviceBuilder::new()
+    let device = DeviceBuilder::new()
         .with_uapi(server)
         .with_default_udp()
         .with_ip(tun)
@@ -143,10 +153,20 @@ pub(crate) async fn serve(name: &str) -> Result<(), TunnelError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| fail(&error))?;
     // Nobody may listen any more; then nobody waits either.
     let _ = writeln!(io::stdout(), "{READY}");
-    tokio::select! {
-        () = device.wait() => tracing::warn!("the tunnel of {name} has failed"),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    // gotatun's own word for "the device has failed" also comes when it merely opens its
+    // socket anew, so the link itself is watched: the tunnel ends when that is gone.
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = changes.recv() => match netlink.links().await {
+                Ok(links) if !links.contains_key(name) => {
+                    tracing::warn!("{name} is gone, and its tunnel with it");
+                    break;
+                }
+                Ok(_) | Err(_) => {}
+            },
+        }
     }
     device.stop().await;
     Ok(())

@@ -21,7 +21,7 @@ use wireproof_model::tag::{BeaconId, Magic, Tag};
 
 use crate::capture::Capture;
 use crate::error::{Doing, LabError};
-use crate::packet::Injector;
+use crate::packet::{Injector, close_together};
 use crate::topology::Topology;
 use crate::wait::Deadline;
 
@@ -43,52 +43,97 @@ const HARNESS: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 2];
 
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 
-/// Sends a beacon of every protocol out of every interface, and waits until each
-/// was seen. Numbers go on from `beacons`, to which the sent ones are added.
-pub(crate) fn send_round(
-    round: Round,
-    plan: &Plan,
-    topology: &Topology,
-    capture: &Capture,
+/// Sends the beacons of a run, one round after the other.
+#[derive(Debug)]
+pub(crate) struct Lamp {
     magic: Magic,
-    beacons: &mut Vec<Beacon>,
-    deadline: Deadline,
-) -> Result<(), LabError> {
-    let interfaces = capture.interfaces();
-    let mut expected = BTreeSet::new();
-    for (place, namespace) in topology.places(plan) {
-        let injector = Injector::open(namespace)?;
-        for (interface, index) in interfaces.iter().filter(|(i, _)| i.place == place) {
-            if matches!(interface.role, Role::Loopback | Role::Other) {
-                continue;
-            }
-            for protocol in Protocol::ALL {
-                let id = BeaconId(u16::try_from(beacons.len()).map_err(|_| {
-                    LabError::machine("number the beacons", "more than 65535")
-                })?);
-                let frame = frame(interface.link, protocol, Tag::Beacon(id).fill(magic, PAYLOAD));
-                injector
-                    .send(*index, &frame)
-                    .doing(format!("send a beacon through {}", interface.name))
-                    .map_err(|error| error.at(namespace.label()))?;
-                expected.insert((id, interface.id, Direction::Out));
-                if let Some(far) = far_end(plan, interface, &interfaces) {
-                    expected.insert((id, far, Direction::In));
+    /// Every interface that gets a beacon, with its kernel index and the far end of its link.
+    targets: Vec<Target>,
+    /// One per namespace, in the order of the topology's places.
+    injectors: Vec<Injector>,
+    sent: Vec<Beacon>,
+}
+
+#[derive(Debug)]
+struct Target {
+    injector: usize,
+    interface: Interface,
+    index: u32,
+    far: Option<InterfaceId>,
+}
+
+impl Lamp {
+    /// Prepares for every interface that `capture` observes and that connects something.
+    pub(crate) fn new(
+        plan: &Plan,
+        topology: &Topology,
+        capture: &Capture,
+        magic: Magic,
+    ) -> Result<Self, LabError> {
+        let interfaces = capture.interfaces();
+        let (mut targets, mut injectors) = (Vec::new(), Vec::new());
+        for (place, namespace) in topology.places(plan) {
+            for (interface, index) in &interfaces {
+                let idle = matches!(interface.role, Role::Loopback | Role::Other);
+                if interface.place == place && !idle {
+                    targets.push(Target {
+                        injector: injectors.len(),
+                        interface: interface.clone(),
+                        index: *index,
+                        far: far_end(plan, interface, &interfaces),
+                    });
                 }
-                beacons.push(Beacon {
+            }
+            injectors.push(Injector::open(namespace)?);
+        }
+        Ok(Self {
+            magic,
+            targets,
+            injectors,
+            sent: Vec::new(),
+        })
+    }
+
+    /// Sends a beacon of every protocol out of every interface, and waits until each
+    /// was seen at both ends of its link.
+    pub(crate) fn light(
+        &mut self,
+        round: Round,
+        capture: &Capture,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        let mut expected = BTreeSet::new();
+        for target in &self.targets {
+            for protocol in Protocol::ALL {
+                let number = u16::try_from(self.sent.len())
+                    .map_err(|_| LabError::machine("number the beacons", "more than 65535"))?;
+                let id = BeaconId(number);
+                let payload = Tag::Beacon(id).fill(self.magic, PAYLOAD);
+                self.injectors[target.injector]
+                    .send(target.index, &frame(target.interface.link, protocol, &payload))
+                    .doing(format!("send a beacon through {}", target.interface.name))?;
+                expected.insert((id, target.interface.id, Direction::Out));
+                expected.extend(target.far.map(|far| (id, far, Direction::In)));
+                self.sent.push(Beacon {
                     id,
-                    interface: interface.id,
+                    interface: target.interface.id,
                     protocol,
                     round,
                 });
             }
         }
+        let what = match round {
+            Round::Opening => "every observer has seen its opening beacons",
+            Round::Closing => "every observer has seen its closing beacons",
+        };
+        capture.wait_for_beacons(what, &expected, deadline)
     }
-    let what = match round {
-        Round::Opening => "every observer has seen its opening beacons",
-        Round::Closing => "every observer has seen its closing beacons",
-    };
-    capture.wait_for_beacons(what, &expected, deadline)
+
+    /// Ends with the list of what was sent.
+    pub(crate) fn put_out(self) -> Vec<Beacon> {
+        close_together(self.injectors);
+        self.sent
+    }
 }
 
 /// The other end of a veth.
@@ -123,11 +168,11 @@ fn far_end(
         .map(|interface| interface.id)
 }
 
-fn frame(link: LinkType, protocol: Protocol, payload: Vec<u8>) -> Vec<u8> {
+fn frame(link: LinkType, protocol: Protocol, payload: &[u8]) -> Vec<u8> {
     let (number, segment) = match protocol {
-        Protocol::Icmp => (IpNextHeaderProtocols::Icmp, icmp_echo(0, 0, &payload)),
-        Protocol::Udp => (IpNextHeaderProtocols::Udp, udp_datagram(&payload)),
-        Protocol::Tcp => (IpNextHeaderProtocols::Tcp, tcp_segment(&payload)),
+        Protocol::Icmp => (IpNextHeaderProtocols::Icmp, icmp_echo(0, 0, payload)),
+        Protocol::Udp => (IpNextHeaderProtocols::Udp, udp_datagram(payload)),
+        Protocol::Tcp => (IpNextHeaderProtocols::Tcp, tcp_segment(payload)),
     };
     let packet = ipv4_packet(number, &segment);
     match link {

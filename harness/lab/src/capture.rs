@@ -31,7 +31,7 @@ use crate::artifact::RunDirectory;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
-use crate::packet::Listener;
+use crate::packet::{Listener, close_together};
 use crate::topology::{Topology, UPLINK};
 use crate::wait::{Deadline, Watched};
 
@@ -355,7 +355,8 @@ impl Desk {
         Ok(())
     }
 
-    fn close(mut self, seen: &Watched<Seen>) -> io::Result<()> {
+    /// Writes what is left of the file and tells the counts; the socket is for the caller to close.
+    fn close(mut self, seen: &Watched<Seen>) -> io::Result<Listener> {
         self.count()?;
         let observer = Observer {
             place: self.place,
@@ -363,7 +364,8 @@ impl Desk {
             dropped: self.dropped,
         };
         seen.change(|seen| seen.observers.push(observer));
-        self.file.into_inner().flush()
+        self.file.into_inner().flush()?;
+        Ok(self.listener)
     }
 }
 
@@ -389,12 +391,13 @@ fn read_all(
     seen: &Watched<Seen>,
 ) {
     let result = read_until(&mut desks, magic, until, seen);
-    let failure = desks
+    let (closed, failed): (Vec<_>, Vec<_>) = desks
         .into_iter()
         .map(|desk| desk.close(seen))
-        .fold(result, |first, next| first.and(next))
-        .err();
-    if let Some(error) = failure {
+        .partition(Result::is_ok);
+    close_together(closed);
+    let failures = failed.into_iter().filter_map(Result::err);
+    if let Some(error) = result.err().into_iter().chain(failures).next() {
         seen.change(|seen| seen.failure = Some(error.to_string()));
     }
 }

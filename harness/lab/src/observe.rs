@@ -11,7 +11,7 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::rule::{RuleAttribute, RuleFlags, RuleMessage};
 use rtnetlink::packet_route::{AddressFamily, route::RouteProtocol, route::RouteType};
-use wireguard_control::{Backend, Device};
+use wireguard_control::{Backend, Device, InterfaceName};
 use wireproof_model::dataplane::{
     Address, Dataplane, Link, Peer, Route, Rule, WireGuard,
 };
@@ -26,6 +26,9 @@ use crate::topology::Topology;
 
 /// Interfaces by kernel index.
 type Names = BTreeMap<u32, IfName>;
+
+/// Where userspace WireGuard devices have their sockets.
+const SOCKETS: &str = "/var/run/wireguard";
 
 /// Counters of `/proc/net/netstat` and `/proc/net/snmp` that count dropped packets.
 const DROPS: &[&str] = &[
@@ -158,7 +161,7 @@ fn addresses(netlink: &Netlink, names: &Names) -> Result<Vec<Address>, LabError>
         Some(Address {
             interface: names.get(&message.header.index)?.clone(),
             address: IpNet::new(local.or(other)?, message.header.prefix_len).ok()?,
-            scope: format!("{:?}", message.header.scope).to_lowercase(),
+            scope: scope_name(&message.header.scope),
         })
     };
     Ok(netlink.addresses()?.iter().filter_map(read).collect())
@@ -201,7 +204,7 @@ fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
         via: None,
         interface: None,
         protocol: protocol_name(message.header.protocol),
-        scope: format!("{:?}", message.header.scope).to_lowercase().replace("universe", "global"),
+        scope: scope_name(&message.header.scope),
         source: None,
         metric: 0,
     };
@@ -226,6 +229,11 @@ fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
     Some(route)
 }
 
+/// As ip-route(8) prints it: rtnetlink calls the global scope `Universe`.
+fn scope_name(scope: &impl std::fmt::Debug) -> String {
+    format!("{scope:?}").to_lowercase().replace("universe", "global")
+}
+
 fn kind_name(kind: RouteType) -> String {
     format!("{kind:?}").to_lowercase()
 }
@@ -234,22 +242,26 @@ fn protocol_name(protocol: RouteProtocol) -> String {
     format!("{protocol:?}").to_lowercase()
 }
 
-/// Every WireGuard device of the namespace, kernel and userspace. Call it inside.
+/// Every WireGuard device of the namespace, kernel and userspace. Call it inside, with the node's mounts.
 fn wireguard_devices() -> Vec<WireGuard> {
-    let mut devices: Vec<_> = [Backend::Kernel, Backend::Userspace]
-        .into_iter()
-        .flat_map(|backend| {
-            // A kernel without WireGuard has no such devices, and says so with an error.
-            let names = Device::list(backend).unwrap_or_default();
-            names
-                .into_iter()
-                .filter_map(move |name| Device::get(&name, backend).ok())
-        })
-        .filter_map(|device| wireguard(&device))
+    // A kernel without WireGuard has no such devices, and says so with an error.
+    let kernel = Device::list(Backend::Kernel).unwrap_or_default();
+    let devices = kernel.into_iter().map(|name| (name, Backend::Kernel));
+    let mut devices: Vec<_> = devices
+        .chain(userspace_names().map(|name| (name, Backend::Userspace)))
+        .filter_map(|(name, backend)| wireguard(&Device::get(&name, backend).ok()?))
         .collect();
     devices.sort_by(|a, b| a.interface.cmp(&b.interface));
-    devices.dedup_by(|a, b| a.interface == b.interface);
     devices
+}
+
+/// Userspace devices have a socket each. (wireguard-control lists only those with a name
+/// file besides, which macOS needs and Linux has not.)
+fn userspace_names() -> impl Iterator<Item = InterfaceName> {
+    fs::read_dir(SOCKETS)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".sock")?.parse().ok())
 }
 
 fn wireguard(device: &Device) -> Option<WireGuard> {

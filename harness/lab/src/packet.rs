@@ -2,9 +2,10 @@
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::thread;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{RcvBufForce, ReceiveTimestampns};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimestampns};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType,
     recvmsg, setsockopt, socket,
@@ -53,7 +54,10 @@ impl Listener {
                 SockProtocol::EthAll,
             )
             .doing("open a packet socket")?;
+            // Only the host's root may exceed net.core.rmem_max; others get what there is,
+            // and the count of dropped frames says whether it was enough.
             setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER)
+                .or_else(|_| setsockopt(&socket, RcvBuf, &RECEIVE_BUFFER))
                 .doing("enlarge the packet socket's buffer")?;
             setsockopt(&socket, ReceiveTimestampns, &true)
                 .doing("ask for packet timestamps")?;
@@ -134,4 +138,14 @@ impl Injector {
     pub(crate) fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
         sys::send_frame(self.socket.as_fd(), index, frame)
     }
+}
+
+/// Closes packet sockets, each on a thread of its own: every close waits some 10 ms for
+/// the kernel's readers, and they can wait together.
+pub(crate) fn close_together<T: Send>(sockets: Vec<T>) {
+    thread::scope(|scope| {
+        for socket in sockets {
+            scope.spawn(move || drop(socket));
+        }
+    });
 }

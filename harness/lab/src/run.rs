@@ -13,7 +13,7 @@ use wireproof_model::plan::Plan;
 use wireproof_model::tag::Magic;
 
 use crate::artifact::RunDirectory;
-use crate::beacon;
+use crate::beacon::Lamp;
 use crate::capture::Capture;
 use crate::engine::Engines;
 use crate::error::{Doing, LabError};
@@ -77,17 +77,14 @@ pub fn run(
     clock.lap("convergence");
 
     phase("probing");
-    let mut beacons = Vec::new();
     let capture = Capture::arm(plan, &topology, magic, directory)?;
     let responders = Responders::open(plan, &topology, magic)?;
-    let mut light = |round| {
-        let deadline = Deadline::after(BEACONS);
-        beacon::send_round(round, plan, &topology, &capture, magic, &mut beacons, deadline)
-    };
-    light(Round::Opening)?;
+    let mut lamp = Lamp::new(plan, &topology, &capture, magic)?;
+    lamp.light(Round::Opening, &capture, Deadline::after(BEACONS))?;
     let probes = probe::send_all(plan, &topology, magic, &responders)?;
-    light(Round::Closing)?;
+    lamp.light(Round::Closing, &capture, Deadline::after(BEACONS))?;
     let captured = capture.end()?;
+    let beacons = lamp.put_out();
     drop(responders);
     clock.lap("probing");
 

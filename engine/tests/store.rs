@@ -1,0 +1,99 @@
+//! The operator's commands on a real directory, and what they say when it is wrong.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn wiremesh(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wiremesh"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    let text = [&output.stdout[..], &output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8(text).unwrap().trim().to_owned(),
+    )
+}
+
+fn store(folder: &Path) -> String {
+    format!("dir:{}", folder.display())
+}
+
+#[test]
+fn enable_is_one_command_and_disable_takes_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let file = folder.path().join("felixconfiguration.default.yaml");
+
+    let (status, text) = said(&wiremesh(&["enable", "--store", &store]));
+    assert_eq!((status, text.as_str()), (Some(0), "encryption is on"));
+    let configuration = fs::read_to_string(&file).unwrap();
+    assert!(
+        configuration.contains("wireguardEnabled: true"),
+        "{configuration}"
+    );
+
+    let (_, text) = said(&wiremesh(&["enable", "--store", &store]));
+    assert_eq!(text, "encryption is on already");
+
+    let (status, text) = said(&wiremesh(&["disable", "--store", &store]));
+    assert_eq!((status, text.as_str()), (Some(0), "encryption is off"));
+    let configuration = fs::read_to_string(&file).unwrap();
+    assert!(
+        configuration.contains("wireguardEnabled: false"),
+        "{configuration}"
+    );
+}
+
+#[test]
+fn a_json_resource_stays_json_and_keeps_its_other_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.json");
+    fs::write(
+        &file,
+        r#"{"kind": "FelixConfiguration", "metadata": {"name": "default"}, "spec": {"bpfEnabled": false}}"#,
+    )
+    .unwrap();
+    let store = store(folder.path());
+    said(&wiremesh(&[
+        "enable",
+        "--store",
+        &store,
+        "--host-encryption",
+    ]));
+    let configuration: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(configuration["spec"]["bpfEnabled"], false);
+    assert_eq!(configuration["spec"]["wireguardEnabled"], true);
+    assert_eq!(
+        configuration["spec"]["wireguardHostEncryptionEnabled"],
+        true
+    );
+}
+
+#[test]
+fn a_store_that_is_not_there_is_named() {
+    let (status, text) = said(&wiremesh(&["enable", "--store", "dir:/no/such/store"]));
+    assert_eq!(status, Some(1));
+    assert!(text.contains("/no/such/store"), "{text}");
+    let (status, text) = said(&wiremesh(&[
+        "agent",
+        "--node",
+        "a",
+        "--store",
+        "dir:/no/such/store",
+    ]));
+    assert_eq!(status, Some(1));
+    assert!(text.contains("/no/such/store"), "{text}");
+}
+
+#[test]
+fn a_store_of_an_unknown_kind_is_a_wrong_argument() {
+    let (status, text) = said(&wiremesh(&["enable", "--store", "ftp://x"]));
+    assert_eq!(status, Some(2));
+    assert!(text.contains("dir:PATH"), "{text}");
+}
