@@ -159,7 +159,10 @@ impl Agent {
             .filter(|_| plane.is_some_and(|plane| plane.device.is_some()));
         let key = key.map(|key| key.to_string()).unwrap_or_default();
         if self.orders.store.publish_key(&self.orders.node, &key)? {
-            tracing::info!(key, "published this node's key");
+            match key.as_str() {
+                "" => tracing::info!("withdrew this node's key"),
+                key => tracing::info!("published this node's key {key}"),
+            }
             // The write wakes the loop: what is announced is the store with the key.
             return Ok(());
         }

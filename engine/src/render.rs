@@ -79,7 +79,7 @@ impl Status<'_> {
         if self.pending.is_empty() {
             return writeln!(text, "in sync");
         }
-        writeln!(text, "{} changes to be made:", self.pending.len())?;
+        writeln!(text, "still to be done: {}", self.pending.len())?;
         self.pending
             .iter()
             .try_for_each(|change| writeln!(text, "  {change}"))

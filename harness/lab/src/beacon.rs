@@ -110,7 +110,10 @@ impl Lamp {
                 let id = BeaconId(number);
                 let payload = Tag::Beacon(id).fill(self.magic, PAYLOAD);
                 self.injectors[target.injector]
-                    .send(target.index, &frame(target.interface.link, protocol, &payload))
+                    .send(
+                        target.index,
+                        &frame(target.interface.link, protocol, &payload),
+                    )
                     .doing(format!("send a beacon through {}", target.interface.name))?;
                 expected.insert((id, target.interface.id, Direction::Out));
                 expected.extend(target.far.map(|far| (id, far, Direction::In)));
@@ -137,11 +140,7 @@ impl Lamp {
 }
 
 /// The other end of a veth.
-fn far_end(
-    plan: &Plan,
-    near: &Interface,
-    interfaces: &[(Interface, u32)],
-) -> Option<InterfaceId> {
+fn far_end(plan: &Plan, near: &Interface, interfaces: &[(Interface, u32)]) -> Option<InterfaceId> {
     let is_far = |far: &Interface| match (&near.place, &near.role) {
         (Place::Fabric, Role::Port(node)) => {
             far.place == Place::Node(node.clone()) && far.role == Role::Uplink
@@ -189,7 +188,8 @@ pub(crate) fn icmp_echo(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u
         echo.set_identifier(identifier);
         echo.set_sequence_number(sequence);
         echo.set_payload(payload);
-        let checksum = IcmpPacket::new(echo.packet()).map_or(0, |icmp| pnet_packet::icmp::checksum(&icmp));
+        let checksum =
+            IcmpPacket::new(echo.packet()).map_or(0, |icmp| pnet_packet::icmp::checksum(&icmp));
         echo.set_checksum(checksum);
     }
     bytes

@@ -126,7 +126,13 @@ impl Capture {
             what,
             deadline,
             |seen| (seen.failure.is_some() || missing(seen) == 0).then_some(()),
-            |seen| format!("{} of {} beacons", expected.len() - missing(seen), expected.len()),
+            |seen| {
+                format!(
+                    "{} of {} beacons",
+                    expected.len() - missing(seen),
+                    expected.len()
+                )
+            },
         )?;
         match &self.seen.lock().failure {
             Some(failure) => Err(LabError::machine("capture frames", failure)),
@@ -267,12 +273,7 @@ impl Desk {
     }
 
     /// Reads what waits, and reports it.
-    fn drain(
-        &mut self,
-        buffer: &mut [u8],
-        magic: Magic,
-        seen: &Watched<Seen>,
-    ) -> io::Result<()> {
+    fn drain(&mut self, buffer: &mut [u8], magic: Magic, seen: &Watched<Seen>) -> io::Result<()> {
         let mut fresh = Vec::new();
         while let Some(received) = self.listener.receive(buffer)? {
             let bytes = &buffer[..received.length];
@@ -280,7 +281,11 @@ impl Desk {
                 Some(id) => *id,
                 None => self.admit(received.index, received.raw_ip, seen)?,
             };
-            let link = self.links.get(&interface).copied().unwrap_or(LinkType::Ethernet);
+            let link = self
+                .links
+                .get(&interface)
+                .copied()
+                .unwrap_or(LinkType::Ethernet);
             self.frames += 1;
             self.file
                 .write_block(
@@ -320,14 +325,13 @@ impl Desk {
     }
 
     /// An interface that appeared after the observers were armed.
-    fn admit(
-        &mut self,
-        index: u32,
-        raw_ip: bool,
-        seen: &Watched<Seen>,
-    ) -> io::Result<InterfaceId> {
+    fn admit(&mut self, index: u32, raw_ip: bool, seen: &Watched<Seen>) -> io::Result<InterfaceId> {
         let name = format!("if{index}").parse().map_err(io::Error::other)?;
-        let link = if raw_ip { LinkType::RawIp } else { LinkType::Ethernet };
+        let link = if raw_ip {
+            LinkType::RawIp
+        } else {
+            LinkType::Ethernet
+        };
         let interface = seen.change(|seen| {
             let interface = Interface {
                 id: InterfaceId(u16::try_from(seen.interfaces.len()).unwrap_or(u16::MAX)),
@@ -342,7 +346,10 @@ impl Desk {
         self.file
             .write_block(&described(&interface).into_block())
             .map_err(io::Error::other)?;
-        self.filed.insert(interface.id, u32::try_from(self.filed.len()).unwrap_or(u32::MAX));
+        self.filed.insert(
+            interface.id,
+            u32::try_from(self.filed.len()).unwrap_or(u32::MAX),
+        );
         self.links.insert(interface.id, link);
         self.known.insert(index, interface.id);
         Ok(interface.id)
@@ -384,12 +391,7 @@ fn described(interface: &Interface) -> InterfaceDescriptionBlock<'static> {
     }
 }
 
-fn read_all(
-    mut desks: Vec<Desk>,
-    magic: Magic,
-    until: &io::PipeReader,
-    seen: &Watched<Seen>,
-) {
+fn read_all(mut desks: Vec<Desk>, magic: Magic, until: &io::PipeReader, seen: &Watched<Seen>) {
     let result = read_until(&mut desks, magic, until, seen);
     let (closed, failed): (Vec<_>, Vec<_>) = desks
         .into_iter()

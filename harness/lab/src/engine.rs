@@ -141,8 +141,9 @@ impl<'a> Engines<'a> {
         };
         let doing = format!("run the engine's `{verb}` command");
         let words = words.as_ref().ok_or_else(|| {
-            LabError::machine(&doing, format!("its descriptor has no `{verb}`"))
-                .help(format!("add `{verb} = [..]` to the descriptor, or leave the step out"))
+            LabError::machine(&doing, format!("its descriptor has no `{verb}`")).help(format!(
+                "add `{verb} = [..]` to the descriptor, or leave the step out"
+            ))
         })?;
         let Some(first) = self.nodes.first().map(|node| node.name.clone()) else {
             return Ok(());
@@ -247,9 +248,12 @@ impl<'a> Engines<'a> {
             let how = node.ended.get(&AGENT)?;
             let log = self.directory.engine_log(name);
             Some(
-                LabError::engine("keep the engine running", format!("it ended: {how}{}", tail(&log)))
-                    .at(name)
-                    .help(format!("the whole log is {}", log.display())),
+                LabError::engine(
+                    "keep the engine running",
+                    format!("it ended: {how}{}", tail(&log)),
+                )
+                .at(name)
+                .help(format!("the whole log is {}", log.display())),
             )
         })
     }
@@ -259,7 +263,11 @@ impl<'a> Engines<'a> {
         let nodes: Vec<_> = told
             .iter()
             .map(|(name, node)| {
-                let key = if keys.contains_key(name) { "" } else { "no key published, " };
+                let key = if keys.contains_key(name) {
+                    ""
+                } else {
+                    "no key published, "
+                };
                 match &node.status {
                     Some(status) => format!("{name}: {key}{status}"),
                     None => format!("{name}: {key}not a word from the engine"),
@@ -282,15 +290,14 @@ impl<'a> Engines<'a> {
         ))
     }
 
-    fn command(
-        &self,
-        words: &[String],
-        node: Option<&NodeName>,
-    ) -> Result<Vec<String>, LabError> {
+    fn command(&self, words: &[String], node: Option<&NodeName>) -> Result<Vec<String>, LabError> {
         let mut words = expand(words, node, &self.store.path().display().to_string());
         if let Some(program) = words.first_mut() {
             let path = self.programs.get(program).ok_or_else(|| {
-                LabError::machine(format!("find the program `{program}`"), "it was not looked up")
+                LabError::machine(
+                    format!("find the program `{program}`"),
+                    "it was not looked up",
+                )
             })?;
             *program = path.display().to_string();
         }

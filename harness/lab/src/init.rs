@@ -108,7 +108,10 @@ impl Init {
         sethostname(name).doing("set the host name")?;
         mount_fresh("tmpfs", Path::new("/run")).doing("mount a private /run")?;
         // Where /var/run is not a link to /run, it is hidden likewise.
-        if Path::new("/var/run").canonicalize().is_ok_and(|p| p != Path::new("/run")) {
+        if Path::new("/var/run")
+            .canonicalize()
+            .is_ok_and(|p| p != Path::new("/run"))
+        {
             mount_fresh("tmpfs", Path::new("/var/run")).doing("mount a private /var/run")?;
         }
         // Where a container hides parts of /proc, the kernel refuses a fresh one; the old one serves.
@@ -233,11 +236,7 @@ fn mount_fresh(kind: &str, target: &Path) -> nix::Result<()> {
     )
 }
 
-fn start(
-    words: &[String],
-    environment: &BTreeMap<String, String>,
-    log: &Path,
-) -> io::Result<i32> {
+fn start(words: &[String], environment: &BTreeMap<String, String>, log: &Path) -> io::Result<i32> {
     let (program, arguments) = words
         .split_first()
         .ok_or_else(|| io::Error::other("the command is empty"))?;

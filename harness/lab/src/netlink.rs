@@ -9,13 +9,14 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use futures_util::TryStreamExt;
 use ipnet::Ipv4Net;
 use rtnetlink::packet_route::address::AddressMessage;
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkLayerType, LinkMessage,
+};
 use rtnetlink::packet_route::neighbour::NeighbourState;
 use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
 use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::{
-    Handle, IpVersion, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth,
-    RouteMessageBuilder,
+    Handle, IpVersion, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
 };
 use tokio::runtime::Runtime;
 use wireproof_model::name::IfName;
@@ -112,7 +113,8 @@ impl Netlink {
     pub(crate) fn add_veth(&self, near: VethEnd<'_>, far: VethEnd<'_>) -> Result<(), LabError> {
         let mut peer = LinkMessage::default();
         peer.attributes = far.attributes();
-        let mut builder = LinkMessageBuilder::<LinkVeth>::new(near.name.as_str(), far.name.as_str());
+        let mut builder =
+            LinkMessageBuilder::<LinkVeth>::new(near.name.as_str(), far.name.as_str());
         for attribute in near.attributes() {
             builder = builder.append_extra_attribute(attribute);
         }
@@ -146,9 +148,7 @@ impl Netlink {
     /// Switches an interface on and tells its kernel index.
     pub(crate) fn up(&self, name: &str) -> Result<u32, LabError> {
         let index = self.index(name)?;
-        let message = LinkUnspec::new_with_index(index)
-            .up()
-            .build();
+        let message = LinkUnspec::new_with_index(index).up().build();
         self.run(
             format!("switch {name} on"),
             self.handle.link().set(message).execute(),
@@ -263,10 +263,13 @@ impl Netlink {
 
 /// A link's name.
 pub(crate) fn link_name(link: &LinkMessage) -> Result<IfName, LabError> {
-    let name = link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name.as_str()),
-        _ => None,
-    });
+    let name = link
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name.as_str()),
+            _ => None,
+        });
     name.unwrap_or_default()
         .parse()
         .map_err(|error| LabError::machine("read a link's name", error))

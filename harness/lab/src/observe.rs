@@ -12,9 +12,7 @@ use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage}
 use rtnetlink::packet_route::rule::{RuleAttribute, RuleFlags, RuleMessage};
 use rtnetlink::packet_route::{AddressFamily, route::RouteProtocol, route::RouteType};
 use wireguard_control::{Backend, Device, InterfaceName};
-use wireproof_model::dataplane::{
-    Address, Dataplane, Link, Peer, Route, Rule, WireGuard,
-};
+use wireproof_model::dataplane::{Address, Dataplane, Link, Peer, Route, Rule, WireGuard};
 use wireproof_model::name::{IfName, NodeName};
 use wireproof_model::plan::Plan;
 
@@ -109,7 +107,10 @@ pub(crate) fn nodes_without_peers(
     let mut lagging = Vec::new();
     let encrypting = |name: &NodeName| {
         plan.wireguard_after_steps()
-            && plan.nodes.iter().any(|node| &node.name == name && node.wireguard)
+            && plan
+                .nodes
+                .iter()
+                .any(|node| &node.name == name && node.wireguard)
     };
     for (node, space) in plan.nodes.iter().zip(&topology.nodes) {
         if !encrypting(&node.name) {
@@ -150,14 +151,20 @@ fn kind_of(info: &LinkInfo) -> Option<String> {
 fn addresses(netlink: &Netlink, names: &Names) -> Result<Vec<Address>, LabError> {
     let read = |message: &rtnetlink::packet_route::address::AddressMessage| {
         // The local address is the interface's own; on a point-to-point link the other one is the peer's.
-        let local = message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Local(address) => Some(*address),
-            _ => None,
-        });
-        let other = message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Address(address) => Some(*address),
-            _ => None,
-        });
+        let local = message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                AddressAttribute::Local(address) => Some(*address),
+                _ => None,
+            });
+        let other = message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                AddressAttribute::Address(address) => Some(*address),
+                _ => None,
+            });
         Some(Address {
             interface: names.get(&message.header.index)?.clone(),
             address: IpNet::new(local.or(other)?, message.header.prefix_len).ok()?,
@@ -231,7 +238,9 @@ fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
 
 /// As ip-route(8) prints it: rtnetlink calls the global scope `Universe`.
 fn scope_name(scope: &impl std::fmt::Debug) -> String {
-    format!("{scope:?}").to_lowercase().replace("universe", "global")
+    format!("{scope:?}")
+        .to_lowercase()
+        .replace("universe", "global")
 }
 
 fn kind_name(kind: RouteType) -> String {
@@ -261,7 +270,15 @@ fn userspace_names() -> impl Iterator<Item = InterfaceName> {
     fs::read_dir(SOCKETS)
         .into_iter()
         .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".sock")?.parse().ok())
+        .filter_map(|entry| {
+            entry
+                .ok()?
+                .file_name()
+                .to_str()?
+                .strip_suffix(".sock")?
+                .parse()
+                .ok()
+        })
 }
 
 fn wireguard(device: &Device) -> Option<WireGuard> {
@@ -281,7 +298,10 @@ fn wireguard(device: &Device) -> Option<WireGuard> {
     };
     Some(WireGuard {
         interface: device.name.as_str_lossy().parse().ok()?,
-        public_key: device.public_key.as_ref().map(wireguard_control::Key::to_base64),
+        public_key: device
+            .public_key
+            .as_ref()
+            .map(wireguard_control::Key::to_base64),
         listen_port: device.listen_port,
         fwmark: device.fwmark.unwrap_or_default(),
         peers: device.peers.iter().map(peer).collect(),
@@ -326,7 +346,8 @@ mod tests {
 
     #[test]
     fn counters_are_read_by_group_and_name() {
-        let text = "TcpExt: SyncookiesSent IPReversePathFilter\nTcpExt: 3 12\nIp: InDiscards\nIp: 4\n";
+        let text =
+            "TcpExt: SyncookiesSent IPReversePathFilter\nTcpExt: 3 12\nIp: InDiscards\nIp: 4\n";
         let read: BTreeMap<_, _> = counters(text).collect();
         assert_eq!(read["TcpExt.IPReversePathFilter"], 12);
         assert_eq!(read["Ip.InDiscards"], 4);

@@ -59,8 +59,7 @@ impl Listener {
             setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER)
                 .or_else(|_| setsockopt(&socket, RcvBuf, &RECEIVE_BUFFER))
                 .doing("enlarge the packet socket's buffer")?;
-            setsockopt(&socket, ReceiveTimestampns, &true)
-                .doing("ask for packet timestamps")?;
+            setsockopt(&socket, ReceiveTimestampns, &true).doing("ask for packet timestamps")?;
             Ok(Self { socket })
         })
     }
@@ -84,7 +83,9 @@ impl Listener {
             _ => None,
         });
         let (Some(stamp), Some(address)) = (stamp, message.address) else {
-            return Err(io::Error::other("a frame came without timestamp or interface"));
+            return Err(io::Error::other(
+                "a frame came without timestamp or interface",
+            ));
         };
         let seconds = u64::try_from(stamp.tv_sec()).unwrap_or_default();
         let nanos = u64::try_from(stamp.tv_nsec()).unwrap_or_default();

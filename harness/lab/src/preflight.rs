@@ -94,9 +94,8 @@ pub fn survey() -> Vec<Capability> {
     tried(
         "nftables in the kernel",
         true,
-        Namespace::create("survey").and_then(|namespace| {
-            namespace.enter(|| try_program("nft", "list ruleset"))
-        }),
+        Namespace::create("survey")
+            .and_then(|namespace| namespace.enter(|| try_program("nft", "list ruleset"))),
         "no scenario runs: neither the fabric nor wiremesh can set a rule",
         "modprobe nf_tables",
     );

@@ -150,8 +150,13 @@ impl Vessel {
         let doing = "open a probe's socket";
         match protocol {
             Protocol::Icmp => {
-                let echo = socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Icmp)
-                    .doing(doing)?;
+                let echo = socket(
+                    AddressFamily::Inet,
+                    SockType::Raw,
+                    flags,
+                    SockProtocol::Icmp,
+                )
+                .doing(doing)?;
                 Ok(Self::Icmp(echo))
             }
             Protocol::Udp => {
@@ -160,9 +165,12 @@ impl Vessel {
                 Ok(Self::Udp(datagrams))
             }
             Protocol::Tcp => {
-                let stream = socket(AddressFamily::Inet, SockType::Stream, flags, None)
-                    .doing(doing)?;
-                Ok(Self::TcpBefore(stream, SockaddrIn::from(SocketAddrV4::new(to, PORT))))
+                let stream =
+                    socket(AddressFamily::Inet, SockType::Stream, flags, None).doing(doing)?;
+                Ok(Self::TcpBefore(
+                    stream,
+                    SockaddrIn::from(SocketAddrV4::new(to, PORT)),
+                ))
             }
         }
     }
@@ -257,7 +265,9 @@ impl Flight {
             Vessel::Icmp(fd) => {
                 self.sequence += 1;
                 let echo = icmp_echo(self.probe.id.0, self.sequence, &payload);
-                send(fd.as_raw_fd(), &echo, MsgFlags::empty()).map(drop).map_err(io::Error::from)
+                send(fd.as_raw_fd(), &echo, MsgFlags::empty())
+                    .map(drop)
+                    .map_err(io::Error::from)
             }
             Vessel::Udp(socket) => socket.send(&payload).map(drop),
             Vessel::TcpBefore(fd, to) => match connect(fd.as_raw_fd(), to) {
@@ -304,8 +314,9 @@ impl Flight {
         let mut buffer = [0; 1 << 16];
         loop {
             let received = match &mut self.vessel {
-                Vessel::Icmp(fd) => recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty())
-                    .map_err(io::Error::from),
+                Vessel::Icmp(fd) => {
+                    recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty()).map_err(io::Error::from)
+                }
                 Vessel::Udp(socket) => socket.recv(&mut buffer),
                 Vessel::Tcp(stream, _) => stream.read(&mut buffer),
                 Vessel::TcpBefore(..) => return,
@@ -334,7 +345,9 @@ impl Flight {
         let answered = match &mut self.vessel {
             // A raw socket hears every ICMP message of its node, IP header included.
             Vessel::Icmp(_) => {
-                let header = bytes.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
+                let header = bytes
+                    .first()
+                    .map_or(0, |first| usize::from(first & 0x0f) * 4);
                 bytes.get(header) == Some(&ECHO_REPLY)
                     && Tag::find(self.magic, bytes) == Some(Tag::Probe(id))
             }

@@ -36,7 +36,11 @@ impl Responders {
     /// Opens both sockets at every endpoint; they answer from here on.
     pub(crate) fn open(plan: &Plan, topology: &Topology, magic: Magic) -> Result<Self, LabError> {
         let mut desk = Desk {
-            lengths: plan.probes.iter().map(|probe| probe.payload.into()).collect(),
+            lengths: plan
+                .probes
+                .iter()
+                .map(|probe| probe.payload.into())
+                .collect(),
             magic,
             datagrams: Vec::new(),
             listeners: Vec::new(),
@@ -50,9 +54,13 @@ impl Responders {
             let (datagrams, listener) = namespace.enter(|| {
                 let any = (Ipv4Addr::UNSPECIFIED, PORT);
                 let datagrams = UdpSocket::bind(any).doing("open the UDP responder")?;
-                datagrams.set_nonblocking(true).doing("set up the UDP responder")?;
+                datagrams
+                    .set_nonblocking(true)
+                    .doing("set up the UDP responder")?;
                 let listener = TcpListener::bind(any).doing("open the TCP responder")?;
-                listener.set_nonblocking(true).doing("set up the TCP responder")?;
+                listener
+                    .set_nonblocking(true)
+                    .doing("set up the TCP responder")?;
                 Ok((datagrams, listener))
             })?;
             desk.datagrams.push(datagrams);
@@ -110,7 +118,11 @@ impl Desk {
                 .iter()
                 .map(AsFd::as_fd)
                 .chain(self.listeners.iter().map(AsFd::as_fd))
-                .chain(self.streams.iter().map(|conversation| conversation.stream.as_fd()))
+                .chain(
+                    self.streams
+                        .iter()
+                        .map(|conversation| conversation.stream.as_fd()),
+                )
                 .chain([until.as_fd()])
                 .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
                 .collect();

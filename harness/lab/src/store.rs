@@ -69,8 +69,14 @@ impl Store {
         let doing = || format!("read {}", self.path.display());
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(&self.path).doing(doing())? {
-            let name = entry.doing(doing())?.file_name().to_string_lossy().into_owned();
-            let wanted = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
+            let name = entry
+                .doing(doing())?
+                .file_name()
+                .to_string_lossy()
+                .into_owned();
+            let wanted = [".yaml", ".yml", ".json"]
+                .iter()
+                .any(|end| name.ends_with(end));
             if !wanted || name.starts_with('.') {
                 continue;
             }

@@ -128,7 +128,10 @@ pub(crate) fn send_frame(socket: BorrowedFd<'_>, index: u32, frame: &[u8]) -> io
     };
     match usize::try_from(sent) {
         Ok(length) if length == frame.len() => Ok(()),
-        Ok(length) => Err(io::Error::other(format!("{length} of {} bytes", frame.len()))),
+        Ok(length) => Err(io::Error::other(format!(
+            "{length} of {} bytes",
+            frame.len()
+        ))),
         Err(_) => Err(io::Error::last_os_error()),
     }
 }

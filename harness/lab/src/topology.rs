@@ -86,15 +86,17 @@ impl Topology {
 
     /// The namespace that an endpoint's sockets are opened in.
     pub(crate) fn endpoint(&self, plan: &Plan, name: &EndpointName) -> Option<&Namespace> {
-        plan.nodes.iter().zip(&self.nodes).find_map(|(node, space)| {
-            if &EndpointName::from(&node.name) == name {
-                return Some(&space.namespace);
-            }
-            node.pods
-                .iter()
-                .zip(&space.pods)
-                .find_map(|(pod, inside)| (&EndpointName::from(&pod.name) == name).then_some(inside))
-        })
+        plan.nodes
+            .iter()
+            .zip(&self.nodes)
+            .find_map(|(node, space)| {
+                if &EndpointName::from(&node.name) == name {
+                    return Some(&space.namespace);
+                }
+                node.pods.iter().zip(&space.pods).find_map(|(pod, inside)| {
+                    (&EndpointName::from(&pod.name) == name).then_some(inside)
+                })
+            })
     }
 
     /// Every namespace with its place, the fabric first.

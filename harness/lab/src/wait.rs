@@ -43,7 +43,10 @@ impl Deadline {
     pub(crate) fn missed(&self, what: &str, seen: &str) -> LabError {
         LabError::machine(
             format!("wait until {what}"),
-            format!("not within {} ms; last seen: {seen}", self.allowed.as_millis()),
+            format!(
+                "not within {} ms; last seen: {seen}",
+                self.allowed.as_millis()
+            ),
         )
     }
 }
