@@ -5,11 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use wireproof_model::engine::{Descriptor, Ready, expand};
@@ -17,13 +14,13 @@ use wireproof_model::name::NodeName;
 use wireproof_model::plan::{Action, Plan};
 
 use crate::artifact::RunDirectory;
-use crate::error::{Doing, LabError};
-use crate::init::{self, CommandId, Ended, News, Order};
-use crate::namespace::Namespace;
+use crate::error::LabError;
+use crate::init::{CommandId, Ended, Order};
+use crate::node::{Init, NodeState, Told, start_init};
 use crate::observe;
 use crate::store::Store;
 use crate::topology::Topology;
-use crate::wait::{Deadline, Watched};
+use crate::wait::Deadline;
 
 /// How long a node's first process may take to set the node up.
 const NODE_READY: Duration = Duration::from_secs(10);
@@ -37,19 +34,6 @@ const LOG_TAIL: usize = 8;
 /// The number of every node's agent; operator's commands count from here.
 const AGENT: CommandId = 0;
 
-/// What a node's first process has told.
-#[derive(Debug, Default)]
-struct NodeState {
-    ready: bool,
-    unfit: Option<String>,
-    not_started: BTreeMap<CommandId, String>,
-    ended: BTreeMap<CommandId, Ended>,
-    status: Option<String>,
-    applied: Option<String>,
-}
-
-type Told = Watched<BTreeMap<NodeName, NodeState>>;
-
 /// All nodes' processes. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) struct Engines<'a> {
@@ -61,20 +45,6 @@ pub(crate) struct Engines<'a> {
     told: Arc<Told>,
     nodes: Vec<Init>,
     commands: CommandId,
-}
-
-#[derive(Debug)]
-struct Init {
-    name: NodeName,
-    child: Child,
-    orders: ChildStdin,
-}
-
-impl Drop for Init {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl<'a> Engines<'a> {
@@ -324,74 +294,7 @@ impl<'a> Engines<'a> {
             environment,
             log: log.to_owned(),
         };
-        let mut line = serde_json::to_string(&order)
-            .map_err(|error| LabError::machine("write an order", error))?;
-        line.push('\n');
-        (&node.orders)
-            .write_all(line.as_bytes())
-            .doing("give an order to the node's first process")
-            .map_err(|error| error.at(&node.name))
-    }
-}
-
-fn start_init(
-    name: &NodeName,
-    namespace: &mut Namespace,
-    told: &Arc<Told>,
-) -> Result<Init, LabError> {
-    let doing = || "start the node's first process";
-    let program = std::env::current_exe().doing(doing())?;
-    let mut command = Command::new(program);
-    command
-        .arg(init::ARGUMENT)
-        .arg(name.as_str())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let mut child = namespace.spawn_init(&mut command)?;
-    let (Some(orders), Some(news)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(LabError::machine(doing(), "it has no pipes").at(name));
-    };
-    let told = Arc::clone(told);
-    let node = name.clone();
-    // Ends when the node's first process does.
-    thread::Builder::new()
-        .name(format!("news-{name}"))
-        .spawn(move || {
-            for line in BufReader::new(news).lines().map_while(Result::ok) {
-                if let Ok(news) = serde_json::from_str(&line) {
-                    told.change(|told| note(told.entry(node.clone()).or_default(), news));
-                }
-            }
-        })
-        .doing(doing())?;
-    Ok(Init {
-        name: name.clone(),
-        child,
-        orders,
-    })
-}
-
-fn note(node: &mut NodeState, news: News) {
-    match news {
-        News::Ready => node.ready = true,
-        News::Unfit { cause } => node.unfit = Some(cause),
-        News::NotStarted { id, cause } => {
-            node.not_started.insert(id, cause);
-        }
-        News::Ended { id, how } => {
-            node.ended.insert(id, how);
-        }
-        News::Notified { text } => {
-            for line in text.lines() {
-                match line.split_once('=') {
-                    Some(("STATUS", status)) => node.status = Some(status.to_owned()),
-                    Some(("X_WIREMESH_APPLIED", digest)) => {
-                        node.applied = Some(digest.to_owned());
-                    }
-                    _ => {}
-                }
-            }
-        }
+        node.order(&order)
     }
 }
 

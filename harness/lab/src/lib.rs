@@ -44,7 +44,10 @@ mod packet;
 /// What this machine can do, and what each missing thing costs.
 pub mod preflight;
 
-/// One observer per namespace, armed before the first probe.
+/// One namespace's observer: its socket, its interfaces and its capture file.
+mod observer;
+
+/// All observers, armed before the first probe.
 mod capture;
 
 /// Frames that show that the observers see.
@@ -55,6 +58,9 @@ mod store;
 
 /// A node's dataplane as the kernel tells it.
 mod observe;
+
+/// A node's first process, as the lab sees it.
+mod node;
 
 /// The engine under test, as processes.
 mod engine;

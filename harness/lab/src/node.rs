@@ -1,0 +1,119 @@
+//! A node's first process, as the lab sees it: orders go in, news come out.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use wireproof_model::name::NodeName;
+
+use crate::error::{Doing, LabError};
+use crate::init::{self, CommandId, Ended, News, Order};
+use crate::namespace::Namespace;
+use crate::wait::Watched;
+
+/// What a node's first process has told.
+#[derive(Debug, Default)]
+pub(crate) struct NodeState {
+    pub(crate) ready: bool,
+    pub(crate) unfit: Option<String>,
+    pub(crate) not_started: BTreeMap<CommandId, String>,
+    pub(crate) ended: BTreeMap<CommandId, Ended>,
+    pub(crate) status: Option<String>,
+    pub(crate) applied: Option<String>,
+}
+
+/// What all nodes' first processes have told.
+pub(crate) type Told = Watched<BTreeMap<NodeName, NodeState>>;
+
+/// A node's first process. Dropping it ends it, and with it every process of the node.
+#[derive(Debug)]
+pub(crate) struct Init {
+    pub(crate) name: NodeName,
+    child: Child,
+    orders: ChildStdin,
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Init {
+    /// Gives it an order.
+    pub(crate) fn order(&self, order: &Order) -> Result<(), LabError> {
+        let mut line = serde_json::to_string(order)
+            .map_err(|error| LabError::machine("write an order", error))?;
+        line.push('\n');
+        (&self.orders)
+            .write_all(line.as_bytes())
+            .doing("give an order to the node's first process")
+            .map_err(|error| error.at(&self.name))
+    }
+}
+
+/// Starts it; what it tells is noted in `told` from here on.
+pub(crate) fn start_init(
+    name: &NodeName,
+    namespace: &mut Namespace,
+    told: &Arc<Told>,
+) -> Result<Init, LabError> {
+    let doing = || "start the node's first process";
+    let program = std::env::current_exe().doing(doing())?;
+    let mut command = Command::new(program);
+    command
+        .arg(init::ARGUMENT)
+        .arg(name.as_str())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = namespace.spawn_init(&mut command)?;
+    let (Some(orders), Some(news)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(LabError::machine(doing(), "it has no pipes").at(name));
+    };
+    let told = Arc::clone(told);
+    let node = name.clone();
+    // Ends when the node's first process does.
+    thread::Builder::new()
+        .name(format!("news-{name}"))
+        .spawn(move || {
+            for line in BufReader::new(news).lines().map_while(Result::ok) {
+                if let Ok(news) = serde_json::from_str(&line) {
+                    told.change(|told| note(told.entry(node.clone()).or_default(), news));
+                }
+            }
+        })
+        .doing(doing())?;
+    Ok(Init {
+        name: name.clone(),
+        child,
+        orders,
+    })
+}
+
+fn note(node: &mut NodeState, news: News) {
+    match news {
+        News::Ready => node.ready = true,
+        News::Unfit { cause } => node.unfit = Some(cause),
+        News::NotStarted { id, cause } => {
+            node.not_started.insert(id, cause);
+        }
+        News::Ended { id, how } => {
+            node.ended.insert(id, how);
+        }
+        News::Notified { text } => {
+            for line in text.lines() {
+                match line.split_once('=') {
+                    Some(("STATUS", status)) => node.status = Some(status.to_owned()),
+                    Some(("X_WIREMESH_APPLIED", digest)) => {
+                        node.applied = Some(digest.to_owned());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
