@@ -1,1 +1,362 @@
 //! Plan and evidence to verdicts.
+//!
+//! A promise is decided in this order. What was seen where it must not be breaks
+//! it, whatever else the observers missed. After that, observers that cannot have
+//! seen everything leave it open. Then it has to be shown: every stop of the
+//! request's way and of the answer's, ciphertext between the nodes where there
+//! must be some, and the word of both sockets.
+
+use crate::evidence::{Evidence, NodeEvidence, Role};
+use crate::journey::{Atlas, Index, Leg, Seen, Tunnel};
+use crate::name::NodeName;
+use crate::plan::{Plan, Promise, Protection, Protocol};
+use crate::verdict::{Outcome, Verdict};
+
+/// A promise with all that is known about it.
+mod case;
+
+/// Whether the observers could have seen what a promise forbids.
+mod watch;
+
+/// Frames that must not be where they are.
+mod leak;
+
+/// Which transport message carried which packet.
+mod crossing;
+
+/// One leg of a probe, from stop to stop.
+mod leg;
+
+/// Frames shown as evidence.
+mod exhibit;
+
+use case::{Case, Register};
+use crossing::Crossings;
+use leak::{Leak, Shown};
+use leg::{Break, Way};
+use watch::Watch;
+
+/// Counts packets whose source address would be answered through another interface (ip-sysctl, `rp_filter`).
+const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
+
+/// Decides about every promise of the plan, in the plan's order. A promise that the
+/// evidence is not enough for is [`Outcome::Inconclusive`], with the reason.
+pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
+    let index = Index::new(evidence);
+    let register = Register::new(plan, evidence);
+    let court = Court {
+        plan,
+        evidence,
+        atlas: Atlas::new(evidence),
+        watch: Watch::new(plan, evidence, &index),
+        crossings: Crossings::new(plan, evidence, &index),
+        index,
+    };
+    plan.promises
+        .iter()
+        .map(|promise| match register.case(promise) {
+            Ok(case) => court.decide(&case),
+            Err(why) => Finding::open(why).about(promise),
+        })
+        .collect()
+}
+
+/// Everything that the verdicts of one run share.
+struct Court<'a> {
+    plan: &'a Plan,
+    evidence: &'a Evidence,
+    atlas: Atlas<'a>,
+    watch: Watch<'a>,
+    crossings: Crossings<'a>,
+    index: Index<'a>,
+}
+
+/// A verdict that does not know its promise yet.
+struct Finding<'a> {
+    outcome: Outcome,
+    fact: String,
+    frames: Vec<Seen<'a>>,
+    notes: Vec<String>,
+}
+
+impl<'a> Finding<'a> {
+    fn new(outcome: Outcome, fact: String) -> Self {
+        Self {
+            outcome,
+            fact,
+            frames: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn held(fact: String) -> Self {
+        Self::new(Outcome::Held, fact)
+    }
+
+    fn broken(fact: String) -> Self {
+        Self::new(Outcome::Broken, fact)
+    }
+
+    fn open(why: String) -> Self {
+        Self::new(Outcome::Inconclusive, why)
+    }
+
+    fn with_frames(self, frames: Vec<Seen<'a>>) -> Self {
+        Self { frames, ..self }
+    }
+
+    fn about(self, promise: &Promise) -> Verdict {
+        Verdict {
+            promise: promise.id,
+            outcome: self.outcome,
+            fact: self.fact,
+            exhibits: self.frames.iter().map(exhibit::exhibit).collect(),
+            notes: self.notes,
+        }
+    }
+}
+
+impl<'a> Court<'a> {
+    fn decide(&self, case: &Case<'_>) -> Verdict {
+        let mut finding = self.find(case);
+        if finding.outcome != Outcome::Held {
+            finding.notes.extend(self.circumstances(case));
+        }
+        finding.about(case.promise)
+    }
+
+    fn find(&self, case: &Case<'_>) -> Finding<'a> {
+        if let Some(leak) = leak::find(self.plan, case, &self.index) {
+            return self.leaked(case, &leak);
+        }
+        if let Some(why) = self.watch.doubt(case, &self.atlas) {
+            return Finding::open(why);
+        }
+        if !self.was_sent(case) {
+            return match &case.outcome.error {
+                Some(error) => Finding::broken(format!("never left {}: {error}", case.from.name)),
+                None => Finding::open(format!(
+                    "no packet of the probe was seen, not even at {}",
+                    case.from.name
+                )),
+            };
+        }
+        match self.show(case) {
+            Ok(frames) => Finding::held(self.held(case)).with_frames(frames),
+            Err(finding) => finding,
+        }
+    }
+
+    /// Whether any packet of the probe was seen anywhere; of a connection, its first.
+    fn was_sent(&self, case: &Case<'_>) -> bool {
+        let packets = match case.protocol() {
+            Protocol::Icmp | Protocol::Udp => case.tagged(Leg::Request, &self.index),
+            Protocol::Tcp => case.addressed(Leg::Request, &self.index),
+        };
+        !packets.is_empty()
+    }
+
+    /// Everything that has to be seen of a promise that holds.
+    fn show(&self, case: &Case<'_>) -> Result<Vec<Seen<'a>>, Finding<'a>> {
+        self.devices_exist(case)?;
+        let mut frames = self.leg(case, Leg::Request)?;
+        if case.tagged(Leg::Answer, &self.index).is_empty() {
+            let fact = format!("arrived at {}, and no answer left it", case.to.name);
+            return Err(Finding::broken(fact).with_frames(latest_first(frames)));
+        }
+        frames.extend(self.leg(case, Leg::Answer)?);
+        let deaf = [
+            (case.outcome.delivered, case.to),
+            (case.outcome.answered, case.from),
+        ]
+        .into_iter()
+        .find(|(heard, _)| !heard);
+        if let Some((_, endpoint)) = deaf {
+            let fact = format!("arrived at {}, and its socket never got it", endpoint.name);
+            return Err(Finding::broken(fact).with_frames(latest_first(frames)));
+        }
+        match self.bare(case) {
+            None => Ok(frames),
+            Some(frame) => Err(Finding::broken(format!(
+                "a packet between the two left {} on {}, and no transport message had carried it",
+                frame.interface.name,
+                frame.interface.place.name()
+            ))
+            .with_frames(vec![frame])),
+        }
+    }
+
+    /// Nothing can be encrypted without a device to do it.
+    fn devices_exist(&self, case: &Case<'_>) -> Result<(), Finding<'a>> {
+        let device = &self.plan.cluster.interface;
+        let without = [case.from.node, case.to.node]
+            .into_iter()
+            .find(|node| matches!(self.atlas.tunnel(node, device), Tunnel::Absent));
+        match (case.promise.protection, without) {
+            (Protection::Encrypted, Some(node)) => {
+                Err(Finding::broken(format!("{} has no {device}", node.name)))
+            }
+            (Protection::Encrypted, None) | (Protection::Plaintext, _) => Ok(()),
+        }
+    }
+
+    fn leg(&self, case: &Case<'_>, leg: Leg) -> Result<Vec<Seen<'a>>, Finding<'a>> {
+        let way = Way::of(self.plan, case, leg, &self.atlas).map_err(Finding::open)?;
+        let tagged = case.tagged(leg, &self.index);
+        if tagged.is_empty() && case.protocol() == Protocol::Tcp {
+            return Err(self.no_connection(case));
+        }
+        way.walk(&tagged, &self.crossings).map_err(|ended| {
+            let whose = match leg {
+                Leg::Request => "",
+                Leg::Answer => "its answer ",
+            };
+            self.ended(whose, ended)
+        })
+    }
+
+    /// TCP sends no payload before both sides have shaken hands: where did the handshake end?
+    fn no_connection(&self, case: &Case<'_>) -> Finding<'a> {
+        for (leg, whose) in [
+            (Leg::Request, "its handshake "),
+            (Leg::Answer, "the answer to its handshake "),
+        ] {
+            let way = match Way::of(self.plan, case, leg, &self.atlas) {
+                Ok(way) => way,
+                Err(why) => return Finding::open(why),
+            };
+            let packets = case.addressed(leg, &self.index);
+            if packets.is_empty() {
+                return Finding::broken(format!(
+                    "its handshake arrived at {}, and no answer left it",
+                    case.to.name
+                ));
+            }
+            if let Err(ended) = way.walk(&packets, &self.crossings) {
+                return self.ended(whose, ended);
+            }
+        }
+        let why = case
+            .outcome
+            .error
+            .as_deref()
+            .unwrap_or("no payload was sent");
+        Finding::broken(format!(
+            "its handshake came back to {}: {why}",
+            case.from.name
+        ))
+    }
+
+    fn ended(&self, whose: &str, ended: Break<'a>) -> Finding<'a> {
+        let mut fact = format!("{whose}{}", ended.fact);
+        if let Some(node) = ended.node.filter(|node| self.drops_by_reverse_path(node)) {
+            fact.push_str(&format!(
+                "; {node} drops packets by their source ({REVERSE_PATH})"
+            ));
+        }
+        let mut finding = Finding::broken(fact).with_frames(latest_first(ended.last));
+        if let Some((packet, message)) = ended.lengths {
+            finding.notes.push(format!(
+                "a packet of {packet} bytes makes a transport message of {message}"
+            ));
+        }
+        finding
+    }
+
+    /// A packet of the pair, tagged or not, that came out of the tunnel without having been ciphertext.
+    fn bare(&self, case: &Case<'_>) -> Option<Seen<'a>> {
+        if case.promise.protection == Protection::Plaintext {
+            return None;
+        }
+        [Leg::Request, Leg::Answer].into_iter().find_map(|leg| {
+            let (source, destination) = case.addresses(leg);
+            self.crossings
+                .between(source, destination)
+                .filter(|crossing| {
+                    let packet = crossing.entered.sighting.frame.packet();
+                    packet.is_some_and(|packet| packet.carries(case.protocol()))
+                })
+                .find_map(|crossing| crossing.left.filter(|_| crossing.delivered.is_none()))
+        })
+    }
+
+    fn leaked(&self, case: &Case<'_>, leak: &Leak<'a>) -> Finding<'a> {
+        let what = match leak.shown {
+            Shown::Tag => "its payload",
+            Shown::Addresses => "a packet between the two",
+            Shown::Quote => "an ICMP error that quotes it",
+        };
+        let place = leak.first.interface.place.name();
+        let fact = match (case.promise.protection, &leak.first.interface.role) {
+            (Protection::Encrypted, _) => format!("{what} is readable on the wire"),
+            (Protection::Plaintext, Role::Port(_)) => {
+                format!("{what} was on the wire")
+            }
+            (Protection::Plaintext, _) => {
+                format!("{what} was at {} of {place}", leak.first.interface.name)
+            }
+        };
+        let mut finding = Finding::broken(fact).with_frames(vec![leak.first]);
+        if leak.count > 1 {
+            finding
+                .notes
+                .push(format!("the first of {} such frames", leak.count));
+        }
+        finding
+    }
+
+    fn held(&self, case: &Case<'_>) -> String {
+        match (case.promise.protection, case.same_host()) {
+            (Protection::Encrypted, _) => format!(
+                "only ciphertext on the wire, tag entered and left {}",
+                self.plan.cluster.interface
+            ),
+            (Protection::Plaintext, true) => {
+                "plaintext on the veths between them, never on a tunnel device, eth0 or the wire"
+                    .into()
+            }
+            (Protection::Plaintext, false) => {
+                "plaintext on the wire, never on a tunnel device".into()
+            }
+        }
+    }
+
+    /// What else is known about a promise that was not kept, with its numbers.
+    fn circumstances(&self, case: &Case<'_>) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(error) = &case.outcome.error {
+            notes.push(format!(
+                "the socket of {} reported: {error}",
+                case.from.name
+            ));
+        }
+        let mut nodes = vec![&case.from.node.name, &case.to.node.name];
+        nodes.dedup();
+        for node in nodes {
+            let drops = self.node(node).map(|evidence| &evidence.drops);
+            for (counter, count) in drops.into_iter().flatten() {
+                notes.push(format!("{node} counted {counter} {count}"));
+            }
+        }
+        notes
+    }
+
+    fn drops_by_reverse_path(&self, node: &NodeName) -> bool {
+        self.node(node)
+            .and_then(|evidence| evidence.drops.get(REVERSE_PATH))
+            .is_some_and(|count| *count > 0)
+    }
+
+    fn node(&self, name: &NodeName) -> Option<&NodeEvidence> {
+        self.evidence.nodes.get(name)
+    }
+}
+
+/// The frame that decides comes first; of a way that ended, that is the last one seen.
+fn latest_first(mut frames: Vec<Seen<'_>>) -> Vec<Seen<'_>> {
+    frames.sort_by_key(|frame| std::cmp::Reverse(frame.rank));
+    frames
+}
+
+#[cfg(test)]
+mod tests;

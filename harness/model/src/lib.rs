@@ -14,17 +14,20 @@
 /// Names of nodes, pods, interfaces and engines, valid by construction.
 pub mod name;
 
+/// The TOML as meant: every name resolved, every address chosen.
+pub mod plan;
+
 /// Tags: the bytes that fill a probe's payload, and how to find them again.
 pub mod tag;
 
-/// What can be wrong with a scenario: one variant, one label, one help each.
+/// What is wrong with an input file: each problem points at its place and says how to put it right.
 pub mod problem;
+
+/// TOML with the place of every value, read key by key.
+mod document;
 
 /// The TOML as written, with the place of every value.
 pub mod scenario;
-
-/// The TOML as meant: every name resolved, every address chosen.
-pub mod plan;
 
 /// The plan told as text: addresses, and the way each packet must take.
 pub mod outline;

@@ -1,1 +1,300 @@
-//! What can be wrong with a scenario.
+//! What is wrong with an input file: each problem names the thing, points at its
+//! place in the text and says how to put it right.
+
+use std::borrow::Borrow;
+use std::error::Error;
+use std::fmt;
+use std::ops::Range;
+
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
+};
+
+/// Bytes of the input file.
+pub type Span = Range<usize>;
+
+/// Columns of a rendered problem, wherever it is read.
+const WIDTH: usize = 100;
+
+/// How many known names a help lists before it only counts them.
+const LISTED: usize = 12;
+
+/// Everything wrong with one input file; at least one problem.
+#[derive(Debug)]
+pub struct Problems {
+    source: NamedSource<String>,
+    problems: Vec<Problem>,
+}
+
+impl Problems {
+    /// Refuses the file `name` with this `text` if there are problems, and tells them in the
+    /// order of their places.
+    pub(crate) fn refuse(name: &str, text: &str, mut problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        problems.sort_by_key(Problem::start);
+        Err(Self {
+            source: NamedSource::new(name, text.to_owned()),
+            problems,
+        })
+    }
+
+    /// One that ends the reading at once.
+    pub(crate) fn one(name: &str, text: &str, problem: Problem) -> Self {
+        Self {
+            source: NamedSource::new(name, text.to_owned()),
+            problems: vec![problem],
+        }
+    }
+
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is always at least one")]
+    pub fn len(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// As a user reads them: every problem with its file, line, column and help, 100 columns
+    /// wide, without colour. The same input gives the same text anywhere.
+    pub fn render(&self) -> String {
+        let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
+            .with_width(WIDTH)
+            .with_links(false)
+            .without_syntax_highlighting();
+        let mut text = String::new();
+        for (number, problem) in self.problems.iter().enumerate() {
+            if number > 0 {
+                text.push('\n');
+            }
+            let told = Told {
+                problem,
+                source: &self.source,
+            };
+            // Writing to a string cannot fail.
+            let _ = handler.render_report(&mut text, &told);
+        }
+        text
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.len() {
+            1 => write!(f, "a problem in {}", self.source.name()),
+            many => write!(f, "{many} problems in {}", self.source.name()),
+        }
+    }
+}
+
+impl Error for Problems {}
+
+impl Diagnostic for Problems {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        Some(Box::new(self.problems.iter().map(|problem| problem as &dyn Diagnostic)))
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    what: String,
+    labels: Vec<(Span, String)>,
+    help: String,
+}
+
+impl Problem {
+    /// `what`: a lower-case fragment that names the thing in backticks. `label`: what is wrong at
+    /// `place`. `help`: how to put it right.
+    pub(crate) fn new(
+        what: impl Into<String>,
+        place: Span,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            labels: vec![(place, label.into())],
+            help: help.into(),
+        }
+    }
+
+    /// The other place of a contradiction.
+    pub(crate) fn and(mut self, place: Span, label: impl Into<String>) -> Self {
+        self.labels.push((place, label.into()));
+        self
+    }
+
+    fn start(&self) -> Option<usize> {
+        self.labels.first().map(|(place, _)| place.start)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Error for Problem {}
+
+impl Diagnostic for Problem {
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let labels = self.labels.iter().enumerate().map(|(number, (place, label))| {
+            let make = if number == 0 {
+                LabeledSpan::new_primary_with_span
+            } else {
+                LabeledSpan::new_with_span
+            };
+            make(Some(label.clone()), place.clone())
+        });
+        Some(Box::new(labels))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(&self.help))
+    }
+}
+
+/// A problem together with the text that it is about.
+#[derive(Debug)]
+struct Told<'a> {
+    problem: &'a Problem,
+    source: &'a NamedSource<String>,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+impl Error for Told<'_> {}
+
+impl Diagnostic for Told<'_> {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.problem.labels()
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.problem.help()
+    }
+}
+
+/// Help for a word that is not one of the `known` ones: the nearest if one is near, and all of
+/// them. `kind` is their plural: `nodes`.
+pub(crate) fn known_words<W: Borrow<str>>(kind: &str, word: &str, known: &[W]) -> String {
+    let known: Vec<&str> = known.iter().map(Borrow::borrow).collect();
+    let nearest = known
+        .iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count() / 4)
+        .min();
+    let listed = known
+        .iter()
+        .take(LISTED)
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = match known.len().saturating_sub(LISTED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let all = if known.is_empty() {
+        format!("there are no {kind}")
+    } else {
+        format!("known {kind}: {listed}{more}")
+    };
+    match nearest {
+        Some((_, nearest)) => format!("did you mean `{nearest}`? {all}"),
+        None => all,
+    }
+}
+
+/// How many characters must be added, removed or changed to make `a` into `b` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, to) in row.iter_mut().skip(1).zip(b.chars()) {
+            let cost = diagonal + usize::from(from != to);
+            diagonal = *cell;
+            left = cost.min(left + 1).min(diagonal + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str, problems: Vec<Problem>) -> Problems {
+        Problems::refuse("two-nodes.toml", text, problems).unwrap_err()
+    }
+
+    #[test]
+    fn a_problem_shows_file_line_column_label_and_help() {
+        let problem = Problem::new("unknown pod `dbb`", 17..22, "no such pod", "known pods: `db`");
+        let rendered = refused("from = \"web\"\nto = \"dbb\"\n", vec![problem]).render();
+        let expected = "  × unknown pod `dbb`
+   ╭─[two-nodes.toml:2:5]
+ 1 │ from = \"web\"
+ 2 │ to = \"dbb\"
+   ·     ──┬──
+   ·       ╰── no such pod
+   ╰────
+  help: known pods: `db`
+";
+        assert_eq!(rendered, expected, "{rendered}");
+    }
+
+    #[test]
+    fn problems_are_told_in_the_order_of_their_places() {
+        let at = |what, start| Problem::new(what, start..start + 1, "here", "no");
+        let problems = refused("abcdef\n", vec![at("later", 4), at("sooner", 1)]);
+        let rendered = problems.render();
+        assert!(rendered.find("sooner") < rendered.find("later"), "{rendered}");
+        assert_eq!(problems.len(), 2);
+        assert_eq!(problems.to_string(), "2 problems in two-nodes.toml");
+    }
+
+    #[test]
+    fn a_file_without_problems_is_not_refused() {
+        assert!(Problems::refuse("x.toml", "", Vec::new()).is_ok());
+    }
+
+    #[test]
+    fn a_near_word_is_suggested_and_a_far_one_is_not() {
+        let known = ["pods", "address", "mtu"];
+        assert_eq!(
+            known_words("keys", "pod", &known),
+            "did you mean `pods`? known keys: `pods`, `address`, `mtu`"
+        );
+        assert_eq!(
+            known_words("keys", "colour", &known),
+            "known keys: `pods`, `address`, `mtu`"
+        );
+        assert_eq!(known_words::<&str>("pods", "x", &[]), "there are no pods");
+    }
+
+    #[test]
+    fn distance_counts_edits() {
+        for (a, b, edits) in [("", "", 0), ("", "abc", 3), ("pod", "pods", 1), ("adress", "address", 1), ("ab", "ba", 2)] {
+            assert_eq!(distance(a, b), edits, "{a} {b}");
+            assert_eq!(distance(b, a), edits, "{b} {a}");
+        }
+    }
+}

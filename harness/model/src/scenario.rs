@@ -1,1 +1,242 @@
-//! The TOML as written.
+//! The TOML as written: every key that a scenario may have, with the place of
+//! whatever another part of the file can contradict.
+//!
+//! What a single value can be wrong about is checked here; what only shows when
+//! values meet is checked by [`crate::resolve`].
+
+/// Texts with an inner form: subnets, durations and what the tunnel device may be called.
+mod value;
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use toml::Spanned;
+
+use crate::document::{self, Table};
+use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
+use crate::plan::{Action, Protection, Protocol, RpFilter};
+use crate::problem::{Problems, Span};
+
+/// The smallest MTU in bytes: every IPv4 host takes a packet of this size (RFC 791, RFC 1122).
+pub const MTU_MIN: u16 = 576;
+
+const RP_FILTERS: &[(&str, RpFilter)] = &[
+    ("strict", RpFilter::Strict),
+    ("loose", RpFilter::Loose),
+    ("off", RpFilter::Off),
+];
+
+const ACTIONS: &[(&str, Action)] = &[("enable", Action::Enable), ("disable", Action::Disable)];
+
+const PROTOCOLS: &[(&str, Protocol)] = &[
+    ("icmp", Protocol::Icmp),
+    ("udp", Protocol::Udp),
+    ("tcp", Protocol::Tcp),
+];
+
+const PROTECTIONS: &[(&str, Protection)] = &[
+    ("encrypted", Protection::Encrypted),
+    ("plaintext", Protection::Plaintext),
+];
+
+/// A scenario as its author wrote it. What was left out is none.
+#[derive(Debug)]
+pub struct Scenario {
+    /// What it shows.
+    pub title: String,
+    /// The engine under test.
+    pub engine: Option<Spanned<EngineName>>,
+    /// `[fabric]`.
+    pub fabric: Fabric,
+    /// `[cluster]`.
+    pub cluster: Cluster,
+    /// Each `[node.NAME]`, in the order of the names.
+    pub nodes: Vec<Node>,
+    /// Each `[pod.NAME]`, in the order of the names.
+    pub pods: Vec<Pod>,
+    /// Each `[[step]]`.
+    pub steps: Vec<Action>,
+    /// Each `[[promise]]`.
+    pub promises: Vec<Promise>,
+    /// `[deadline]`.
+    pub deadline: Deadline,
+}
+
+/// `[fabric]`.
+#[derive(Debug, Default)]
+pub struct Fabric {
+    /// Where addresses come from.
+    pub subnet: Option<Spanned<Ipv4Net>>,
+    /// Bytes that the fabric carries.
+    pub mtu: Option<u16>,
+}
+
+/// `[cluster]`.
+#[derive(Debug, Default)]
+pub struct Cluster {
+    /// ClusterInformation's type.
+    pub kind: Option<String>,
+    /// Whether encryption is on at first.
+    pub wireguard: Option<bool>,
+    /// Whether it covers the nodes' own traffic.
+    pub host_encryption: Option<bool>,
+    /// Name of the tunnel device.
+    pub interface: Option<IfName>,
+    /// UDP port of the tunnel devices.
+    pub listen_port: Option<u16>,
+    /// MTU of the tunnel devices, in bytes.
+    pub mtu: Option<u16>,
+    /// Seconds between keepalives.
+    pub keepalive: Option<u16>,
+}
+
+/// `[node.NAME]`.
+#[derive(Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: Spanned<NodeName>,
+    /// Its address.
+    pub address: Option<Spanned<Ipv4Addr>>,
+    /// The pods on it.
+    pub pods: Vec<Spanned<PodName>>,
+    /// MTU of its uplink, in bytes.
+    pub mtu: Option<u16>,
+    /// Reverse-path filter of its uplink.
+    pub rp_filter: Option<RpFilter>,
+    /// Whether it takes part in encryption.
+    pub wireguard: Option<bool>,
+}
+
+/// `[pod.NAME]`.
+#[derive(Debug)]
+pub struct Pod {
+    /// Its name.
+    pub name: Spanned<PodName>,
+    /// Its address.
+    pub address: Option<Spanned<Ipv4Addr>>,
+    /// The node it is on.
+    pub node: Option<Spanned<NodeName>>,
+}
+
+/// `[[promise]]`.
+#[derive(Debug)]
+pub struct Promise {
+    /// Its header.
+    pub place: Span,
+    /// Who sends.
+    pub from: Spanned<EndpointName>,
+    /// Who receives.
+    pub to: Spanned<EndpointName>,
+    /// With what; none is everything.
+    pub protocols: Option<Spanned<Vec<Spanned<Protocol>>>>,
+    /// How the packets must look.
+    pub expect: Spanned<Protection>,
+}
+
+/// `[deadline]`, in milliseconds.
+#[derive(Debug, Default)]
+pub struct Deadline {
+    /// Until every node is in sync.
+    pub ready: Option<u32>,
+    /// Until a probe is answered.
+    pub probe: Option<u32>,
+}
+
+impl Scenario {
+    /// Reads a scenario. `file` is its name as the user gave it.
+    ///
+    /// # Errors
+    /// All that is wrong with single keys and values; or the one thing that makes it no TOML.
+    pub fn read(file: &str, text: &str) -> Result<Self, Problems> {
+        document::read(file, text, "a scenario", scenario)
+    }
+}
+
+fn scenario(table: &mut Table<'_, '_>) -> Scenario {
+    table.require("title", "title = \"what it shows\"");
+    Scenario {
+        title: table.text("title").map(Spanned::into_inner).unwrap_or_default(),
+        engine: table.name("engine", "an engine"),
+        fabric: table.table("fabric", "the fabric", fabric).unwrap_or_default(),
+        cluster: table.table("cluster", "the cluster", cluster).unwrap_or_default(),
+        nodes: table.named_tables("node", "a node", node),
+        pods: table.named_tables("pod", "a pod", pod),
+        steps: table.tables("step", "a step", step).into_iter().flatten().collect(),
+        promises: table.tables("promise", "a promise", promise).into_iter().flatten().collect(),
+        deadline: table.table("deadline", "the deadline", deadline).unwrap_or_default(),
+    }
+}
+
+fn fabric(table: &mut Table<'_, '_>) -> Fabric {
+    Fabric {
+        subnet: table.parsed("subnet", value::subnet),
+        mtu: mtu(table),
+    }
+}
+
+fn cluster(table: &mut Table<'_, '_>) -> Cluster {
+    Cluster {
+        kind: table.parsed("type", value::cluster_type).map(Spanned::into_inner),
+        wireguard: table.flag("wireguard"),
+        host_encryption: table.flag("host-encryption"),
+        interface: table.parsed("interface", value::tunnel_device).map(Spanned::into_inner),
+        listen_port: table.number("listen-port", 1..=u16::MAX, ""),
+        mtu: mtu(table),
+        keepalive: table.number("keepalive", 0..=u16::MAX, " seconds"),
+    }
+}
+
+fn node(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Node {
+    Node {
+        name,
+        address: table.address("address"),
+        pods: table.names("pods", "a pod").unwrap_or_default(),
+        mtu: mtu(table),
+        rp_filter: table
+            .word("rp-filter", "reverse-path filters", RP_FILTERS)
+            .map(Spanned::into_inner),
+        wireguard: table.flag("wireguard"),
+    }
+}
+
+fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
+    Pod {
+        name,
+        address: table.address("address"),
+        node: table.name("node", "a node"),
+    }
+}
+
+fn step(table: &mut Table<'_, '_>) -> Option<Action> {
+    table.require("action", "action = \"enable\"");
+    table.word("action", "actions", ACTIONS).map(Spanned::into_inner)
+}
+
+fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {
+    table.require("from", "from = \"NAME\"");
+    table.require("to", "to = \"NAME\"");
+    table.require("expect", "expect = \"encrypted\"");
+    let from = table.name("from", "an endpoint");
+    let to = table.name("to", "an endpoint");
+    let protocols = table.words("protocols", "protocols", PROTOCOLS);
+    let expect = table.word("expect", "expectations", PROTECTIONS);
+    Some(Promise {
+        place: table.place(),
+        from: from?,
+        to: to?,
+        protocols,
+        expect: expect?,
+    })
+}
+
+fn deadline(table: &mut Table<'_, '_>) -> Deadline {
+    let mut millis = |key| table.parsed(key, value::millis).map(Spanned::into_inner);
+    Deadline {
+        ready: millis("ready"),
+        probe: millis("probe"),
+    }
+}
+
+fn mtu(table: &mut Table<'_, '_>) -> Option<u16> {
+    table.number("mtu", MTU_MIN..=u16::MAX, " bytes")
+}

@@ -16,6 +16,9 @@ pub struct Verdict {
     pub fact: String,
     /// The frames that show it, first the one that decides.
     pub exhibits: Vec<Exhibit>,
+    /// What else helps to find the cause: counts, and other words that differ from run to run.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The four ways to decide.

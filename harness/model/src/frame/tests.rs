@@ -67,17 +67,19 @@ fn wireguard(kind: u8, length: usize) -> Vec<u8> {
 
 /// The payload of an IPv4 packet between `A` and `B`, in an Ethernet frame.
 fn payload_of(packet: &[u8]) -> Payload {
-    match decode(&ethernet(EtherTypes::Ipv4, packet), LinkType::Ethernet) {
-        Frame::Ip(packet) => packet.payload,
-        other => panic!("{other}"),
-    }
+    let frame = decode(&ethernet(EtherTypes::Ipv4, packet), LinkType::Ethernet);
+    let Frame::Ip(packet) = frame else {
+        panic!("{frame}");
+    };
+    packet.payload
 }
 
 fn message_of(payload: &[u8]) -> Option<Message> {
-    match payload_of(&ipv4(17, &udp((51820, 51820), payload))) {
-        Payload::WireGuard { message, .. } => Some(message),
-        _ => None,
-    }
+    let payload = payload_of(&ipv4(17, &udp((51820, 51820), payload)));
+    let Payload::WireGuard { message, .. } = payload else {
+        return None;
+    };
+    Some(message)
 }
 
 #[test]
