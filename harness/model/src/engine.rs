@@ -1,1 +1,177 @@
 //! How to run an engine under test.
+//!
+//! A descriptor is all that the harness knows about an engine: command lines, and
+//! how it shows that it is ready.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+
+use crate::document::{self, Table, shown};
+use crate::name::NodeName;
+use crate::plan::Action;
+use crate::problem::{Problem, Problems, known_words};
+
+const READY: &[(&str, Ready)] = &[
+    ("notify", Ready::Notify),
+    ("peers", Ready::Peers),
+    ("none", Ready::None),
+];
+
+/// What a command's words may hold for the harness to fill in.
+const PLACEHOLDERS: &[&str] = &["{node}", "{store}"];
+
+/// An engine: `fixtures/engines/NAME.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Descriptor {
+    /// What it is, in one line.
+    pub title: String,
+    /// The command that runs on every node for as long as the cluster does.
+    pub agent: Option<Vec<String>>,
+    /// The operator's command that switches encryption on, run once on one node.
+    pub enable: Option<Vec<String>>,
+    /// The operator's command that switches encryption off, run once on one node.
+    pub disable: Option<Vec<String>>,
+    /// How its agents show that they are in sync with the store.
+    pub ready: Ready,
+    /// Environment of every command, besides the harness's own.
+    pub env: BTreeMap<String, String>,
+}
+
+/// When an engine is in sync with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ready {
+    /// Each agent says so: `READY=1` of sd_notify(3), and `X_WIREMESH_APPLIED` with the digest
+    /// of the store as it applied it.
+    Notify,
+    /// Each node's WireGuard device has a peer for each published key, and a rule with a mark exists.
+    Peers,
+    /// At once: there is nothing to wait for.
+    None,
+}
+
+impl Descriptor {
+    /// Reads a descriptor. `file` is its name as the user gave it.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
+        document::read(file, text, "an engine", descriptor)
+    }
+
+    /// Whether there is a command for what the operator does in a step.
+    pub fn supports(&self, action: Action) -> bool {
+        match action {
+            Action::Enable => self.enable.is_some(),
+            Action::Disable => self.disable.is_some(),
+        }
+    }
+}
+
+/// A command's words with every placeholder filled in: `{store}`, and `{node}` where there is one.
+pub fn expand(words: &[String], node: Option<&NodeName>, store: &str) -> Vec<String> {
+    words
+        .iter()
+        .map(|word| {
+            // The node first: a store's path may hold anything, a node's name has no braces.
+            let word = match node {
+                Some(node) => word.replace("{node}", node.as_str()),
+                None => word.clone(),
+            };
+            word.replace("{store}", store)
+        })
+        .collect()
+}
+
+fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
+    table.require("title", "title = \"what it is\"");
+    table.require("ready", "ready = \"notify\"");
+    let title = table.text("title");
+    let agent = command(table, "agent");
+    let enable = command(table, "enable");
+    let disable = command(table, "disable");
+    let ready = table.word("ready", "ways to be ready", READY);
+    if let Some(way) = &ready
+        && *way.get_ref() != Ready::None
+        && !table.has("agent")
+    {
+        table.report(Problem::new(
+            "nobody will be ready",
+            way.span(),
+            "there is no `agent` to wait for",
+            "add the agent's command, or write `ready = \"none\"`",
+        ));
+    }
+    let env = table
+        .table("env", "the environment", environment)
+        .unwrap_or_default();
+    Descriptor {
+        title: title.map(Spanned::into_inner).unwrap_or_default(),
+        agent,
+        enable,
+        disable,
+        // Without it there is a problem, and this descriptor reaches nobody.
+        ready: ready.map_or(Ready::None, Spanned::into_inner),
+        env,
+    }
+}
+
+fn command(table: &mut Table<'_, '_>, key: &'static str) -> Option<Vec<String>> {
+    let words = table.texts(key)?;
+    if words.get_ref().is_empty() {
+        table.report(Problem::new(
+            format!("`{key}` is empty"),
+            words.span(),
+            "a command has at least a program",
+            format!("write `{key} = [\"PROGRAM\", \"ARGUMENT\"]`, or leave it out"),
+        ));
+    }
+    for word in words.get_ref() {
+        for unknown in placeholders(word.get_ref()).filter(|found| !PLACEHOLDERS.contains(found)) {
+            table.report(Problem::new(
+                format!("unknown placeholder `{}`", shown(unknown)),
+                word.span(),
+                "nothing to put here",
+                known_words("placeholders", unknown, PLACEHOLDERS),
+            ));
+        }
+    }
+    Some(
+        words
+            .into_inner()
+            .into_iter()
+            .map(Spanned::into_inner)
+            .collect(),
+    )
+}
+
+/// Whatever looks like a placeholder: lower-case letters in braces. Other braces are text.
+fn placeholders(word: &str) -> impl Iterator<Item = &str> {
+    word.match_indices('{').filter_map(move |(start, _)| {
+        let rest = word.get(start..)?;
+        let found = rest.get(..=rest.find('}')?)?;
+        let name = found.trim_matches(['{', '}']);
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase());
+        is_name.then_some(found)
+    })
+}
+
+fn environment(table: &mut Table<'_, '_>) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    for (name, value) in table.free_texts() {
+        let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.get_ref().is_empty() || !name.get_ref().chars().all(in_name) {
+            table.report(Problem::new(
+                format!(
+                    "`{}` cannot be the name of a variable",
+                    shown(name.get_ref())
+                ),
+                name.span(),
+                "only letters, digits and `_`",
+                "write `NAME = \"value\"`",
+            ));
+        }
+        variables.insert(name.into_inner(), value.into_inner());
+    }
+    variables
+}

@@ -131,6 +131,11 @@ impl IfName {
         &self.0
     }
 
+    /// What Calico calls its tunnel device (`WireguardInterfaceName`).
+    pub fn of_calico_tunnel() -> Self {
+        Self("wireguard.cali".into())
+    }
+
     /// The node's end of the veth to `pod`.
     pub fn of_pod(pod: &PodName) -> Self {
         Self(format!("{POD_INTERFACE_PREFIX}{pod}"))

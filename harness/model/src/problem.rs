@@ -27,24 +27,12 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Refuses the file `name` with this `text` if there are problems, and tells them in the
-    /// order of their places.
-    pub(crate) fn refuse(name: &str, text: &str, mut problems: Vec<Problem>) -> Result<(), Self> {
-        if problems.is_empty() {
-            return Ok(());
-        }
+    /// The `problems`, at least one, of the file `name` with this `text`.
+    pub(crate) fn new(name: &str, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(Problem::start);
-        Err(Self {
-            source: NamedSource::new(name, text.to_owned()),
-            problems,
-        })
-    }
-
-    /// One that ends the reading at once.
-    pub(crate) fn one(name: &str, text: &str, problem: Problem) -> Self {
         Self {
             source: NamedSource::new(name, text.to_owned()),
-            problems: vec![problem],
+            problems,
         }
     }
 
@@ -94,7 +82,11 @@ impl Diagnostic for Problems {
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(self.problems.iter().map(|problem| problem as &dyn Diagnostic)))
+        Some(Box::new(
+            self.problems
+                .iter()
+                .map(|problem| problem as &dyn Diagnostic),
+        ))
     }
 }
 
@@ -143,14 +135,18 @@ impl Error for Problem {}
 
 impl Diagnostic for Problem {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let labels = self.labels.iter().enumerate().map(|(number, (place, label))| {
-            let make = if number == 0 {
-                LabeledSpan::new_primary_with_span
-            } else {
-                LabeledSpan::new_with_span
-            };
-            make(Some(label.clone()), place.clone())
-        });
+        let labels = self
+            .labels
+            .iter()
+            .enumerate()
+            .map(|(number, (place, label))| {
+                let make = if number == 0 {
+                    LabeledSpan::new_primary_with_span
+                } else {
+                    LabeledSpan::new_with_span
+                };
+                make(Some(label.clone()), place.clone())
+            });
         Some(Box::new(labels))
     }
 
@@ -241,14 +237,20 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn refused(text: &str, problems: Vec<Problem>) -> Problems {
-        Problems::refuse("two-nodes.toml", text, problems).unwrap_err()
-    }
-
     #[test]
     fn a_problem_shows_file_line_column_label_and_help() {
-        let problem = Problem::new("unknown pod `dbb`", 17..22, "no such pod", "known pods: `db`");
-        let rendered = refused("from = \"web\"\nto = \"dbb\"\n", vec![problem]).render();
+        let problem = Problem::new(
+            "unknown pod `dbb`",
+            17..22,
+            "no such pod",
+            "known pods: `db`",
+        );
+        let rendered = Problems::new(
+            "two-nodes.toml",
+            "from = \"web\"\nto = \"dbb\"\n",
+            vec![problem],
+        )
+        .render();
         let expected = "  × unknown pod `dbb`
    ╭─[two-nodes.toml:2:5]
  1 │ from = \"web\"
@@ -264,16 +266,18 @@ mod tests {
     #[test]
     fn problems_are_told_in_the_order_of_their_places() {
         let at = |what, start| Problem::new(what, start..start + 1, "here", "no");
-        let problems = refused("abcdef\n", vec![at("later", 4), at("sooner", 1)]);
+        let problems = Problems::new(
+            "two-nodes.toml",
+            "abcdef\n",
+            vec![at("later", 4), at("sooner", 1)],
+        );
         let rendered = problems.render();
-        assert!(rendered.find("sooner") < rendered.find("later"), "{rendered}");
+        assert!(
+            rendered.find("sooner") < rendered.find("later"),
+            "{rendered}"
+        );
         assert_eq!(problems.len(), 2);
         assert_eq!(problems.to_string(), "2 problems in two-nodes.toml");
-    }
-
-    #[test]
-    fn a_file_without_problems_is_not_refused() {
-        assert!(Problems::refuse("x.toml", "", Vec::new()).is_ok());
     }
 
     #[test]
@@ -292,7 +296,13 @@ mod tests {
 
     #[test]
     fn distance_counts_edits() {
-        for (a, b, edits) in [("", "", 0), ("", "abc", 3), ("pod", "pods", 1), ("adress", "address", 1), ("ab", "ba", 2)] {
+        for (a, b, edits) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("pod", "pods", 1),
+            ("adress", "address", 1),
+            ("ab", "ba", 2),
+        ] {
             assert_eq!(distance(a, b), edits, "{a} {b}");
             assert_eq!(distance(b, a), edits, "{b} {a}");
         }

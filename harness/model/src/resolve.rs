@@ -13,10 +13,150 @@ mod address;
 /// Who speaks to whom, and what is promised about it.
 mod promise;
 
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
 use toml::Spanned;
 
-use crate::document::shown;
-use crate::name::{EngineName, IfName, POD_INTERFACE_PREFIX};
+use crate::name::{EndpointName, EngineName, IfName};
 use crate::plan::{Cluster, Deadlines, Fabric, Node, Plan, Pod, RpFilter, Step};
 use crate::problem::{Problem, Problems, known_words};
-use crate::scenario::Scenario;
+use crate::scenario::{self, Scenario};
+
+use address::Addresses;
+use placement::Placement;
+
+/// The engine of a scenario that names none.
+const ENGINE: &str = "wiremesh";
+
+/// Where addresses come from if the scenario does not say: the subnet that AKS proposes.
+const SUBNET: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 240, 0, 0), 16);
+
+/// Bytes that the fabric, and a node's uplink, carry if the scenario does not say.
+const MTU: u16 = 1500;
+
+/// Calico's default (`WireguardListeningPort`).
+const LISTEN_PORT: u16 = 51820;
+
+/// Deadlines in milliseconds.
+const DEADLINES: Deadlines = Deadlines {
+    ready: 20_000,
+    probe: 3_000,
+};
+
+/// Resolves a scenario: reads it, checks it, allocates addresses, derives probes and promises.
+/// `file` is its name as the user gave it; `engines` are the names that it may use.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Problems> {
+    let scenario = Scenario::read(file, text)?;
+    let mut problems = Vec::new();
+    let engine = engine(&scenario, engines, &mut problems);
+    let placement = placement::place(&scenario, &mut problems);
+    let fabric = fabric(&scenario);
+    let given = address::given(&scenario, &fabric, &mut problems);
+    let stated = promise::stated(&scenario, text, &placement, &mut problems);
+    let (Some(engine), true) = (engine, problems.is_empty()) else {
+        return Err(Problems::new(file, text, problems));
+    };
+    let addresses = address::allocate(&scenario, &placement, &fabric, given)
+        .map_err(|problem| Problems::new(file, text, vec![problem]))?;
+
+    let mut plan = Plan {
+        title: scenario.title.clone(),
+        engine,
+        fabric,
+        cluster: cluster(&scenario),
+        nodes: nodes(&scenario, &placement, &addresses),
+        steps: scenario
+            .steps
+            .iter()
+            .map(|action| Step { action: *action })
+            .collect(),
+        probes: Vec::new(),
+        promises: Vec::new(),
+        deadlines: Deadlines {
+            ready: scenario.deadline.ready.unwrap_or(DEADLINES.ready),
+            probe: scenario.deadline.probe.unwrap_or(DEADLINES.probe),
+        },
+    };
+    plan.probes = promise::probes(&plan);
+    plan.promises = promise::promises(&plan, &stated);
+    Ok(plan)
+}
+
+fn engine(
+    scenario: &Scenario,
+    engines: &[EngineName],
+    problems: &mut Vec<Problem>,
+) -> Option<EngineName> {
+    let wanted = scenario
+        .engine
+        .as_ref()
+        .map_or(ENGINE, |name| name.get_ref().as_str());
+    let found = engines.iter().find(|name| name.as_str() == wanted);
+    if found.is_none() {
+        let known: Vec<&str> = engines.iter().map(EngineName::as_str).collect();
+        problems.push(Problem::new(
+            format!("unknown engine `{wanted}`"),
+            scenario.engine.as_ref().map_or(0..0, Spanned::span),
+            "no such engine",
+            known_words("engines", wanted, &known),
+        ));
+    }
+    found.cloned()
+}
+
+fn fabric(scenario: &Scenario) -> Fabric {
+    let subnet = scenario
+        .fabric
+        .subnet
+        .as_ref()
+        .map_or(SUBNET, |subnet| *subnet.get_ref());
+    Fabric {
+        subnet,
+        gateway: Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1)),
+        mtu: scenario.fabric.mtu.unwrap_or(MTU),
+    }
+}
+
+fn cluster(scenario: &Scenario) -> Cluster {
+    let written = &scenario.cluster;
+    Cluster {
+        cluster_type: written.kind.clone(),
+        wireguard: written.wireguard.unwrap_or(true),
+        host_encryption: written.host_encryption.unwrap_or(true),
+        interface: written
+            .interface
+            .clone()
+            .unwrap_or_else(IfName::of_calico_tunnel),
+        listen_port: written.listen_port.unwrap_or(LISTEN_PORT),
+        mtu: written.mtu,
+        keepalive: written.keepalive.unwrap_or(0),
+    }
+}
+
+fn nodes(scenario: &Scenario, placement: &Placement, addresses: &Addresses) -> Vec<Node> {
+    let node = |written: &scenario::Node| {
+        let name = written.name.get_ref().clone();
+        let pods = placement.nodes.get(&name).into_iter().flatten();
+        Some(Node {
+            address: *addresses.get(&EndpointName::from(&name))?,
+            mtu: written.mtu.unwrap_or(MTU),
+            rp_filter: written.rp_filter.unwrap_or(RpFilter::Strict),
+            wireguard: written.wireguard.unwrap_or(true),
+            pods: pods
+                .filter_map(|pod| {
+                    Some(Pod {
+                        name: pod.clone(),
+                        address: *addresses.get(&EndpointName::from(pod))?,
+                        interface: IfName::of_pod(pod),
+                    })
+                })
+                .collect(),
+            name,
+        })
+    };
+    scenario.nodes.iter().filter_map(node).collect()
+}

@@ -155,15 +155,32 @@ impl Scenario {
 fn scenario(table: &mut Table<'_, '_>) -> Scenario {
     table.require("title", "title = \"what it shows\"");
     Scenario {
-        title: table.text("title").map(Spanned::into_inner).unwrap_or_default(),
+        title: table
+            .text("title")
+            .map(Spanned::into_inner)
+            .unwrap_or_default(),
         engine: table.name("engine", "an engine"),
-        fabric: table.table("fabric", "the fabric", fabric).unwrap_or_default(),
-        cluster: table.table("cluster", "the cluster", cluster).unwrap_or_default(),
+        fabric: table
+            .table("fabric", "the fabric", fabric)
+            .unwrap_or_default(),
+        cluster: table
+            .table("cluster", "the cluster", cluster)
+            .unwrap_or_default(),
         nodes: table.named_tables("node", "a node", node),
         pods: table.named_tables("pod", "a pod", pod),
-        steps: table.tables("step", "a step", step).into_iter().flatten().collect(),
-        promises: table.tables("promise", "a promise", promise).into_iter().flatten().collect(),
-        deadline: table.table("deadline", "the deadline", deadline).unwrap_or_default(),
+        steps: table
+            .tables("step", "a step", step)
+            .into_iter()
+            .flatten()
+            .collect(),
+        promises: table
+            .tables("promise", "a promise", promise)
+            .into_iter()
+            .flatten()
+            .collect(),
+        deadline: table
+            .table("deadline", "the deadline", deadline)
+            .unwrap_or_default(),
     }
 }
 
@@ -176,10 +193,14 @@ fn fabric(table: &mut Table<'_, '_>) -> Fabric {
 
 fn cluster(table: &mut Table<'_, '_>) -> Cluster {
     Cluster {
-        kind: table.parsed("type", value::cluster_type).map(Spanned::into_inner),
+        kind: table
+            .parsed("type", value::cluster_type)
+            .map(Spanned::into_inner),
         wireguard: table.flag("wireguard"),
         host_encryption: table.flag("host-encryption"),
-        interface: table.parsed("interface", value::tunnel_device).map(Spanned::into_inner),
+        interface: table
+            .parsed("interface", value::tunnel_device)
+            .map(Spanned::into_inner),
         listen_port: table.number("listen-port", 1..=u16::MAX, ""),
         mtu: mtu(table),
         keepalive: table.number("keepalive", 0..=u16::MAX, " seconds"),
@@ -209,7 +230,9 @@ fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
 
 fn step(table: &mut Table<'_, '_>) -> Option<Action> {
     table.require("action", "action = \"enable\"");
-    table.word("action", "actions", ACTIONS).map(Spanned::into_inner)
+    table
+        .word("action", "actions", ACTIONS)
+        .map(Spanned::into_inner)
 }
 
 fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {

@@ -1,0 +1,182 @@
+//! Who has which address. Allocation depends on nothing but the scenario, and
+//! finds an address as long as the subnet has one.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use toml::Spanned;
+
+use crate::name::EndpointName;
+use crate::plan::Fabric;
+use crate::problem::Problem;
+use crate::scenario::Scenario;
+
+use super::placement::Placement;
+
+/// Where the first node's address is in the subnet: Azure keeps the first four for itself.
+const FIRST_NODE: u32 = 4;
+
+/// The least distance between two nodes' addresses, which leaves room for pods to come.
+const STRIDE: u32 = 16;
+
+/// Every endpoint's address.
+pub(super) type Addresses = BTreeMap<EndpointName, Ipv4Addr>;
+
+/// The addresses that the author gave. Reports those outside the subnet, those that no
+/// endpoint can have, and those given twice.
+pub(super) fn given(
+    scenario: &Scenario,
+    fabric: &Fabric,
+    problems: &mut Vec<Problem>,
+) -> Addresses {
+    let nodes = scenario.nodes.iter().map(|node| {
+        let name = EndpointName::from(node.name.get_ref());
+        (name, node.address.as_ref())
+    });
+    let pods = scenario.pods.iter().map(|pod| {
+        let name = EndpointName::from(pod.name.get_ref());
+        (name, pod.address.as_ref())
+    });
+    let mut written: Vec<_> = nodes
+        .chain(pods)
+        .filter_map(|(name, address)| Some((name, address?)))
+        .collect();
+    written.sort_by_key(|(_, address)| address.span().start);
+
+    let mut addresses = Addresses::new();
+    let mut owners = BTreeMap::<Ipv4Addr, (EndpointName, &Spanned<Ipv4Addr>)>::new();
+    for (name, place) in written {
+        let address = *place.get_ref();
+        if let Some(why) = unusable(address, fabric) {
+            problems.push(Problem::new(
+                format!("`{name}` cannot have the address `{address}`"),
+                place.span(),
+                why,
+                usable(fabric),
+            ));
+        } else if let Some((owner, first)) = owners.get(&address) {
+            let problem = Problem::new(
+                format!("`{name}` and `{owner}` have one address"),
+                place.span(),
+                format!("`{name}`'s"),
+                "give one of them another address, or none: then it gets a free one",
+            );
+            problems.push(problem.and(first.span(), format!("`{owner}`'s")));
+        } else {
+            owners.insert(address, (name.clone(), place));
+            addresses.insert(name, address);
+        }
+    }
+    addresses
+}
+
+/// Adds an address for everyone who has none: nodes at even distances from the subnet's
+/// fourth address on, pods behind their nodes, in the order of their names.
+pub(super) fn allocate(
+    scenario: &Scenario,
+    placement: &Placement,
+    fabric: &Fabric,
+    given: Addresses,
+) -> Result<Addresses, Problem> {
+    let mut pool = Pool::new(fabric, &given);
+    let mut addresses = given;
+    let most_pods = placement
+        .nodes
+        .values()
+        .map(BTreeSet::len)
+        .max()
+        .unwrap_or(0);
+    let block = u32::try_from(most_pods + 1)
+        .unwrap_or(STRIDE)
+        .next_power_of_two();
+    let stride = STRIDE.max(block);
+    let mut wanted = u32::from(fabric.subnet.network()).saturating_add(FIRST_NODE);
+    let full = || exhausted(scenario, placement, fabric);
+    for (node, pods) in &placement.nodes {
+        let name = EndpointName::from(node);
+        let node_address = match addresses.get(&name) {
+            Some(address) => *address,
+            None => {
+                let address = pool.take(wanted).ok_or_else(full)?;
+                wanted = wanted.saturating_add(stride);
+                addresses.insert(name, address);
+                address
+            }
+        };
+        for pod in pods {
+            if let Entry::Vacant(without) = addresses.entry(EndpointName::from(pod)) {
+                let behind = u32::from(node_address).saturating_add(1);
+                without.insert(pool.take(behind).ok_or_else(full)?);
+            }
+        }
+    }
+    Ok(addresses)
+}
+
+fn exhausted(scenario: &Scenario, placement: &Placement, fabric: &Fabric) -> Problem {
+    let place = scenario.fabric.subnet.as_ref().map_or(0..0, Spanned::span);
+    // Besides the endpoints, the network, the gateway and the broadcast address take one each.
+    let needed = placement.endpoints.len() + 3;
+    let bits = needed.next_power_of_two().trailing_zeros();
+    Problem::new(
+        format!("the subnet `{}` is too small", fabric.subnet),
+        place,
+        format!(
+            "too few addresses for {} nodes and pods",
+            placement.endpoints.len()
+        ),
+        format!(
+            "a prefix length of at most {} has enough",
+            32_u32.saturating_sub(bits)
+        ),
+    )
+}
+
+/// Addresses that nobody has.
+struct Pool {
+    first: u32,
+    last: u32,
+    taken: BTreeSet<u32>,
+}
+
+impl Pool {
+    fn new(fabric: &Fabric, given: &Addresses) -> Self {
+        Self {
+            first: u32::from(fabric.gateway).saturating_add(1),
+            last: u32::from(fabric.subnet.broadcast()).saturating_sub(1),
+            taken: given.values().copied().map(u32::from).collect(),
+        }
+    }
+
+    /// The first free address from `wanted` on; else the first of all.
+    fn take(&mut self, wanted: u32) -> Option<Ipv4Addr> {
+        let wanted = wanted.max(self.first);
+        let free = (wanted..=self.last)
+            .chain(self.first..=self.last)
+            .find(|address| !self.taken.contains(address))?;
+        self.taken.insert(free);
+        Some(Ipv4Addr::from(free))
+    }
+}
+
+fn unusable(address: Ipv4Addr, fabric: &Fabric) -> Option<String> {
+    let subnet = fabric.subnet;
+    if !subnet.contains(&address) {
+        Some(format!("outside the subnet `{subnet}`"))
+    } else if address == subnet.network() {
+        Some("the subnet's own address".into())
+    } else if address == fabric.gateway {
+        Some("the gateway's address".into())
+    } else if address == subnet.broadcast() {
+        Some("the subnet's broadcast address".into())
+    } else {
+        None
+    }
+}
+
+fn usable(fabric: &Fabric) -> String {
+    let first = Ipv4Addr::from(u32::from(fabric.gateway).saturating_add(1));
+    let last = Ipv4Addr::from(u32::from(fabric.subnet.broadcast()).saturating_sub(1));
+    format!("nodes and pods have addresses from {first} to {last}")
+}
