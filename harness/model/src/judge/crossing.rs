@@ -1,0 +1,324 @@
+//! Which transport message carried which packet from one tunnel device to another.
+//!
+//! Ciphertext says nothing about what is inside, so a message is given to a packet
+//! by its length and its time, and to one packet only. All packets that entered a
+//! tunnel device take part, tagged or not: otherwise the message of one could
+//! prove another.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::evidence::{Direction, Evidence, Nanos, Place, Role};
+use crate::frame::{Message, Packet, Payload};
+use crate::journey::{Index, Seen};
+use crate::name::NodeName;
+use crate::plan::{Node, Plan};
+use crate::tag::Tag;
+
+/// Type, receiver and counter before the packet, authentication after it.
+const MESSAGE_OVERHEAD: u32 = 32;
+
+/// Packets are padded to multiples of this, up to the device's MTU.
+const PADDING: u32 = 16;
+
+/// One packet's way from a tunnel device to another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crossing<'a> {
+    /// Where it entered the tunnel device.
+    pub(super) entered: Seen<'a>,
+    /// The message that can have carried it, as it came from the source node.
+    pub(super) sent: Option<Seen<'a>>,
+    /// The same, on its way to the destination node.
+    pub(super) delivered: Option<Seen<'a>>,
+    /// Where it left the tunnel device of the destination.
+    pub(super) left: Option<Seen<'a>>,
+    /// Bytes of the message that carries it.
+    pub(super) length: u32,
+}
+
+/// Every packet that entered a tunnel device towards another node.
+#[derive(Debug)]
+pub(super) struct Crossings<'a> {
+    all: Vec<Crossing<'a>>,
+    /// By the rank of the sighting at the entry.
+    by_entry: BTreeMap<usize, usize>,
+    by_pair: BTreeMap<(IpAddr, IpAddr), Vec<usize>>,
+}
+
+impl<'a> Crossings<'a> {
+    pub(super) fn new(plan: &'a Plan, evidence: &Evidence, index: &Index<'a>) -> Self {
+        let mut crossings = Self {
+            all: entries(plan, evidence, index),
+            by_entry: BTreeMap::new(),
+            by_pair: BTreeMap::new(),
+        };
+        let messages = Messages::new(plan, index);
+        messages.assign_to(&mut crossings.all, plan);
+        for (position, crossing) in crossings.all.iter().enumerate() {
+            crossings.by_entry.insert(crossing.entered.rank, position);
+            if let Some(packet) = crossing.entered.sighting.frame.packet() {
+                let pair = (packet.source, packet.destination);
+                crossings.by_pair.entry(pair).or_default().push(position);
+            }
+        }
+        crossings
+    }
+
+    /// The crossing of the packet that was seen entering a tunnel device.
+    pub(super) fn of(&self, entry: &Seen<'_>) -> Option<&Crossing<'a>> {
+        self.all.get(*self.by_entry.get(&entry.rank)?)
+    }
+
+    /// Every crossing of a packet with these addresses.
+    pub(super) fn between(
+        &self,
+        source: IpAddr,
+        destination: IpAddr,
+    ) -> impl Iterator<Item = &Crossing<'a>> {
+        self.by_pair
+            .get(&(source, destination))
+            .into_iter()
+            .flatten()
+            .filter_map(|position| self.all.get(*position))
+    }
+}
+
+/// What tells a packet from others when it leaves the tunnel; ports, flags and length are in the packet.
+type Identity<'a> = (&'a Packet, Option<Tag>);
+
+/// Packets at the tunnel devices, each exit given to the first entry of the same
+/// packet that has none. A packet that was sent twice and lost once may be given
+/// the other copy's exit; both are then later than its entry all the same.
+fn entries<'a>(plan: &'a Plan, evidence: &Evidence, index: &Index<'a>) -> Vec<Crossing<'a>> {
+    let owners = owners(plan);
+    let mut exits = BTreeMap::<(&NodeName, Identity<'_>), VecDeque<Seen<'a>>>::new();
+    for (node, seen, packet) in at_tunnels(index, Direction::In) {
+        let identity = (packet, seen.sighting.tag);
+        exits.entry((node, identity)).or_default().push_back(seen);
+    }
+    let mut all = Vec::new();
+    for (from, entered, packet) in at_tunnels(index, Direction::Out) {
+        let Some(to) = owner(&owners, packet.destination).filter(|to| to.name != *from) else {
+            continue;
+        };
+        let left = exits
+            .get_mut(&(&to.name, (packet, entered.sighting.tag)))
+            .and_then(|queue| {
+                // An exit before the first entry belongs to none.
+                while queue.front()?.at() < entered.at() {
+                    queue.pop_front();
+                }
+                queue.pop_front()
+            });
+        let mtu = evidence.nodes.get(from).and_then(|node| {
+            let links = &node.dataplane.links;
+            let device = links
+                .iter()
+                .find(|link| link.name == entered.interface.name)?;
+            Some(device.mtu)
+        });
+        all.push(Crossing {
+            entered,
+            sent: None,
+            delivered: None,
+            left,
+            length: message_length(packet.length, mtu),
+        });
+    }
+    all
+}
+
+fn at_tunnels<'i, 'a>(
+    index: &'i Index<'a>,
+    direction: Direction,
+) -> impl Iterator<Item = (&'a NodeName, Seen<'a>, &'a Packet)> + use<'i, 'a> {
+    index.all().iter().filter_map(move |seen| {
+        let Place::Node(node) = &seen.interface.place else {
+            return None;
+        };
+        let here = seen.interface.role == Role::Tunnel && seen.sighting.direction == direction;
+        let packet = seen.sighting.frame.packet().filter(|_| here)?;
+        Some((node, *seen, packet))
+    })
+}
+
+fn owners(plan: &Plan) -> BTreeMap<Ipv4Addr, &Node> {
+    plan.nodes
+        .iter()
+        .flat_map(|node| {
+            let pods = node.pods.iter().map(|pod| pod.address);
+            std::iter::once(node.address)
+                .chain(pods)
+                .map(move |address| (address, node))
+        })
+        .collect()
+}
+
+fn owner<'a>(owners: &BTreeMap<Ipv4Addr, &'a Node>, address: IpAddr) -> Option<&'a Node> {
+    match address {
+        IpAddr::V4(address) => owners.get(&address).copied(),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// WireGuard pads to 16 bytes, but not beyond the device's MTU (wireguard-linux: `calculate_skb_padding`).
+fn message_length(packet: u32, mtu: Option<u32>) -> u32 {
+    let padded = packet.div_ceil(PADDING).saturating_mul(PADDING);
+    let limit = mtu.unwrap_or(u32::MAX).max(packet);
+    padded.min(limit).saturating_add(MESSAGE_OVERHEAD)
+}
+
+/// Source and destination node, and the message's length.
+type Kind<'a> = (&'a NodeName, &'a NodeName, u32);
+
+/// The transport messages on the wire, from the right endpoint to the right endpoint.
+#[derive(Debug, Default)]
+struct Messages<'a> {
+    /// From the source's port into the fabric.
+    sent: BTreeMap<Kind<'a>, Vec<Seen<'a>>>,
+    /// From the fabric to the destination's port.
+    delivered: BTreeMap<Kind<'a>, Vec<Seen<'a>>>,
+}
+
+impl<'a> Messages<'a> {
+    fn new(plan: &'a Plan, index: &Index<'a>) -> Self {
+        let nodes: BTreeMap<_, _> = plan
+            .nodes
+            .iter()
+            .map(|node| (IpAddr::V4(node.address), &node.name))
+            .collect();
+        let mut messages = Self::default();
+        for seen in index.all() {
+            let Role::Port(port) = &seen.interface.role else {
+                continue;
+            };
+            let Some((packet, length)) = transport(plan, seen) else {
+                continue;
+            };
+            let from = nodes.get(&packet.source).copied();
+            let to = nodes.get(&packet.destination).copied();
+            let (Some(from), Some(to)) = (from, to) else {
+                continue;
+            };
+            let (list, end) = match seen.sighting.direction {
+                Direction::In => (&mut messages.sent, from),
+                Direction::Out => (&mut messages.delivered, to),
+            };
+            if end == port {
+                list.entry((from, to, length)).or_default().push(*seen);
+            }
+        }
+        messages
+    }
+
+    fn assign_to(&self, crossings: &mut [Crossing<'a>], plan: &'a Plan) {
+        let owners = owners(plan);
+        let mut groups = BTreeMap::<Kind<'a>, Vec<usize>>::new();
+        for (position, crossing) in crossings.iter().enumerate() {
+            let Place::Node(from) = &crossing.entered.interface.place else {
+                continue;
+            };
+            let packet = crossing.entered.sighting.frame.packet();
+            let to = packet.and_then(|packet| owner(&owners, packet.destination));
+            if let Some(to) = to {
+                let kind = (from, &to.name, crossing.length);
+                groups.entry(kind).or_default().push(position);
+            }
+        }
+        for (kind, members) in groups {
+            give(
+                crossings,
+                &members,
+                self.sent.get(&kind),
+                |crossing, message| {
+                    crossing.sent = Some(message);
+                },
+            );
+            let carried: Vec<_> = members
+                .into_iter()
+                .filter(|position| crossings.get(*position).is_some_and(|c| c.sent.is_some()))
+                .collect();
+            give(
+                crossings,
+                &carried,
+                self.delivered.get(&kind),
+                |crossing, message| {
+                    crossing.delivered = Some(message);
+                },
+            );
+        }
+    }
+}
+
+/// A transport message between two configured endpoints, with its length.
+fn transport<'a>(plan: &Plan, seen: &Seen<'a>) -> Option<(&'a Packet, u32)> {
+    let packet = seen.sighting.frame.packet()?;
+    let Payload::WireGuard {
+        source_port,
+        destination_port,
+        message: Message::Data { length },
+    } = packet.payload
+    else {
+        return None;
+    };
+    let port = plan.cluster.listen_port;
+    ((source_port, destination_port) == (port, port)).then_some((packet, length))
+}
+
+/// Gives each message to one of the `members` whose time it fits: not before the packet
+/// was last seen, and not after it left the tunnel. Of those that wait, the one that left
+/// first is served first, which serves as many as can be served.
+fn give<'a>(
+    crossings: &mut [Crossing<'a>],
+    members: &[usize],
+    messages: Option<&Vec<Seen<'a>>>,
+    mut take: impl FnMut(&mut Crossing<'a>, Seen<'a>),
+) {
+    let mut windows: Vec<_> = members
+        .iter()
+        .filter_map(|position| {
+            let crossing = crossings.get(*position)?;
+            let start = crossing.sent.as_ref().unwrap_or(&crossing.entered).at();
+            let end = crossing.left.as_ref().map_or(Nanos(u64::MAX), Seen::at);
+            Some((start, end, *position))
+        })
+        .collect();
+    windows.sort_unstable();
+    let mut coming = windows.into_iter().peekable();
+    let mut waiting = BTreeSet::new();
+    for message in messages.into_iter().flatten() {
+        while let Some((_, end, position)) = coming.next_if(|(start, ..)| *start <= message.at()) {
+            waiting.insert((end, position));
+        }
+        // Those whose time is over stay without.
+        while let Some((end, position)) = waiting.pop_first() {
+            if end >= message.at() {
+                if let Some(crossing) = crossings.get_mut(position) {
+                    take(crossing, *message);
+                }
+                break;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_is_padded_to_sixteen_bytes_but_not_beyond_the_mtu() {
+        for (packet, mtu, expected) in [
+            (40, Some(1340), 80),
+            (144, Some(1340), 176),
+            (145, Some(1340), 192),
+            (1340, Some(1340), 1372),
+            (1340, Some(1440), 1376),
+            (1340, None, 1376),
+            (1400, Some(1340), 1432),
+            (u32::MAX, None, u32::MAX),
+        ] {
+            assert_eq!(message_length(packet, mtu), expected, "{packet} {mtu:?}");
+        }
+    }
+}

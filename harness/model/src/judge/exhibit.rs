@@ -1,0 +1,46 @@
+//! Frames shown as evidence.
+
+use crate::evidence::{Direction, Interface, Role};
+use crate::journey::Seen;
+use crate::tag::Tag;
+use crate::verdict::Exhibit;
+
+/// A frame as a reader finds it again, and in one line.
+pub(super) fn exhibit(seen: &Seen<'_>) -> Exhibit {
+    let sighting = seen.sighting;
+    let direction = match sighting.direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+    };
+    let tag = match sighting.tag {
+        Some(Tag::Probe(id)) => format!(", probe {}", id.0),
+        Some(Tag::Answer(id)) => format!(", answer {}", id.0),
+        Some(Tag::Beacon(id)) => format!(", beacon {}", id.0),
+        None => String::new(),
+    };
+    Exhibit {
+        at: sighting.at,
+        capture: format!(
+            "{}.pcapng #{}",
+            seen.interface.place.name(),
+            sighting.number
+        ),
+        frame: format!(
+            "{} {direction}: {}{tag}",
+            label(seen.interface),
+            sighting.frame
+        ),
+    }
+}
+
+fn label(interface: &Interface) -> String {
+    match &interface.role {
+        Role::Port(node) => format!("port {node}"),
+        Role::Uplink
+        | Role::PodLink(_)
+        | Role::Tunnel
+        | Role::PodUplink
+        | Role::Loopback
+        | Role::Other => format!("{} {}", interface.place.name(), interface.name),
+    }
+}

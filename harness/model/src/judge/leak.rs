@@ -1,0 +1,152 @@
+//! Frames that must not be where they are.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::case::Case;
+use crate::evidence::Role;
+use crate::frame::{Packet, Payload, Quote};
+use crate::journey::{Index, Leg, Seen};
+use crate::plan::{Node, Plan, Protection, Protocol};
+
+/// How a frame shows that it belongs to a pair, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shown {
+    /// It holds the probe's tag, or its answer's.
+    Tag,
+    /// It is a packet between the two, as it is or inside another one.
+    Addresses,
+    /// It is an ICMP error that quotes such a packet.
+    Quote,
+}
+
+/// What was seen where the promise forbids it.
+#[derive(Debug)]
+pub(super) struct Leak<'a> {
+    /// The earliest of the strongest kind.
+    pub(super) first: Seen<'a>,
+    pub(super) shown: Shown,
+    /// Frames in all, of any kind.
+    pub(super) count: usize,
+}
+
+/// A positive needs no negative: whatever was seen counts, even by observers that missed other frames.
+pub(super) fn find<'a>(plan: &Plan, case: &Case<'_>, index: &Index<'a>) -> Option<Leak<'a>> {
+    let (one, other) = case.addresses(Leg::Request);
+    let tagged = index.of_probe(case.promise.probe).iter();
+    let mut found: Vec<_> = tagged
+        .chain(index.between(one, other))
+        .filter(|seen| is_forbidden(case, &seen.interface.role))
+        .filter_map(|seen| Some((shown(plan, case, seen)?, seen.rank, *seen)))
+        .collect();
+    found.sort_by_key(|(shown, rank, _)| (*shown, *rank));
+    // A tagged packet between the two was found twice.
+    found.dedup_by_key(|(_, rank, _)| *rank);
+    let (shown, _, first) = *found.first()?;
+    Some(Leak {
+        first,
+        shown,
+        count: found.len(),
+    })
+}
+
+fn is_forbidden(case: &Case<'_>, role: &Role) -> bool {
+    match (case.promise.protection, role) {
+        (Protection::Encrypted, Role::Port(_)) | (Protection::Plaintext, Role::Tunnel) => true,
+        (Protection::Plaintext, Role::Port(_) | Role::Uplink) => case.same_host(),
+        (Protection::Encrypted, Role::Tunnel | Role::Uplink)
+        | (_, Role::PodLink(_) | Role::PodUplink | Role::Loopback | Role::Other) => false,
+    }
+}
+
+fn shown(plan: &Plan, case: &Case<'_>, seen: &Seen<'_>) -> Option<Shown> {
+    if case.is_tagged(seen) {
+        return Some(Shown::Tag);
+    }
+    let packet = seen.sighting.frame.packet()?;
+    if is_ciphertext(plan, case, packet) {
+        return None;
+    }
+    packet
+        .layers()
+        .filter_map(|layer| {
+            if is_between(case, layer.source, layer.destination) && concerns(case, layer) {
+                Some(Shown::Addresses)
+            } else {
+                quotes(plan, case, layer).then_some(Shown::Quote)
+            }
+        })
+        .min()
+}
+
+fn is_between(case: &Case<'_>, source: IpAddr, destination: IpAddr) -> bool {
+    [Leg::Request, Leg::Answer]
+        .into_iter()
+        .any(|leg| case.addresses(leg) == (source, destination))
+}
+
+/// A packet of the promise's protocol, or an ICMP error: that tells about packets of any protocol.
+fn concerns(case: &Case<'_>, packet: &Packet) -> bool {
+    let is_error = matches!(
+        &packet.payload,
+        Payload::Icmp {
+            quoted: Some(_),
+            ..
+        }
+    );
+    is_error || packet.carries(case.protocol())
+}
+
+fn quotes(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
+    let Payload::Icmp {
+        quoted: Some(quote),
+        ..
+    } = &packet.payload
+    else {
+        return false;
+    };
+    is_between(case, quote.source, quote.destination)
+        && quote.protocol == case.protocol().number()
+        && !quotes_ciphertext(plan, case, quote)
+}
+
+/// WireGuard between the endpoints of the two nodes, which is all that may be seen of a protected pair.
+fn is_ciphertext(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
+    let Payload::WireGuard {
+        source_port,
+        destination_port,
+        ..
+    } = packet.payload
+    else {
+        return false;
+    };
+    are_endpoints(
+        plan,
+        case,
+        SocketAddr::new(packet.source, source_port),
+        SocketAddr::new(packet.destination, destination_port),
+    )
+}
+
+/// The fabric may say of a message that it is too big; it quotes the message and not what is inside.
+fn quotes_ciphertext(plan: &Plan, case: &Case<'_>, quote: &Quote) -> bool {
+    quote.protocol == Protocol::Udp.number()
+        && quote.ports.is_some_and(|(from, to)| {
+            are_endpoints(
+                plan,
+                case,
+                SocketAddr::new(quote.source, from),
+                SocketAddr::new(quote.destination, to),
+            )
+        })
+}
+
+fn are_endpoints(
+    plan: &Plan,
+    case: &Case<'_>,
+    source: SocketAddr,
+    destination: SocketAddr,
+) -> bool {
+    let endpoint = |node: &Node| SocketAddr::new(node.address.into(), plan.cluster.listen_port);
+    let (one, other) = (endpoint(case.from.node), endpoint(case.to.node));
+    [(one, other), (other, one)].contains(&(source, destination))
+}

@@ -1,0 +1,22 @@
+//! Each rule is seen to hold, and to break when one thing changes.
+
+/// A run in which everything holds.
+pub(crate) mod world;
+
+/// What must not be readable on the wire.
+mod leaks;
+
+/// What shows that a packet was encrypted, and what does not.
+mod ciphertext;
+
+/// Where an encrypted probe, or its answer, can end before its end.
+mod arrival;
+
+/// What breaks a promise of plaintext.
+mod plaintext;
+
+/// What makes observers unfit to say that something was not there.
+mod observers;
+
+/// Any evidence gets a verdict for every promise.
+mod any_evidence;

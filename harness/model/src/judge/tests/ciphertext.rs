@@ -1,0 +1,314 @@
+//! What shows that a packet was encrypted, and what does not.
+
+use super::world::{World, mixed, parsed, seed};
+use crate::evidence::{Direction, Sighting};
+use crate::frame::{Frame, Message, Packet, Payload};
+use crate::name::NodeName;
+use crate::tag::Tag;
+use crate::verdict::Outcome::{Broken, Held};
+
+const HELD: &str = "only ciphertext on the wire, tag entered and left wireguard.cali";
+const BETWEEN: &str = "a packet between the two is readable on the wire";
+
+fn ada() -> NodeName {
+    parsed("ada")
+}
+
+fn bob() -> NodeName {
+    parsed("bob")
+}
+
+/// The transport messages that carry the tagged packet of a pair, by its length.
+fn is_message_of(world: &World, pair: &str) -> impl Fn(&Sighting) -> bool + use<> {
+    let packet = world.request(pair).frame.packet().unwrap().clone();
+    let message = Message::Data {
+        length: packet.length.div_ceil(16) * 16 + 32,
+    };
+    let tag = Some(Tag::Probe(world.promise(pair).probe));
+    let times = world
+        .evidence
+        .sightings
+        .iter()
+        .filter(|s| s.tag == tag)
+        .map(|s| s.at);
+    let (first, last) = (times.clone().min().unwrap(), times.max().unwrap());
+    move |sighting| {
+        let carried = sighting.frame.packet().map(|packet| &packet.payload);
+        (first..=last).contains(&sighting.at)
+            && matches!(carried, Some(Payload::WireGuard { message: seen, .. }) if *seen == message)
+    }
+}
+
+/// Changes every transport message of a pair's request.
+fn change(world: &mut World, pair: &str, change: impl Fn(&mut Packet)) {
+    let is_message = is_message_of(world, pair);
+    let mut changed = 0;
+    for sighting in &mut world.evidence.sightings {
+        if is_message(sighting)
+            && let Frame::Ip(packet) = &mut sighting.frame
+        {
+            change(packet);
+            changed += 1;
+        }
+    }
+    assert!(changed >= 4, "{changed}");
+}
+
+fn set_message(packet: &mut Packet, new: Message) {
+    if let Payload::WireGuard { message, .. } = &mut packet.payload {
+        *message = new;
+    }
+}
+
+#[test]
+fn everything_holds_in_the_seed_cluster() {
+    let world = seed();
+    assert_eq!(world.plan.promises.len(), 216);
+    for verdict in world.verdicts() {
+        assert_eq!(verdict.outcome, Held, "{verdict:#?}");
+    }
+    world.check("pod-5 > pod-65 udp", Held, HELD);
+    world.check("node-4 > node-64 tcp", Held, HELD);
+}
+
+#[test]
+fn ciphertext_to_another_port_proves_nothing() {
+    let mut world = mixed();
+    change(&mut world, "web > db udp", |packet| {
+        if let Payload::WireGuard {
+            destination_port, ..
+        } = &mut packet.payload
+        {
+            *destination_port = 4500;
+        }
+    });
+    let fact = "left wireguard.cali on bob, but no transport message of its length had left ada";
+    world.check("web > db udp", Broken, fact);
+    // Between the nodes themselves, UDP to another port is UDP in clear.
+    world.check("ada > bob udp", Broken, BETWEEN);
+    world.holds("ada > bob tcp");
+}
+
+#[test]
+fn ciphertext_of_another_length_proves_nothing() {
+    let mut world = mixed();
+    change(&mut world, "web > db udp", |packet| {
+        set_message(packet, Message::Data { length: 496 })
+    });
+    let verdict = world.verdict("web > db udp");
+    assert_eq!(verdict.outcome, Broken);
+    assert!(
+        verdict.fact.contains("no transport message of its length"),
+        "{verdict:#?}"
+    );
+    assert!(verdict.notes[0].starts_with("a packet of "), "{verdict:#?}");
+}
+
+#[test]
+fn a_keepalive_proves_nothing() {
+    let mut world = mixed();
+    change(&mut world, "web > db icmp", |packet| {
+        set_message(packet, Message::Keepalive)
+    });
+    assert_eq!(world.verdict("web > db icmp").outcome, Broken);
+}
+
+#[test]
+fn ciphertext_the_other_way_proves_nothing() {
+    let mut world = mixed();
+    change(&mut world, "web > db tcp", |packet| {
+        std::mem::swap(&mut packet.source, &mut packet.destination);
+    });
+    assert_eq!(world.verdict("web > db tcp").outcome, Broken);
+}
+
+#[test]
+fn ciphertext_that_never_reaches_the_other_port_proves_nothing() {
+    let mut world = mixed();
+    let (is_message, port) = (is_message_of(&world, "web > db udp"), world.port(&bob()));
+    world.remove(|s| is_message(s) && s.interface == port);
+    let fact = "left wireguard.cali on bob, but no transport message of its length had left the wire towards it";
+    world.check("web > db udp", Broken, fact);
+}
+
+#[test]
+fn one_message_proves_one_packet() {
+    let mut world = mixed();
+    let pair = "web > db udp";
+    // Another copy of the packet crosses at the same time, and the wire shows one message.
+    let tag = world.request(pair).tag;
+    let ports = [world.port(&ada()), world.port(&bob())];
+    let copies: Vec<_> = world
+        .evidence
+        .sightings
+        .iter()
+        .filter(|s| s.tag == tag && !ports.contains(&s.interface))
+        .cloned()
+        .collect();
+    world.evidence.sightings.extend(copies);
+    let fact = "a packet between the two left wireguard.cali on bob, and no transport message had carried it";
+    world.check(pair, Broken, fact);
+}
+
+#[test]
+fn a_message_that_comes_too_late_proves_nothing() {
+    let mut world = mixed();
+    let is_message = is_message_of(&world, "web > db udp");
+    for sighting in world
+        .evidence
+        .sightings
+        .iter_mut()
+        .filter(|s| is_message(s))
+    {
+        sighting.at.0 += 1_000_000_000;
+    }
+    assert_eq!(world.verdict("web > db udp").outcome, Broken);
+}
+
+#[test]
+fn a_message_that_came_before_the_packet_proves_nothing() {
+    let mut world = mixed();
+    let is_message = is_message_of(&world, "web > db udp");
+    for sighting in world
+        .evidence
+        .sightings
+        .iter_mut()
+        .filter(|s| is_message(s))
+    {
+        sighting.at.0 = 1;
+    }
+    assert_eq!(world.verdict("web > db udp").outcome, Broken);
+}
+
+#[test]
+fn a_message_from_another_port_proves_nothing() {
+    let mut world = mixed();
+    let is_message = is_message_of(&world, "web > db udp");
+    let (right, wrong) = (world.port(&ada()), world.port(&bob()));
+    for sighting in world
+        .evidence
+        .sightings
+        .iter_mut()
+        .filter(|s| is_message(s))
+    {
+        if sighting.interface == right {
+            sighting.interface = wrong;
+        }
+    }
+    assert_eq!(world.verdict("web > db udp").outcome, Broken);
+}
+
+#[test]
+fn a_packet_that_left_before_it_entered_did_not_cross() {
+    let mut world = mixed();
+    let (tag, tunnel) = (world.request("web > db udp").tag, world.tunnel(&bob()));
+    for sighting in world.at_interface(tunnel, Direction::In) {
+        if sighting.tag == tag {
+            sighting.at.0 = 1;
+        }
+    }
+    let fact = "reached bob as ciphertext, then never left wireguard.cali there";
+    world.check("web > db udp", Broken, fact);
+}
+
+/// Sightings of a pair's request, ciphertext included, a quarter of a second later.
+fn copies(world: &World, pair: &str) -> Vec<Sighting> {
+    let (tag, is_message) = (world.request(pair).tag, is_message_of(world, pair));
+    let ours = |s: &&Sighting| s.tag == tag || is_message(s);
+    let mut copies: Vec<_> = world
+        .evidence
+        .sightings
+        .iter()
+        .filter(ours)
+        .cloned()
+        .collect();
+    for sighting in &mut copies {
+        sighting.at.0 += 250_000_000;
+    }
+    copies
+}
+
+#[test]
+fn the_copy_that_came_furthest_tells_where_it_ended() {
+    let pair = "web > db udp";
+    let whole = mixed();
+    let (tag, is_message) = (whole.request(pair).tag, is_message_of(&whole, pair));
+    // The stops of the first copy that were seen, those of the second, and the end of the story.
+    for (first, second, fact) in [
+        (
+            0..7,
+            0..3,
+            "reached bob as ciphertext, then never left wireguard.cali there",
+        ),
+        (
+            2..3,
+            0..3,
+            "entered wireguard.cali on ada, then no transport message of its length left ada",
+        ),
+    ] {
+        let mut world = whole.clone();
+        let later = copies(&world, pair).into_iter().enumerate();
+        let mut stops = 0..;
+        world.evidence.sightings.retain(|s| {
+            let ours = s.tag == tag || is_message(s);
+            !ours || stops.next().is_some_and(|stop| first.contains(&stop))
+        });
+        let later = later.filter(|(stop, _)| second.contains(stop));
+        world
+            .evidence
+            .sightings
+            .extend(later.map(|(_, sighting)| sighting));
+        world.check(pair, Broken, fact);
+    }
+}
+
+#[test]
+fn the_stops_of_one_copy_do_not_prove_another() {
+    let mut world = mixed();
+    let pair = "web > db udp";
+    let lost: Vec<_> = copies(&world, pair).into_iter().take(3).collect();
+    let (tag, pod) = (world.request(pair).tag, world.pod_uplink(&parsed("web")));
+    world.remove(|s| s.tag == tag && s.interface == pod);
+    world.evidence.sightings.extend(lost);
+    assert_eq!(world.verdict(pair).outcome, Broken);
+}
+
+#[test]
+fn a_packet_that_was_sent_twice_is_proven_twice() {
+    let mut world = mixed();
+    let pair = "web > db udp";
+    let again = copies(&world, pair);
+    world.evidence.sightings.extend(again.clone());
+    world.holds(pair);
+    // The second copy is lost after the first was answered: nothing was read, and nothing is owed.
+    let mut lost = mixed();
+    lost.evidence.sightings.extend(again.into_iter().take(3));
+    lost.holds(pair);
+}
+
+#[test]
+fn ciphertext_that_never_leaves_is_lost_at_the_source() {
+    let mut world = mixed();
+    let pair = "web > db udp";
+    let is_message = is_message_of(&world, pair);
+    let (tag, tunnel) = (world.request(pair).tag, world.tunnel(&bob()));
+    world.remove(|s| is_message(s) || (s.tag == tag && s.interface == tunnel));
+    let fact = "entered wireguard.cali on ada, then no transport message of its length left ada";
+    world.check(pair, Broken, fact);
+}
+
+#[test]
+fn ciphertext_that_the_fabric_drops_is_lost_on_the_wire() {
+    let mut world = mixed();
+    let pair = "web > db udp";
+    let (is_message, sender) = (is_message_of(&world, pair), world.port(&ada()));
+    let (tag, tunnel) = (world.request(pair).tag, world.tunnel(&bob()));
+    world.remove(|s| {
+        (is_message(s) && s.interface != sender) || (s.tag == tag && s.interface == tunnel)
+    });
+    world.check(
+        pair,
+        Broken,
+        "left ada as ciphertext, which never left the wire towards bob",
+    );
+}

@@ -1,0 +1,164 @@
+//! What breaks a promise of plaintext.
+
+use super::world::{mixed, parsed};
+use crate::evidence::Direction;
+use crate::tag::Tag;
+use crate::verdict::Outcome::{Broken, Held};
+
+const SAME_HOST: &str =
+    "plaintext on the veths between them, never on a tunnel device, eth0 or the wire";
+const ACROSS: &str = "plaintext on the wire, never on a tunnel device";
+
+#[test]
+fn every_class_holds_in_a_mixed_cluster() {
+    let world = mixed();
+    for verdict in world.verdicts() {
+        assert_eq!(verdict.outcome, Held, "{verdict:#?}");
+    }
+    world.check("web > app tcp", Held, SAME_HOST);
+    world.check("ada > web icmp", Held, SAME_HOST);
+    world.check("web > ada udp", Held, SAME_HOST);
+    world.check("web > log udp", Held, ACROSS);
+    world.check("cal > ada tcp", Held, ACROSS);
+}
+
+#[test]
+fn a_neighbour_is_not_reached_through_the_tunnel() {
+    let mut world = mixed();
+    let seen = world.request("web > app udp");
+    world.see(
+        world.tunnel(&parsed("ada")),
+        Direction::Out,
+        &seen.frame,
+        seen.tag,
+    );
+    world.check(
+        "web > app udp",
+        Broken,
+        "its payload was at wireguard.cali of ada",
+    );
+    world.holds("web > app tcp");
+}
+
+#[test]
+fn a_neighbour_is_not_reached_through_the_wire() {
+    let mut world = mixed();
+    let frame = world.request("web > app tcp").frame;
+    world.see(world.uplink(&parsed("ada")), Direction::Out, &frame, None);
+    world.check(
+        "web > app tcp",
+        Broken,
+        "a packet between the two was at eth0 of ada",
+    );
+    world.see(
+        world.port(&parsed("ada")),
+        Direction::In,
+        &frame,
+        world.request("web > app tcp").tag,
+    );
+    world.check("web > app tcp", Broken, "its payload was on the wire");
+}
+
+#[test]
+fn a_node_without_encryption_is_not_reached_through_the_tunnel() {
+    let mut world = mixed();
+    let seen = world.request("web > log icmp");
+    world.see(
+        world.tunnel(&parsed("ada")),
+        Direction::Out,
+        &seen.frame,
+        None,
+    );
+    world.check(
+        "web > log icmp",
+        Broken,
+        "a packet between the two was at wireguard.cali of ada",
+    );
+    world.holds("web > log udp");
+}
+
+#[test]
+fn a_node_without_encryption_is_reached_in_clear() {
+    let mut world = mixed();
+    let (tag, port) = (
+        world.request("web > log udp").tag,
+        world.port(&parsed("cal")),
+    );
+    world.remove(|s| s.tag == tag && s.interface == port);
+    world.check(
+        "web > log udp",
+        Broken,
+        "reached the wire from ada, then never left the wire towards cal",
+    );
+}
+
+#[test]
+fn plaintext_has_to_arrive_and_be_answered() {
+    let mut world = mixed();
+    let id = world.promise("web > app udp").probe;
+    let pod = world.pod_uplink(&parsed("app"));
+    world.remove(|s| s.tag == Some(Tag::Probe(id)) && s.interface == pod);
+    world.check(
+        "web > app udp",
+        Broken,
+        "left ada towards app, then never arrived in app",
+    );
+
+    let mut world = mixed();
+    world.remove(|s| s.tag == Some(Tag::Answer(id)));
+    world.check(
+        "web > app udp",
+        Broken,
+        "arrived at app, and no answer left it",
+    );
+
+    let mut world = mixed();
+    world.outcome("web > app udp").answered = false;
+    world.check(
+        "web > app udp",
+        Broken,
+        "arrived at web, and its socket never got it",
+    );
+}
+
+#[test]
+fn a_journey_goes_forward_in_time() {
+    let mut world = mixed();
+    let tag = world.request("web > app udp").tag;
+    let pod = world.pod_uplink(&parsed("web"));
+    for sighting in world.at_interface(pod, Direction::Out) {
+        if sighting.tag == tag {
+            sighting.at.0 += 1_000_000_000;
+        }
+    }
+    world.check(
+        "web > app udp",
+        Broken,
+        "left web, then never arrived on ada from web",
+    );
+}
+
+#[test]
+fn no_frame_of_a_proof_can_be_spared() {
+    let world = mixed();
+    for pair in [
+        "web > app icmp",
+        "web > ada udp",
+        "ada > web tcp",
+        "web > log udp",
+        "cal > bob icmp",
+        "log > ada tcp",
+    ] {
+        let proof = world.verdict(pair).exhibits;
+        assert!(proof.len() >= 4, "{pair}: {proof:#?}");
+        for frame in proof {
+            let mut less = world.clone();
+            less.remove(|s| s.at == frame.at);
+            let verdict = less.verdict(pair);
+            assert_eq!(
+                verdict.outcome, Broken,
+                "{pair} without {frame:?}: {verdict:#?}"
+            );
+        }
+    }
+}

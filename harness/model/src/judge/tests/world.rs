@@ -1,0 +1,549 @@
+//! A run that never was: a small cluster whose every packet takes the right way.
+//!
+//! The ways are written down here a second time, by interface, so that the judge is
+//! not tested against itself.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::dataplane::{Dataplane, Link};
+use crate::evidence::*;
+use crate::frame::{Frame, LinkType, Message, Packet, Payload};
+use crate::judge::judge;
+use crate::name::{EndpointName, IfName, NodeName, PodName};
+use crate::plan::*;
+use crate::tag::{BeaconId, Magic, Tag};
+use crate::verdict::{Outcome, Verdict};
+
+pub(crate) const PORT: u16 = 51820;
+
+/// A plan, and evidence of a run of it in which everything holds.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) evidence: Evidence,
+    now: u64,
+}
+
+pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> T {
+    name.parse().unwrap()
+}
+
+/// Two nodes that encrypt, and one that does not.
+pub(crate) fn mixed() -> World {
+    World::run(plan(&[
+        ("ada", 4, &["web", "app"], true),
+        ("bob", 64, &["db"], true),
+        ("cal", 33, &["log"], false),
+    ]))
+}
+
+/// The seed cluster: three nodes with two pods each, all encrypting.
+pub(crate) fn seed() -> World {
+    World::run(plan(&[
+        ("node-33", 33, &["pod-34", "pod-35"], true),
+        ("node-4", 4, &["pod-5", "pod-6"], true),
+        ("node-64", 64, &["pod-65", "pod-66"], true),
+    ]))
+}
+
+/// Names, last octets (pods follow their node) and whether they encrypt.
+pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
+    let mut plan = Plan {
+        title: "a run that never was".into(),
+        engine: parsed("none"),
+        fabric: Fabric {
+            subnet: parsed("10.240.0.0/16"),
+            gateway: parsed("10.240.0.1"),
+            mtu: 1400,
+        },
+        cluster: Cluster {
+            cluster_type: Some("aks".into()),
+            wireguard: true,
+            host_encryption: true,
+            interface: parsed("wireguard.cali"),
+            listen_port: PORT,
+            mtu: None,
+            keepalive: 0,
+        },
+        nodes: nodes
+            .iter()
+            .map(|(name, octet, pods, on)| node(name, *octet, pods, *on))
+            .collect(),
+        steps: vec![],
+        probes: vec![],
+        promises: vec![],
+        deadlines: Deadlines {
+            ready: 20_000,
+            probe: 3_000,
+        },
+    };
+    let endpoints = plan.endpoints();
+    let (mut probes, mut promises) = (vec![], vec![]);
+    for from in &endpoints {
+        for to in endpoints.iter().filter(|to| to.name != from.name) {
+            for protocol in Protocol::ALL {
+                let number = u16::try_from(probes.len()).unwrap();
+                probes.push(Probe {
+                    id: ProbeId(number),
+                    from: from.name.clone(),
+                    to: to.name.clone(),
+                    protocol,
+                    payload: 64 + 16 * (number % 16),
+                });
+                let (class, protection) = expected(from, to);
+                promises.push(Promise {
+                    id: PromiseId(number.into()),
+                    probe: ProbeId(number),
+                    from: from.name.clone(),
+                    to: to.name.clone(),
+                    protocol,
+                    class,
+                    protection,
+                    origin: Origin::Derived,
+                });
+            }
+        }
+    }
+    (plan.probes, plan.promises) = (probes, promises);
+    plan
+}
+
+fn node(name: &str, octet: u8, pods: &[&str], wireguard: bool) -> Node {
+    let pods = pods.iter().zip(octet + 1..).map(|(name, octet)| {
+        let name: PodName = parsed(name);
+        Pod {
+            interface: IfName::of_pod(&name),
+            name,
+            address: [10, 240, 0, octet].into(),
+        }
+    });
+    Node {
+        name: parsed(name),
+        address: [10, 240, 0, octet].into(),
+        mtu: 1500,
+        rp_filter: RpFilter::Strict,
+        wireguard,
+        pods: pods.collect(),
+    }
+}
+
+fn expected(from: &Endpoint<'_>, to: &Endpoint<'_>) -> (Class, Protection) {
+    if from.node.name == to.node.name {
+        (Class::SameHost, Protection::Plaintext)
+    } else if !(from.node.wireguard && to.node.wireguard) {
+        (Class::Mixed, Protection::Plaintext)
+    } else if from.pod.is_none() && to.pod.is_none() {
+        (Class::HostToHost, Protection::Encrypted)
+    } else {
+        (Class::CrossHost, Protection::Encrypted)
+    }
+}
+
+impl World {
+    /// Every probe of the plan, with all its packets, between two rounds of beacons.
+    pub(crate) fn run(plan: Plan) -> Self {
+        let evidence = Evidence {
+            magic: Magic([7; 8]),
+            interfaces: interfaces(&plan),
+            observers: observers(&plan),
+            beacons: vec![],
+            sightings: vec![],
+            probes: vec![],
+            nodes: plan
+                .nodes
+                .iter()
+                .map(|node| (node.name.clone(), node_evidence(node)))
+                .collect(),
+            timings: vec![Timing {
+                phase: "probing".into(),
+                micros: 312_000,
+            }],
+        };
+        let mut world = Self {
+            plan,
+            evidence,
+            now: 1_000,
+        };
+        world.light(Round::Opening);
+        for probe in world.plan.probes.clone() {
+            world.send(&probe);
+            world.evidence.probes.push(ProbeOutcome {
+                id: probe.id,
+                delivered: true,
+                answered: true,
+                error: None,
+                round_trip_us: Some(400),
+            });
+        }
+        world.light(Round::Closing);
+        world.number();
+        world
+    }
+
+    fn light(&mut self, round: Round) {
+        for interface in self.evidence.interfaces.clone() {
+            if interface.role == Role::Loopback {
+                continue;
+            }
+            for protocol in Protocol::ALL {
+                let id = BeaconId(u16::try_from(self.evidence.beacons.len()).unwrap());
+                self.evidence.beacons.push(Beacon {
+                    id,
+                    interface: interface.id,
+                    protocol,
+                    round,
+                });
+                let frame = Frame::Ip(Packet {
+                    source: parsed("192.0.2.1"),
+                    destination: parsed("192.0.2.2"),
+                    length: 88,
+                    dont_fragment: false,
+                    fragment: false,
+                    payload: payload(protocol, 9, 9, 8, 0x18),
+                });
+                let far = self.far_end(&interface);
+                self.see(interface.id, Direction::Out, &frame, Some(Tag::Beacon(id)));
+                if let Some(far) = far {
+                    self.see(far, Direction::In, &frame, Some(Tag::Beacon(id)));
+                }
+            }
+        }
+    }
+
+    fn far_end(&self, interface: &Interface) -> Option<InterfaceId> {
+        let node_of = |pod: &PodName| {
+            let holds = |node: &&Node| node.pods.iter().any(|held| &held.name == pod);
+            self.plan.nodes.iter().find(holds).unwrap().name.clone()
+        };
+        Some(match (&interface.place, &interface.role) {
+            (Place::Fabric, Role::Port(node)) => self.uplink(node),
+            (Place::Node(node), Role::Uplink) => self.port(node),
+            (_, Role::PodLink(pod)) => self.at(&Place::Pod(pod.clone()), &Role::PodUplink),
+            (Place::Pod(pod), Role::PodUplink) => self.pod_link(&node_of(pod), pod),
+            _ => return None,
+        })
+    }
+
+    /// All packets of a probe, in order.
+    fn send(&mut self, probe: &Probe) {
+        let (tag, answer) = (Some(Tag::Probe(probe.id)), Some(Tag::Answer(probe.id)));
+        let bytes = u32::from(probe.payload);
+        // Direction, ICMP kind or TCP flags, payload, tag.
+        let packets: &[(bool, u8, u32, Option<Tag>)] = match probe.protocol {
+            Protocol::Icmp => &[(true, 8, bytes + 28, tag), (false, 0, bytes + 28, tag)],
+            Protocol::Udp => &[(true, 0, bytes + 28, tag), (false, 0, bytes + 28, answer)],
+            Protocol::Tcp => &[
+                (true, 0x02, 60, None),
+                (false, 0x12, 60, None),
+                (true, 0x10, 52, None),
+                (true, 0x18, bytes + 52, tag),
+                (false, 0x10, 52, None),
+                (false, 0x18, bytes + 52, answer),
+                (true, 0x10, 52, None),
+            ],
+        };
+        let sender_port = 40_000 + probe.id.0;
+        for (forward, kind, length, tag) in packets {
+            let (from, to, ports) = if *forward {
+                (&probe.from, &probe.to, (sender_port, 7007))
+            } else {
+                (&probe.to, &probe.from, (7007, sender_port))
+            };
+            let packet = Packet {
+                source: self.address(from),
+                destination: self.address(to),
+                length: *length,
+                dont_fragment: true,
+                fragment: false,
+                payload: payload(probe.protocol, ports.0, ports.1, *kind, *kind),
+            };
+            self.carry(from, to, &packet, *tag);
+        }
+    }
+
+    /// One packet, seen at every interface of its way.
+    fn carry(&mut self, from: &EndpointName, to: &EndpointName, packet: &Packet, tag: Option<Tag>) {
+        use Direction::{In, Out};
+        let plan = self.plan.clone();
+        let (from, to) = (plan.endpoint(from).unwrap(), plan.endpoint(to).unwrap());
+        let (source, target) = (&from.node.name, &to.node.name);
+        let clear = Frame::Ip(packet.clone());
+        if let Some(pod) = from.pod {
+            self.see(self.pod_uplink(&pod.name), Out, &clear, tag);
+            self.see(self.pod_link(source, &pod.name), In, &clear, tag);
+        }
+        if source != target {
+            let encrypts = from.node.wireguard && to.node.wireguard;
+            let (outside, outer_tag) = if encrypts {
+                self.see(self.tunnel(source), Out, &clear, tag);
+                let length = packet.length.div_ceil(16) * 16 + 32;
+                let message = Message::Data { length };
+                (wireguard(from.node, to.node, message, length + 28), None)
+            } else {
+                (clear.clone(), tag)
+            };
+            self.see(self.uplink(source), Out, &outside, outer_tag);
+            self.see(self.port(source), In, &outside, outer_tag);
+            self.see(self.port(target), Out, &outside, outer_tag);
+            self.see(self.uplink(target), In, &outside, outer_tag);
+            if encrypts {
+                self.see(self.tunnel(target), In, &clear, tag);
+            }
+        }
+        if let Some(pod) = to.pod {
+            self.see(self.pod_link(target, &pod.name), Out, &clear, tag);
+            self.see(self.pod_uplink(&pod.name), In, &clear, tag);
+        }
+    }
+
+    /// Adds a sighting at the end of the run so far.
+    pub(crate) fn see(
+        &mut self,
+        interface: InterfaceId,
+        direction: Direction,
+        frame: &Frame,
+        tag: Option<Tag>,
+    ) {
+        self.now += 1_000;
+        self.evidence.sightings.push(Sighting {
+            at: Nanos(self.now),
+            interface,
+            direction,
+            number: 0,
+            length: frame.packet().map_or(60, |packet| packet.length + 14),
+            frame: frame.clone(),
+            tag,
+        });
+    }
+
+    /// Numbers the frames of each capture file, as the lab does.
+    pub(crate) fn number(&mut self) {
+        let mut counts = BTreeMap::<Place, u32>::new();
+        for sighting in &mut self.evidence.sightings {
+            let place = &self.evidence.interfaces[usize::from(sighting.interface.0)].place;
+            let count = counts.entry(place.clone()).or_default();
+            *count += 1;
+            sighting.number = *count;
+        }
+    }
+
+    fn at(&self, place: &Place, role: &Role) -> InterfaceId {
+        let fits = |interface: &&Interface| &interface.place == place && &interface.role == role;
+        self.evidence.interfaces.iter().find(fits).unwrap().id
+    }
+
+    pub(crate) fn port(&self, node: &NodeName) -> InterfaceId {
+        self.at(&Place::Fabric, &Role::Port(node.clone()))
+    }
+
+    pub(crate) fn uplink(&self, node: &NodeName) -> InterfaceId {
+        self.at(&Place::Node(node.clone()), &Role::Uplink)
+    }
+
+    pub(crate) fn tunnel(&self, node: &NodeName) -> InterfaceId {
+        self.at(&Place::Node(node.clone()), &Role::Tunnel)
+    }
+
+    fn pod_link(&self, node: &NodeName, pod: &PodName) -> InterfaceId {
+        self.at(&Place::Node(node.clone()), &Role::PodLink(pod.clone()))
+    }
+
+    pub(crate) fn pod_uplink(&self, pod: &PodName) -> InterfaceId {
+        self.at(&Place::Pod(pod.clone()), &Role::PodUplink)
+    }
+
+    pub(crate) fn address(&self, name: &EndpointName) -> IpAddr {
+        self.plan.endpoint(name).unwrap().address.into()
+    }
+
+    /// The promise about a pair, such as `web > db udp`.
+    pub(crate) fn promise(&self, pair: &str) -> Promise {
+        let words: Vec<_> = pair
+            .split([' ', '>'])
+            .filter(|word| !word.is_empty())
+            .collect();
+        let fits = |promise: &&Promise| {
+            [
+                promise.from.as_str(),
+                promise.to.as_str(),
+                promise.protocol.as_str(),
+            ] == words[..]
+        };
+        self.plan.promises.iter().find(fits).unwrap().clone()
+    }
+
+    /// The sighting of a probe's first request packet with a tag.
+    pub(crate) fn request(&self, pair: &str) -> Sighting {
+        let tag = Some(Tag::Probe(self.promise(pair).probe));
+        let holds = |sighting: &&Sighting| sighting.tag == tag;
+        self.evidence.sightings.iter().find(holds).unwrap().clone()
+    }
+
+    pub(crate) fn outcome(&mut self, pair: &str) -> &mut ProbeOutcome {
+        let id = self.promise(pair).probe;
+        &mut self.evidence.probes[usize::from(id.0)]
+    }
+
+    /// Every sighting at that interface in that direction.
+    pub(crate) fn at_interface(
+        &mut self,
+        interface: InterfaceId,
+        direction: Direction,
+    ) -> impl Iterator<Item = &mut Sighting> {
+        let fits = move |s: &&mut Sighting| s.interface == interface && s.direction == direction;
+        self.evidence.sightings.iter_mut().filter(fits)
+    }
+
+    /// Removes what `gone` says; what it says of the other frames stays.
+    pub(crate) fn remove(&mut self, gone: impl Fn(&Sighting) -> bool) {
+        let before = self.evidence.sightings.len();
+        self.evidence.sightings.retain(|sighting| !gone(sighting));
+        assert!(
+            self.evidence.sightings.len() < before,
+            "nothing was removed"
+        );
+    }
+
+    pub(crate) fn verdicts(&self) -> Vec<Verdict> {
+        judge(&self.plan, &self.evidence)
+    }
+
+    pub(crate) fn verdict(&self, pair: &str) -> Verdict {
+        let promise = self.promise(pair).id;
+        let verdicts = self.verdicts();
+        verdicts
+            .into_iter()
+            .find(|verdict| verdict.promise == promise)
+            .unwrap()
+    }
+
+    /// The promise of `pair` is decided so, because of this.
+    #[track_caller]
+    pub(crate) fn check(&self, pair: &str, outcome: Outcome, fact: &str) {
+        let verdict = self.verdict(pair);
+        assert_eq!(
+            (verdict.outcome, verdict.fact.as_str()),
+            (outcome, fact),
+            "{verdict:#?}"
+        );
+    }
+
+    #[track_caller]
+    pub(crate) fn holds(&self, pair: &str) {
+        let verdict = self.verdict(pair);
+        assert_eq!(verdict.outcome, Outcome::Held, "{verdict:#?}");
+    }
+}
+
+/// A WireGuard packet between the endpoints of two nodes.
+pub(crate) fn wireguard(from: &Node, to: &Node, message: Message, length: u32) -> Frame {
+    Frame::Ip(Packet {
+        source: from.address.into(),
+        destination: to.address.into(),
+        length,
+        dont_fragment: false,
+        fragment: false,
+        payload: Payload::WireGuard {
+            source_port: PORT,
+            destination_port: PORT,
+            message,
+        },
+    })
+}
+
+fn payload(protocol: Protocol, from: u16, to: u16, kind: u8, flags: u8) -> Payload {
+    match protocol {
+        Protocol::Icmp => Payload::Icmp {
+            kind,
+            code: 0,
+            quoted: None,
+        },
+        Protocol::Udp => Payload::Udp {
+            source_port: from,
+            destination_port: to,
+        },
+        Protocol::Tcp => Payload::Tcp {
+            source_port: from,
+            destination_port: to,
+            flags,
+        },
+    }
+}
+
+fn interfaces(plan: &Plan) -> Vec<Interface> {
+    let mut interfaces = Vec::new();
+    let mut add = |place: &Place, name: &str, role: Role| {
+        interfaces.push(Interface {
+            id: InterfaceId(u16::try_from(interfaces.len()).unwrap()),
+            place: place.clone(),
+            name: parsed(name),
+            link: if role == Role::Tunnel {
+                LinkType::RawIp
+            } else {
+                LinkType::Ethernet
+            },
+            role,
+        });
+    };
+    for node in &plan.nodes {
+        add(
+            &Place::Fabric,
+            node.name.as_str(),
+            Role::Port(node.name.clone()),
+        );
+    }
+    for node in &plan.nodes {
+        let place = Place::Node(node.name.clone());
+        add(&place, "lo", Role::Loopback);
+        add(&place, "eth0", Role::Uplink);
+        for pod in &node.pods {
+            add(
+                &place,
+                pod.interface.as_str(),
+                Role::PodLink(pod.name.clone()),
+            );
+        }
+        if node.wireguard {
+            add(&place, plan.cluster.interface.as_str(), Role::Tunnel);
+        }
+        for pod in &node.pods {
+            add(&Place::Pod(pod.name.clone()), "eth0", Role::PodUplink);
+        }
+    }
+    interfaces
+}
+
+fn observers(plan: &Plan) -> Vec<Observer> {
+    let pods = plan.nodes.iter().flat_map(|node| &node.pods);
+    std::iter::once(Place::Fabric)
+        .chain(plan.nodes.iter().map(|node| Place::Node(node.name.clone())))
+        .chain(pods.map(|pod| Place::Pod(pod.name.clone())))
+        .map(|place| Observer {
+            place,
+            seen: 1,
+            dropped: 0,
+        })
+        .collect()
+}
+
+fn node_evidence(node: &Node) -> NodeEvidence {
+    let link = |name: &str, kind: &str, mtu| Link {
+        name: parsed(name),
+        kind: kind.into(),
+        mtu,
+        up: true,
+    };
+    let mut links = vec![link("lo", "", 65_536), link("eth0", "veth", 1500)];
+    if node.wireguard {
+        links.push(link("wireguard.cali", "tun", 1340));
+    }
+    NodeEvidence {
+        dataplane: Dataplane {
+            links,
+            ..Dataplane::default()
+        },
+        published_key: node.wireguard.then(|| format!("{}=", node.name)),
+        drops: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,159 @@
+//! Whether the observers could have seen what a promise forbids.
+//!
+//! A negative needs a positive: every interface that matters must have shown its
+//! beacons, before the first probe and after the last, in the promise's protocol,
+//! to an observer that dropped nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::case::Case;
+use crate::evidence::{Direction, Evidence, Interface, InterfaceId, Place, Role, Round};
+use crate::frame::Frame;
+use crate::journey::{Atlas, Index, Tunnel};
+use crate::plan::{Plan, Protocol};
+use crate::tag::{BeaconId, Tag};
+
+/// What the observers have proven about themselves.
+#[derive(Debug)]
+pub(super) struct Watch<'a> {
+    plan: &'a Plan,
+    /// Frames dropped, by place.
+    dropped: BTreeMap<&'a Place, u64>,
+    proven: BTreeSet<(InterfaceId, Protocol, Round)>,
+    /// Ports at which a frame was seen that nobody can read.
+    unreadable: BTreeMap<InterfaceId, String>,
+    strays: bool,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(plan: &'a Plan, evidence: &'a Evidence, index: &Index<'a>) -> Self {
+        let mut dropped = BTreeMap::new();
+        for observer in &evidence.observers {
+            let sum: &mut u64 = dropped.entry(&observer.place).or_default();
+            *sum = sum.saturating_add(observer.dropped);
+        }
+        let beacons: BTreeMap<BeaconId, _> = evidence
+            .beacons
+            .iter()
+            .map(|beacon| (beacon.id, (beacon.protocol, beacon.round)))
+            .collect();
+        let mut watch = Self {
+            plan,
+            dropped,
+            proven: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
+            strays: index.strays(),
+        };
+        for seen in index.all() {
+            let (interface, sighting) = (seen.interface, seen.sighting);
+            let on_the_wire = matches!(interface.role, Role::Port(_));
+            if let Frame::Malformed { why } = &sighting.frame
+                && on_the_wire
+            {
+                let found = format!(
+                    "{}.pcapng #{}: {why}",
+                    interface.place.name(),
+                    sighting.number
+                );
+                watch.unreadable.entry(interface.id).or_insert(found);
+            }
+            let Some(Tag::Beacon(id)) = sighting.tag else {
+                continue;
+            };
+            let Some((protocol, round)) = beacons.get(&id).copied() else {
+                continue;
+            };
+            // What comes out of a node comes into its port, so that is the side that has to see.
+            let right_side = !on_the_wire || sighting.direction == Direction::In;
+            let right_kind = sighting
+                .frame
+                .packet()
+                .is_some_and(|packet| packet.carries(protocol));
+            if right_side && right_kind {
+                watch.proven.insert((interface.id, protocol, round));
+            }
+        }
+        watch
+    }
+
+    /// Why the promise cannot be judged from what was not seen; none if it can.
+    pub(super) fn doubt(&self, case: &Case<'_>, atlas: &Atlas<'_>) -> Option<String> {
+        if self.strays {
+            return Some(
+                "the evidence does not list every interface that a frame was seen at".into(),
+            );
+        }
+        let interfaces = match self.concerned(case, atlas) {
+            Ok(interfaces) => interfaces,
+            Err(why) => return Some(why),
+        };
+        let places: BTreeSet<_> = interfaces
+            .iter()
+            .map(|interface| &interface.place)
+            .collect();
+        places
+            .into_iter()
+            .find_map(|place| self.blind(place))
+            .or_else(|| {
+                interfaces
+                    .iter()
+                    .find_map(|interface| self.deaf(interface, case.protocol()))
+            })
+            .or_else(|| {
+                interfaces.iter().find_map(|interface| {
+                    let found = self.unreadable.get(&interface.id)?;
+                    Some(format!("a frame on the wire is unreadable ({found})"))
+                })
+            })
+    }
+
+    /// Every interface that the probe passes, or must not pass.
+    fn concerned<'e>(
+        &self,
+        case: &Case<'_>,
+        atlas: &Atlas<'e>,
+    ) -> Result<Vec<&'e Interface>, String> {
+        let mut interfaces = Vec::new();
+        for endpoint in [case.from, case.to] {
+            interfaces.extend(atlas.veth(endpoint)?);
+            interfaces.push(atlas.uplink(endpoint.node)?);
+            interfaces.push(atlas.port(endpoint.node)?);
+            match atlas.tunnel(endpoint.node, &self.plan.cluster.interface) {
+                Tunnel::Observed(tunnel) => interfaces.push(tunnel),
+                Tunnel::Absent => {}
+                Tunnel::Unobserved => {
+                    return Err(format!(
+                        "{} on {} was not observed",
+                        self.plan.cluster.interface, endpoint.node.name
+                    ));
+                }
+            }
+        }
+        Ok(interfaces)
+    }
+
+    fn blind(&self, place: &Place) -> Option<String> {
+        match self.dropped.get(place) {
+            None => Some(format!("{} has no observer", place.name())),
+            Some(0) => None,
+            Some(_) => Some(format!("the observer of {} dropped frames", place.name())),
+        }
+    }
+
+    fn deaf(&self, interface: &Interface, protocol: Protocol) -> Option<String> {
+        let missing = |round| !self.proven.contains(&(interface.id, protocol, round));
+        let round = if missing(Round::Opening) {
+            "opening"
+        } else if missing(Round::Closing) {
+            "closing"
+        } else {
+            return None;
+        };
+        Some(format!(
+            "the observer of {} has not shown that it sees {} at {} (no {round} beacon)",
+            interface.place.name(),
+            protocol.as_str(),
+            interface.name,
+        ))
+    }
+}
