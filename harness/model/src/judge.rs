@@ -27,6 +27,9 @@ mod crossing;
 /// One leg of a probe, from stop to stop.
 mod leg;
 
+/// Whether a node's own tables keep a plaintext destination out of the tunnel.
+mod exempt;
+
 /// Frames shown as evidence.
 mod exhibit;
 
@@ -175,6 +178,9 @@ impl<'a> Court<'a> {
             let fact = format!("arrived at {}, and its socket never got it", endpoint.name);
             return Err(Finding::broken(fact).with_frames(latest_first(frames)));
         }
+        if let Some(fact) = self.not_exempt(case) {
+            return Err(Finding::broken(fact).with_frames(frames));
+        }
         match self.bare(case) {
             None => Ok(frames),
             Some(frame) => Err(Finding::broken(format!(
@@ -280,6 +286,22 @@ impl<'a> Court<'a> {
         })
     }
 
+    /// For a promise of plaintext: how the source's node would let a packet into its tunnel.
+    fn not_exempt(&self, case: &Case<'_>) -> Option<String> {
+        let node = case.from.node;
+        let own = case.to.address == node.address;
+        if case.promise.protection == Protection::Encrypted || own {
+            return None;
+        }
+        let tunnel = &self.plan.cluster.interface;
+        let plane = &self.evidence.nodes.get(&node.name)?.dataplane;
+        let table = exempt::table_without_throw(plane, tunnel, case.to.address)?;
+        Some(format!(
+            "arrived in clear, but table {table} of {} has no throw for {}: a wider route would take it into {tunnel}",
+            node.name, case.to.name
+        ))
+    }
+
     fn leaked(&self, case: &Case<'_>, leak: &Leak<'a>) -> Finding<'a> {
         let what = match leak.shown {
             Shown::Tag => "its payload",
@@ -359,4 +381,4 @@ fn latest_first(mut frames: Vec<Seen<'_>>) -> Vec<Seen<'_>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
