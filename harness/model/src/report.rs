@@ -1,1 +1,144 @@
-//! Verdicts told.
+//! Verdicts told: for people as a table, for reviewers as a snapshot, for programs as
+//! JSON, and what went wrong as a text that leads to the frames.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::evidence::Evidence;
+use crate::plan::{Plan, ProbeId, Promise, PromiseId};
+use crate::verdict::{Outcome, Verdict};
+
+/// Promises of one kind in one line.
+mod row;
+
+/// Rows and totals as a table.
+mod table;
+
+/// What went wrong.
+mod failure;
+
+/// The report of one run.
+#[derive(Debug)]
+pub struct Report<'a> {
+    plan: &'a Plan,
+    evidence: &'a Evidence,
+    verdicts: BTreeMap<PromiseId, &'a Verdict>,
+}
+
+/// What a promise came to.
+#[derive(Debug, Clone, Copy)]
+struct Told<'a> {
+    promise: &'a Promise,
+    /// None if nobody judged it, which is an error of the run.
+    verdict: Option<&'a Verdict>,
+}
+
+impl<'a> Told<'a> {
+    fn outcome(&self) -> Outcome {
+        self.verdict
+            .map_or(Outcome::Inconclusive, |verdict| verdict.outcome)
+    }
+
+    fn fact(&self) -> &'a str {
+        self.verdict
+            .map_or("nobody judged it", |verdict| verdict.fact.as_str())
+    }
+}
+
+impl<'a> Report<'a> {
+    /// The report of `verdicts` about a run of `plan` that left `evidence`.
+    pub fn new(plan: &'a Plan, evidence: &'a Evidence, verdicts: &'a [Verdict]) -> Self {
+        Self {
+            plan,
+            evidence,
+            verdicts: verdicts
+                .iter()
+                .map(|verdict| (verdict.promise, verdict))
+                .collect(),
+        }
+    }
+
+    /// 0 if every promise held; 1 if one was broken; 3 if none was broken but one is open.
+    pub fn exit_status(&self) -> u8 {
+        let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
+        if outcomes.contains(&Outcome::Broken) {
+            1
+        } else if outcomes.iter().any(|outcome| *outcome != Outcome::Held) {
+            3
+        } else {
+            0
+        }
+    }
+
+    /// For a terminal, at most 120 columns wide. `directory` is where the run's files are.
+    pub fn table(&self, directory: &str, colour: bool) -> String {
+        table::table(self, directory, colour)
+    }
+
+    /// The table without what differs from run to run: only words of the plan and of the verdicts.
+    pub fn snapshot(&self) -> String {
+        table::snapshot(self)
+    }
+
+    /// Each promise that did not hold, with the frames that show it; empty if all held.
+    pub fn failure(&self, directory: &str) -> String {
+        failure::failure(self, directory)
+    }
+
+    /// One document: `title`, `scenario` (for the caller to fill in), `engine`, `status` (the exit
+    /// status), `pairs` (one entry for each probe), `nodes` and `timings` (in microseconds).
+    pub fn json(&self) -> Value {
+        let promises: BTreeMap<ProbeId, _> =
+            self.told().map(|told| (told.promise.probe, told)).collect();
+        let pairs: Vec<_> = self
+            .plan
+            .probes
+            .iter()
+            .map(|probe| {
+                let told = promises.get(&probe.id);
+                let verdict = told.and_then(|told| told.verdict);
+                json!({
+                    "from": probe.from,
+                    "to": probe.to,
+                    "protocol": probe.protocol,
+                    "class": told.map(|told| told.promise.class),
+                    "expected": told.map(|told| told.promise.protection),
+                    "verdict": told.map_or(json!("no promise"), |told| json!(told.outcome())),
+                    "fact": told.map(Told::fact),
+                    "exhibits": verdict.map_or(&[][..], |verdict| &verdict.exhibits),
+                    "notes": verdict.map_or(&[][..], |verdict| &verdict.notes),
+                })
+            })
+            .collect();
+        let nodes: BTreeMap<_, _> = self
+            .evidence
+            .nodes
+            .iter()
+            .map(|(name, node)| {
+                let told = json!({ "publicKey": node.published_key, "drops": node.drops });
+                (name.as_str(), told)
+            })
+            .collect();
+        json!({
+            "title": self.plan.title,
+            "scenario": null,
+            "engine": self.plan.engine,
+            "status": self.exit_status(),
+            "pairs": pairs,
+            "nodes": nodes,
+            "timings": self.evidence.timings,
+        })
+    }
+
+    /// Every promise of the plan, in its order.
+    fn told(&self) -> impl Iterator<Item = Told<'a>> {
+        self.plan.promises.iter().map(|promise| Told {
+            promise,
+            verdict: self.verdicts.get(&promise.id).copied(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Rows and totals as a table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
+
+use super::Report;
+use super::row::{Kind, Row, sections};
+use crate::evidence::Timing;
+use crate::plan::Protocol;
+use crate::verdict::Outcome;
+
+/// Columns of a terminal that nobody has made narrow.
+const WIDTH: usize = 120;
+
+/// Width of `icmp udp tcp`.
+const PROTOCOLS: usize = 12;
+
+const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[1;33m";
+const PLAIN: &str = "\x1b[0m";
+
+pub(super) fn table(report: &Report<'_>, directory: &str, colour: bool) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_promises(&mut text, report, colour);
+    let _ = write_run(&mut text, report, directory);
+    text
+}
+
+pub(super) fn snapshot(report: &Report<'_>) -> String {
+    let mut text = String::new();
+    let _ = write_promises(&mut text, report, false);
+    text
+}
+
+fn write_promises(text: &mut String, report: &Report<'_>, colour: bool) -> fmt::Result {
+    writeln!(text, "{}", report.plan.title)?;
+    writeln!(text, "engine {}", report.plan.engine)?;
+    for (kind, rows) in sections(report.told()) {
+        write_section(text, &kind, &rows, colour)?;
+    }
+    text.push('\n');
+    for total in totals(report) {
+        writeln!(text, "{total}")?;
+    }
+    Ok(())
+}
+
+fn write_section(
+    text: &mut String,
+    kind: &Kind<'_>,
+    rows: &[Row<'_>],
+    colour: bool,
+) -> fmt::Result {
+    let heading = format!(
+        "{}, {}, {}: {}",
+        kind.class.as_str(),
+        kind.protection.as_str(),
+        kind.outcome.as_str(),
+        kind.fact
+    );
+    let (on, off) = match kind.outcome {
+        Outcome::Broken if colour => (RED, PLAIN),
+        Outcome::Inconclusive if colour => (YELLOW, PLAIN),
+        Outcome::Held | Outcome::Broken | Outcome::Inconclusive | Outcome::Skipped => ("", ""),
+    };
+    let heading = wrapped(heading.split(' '), 0, 4);
+    writeln!(text, "\n{on}{heading}{off}")?;
+    let widest = rows
+        .iter()
+        .map(|row| row.from.as_str().len())
+        .max()
+        .unwrap_or(0);
+    for row in rows {
+        let protocols = names(&row.protocols);
+        let start = format!("  {:<widest$}  {protocols:<PROTOCOLS$}  → ", row.from);
+        let indent = start.chars().count();
+        let to = wrapped(row.to.iter().map(|name| name.as_str()), indent, indent);
+        writeln!(text, "{start}{to}")?;
+    }
+    Ok(())
+}
+
+fn names(protocols: &[Protocol]) -> String {
+    let names: Vec<_> = protocols.iter().map(|protocol| protocol.as_str()).collect();
+    names.join(" ")
+}
+
+/// Words in lines of at most [`WIDTH`] columns. The first line starts at column `used`,
+/// the others after `indent` spaces.
+fn wrapped<'w>(words: impl Iterator<Item = &'w str>, used: usize, indent: usize) -> String {
+    let mut text = String::new();
+    let mut column = used;
+    for word in words {
+        let length = word.chars().count();
+        if text.is_empty() {
+            column += length;
+        } else if column + 1 + length > WIDTH {
+            text.push('\n');
+            text.push_str(&" ".repeat(indent));
+            column = indent + length;
+        } else {
+            text.push(' ');
+            column += 1 + length;
+        }
+        text.push_str(word);
+    }
+    text
+}
+
+/// One line for each class and protection: `cross host 36 pairs: encrypted, 108 of 108 held`.
+fn totals(report: &Report<'_>) -> Vec<String> {
+    let mut kinds = BTreeMap::<_, (BTreeSet<_>, BTreeMap<Outcome, usize>)>::new();
+    let mut promised = BTreeSet::new();
+    for told in report.told() {
+        let promise = told.promise;
+        let (pairs, outcomes) = kinds
+            .entry((promise.class, promise.protection))
+            .or_default();
+        pairs.insert((&promise.from, &promise.to));
+        *outcomes.entry(told.outcome()).or_default() += 1;
+        promised.insert(promise.probe);
+    }
+    let mut lines: Vec<_> = kinds
+        .into_iter()
+        .map(|((class, protection), (pairs, outcomes))| {
+            let all: usize = outcomes.values().sum();
+            let held = outcomes.get(&Outcome::Held).copied().unwrap_or(0);
+            let mut line = format!(
+                "{} {} pairs: {}, {held} of {all} held",
+                class.as_str(),
+                pairs.len(),
+                protection.as_str()
+            );
+            for (outcome, count) in outcomes {
+                if outcome != Outcome::Held {
+                    line.push_str(&format!(", {count} {}", outcome.as_str()));
+                }
+            }
+            line
+        })
+        .collect();
+    let free = report
+        .plan
+        .probes
+        .iter()
+        .filter(|probe| !promised.contains(&probe.id))
+        .count();
+    if free > 0 {
+        lines.push(format!(
+            "no promise: {free} probes were sent and are not judged"
+        ));
+    }
+    lines
+}
+
+fn write_run(text: &mut String, report: &Report<'_>, directory: &str) -> fmt::Result {
+    let timings: Vec<_> = report.evidence.timings.iter().map(duration).collect();
+    if !timings.is_empty() {
+        writeln!(text, "{}", timings.join(", "))?;
+    }
+    writeln!(text, "run directory {directory}")
+}
+
+fn duration(timing: &Timing) -> String {
+    let Timing { phase, micros } = timing;
+    match micros / 1_000 {
+        millis @ 0..1_000 => format!("{phase} {millis} ms"),
+        millis => format!("{phase} {}.{:02} s", millis / 1_000, millis % 1_000 / 10),
+    }
+}

@@ -1,0 +1,248 @@
+//! Reports of runs whose verdicts are known.
+
+use super::*;
+use crate::evidence::{Direction, Timing};
+use crate::judge::judge;
+use crate::judge::tests::world::{World, mixed, parsed, seed};
+use crate::plan::Origin;
+
+fn told<T>(world: &World, tell: impl FnOnce(&Report<'_>) -> T) -> T {
+    let verdicts = judge(&world.plan, &world.evidence);
+    tell(&Report::new(&world.plan, &world.evidence, &verdicts))
+}
+
+/// A run in which one datagram of `web > db` was readable and `cal` was not observed.
+fn bad() -> World {
+    let mut world = mixed();
+    let leaked = world.request("web > db udp");
+    world.see(
+        world.port(&parsed("ada")),
+        Direction::In,
+        &leaked.frame,
+        leaked.tag,
+    );
+    world.number();
+    let cal = crate::evidence::Place::Node(parsed("cal"));
+    world
+        .evidence
+        .observers
+        .retain(|observer| observer.place != cal);
+    world
+}
+
+const SEED: &str = "\
+a run that never was
+engine none
+
+same host, plaintext, held: plaintext on the veths between them, never on a tunnel device, eth0 or the wire
+  node-33  icmp udp tcp  → pod-34 pod-35
+  pod-34   icmp udp tcp  → node-33 pod-35
+  pod-35   icmp udp tcp  → node-33 pod-34
+  node-4   icmp udp tcp  → pod-5 pod-6
+  pod-5    icmp udp tcp  → node-4 pod-6
+  pod-6    icmp udp tcp  → node-4 pod-5
+  node-64  icmp udp tcp  → pod-65 pod-66
+  pod-65   icmp udp tcp  → node-64 pod-66
+  pod-66   icmp udp tcp  → node-64 pod-65
+
+cross host, encrypted, held: only ciphertext on the wire, tag entered and left wireguard.cali
+  node-33  icmp udp tcp  → pod-5 pod-6 pod-65 pod-66
+  pod-34   icmp udp tcp  → node-4 pod-5 pod-6 node-64 pod-65 pod-66
+  pod-35   icmp udp tcp  → node-4 pod-5 pod-6 node-64 pod-65 pod-66
+  node-4   icmp udp tcp  → pod-34 pod-35 pod-65 pod-66
+  pod-5    icmp udp tcp  → node-33 pod-34 pod-35 node-64 pod-65 pod-66
+  pod-6    icmp udp tcp  → node-33 pod-34 pod-35 node-64 pod-65 pod-66
+  node-64  icmp udp tcp  → pod-34 pod-35 pod-5 pod-6
+  pod-65   icmp udp tcp  → node-33 pod-34 pod-35 node-4 pod-5 pod-6
+  pod-66   icmp udp tcp  → node-33 pod-34 pod-35 node-4 pod-5 pod-6
+
+host to host, encrypted, held: only ciphertext on the wire, tag entered and left wireguard.cali
+  node-33  icmp udp tcp  → node-4 node-64
+  node-4   icmp udp tcp  → node-33 node-64
+  node-64  icmp udp tcp  → node-33 node-4
+
+same host 18 pairs: plaintext, 54 of 54 held
+cross host 48 pairs: encrypted, 144 of 144 held
+host to host 6 pairs: encrypted, 18 of 18 held
+";
+
+#[test]
+fn the_seed_cluster_is_told_on_one_screen() {
+    let world = seed();
+    assert_eq!(told(&world, |report| report.snapshot()), SEED);
+    let table = told(&world, |report| report.table("runs/seed/1", false));
+    assert_eq!(
+        table,
+        format!("{SEED}probing 312 ms\nrun directory runs/seed/1\n")
+    );
+    assert!(table.lines().count() <= 45, "{}", table.lines().count());
+}
+
+#[test]
+fn what_broke_has_a_section_of_its_own() {
+    let text = told(&bad(), |report| report.snapshot());
+    assert!(
+        text.contains(
+            "\ncross host, encrypted, BROKEN: its payload is readable on the wire\n  web  udp           → db\n"
+        ),
+        "{text}"
+    );
+    // The answer goes the other way between the same two.
+    assert!(
+        text.contains("cross host 10 pairs: encrypted, 28 of 30 held, 2 BROKEN\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("mixed 20 pairs: plaintext, 0 of 60 held, 60 INCONCLUSIVE\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn only_what_failed_is_coloured_and_only_if_asked() {
+    let coloured = told(&bad(), |report| report.table("runs/x/1", true));
+    assert!(
+        coloured.contains("\x1b[1;31mcross host, encrypted, BROKEN"),
+        "{coloured}"
+    );
+    assert!(
+        coloured.contains("\x1b[1;33mmixed, plaintext, INCONCLUSIVE"),
+        "{coloured}"
+    );
+    let plain = told(&bad(), |report| report.table("runs/x/1", false));
+    assert!(!plain.contains('\x1b'));
+    let held = told(&seed(), |report| report.table("runs/x/1", true));
+    assert!(!held.contains('\x1b'));
+}
+
+#[test]
+fn no_line_is_wider_than_a_terminal() {
+    let names: Vec<String> = (0..40).map(|number| format!("long-pod-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let plan =
+        crate::judge::tests::world::plan(&[("ada", 4, &names, true), ("bob", 64, &["db"], true)]);
+    let mut world = seed();
+    world.plan = plan;
+    let text = told(&world, |report| report.table("runs/x/1", false));
+    let widest = text.lines().map(|line| line.chars().count()).max();
+    assert!(
+        widest.is_some_and(|widest| (100..=120).contains(&widest)),
+        "{widest:?}"
+    );
+}
+
+#[test]
+fn the_exit_status_says_the_worst() {
+    assert_eq!(told(&seed(), |report| report.exit_status()), 0);
+    assert_eq!(told(&bad(), |report| report.exit_status()), 1);
+    let mut blind = seed();
+    blind.evidence.observers.clear();
+    assert_eq!(told(&blind, |report| report.exit_status()), 3);
+}
+
+#[test]
+fn a_promise_that_nobody_judged_is_an_error() {
+    let world = seed();
+    let mut verdicts = judge(&world.plan, &world.evidence);
+    verdicts.pop();
+    let report = Report::new(&world.plan, &world.evidence, &verdicts);
+    assert_eq!(report.exit_status(), 3);
+    assert!(report.failure("runs/x/1").contains("nobody judged it"));
+}
+
+#[test]
+fn a_failure_leads_to_the_frame() {
+    let mut world = bad();
+    let promise = world.promise("web > db udp").id;
+    for stated in world
+        .plan
+        .promises
+        .iter_mut()
+        .filter(|stated| stated.id == promise)
+    {
+        stated.origin = Origin::Stated { line: 12 };
+    }
+    world.outcome("web > db udp").error = Some("Connection refused".into());
+    let text = told(&world, |report| report.failure("runs/mixed/1"));
+    let number = world
+        .evidence
+        .sightings
+        .last()
+        .map(|seen| seen.number)
+        .unwrap();
+    let first = format!(
+        "BROKEN web → db udp must be encrypted (cross host, stated at line 12)
+  its payload is readable on the wire
+  fabric.pcapng #{number}: port ada in: 10.240.0.5:40028 > 10.240.0.65:7007 udp, 284 bytes, probe 28
+  note: the socket of web reported: Connection refused
+BROKEN db → web udp must be encrypted (cross host, derived)
+"
+    );
+    assert!(text.starts_with(&first), "{text}");
+    assert!(
+        text.ends_with("and 58 more INCONCLUSIVE\nrun directory runs/mixed/1\n"),
+        "{text}"
+    );
+    assert_eq!(text.matches(" must be ").count(), 10, "{text}");
+}
+
+#[test]
+fn nothing_is_told_of_a_failure_that_was_none() {
+    assert_eq!(told(&seed(), |report| report.failure("runs/x/1")), "");
+}
+
+#[test]
+fn programs_get_one_entry_for_each_probe() {
+    let document = told(&seed(), |report| report.json());
+    let pairs = document["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), 72 * 3);
+    assert_eq!(document["status"], 0);
+    assert_eq!(document["engine"], "none");
+    assert_eq!(document["timings"][0]["micros"], 312_000);
+    assert_eq!(document["nodes"]["node-4"]["publicKey"], "node-4=");
+    let udp = pairs.iter().find(|pair| {
+        (pair["from"] == "pod-5") && (pair["to"] == "pod-65") && (pair["protocol"] == "udp")
+    });
+    let udp = udp.unwrap();
+    assert_eq!(udp["class"], "cross-host");
+    assert_eq!(udp["expected"], "encrypted");
+    assert_eq!(udp["verdict"], "held");
+    assert!(
+        udp["exhibits"][0]["capture"]
+            .as_str()
+            .unwrap()
+            .starts_with("pod-5.pcapng #")
+    );
+}
+
+#[test]
+fn a_probe_without_a_promise_is_told_as_such() {
+    let mut world = seed();
+    let free = world.promise("node-4 > pod-65 udp");
+    world.plan.promises.retain(|promise| promise.id != free.id);
+    let document = told(&world, |report| report.json());
+    let entry = &document["pairs"][usize::from(free.probe.0)];
+    assert_eq!(entry["verdict"], "no promise");
+    assert!(entry["expected"].is_null() && entry["fact"].is_null());
+    let text = told(&world, |report| report.snapshot());
+    assert!(
+        text.ends_with("no promise: 1 probes were sent and are not judged\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn times_are_read_by_people() {
+    let mut world = seed();
+    world.evidence.timings = [("setup", 999_999), ("convergence", 1_234_567)]
+        .map(|(phase, micros)| Timing {
+            phase: phase.into(),
+            micros,
+        })
+        .into();
+    let text = told(&world, |report| report.table("runs/x/1", false));
+    assert!(
+        text.contains("\nsetup 999 ms, convergence 1.23 s\n"),
+        "{text}"
+    );
+}
