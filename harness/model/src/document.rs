@@ -3,14 +3,20 @@
 //! Whatever is wrong is collected while the reading goes on, so that an author
 //! meets all mistakes at once; serde's derives stop at the first.
 
+/// Single values: what they must be, and the problem if they are something else.
+mod value;
+
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use toml::Spanned;
-use toml::de::{DeInteger, DeTable, DeValue, Error};
+use toml::de::{DeTable, Error};
 
 use crate::name::NameError;
 use crate::problem::{Problem, Problems, Span, known_words};
+
+use value::Value;
+pub(crate) use value::{Unfit, shown};
 
 /// Reads a whole document. `noun` says what it describes: `a scenario`.
 ///
@@ -35,8 +41,8 @@ pub(crate) fn read<T>(
 
 /// A table while it is read. Keys that nobody has asked for are reported at the end.
 ///
-/// Every method returns none where the key is absent, and also where its value is
-/// wrong; then it has reported that.
+/// Its methods return none where the key is absent, and also where its value is
+/// wrong; that is reported by then.
 #[derive(Debug)]
 pub(crate) struct Table<'t, 'p> {
     noun: &'static str,
@@ -74,6 +80,11 @@ impl<'t> Table<'t, '_> {
         self.place.clone()
     }
 
+    /// Whether the key is there, well written or not.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Adds a problem that only the reader of this table can know.
     pub(crate) fn report(&mut self, problem: Problem) {
         self.problems.push(problem);
@@ -82,40 +93,25 @@ impl<'t> Table<'t, '_> {
     /// Reports the key's absence. `example` shows how it is written.
     pub(crate) fn require(&mut self, key: &'static str, example: &str) {
         if !self.has(key) {
-            let noun = self.noun;
-            self.problems.push(Problem::new(
+            self.report(Problem::new(
                 format!("missing `{key}`"),
                 self.place(),
-                format!("{noun} has a `{key}`"),
+                format!("{} needs `{key}`", self.noun),
                 format!("add `{example}`"),
             ));
         }
     }
 
-    /// Whether the key is there, well written or not.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
-    }
-
     /// One line of text that is not blank.
     pub(crate) fn text(&mut self, key: &'static str) -> Option<Spanned<String>> {
         let value = self.get(key)?;
-        self.line(key, value)
+        self.keep(value::line(key, value))
     }
 
     /// `true` or `false`.
     pub(crate) fn flag(&mut self, key: &'static str) -> Option<bool> {
         let value = self.get(key)?;
-        let flag = value.get_ref().as_bool();
-        if flag.is_none() {
-            self.mismatch(
-                key,
-                value,
-                "true or false",
-                format!("write `{key} = true` or `{key} = false`"),
-            );
-        }
-        flag
+        self.keep(value::flag(key, value))
     }
 
     /// A whole number in a range. `unit` is what it counts: ` bytes`, or nothing.
@@ -126,27 +122,10 @@ impl<'t> Table<'t, '_> {
         unit: &str,
     ) -> Option<u16> {
         let value = self.get(key)?;
-        let (least, most) = range.into_inner();
-        let help = format!("write a whole number from {least} to {most}");
-        let Some(written) = value.get_ref().as_integer() else {
-            self.mismatch(key, value, "a whole number", help);
-            return None;
-        };
-        let label = match in_range(written, least, most) {
-            Ok(number) => return Some(number),
-            Err(Beyond::Below) => format!("less than {least}{unit}"),
-            Err(Beyond::Above) => format!("more than {most}{unit}"),
-        };
-        self.problems.push(Problem::new(
-            format!("`{key}` is out of range"),
-            value.span(),
-            label,
-            help,
-        ));
-        None
+        self.keep(value::number(key, value, range, unit))
     }
 
-    /// One word of a few. `kind` is their plural: `actions`.
+    /// One word of a few. `kind` is what they are: `action`.
     pub(crate) fn word<T: Copy>(
         &mut self,
         key: &'static str,
@@ -154,7 +133,7 @@ impl<'t> Table<'t, '_> {
         words: &[(&str, T)],
     ) -> Option<Spanned<T>> {
         let written = self.text(key)?;
-        self.one_of(key, written, kind, words)
+        self.keep(value::one_of(&written, kind, words))
     }
 
     /// A name. `whose` says of what: `a node`.
@@ -164,37 +143,13 @@ impl<'t> Table<'t, '_> {
         whose: &str,
     ) -> Option<Spanned<N>> {
         let written = self.text(key)?;
-        self.named(written, whose)
+        self.keep(value::name(written, whose))
     }
 
     /// An IPv4 address.
     pub(crate) fn address(&mut self, key: &'static str) -> Option<Spanned<Ipv4Addr>> {
         let written = self.text(key)?;
-        if let Ok(address) = written.get_ref().parse() {
-            return Some(Spanned::new(written.span(), address));
-        }
-        let text = shown(written.get_ref());
-        let (what, label) = if written.get_ref().parse::<std::net::Ipv6Addr>().is_ok() {
-            (
-                format!("`{text}` is an IPv6 address"),
-                "an IPv4 address is needed here",
-            )
-        } else if written.get_ref().contains('/') {
-            (
-                format!("`{text}` is not an IPv4 address"),
-                "an address has no prefix length",
-            )
-        } else {
-            (
-                format!("`{text}` is not an IPv4 address"),
-                "not four numbers from 0 to 255",
-            )
-        };
-        let help =
-            format!("write an address of the fabric's subnet, such as `{key} = \"10.240.0.4\"`");
-        self.problems
-            .push(Problem::new(what, written.span(), label, help));
-        None
+        self.keep(value::address(key, &written))
     }
 
     /// A text with an inner form that `parse` knows.
@@ -204,30 +159,21 @@ impl<'t> Table<'t, '_> {
         parse: impl FnOnce(&str) -> Result<T, Unfit>,
     ) -> Option<Spanned<T>> {
         let written = self.text(key)?;
-        match parse(written.get_ref()) {
-            Ok(value) => Some(Spanned::new(written.span(), value)),
-            Err(Unfit { what, label, help }) => {
-                self.problems
-                    .push(Problem::new(what, written.span(), label, help));
-                None
-            }
-        }
+        let place = written.span();
+        let parsed = match parse(written.get_ref()) {
+            Ok(value) => Ok(Spanned::new(place, value)),
+            Err(Unfit { what, label, help }) => Err(Problem::new(what, place, label, help)),
+        };
+        self.keep(parsed)
     }
 
     /// A list of texts.
     pub(crate) fn texts(&mut self, key: &'static str) -> Option<Spanned<Vec<Spanned<String>>>> {
         let value = self.get(key)?;
-        let DeValue::Array(items) = value.get_ref() else {
-            let help = match value.get_ref().as_str() {
-                Some(text) => format!("write `{key} = [\"{}\"]`", shown(text)),
-                None => format!("write `{key} = [\"..\", \"..\"]`"),
-            };
-            self.mismatch(key, value, "a list", help);
-            return None;
-        };
+        let items = self.keep(value::list(key, value))?;
         let texts = items
             .iter()
-            .filter_map(|item| self.line(key, item))
+            .filter_map(|item| self.keep(value::line(key, item)))
             .collect();
         Some(Spanned::new(value.span(), texts))
     }
@@ -239,15 +185,13 @@ impl<'t> Table<'t, '_> {
         whose: &str,
     ) -> Option<Vec<Spanned<N>>> {
         let texts = self.texts(key)?.into_inner();
-        Some(
-            texts
-                .into_iter()
-                .filter_map(|text| self.named(text, whose))
-                .collect(),
-        )
+        let names = texts
+            .into_iter()
+            .filter_map(|text| self.keep(value::name(text, whose)));
+        Some(names.collect())
     }
 
-    /// A list of some of a few words.
+    /// A list of some of a few words. `kind` is what they are: `protocol`.
     pub(crate) fn words<T: Copy>(
         &mut self,
         key: &'static str,
@@ -255,12 +199,12 @@ impl<'t> Table<'t, '_> {
         words: &[(&str, T)],
     ) -> Option<Spanned<Vec<Spanned<T>>>> {
         let texts = self.texts(key)?;
-        let place = texts.span();
-        let mut found = Vec::new();
-        for text in texts.into_inner() {
-            found.extend(self.one_of(key, text, kind, words));
-        }
-        Some(Spanned::new(place, found))
+        let found = texts
+            .get_ref()
+            .iter()
+            .filter_map(|text| self.keep(value::one_of(text, kind, words)))
+            .collect();
+        Some(Spanned::new(texts.span(), found))
     }
 
     /// A table, such as `[cluster]`.
@@ -271,22 +215,10 @@ impl<'t> Table<'t, '_> {
         read: impl FnOnce(&mut Table<'t, '_>) -> T,
     ) -> Option<T> {
         let value = self.get(key)?;
-        let Some(entries) = value.get_ref().as_table() else {
-            self.mismatch(
-                key,
-                value,
-                "a table",
-                format!("begin it with a line `[{key}]`"),
-            );
-            return None;
-        };
-        Some(Table::visit(
-            noun,
-            value.span(),
-            entries,
-            self.problems,
-            read,
-        ))
+        let help = format!("begin it with a line `[{key}]`");
+        let entries = self.keep(value::table(key, value, &help))?;
+        let place = value.span();
+        Some(Table::visit(noun, place, entries, self.problems, read))
     }
 
     /// Tables with names, such as `[node.ada]`, in the order of the names.
@@ -296,33 +228,25 @@ impl<'t> Table<'t, '_> {
         noun: &'static str,
         mut read: impl FnMut(Spanned<N>, &mut Table<'t, '_>) -> T,
     ) -> Vec<T> {
-        let Some(value) = self.get(key) else {
-            return Vec::new();
-        };
         let help = format!("begin each with a line `[{key}.NAME]`");
-        let Some(entries) = value.get_ref().as_table() else {
-            self.mismatch(key, value, "a table", help);
+        let all = self.get(key);
+        let Some(all) = all.and_then(|value| self.keep(value::table(key, value, &help))) else {
             return Vec::new();
         };
         let mut tables = Vec::new();
-        for (written, value) in entries {
+        for (written, value) in all {
             let name = Spanned::new(written.span(), written.get_ref().to_string());
-            let Some(entries) = value.get_ref().as_table() else {
-                let path = format!("{key}.{}", shown(name.get_ref()));
-                self.mismatch(&path, value, "a table", help.clone());
-                continue;
-            };
-            let Some(name) = self.named(name, noun) else {
-                continue;
-            };
-            let problems = &mut *self.problems;
-            tables.push(Table::visit(
-                noun,
-                value.span(),
-                entries,
-                problems,
-                |table| read(name, table),
-            ));
+            let entries = self.keep(value::table(name.get_ref(), value, &help));
+            if let (Some(name), Some(entries)) = (self.keep(value::name(name, noun)), entries) {
+                let read = |table: &mut Table<'t, '_>| read(name, table);
+                tables.push(Table::visit(
+                    noun,
+                    value.span(),
+                    entries,
+                    self.problems,
+                    read,
+                ));
+            }
         }
         tables
     }
@@ -334,141 +258,47 @@ impl<'t> Table<'t, '_> {
         noun: &'static str,
         mut read: impl FnMut(&mut Table<'t, '_>) -> T,
     ) -> Vec<T> {
-        let Some(value) = self.get(key) else {
-            return Vec::new();
-        };
         let help = format!("begin each with a line `[[{key}]]`");
-        let Some(items) = value.get_ref().as_array() else {
-            self.mismatch(key, value, "a list of tables", help);
+        let all = self.get(key);
+        let Some(all) = all.and_then(|value| self.keep(value::tables(key, value, &help))) else {
             return Vec::new();
         };
         let mut tables = Vec::new();
-        for item in items.iter() {
-            match item.get_ref().as_table() {
-                Some(entries) => {
-                    tables.push(Table::visit(
-                        noun,
-                        item.span(),
-                        entries,
-                        self.problems,
-                        &mut read,
-                    ));
-                }
-                None => self.mismatch(key, item, "a list of tables", help.clone()),
+        for item in all.iter() {
+            if let Some(entries) = self.keep(value::table(key, item, &help)) {
+                tables.push(Table::visit(
+                    noun,
+                    item.span(),
+                    entries,
+                    self.problems,
+                    &mut read,
+                ));
             }
         }
         tables
     }
 
-    /// Every entry of a table whose keys are free, such as `[env]`, as texts.
+    /// Every entry of a table whose keys are the author's choice, such as `[env]`, as text.
     pub(crate) fn free_texts(&mut self) -> Vec<(Spanned<String>, Spanned<String>)> {
+        self.free = true;
         let mut texts = Vec::new();
         for (key, value) in self.entries {
             let key = Spanned::new(key.span(), key.get_ref().to_string());
-            if let Some(value) = self.line(key.get_ref(), value) {
+            if let Some(value) = self.keep(value::line(key.get_ref(), value)) {
                 texts.push((key, value));
             }
         }
-        self.free = true;
         texts
     }
 
-    fn get(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+    fn get(&mut self, key: &'static str) -> Option<&'t Value<'t>> {
         self.asked.push(key);
         self.entries.get(key)
     }
 
-    fn line(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Spanned<String>> {
-        let Some(text) = value.get_ref().as_str() else {
-            let help = match value.get_ref() {
-                DeValue::Integer(number) => format!("put it in quotes: `\"{number}\"`"),
-                DeValue::Boolean(flag) => format!("put it in quotes: `\"{flag}\"`"),
-                DeValue::String(_)
-                | DeValue::Float(_)
-                | DeValue::Datetime(_)
-                | DeValue::Array(_)
-                | DeValue::Table(_) => "write it in double quotes: `\"..\"`".to_owned(),
-            };
-            self.mismatch(key, value, "text", help);
-            return None;
-        };
-        let (what, label) = if text.trim().is_empty() {
-            (
-                format!("`{}` is empty", shown(key)),
-                "nothing is written here",
-            )
-        } else if text.contains(char::is_control) {
-            (
-                format!("`{}` is not one line", shown(key)),
-                "a line break or another control character",
-            )
-        } else {
-            return Some(Spanned::new(value.span(), text.to_owned()));
-        };
-        let help = "write one line of text, or leave the key out";
-        self.problems
-            .push(Problem::new(what, value.span(), label, help));
-        None
-    }
-
-    fn named<N: TryFrom<String, Error = NameError>>(
-        &mut self,
-        written: Spanned<String>,
-        whose: &str,
-    ) -> Option<Spanned<N>> {
-        let place = written.span();
-        let text = written.into_inner();
-        match N::try_from(text.clone()) {
-            Ok(name) => Some(Spanned::new(place, name)),
-            Err(error) => {
-                self.problems.push(Problem::new(
-                    format!("`{}` cannot be the name of {whose}", shown(&text)),
-                    place,
-                    error.to_string(),
-                    "names are made of a-z, 0-9 and `-`, and start with a letter",
-                ));
-                None
-            }
-        }
-    }
-
-    fn one_of<T: Copy>(
-        &mut self,
-        key: &str,
-        written: Spanned<String>,
-        kind: &str,
-        words: &[(&str, T)],
-    ) -> Option<Spanned<T>> {
-        let text = written.get_ref();
-        if let Some((_, value)) = words.iter().find(|(word, _)| word == text) {
-            return Some(Spanned::new(written.span(), *value));
-        }
-        let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        self.problems.push(Problem::new(
-            format!("unknown `{key}` `{}`", shown(text)),
-            written.span(),
-            format!("not one of the {kind}"),
-            known_words(kind, text, &known),
-        ));
-        None
-    }
-
-    fn mismatch(&mut self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str, help: String) {
-        let is = match value.get_ref() {
-            DeValue::String(_) => "text",
-            DeValue::Integer(_) => "a whole number",
-            DeValue::Float(_) => "a number with a fraction",
-            DeValue::Boolean(_) => "true or false",
-            DeValue::Datetime(_) => "a date or time",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a table",
-        };
-        self.problems.push(Problem::new(
-            format!("`{key}` must be {wanted}"),
-            value.span(),
-            format!("this is {is}"),
-            help,
-        ));
+    /// The value, or none and one problem more.
+    fn keep<T>(&mut self, read: Result<T, Problem>) -> Option<T> {
+        read.map_err(|problem| self.report(problem)).ok()
     }
 
     fn report_unknown_keys(&mut self) {
@@ -482,55 +312,20 @@ impl<'t> Table<'t, '_> {
                     format!("unknown key `{}`", shown(text)),
                     key.span(),
                     format!("{} has no such key", self.noun),
-                    known_words("keys", text, &self.asked),
+                    known_words("key", text, &self.asked),
                 ));
             }
         }
     }
 }
 
-/// Why a text does not have the form that it must have.
-#[derive(Debug)]
-pub(crate) struct Unfit {
-    /// The problem's header.
-    pub(crate) what: String,
-    /// What is wrong at the text.
-    pub(crate) label: String,
-    /// How to put it right.
-    pub(crate) help: String,
-}
-
-/// A user's text as it may stand in a message: control characters cannot reach the terminal.
-pub(crate) fn shown(text: &str) -> String {
-    text.escape_debug().to_string()
-}
-
-/// On which side of its range a number is.
-enum Beyond {
-    Below,
-    Above,
-}
-
-fn in_range(written: &DeInteger<'_>, least: u16, most: u16) -> Result<u16, Beyond> {
-    // Whatever does not even fit here is far outside every range.
-    let number = i64::from_str_radix(written.as_str(), written.radix()).map_err(|_| {
-        if written.as_str().starts_with('-') {
-            Beyond::Below
-        } else {
-            Beyond::Above
-        }
-    })?;
-    match u16::try_from(number) {
-        Ok(number) if number > most => Err(Beyond::Above),
-        Ok(number) if number < least => Err(Beyond::Below),
-        Ok(number) => Ok(number),
-        Err(_) if number < 0 => Err(Beyond::Below),
-        Err(_) => Err(Beyond::Above),
-    }
-}
-
 fn not_toml(text: &str, error: &Error) -> Problem {
     let place = error.span().unwrap_or(text.len()..text.len());
+    // The commonest mistake of all, and the one that the parser's words help least with.
+    if error.message() == "duplicate key" {
+        let help = "keep one of the two, or join them";
+        return Problem::new("a key is written twice", place, "again here", help);
+    }
     Problem::new(
         "this is not TOML",
         place,

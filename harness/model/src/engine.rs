@@ -90,7 +90,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
     let agent = command(table, "agent");
     let enable = command(table, "enable");
     let disable = command(table, "disable");
-    let ready = table.word("ready", "ways to be ready", READY);
+    let ready = table.word("ready", "`ready` value", READY);
     if let Some(way) = &ready
         && *way.get_ref() != Ready::None
         && !table.has("agent")
@@ -132,7 +132,7 @@ fn command(table: &mut Table<'_, '_>, key: &'static str) -> Option<Vec<String>> 
                 format!("unknown placeholder `{}`", shown(unknown)),
                 word.span(),
                 "nothing to put here",
-                known_words("placeholders", unknown, PLACEHOLDERS),
+                known_words("placeholder", unknown, PLACEHOLDERS),
             ));
         }
     }
@@ -174,4 +174,112 @@ fn environment(table: &mut Table<'_, '_>) -> BTreeMap<String, String> {
         variables.insert(name.into_inner(), value.into_inner());
     }
     variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: &str = r#"
+title = "an engine"
+agent = ["run", "--node", "{node}", "dir:{store}"]
+enable = ["on"]
+ready = "peers"
+[env]
+LOG = "debug"
+"#;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn parsed(text: &str) -> Descriptor {
+        Descriptor::parse("engine.toml", text)
+            .unwrap_or_else(|problems| panic!("{}", problems.render()))
+    }
+
+    /// Refused with one problem, whose rendering holds `part`.
+    #[track_caller]
+    fn check(text: &str, part: &str) {
+        let problems = Descriptor::parse("engine.toml", text).unwrap_err();
+        let rendered = problems.render();
+        assert!(rendered.contains(part), "{part} is not in\n{rendered}");
+        assert_eq!(problems.len(), 1, "{rendered}");
+    }
+
+    #[test]
+    fn a_descriptor_is_read_as_written() {
+        let engine = parsed(COMPLETE);
+        assert_eq!(engine.title, "an engine");
+        assert_eq!(
+            engine.agent,
+            Some(words(&["run", "--node", "{node}", "dir:{store}"]))
+        );
+        assert_eq!(engine.ready, Ready::Peers);
+        assert_eq!(engine.env, BTreeMap::from([("LOG".into(), "debug".into())]));
+        assert!(engine.supports(Action::Enable));
+        assert!(!engine.supports(Action::Disable));
+    }
+
+    #[test]
+    fn the_engines_that_come_with_the_program_are_right() {
+        let ours = parsed(include_str!("../../../fixtures/engines/wiremesh.toml"));
+        assert!(ours.supports(Action::Enable) && ours.supports(Action::Disable));
+        assert_eq!(ours.ready, Ready::Notify);
+        let none = parsed(include_str!("../../../fixtures/engines/none.toml"));
+        assert_eq!((none.agent, none.ready), (None, Ready::None));
+    }
+
+    #[test]
+    fn placeholders_are_filled_in_wherever_they_stand() {
+        let node: NodeName = "ada".parse().unwrap();
+        let command = words(&["run", "{node}", "dir:{store}/{node}", "${HOME}"]);
+        assert_eq!(
+            expand(&command, Some(&node), "/tmp/{node}"),
+            words(&["run", "ada", "dir:/tmp/{node}/ada", "${HOME}"])
+        );
+        assert_eq!(
+            expand(&words(&["{node} {store}"]), None, "/s"),
+            words(&["{node} /s"])
+        );
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_refused_and_other_braces_are_not() {
+        check(
+            &COMPLETE.replace("{node}", "{nodes}"),
+            "did you mean `{node}`? known placeholders: `{node}`, `{store}`",
+        );
+        for text in ["{}", "{", "}", "${HOME}", "{ print }", "{é", "{{"] {
+            parsed(&COMPLETE.replace("{node}", text));
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        check(&COMPLETE.replace("[\"on\"]", "[]"), "`enable` is empty");
+        check(
+            &COMPLETE.replace("[\"on\"]", "\"on\""),
+            "write `enable = [\"on\"]`",
+        );
+        check(
+            &COMPLETE.replace("peers", "soon"),
+            "unknown `ready` value `soon`",
+        );
+        check(
+            &COMPLETE.replace("enable", "enabled"),
+            "unknown key `enabled`",
+        );
+        check(
+            &COMPLETE.replace("LOG", "\"A=B\""),
+            "cannot be the name of a variable",
+        );
+        check(&COMPLETE.replace("\"debug\"", "1"), "put it in quotes");
+        check(
+            "title = \"an engine\"\nready = \"notify\"\n",
+            "there is no `agent` to wait for",
+        );
+        check("ready = \"none\"\n", "missing `title`");
+        check("title = \"an engine\"\n", "missing `ready`");
+    }
 }

@@ -1,7 +1,6 @@
 //! What is wrong with an input file: each problem names the thing, points at its
 //! place in the text and says how to put it right.
 
-use std::borrow::Borrow;
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
@@ -15,6 +14,9 @@ pub type Span = Range<usize>;
 
 /// Columns of a rendered problem, wherever it is read.
 const WIDTH: usize = 100;
+
+/// How many problems are told before the rest is only counted.
+const TOLD: usize = 50;
 
 /// How many known names a help lists before it only counts them.
 const LISTED: usize = 12;
@@ -50,7 +52,7 @@ impl Problems {
             .with_links(false)
             .without_syntax_highlighting();
         let mut text = String::new();
-        for (number, problem) in self.problems.iter().enumerate() {
+        for (number, problem) in self.problems.iter().take(TOLD).enumerate() {
             if number > 0 {
                 text.push('\n');
             }
@@ -60,6 +62,10 @@ impl Problems {
             };
             // Writing to a string cannot fail.
             let _ = handler.render_report(&mut text, &told);
+        }
+        let untold = self.problems.len().saturating_sub(TOLD);
+        if untold > 0 {
+            text.push_str(&format!("\n  and {untold} more\n"));
         }
         text
     }
@@ -185,33 +191,38 @@ impl Diagnostic for Told<'_> {
 }
 
 /// Help for a word that is not one of the `known` ones: the nearest if one is near, and all of
-/// them. `kind` is their plural: `nodes`.
-pub(crate) fn known_words<W: Borrow<str>>(kind: &str, word: &str, known: &[W]) -> String {
-    let known: Vec<&str> = known.iter().map(Borrow::borrow).collect();
-    let nearest = known
-        .iter()
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count() / 4)
-        .min();
-    let listed = known
+/// them. `kind` is what they are: `node`.
+pub(crate) fn known_words(kind: &str, word: &str, known: &[&str]) -> String {
+    if known.is_empty() {
+        return format!("there is no {kind}");
+    }
+    let listed: Vec<_> = known
         .iter()
         .take(LISTED)
         .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ");
+        .collect();
     let more = match known.len().saturating_sub(LISTED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let all = if known.is_empty() {
-        format!("there are no {kind}")
-    } else {
-        format!("known {kind}: {listed}{more}")
-    };
-    match nearest {
-        Some((_, nearest)) => format!("did you mean `{nearest}`? {all}"),
+    let all = format!("known {kind}s: {}{more}", listed.join(", "));
+    match nearest(word, known) {
+        Some(nearest) => format!("did you mean `{nearest}`? {all}"),
         None => all,
     }
+}
+
+/// The known word that was probably meant. `node-3` is no slip for `node-1`: words that
+/// differ in their digits only are meant to differ.
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let letters = |word: &str| word.replace(|c: char| c.is_ascii_digit(), "");
+    known
+        .iter()
+        .filter(|candidate| letters(candidate) != letters(word))
+        .map(|candidate| (distance(word, candidate), *candidate))
+        .filter(|(edits, candidate)| *edits <= (candidate.chars().count() / 3).max(1))
+        .min()
+        .map(|(_, candidate)| candidate)
 }
 
 /// How many characters must be added, removed or changed to make `a` into `b` (Levenshtein).
@@ -281,17 +292,42 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_problems_is_cut_and_counted() {
+        let problem = |at| Problem::new("wrong", at..at + 1, "here", "no");
+        let rendered =
+            Problems::new("x.toml", &"x\n".repeat(99), (0..99).map(problem).collect()).render();
+        assert_eq!(rendered.matches("× wrong").count(), TOLD);
+        assert!(rendered.ends_with("and 49 more\n"), "{rendered}");
+    }
+
+    #[test]
     fn a_near_word_is_suggested_and_a_far_one_is_not() {
         let known = ["pods", "address", "mtu"];
+        let all = "known keys: `pods`, `address`, `mtu`";
         assert_eq!(
-            known_words("keys", "pod", &known),
-            "did you mean `pods`? known keys: `pods`, `address`, `mtu`"
+            known_words("key", "pod", &known),
+            format!("did you mean `pods`? {all}")
+        );
+        assert_eq!(known_words("key", "colour", &known), all);
+        assert_eq!(known_words("pod", "x", &[]), "there is no pod");
+    }
+
+    #[test]
+    fn another_number_is_another_name() {
+        assert_eq!(
+            known_words("node", "node-3", &["node-1"]),
+            "known nodes: `node-1`"
         );
         assert_eq!(
-            known_words("keys", "colour", &known),
-            "known keys: `pods`, `address`, `mtu`"
+            known_words("node", "nod-1", &["node-1"]),
+            "did you mean `node-1`? known nodes: `node-1`"
         );
-        assert_eq!(known_words::<&str>("pods", "x", &[]), "there are no pods");
+    }
+
+    #[test]
+    fn a_long_list_of_names_is_cut_and_counted() {
+        let help = known_words("pod", "x", &["abcdef"; LISTED + 3]);
+        assert!(help.ends_with("`abcdef` and 3 more"), "{help}");
     }
 
     #[test]

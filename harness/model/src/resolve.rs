@@ -102,7 +102,7 @@ fn engine(
             format!("unknown engine `{wanted}`"),
             scenario.engine.as_ref().map_or(0..0, Spanned::span),
             "no such engine",
-            known_words("engines", wanted, &known),
+            known_words("engine", wanted, &known),
         ));
     }
     found.cloned()
@@ -160,3 +160,6 @@ fn nodes(scenario: &Scenario, placement: &Placement, addresses: &Addresses) -> V
     };
     scenario.nodes.iter().filter_map(node).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,3 +128,130 @@ fn file(kind: &str, metadata: Value, stem: &str, spec: Value) -> ResourceFile {
         text: format!("{resource:#}\n"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve;
+
+    const SCENARIO: &str = r#"
+title = "resources"
+[node.node-4]
+address = "10.240.0.4"
+pods = ["pod-5"]
+[node.node-33]
+wireguard = false
+[cluster]
+"#;
+
+    /// The content of one of the files for [`SCENARIO`] and more lines of its cluster.
+    fn resource(name: &str, cluster: &str) -> Value {
+        let engines = ["wiremesh".parse().unwrap()];
+        let plan = resolve::plan("x.toml", &format!("{SCENARIO}{cluster}"), &engines).unwrap();
+        let file = files(&plan)
+            .into_iter()
+            .find(|file| file.name == name)
+            .unwrap();
+        serde_json::from_str(&file.text).unwrap()
+    }
+
+    #[test]
+    fn every_resource_has_a_file_of_its_own() {
+        let plan = resolve::plan("x.toml", SCENARIO, &["wiremesh".parse().unwrap()]).unwrap();
+        let names: Vec<_> = files(&plan).into_iter().map(|file| file.name).collect();
+        assert_eq!(
+            names,
+            [
+                "clusterinformation.default.json",
+                "felixconfiguration.default.json",
+                "ippool.fabric.json",
+                "node.node-33.json",
+                "felixconfiguration.node.node-33.json",
+                "node.node-4.json",
+                "workloadendpoint.pod-5.json",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_intent_is_in_the_configuration_for_all() {
+        let spec = resource("felixconfiguration.default.json", "")["spec"].take();
+        assert_eq!(
+            spec,
+            json!({
+                "interfacePrefix": "azv",
+                "mtuIfacePattern": "^eth0$",
+                "routeSource": "WorkloadIPs",
+                "wireguardEnabled": true,
+                "wireguardHostEncryptionEnabled": true,
+                "wireguardInterfaceName": "wireguard.cali",
+                "wireguardListeningPort": 51820,
+            })
+        );
+        let spec = resource(
+            "felixconfiguration.default.json",
+            "wireguard = false\nhost-encryption = false\ninterface = \"wg0\"\nlisten-port = 28150\nmtu = 1380\nkeepalive = 25\n",
+        )["spec"]
+            .take();
+        assert_eq!(
+            spec,
+            json!({
+                "interfacePrefix": "azv",
+                "mtuIfacePattern": "^eth0$",
+                "routeSource": "WorkloadIPs",
+                "wireguardEnabled": false,
+                "wireguardHostEncryptionEnabled": false,
+                "wireguardInterfaceName": "wg0",
+                "wireguardKeepAlive": "25s",
+                "wireguardListeningPort": 28150,
+                "wireguardMTU": 1380,
+            })
+        );
+    }
+
+    #[test]
+    fn a_node_that_opts_out_overrides_the_configuration_for_all() {
+        let resource = resource("felixconfiguration.node.node-33.json", "");
+        assert_eq!(resource["metadata"]["name"], "node.node-33");
+        assert_eq!(resource["spec"], json!({ "wireguardEnabled": false }));
+    }
+
+    #[test]
+    fn a_node_has_its_address_with_the_subnet_s_prefix() {
+        let spec = resource("node.node-4.json", "")["spec"].take();
+        assert_eq!(spec["bgp"]["ipv4Address"], "10.240.0.4/16");
+        assert_eq!(
+            spec["addresses"],
+            json!([{ "address": "10.240.0.4", "type": "InternalIP" }])
+        );
+    }
+
+    #[test]
+    fn hyphens_inside_the_parts_of_a_workload_s_name_are_doubled() {
+        let resource = resource("workloadendpoint.pod-5.json", "");
+        assert_eq!(resource["apiVersion"], "projectcalico.org/v3");
+        assert_eq!(
+            resource["metadata"],
+            json!({ "name": "node--4-wireproof-pod--5-eth0", "namespace": "default" })
+        );
+        assert_eq!(
+            resource["spec"],
+            json!({
+                "endpoint": "eth0",
+                "interfaceName": "azvpod-5",
+                "ipNetworks": ["10.240.0.5/32"],
+                "node": "node-4",
+                "orchestrator": "wireproof",
+                "workload": "pod-5",
+            })
+        );
+    }
+
+    #[test]
+    fn the_cluster_s_type_is_told_when_there_is_one() {
+        let spec = |cluster| resource("clusterinformation.default.json", cluster)["spec"].take();
+        assert_eq!(spec(""), json!({ "datastoreReady": true }));
+        let aks = json!({ "datastoreReady": true, "clusterType": "aks" });
+        assert_eq!(spec("type = \"aks\"\n"), aks);
+    }
+}

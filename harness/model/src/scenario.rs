@@ -214,7 +214,7 @@ fn node(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Node {
         pods: table.names("pods", "a pod").unwrap_or_default(),
         mtu: mtu(table),
         rp_filter: table
-            .word("rp-filter", "reverse-path filters", RP_FILTERS)
+            .word("rp-filter", "reverse-path filter", RP_FILTERS)
             .map(Spanned::into_inner),
         wireguard: table.flag("wireguard"),
     }
@@ -231,7 +231,7 @@ fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
 fn step(table: &mut Table<'_, '_>) -> Option<Action> {
     table.require("action", "action = \"enable\"");
     table
-        .word("action", "actions", ACTIONS)
+        .word("action", "action", ACTIONS)
         .map(Spanned::into_inner)
 }
 
@@ -241,8 +241,8 @@ fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {
     table.require("expect", "expect = \"encrypted\"");
     let from = table.name("from", "an endpoint");
     let to = table.name("to", "an endpoint");
-    let protocols = table.words("protocols", "protocols", PROTOCOLS);
-    let expect = table.word("expect", "expectations", PROTECTIONS);
+    let protocols = table.words("protocols", "protocol", PROTOCOLS);
+    let expect = table.word("expect", "expectation", PROTECTIONS);
     Some(Promise {
         place: table.place(),
         from: from?,

@@ -98,8 +98,10 @@ pub(super) fn allocate(
         let node_address = match addresses.get(&name) {
             Some(address) => *address,
             None => {
+                while pool.is_taken(wanted) {
+                    wanted = wanted.saturating_add(stride);
+                }
                 let address = pool.take(wanted).ok_or_else(full)?;
-                wanted = wanted.saturating_add(stride);
                 addresses.insert(name, address);
                 address
             }
@@ -147,6 +149,11 @@ impl Pool {
             last: u32::from(fabric.subnet.broadcast()).saturating_sub(1),
             taken: given.values().copied().map(u32::from).collect(),
         }
+    }
+
+    /// Whether somebody has this address of the subnet.
+    fn is_taken(&self, address: u32) -> bool {
+        self.taken.contains(&address)
     }
 
     /// The first free address from `wanted` on; else the first of all.

@@ -93,7 +93,7 @@ fn mentions<'a>(scenario: &'a Scenario, problems: &mut Vec<Problem>) -> Mentions
                 format!("unknown node `{node}`"),
                 node.span(),
                 "no such node",
-                known_words("nodes", node.get_ref().as_str(), &nodes),
+                known_words("node", node.get_ref().as_str(), &nodes),
             )),
             None if of_pod.is_empty() => problems.push(Problem::new(
                 format!("pod `{name}` is on no node"),

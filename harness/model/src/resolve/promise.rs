@@ -203,7 +203,7 @@ fn are_a_pair(
                 format!("unknown endpoint `{name}`"),
                 end.span(),
                 "no node or pod has this name",
-                known_words("endpoints", name.as_str(), &known),
+                known_words("endpoint", name.as_str(), &known),
             ));
         }
     }

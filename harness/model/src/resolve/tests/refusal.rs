@@ -1,0 +1,181 @@
+//! What is refused, and how.
+
+use super::{TWO_NODES, planned, refused};
+
+/// Refused with one problem, whose rendering holds every part.
+#[track_caller]
+fn check(text: &str, parts: &[&str]) {
+    let problems = refused(text);
+    let rendered = problems.render();
+    assert_eq!(problems.len(), 1, "{rendered}");
+    for part in parts {
+        assert!(rendered.contains(part), "{part} is not in\n{rendered}");
+    }
+}
+
+fn promise(from: &str, to: &str, rest: &str) -> String {
+    format!("[[promise]]\nfrom = \"{from}\"\nto = \"{to}\"\n{rest}\n")
+}
+
+#[test]
+fn a_problem_has_file_line_and_column() {
+    check(
+        &TWO_NODES.replace("pods = [\"db\"]", "pod = [\"db\"]"),
+        &[
+            "unknown key `pod`",
+            "[scenario.toml:6:1]",
+            "a node has no such key",
+            "did you mean `pods`?",
+        ],
+    );
+}
+
+#[test]
+fn a_contradiction_is_labelled_at_both_places() {
+    check(
+        &format!("{TWO_NODES}[pod.web]\nnode = \"bob\"\n"),
+        &[
+            "pod `web` is on two nodes",
+            "on `ada` here",
+            "on `bob` here",
+        ],
+    );
+    check(
+        &format!("{TWO_NODES}[pod]\nweb.address = \"10.240.0.9\"\ndb.address = \"10.240.0.9\"\n"),
+        &["`db` and `web` have one address", "`web`'s", "`db`'s"],
+    );
+    let both = promise("web", "db", "expect = \"encrypted\"")
+        + &promise("web", "db", "protocols = [\"tcp\"]\nexpect = \"plaintext\"");
+    check(
+        &format!("{TWO_NODES}{both}"),
+        &[
+            "contradicting promises about `web` to `db` (tcp)",
+            "`encrypted` here",
+            "`plaintext` here",
+        ],
+    );
+}
+
+#[test]
+fn two_promises_about_other_protocols_do_not_contradict() {
+    let both = promise("web", "db", "protocols = [\"udp\"]\nexpect = \"encrypted\"")
+        + &promise("web", "db", "protocols = [\"tcp\"]\nexpect = \"plaintext\"");
+    planned(&format!("{TWO_NODES}{both}"));
+}
+
+#[test]
+fn a_problem_is_told_once_for_all_protocols() {
+    let twice = promise("web", "db", "expect = \"encrypted\"").repeat(2);
+    check(
+        &format!("{TWO_NODES}{twice}"),
+        &["two promises about `web` to `db`"],
+    );
+}
+
+#[test]
+fn a_promise_to_nobody_is_no_promise_to_oneself() {
+    check(
+        &format!(
+            "{TWO_NODES}{}",
+            promise("web", "wed", "expect = \"encrypted\"")
+        ),
+        &["unknown endpoint `wed`", "did you mean `web`?"],
+    );
+    check(
+        &format!(
+            "{TWO_NODES}{}",
+            promise("ada", "ada", "expect = \"encrypted\"")
+        ),
+        &["a promise of `ada` to itself"],
+    );
+}
+
+#[test]
+fn all_wrong_values_are_told_at_once_in_their_order() {
+    let text =
+        TWO_NODES.replace("title = \"two nodes\"", "colour = 1") + "mtu = 9\nrp-filter = \"on\"\n";
+    let problems = refused(&text);
+    let rendered = problems.render();
+    let headers: Vec<_> = rendered
+        .lines()
+        .filter_map(|line| line.strip_prefix("  × "))
+        .collect();
+    assert_eq!(
+        headers,
+        [
+            "missing `title`",
+            "unknown key `colour`",
+            "`mtu` is out of range",
+            "unknown reverse-path filter `on`"
+        ]
+    );
+}
+
+#[test]
+fn all_contradictions_are_told_at_once() {
+    let text = format!(
+        "engine = \"calico\"{TWO_NODES}[pod.cache]\n[pod.web]\nnode = \"eve\"\naddress = \"10.240.0.1\"\n{}",
+        promise("web", "mail", "expect = \"encrypted\"")
+    );
+    let rendered = refused(&text).render();
+    let headers: Vec<_> = rendered
+        .lines()
+        .filter_map(|line| line.strip_prefix("  × "))
+        .collect();
+    assert_eq!(
+        headers,
+        [
+            "unknown engine `calico`",
+            "pod `cache` is on no node",
+            "unknown node `eve`",
+            "`web` cannot have the address `10.240.0.1`",
+            "unknown endpoint `mail`",
+        ]
+    );
+}
+
+#[test]
+fn as_many_endpoints_as_probes_have_numbers_for() {
+    let pods = |count: usize| {
+        let names: Vec<_> = (0..count).map(|number| format!("\"p{number}\"")).collect();
+        format!(
+            "title = \"many\"\n[node.ada]\npods = [{}]\n",
+            names.join(", ")
+        )
+    };
+    let plan = planned(&pods(147));
+    assert_eq!(plan.probes.len(), 148 * 147 * 3);
+    assert_eq!(
+        plan.probes.last().map(|probe| usize::from(probe.id.0)),
+        Some(plan.probes.len() - 1)
+    );
+    check(
+        &pods(148),
+        &[
+            "149 nodes and pods are too many",
+            "`p147` is one more than 148",
+        ],
+    );
+}
+
+#[test]
+fn a_subnet_without_room_is_refused() {
+    let text = format!("{TWO_NODES}[fabric]\nsubnet = \"10.0.0.0/30\"\n");
+    check(
+        &text,
+        &[
+            "the subnet `10.0.0.0/30` is too small",
+            "a prefix length of at most 29 has enough",
+        ],
+    );
+    planned(&text.replace("/30", "/29"));
+}
+
+#[test]
+fn names_that_stand_for_something_else_are_reserved() {
+    for name in ["fabric", "lo", "all", "default"] {
+        let what = format!("`{name}` is a reserved name");
+        check(&TWO_NODES.replace("ada", name), &[&what]);
+        check(&TWO_NODES.replace("web", name), &[&what]);
+    }
+}
