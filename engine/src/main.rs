@@ -8,8 +8,8 @@
 //!                     Actual -----+  read from the kernel each time
 //! ```
 //!
-//! The modules are listed in reading order; each imports only those above it. From
-//! `store` on they have effects; what is above decides everything and has none.
+//! The modules are listed in reading order; each imports only those above it. What is
+//! above `store` decides everything and has no effects; below, only `render` has none.
 
 use std::process::ExitCode;
 
@@ -37,9 +37,6 @@ mod fault;
 /// The difference between two dataplanes as an ordered list of changes.
 mod change;
 
-/// Devices, peers and states told as text and as JSON.
-mod render;
-
 /// A directory of resources: reading, watching, compare-and-write.
 mod store;
 
@@ -57,6 +54,9 @@ mod tunnel;
 
 /// The dataplane as it is, read from the kernel.
 mod observe;
+
+/// Devices, peers and states told as text and as JSON.
+mod render;
 
 /// Carrying changes out, one by one.
 mod apply;

@@ -174,7 +174,11 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
         }
     }
     if !wrong.is_empty() {
-        let worst = wrong.iter().map(Failure::status).max().unwrap_or(Status::BadInput);
+        let worst = wrong
+            .iter()
+            .map(Failure::status)
+            .max()
+            .unwrap_or(Status::BadInput);
         for failure in wrong {
             eprintln!("{failure}");
         }
@@ -186,9 +190,10 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
         for (path, plan, engine) in prepared {
             let progress = Progress::of(&path, arguments.json);
             let title = plan.title.clone();
-            let proven = scenario::prove(plan, &engine, &arguments.runs, &run_name(&path), |phase| {
-                progress.phase(phase);
-            });
+            let proven =
+                scenario::prove(plan, &engine, &arguments.runs, &run_name(&path), |phase| {
+                    progress.phase(phase);
+                });
             progress.end();
             let status = match &proven {
                 Ok(told) if arguments.json => {

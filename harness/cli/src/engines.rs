@@ -56,7 +56,11 @@ pub fn find(name_or_file: &str) -> Result<EngineCommand, Failure> {
 fn with_programs(descriptor: Descriptor, base: &Path) -> Result<EngineCommand, Failure> {
     let mut programs = BTreeMap::new();
     let commands = [&descriptor.agent, &descriptor.enable, &descriptor.disable];
-    for word in commands.into_iter().flatten().filter_map(|words| words.first()) {
+    for word in commands
+        .into_iter()
+        .flatten()
+        .filter_map(|words| words.first())
+    {
         programs.insert(word.clone(), program(word, base)?);
     }
     Ok(EngineCommand {
@@ -82,17 +86,23 @@ fn program(word: &str, base: &Path) -> Result<PathBuf, Failure> {
         .find(|candidate| candidate.is_file())
         .and_then(|candidate| candidate.canonicalize().ok());
     found.ok_or_else(|| {
-        let help = if word == "wiremesh" {
-            "build it: cargo build -p wiremesh".to_owned()
-        } else {
-            "give its path in the descriptor, relative to the descriptor's folder".to_owned()
+        let (cause, help) = match &candidates[..] {
+            [only] if word.contains('/') => (
+                format!("there is no file {}", only.display()),
+                "its path is relative to the descriptor's folder",
+            ),
+            _ => (
+                "it is neither beside wireproof nor in PATH".into(),
+                if word == "wiremesh" {
+                    "build it: cargo build -p wiremesh"
+                } else {
+                    "give its path in the descriptor, relative to the descriptor's folder"
+                },
+            ),
         };
-        LabError::machine(
-            format!("find the engine's program `{word}`"),
-            "it is neither beside wireproof nor in PATH",
-        )
-        .help(help)
-        .into()
+        LabError::machine(format!("find the engine's program `{word}`"), cause)
+            .help(help)
+            .into()
     })
 }
 
@@ -101,5 +111,10 @@ fn beside_this_program() -> Vec<PathBuf> {
     let Ok(program) = env::current_exe() else {
         return Vec::new();
     };
-    program.ancestors().skip(1).take(2).map(Path::to_owned).collect()
+    program
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(Path::to_owned)
+        .collect()
 }

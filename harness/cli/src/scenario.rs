@@ -49,15 +49,22 @@ pub fn read(path: &Path) -> Result<Plan, Failure> {
 pub fn engine_for(plan: &mut Plan, instead: Option<&str>) -> Result<EngineCommand, Failure> {
     let wanted = instead.unwrap_or(plan.engine.as_str()).to_owned();
     let engine = engines::find(&wanted)?;
-    if let Some(stem) = Path::new(&wanted).file_stem().and_then(|stem| stem.to_str())
+    if let Some(stem) = Path::new(&wanted)
+        .file_stem()
+        .and_then(|stem| stem.to_str())
         && let Ok(name) = stem.parse::<EngineName>()
     {
         plan.engine = name;
     }
-    match plan.steps.iter().find(|step| !engine.descriptor.supports(step.action)) {
+    match plan
+        .steps
+        .iter()
+        .find(|step| !engine.descriptor.supports(step.action))
+    {
         None => Ok(engine),
         Some(step) => Err(Failure::Unknown {
-            what: format!("engine `{wanted}` has no command for `{:?}`", step.action).to_lowercase(),
+            what: format!("engine `{wanted}` has no command for `{:?}`", step.action)
+                .to_lowercase(),
             help: "add it to the engine's descriptor, or choose another engine".into(),
         }),
     }
@@ -82,7 +89,10 @@ pub fn prove(
             Some(help) => format!("{help}\n  run directory: {}", directory.path().display()),
             None => format!("the run directory is {}", directory.path().display()),
         };
-        LabError { help: Some(help), ..error }
+        LabError {
+            help: Some(help),
+            ..error
+        }
     })?;
     directory.save("evidence.json", &evidence)?;
     let verdicts = judge(&plan, &evidence);

@@ -39,7 +39,10 @@ fn twenty_runs_two_at_a_time_beside_a_cpu_hog_agree() {
 }
 
 fn run() -> Output {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap();
     Command::new(env!("CARGO_BIN_EXE_wireproof"))
         .args(["run", "--json"])
         .arg(root.join("scenarios/azure-cni/seed-cluster.toml"))
@@ -61,7 +64,13 @@ fn verdicts(output: &Output) -> Vec<String> {
         .iter()
         .map(|pair| {
             let part = |name: &str| pair[name].as_str().unwrap_or("?").to_owned();
-            format!("{} > {} {}: {}", part("from"), part("to"), part("protocol"), part("verdict"))
+            format!(
+                "{} > {} {}: {}",
+                part("from"),
+                part("to"),
+                part("protocol"),
+                part("verdict")
+            )
         })
         .collect()
 }

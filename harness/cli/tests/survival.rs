@@ -29,8 +29,13 @@ fn killed_at_any_moment_it_leaves_nothing_behind() {
         wait(Duration::from_millis(moment));
         let family = descendants(harness.id());
         seen += family.len();
-        let namespaces: BTreeSet<_> = family.iter().flat_map(|(pid, _)| namespaces_of(*pid)).collect();
-        let own = namespaces_of(i32::try_from(std::process::id()).unwrap());
+        let namespaces: BTreeSet<_> = family
+            .iter()
+            .flat_map(|(pid, _)| namespaces_of(*pid))
+            .collect();
+        let own: BTreeSet<_> = namespaces_of(i32::try_from(std::process::id()).unwrap())
+            .into_iter()
+            .collect();
         // One time the parent outside, one time the first process inside.
         let inner = family.iter().map(|(pid, _)| *pid).min();
         let victim = match inner {
@@ -42,14 +47,28 @@ fn killed_at_any_moment_it_leaves_nothing_behind() {
         harness.wait().unwrap();
 
         until_gone(&format!("after {moment} ms, processes"), || {
-            family.iter().filter(|process| lives(process)).map(|(pid, _)| pid.to_string()).collect()
+            family
+                .iter()
+                .filter(|process| lives(process))
+                .map(|(pid, _)| pid.to_string())
+                .collect()
         });
         until_gone(&format!("after {moment} ms, namespaces"), || {
-            let used: BTreeSet<_> = all_processes().into_iter().flat_map(namespaces_of).collect();
-            namespaces.difference(&own).filter(|ns| used.contains(*ns)).cloned().collect()
+            let used: BTreeSet<_> = all_processes()
+                .into_iter()
+                .flat_map(namespaces_of)
+                .collect();
+            namespaces
+                .difference(&own)
+                .filter(|ns| used.contains(*ns))
+                .cloned()
+                .collect()
         });
     }
-    assert!(seen > MOMENTS.len(), "the harness was never caught with processes of its own");
+    assert!(
+        seen > MOMENTS.len(),
+        "the harness was never caught with processes of its own"
+    );
 }
 
 #[test]
@@ -67,7 +86,10 @@ fn nothing_of_a_run_is_visible_on_the_host() {
 }
 
 fn start() -> Child {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap();
     Command::new(env!("CARGO_BIN_EXE_wireproof"))
         .arg("run")
         .arg(root.join("scenarios/azure-cni/seed-cluster.toml"))
@@ -83,7 +105,10 @@ fn start() -> Child {
 /// Interfaces, mounts and named namespaces of the host.
 fn host() -> (Vec<String>, usize, Vec<PathBuf>) {
     let names = |text: String| {
-        text.lines().skip(2).filter_map(|line| Some(line.split(':').next()?.trim().to_owned())).collect()
+        text.lines()
+            .skip(2)
+            .filter_map(|line| Some(line.split(':').next()?.trim().to_owned()))
+            .collect()
     };
     let mut named: Vec<_> = fs::read_dir("/run/netns")
         .into_iter()
@@ -93,7 +118,10 @@ fn host() -> (Vec<String>, usize, Vec<PathBuf>) {
     named.sort();
     (
         names(fs::read_to_string("/proc/self/net/dev").unwrap()),
-        fs::read_to_string("/proc/self/mounts").unwrap().lines().count(),
+        fs::read_to_string("/proc/self/mounts")
+            .unwrap()
+            .lines()
+            .count(),
         named,
     )
 }

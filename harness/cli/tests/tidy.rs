@@ -17,12 +17,24 @@ const LONGEST: usize = 600;
 
 /// What the user fixed, the engine, and what Cargo needs beside its manifest.
 const TOP_LEVEL: &[&str] = &[
-    "Cargo.lock", "Cargo.toml", "README.md", "ci", "engine", "fixtures", "harness", "runs",
-    "scenarios", "target",
+    "Cargo.lock",
+    "Cargo.toml",
+    "README.md",
+    "ci",
+    "engine",
+    "fixtures",
+    "harness",
+    "runs",
+    "scenarios",
+    "target",
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .to_owned()
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
@@ -52,7 +64,10 @@ fn all_rust_files() -> Vec<PathBuf> {
 fn declared(text: &str) -> Vec<(String, String)> {
     let lines: Vec<_> = text.lines().collect();
     let module = |line: &str| {
-        let line = line.strip_prefix("pub ").or(line.strip_prefix("pub(crate) ")).unwrap_or(line);
+        let line = line
+            .strip_prefix("pub ")
+            .or(line.strip_prefix("pub(crate) "))
+            .unwrap_or(line);
         let name = line.strip_prefix("mod ")?.strip_suffix(';')?;
         Some(name.to_owned())
     };
@@ -68,12 +83,16 @@ fn declared(text: &str) -> Vec<(String, String)> {
 
 /// The crate's own modules that a text names in paths.
 fn named(text: &str) -> BTreeSet<String> {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     let mut names = BTreeSet::new();
     for line in code {
         for part in line.split("crate::").skip(1) {
             let name = |text: &str| -> String {
-                text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+                text.chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect()
             };
             match part.strip_prefix('{') {
                 Some(list) => names.extend(list.split([',', '}']).map(|item| name(item.trim()))),
@@ -143,8 +162,14 @@ fn every_file_says_what_it_owns_and_is_short_enough_to_read() {
 fn files_are_named_after_what_they_own() {
     for file in all_rust_files() {
         let stem = file.file_stem().unwrap().to_str().unwrap();
-        let vague = ["utils", "util", "helpers", "helper", "common", "core", "misc"];
-        assert!(!vague.contains(&stem), "{} is named after nothing", file.display());
+        let vague = [
+            "utils", "util", "helpers", "helper", "common", "core", "misc",
+        ];
+        assert!(
+            !vague.contains(&stem),
+            "{} is named after nothing",
+            file.display()
+        );
     }
 }
 
@@ -153,10 +178,16 @@ fn unsafe_code_is_in_one_file_of_a_crate() {
     for (name, _) in CRATES {
         let places: Vec<_> = rust_files(&root().join(name).join("src"))
             .into_iter()
-            .filter(|file| fs::read_to_string(file).unwrap().contains("expect(unsafe_code"))
+            .filter(|file| {
+                fs::read_to_string(file)
+                    .unwrap()
+                    .contains("expect(unsafe_code")
+            })
             .collect();
         assert!(
-            places.iter().all(|file| file.file_name().unwrap() == "sys.rs"),
+            places
+                .iter()
+                .all(|file| file.file_name().unwrap() == "sys.rs"),
             "{name}: {places:?}"
         );
     }
@@ -202,9 +233,20 @@ fn no_snapshot_is_orphaned() {
             };
         });
         for snap in &snaps {
-            let stem = snap.file_name().unwrap().to_str().unwrap().split('.').next().unwrap();
+            let stem = snap
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .split('.')
+                .next()
+                .unwrap();
             let owner = snap.with_file_name(stem);
-            assert!(tomls.contains(&owner), "{} belongs to no file", snap.display());
+            assert!(
+                tomls.contains(&owner),
+                "{} belongs to no file",
+                snap.display()
+            );
         }
     }
 }

@@ -116,4 +116,3 @@ fn note(node: &mut NodeState, news: News) {
         }
     }
 }
-

@@ -85,7 +85,12 @@ impl Desk {
     }
 
     /// Reads what waits, and reports it.
-    pub(crate) fn drain(&mut self, buffer: &mut [u8], magic: Magic, seen: &Watched<Seen>) -> io::Result<()> {
+    pub(crate) fn drain(
+        &mut self,
+        buffer: &mut [u8],
+        magic: Magic,
+        seen: &Watched<Seen>,
+    ) -> io::Result<()> {
         let mut fresh = Vec::new();
         while let Some(received) = self.listener.receive(buffer)? {
             let bytes = &buffer[..received.length];

@@ -289,8 +289,12 @@ impl<'a> Court<'a> {
     /// For a promise of plaintext: how the source's node would let a packet into its tunnel.
     fn not_exempt(&self, case: &Case<'_>) -> Option<String> {
         let node = case.from.node;
-        let own = case.to.address == node.address;
-        if case.promise.protection == Protection::Encrypted || own {
+        // A node's own address is in its local table, and without host encryption no node's is in any other.
+        let listed = match case.to.pod {
+            Some(_) => true,
+            None => self.plan.cluster.host_encryption && case.to.address != node.address,
+        };
+        if case.promise.protection == Protection::Encrypted || !listed {
             return None;
         }
         let tunnel = &self.plan.cluster.interface;

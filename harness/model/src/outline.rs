@@ -28,14 +28,22 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
             RpFilter::Strict => "strict",
             RpFilter::Loose => "loose",
         };
-        let wireguard = if node.wireguard { "" } else { ", without WireGuard" };
+        let wireguard = if node.wireguard {
+            ""
+        } else {
+            ", without WireGuard"
+        };
         writeln!(
             text,
             "  node {:<15} {:<15} eth0 mtu {}, rp_filter {rp_filter}{wireguard}",
             node.name, node.address, node.mtu
         )?;
         for pod in &node.pods {
-            writeln!(text, "    pod {:<14} {:<15} {}", pod.name, pod.address, pod.interface)?;
+            writeln!(
+                text,
+                "    pod {:<14} {:<15} {}",
+                pod.name, pod.address, pod.interface
+            )?;
         }
     }
     writeln!(text, "\n{}", intent(plan))?;
@@ -46,7 +54,12 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
         };
         writeln!(text, "step {}: {verb}", number + 1)?;
     }
-    writeln!(text, "\n{} probes, {} promises:", plan.probes.len(), plan.promises.len())?;
+    writeln!(
+        text,
+        "\n{} probes, {} promises:",
+        plan.probes.len(),
+        plan.promises.len()
+    )?;
     for ((class, protection), promises) in by_kind(plan) {
         writeln!(
             text,
@@ -71,7 +84,10 @@ fn intent(plan: &Plan) -> String {
         "host encryption {}",
         if cluster.host_encryption { "on" } else { "off" }
     ));
-    words.push(format!("{} on port {}", cluster.interface, cluster.listen_port));
+    words.push(format!(
+        "{} on port {}",
+        cluster.interface, cluster.listen_port
+    ));
     if let Some(mtu) = cluster.mtu {
         words.push(format!("mtu {mtu}"));
     }

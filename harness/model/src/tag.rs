@@ -46,7 +46,11 @@ impl Tag {
 
     /// `length` bytes that are nothing but this tag, over and over.
     pub fn fill(self, magic: Magic, length: usize) -> Vec<u8> {
-        self.encode(magic).into_iter().cycle().take(length).collect()
+        self.encode(magic)
+            .into_iter()
+            .cycle()
+            .take(length)
+            .collect()
     }
 
     /// The first whole tag in `bytes`, wherever it starts.

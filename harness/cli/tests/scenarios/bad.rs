@@ -12,7 +12,10 @@ use crate::snapshot;
 pub(crate) fn is_refused(path: &Path) -> Result<(), Failed> {
     let text = input::text(path)?;
     // The message shows the name that the user gave; here, the file's own.
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     match resolve::plan(name, &text, &engines::built_in()) {
         Ok(_) => Err("the input was accepted".into()),
         Err(problems) => {

@@ -53,7 +53,11 @@ pub(crate) fn no_engine_is_caught() -> Result<(), Failed> {
         }
     }
     let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
-    snapshot::check(&root().join("fixtures/engines/none.toml"), None, &report.snapshot());
+    snapshot::check(
+        &root().join("fixtures/engines/none.toml"),
+        None,
+        &report.snapshot(),
+    );
     Ok(())
 }
 
@@ -63,7 +67,10 @@ pub(crate) fn is_reported(engine: &Path) -> Result<(), Failed> {
     // Long enough for an engine that works, short enough for one that never will.
     plan.deadlines.ready = 3_000;
     let found = scenario::engine_for(&mut plan, engine.to_str());
-    let stem = engine.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let stem = engine
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
     let proven =
         found.and_then(|engine| scenario::prove(plan, &engine, &runs(), stem, |_| {}).map(drop));
     let failure = match proven {
@@ -76,7 +83,11 @@ pub(crate) fn is_reported(engine: &Path) -> Result<(), Failed> {
             return Err(format!("not the engine's failure: {failure}").into());
         }
     };
-    let expected = if stem == "missing" { Fault::Machine } else { Fault::Engine };
+    let expected = if stem == "missing" {
+        Fault::Machine
+    } else {
+        Fault::Engine
+    };
     if fault != expected {
         return Err(format!("{fault:?} is at fault instead of {expected:?}: {failure}").into());
     }
@@ -87,13 +98,14 @@ pub(crate) fn is_reported(engine: &Path) -> Result<(), Failed> {
 /// A message without what differs from machine to machine and from run to run.
 fn portable(message: &str) -> String {
     let runs = runs().display().to_string();
-    let root = root().display().to_string();
-    message
-        .lines()
-        .map(|line| match line.find(&runs) {
-            Some(at) => format!("{}<run directory>", &line[..at]),
-            None => line.replace(&root, "<root>"),
-        })
-        .collect::<Vec<_>>()
-        .join("\n")
+    let mut text = String::new();
+    let mut rest = message;
+    while let Some(at) = rest.find(&runs) {
+        let (before, path) = rest.split_at(at);
+        let end = path.find([' ', ')', '\n']).unwrap_or(path.len());
+        text.push_str(before);
+        text.push_str("<run directory>");
+        rest = &path[end..];
+    }
+    (text + rest).replace(&root().display().to_string(), "<root>")
 }

@@ -44,7 +44,10 @@ fn main() -> ExitCode {
     for path in files("fixtures/engines/failures") {
         trials.push(Trial::test(name(&path), move || broken::is_reported(&path)));
     }
-    trials.push(Trial::test("fixtures/engines/none", broken::no_engine_is_caught));
+    trials.push(Trial::test(
+        "fixtures/engines/none",
+        broken::no_engine_is_caught,
+    ));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -69,5 +72,8 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// A trial is named after its file: `scenarios/azure-cni/seed-cluster`.
 fn name(path: &Path) -> String {
     let path = path.with_extension("");
-    path.strip_prefix(root()).unwrap_or(&path).display().to_string()
+    path.strip_prefix(root())
+        .unwrap_or(&path)
+        .display()
+        .to_string()
 }

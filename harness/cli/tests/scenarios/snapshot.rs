@@ -4,7 +4,10 @@ use std::path::Path;
 
 /// Compares `text` with `<file>.snap`, or `<file>.<part>.snap`; panics with the difference.
 pub(crate) fn check(file: &Path, part: Option<&str>, text: &str) {
-    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let stem = file
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
     let name = match part {
         Some(part) => format!("{stem}.{part}"),
         None => stem.to_owned(),
