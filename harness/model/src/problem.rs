@@ -288,6 +288,7 @@ mod tests {
             "{rendered}"
         );
         assert_eq!(problems.len(), 2);
+        assert_eq!(problems.related().map(Iterator::count), Some(2));
         assert_eq!(problems.to_string(), "2 problems in two-nodes.toml");
     }
 

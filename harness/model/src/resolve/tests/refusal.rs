@@ -57,6 +57,15 @@ fn a_contradiction_is_labelled_at_both_places() {
 }
 
 #[test]
+fn of_two_places_the_later_one_is_the_mistake() {
+    let text = "title = \"x\"\n[node.zoe]\npods = [\"web\"]\n[node.ada]\npods = [\"web\"]\n";
+    check(
+        text,
+        &["[scenario.toml:5:9]", "on `zoe` here", "on `ada` here"],
+    );
+}
+
+#[test]
 fn two_promises_about_other_protocols_do_not_contradict() {
     let both = promise("web", "db", "protocols = [\"udp\"]\nexpect = \"encrypted\"")
         + &promise("web", "db", "protocols = [\"tcp\"]\nexpect = \"plaintext\"");
