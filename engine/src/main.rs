@@ -46,11 +46,11 @@ mod netlink;
 /// The nftables table of the incoming mark.
 mod nft;
 
-/// WireGuard devices, kernel and userspace alike.
-mod device;
-
 /// The userspace tunnel: a process that outlives the agent.
 mod tunnel;
+
+/// WireGuard devices, kernel and userspace alike.
+mod device;
 
 /// The dataplane as it is, read from the kernel.
 mod observe;

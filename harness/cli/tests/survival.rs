@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -13,10 +14,12 @@ use nix::unistd::Pid;
 /// How long the kernel may take to end what belonged to a killed harness.
 const GONE: Duration = Duration::from_secs(10);
 
-/// The moments at which the harness is killed: they spread over setup, convergence,
-/// probing and teardown of the seed cluster, and the last ones come after its end on a
-/// fast machine.
+/// When the harness is killed, in milliseconds: at a random moment of the [`SLICE`] that
+/// starts here. Together they cover setup, convergence, probing and teardown of the seed cluster.
 const MOMENTS: [u64; 10] = [3, 17, 31, 52, 78, 110, 150, 200, 270, 350];
+
+/// Each moment is drawn from this many milliseconds.
+const SLICE: u64 = 30;
 
 /// A process: its id and the time at which it started, since ids are used again.
 type Process = (i32, String);
@@ -25,6 +28,7 @@ type Process = (i32, String);
 fn killed_at_any_moment_it_leaves_nothing_behind() {
     let mut seen = 0;
     for (round, moment) in MOMENTS.into_iter().enumerate() {
+        let moment = moment + RandomState::new().hash_one(round) % SLICE;
         let mut harness = start();
         wait(Duration::from_millis(moment));
         let family = descendants(harness.id());

@@ -51,9 +51,12 @@ pub fn enter() -> Result<Side, LabError> {
     }
 }
 
-/// Whether this process runs without the host's root.
+/// Whether this process runs without the host's root: as another user, or as the root of
+/// a user namespace only (user_namespaces(7): the host's own maps every id to itself).
 pub fn unprivileged() -> bool {
-    !Uid::effective().is_root()
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    !(whole && Uid::effective().is_root())
 }
 
 fn wait_for_child() -> Result<ExitStatus, LabError> {
@@ -63,7 +66,7 @@ fn wait_for_child() -> Result<ExitStatus, LabError> {
         | CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC;
-    if unprivileged() {
+    if !outside_uid.is_root() {
         flags |= CloneFlags::CLONE_NEWUSER;
     }
     unshare(flags)

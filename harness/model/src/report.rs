@@ -59,12 +59,13 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// 0 if every promise held; 1 if one was broken; 3 if none was broken but one is open.
+    /// 0 if every promise held; 1 if one was broken; 3 if none was broken but one is open,
+    /// or if there is none: a run that promises nothing proves nothing.
     pub fn exit_status(&self) -> u8 {
         let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
         if outcomes.contains(&Outcome::Broken) {
             1
-        } else if outcomes.iter().any(|outcome| *outcome != Outcome::Held) {
+        } else if outcomes.is_empty() || outcomes.iter().any(|outcome| *outcome != Outcome::Held) {
             3
         } else {
             0

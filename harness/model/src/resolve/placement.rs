@@ -174,6 +174,13 @@ fn report_names(scenario: &Scenario, named: &[(EndpointName, Span)], problems: &
             "nothing in this file begins with `[node.NAME]`",
             "add `[node.node-1]` and, below it, `pods = [\"pod-1\"]`",
         ));
+    } else if let [(name, place)] = named {
+        problems.push(Problem::new(
+            "a cluster without a pair",
+            place.clone(),
+            format!("`{name}` is alone: nothing can be proven"),
+            "add a pod to it, `pods = [\"pod-1\"]`, or another node",
+        ));
     }
     let mut seen = BTreeMap::<&EndpointName, &Span>::new();
     for (name, place) in named {

@@ -90,7 +90,7 @@ proptest! {
 
     #[test]
     fn every_cluster_gets_addresses_that_it_can_have(
-        pods in prop::collection::vec(0usize..12, 1..9),
+        pods in prop::collection::vec(0usize..12, 2..9),
         prefix in 8u8..=24,
     ) {
         let mut text = format!("title = \"any\"\nfabric.subnet = \"10.0.0.0/{prefix}\"\n");
