@@ -22,10 +22,13 @@ use crate::artifact::RunDirectory;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
-use crate::observer::{Desk, SNAP_LENGTH, Seen};
+use crate::observer::{Desk, Seen};
 use crate::packet::{Listener, close_together};
-use crate::topology::{Topology, UPLINK};
+use crate::topology::{POD_MTU, Topology, UPLINK};
 use crate::wait::{Deadline, Watched};
+
+/// Bytes of an Ethernet header with a VLAN tag.
+const ETHERNET_HEADER: usize = 18;
 
 /// The armed observers. Ending it returns what they saw; dropping it stops them.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl Capture {
         let mut indexes = BTreeMap::new();
         let mut desks = Vec::new();
         for (place, namespace) in topology.places(plan) {
-            let listener = Listener::open(namespace)?;
+            let listener = Listener::open(namespace, longest_frame(plan))?;
             let mut known = BTreeMap::new();
             for (index, interface) in interfaces_of(plan, &place, namespace, interfaces.len())? {
                 known.insert(index, interface.id);
@@ -149,6 +152,12 @@ impl Drop for Capture {
     }
 }
 
+/// In bytes, of any link of the lab: its MTU and an Ethernet header with a VLAN tag.
+fn longest_frame(plan: &Plan) -> usize {
+    let uplinks = plan.nodes.iter().map(|node| node.mtu);
+    usize::from(uplinks.chain([POD_MTU]).max().unwrap_or(POD_MTU)) + ETHERNET_HEADER
+}
+
 /// The interfaces of a namespace with their kernel indexes; ids start at `first`.
 fn interfaces_of(
     plan: &Plan,
@@ -223,7 +232,6 @@ fn read_until(
     until: &io::PipeReader,
     seen: &Watched<Seen>,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; SNAP_LENGTH];
     loop {
         let mut fds: Vec<_> = desks
             .iter()
@@ -237,13 +245,13 @@ fn read_until(
             .collect();
         for (desk, stirred) in desks.iter_mut().zip(&stirred) {
             if *stirred {
-                desk.drain(&mut buffer, magic, seen)?;
+                desk.drain(magic, seen)?;
             }
         }
         if stirred.last() == Some(&true) {
             // What arrived before the end belongs to the run.
             for desk in desks.iter_mut() {
-                desk.drain(&mut buffer, magic, seen)?;
+                desk.drain(magic, seen)?;
             }
             return Ok(());
         }

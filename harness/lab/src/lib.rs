@@ -11,7 +11,7 @@
 /// The world failed: what, where, and what to try.
 pub mod error;
 
-/// The only unsafe code: three system calls that no library wraps.
+/// The only unsafe code: what no library wraps safely.
 mod sys;
 
 /// The harness's own user, process, mount and network namespaces.

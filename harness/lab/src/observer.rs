@@ -24,8 +24,8 @@ use crate::error::{Doing, LabError};
 use crate::packet::Listener;
 use crate::wait::Watched;
 
-/// The longest frame kept, in bytes.
-pub(crate) const SNAP_LENGTH: usize = 1 << 16;
+/// The longest frame of any capture, in bytes, as its file's header says.
+const SNAP_LENGTH: u32 = 1 << 16;
 
 /// What has been seen so far.
 #[derive(Debug, Default)]
@@ -85,15 +85,11 @@ impl Desk {
     }
 
     /// Reads what waits, and reports it.
-    pub(crate) fn drain(
-        &mut self,
-        buffer: &mut [u8],
-        magic: Magic,
-        seen: &Watched<Seen>,
-    ) -> io::Result<()> {
+    pub(crate) fn drain(&mut self, magic: Magic, seen: &Watched<Seen>) -> io::Result<()> {
         let mut fresh = Vec::new();
-        while let Some(received) = self.listener.receive(buffer)? {
-            let bytes = &buffer[..received.length];
+        // Copied out, so that its slot is free again before the file is written.
+        let copy = |received, bytes: &[u8]| (received, bytes.to_vec());
+        while let Some((received, bytes)) = self.listener.receive(copy) {
             let interface = match self.known.get(&received.index) {
                 Some(id) => *id,
                 None => self.admit(received.index, received.raw_ip, seen)?,
@@ -109,8 +105,8 @@ impl Desk {
                     &EnhancedPacketBlock {
                         interface_id: self.filed.get(&interface).copied().unwrap_or_default(),
                         timestamp: Duration::from_nanos(received.at.0),
-                        original_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-                        data: Cow::Borrowed(bytes),
+                        original_len: received.length,
+                        data: Cow::Borrowed(&bytes),
                         options: vec![],
                     }
                     .into_block(),
@@ -121,9 +117,9 @@ impl Desk {
                 interface,
                 direction: received.direction,
                 number: self.frames,
-                length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-                frame: decode(bytes, link),
-                tag: Tag::find(magic, bytes),
+                length: received.length,
+                frame: decode(&bytes, link),
+                tag: Tag::find(magic, &bytes),
             });
         }
         if fresh.is_empty() {
@@ -199,7 +195,7 @@ fn described(interface: &Interface) -> InterfaceDescriptionBlock<'static> {
             LinkType::Ethernet => DataLink::ETHERNET,
             LinkType::RawIp => DataLink::RAW,
         },
-        snaplen: SNAP_LENGTH as u32,
+        snaplen: SNAP_LENGTH,
         options: vec![
             InterfaceDescriptionOption::IfName(Cow::Owned(interface.name.to_string())),
             // Nanoseconds.

@@ -1,24 +1,23 @@
 //! Frames to and from interfaces, past the network stack (packet(7)).
 
-use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 
-use nix::errno::Errno;
-use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimestampns};
-use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType,
-    recvmsg, setsockopt, socket,
-};
+use nix::sys::socket::sockopt::ReceiveTimestampns;
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket};
 use wireproof_model::evidence::{Direction, Nanos};
 
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
-use crate::sys;
+use crate::sys::{self, Ring};
 
-/// Room for frames that wait to be read, in bytes: enough for a burst of full-size
-/// frames while the reader writes its files.
-const RECEIVE_BUFFER: usize = 64 << 20;
+/// Frames that can wait to be read, in each namespace: all that the probes of a batch make
+/// there, while the reader writes its files.
+const SLOTS: usize = 4096;
+
+/// What the kernel writes before each frame in a slot, at most, in bytes.
+const SLOT_OVERHEAD: usize = 256;
 
 /// `ARPHRD_NONE`: a device without a link header, as a TUN device is.
 const HARDWARE_NONE: u16 = 0xfffe;
@@ -29,23 +28,28 @@ const OUTGOING: u8 = 4;
 /// A packet socket that sees every frame of every interface of its namespace.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    // Unmapped before the socket closes.
+    ring: Ring,
     socket: OwnedFd,
 }
 
-/// A received frame; its bytes are in the caller's buffer.
+/// A received frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Received {
     pub(crate) at: Nanos,
+    /// The kernel's index of the interface.
     pub(crate) index: u32,
     pub(crate) direction: Direction,
+    /// Whether it starts with the IP header.
     pub(crate) raw_ip: bool,
-    /// Bytes in the buffer.
-    pub(crate) length: usize,
+    /// Bytes of the whole frame, of which only the first may have been kept.
+    pub(crate) length: u32,
 }
 
 impl Listener {
-    /// Opens it inside `namespace`; it sees from this moment on.
-    pub(crate) fn open(namespace: &Namespace) -> Result<Self, LabError> {
+    /// Opens it inside `namespace`; it sees from this moment on. Of frames longer than
+    /// `longest` bytes the rest is cut off.
+    pub(crate) fn open(namespace: &Namespace, longest: usize) -> Result<Self, LabError> {
         namespace.enter(|| {
             let socket = socket(
                 AddressFamily::Packet,
@@ -54,52 +58,32 @@ impl Listener {
                 SockProtocol::EthAll,
             )
             .doing("open a packet socket")?;
-            // Only the host's root may exceed net.core.rmem_max; others get what there is,
-            // and the count of dropped frames says whether it was enough.
-            setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER)
-                .or_else(|_| setsockopt(&socket, RcvBuf, &RECEIVE_BUFFER))
-                .doing("enlarge the packet socket's buffer")?;
+            // Makes the kernel note each frame's time where it passes, not where it is read.
             setsockopt(&socket, ReceiveTimestampns, &true).doing("ask for packet timestamps")?;
-            Ok(Self { socket })
+            let slot = (longest + SLOT_OVERHEAD).next_power_of_two();
+            let ring =
+                Ring::new(socket.as_fd(), slot, SLOTS).doing("give the packet socket its ring")?;
+            Ok(Self { ring, socket })
         })
     }
 
-    /// The next frame, or none if there is none yet.
-    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
-        let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
-        let mut slices = [IoSliceMut::new(buffer)];
-        let message = match recvmsg::<LinkAddr>(
-            self.socket.as_raw_fd(),
-            &mut slices,
-            Some(&mut control),
-            MsgFlags::empty(),
-        ) {
-            Ok(message) => message,
-            Err(Errno::EAGAIN) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
-        };
-        let stamp = message.cmsgs()?.find_map(|control| match control {
-            ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
-            _ => None,
-        });
-        let (Some(stamp), Some(address)) = (stamp, message.address) else {
-            return Err(io::Error::other(
-                "a frame came without timestamp or interface",
-            ));
-        };
-        let seconds = u64::try_from(stamp.tv_sec()).unwrap_or_default();
-        let nanos = u64::try_from(stamp.tv_nsec()).unwrap_or_default();
-        Ok(Some(Received {
-            at: Nanos(seconds * 1_000_000_000 + nanos),
-            index: u32::try_from(address.ifindex()).unwrap_or_default(),
-            direction: if address.pkttype() == OUTGOING {
-                Direction::Out
-            } else {
-                Direction::In
-            },
-            raw_ip: address.hatype() == HARDWARE_NONE,
-            length: message.bytes,
-        }))
+    /// Lets `look` see the next frame; none if there is none yet.
+    pub(crate) fn receive<R>(&mut self, look: impl FnOnce(Received, &[u8]) -> R) -> Option<R> {
+        self.ring.take(|frame| {
+            let at = u64::from(frame.seconds) * 1_000_000_000 + u64::from(frame.nanos);
+            let received = Received {
+                at: Nanos(at),
+                index: u32::try_from(frame.index).unwrap_or_default(),
+                direction: if frame.kind == OUTGOING {
+                    Direction::Out
+                } else {
+                    Direction::In
+                },
+                raw_ip: frame.hardware == HARDWARE_NONE,
+                length: frame.length,
+            };
+            look(received, frame.bytes)
+        })
     }
 
     /// Frames handed over and frames dropped since the last call.
@@ -109,7 +93,7 @@ impl Listener {
 }
 
 impl AsFd for Listener {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }

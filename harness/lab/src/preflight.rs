@@ -37,7 +37,7 @@ pub fn survey() -> Vec<Capability> {
         name: "the host's root",
         missing: sandbox::unprivileged().then(|| "this is a user namespace".to_owned()),
         needed: false,
-        cost: "none for scenarios: they run in a user namespace; drop reasons by name are not read",
+        cost: "none: scenarios run in a user namespace",
         remedy: "run as root",
     }];
     let mut tried = |name, needed, result: Result<(), LabError>, cost, remedy| {
@@ -73,7 +73,8 @@ pub fn survey() -> Vec<Capability> {
     tried(
         "packet sockets with timestamps",
         true,
-        Namespace::create("survey").and_then(|namespace| Listener::open(&namespace).map(drop)),
+        Namespace::create("survey")
+            .and_then(|namespace| Listener::open(&namespace, 1514).map(drop)),
         "no scenario runs: nothing can be observed",
         "a kernel with CONFIG_PACKET",
     );

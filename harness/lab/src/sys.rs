@@ -1,12 +1,16 @@
-//! The only unsafe code of this crate: three system calls that no library wraps safely.
+//! The only unsafe code of this crate: system calls that no library wraps safely, and the
+//! memory that a packet socket shares with the kernel.
 
 #![expect(
     unsafe_code,
-    reason = "nix has no safe SIOCETHTOOL, PACKET_STATISTICS, nor a way to make a sockaddr_ll"
+    reason = "nix has no safe SIOCETHTOOL, PACKET_STATISTICS, PACKET_RX_RING, nor a way to make a sockaddr_ll"
 )]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Ethtool commands that switch an offload (`linux/ethtool.h`).
 #[derive(Debug, Clone, Copy)]
@@ -134,4 +138,156 @@ pub(crate) fn send_frame(socket: BorrowedFd<'_>, index: u32, frame: &[u8]) -> io
         ))),
         Err(_) => Err(io::Error::last_os_error()),
     }
+}
+
+/// Bytes of memory that the kernel fills a ring from at a time; a multiple of every page and slot size.
+const RING_BLOCK: usize = 1 << 18;
+
+/// A packet socket's receive ring (packet(7), `PACKET_RX_RING`, version 2): memory that the
+/// kernel writes frames to. Unlike a socket's buffer it may be as large as the frames need,
+/// without the host's root.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    memory: NonNull<u8>,
+    slot: usize,
+    slots: usize,
+    next: usize,
+}
+
+/// A frame in a ring.
+#[derive(Debug)]
+pub(crate) struct RingFrame<'a> {
+    pub(crate) seconds: u32,
+    pub(crate) nanos: u32,
+    /// The kernel's index of the interface.
+    pub(crate) index: i32,
+    /// `ARPHRD_*`.
+    pub(crate) hardware: u16,
+    /// `PACKET_*`.
+    pub(crate) kind: u8,
+    /// Bytes of the whole frame; `bytes` may hold less.
+    pub(crate) length: u32,
+    pub(crate) bytes: &'a [u8],
+}
+
+// SAFETY: the memory belongs to the ring alone (nobody else has its address), and
+// only `take`, which needs the ring exclusively, reads or writes it.
+unsafe impl Send for Ring {}
+
+impl Ring {
+    /// Gives `socket` a ring of `slots` frames of at most `slot` bytes, headers included;
+    /// both are powers of two, and `slot` is at most [`RING_BLOCK`].
+    pub(crate) fn new(socket: BorrowedFd<'_>, slot: usize, slots: usize) -> io::Result<Self> {
+        let length = (slot * slots).next_multiple_of(RING_BLOCK);
+        let narrow = |value: usize| u32::try_from(value).map_err(io::Error::other);
+        let version = libc::tpacket_versions::TPACKET_V2 as libc::c_int;
+        set_packet_option(socket, libc::PACKET_VERSION, &version)?;
+        let request = libc::tpacket_req {
+            tp_block_size: narrow(RING_BLOCK)?,
+            tp_block_nr: narrow(length / RING_BLOCK)?,
+            tp_frame_size: narrow(slot)?,
+            tp_frame_nr: narrow(length / slot)?,
+        };
+        set_packet_option(socket, libc::PACKET_RX_RING, &request)?;
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing;
+        // `length` is the size of the ring that the call above made.
+        let memory = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                socket.as_raw_fd(),
+                0,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self {
+            memory: NonNull::new(memory.cast()).ok_or_else(|| io::Error::other("mapped at 0"))?,
+            slot,
+            slots: length / slot,
+            next: 0,
+        })
+    }
+
+    /// Lets `look` see the next frame, and gives its slot back to the kernel; none if there is none yet.
+    pub(crate) fn take<R>(&mut self, look: impl FnOnce(RingFrame<'_>) -> R) -> Option<R> {
+        let offset = self.next * self.slot;
+        // SAFETY: `next` is below `slots`, so the whole slot lies within the mapping. It
+        // starts with a `tpacket2_hdr`, whose first field is the status; slots are
+        // aligned to at least 16 bytes. The kernel changes the status concurrently, hence
+        // the atomic; what follows it is this process's own while the status says so.
+        let (status, slot) = unsafe {
+            let start = self.memory.add(offset);
+            let status = AtomicU32::from_ptr(start.cast::<u32>().as_ptr());
+            if status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
+                return None;
+            }
+            (status, slice::from_raw_parts(start.as_ptr(), self.slot))
+        };
+        let result = Self::frame(slot).map(look);
+        status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
+        self.next = (self.next + 1) % self.slots;
+        result
+    }
+
+    /// Reads a slot: `tpacket2_hdr`, then a `sockaddr_ll`, then the frame at `tp_mac`.
+    fn frame(slot: &[u8]) -> Option<RingFrame<'_>> {
+        // `TPACKET_ALIGN`.
+        let address = size_of::<libc::tpacket2_hdr>().next_multiple_of(16);
+        if slot.len() < address + size_of::<libc::sockaddr_ll>() {
+            return None;
+        }
+        // SAFETY: both lie within the slot, as just checked, and any bytes are valid for
+        // them; reading unaligned asks for no more.
+        let (header, address) = unsafe {
+            (
+                slot.as_ptr().cast::<libc::tpacket2_hdr>().read_unaligned(),
+                slot.as_ptr()
+                    .add(address)
+                    .cast::<libc::sockaddr_ll>()
+                    .read_unaligned(),
+            )
+        };
+        let start = usize::from(header.tp_mac);
+        let end = start.checked_add(usize::try_from(header.tp_snaplen).ok()?)?;
+        Some(RingFrame {
+            seconds: header.tp_sec,
+            nanos: header.tp_nsec,
+            index: address.sll_ifindex,
+            hardware: address.sll_hatype,
+            kind: address.sll_pkttype,
+            length: header.tp_len,
+            bytes: slot.get(start..end)?,
+        })
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // SAFETY: this is the mapping that `new` made, whole, and nobody borrows from it:
+        // `take` hands out no reference that outlives it.
+        unsafe {
+            libc::munmap(self.memory.as_ptr().cast(), self.slot * self.slots);
+        }
+    }
+}
+
+fn set_packet_option<T>(socket: BorrowedFd<'_>, option: libc::c_int, value: &T) -> io::Result<()> {
+    // SAFETY: the kernel reads `size_of::<T>()` bytes of `value`, which outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            option,
+            ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }

@@ -37,7 +37,7 @@ const POD_GATEWAY_MAC: Mac = [0xaa; 6];
 const POD_GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 /// MTU of a pod's link, in bytes; Azure CNI leaves it at Ethernet's.
-const POD_MTU: u16 = 1500;
+pub(crate) const POD_MTU: u16 = 1500;
 
 /// MTU of the fabric's ports, in bytes: what the fabric carries is decided by its rule, not by its ports.
 const PORT_MTU: u16 = u16::MAX;
