@@ -166,21 +166,24 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
     for path in paths {
         let ready = scenario::read(&path).and_then(|mut plan| {
             let engine = scenario::engine_for(&mut plan, arguments.engine.as_deref())?;
-            Ok((path, plan, engine))
+            Ok((plan, engine))
         });
         match ready {
-            Ok(ready) => prepared.push(ready),
-            Err(failure) => wrong.push(failure),
+            Ok((plan, engine)) => prepared.push((path, plan, engine)),
+            Err(failure) => wrong.push((path, failure)),
         }
     }
     if !wrong.is_empty() {
-        let worst = wrong
-            .iter()
-            .map(Failure::status)
-            .max()
-            .unwrap_or(Status::BadInput);
-        for failure in wrong {
+        let worst = wrong.iter().map(|(_, failure)| failure.status()).max();
+        let worst = worst.unwrap_or(Status::BadInput);
+        for (_, failure) in &wrong {
             eprintln!("{failure}");
+        }
+        if arguments.json {
+            let documents = wrong
+                .iter()
+                .map(|(path, failure)| document(path, &failed(None, failure)));
+            print_json(&summary(worst, documents.collect()));
         }
         return Ok(worst.into());
     }
@@ -203,14 +206,14 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
                 Ok(told) => tell(told),
                 Err(failure) => {
                     eprintln!("{}: {failure}", path.display());
-                    documents.push(document(&path, &failed(&title, failure)));
+                    documents.push(document(&path, &failed(Some(&title), failure)));
                     failure.status()
                 }
             };
             worst = worst.max(status);
         }
         if arguments.json {
-            print_json(&json!({ "status": worst as u8, "scenarios": documents }));
+            print_json(&summary(worst, documents));
         }
         Ok(worst)
     })
@@ -259,7 +262,11 @@ fn document(path: &Path, result: &Value) -> Value {
     document
 }
 
-fn failed(title: &str, failure: &Failure) -> Value {
+fn summary(worst: Status, documents: Vec<Value>) -> Value {
+    json!({ "status": worst as u8, "scenarios": documents })
+}
+
+fn failed(title: Option<&str>, failure: &Failure) -> Value {
     json!({
         "title": title,
         "status": failure.status() as u8,
