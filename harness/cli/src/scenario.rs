@@ -49,6 +49,7 @@ pub fn read(path: &Path) -> Result<Plan, Failure> {
 pub fn engine_for(plan: &mut Plan, instead: Option<&str>) -> Result<EngineCommand, Failure> {
     let wanted = instead.unwrap_or(plan.engine.as_str()).to_owned();
     let engine = engines::find(&wanted)?;
+    plan.throws = engine.descriptor.throws;
     if let Some(stem) = Path::new(&wanted)
         .file_stem()
         .and_then(|stem| stem.to_str())

@@ -34,6 +34,9 @@ pub struct Descriptor {
     pub disable: Option<Vec<String>>,
     /// How its agents show that they are in sync with the store.
     pub ready: Ready,
+    /// Whether it claims to keep plaintext destinations out of its tunnel by throw routes, as
+    /// Felix does. What it claims it is held to; of other engines only packets count.
+    pub throws: bool,
     /// Environment of every command, besides the harness's own.
     pub env: BTreeMap<String, String>,
 }
@@ -102,6 +105,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
             "add the agent's command, or write `ready = \"none\"`",
         ));
     }
+    let throws = table.flag("throws").unwrap_or_default();
     let env = table
         .table("env", "the environment", environment)
         .unwrap_or_default();
@@ -112,6 +116,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         disable,
         // Without it there is a problem, and this descriptor reaches nobody.
         ready: ready.map_or(Ready::None, Spanned::into_inner),
+        throws,
         env,
     }
 }
@@ -216,6 +221,9 @@ LOG = "debug"
             Some(words(&["run", "--node", "{node}", "dir:{store}"]))
         );
         assert_eq!(engine.ready, Ready::Peers);
+        assert!(
+            !engine.throws && parsed(&COMPLETE.replace("[env]", "throws = true\n[env]")).throws
+        );
         assert_eq!(engine.env, BTreeMap::from([("LOG".into(), "debug".into())]));
         assert!(engine.supports(Action::Enable));
         assert!(!engine.supports(Action::Disable));

@@ -286,9 +286,12 @@ impl<'a> Court<'a> {
         })
     }
 
-    /// For a promise of plaintext: how the source's node would let a packet into its tunnel.
+    /// For a promise of plaintext under an engine that claims throws: where one is missing.
     fn not_exempt(&self, case: &Case<'_>) -> Option<String> {
         let node = case.from.node;
+        if !self.plan.throws {
+            return None;
+        }
         // A node's own address is in its local table, and without host encryption no node's is in any other.
         let listed = match case.to.pod {
             Some(_) => true,
@@ -301,7 +304,7 @@ impl<'a> Court<'a> {
         let plane = &self.evidence.nodes.get(&node.name)?.dataplane;
         let table = exempt::table_without_throw(plane, tunnel, case.to.address)?;
         Some(format!(
-            "arrived in clear, but table {table} of {} has no throw for {}: a wider route would take it into {tunnel}",
+            "arrived in clear, but not by a throw: table {table} of {}, which leads into {tunnel}, does not list {}",
             node.name, case.to.name
         ))
     }

@@ -15,6 +15,10 @@ pub struct Plan {
     pub title: String,
     /// The engine under test.
     pub engine: EngineName,
+    /// Whether that engine claims to keep plaintext destinations out of its tunnel by throw
+    /// routes, and is held to it. Whoever finds the engine's descriptor sets it.
+    #[serde(default)]
+    pub throws: bool,
     /// What connects the nodes.
     pub fabric: Fabric,
     /// The cluster's intent, as told to the engine before it starts.

@@ -66,6 +66,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let mut plan = Plan {
         title: scenario.title.clone(),
         engine,
+        throws: false,
         fabric,
         cluster: cluster(&scenario),
         nodes: nodes(&scenario, &placement, &addresses),

@@ -1,11 +1,11 @@
-//! Whether a node's own tables keep a plaintext destination out of the tunnel.
+//! Whether a node's own tables throw a plaintext destination back.
 //!
 //! Packets show what happened to them; they do not show why. A node that encrypts
-//! sends every packet without the mark through the engine's table first. A destination
-//! that must stay in clear stays so for certain only if that table throws it back
-//! (Felix: `wireguard.go` writes a throw for each local workload and for each one of a
-//! peer without a key). Where it is merely not listed, the next wider route into the
-//! tunnel takes it in.
+//! sends every packet without the mark through the engine's table first. Felix writes a
+//! throw there for each local workload, and for each one of a peer without a key
+//! (`wireguard.go`): these stay in clear whatever wider route the table gets. Where one
+//! is merely not listed, it stays in clear until there is such a route. Engines that
+//! claim throws are held to them; no packet could tell.
 
 use std::net::Ipv4Addr;
 

@@ -1,6 +1,7 @@
 //! What breaks a promise of plaintext.
 
-use super::world::{mixed, parsed};
+use super::world::{World, mixed, parsed};
+use crate::dataplane::{Route, Rule};
 use crate::evidence::Direction;
 use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Held};
@@ -161,4 +162,47 @@ fn no_frame_of_a_proof_can_be_spared() {
             );
         }
     }
+}
+
+/// A cluster whose nodes' tables lead into the tunnel and list nobody else.
+fn without_throws() -> World {
+    let mut world = mixed();
+    for node in world.evidence.nodes.values_mut() {
+        node.dataplane.rules.push(Rule {
+            priority: 99,
+            not: true,
+            fwmark: Some((0x10_0000, 0x10_0000)),
+            table: Some(1),
+            other: Vec::new(),
+        });
+        node.dataplane.routes.push(Route {
+            table: 1,
+            destination: parsed("192.0.2.0/24"),
+            kind: "unicast".into(),
+            via: None,
+            interface: Some(parsed("wireguard.cali")),
+            protocol: "boot".into(),
+            scope: "link".into(),
+            source: None,
+            metric: 0,
+        });
+    }
+    world
+}
+
+#[test]
+fn an_engine_that_claims_throws_is_held_to_them() {
+    let mut world = without_throws();
+    world.plan.throws = true;
+    world.check(
+        "web > app udp",
+        Broken,
+        "arrived in clear, but not by a throw: table 1 of ada, which leads into wireguard.cali, does not list app",
+    );
+}
+
+#[test]
+fn of_an_engine_that_claims_no_throws_only_packets_count() {
+    let world = without_throws();
+    world.holds("web > app udp");
 }

@@ -52,6 +52,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
     let mut plan = Plan {
         title: "a run that never was".into(),
         engine: parsed("none"),
+        throws: false,
         fabric: Fabric {
             subnet: parsed("10.240.0.0/16"),
             gateway: parsed("10.240.0.1"),
