@@ -58,8 +58,9 @@ impl Capture {
         let mut interfaces = Vec::new();
         let mut indexes = BTreeMap::new();
         let mut desks = Vec::new();
-        for (place, namespace) in topology.places(plan) {
-            let listener = Listener::open(namespace, longest_frame(plan))?;
+        let places = topology.places(plan);
+        let listeners = open_together(&places, longest_frame(plan))?;
+        for ((place, namespace), listener) in places.into_iter().zip(listeners) {
             let mut known = BTreeMap::new();
             for (index, interface) in interfaces_of(plan, &place, namespace, interfaces.len())? {
                 known.insert(index, interface.id);
@@ -150,6 +151,27 @@ impl Drop for Capture {
     fn drop(&mut self) {
         self.halt();
     }
+}
+
+/// Opens a packet socket in each namespace, each on a thread of its own: every ring waits some
+/// 10 ms for the kernel's readers, and they can wait together.
+fn open_together(
+    places: &[(Place, &Namespace)],
+    longest: usize,
+) -> Result<Vec<Listener>, LabError> {
+    thread::scope(|scope| {
+        let opening: Vec<_> = places
+            .iter()
+            .map(|(_, namespace)| scope.spawn(move || Listener::open(namespace, longest)))
+            .collect();
+        opening
+            .into_iter()
+            .map(|thread| match thread.join() {
+                Ok(listener) => listener,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
 }
 
 /// In bytes, of any link of the lab: its MTU and an Ethernet header with a VLAN tag.

@@ -60,6 +60,8 @@ pub fn unprivileged() -> bool {
 }
 
 fn wait_for_child() -> Result<ExitStatus, LabError> {
+    // Asked for before the mounts are copied: in a chroot, the answer would no longer be a path in it.
+    let program = env::current_exe().doing("find this program's own file")?;
     let outside_uid = Uid::effective();
     let outside_gid = Gid::effective();
     let mut flags = CloneFlags::CLONE_NEWNS
@@ -77,7 +79,6 @@ fn wait_for_child() -> Result<ExitStatus, LabError> {
     }
     let (lifeline, held_by_parent) = pipe().doing("create the sandbox's lifeline")?;
     keep_over_exec(&lifeline)?;
-    let program = env::current_exe().doing("find this program's own file")?;
     let mut arguments = env::args_os();
     let mut command = Command::new(program);
     if let Some(name) = arguments.next() {
