@@ -157,7 +157,10 @@ fn settle(lifeline: &str) -> Result<(), LabError> {
         MsFlags::MS_REC | MsFlags::MS_PRIVATE,
         None::<&str>,
     )
-    .doing("make the sandbox's mounts private")?;
+    .doing("make the sandbox's mounts private")
+    .map_err(|error| {
+        error.help("in a chroot, make its root a mount point: mount --bind DIR DIR")
+    })?;
     Ok(())
 }
 
