@@ -4,7 +4,7 @@ use std::path::Path;
 
 use libtest_mimic::Failed;
 use wireproof::failure::Failure;
-use wireproof::scenario;
+use wireproof::scenario::{self, Told};
 use wireproof_lab::error::Fault;
 use wireproof_model::plan::Class;
 use wireproof_model::report::Report;
@@ -17,7 +17,16 @@ const SEED: &str = "scenarios/azure-cni/seed-cluster.toml";
 
 /// An engine with a fault breaks the promises that its snapshot names.
 pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
-    let told = good::run(&root().join(SEED), engine.to_str())?;
+    breaks(engine, &good::run(&root().join(SEED), engine.to_str())?)
+}
+
+/// A scenario whose author is wrong breaks under the engine that is right.
+pub(crate) fn is_wrong(scenario: &Path) -> Result<(), Failed> {
+    breaks(scenario, &good::run(scenario, None)?)
+}
+
+/// The exit status is 1, and the snapshot beside `file` says what broke.
+fn breaks(file: &Path, told: &Told) -> Result<(), Failed> {
     let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
     if report.exit_status() != 1 {
         return Err(format!(
@@ -27,7 +36,7 @@ pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
         )
         .into());
     }
-    snapshot::check(engine, None, &report.snapshot());
+    snapshot::check(file, None, &report.snapshot());
     Ok(())
 }
 

@@ -38,6 +38,9 @@ fn main() -> ExitCode {
     for path in files("fixtures/bad") {
         trials.push(Trial::test(name(&path), move || bad::is_refused(&path)));
     }
+    for path in files("fixtures/broken") {
+        trials.push(Trial::test(name(&path), move || broken::is_wrong(&path)));
+    }
     for path in files("fixtures/engines/faults") {
         trials.push(Trial::test(name(&path), move || broken::is_caught(&path)));
     }
