@@ -127,9 +127,10 @@ fn totals(report: &Report<'_>) -> Vec<String> {
             let all: usize = outcomes.values().sum();
             let held = outcomes.get(&Outcome::Held).copied().unwrap_or(0);
             let mut line = format!(
-                "{} {} pairs: {}, {held} of {all} held",
+                "{} {} {}: {}, {held} of {all} held",
                 class.as_str(),
                 pairs.len(),
+                if pairs.len() == 1 { "pair" } else { "pairs" },
                 protection.as_str()
             );
             for (outcome, count) in outcomes {
