@@ -161,6 +161,13 @@ impl Store {
             name: node.into(),
         };
         self.edit(&identity, None, |node| {
+            let published = node["status"]["wireguardPublicKey"]
+                .as_str()
+                .unwrap_or_default();
+            // A node that has published nothing has nothing to take back.
+            if published == key {
+                return;
+            }
             let status = member(node, "status");
             if key.is_empty() {
                 if let Some(status) = status.as_object_mut() {
@@ -394,6 +401,10 @@ mod tests {
         assert!(store.publish_key("a", "").unwrap());
         let text = fs::read_to_string(folder.path().join("a.yaml")).unwrap();
         assert!(!text.contains("wireguardPublicKey"), "{text}");
+        assert!(
+            !store.publish_key("a", "").unwrap(),
+            "written again without need"
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::error::LabError;
 use crate::init::{CommandId, Ended, Order};
 use crate::node::{Init, NodeState, Told, start_init};
 use crate::observe;
+use crate::program::search_path;
 use crate::store::Store;
 use crate::topology::Topology;
 use crate::wait::Deadline;
@@ -283,11 +284,7 @@ impl<'a> Engines<'a> {
     ) -> Result<(), LabError> {
         let node = &self.nodes[position];
         let mut environment = self.descriptor.env.clone();
-        for name in ["PATH", "LANG"] {
-            if let Ok(value) = std::env::var(name) {
-                environment.entry(name.into()).or_insert(value);
-            }
-        }
+        environment.entry("PATH".into()).or_insert_with(search_path);
         let order = Order::Start {
             id,
             words,

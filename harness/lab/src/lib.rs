@@ -23,6 +23,9 @@ mod namespace;
 /// Waits with a name and a deadline.
 mod wait;
 
+/// Programs that the lab runs, and where they are looked for.
+mod program;
+
 /// Links, addresses, routes and neighbours of one namespace.
 mod netlink;
 

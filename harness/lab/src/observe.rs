@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
-use std::process::Command;
 
 use ipnet::{IpNet, Ipv4Net};
 use rtnetlink::packet_route::address::AddressAttribute;
@@ -19,6 +18,7 @@ use wireproof_model::plan::Plan;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::{Netlink, link_name};
+use crate::program::program;
 use crate::sysctl;
 use crate::topology::Topology;
 
@@ -310,7 +310,7 @@ fn wireguard(device: &Device) -> Option<WireGuard> {
 
 /// The namespace's nftables rules without counters. Call it inside.
 fn ruleset() -> Result<String, LabError> {
-    let output = Command::new("nft")
+    let output = program("nft")
         .args(["--stateless", "list", "ruleset"])
         .output()
         .doing("list the nftables rules")

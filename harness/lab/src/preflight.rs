@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use rtnetlink::packet_route::link::InfoKind;
@@ -14,6 +13,7 @@ use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
 use crate::packet::Listener;
+use crate::program::program;
 use crate::sandbox;
 
 /// One thing that a machine can or cannot do.
@@ -154,7 +154,7 @@ fn try_tun() -> Result<(), LabError> {
 
 fn try_program(name: &str, arguments: &str) -> Result<(), LabError> {
     let doing = format!("run {name} {arguments}");
-    let output = Command::new(name)
+    let output = program(name)
         .args(arguments.split(' '))
         .output()
         .doing(&doing)?;

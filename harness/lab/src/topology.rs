@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use ipnet::Ipv4Net;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -18,6 +18,7 @@ use wireproof_model::plan::{Fabric, Node, Plan, Pod};
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::{Mac, Netlink, VethEnd};
+use crate::program::program;
 use crate::sys::{Offload, disable_offload};
 use crate::sysctl;
 
@@ -125,7 +126,7 @@ fn drop_oversized(fabric: &Namespace, plan: &Fabric) -> Result<(), LabError> {
 /// Runs `nft` on `rules` in one transaction. Call it inside the namespace.
 fn nft(rules: &str) -> Result<(), LabError> {
     let doing = "set the fabric's nftables rules";
-    let mut child = Command::new("nft")
+    let mut child = program("nft")
         .args(["-f", "-"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
