@@ -16,7 +16,7 @@ const NAMED_TABLES: [(u32, &str); 3] = [(253, "default"), (254, "main"), (255, "
 
 pub(super) fn render(plane: &Dataplane, keys: &BTreeMap<String, NodeName>) -> String {
     let sections = [
-        ("links", links(&plane.links)),
+        ("links", links(plane)),
         ("addresses", addresses(plane)),
         ("rules", rules(&plane.rules)),
         ("routes", routes(&plane.routes)),
@@ -47,11 +47,18 @@ fn indented(line: &str) -> String {
     }
 }
 
-fn links(links: &[Link]) -> Vec<String> {
-    links
+fn links(plane: &Dataplane) -> Vec<String> {
+    plane
+        .links
         .iter()
         .map(|link| {
+            // The same cluster reads the same with kernel and userspace WireGuard.
+            let is_wireguard = plane
+                .wireguard
+                .iter()
+                .any(|device| device.interface == link.name);
             let kind = match link.kind.as_str() {
+                _ if is_wireguard => "wireguard",
                 "" => "loopback",
                 kind => kind,
             };

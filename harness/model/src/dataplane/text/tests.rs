@@ -127,7 +127,7 @@ links
   lo              loopback  mtu 65536 up
   eth0            veth      mtu 1500  up
   azvpod-34       veth      mtu 1500  up
-  wireguard.cali  tun       mtu 1340  up
+  wireguard.cali  wireguard mtu 1340  up
 
 addresses
   lo              127.0.0.1/8 scope host
