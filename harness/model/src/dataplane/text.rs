@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Address, Dataplane, Link, Route, Rule};
+use super::{Address, Dataplane, Route, Rule};
 use crate::name::NodeName;
 
 /// WireGuard devices in the layout of `wg show`.
