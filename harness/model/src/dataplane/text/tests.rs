@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::dataplane::Link;
 use crate::dataplane::{Peer, WireGuard};
 
 fn net(text: &str) -> IpNet {
