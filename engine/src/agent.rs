@@ -14,6 +14,7 @@ use crate::dataplane::Dataplane;
 use crate::desired::{Desired, desired};
 use crate::fault::{Fault, spoil};
 use crate::netlink::{Netlink, NetlinkError};
+use crate::nft::{self, NftError};
 use crate::notify::Supervisor;
 use crate::observe::{ObserveError, Observed, observe};
 use crate::resource::{Identity, Resource};
@@ -45,6 +46,8 @@ pub(crate) enum AgentError {
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
     #[error(transparent)]
+    Nft(#[from] NftError),
+    #[error(transparent)]
     Observe(#[from] ObserveError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -65,6 +68,7 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
     // One place is enough: what it says is that something, somewhere, has changed.
     let (changed, mut changes) = mpsc::channel(1);
     orders.store.watch(changed.clone())?;
+    nft::watch(changed.clone())?;
     let netlink = Netlink::open(changed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signal)?;

@@ -6,13 +6,23 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::os::fd::AsRawFd;
 use std::process::Stdio;
 
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::sync::mpsc;
 
 use crate::dataplane::IncomingMark;
+
+/// `NFNLGRP_NFTABLES` as a bit of the address that a netlink socket listens at
+/// (linux/netfilter/nfnetlink.h).
+const RULES_GROUP: u32 = 1 << 6;
 
 /// The table, of family `ip`.
 const TABLE: &str = "wiremesh";
@@ -57,6 +67,37 @@ pub(crate) async fn read() -> Result<Option<IncomingMark>, NftError> {
         interfaces: BTreeSet::new(),
         prefixes: BTreeSet::new(),
     })))
+}
+
+/// Tells `changed` whenever any nftables rule of this network namespace changes, for as long
+/// as somebody listens.
+pub(crate) fn watch(changed: mpsc::Sender<()>) -> Result<(), NftError> {
+    let fail = |errno: Errno| NftError {
+        doing: "watch the nftables rules",
+        cause: errno.desc().to_owned(),
+    };
+    let news = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkNetFilter,
+    )
+    .map_err(fail)?;
+    bind(news.as_raw_fd(), &NetlinkAddr::new(0, RULES_GROUP)).map_err(fail)?;
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            match recv(news.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                // When more happened than fits its buffer, something has changed all the same.
+                Ok(_) | Err(Errno::ENOBUFS | Errno::EINTR) => {}
+                Err(_) => return,
+            }
+            if let Err(mpsc::error::TrySendError::Closed(())) = changed.try_send(()) {
+                return;
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Sets the whole table, or removes it.

@@ -17,6 +17,15 @@ use tokio::sync::mpsc;
 
 use crate::resource::{self, Identity, Resource};
 
+/// What changes a store's content.
+const INSIDE: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
+    .union(AddWatchFlags::IN_MOVED_TO)
+    .union(AddWatchFlags::IN_MOVED_FROM)
+    .union(AddWatchFlags::IN_DELETE);
+
+/// What puts another directory in a store's place.
+const OUTSIDE: AddWatchFlags = AddWatchFlags::IN_CREATE.union(AddWatchFlags::IN_MOVED_TO);
+
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
@@ -117,28 +126,40 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Tells `changed` whenever something in the directory changes, for as long as somebody listens.
+    /// Tells `changed` whenever something in the directory changes, for as long as somebody
+    /// listens; also when another directory takes its place.
     pub(crate) fn watch(&self, changed: mpsc::Sender<()>) -> Result<(), StoreError> {
-        let fail = |errno: nix::Error| StoreError::Directory {
+        let fail = |cause: io::Error| StoreError::Directory {
             path: self.path.clone(),
-            cause: errno.into(),
+            cause,
         };
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC).map_err(fail)?;
-        let events = AddWatchFlags::IN_CLOSE_WRITE
-            | AddWatchFlags::IN_MOVED_TO
-            | AddWatchFlags::IN_MOVED_FROM
-            | AddWatchFlags::IN_DELETE;
-        inotify.add_watch(&self.path, events).map_err(fail)?;
+        let path = self.path.canonicalize().map_err(fail)?;
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC).map_err(|errno| fail(errno.into()))?;
+        let watch = |path: &Path, events| {
+            inotify
+                .add_watch(path, events)
+                .map_err(|errno| fail(errno.into()))
+        };
+        watch(&path, INSIDE)?;
+        // The root directory has no parent, and is never replaced.
+        let outside = path
+            .parent()
+            .map(|parent| watch(parent, OUTSIDE))
+            .transpose()?;
         std::thread::spawn(move || {
             while let Ok(events) = inotify.read_events() {
-                let counts = |name: &str| !name.starts_with('.');
-                let relevant = events.iter().any(|event| {
-                    event
-                        .name
-                        .as_ref()
-                        .and_then(|name| name.to_str())
-                        .is_none_or(counts)
-                });
+                let mut relevant = false;
+                for event in events {
+                    let name = event.name.as_deref();
+                    if Some(event.wd) == outside {
+                        let replaced = name.is_some() && name == path.file_name();
+                        // If it is gone again by now, there will be another event when it comes back.
+                        relevant |= replaced && inotify.add_watch(&path, INSIDE).is_ok();
+                    } else {
+                        relevant |=
+                            name.is_none_or(|name| !name.as_encoded_bytes().starts_with(b"."));
+                    }
+                }
                 // A full queue already says that something has changed.
                 if relevant
                     && matches!(
@@ -369,88 +390,4 @@ impl Fnv {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn store(files: &[(&str, &str)]) -> (tempfile::TempDir, Store) {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, content) in files {
-            fs::write(folder.path().join(name), content).unwrap();
-        }
-        let store = Store {
-            path: folder.path().into(),
-        };
-        (folder, store)
-    }
-
-    const NODE: &str = "apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: a\n  uid: keep-me\nspec:\n  bgp:\n    ipv4Address: 10.0.0.1/24\n";
-
-    #[test]
-    fn a_published_key_keeps_the_rest_of_the_resource() {
-        let (folder, store) = store(&[("a.yaml", NODE)]);
-        assert!(store.publish_key("a", "k").unwrap());
-        assert!(
-            !store.publish_key("a", "k").unwrap(),
-            "written again without need"
-        );
-        let text = fs::read_to_string(folder.path().join("a.yaml")).unwrap();
-        assert!(
-            text.contains("uid: keep-me") && text.contains("wireguardPublicKey: k"),
-            "{text}"
-        );
-        assert!(store.publish_key("a", "").unwrap());
-        let text = fs::read_to_string(folder.path().join("a.yaml")).unwrap();
-        assert!(!text.contains("wireguardPublicKey"), "{text}");
-        assert!(
-            !store.publish_key("a", "").unwrap(),
-            "written again without need"
-        );
-    }
-
-    #[test]
-    fn a_bad_file_is_named_and_the_others_count() {
-        let (_folder, store) = store(&[
-            ("a.yaml", NODE),
-            ("b.yaml", "kind: [Node"),
-            (
-                "c.json",
-                "{\"kind\": \"Cat\", \"metadata\": {\"name\": \"c\"}}",
-            ),
-            (".d.yaml", "nothing"),
-        ]);
-        let snapshot = store.read().unwrap();
-        assert_eq!(snapshot.resources.len(), 1);
-        let bad: Vec<_> = snapshot.bad.iter().map(|bad| bad.name.as_str()).collect();
-        assert_eq!(bad, ["b.yaml", "c.json"]);
-    }
-
-    #[test]
-    fn the_digest_tells_every_content_apart() {
-        let (folder, store) = store(&[("a.yaml", NODE)]);
-        let first = store.read().unwrap().digest;
-        fs::write(
-            folder.path().join("a.yaml"),
-            NODE.replace("keep-me", "keep-mf"),
-        )
-        .unwrap();
-        let second = store.read().unwrap().digest;
-        assert_ne!(first, second);
-        assert_eq!(first.len(), 16);
-    }
-
-    #[test]
-    fn a_configuration_is_made_where_there_is_none() {
-        let (_folder, store) = store(&[]);
-        assert!(
-            store
-                .configure(&[("wireguardEnabled", json!(true))])
-                .unwrap()
-        );
-        assert!(
-            !store
-                .configure(&[("wireguardEnabled", json!(true))])
-                .unwrap()
-        );
-        assert_eq!(store.read().unwrap().resources.len(), 1);
-    }
-}
+mod tests;

@@ -27,6 +27,7 @@ type Process = (i32, String);
 #[test]
 fn killed_at_any_moment_it_leaves_nothing_behind() {
     let mut seen = 0;
+    let before = host();
     for (round, moment) in MOMENTS.into_iter().enumerate() {
         let moment = moment + RandomState::new().hash_one(round) % SLICE;
         let mut harness = start();
@@ -69,6 +70,7 @@ fn killed_at_any_moment_it_leaves_nothing_behind() {
                 .collect()
         });
     }
+    assert_eq!(host(), before, "after the last kill");
     assert!(
         seen > MOMENTS.len(),
         "the harness was never caught with processes of its own"
