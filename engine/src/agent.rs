@@ -19,6 +19,7 @@ use crate::notify::Supervisor;
 use crate::observe::{ObserveError, Observed, observe};
 use crate::resource::{Identity, Resource};
 use crate::store::{Snapshot, Store, StoreError};
+use crate::tunnel::Life;
 
 /// How often everything is looked at though nothing happened (Felix: `RouteRefreshInterval`).
 const RESYNC: Duration = Duration::from_secs(90);
@@ -221,6 +222,10 @@ impl Agent {
             settings: &cluster.settings,
             preference: self.orders.preference,
             backend: observed.backend,
+            tunnel_life: match self.orders.faults.contains(&Fault::MortalTunnel) {
+                true => Life::Agents,
+                false => Life::Own,
+            },
         };
         for change in &changes {
             match hands.apply(change).await {

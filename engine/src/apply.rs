@@ -10,7 +10,7 @@ use crate::netlink::{Netlink, NetlinkError};
 use crate::nft::{self, NftError};
 use crate::observe::SRC_VALID_MARK;
 use crate::settings::Settings;
-use crate::tunnel::{self, TunnelError};
+use crate::tunnel::{self, Life, TunnelError};
 
 /// Which implementation makes new devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -56,6 +56,8 @@ pub(crate) struct Hands<'a> {
     pub(crate) preference: Preference,
     /// The device's implementation, once there is a device.
     pub(crate) backend: Option<Backend>,
+    /// How long a new userspace tunnel lives.
+    pub(crate) tunnel_life: Life,
 }
 
 impl Hands<'_> {
@@ -127,7 +129,7 @@ impl Hands<'_> {
             (Err(cause), Preference::Kernel) => return Err(ApplyError::Unsupported(cause)),
             (Err(cause), Preference::Auto | Preference::Userspace) => cause,
         };
-        match tunnel::start(name).await {
+        match tunnel::start(name, self.tunnel_life).await {
             Ok(()) => {
                 self.backend = Some(Backend::Userspace);
                 Ok(())

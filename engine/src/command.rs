@@ -19,7 +19,7 @@ use crate::netlink::{Netlink, NetlinkError};
 use crate::observe::{ObserveError, observe};
 use crate::render::{self, Status};
 use crate::store::{Store, StoreError};
-use crate::tunnel::{self, TunnelError};
+use crate::tunnel::{self, Life, TunnelError};
 
 /// Encrypts the traffic between a cluster's nodes with WireGuard, as Calico does.
 ///
@@ -64,6 +64,9 @@ enum Verb {
     Tunnel {
         /// The device's name
         interface: String,
+        /// End with the process that started it
+        #[arg(long)]
+        mortal: bool,
     },
 }
 
@@ -191,7 +194,10 @@ fn obey(verb: Verb) -> Result<(), Failure> {
         }),
         Verb::Status(arguments) => blocking(status(arguments)),
         Verb::Show { interface, store } => blocking(show(&interface, store.as_ref())),
-        Verb::Tunnel { interface } => threaded(async { Ok(tunnel::serve(&interface).await?) }),
+        Verb::Tunnel { interface, mortal } => {
+            let life = if mortal { Life::Agents } else { Life::Own };
+            threaded(async { Ok(tunnel::serve(&interface, life).await?) })
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     NoHostAllowedIps,
     /// The key is never published, and nothing is announced.
     NeverPublish,
+    /// The userspace tunnel ends when the agent does.
+    MortalTunnel,
 }
 
 /// What the dataplane should be like, less what the faults leave out.
@@ -45,7 +47,7 @@ pub(crate) fn spoil(mut plane: Dataplane, faults: &[Fault]) -> Dataplane {
                         .retain(|network| Some(network.addr()) != host);
                 }
             }
-            Fault::NeverPublish => {}
+            Fault::NeverPublish | Fault::MortalTunnel => {}
         }
     }
     plane

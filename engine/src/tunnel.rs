@@ -49,8 +49,17 @@ pub(crate) enum TunnelError {
     End(String),
 }
 
+/// How long a tunnel lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Until it is told to end.
+    Own,
+    /// As long as the agent that started it: a fault.
+    Agents,
+}
+
 /// Starts a tunnel, and returns once its device is there and its socket listens.
-pub(crate) async fn start(name: &str) -> Result<(), TunnelError> {
+pub(crate) async fn start(name: &str, life: Life) -> Result<(), TunnelError> {
     std::fs::File::options()
         .read(true)
         .write(true)
@@ -60,6 +69,10 @@ pub(crate) async fn start(name: &str) -> Result<(), TunnelError> {
     let program = std::env::current_exe().map_err(fail)?;
     let mut child = Command::new(program)
         .args(["tunnel", name])
+        .args(match life {
+            Life::Own => None,
+            Life::Agents => Some("--mortal"),
+        })
         .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -123,8 +136,11 @@ fn socket(name: &str) -> PathBuf {
 ///
 /// # Errors
 /// The device or the socket cannot be made.
-pub(crate) async fn serve(name: &str) -> Result<(), TunnelError> {
+pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
     let fail = |error: &dyn std::fmt::Display| TunnelError::Start(error.to_string());
+    if life == Life::Agents {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(|errno| fail(&errno))?;
+    }
     // A session of its own: what ends the agent's does not end the tunnel.
     nix::unistd::setsid()
         .map(drop)

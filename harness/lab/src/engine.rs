@@ -46,6 +46,8 @@ pub(crate) struct Engines<'a> {
     told: Arc<Told>,
     nodes: Vec<Init>,
     commands: CommandId,
+    /// Whether the agents have been started, and not killed since.
+    running: bool,
 }
 
 impl<'a> Engines<'a> {
@@ -88,14 +90,22 @@ impl<'a> Engines<'a> {
             told,
             nodes,
             commands: AGENT,
+            running: false,
         })
     }
 
-    /// Starts the agent on every node.
+    /// Starts the agent on every node. What earlier ones have told counts no more.
     pub(crate) fn start_agents(&mut self) -> Result<(), LabError> {
         let Some(words) = &self.descriptor.agent else {
             return Ok(());
         };
+        self.told.change(|told| {
+            for node in told.values_mut() {
+                node.ended.remove(&AGENT);
+                (node.status, node.applied) = (None, None);
+            }
+        });
+        self.running = true;
         for position in 0..self.nodes.len() {
             let name = self.nodes[position].name.clone();
             let words = self.command(words, Some(&name))?;
@@ -104,12 +114,43 @@ impl<'a> Engines<'a> {
         Ok(())
     }
 
-    /// Runs the operator's command for `action` on the first node, and waits for its end.
+    /// Does what a step says, and waits until it is done.
     pub(crate) fn act(&mut self, action: Action, deadline: Deadline) -> Result<(), LabError> {
-        let (verb, words) = match action {
-            Action::Enable => ("enable", &self.descriptor.enable),
-            Action::Disable => ("disable", &self.descriptor.disable),
-        };
+        match action {
+            Action::Enable => self.operate("enable", &self.descriptor.enable, deadline),
+            Action::Disable => self.operate("disable", &self.descriptor.disable, deadline),
+            Action::KillEngine => self.kill_agents(deadline),
+            Action::StartEngine => self.start_agents(),
+        }
+    }
+
+    fn kill_agents(&mut self, deadline: Deadline) -> Result<(), LabError> {
+        for node in &self.nodes {
+            node.order(&Order::Kill { id: AGENT })?;
+        }
+        self.running = false;
+        self.told.wait_until(
+            "every node's agent is killed",
+            deadline,
+            |told| {
+                told.values()
+                    .all(|node| node.ended.contains_key(&AGENT))
+                    .then_some(())
+            },
+            |told| {
+                let gone = told.values().filter(|node| node.ended.contains_key(&AGENT));
+                format!("{} of {} are gone", gone.count(), told.len())
+            },
+        )
+    }
+
+    /// Runs the operator's command on the first node, and waits for its end.
+    fn operate(
+        &mut self,
+        verb: &str,
+        words: &Option<Vec<String>>,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
         let doing = format!("run the engine's `{verb}` command");
         let words = words.as_ref().ok_or_else(|| {
             LabError::machine(&doing, format!("its descriptor has no `{verb}`")).help(format!(
@@ -149,6 +190,9 @@ impl<'a> Engines<'a> {
         topology: &Topology,
         deadline: Deadline,
     ) -> Result<(), LabError> {
+        if !self.running {
+            return Ok(());
+        }
         match self.descriptor.ready {
             Ready::None => Ok(()),
             Ready::Notify => self.wait_for_notifications(deadline),

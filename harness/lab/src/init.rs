@@ -44,6 +44,8 @@ pub(crate) enum Order {
         environment: BTreeMap<String, String>,
         log: PathBuf,
     },
+    /// End a command at once (SIGKILL). What it has started lives on.
+    Kill { id: CommandId },
 }
 
 /// What the lab is told, one JSON document a line on standard output.
@@ -172,23 +174,29 @@ impl Init {
     }
 
     fn obey(&mut self, line: &str) {
-        let Ok(Order::Start {
-            id,
-            words,
-            environment,
-            log,
-        }) = serde_json::from_str(line)
-        else {
-            return;
-        };
-        match start(&words, &environment, &log) {
-            Ok(pid) => {
-                self.running.insert(pid, id);
-            }
-            Err(error) => tell(&News::NotStarted {
+        match serde_json::from_str(line) {
+            Ok(Order::Start {
                 id,
-                cause: error.to_string(),
-            }),
+                words,
+                environment,
+                log,
+            }) => match start(&words, &environment, &log) {
+                Ok(pid) => {
+                    self.running.insert(pid, id);
+                }
+                Err(error) => tell(&News::NotStarted {
+                    id,
+                    cause: error.to_string(),
+                }),
+            },
+            Ok(Order::Kill { id }) => {
+                for (pid, _) in self.running.iter().filter(|(_, running)| **running == id) {
+                    // Whether it worked shows when the command is reaped.
+                    let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+                }
+            }
+            // The lab and this process are one program; there are no other orders.
+            Err(_) => {}
         }
     }
 

@@ -67,6 +67,7 @@ impl Descriptor {
         match action {
             Action::Enable => self.enable.is_some(),
             Action::Disable => self.disable.is_some(),
+            Action::KillEngine | Action::StartEngine => self.agent.is_some(),
         }
     }
 }

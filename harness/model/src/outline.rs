@@ -51,6 +51,8 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
         let verb = match step.action {
             Action::Enable => "enable encryption",
             Action::Disable => "disable encryption",
+            Action::KillEngine => "kill every node's agent",
+            Action::StartEngine => "start every node's agent again",
         };
         writeln!(text, "step {}: {verb}", number + 1)?;
     }

@@ -121,6 +121,22 @@ pub enum Action {
     Enable,
     /// Encryption is switched off with the engine's own command.
     Disable,
+    /// Every node's agent is ended without warning (SIGKILL). What it made stays.
+    KillEngine,
+    /// Every node's agent is started again.
+    StartEngine,
+}
+
+impl Action {
+    /// As written in scenarios and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::KillEngine => "kill-engine",
+            Self::StartEngine => "start-engine",
+        }
+    }
 }
 
 /// Tagged packets from one endpoint to another, and the answer.
@@ -312,13 +328,22 @@ impl Plan {
         self.endpoints().into_iter().find(|e| &e.name == name)
     }
 
-    /// Whether encryption is on once every step has run.
+    /// Whether encryption is on once every step has run. What the operator asks for while
+    /// no agent runs takes effect when they are started again.
     pub fn wireguard_after_steps(&self) -> bool {
-        self.steps
-            .iter()
-            .fold(self.cluster.wireguard, |_, step| match step.action {
-                Action::Enable => true,
-                Action::Disable => false,
-            })
+        let (mut asked, mut running) = (self.cluster.wireguard, true);
+        let mut on = asked;
+        for step in &self.steps {
+            match step.action {
+                Action::Enable => asked = true,
+                Action::Disable => asked = false,
+                Action::KillEngine => running = false,
+                Action::StartEngine => running = true,
+            }
+            if running {
+                on = asked;
+            }
+        }
+        on
     }
 }

@@ -19,7 +19,7 @@ use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::name::{EndpointName, EngineName, IfName};
-use crate::plan::{Cluster, Deadlines, Fabric, Node, Plan, Pod, RpFilter, Step};
+use crate::plan::{Action, Cluster, Deadlines, Fabric, Node, Plan, Pod, RpFilter, Step};
 use crate::problem::{Problem, Problems, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -56,6 +56,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let placement = placement::place(&scenario, &mut problems);
     let fabric = fabric(&scenario);
     let given = address::given(&scenario, &fabric, &mut problems);
+    report_engine_steps(&scenario, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));
@@ -73,7 +74,9 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         steps: scenario
             .steps
             .iter()
-            .map(|action| Step { action: *action })
+            .map(|action| Step {
+                action: *action.get_ref(),
+            })
             .collect(),
         probes: Vec::new(),
         promises: Vec::new(),
@@ -107,6 +110,39 @@ fn engine(
         ));
     }
     found.cloned()
+}
+
+/// The agents run at first; they can be killed only while they run, and started only when they do not.
+fn report_engine_steps(scenario: &Scenario, problems: &mut Vec<Problem>) {
+    let mut killed: Option<&Spanned<Action>> = None;
+    for step in &scenario.steps {
+        let (what, label, help) = match (step.get_ref(), killed) {
+            (Action::Enable | Action::Disable, _) => continue,
+            (Action::KillEngine, None) => {
+                killed = Some(step);
+                continue;
+            }
+            (Action::StartEngine, Some(_)) => {
+                killed = None;
+                continue;
+            }
+            (Action::KillEngine, Some(_)) => (
+                "killed twice",
+                "no agent runs any more",
+                "add a step `action = \"start-engine\"` between the two, or remove one",
+            ),
+            (Action::StartEngine, None) => (
+                "started twice",
+                "every agent runs already",
+                "add a step `action = \"kill-engine\"` before it, or remove it",
+            ),
+        };
+        let problem = Problem::new(format!("the engine is {what}"), step.span(), label, help);
+        problems.push(match killed {
+            Some(first) => problem.and(first.span(), "killed here"),
+            None => problem,
+        });
+    }
 }
 
 fn fabric(scenario: &Scenario) -> Fabric {

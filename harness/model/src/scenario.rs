@@ -26,7 +26,12 @@ const RP_FILTERS: &[(&str, RpFilter)] = &[
     ("off", RpFilter::Off),
 ];
 
-const ACTIONS: &[(&str, Action)] = &[("enable", Action::Enable), ("disable", Action::Disable)];
+const ACTIONS: &[(&str, Action)] = &[
+    ("enable", Action::Enable),
+    ("disable", Action::Disable),
+    ("kill-engine", Action::KillEngine),
+    ("start-engine", Action::StartEngine),
+];
 
 const PROTOCOLS: &[(&str, Protocol)] = &[
     ("icmp", Protocol::Icmp),
@@ -55,7 +60,7 @@ pub struct Scenario {
     /// Each `[pod.NAME]`, in the order of the names.
     pub pods: Vec<Pod>,
     /// Each `[[step]]`.
-    pub steps: Vec<Action>,
+    pub steps: Vec<Spanned<Action>>,
     /// Each `[[promise]]`.
     pub promises: Vec<Promise>,
     /// `[deadline]`.
@@ -228,11 +233,9 @@ fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
     }
 }
 
-fn step(table: &mut Table<'_, '_>) -> Option<Action> {
+fn step(table: &mut Table<'_, '_>) -> Option<Spanned<Action>> {
     table.require("action", "action = \"enable\"");
-    table
-        .word("action", "action", ACTIONS)
-        .map(Spanned::into_inner)
+    table.word("action", "action", ACTIONS)
 }
 
 fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {
