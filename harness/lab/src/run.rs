@@ -69,10 +69,13 @@ pub fn run(
     phase("convergence");
     engines.start_agents()?;
     engines.wait_until_in_sync(plan, &topology, Deadline::after(ready))?;
+    let mut history = KeyHistory::default();
+    history.note(store.published_keys()?);
     for step in &plan.steps {
         let deadline = Deadline::after(ready);
         engines.act(step.action, deadline)?;
         engines.wait_until_in_sync(plan, &topology, deadline)?;
+        history.note(store.published_keys()?);
     }
     clock.lap("convergence");
 
@@ -90,7 +93,7 @@ pub fn run(
 
     phase("observation");
     let keys = store.published_keys()?;
-    let nodes = observe_nodes(plan, &topology, &keys)?;
+    let nodes = observe_nodes(plan, &topology, &keys, &history)?;
     clock.lap("observation");
 
     phase("teardown");
@@ -114,6 +117,7 @@ fn observe_nodes(
     plan: &Plan,
     topology: &Topology,
     keys: &BTreeMap<NodeName, String>,
+    history: &KeyHistory,
 ) -> Result<BTreeMap<NodeName, NodeEvidence>, LabError> {
     plan.nodes
         .iter()
@@ -122,11 +126,27 @@ fn observe_nodes(
             let evidence = NodeEvidence {
                 dataplane: observe::dataplane(&space.namespace, &plan.cluster.interface)?,
                 published_key: keys.get(&node.name).cloned(),
+                key_history: history.0.get(&node.name).cloned().unwrap_or_default(),
                 drops: observe::drops(&space.namespace)?,
             };
             Ok((node.name.clone(), evidence))
         })
         .collect()
+}
+
+/// The keys that each node's engine has published, one after the other.
+#[derive(Default)]
+struct KeyHistory(BTreeMap<NodeName, Vec<String>>);
+
+impl KeyHistory {
+    fn note(&mut self, keys: BTreeMap<NodeName, String>) {
+        for (node, key) in keys {
+            let known = self.0.entry(node).or_default();
+            if known.last() != Some(&key) {
+                known.push(key);
+            }
+        }
+    }
 }
 
 /// The only randomness of a run.

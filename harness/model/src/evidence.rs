@@ -186,6 +186,10 @@ pub struct NodeEvidence {
     pub dataplane: Dataplane,
     /// The public key that the engine published for it, in base64; none if it published none.
     pub published_key: Option<String>,
+    /// Every key that was seen published for it, in order: at first, and after each step. A
+    /// node that keeps its device keeps its key.
+    #[serde(default)]
+    pub key_history: Vec<String>,
     /// Packets that the node dropped and counted, by counter name (`TcpExt.IPReversePathFilter`); zeroes left out.
     pub drops: BTreeMap<String, u64>,
 }

@@ -51,6 +51,23 @@ fn breaks(file: &Path, told: &Told) -> Result<(), Failed> {
     Ok(())
 }
 
+/// An agent that is restarted takes its device over, and with it its key; where the tunnel
+/// ended with the agent, there is a new one.
+pub(crate) fn a_lost_key_is_noticed() -> Result<(), Failed> {
+    let scenario = root().join("scenarios/lifecycle/a-restarted-agent-takes-over-the-mesh.toml");
+    let fault = root().join("fixtures/engines/faults/mortal-tunnel.toml");
+    for (engine, expected) in [(None, 1), (fault.to_str(), 2)] {
+        let told = good::run(&scenario, engine)?;
+        for (name, node) in &told.evidence.nodes {
+            if node.key_history.len() != expected {
+                let history = &node.key_history;
+                return Err(format!("{name} has published {history:?}, not {expected}").into());
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Without an engine nothing is encrypted, and what needs no encryption still holds.
 pub(crate) fn no_engine_is_caught() -> Result<(), Failed> {
     let told = good::run(&root().join(SEED), Some("none"))?;

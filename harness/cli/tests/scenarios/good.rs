@@ -26,7 +26,14 @@ pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
         .filter_map(|(name, node)| Some((node.published_key.clone()?, name.clone())))
         .collect();
     for (name, node) in &told.evidence.nodes {
-        let text = dataplane::render(&node.dataplane, &keys);
+        let mut text = dataplane::render(&node.dataplane, &keys);
+        // A node keeps its key with its device; one that did not is for the reviewer to see.
+        if node.key_history.len() > 1 {
+            text += &format!(
+                "\nkeys published one after the other: {}\n",
+                node.key_history.len()
+            );
+        }
         snapshot::check(path, Some(name.as_str()), &text);
     }
     Ok(())

@@ -51,6 +51,10 @@ fn main() -> ExitCode {
         "fixtures/engines/none",
         broken::no_engine_is_caught,
     ));
+    trials.push(Trial::test(
+        "fixtures/engines/a-lost-key",
+        broken::a_lost_key_is_noticed,
+    ));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

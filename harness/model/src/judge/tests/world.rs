@@ -545,6 +545,7 @@ fn node_evidence(node: &Node) -> NodeEvidence {
             ..Dataplane::default()
         },
         published_key: node.wireguard.then(|| format!("{}=", node.name)),
+        key_history: vec![],
         drops: BTreeMap::new(),
     }
 }
