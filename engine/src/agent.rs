@@ -14,7 +14,7 @@ use crate::dataplane::Dataplane;
 use crate::desired::{Desired, desired};
 use crate::fault::{Fault, spoil};
 use crate::netlink::{Netlink, NetlinkError};
-use crate::nft::{self, NftError};
+use crate::nft;
 use crate::notify::Supervisor;
 use crate::observe::{ObserveError, Observed, observe};
 use crate::resource::{Identity, Resource};
@@ -47,8 +47,6 @@ pub(crate) enum AgentError {
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
     #[error(transparent)]
-    Nft(#[from] NftError),
-    #[error(transparent)]
     Observe(#[from] ObserveError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -69,7 +67,9 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
     // One place is enough: what it says is that something, somewhere, has changed.
     let (changed, mut changes) = mpsc::channel(1);
     orders.store.watch(changed.clone())?;
-    nft::watch(changed.clone())?;
+    if let Err(error) = nft::watch(changed.clone()) {
+        tracing::warn!("{error}: their drift is found by the resync alone");
+    }
     let netlink = Netlink::open(changed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signal)?;
@@ -135,20 +135,20 @@ impl Agent {
             .clone();
         let observed = observe(&self.netlink, &cluster.settings, own.endpoint).await?;
         let plane = match desired(&cluster, &self.orders.node, observed.uplink_mtu) {
+            Desired::Plain(plane) => plane,
+            Desired::Encrypting(plane) => spoil(plane, &self.orders.faults),
+            // Neither the dataplane nor what the peers know of it changes.
             Desired::LeaveAlone(why) => {
                 problems.push(why.to_owned());
-                None
+                self.report(&problems);
+                self.announce("left alone", &problems, &digest);
+                return Ok(());
             }
-            Desired::Plain(plane) => Some(plane),
-            Desired::Encrypting(plane) => Some(spoil(plane, &self.orders.faults)),
         };
-        let mut changed = false;
-        if let Some(plane) = &plane {
-            changed = self.realise(&cluster, &observed, plane).await?;
-        }
+        let changed = self.realise(&cluster, &observed, &plane).await?;
         problems.extend(self.unsupported.clone());
-        problems.extend(self.plain_peers(&cluster, plane.as_ref()));
-        self.report(problems.clone());
+        problems.extend(self.plain_peers(&cluster, &plane));
+        self.report(&problems);
 
         if self.orders.faults.contains(&Fault::NeverPublish) {
             return Ok(());
@@ -159,9 +159,7 @@ impl Agent {
         } else {
             observed
         };
-        let key = now
-            .public_key
-            .filter(|_| plane.is_some_and(|plane| plane.device.is_some()));
+        let key = now.public_key.filter(|_| plane.device.is_some());
         let key = key.map(|key| key.to_string()).unwrap_or_default();
         if self.orders.store.publish_key(&self.orders.node, &key)? {
             match key.as_str() {
@@ -171,18 +169,23 @@ impl Agent {
             // The write wakes the loop: what is announced is the store with the key.
             return Ok(());
         }
-        let status = match problems.len() {
-            0 => format!("in sync: {} peers", now.peers.len()),
-            _ => format!(
-                "in sync: {} peers; {}",
-                now.peers.len(),
-                problems.join("; ")
-            ),
-        };
-        if let Err(error) = self.supervisor.in_sync(&status, &digest) {
+        self.announce(
+            &format!("in sync: {} peers", now.peers.len()),
+            &problems,
+            &digest,
+        );
+        Ok(())
+    }
+
+    /// Tells the supervisor that the store's state of that digest has been dealt with.
+    fn announce(&mut self, how: &str, problems: &[String], digest: &str) {
+        let status = std::iter::once(how)
+            .chain(problems.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join("; ");
+        if let Err(error) = self.supervisor.in_sync(&status, digest) {
             self.complain(&format!("cannot tell the supervisor: {error}"));
         }
-        Ok(())
     }
 
     /// Takes what could be read; of what could not, the last good state stays in force.
@@ -245,8 +248,8 @@ impl Agent {
     }
 
     /// The nodes that are reached in clear though encryption is on, and why.
-    fn plain_peers(&self, cluster: &Cluster, plane: Option<&Dataplane>) -> Vec<String> {
-        if plane.is_none_or(|plane| plane.device.is_none()) {
+    fn plain_peers(&self, cluster: &Cluster, plane: &Dataplane) -> Vec<String> {
+        if plane.device.is_none() {
             return Vec::new();
         }
         let others = cluster
@@ -263,13 +266,13 @@ impl Agent {
     }
 
     /// Logs each problem once, and again only after it has gone away in between.
-    fn report(&mut self, problems: Vec<String>) {
-        for problem in &problems {
+    fn report(&mut self, problems: &[String]) {
+        for problem in problems {
             if !self.said.contains(problem) {
                 tracing::warn!("{problem}");
             }
         }
-        self.said = problems.into_iter().collect();
+        self.said = problems.iter().cloned().collect();
     }
 
     fn complain(&mut self, problem: &str) {
