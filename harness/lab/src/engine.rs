@@ -183,11 +183,13 @@ impl<'a> Engines<'a> {
         Err(LabError::engine(doing, format!("{ended}{}", tail(&log))))
     }
 
-    /// Waits until every node's dataplane follows the store as it is.
+    /// Waits until every node's dataplane follows the store as it is; `on` says whether
+    /// encryption is on by now.
     pub(crate) fn wait_until_in_sync(
         &self,
         plan: &Plan,
         topology: &Topology,
+        on: bool,
         deadline: Deadline,
     ) -> Result<(), LabError> {
         if !self.running {
@@ -196,7 +198,7 @@ impl<'a> Engines<'a> {
         match self.descriptor.ready {
             Ready::None => Ok(()),
             Ready::Notify => self.wait_for_notifications(deadline),
-            Ready::Peers => self.wait_for_peers(plan, topology, deadline),
+            Ready::Peers => self.wait_for_peers(plan, topology, on, deadline),
         }
     }
 
@@ -228,20 +230,27 @@ impl<'a> Engines<'a> {
         &self,
         plan: &Plan,
         topology: &Topology,
+        on: bool,
         deadline: Deadline,
     ) -> Result<(), LabError> {
-        let what = "every node's device has a peer for each published key";
+        let what = match on {
+            true => "every node's device has a peer for each published key",
+            false => "no node has a rule with a mark",
+        };
+        let mut looks = 0;
         loop {
             if let Some(error) = self.fallen(&self.told.lock()) {
                 return Err(error);
             }
             let keys = self.store.published_keys()?;
-            let lagging = observe::nodes_without_peers(plan, topology, &keys)?;
-            if lagging.is_empty() {
+            let lagging = observe::nodes_out_of_sync(plan, topology, on, &keys)?;
+            // Twice in a row: an engine's last routes come after its last peer.
+            looks = if lagging.is_empty() { looks + 1 } else { 0 };
+            if looks == 2 {
                 return Ok(());
             }
             if deadline.passed() {
-                let seen = format!("still without them: {}", lagging.join(", "));
+                let seen = format!("not yet so: {}", lagging.join(", "));
                 return Err(self.blame(deadline.missed(what, &seen)));
             }
             // An engine that announces nothing can only be looked at again; an ending agent wakes this at once.

@@ -98,43 +98,40 @@ pub(crate) fn drops(namespace: &Namespace) -> Result<BTreeMap<String, u64>, LabE
         .collect())
 }
 
-/// The nodes whose device lacks a peer for a published key, or that have no rule with a mark.
-pub(crate) fn nodes_without_peers(
+/// The nodes that do not look in sync. Where encryption is on: whose device lacks a peer for
+/// another encrypting node's published key, or that have no rule with a mark. Where it is
+/// off: that still have such a rule.
+pub(crate) fn nodes_out_of_sync(
     plan: &Plan,
     topology: &Topology,
+    on: bool,
     keys: &BTreeMap<NodeName, String>,
 ) -> Result<Vec<String>, LabError> {
     let mut lagging = Vec::new();
-    let encrypting = |name: &NodeName| {
-        plan.wireguard_after_steps()
-            && plan
-                .nodes
-                .iter()
-                .any(|node| &node.name == name && node.wireguard)
-    };
     for (node, space) in plan.nodes.iter().zip(&topology.nodes) {
-        if !encrypting(&node.name) {
-            continue;
-        }
-        let devices = space
-            .namespace
-            .enter_with_mounts(|| Ok(wireguard_devices()))?;
-        let known = |key: &String| {
-            devices
-                .iter()
-                .flat_map(|device| &device.peers)
-                .any(|peer| &peer.public_key == key)
-        };
-        let others_known = plan
-            .nodes
-            .iter()
-            .filter(|other| other.name != node.name && encrypting(&other.name))
-            .all(|other| keys.get(&other.name).is_some_and(known));
         let marked = Netlink::open(&space.namespace)?
             .rules()?
             .iter()
             .any(|message| rule(message).fwmark.is_some());
-        if !(others_known && marked) {
+        let in_sync = if on && node.wireguard {
+            let devices = space
+                .namespace
+                .enter_with_mounts(|| Ok(wireguard_devices()))?;
+            let known = |key: &String| {
+                devices
+                    .iter()
+                    .flat_map(|device| &device.peers)
+                    .any(|peer| &peer.public_key == key)
+            };
+            let mut others = plan
+                .nodes
+                .iter()
+                .filter(|other| other.name != node.name && other.wireguard);
+            marked && others.all(|other| keys.get(&other.name).is_some_and(known))
+        } else {
+            !marked
+        };
+        if !in_sync {
             lagging.push(node.name.to_string());
         }
     }

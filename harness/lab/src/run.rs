@@ -68,13 +68,15 @@ pub fn run(
 
     phase("convergence");
     engines.start_agents()?;
-    engines.wait_until_in_sync(plan, &topology, Deadline::after(ready))?;
+    let on = plan.wireguard_after(0);
+    engines.wait_until_in_sync(plan, &topology, on, Deadline::after(ready))?;
     let mut history = KeyHistory::default();
     history.note(store.published_keys()?);
-    for step in &plan.steps {
+    for (number, step) in plan.steps.iter().enumerate() {
         let deadline = Deadline::after(ready);
+        let on = plan.wireguard_after(number + 1);
         engines.act(step.action, deadline)?;
-        engines.wait_until_in_sync(plan, &topology, deadline)?;
+        engines.wait_until_in_sync(plan, &topology, on, deadline)?;
         history.note(store.published_keys()?);
     }
     clock.lap("convergence");

@@ -328,12 +328,17 @@ impl Plan {
         self.endpoints().into_iter().find(|e| &e.name == name)
     }
 
-    /// Whether encryption is on once every step has run. What the operator asks for while
-    /// no agent runs takes effect when they are started again.
+    /// Whether encryption is on once every step has run.
     pub fn wireguard_after_steps(&self) -> bool {
+        self.wireguard_after(self.steps.len())
+    }
+
+    /// Whether encryption is on after the first `steps` steps. What the operator asks for
+    /// while no agent runs takes effect when they are started again.
+    pub fn wireguard_after(&self, steps: usize) -> bool {
         let (mut asked, mut running) = (self.cluster.wireguard, true);
         let mut on = asked;
-        for step in &self.steps {
+        for step in self.steps.iter().take(steps) {
             match step.action {
                 Action::Enable => asked = true,
                 Action::Disable => asked = false,

@@ -9,7 +9,7 @@ use wireproof::scenario::{self, Told};
 use wireproof_model::dataplane;
 use wireproof_model::report::Report;
 
-use crate::{runs, snapshot};
+use crate::{root, runs, snapshot};
 
 pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
     let told = run(path, None)?;
@@ -35,6 +35,23 @@ pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
             );
         }
         snapshot::check(path, Some(name.as_str()), &text);
+    }
+    Ok(())
+}
+
+/// An engine that announces nothing is ready when its dataplane looks so, through every step.
+pub(crate) fn needs_no_announcement() -> Result<(), Failed> {
+    let engine = root().join("fixtures/engines/wiremesh-by-its-peers.toml");
+    for scenario in [
+        "one-command-encrypts-the-cluster",
+        "disable-returns-to-plaintext",
+    ] {
+        let path = root().join(format!("scenarios/lifecycle/{scenario}.toml"));
+        let told = run(&path, engine.to_str())?;
+        let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+        if report.exit_status() != 0 {
+            return Err(report.failure(&told.directory.display().to_string()).into());
+        }
     }
     Ok(())
 }

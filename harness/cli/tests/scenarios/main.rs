@@ -52,6 +52,10 @@ fn main() -> ExitCode {
         broken::no_engine_is_caught,
     ));
     trials.push(Trial::test(
+        "fixtures/engines/wiremesh-by-its-peers",
+        good::needs_no_announcement,
+    ));
+    trials.push(Trial::test(
         "fixtures/engines/a-lost-key",
         broken::a_lost_key_is_noticed,
     ));
