@@ -66,7 +66,7 @@ pub(crate) enum AgentError {
 pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
     // One place is enough: what it says is that something, somewhere, has changed.
     let (changed, mut changes) = mpsc::channel(1);
-    orders.store.watch(changed.clone())?;
+    orders.store.watch(changed.clone()).await?;
     if let Err(error) = nft::watch(changed.clone()) {
         tracing::warn!("{error}: their drift is found by the resync alone");
     }
@@ -118,7 +118,7 @@ struct Agent {
 
 impl Agent {
     async fn reconcile(&mut self) -> Result<(), AgentError> {
-        let snapshot = self.orders.store.read()?;
+        let snapshot = self.orders.store.read().await?;
         let digest = snapshot.digest.clone();
         let mut problems = self.keep_good(snapshot);
         let (cluster, wrong) = Cluster::new(&self.orders.node, &self.good);
@@ -160,11 +160,15 @@ impl Agent {
             observed
         };
         let key = now.public_key.filter(|_| plane.device.is_some());
-        let key = key.map(|key| key.to_string()).unwrap_or_default();
-        if self.orders.store.publish_key(&self.orders.node, &key)? {
-            match key.as_str() {
-                "" => tracing::info!("withdrew this node's key"),
-                key => tracing::info!("published this node's key {key}"),
+        let key = key.map(|key| key.to_string());
+        let store = &self.orders.store;
+        if store
+            .publish_keys(&self.orders.node, key.as_deref(), None)
+            .await?
+        {
+            match key {
+                None => tracing::info!("withdrew this node's key"),
+                Some(key) => tracing::info!("published this node's key {key}"),
             }
             // The write wakes the loop: what is announced is the store with the key.
             return Ok(());
@@ -192,11 +196,11 @@ impl Agent {
     fn keep_good(&mut self, snapshot: Snapshot) -> Vec<String> {
         let held: BTreeSet<_> = snapshot
             .bad
-            .iter()
+            .values()
             .filter_map(|bad| bad.identity.clone())
             .collect();
         // A file that says not even which resource it holds may hold any of them.
-        let unreadable = snapshot.bad.iter().any(|bad| bad.identity.is_none());
+        let unreadable = snapshot.bad.values().any(|bad| bad.identity.is_none());
         let mut good = snapshot.resources;
         for (identity, resource) in std::mem::take(&mut self.good) {
             if unreadable || held.contains(&identity) {
@@ -206,7 +210,7 @@ impl Agent {
         self.good = good;
         snapshot
             .bad
-            .iter()
+            .values()
             .map(|bad| format!("{}: {}", bad.name, bad.what))
             .collect()
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::agent::{self, AgentError, Orders};
@@ -170,17 +170,11 @@ fn obey(verb: Verb) -> Result<(), Failure> {
         } => {
             let mut fields = vec![("wireguardEnabled", json!(true))];
             fields.extend(host_encryption.map(|on| ("wireguardHostEncryptionEnabled", json!(on))));
-            told(store.store.configure(&fields)?, "encryption is on");
-            Ok(())
+            blocking(configure(store.store, fields, "encryption is on"))
         }
         Verb::Disable { store } => {
-            told(
-                store
-                    .store
-                    .configure(&[("wireguardEnabled", json!(false))])?,
-                "encryption is off",
-            );
-            Ok(())
+            let fields = vec![("wireguardEnabled", json!(false))];
+            blocking(configure(store.store, fields, "encryption is off"))
         }
         Verb::Agent(arguments) => blocking(async {
             agent::run(Orders {
@@ -201,21 +195,23 @@ fn obey(verb: Verb) -> Result<(), Failure> {
     }
 }
 
-fn told(changed: bool, what: &str) {
+async fn configure(store: Store, fields: Vec<(&str, Value)>, what: &str) -> Result<(), Failure> {
+    let changed = store.configure(&fields).await?;
     let already = if changed { "" } else { " already" };
     print(&format!("{what}{already}\n"));
+    Ok(())
 }
 
 async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let node = &arguments.node.node;
-    let snapshot = arguments.node.store.store.read()?;
+    let snapshot = arguments.node.store.store.read().await?;
     let (cluster, wrong) = Cluster::new(node, &snapshot.resources);
     let Some(own) = cluster.nodes.get(node) else {
         return Err(AgentError::NoNode(node.clone()).into());
     };
     let mut problems: Vec<_> = snapshot
         .bad
-        .iter()
+        .values()
         .map(|bad| format!("{}: {}", bad.name, bad.what))
         .collect();
     problems.extend(
@@ -264,7 +260,7 @@ async fn show(interface: &str, store: Option<&Store>) -> Result<(), Failure> {
     let names = match store {
         None => Default::default(),
         Some(store) => {
-            let (cluster, _) = Cluster::new("", &store.read()?.resources);
+            let (cluster, _) = Cluster::new("", &store.read().await?.resources);
             let known = cluster.nodes.keys();
             known
                 .filter_map(|name| Some((cluster.key_of(name).ok()?, name.clone())))

@@ -37,7 +37,7 @@ mod fault;
 /// The difference between two dataplanes as an ordered list of changes.
 mod change;
 
-/// A directory of resources: reading, watching, compare-and-write.
+/// Where the resources are: reading, following, compare-and-write.
 mod store;
 
 /// Links, addresses, routes and rules of this network namespace.

@@ -315,7 +315,7 @@ impl<'a> Engines<'a> {
     }
 
     fn command(&self, words: &[String], node: Option<&NodeName>) -> Result<Vec<String>, LabError> {
-        let mut words = expand(words, node, &self.store.path().display().to_string());
+        let mut words = expand(words, node, &self.store.argument());
         if let Some(program) = words.first_mut() {
             let path = self.programs.get(program).ok_or_else(|| {
                 LabError::machine(

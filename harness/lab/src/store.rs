@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 use wireproof_model::name::NodeName;
@@ -28,26 +28,23 @@ impl Store {
         Ok(Self { path })
     }
 
-    /// Where it is, for the engines.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// What engines are told as `{store}`.
+    pub(crate) fn argument(&self) -> String {
+        format!("dir:{}", self.path.display())
     }
 
-    /// What engines announce as `X_WIREMESH_APPLIED`: FNV-1a (64 bits, as 16 hex
-    /// digits) over each resource file's name, a zero byte, its content and a zero
-    /// byte, in the order of the names' bytes.
+    /// What engines announce as `X_WIREMESH_APPLIED`: the wrapping sum, over the resource
+    /// files, of FNV-1a (64 bits) over the file's name, a zero byte, its content and a
+    /// zero byte; as 16 hex digits.
     pub(crate) fn digest(&self) -> Result<String, LabError> {
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let mut take = |bytes: &[u8]| {
-            for byte in bytes.iter().chain(&[0]) {
-                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-            }
+        let fnv = |(name, content): (String, Vec<u8>)| {
+            let bytes = name.bytes().chain([0]).chain(content).chain([0]);
+            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            })
         };
-        for (name, content) in self.files()? {
-            take(name.as_bytes());
-            take(&content);
-        }
-        Ok(format!("{hash:016x}"))
+        let hashes = self.files()?.into_iter().map(fnv);
+        Ok(format!("{:016x}", hashes.fold(0, u64::wrapping_add)))
     }
 
     /// The public key that each node's engine has published.

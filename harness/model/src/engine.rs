@@ -72,12 +72,13 @@ impl Descriptor {
     }
 }
 
-/// A command's words with every placeholder filled in: `{store}`, and `{node}` where there is one.
+/// A command's words with every placeholder filled in: `{store}`, which is `dir:PATH` or
+/// `etcd:URL`, and `{node}` where there is one.
 pub fn expand(words: &[String], node: Option<&NodeName>, store: &str) -> Vec<String> {
     words
         .iter()
         .map(|word| {
-            // The node first: a store's path may hold anything, a node's name has no braces.
+            // The node first: a store's argument may hold anything, a node's name has no braces.
             let word = match node {
                 Some(node) => word.replace("{node}", node.as_str()),
                 None => word.clone(),
@@ -188,7 +189,7 @@ mod tests {
 
     const COMPLETE: &str = r#"
 title = "an engine"
-agent = ["run", "--node", "{node}", "dir:{store}"]
+agent = ["run", "--node", "{node}", "{store}"]
 enable = ["on"]
 ready = "peers"
 [env]
@@ -219,7 +220,7 @@ LOG = "debug"
         assert_eq!(engine.title, "an engine");
         assert_eq!(
             engine.agent,
-            Some(words(&["run", "--node", "{node}", "dir:{store}"]))
+            Some(words(&["run", "--node", "{node}", "{store}"]))
         );
         assert_eq!(engine.ready, Ready::Peers);
         assert!(
@@ -242,9 +243,9 @@ LOG = "debug"
     #[test]
     fn placeholders_are_filled_in_wherever_they_stand() {
         let node: NodeName = "ada".parse().unwrap();
-        let command = words(&["run", "{node}", "dir:{store}/{node}", "${HOME}"]);
+        let command = words(&["run", "{node}", "{store}/{node}", "${HOME}"]);
         assert_eq!(
-            expand(&command, Some(&node), "/tmp/{node}"),
+            expand(&command, Some(&node), "dir:/tmp/{node}"),
             words(&["run", "ada", "dir:/tmp/{node}/ada", "${HOME}"])
         );
         assert_eq!(

@@ -1,0 +1,266 @@
+//! Following a directory: each file that inotify names is read again, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use nix::sys::stat::Mode;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::super::catalogue::{Catalogue, Snapshot};
+use super::super::{Changed, StoreError};
+use super::{Digest, Directory, content_of, is_resource};
+use crate::resource::Identity;
+
+/// What changes a store's content, and what takes the directory itself away.
+const INSIDE: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
+    .union(AddWatchFlags::IN_MOVED_TO)
+    .union(AddWatchFlags::IN_MOVED_FROM)
+    .union(AddWatchFlags::IN_DELETE)
+    .union(AddWatchFlags::IN_MOVE_SELF)
+    .union(AddWatchFlags::IN_ONLYDIR);
+
+/// What takes a store's directory away, and puts another one in its place. While its
+/// descriptor is open it is its parent that tells of a deletion.
+const OUTSIDE: AddWatchFlags = AddWatchFlags::IN_CREATE
+    .union(AddWatchFlags::IN_MOVED_TO)
+    .union(AddWatchFlags::IN_MOVED_FROM)
+    .union(AddWatchFlags::IN_DELETE);
+
+/// How often a directory that is gone is looked for, besides when inotify tells: its
+/// parent may be gone as well.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How many readings of the queue may wait; while more come the kernel's own queue fills,
+/// and tells when it has overflowed.
+const WAITING: usize = 16;
+
+/// A directory and what it held when it was last looked at.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    directory: Directory,
+    /// Without links, so that the name in the parent is known.
+    path: PathBuf,
+    inotify: Arc<Inotify>,
+    events: mpsc::Receiver<Vec<InotifyEvent>>,
+    /// None while the directory is gone.
+    inside: Option<Inside>,
+    outside: Option<WatchDescriptor>,
+    catalogue: Catalogue,
+    digest: Digest,
+    /// What has been read and not yet told.
+    pending: Option<Changed>,
+}
+
+/// The directory that is watched. Its files are read through its own descriptor: by its
+/// path, a directory that has just gone would look like an empty one.
+#[derive(Debug)]
+struct Inside {
+    watch: WatchDescriptor,
+    folder: File,
+}
+
+impl Inside {
+    fn open(path: &Path, inotify: &Inotify) -> io::Result<Self> {
+        let folder = File::open(path)?;
+        // By its descriptor, so that it is this directory that is watched.
+        let itself = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        let watch = inotify.add_watch(itself.as_str(), INSIDE)?;
+        Ok(Self { watch, folder })
+    }
+
+    /// What a file holds; None if it is not there.
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(&self.folder, name, flags, Mode::empty()).ok()?;
+        let mut content = Vec::new();
+        File::from(file).read_to_end(&mut content).ok()?;
+        Some(content)
+    }
+}
+
+impl Drop for Follower {
+    /// The last thing that the reading thread is told.
+    fn drop(&mut self) {
+        let inside = self.inside.as_ref().map(|inside| inside.watch);
+        for watch in [inside, self.outside].into_iter().flatten() {
+            let _ = self.inotify.rm_watch(watch);
+        }
+    }
+}
+
+impl Follower {
+    /// Reads everything, and follows it from there.
+    pub(crate) fn start(directory: &Directory) -> Result<Self, StoreError> {
+        let fail = |cause: io::Error| directory.unreadable(cause);
+        let path = directory.path.canonicalize().map_err(fail)?;
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC).map_err(|errno| fail(errno.into()))?;
+        let inside = Inside::open(&path, &inotify).map_err(fail)?;
+        // The root directory has no parent, and is never replaced.
+        let outside = path
+            .parent()
+            .map(|parent| inotify.add_watch(parent, OUTSIDE))
+            .transpose()
+            .map_err(|errno| fail(errno.into()))?;
+        let inotify = Arc::new(inotify);
+        let mut follower = Self {
+            directory: directory.clone(),
+            path,
+            events: listen(Arc::clone(&inotify)),
+            inotify,
+            inside: Some(inside),
+            outside,
+            catalogue: Catalogue::default(),
+            digest: Digest::default(),
+            pending: None,
+        };
+        // Watched first: what is written while this reads is read again.
+        follower.read_all()?;
+        Ok(follower)
+    }
+
+    /// What was read last.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        self.catalogue.snapshot()
+    }
+
+    /// Waits for a change. Cancelled, it loses none.
+    pub(crate) async fn changed(&mut self) -> Changed {
+        loop {
+            if let Some(changed) = self.pending.take() {
+                return changed;
+            }
+            let events = tokio::select! {
+                events = self.events.recv() => events,
+                () = sleep(LOOK_AGAIN), if self.inside.is_none() => Some(Vec::new()),
+            };
+            // What was received is taken in without waiting, so nothing can be lost by cancelling.
+            self.pending = match events {
+                Some(events) => self.take(&events),
+                // Inotify cannot be read any more: the only way left is to look.
+                None => {
+                    sleep(LOOK_AGAIN).await;
+                    self.read_again()
+                }
+            };
+        }
+    }
+
+    /// Takes in what inotify says.
+    fn take(&mut self, events: &[InotifyEvent]) -> Option<Changed> {
+        let Some(inside) = &self.inside else {
+            return self.read_again();
+        };
+        let mut names = BTreeSet::new();
+        for event in events {
+            if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                return self.read_again();
+            }
+            if Some(event.wd) == self.outside {
+                if event.name.as_deref() == self.path.file_name() {
+                    return self.read_again();
+                }
+            } else if event.wd == inside.watch {
+                match &event.name {
+                    Some(name) => names.extend(name.to_str().map(str::to_owned)),
+                    // The directory itself was moved or deleted: its descriptor follows the old one.
+                    None => return self.read_again(),
+                }
+            }
+        }
+        let files = names.into_iter().filter(|name| is_resource(name));
+        let files = files
+            .map(|name| {
+                let content = inside.read(&name);
+                (name, content)
+            })
+            .collect();
+        self.take_files(files).map(Changed::Resources)
+    }
+
+    /// Watches whatever directory is there by now, and reads all of it.
+    fn read_again(&mut self) -> Option<Changed> {
+        let lost = self.inside.take().map(|inside| inside.watch);
+        if let Some(parent) = self.path.parent() {
+            self.outside = self.inotify.add_watch(parent, OUTSIDE).ok();
+        }
+        let read = match Inside::open(&self.path, &self.inotify) {
+            Ok(inside) => {
+                self.inside = Some(inside);
+                self.read_all()
+            }
+            Err(error) => Err(self.directory.unreadable(error)),
+        };
+        if read.is_err() {
+            self.inside = None;
+        }
+        let watched = self.inside.as_ref().map(|inside| inside.watch);
+        // The same directory has the same watch; another one's events count no more.
+        if let Some(old) = lost
+            && watched != lost
+        {
+            let _ = self.inotify.rm_watch(old);
+        }
+        match read {
+            // It was there all the time.
+            Ok(changed) if watched == lost => changed.map(Changed::Resources),
+            Ok(Some(_)) => Some(Changed::Everything),
+            // It is back, or another one holds what it held.
+            Ok(None) => Some(Changed::Resources(BTreeSet::new())),
+            // Said once; it is looked for all the same.
+            Err(error) => lost.map(|_| Changed::Trouble(error.to_string())),
+        }
+    }
+
+    fn read_all(&mut self) -> Result<Option<BTreeSet<Identity>>, StoreError> {
+        let there = self.directory.files()?;
+        let gone = self.digest.hashes.keys();
+        let gone = gone.filter(|name| !there.contains_key(*name)).cloned();
+        let mut files: BTreeMap<_, Option<Vec<u8>>> = gone.map(|name| (name, None)).collect();
+        files.extend(
+            there
+                .into_iter()
+                .map(|(name, content)| (name, Some(content))),
+        );
+        Ok(self.take_files(files))
+    }
+
+    /// Takes in what these files hold by now. Says which resources that changes, if it
+    /// changes anything at all.
+    fn take_files(
+        &mut self,
+        files: BTreeMap<String, Option<Vec<u8>>>,
+    ) -> Option<BTreeSet<Identity>> {
+        let mut stirred = None;
+        for (name, content) in files {
+            if self.digest.set(&name, content.as_deref()) {
+                let content = content.map(|content| content_of(&name, &content));
+                let changed = self.catalogue.put(&name, content);
+                stirred.get_or_insert_with(BTreeSet::new).extend(changed);
+            }
+        }
+        self.catalogue.set_digest(self.digest.digits());
+        stirred
+    }
+}
+
+/// Reads inotify's queue until nobody listens any more.
+fn listen(inotify: Arc<Inotify>) -> mpsc::Receiver<Vec<InotifyEvent>> {
+    let (tell, events) = mpsc::channel(WAITING);
+    thread::spawn(move || {
+        while let Ok(events) = inotify.read_events() {
+            if tell.blocking_send(events).is_err() {
+                return;
+            }
+        }
+    });
+    events
+}

@@ -1,0 +1,237 @@
+//! A directory of resources, on a real file system.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::{Changed, Feed, Store};
+use super::*;
+
+const NODE: &str = "apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: a\n  uid: keep-me\nspec:\n  bgp:\n    ipv4Address: 10.0.0.1/24\n";
+
+fn store(files: &[(&str, &str)]) -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let store = Store::Dir(Directory::new(folder.path()));
+    (folder, store)
+}
+
+/// What a feed tells next, in words.
+async fn next(feed: &mut Feed) -> String {
+    let deadline = Duration::from_secs(10);
+    let changed = tokio::time::timeout(deadline, feed.changed()).await;
+    match changed.expect("the feed tells nothing") {
+        Changed::Resources(changed) => {
+            let names: Vec<_> = changed.iter().map(Identity::to_string).collect();
+            names.join(", ")
+        }
+        Changed::Everything => "everything".into(),
+        Changed::Trouble(what) => format!("trouble: {what}"),
+    }
+}
+
+/// What a feed has, and which files are bad.
+fn has(feed: &Feed) -> (Vec<String>, Vec<&str>) {
+    let snapshot = feed.snapshot();
+    (
+        snapshot.resources.keys().map(Identity::to_string).collect(),
+        snapshot.bad.keys().map(String::as_str).collect(),
+    )
+}
+
+#[tokio::test]
+async fn a_published_key_keeps_the_rest_of_the_resource() {
+    let (folder, store) = store(&[("a.yaml", NODE)]);
+    let read = || fs::read_to_string(folder.path().join("a.yaml")).unwrap();
+    assert!(store.publish_keys("a", Some("k"), None).await.unwrap());
+    let again = store.publish_keys("a", Some("k"), None).await.unwrap();
+    assert!(!again, "written again without need");
+    assert!(read().contains("uid: keep-me"), "{}", read());
+    assert!(read().contains("wireguardPublicKey: k"), "{}", read());
+    assert!(store.publish_keys("a", None, Some("6")).await.unwrap());
+    assert!(!read().contains("wireguardPublicKey:"), "{}", read());
+    assert!(read().contains("wireguardPublicKeyV6: '6'"), "{}", read());
+    assert!(store.publish_keys("a", None, None).await.unwrap());
+    assert!(!read().contains("wireguardPublicKey"), "{}", read());
+    let again = store.publish_keys("a", None, None).await.unwrap();
+    assert!(!again, "written again without need");
+}
+
+#[tokio::test]
+async fn a_key_of_a_node_that_is_not_there_is_published_nowhere() {
+    let (_folder, store) = store(&[]);
+    let error = store.publish_keys("a", Some("k"), None).await.unwrap_err();
+    assert!(error.to_string().ends_with("has no Node a"), "{error}");
+}
+
+#[tokio::test]
+async fn a_bad_file_is_named_and_the_others_count() {
+    let (_folder, store) = store(&[
+        ("a.yaml", NODE),
+        ("b.yaml", "kind: [Node"),
+        (
+            "c.json",
+            "{\"kind\": \"Cat\", \"metadata\": {\"name\": \"c\"}}",
+        ),
+        (".d.yaml", "nothing"),
+    ]);
+    let snapshot = store.read().await.unwrap();
+    assert_eq!(snapshot.resources.len(), 1);
+    assert!(snapshot.bad.keys().eq(["b.yaml", "c.json"]));
+}
+
+#[tokio::test]
+async fn the_digest_tells_every_content_apart_and_is_kept_as_files_change() {
+    let (folder, store) = store(&[("a.yaml", NODE), ("b.json", "{}")]);
+    let mut feed = store.feed().await.unwrap();
+    let first = feed.snapshot().digest.clone();
+    assert_eq!(first.len(), 16);
+    assert_eq!(first, store.read().await.unwrap().digest);
+    let changed = NODE.replace("keep-me", "keep-mf");
+    fs::write(folder.path().join("a.yaml"), changed).unwrap();
+    assert_eq!(next(&mut feed).await, "", "no resource is another");
+    assert_ne!(first, feed.snapshot().digest);
+    assert_eq!(feed.snapshot().digest, store.read().await.unwrap().digest);
+    fs::remove_file(folder.path().join("b.json")).unwrap();
+    next(&mut feed).await;
+    fs::write(folder.path().join("a.yaml"), NODE).unwrap();
+    next(&mut feed).await;
+    assert_eq!(feed.snapshot().digest, store.read().await.unwrap().digest);
+}
+
+#[test]
+fn the_digest_is_the_one_that_the_readme_describes() {
+    let mut digest = Digest::default();
+    assert_eq!(digest.digits(), "0000000000000000");
+    digest.set("a", Some(b"b"));
+    assert_eq!(digest.digits(), format!("{:016x}", fnv(b"a", b"b")));
+    // FNV-1a of the four bytes `a`, 0, `b`, 0.
+    assert_eq!(digest.digits(), "ab40d7820d408076");
+    digest.set("c", Some(b"d"));
+    digest.set("a", None);
+    assert_eq!(digest.digits(), format!("{:016x}", fnv(b"c", b"d")));
+}
+
+#[tokio::test]
+async fn a_half_written_file_keeps_its_last_good_state() {
+    let (folder, store) = store(&[("a.yaml", NODE)]);
+    let mut feed = store.feed().await.unwrap();
+    fs::write(folder.path().join("a.yaml"), "kind: [No").unwrap();
+    assert_eq!(next(&mut feed).await, "");
+    assert_eq!(has(&feed), (vec!["Node a".into()], vec!["a.yaml"]));
+    fs::write(folder.path().join("a.yaml"), NODE.replace("0.1/", "0.2/")).unwrap();
+    assert_eq!(next(&mut feed).await, "Node a");
+    assert_eq!(has(&feed), (vec!["Node a".into()], vec![]));
+}
+
+#[tokio::test]
+async fn a_file_that_changes_its_resource_takes_the_old_one_away() {
+    let (folder, store) = store(&[("a.yaml", NODE)]);
+    let mut feed = store.feed().await.unwrap();
+    let other = NODE.replace("name: a", "name: b");
+    fs::write(folder.path().join("a.yaml"), other).unwrap();
+    assert_eq!(next(&mut feed).await, "Node a, Node b");
+    assert_eq!(has(&feed), (vec!["Node b".into()], vec![]));
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_as_it_was_and_one_that_is_no_resource_wake_nobody() {
+    let (folder, store) = store(&[("a.yaml", NODE)]);
+    let mut feed = store.feed().await.unwrap();
+    fs::write(folder.path().join("a.yaml"), NODE).unwrap();
+    fs::write(folder.path().join("notes.txt"), "x").unwrap();
+    fs::write(folder.path().join(".a.yaml.new"), "x").unwrap();
+    fs::write(
+        folder.path().join("b.yaml"),
+        NODE.replace("name: a", "name: b"),
+    )
+    .unwrap();
+    assert_eq!(next(&mut feed).await, "Node b");
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_waited_for_is_not_lost() {
+    let (folder, store) = store(&[]);
+    let mut feed = store.feed().await.unwrap();
+    let cancelled = tokio::time::timeout(Duration::from_millis(1), feed.changed()).await;
+    assert!(cancelled.is_err());
+    fs::write(folder.path().join("a.yaml"), NODE).unwrap();
+    assert_eq!(next(&mut feed).await, "Node a");
+}
+
+#[tokio::test]
+async fn another_directory_takes_the_old_one_s_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("a.yaml"), NODE).unwrap();
+    let mut feed = Store::Dir(Directory::new(&path)).feed().await.unwrap();
+
+    let gone = folder.path().join("gone");
+    fs::rename(&path, &gone).unwrap();
+    let told = next(&mut feed).await;
+    assert!(told.starts_with("trouble: cannot read the store"), "{told}");
+    assert_eq!(has(&feed), (vec!["Node a".into()], vec![]), "it stays");
+
+    // It comes back as it was, and what is written to it counts.
+    fs::rename(&gone, &path).unwrap();
+    assert_eq!(next(&mut feed).await, "");
+    fs::write(path.join("b.yaml"), NODE.replace("name: a", "name: b")).unwrap();
+    assert_eq!(next(&mut feed).await, "Node b");
+
+    // Another one comes, and what is written to the old one does not count.
+    fs::rename(&path, &gone).unwrap();
+    let told = next(&mut feed).await;
+    assert!(told.starts_with("trouble"), "{told}");
+    fs::write(gone.join("c.yaml"), NODE.replace("name: a", "name: c")).unwrap();
+    let fresh = folder.path().join("fresh");
+    fs::create_dir(&fresh).unwrap();
+    fs::write(fresh.join("d.yaml"), NODE.replace("name: a", "name: d")).unwrap();
+    fs::rename(&fresh, &path).unwrap();
+    assert_eq!(next(&mut feed).await, "everything");
+    assert_eq!(has(&feed), (vec!["Node d".into()], vec![]));
+}
+
+#[tokio::test]
+async fn a_directory_is_found_again_although_its_parent_was_gone_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let parent = folder.path().join("parent");
+    fs::create_dir_all(parent.join("store")).unwrap();
+    let store = Store::Dir(Directory::new(parent.join("store")));
+    let mut feed = store.feed().await.unwrap();
+    fs::remove_dir_all(&parent).unwrap();
+    assert!(next(&mut feed).await.starts_with("trouble"));
+    fs::create_dir_all(parent.join("store")).unwrap();
+    assert_eq!(next(&mut feed).await, "");
+    fs::write(parent.join("store/a.yaml"), NODE).unwrap();
+    assert_eq!(next(&mut feed).await, "Node a");
+}
+
+#[tokio::test]
+async fn a_burst_that_overflows_the_queue_is_not_lost() {
+    let (folder, store) = store(&[]);
+    let mut feed = store.feed().await.unwrap();
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let limit: usize = limit.trim().parse().unwrap();
+    // Each write says two things at least, so half of the limit is too many.
+    for number in 0..limit.min(20_000) {
+        let name = folder.path().join(format!("{}.json", number % 100));
+        fs::write(name, format!("{{\"number\": {number}}}")).unwrap();
+    }
+    fs::write(folder.path().join("last.yaml"), NODE).unwrap();
+    while feed.snapshot().resources.is_empty() {
+        next(&mut feed).await;
+    }
+    assert_eq!(feed.snapshot().digest, store.read().await.unwrap().digest);
+}
+
+#[tokio::test]
+async fn a_configuration_is_made_where_there_is_none() {
+    let (_folder, store) = store(&[]);
+    let fields = [("wireguardEnabled", json!(true))];
+    assert!(store.configure(&fields).await.unwrap());
+    assert!(!store.configure(&fields).await.unwrap());
+    assert_eq!(store.read().await.unwrap().resources.len(), 1);
+}
