@@ -1,34 +1,39 @@
 //! The agent's loop: look, compare, change, publish; then wait for something to happen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::apply::{ApplyError, Hands, Preference};
-use crate::change::diff;
+use crate::change::{Change, diff};
 use crate::cluster::{Cluster, Plain};
+use crate::crash::CrashPoint;
 use crate::dataplane::Dataplane;
-use crate::desired::{Desired, desired};
+use crate::desired::{Situation, desired, is_active, peer_key};
+use crate::family::{Family, PerFamily};
 use crate::fault::{Fault, spoil};
+use crate::kernel::{Kernel, ObserveError, Stale};
+use crate::netlink::monitor::Monitor;
 use crate::netlink::{Netlink, NetlinkError};
 use crate::nft;
-use crate::notify::Supervisor;
-use crate::observe::{ObserveError, Observed, observe};
-use crate::resource::{Identity, Resource};
-use crate::store::{Snapshot, Store, StoreError};
+use crate::notify::{Counts, Supervisor};
+use crate::publication::{Publication, node_identity};
+use crate::store::{Changed, Feed, Store, StoreError};
 use crate::tunnel::Life;
-
-/// How often everything is looked at though nothing happened (Felix: `RouteRefreshInterval`).
-const RESYNC: Duration = Duration::from_secs(90);
 
 /// After a failure, this, and twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 /// But never longer than this.
 const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// How often the kernel is written to and compared before it is said not to keep what is set.
+const ROUNDS: u32 = 8;
 
 /// What an agent is told when it is started.
 #[derive(Debug, Clone)]
@@ -53,9 +58,23 @@ pub(crate) enum AgentError {
     /// The store has no Node for this node.
     #[error("the store has no Node `{0}`: the agent waits for it")]
     NoNode(String),
+    /// Somebody undoes what this agent does.
+    #[error("the kernel does not keep what is set; the last try was to {0}")]
+    NotKept(String),
     /// Signals cannot be caught.
     #[error("cannot wait for signals: {0}")]
     Signal(std::io::Error),
+}
+
+/// What wakes an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The store, or a failure that is tried again.
+    Intent,
+    /// The kernel.
+    Drift,
+    /// The clock.
+    Resync,
 }
 
 /// Runs until it is told to end. The device, its routes and its rule stay: traffic goes
@@ -64,209 +83,307 @@ pub(crate) enum AgentError {
 /// # Errors
 /// The store or netlink cannot be opened at all. Whatever goes wrong later is logged and tried again.
 pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
-    // One place is enough: what it says is that something, somewhere, has changed.
-    let (changed, mut changes) = mpsc::channel(1);
-    orders.store.watch(changed.clone()).await?;
-    if let Err(error) = nft::watch(changed.clone()) {
-        tracing::warn!("{error}: their drift is found by the resync alone");
-    }
-    let netlink = Netlink::open(changed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signal)?;
-    let mut agent = Agent {
-        netlink,
-        supervisor: Supervisor::from_environment(),
-        good: BTreeMap::new(),
-        said: BTreeSet::new(),
-        unsupported: None,
-        orders,
+    // One place is enough: what it says is that something, somewhere, has changed.
+    let (changed, mut firewall_changes) = mpsc::channel(1);
+    if let Err(error) = nft::watch(changed) {
+        tracing::warn!("{error}: their drift is found by the resync alone");
+    }
+    let monitor = Monitor::open()?;
+    let mut feed = tokio::select! {
+        feed = orders.store.feed() => feed?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
     };
+    let mut agent = Agent::new(orders, monitor)?;
     let mut retry = FIRST_RETRY;
+    let mut cause = Cause::Intent;
+    let mut next_resync = None;
     loop {
-        let wake = match agent.reconcile().await {
-            Ok(()) => {
-                retry = FIRST_RETRY;
-                Instant::now() + RESYNC
-            }
+        let outcome = agent.reconcile(&mut feed, cause).await;
+        let resync = agent.cluster.settings.resync;
+        let mut wake = *next_resync.get_or_insert_with(|| Instant::now() + resync);
+        match outcome {
+            Ok(()) => retry = FIRST_RETRY,
             Err(error) => {
                 agent.complain(&error.to_string());
-                let wake = Instant::now() + retry;
+                // What failed may have been half done.
+                agent.kernel.stale = Stale::ALL;
+                wake = wake.min(Instant::now() + retry);
                 retry = (retry * 2).min(LAST_RETRY);
-                wake
             }
-        };
-        tokio::select! {
-            _ = changes.recv() => {}
-            () = sleep_until(wake) => {}
+        }
+        let listens = !agent.has(Fault::NoWatch);
+        cause = tokio::select! {
+            news = feed.changed() => {
+                agent.note(news);
+                Cause::Intent
+            }
+            () = agent.monitor.ready(), if listens => Cause::Drift,
+            Some(()) = firewall_changes.recv(), if listens => {
+                agent.kernel.stale.firewall = true;
+                Cause::Drift
+            }
+            () = sleep_until(wake) => match next_resync {
+                Some(at) if at <= Instant::now() => {
+                    next_resync = None;
+                    Cause::Resync
+                }
+                _ => Cause::Intent,
+            },
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-        }
+        };
     }
 }
 
 struct Agent {
     orders: Orders,
-    netlink: Netlink,
+    /// Where the store is.
+    store: Vec<SocketAddr>,
+    monitor: Monitor,
+    hands: Hands,
+    kernel: Kernel,
     supervisor: Supervisor,
-    /// The last good state of each resource.
-    good: BTreeMap<Identity, Resource>,
+    counts: Counts,
+    cluster: Cluster,
+    /// What is wrong with the store's resources.
+    wrong: Vec<String>,
+    /// Whether the cluster has to be put together anew.
+    news: bool,
     /// What has been said already and still holds, so that it is said once.
     said: BTreeSet<String>,
+    /// What stands in the way of the store, if it cannot be reached.
+    trouble: Option<String>,
     /// Why this node can make no device, if it cannot.
     unsupported: Option<String>,
 }
 
 impl Agent {
-    async fn reconcile(&mut self) -> Result<(), AgentError> {
-        let snapshot = self.orders.store.read().await?;
-        let digest = snapshot.digest.clone();
-        let mut problems = self.keep_good(snapshot);
-        let (cluster, wrong) = Cluster::new(&self.orders.node, &self.good);
-        problems.extend(
-            wrong
-                .iter()
-                .map(|(identity, wrong)| format!("{identity}: {wrong}")),
-        );
-
-        let own = cluster
-            .nodes
-            .get(&self.orders.node)
-            .ok_or_else(|| AgentError::NoNode(self.orders.node.clone()))?
-            .clone();
-        let observed = observe(&self.netlink, &cluster.settings, own.endpoint).await?;
-        let plane = match desired(&cluster, &self.orders.node, observed.uplink_mtu) {
-            Desired::Plain(plane) => plane,
-            Desired::Encrypting(plane) => spoil(plane, &self.orders.faults),
-            // Neither the dataplane nor what the peers know of it changes.
-            Desired::LeaveAlone(why) => {
-                problems.push(why.to_owned());
-                self.report(&problems);
-                self.announce("left alone", &problems, &digest);
-                return Ok(());
-            }
-        };
-        let changed = self.realise(&cluster, &observed, &plane).await?;
-        problems.extend(self.unsupported.clone());
-        problems.extend(self.plain_peers(&cluster, &plane));
-        self.report(&problems);
-
-        if self.orders.faults.contains(&Fault::NeverPublish) {
-            return Ok(());
-        }
-        // The key is read from the device itself, so that what is published is what it has.
-        let now = if changed {
-            observe(&self.netlink, &cluster.settings, own.endpoint).await?
-        } else {
-            observed
-        };
-        let key = now.public_key.filter(|_| plane.device.is_some());
-        let key = key.map(|key| key.to_string());
-        let store = &self.orders.store;
-        if store
-            .publish_keys(&self.orders.node, key.as_deref(), None)
-            .await?
-        {
-            match key {
-                None => tracing::info!("withdrew this node's key"),
-                Some(key) => tracing::info!("published this node's key {key}"),
-            }
-            // The write wakes the loop: what is announced is the store with the key.
-            return Ok(());
-        }
-        self.announce(
-            &format!("in sync: {} peers", now.peers.len()),
-            &problems,
-            &digest,
-        );
-        Ok(())
-    }
-
-    /// Tells the supervisor that the store's state of that digest has been dealt with.
-    fn announce(&mut self, how: &str, problems: &[String], digest: &str) {
-        let status = std::iter::once(how)
-            .chain(problems.iter().map(String::as_str))
-            .collect::<Vec<_>>()
-            .join("; ");
-        if let Err(error) = self.supervisor.in_sync(&status, digest) {
-            self.complain(&format!("cannot tell the supervisor: {error}"));
-        }
-    }
-
-    /// Takes what could be read; of what could not, the last good state stays in force.
-    fn keep_good(&mut self, snapshot: Snapshot) -> Vec<String> {
-        let held: BTreeSet<_> = snapshot
-            .bad
-            .values()
-            .filter_map(|bad| bad.identity.clone())
-            .collect();
-        // A file that says not even which resource it holds may hold any of them.
-        let unreadable = snapshot.bad.values().any(|bad| bad.identity.is_none());
-        let mut good = snapshot.resources;
-        for (identity, resource) in std::mem::take(&mut self.good) {
-            if unreadable || held.contains(&identity) {
-                good.entry(identity).or_insert(resource);
-            }
-        }
-        self.good = good;
-        snapshot
-            .bad
-            .values()
-            .map(|bad| format!("{}: {}", bad.name, bad.what))
-            .collect()
-    }
-
-    /// Makes the dataplane what it should be. Where no device can be made at all, the node
-    /// is left in clear, and so are its peers towards it. Says whether anything was written.
-    async fn realise(
-        &mut self,
-        cluster: &Cluster,
-        observed: &Observed,
-        plane: &Dataplane,
-    ) -> Result<bool, AgentError> {
-        let changes = diff(&observed.dataplane, plane);
-        let mut hands = Hands {
-            netlink: &self.netlink,
-            settings: &cluster.settings,
-            preference: self.orders.preference,
-            backend: observed.backend,
-            tunnel_life: match self.orders.faults.contains(&Fault::MortalTunnel) {
+    fn new(orders: Orders, monitor: Monitor) -> Result<Self, AgentError> {
+        let hands = Hands {
+            netlink: Netlink::open()?,
+            preference: orders.preference,
+            tunnel_life: match orders.faults.contains(&Fault::MortalTunnel) {
                 true => Life::Agents,
                 false => Life::Own,
             },
+            writes: 0,
+            crash: CrashPoint::from_environment(),
         };
-        for change in &changes {
-            match hands.apply(change).await {
-                Ok(()) => tracing::info!("{change}"),
-                Err(ApplyError::Unsupported(why)) => {
-                    for change in diff(&observed.dataplane, &Dataplane::default()) {
-                        hands.apply(&change).await?;
-                    }
-                    self.unsupported = Some(format!("this node cannot encrypt: {why}"));
-                    return Ok(true);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.unsupported = None;
-        Ok(!changes.is_empty())
+        Ok(Self {
+            store: orders.store.endpoints(),
+            monitor,
+            hands,
+            kernel: Kernel::unknown(),
+            supervisor: Supervisor::from_environment(),
+            counts: Counts::default(),
+            cluster: Cluster::empty(),
+            wrong: Vec::new(),
+            news: true,
+            said: BTreeSet::new(),
+            trouble: None,
+            unsupported: None,
+            orders,
+        })
     }
 
-    /// The nodes that are reached in clear though encryption is on, and why.
-    fn plain_peers(&self, cluster: &Cluster, plane: &Dataplane) -> Vec<String> {
-        if plane.device.is_none() {
-            return Vec::new();
+    fn has(&self, fault: Fault) -> bool {
+        self.orders.faults.contains(&fault)
+    }
+
+    /// Takes note of what the store's feed tells.
+    fn note(&mut self, news: Changed) {
+        match news {
+            Changed::Trouble(what) => self.trouble = Some(what),
+            Changed::Resources(_) | Changed::Everything => {
+                self.trouble = None;
+                self.news = true;
+            }
         }
-        let others = cluster
-            .nodes
-            .keys()
-            .filter(|name| **name != self.orders.node);
-        others
-            .filter_map(|name| match cluster.key_of(name) {
-                // Normal: it does not encrypt, or not yet.
-                Ok(_) | Err(Plain::NoKey) => None,
-                Err(plain) => Some(format!("{name} is reached in clear: {plain}")),
-            })
-            .collect()
+    }
+
+    async fn reconcile(&mut self, feed: &mut Feed, cause: Cause) -> Result<(), AgentError> {
+        // What else the store has to tell is taken together.
+        while let Some(news) = feed.changed().now_or_never() {
+            self.note(news);
+        }
+        if std::mem::take(&mut self.news) {
+            self.take_in(feed);
+        }
+        if cause == Cause::Resync {
+            self.kernel.stale = Stale::ALL;
+            self.unsupported = None;
+        }
+        let node = self.orders.node.clone();
+        if !self.cluster.nodes.contains_key(&node) {
+            return Err(AgentError::NoNode(node));
+        }
+        self.realise(cause).await?;
+        let published = self.publish().await?;
+        self.counts.writes = self.hands.writes;
+        self.counts.resyncs += u64::from(cause == Cause::Resync);
+        let problems = self.problems();
+        self.report(&problems);
+        // A write to the store wakes the loop: what is announced is the store with the key.
+        if !published && !self.has(Fault::NeverPublish) {
+            self.announce(&problems, &feed.snapshot().digest);
+        }
+        Ok(())
+    }
+
+    /// Puts the cluster together from the store as last seen.
+    fn take_in(&mut self, feed: &Feed) {
+        let snapshot = feed.snapshot();
+        let (cluster, wrong) = Cluster::new(&self.orders.node, &snapshot.resources);
+        if cluster.settings.tunnel != self.cluster.settings.tunnel {
+            // Which links are looked at depends on their configured names.
+            self.kernel.stale.devices = true;
+        }
+        self.cluster = cluster;
+        let bad = snapshot.bad.values();
+        let bad = bad.map(|bad| format!("{}: {}", bad.name, bad.what));
+        let wrong = wrong
+            .iter()
+            .map(|(identity, wrong)| format!("{identity}: {wrong}"));
+        self.wrong = bad.chain(wrong).collect();
+    }
+
+    /// Makes the dataplane what it should be. Where no device can be made at all, the node
+    /// is left in clear, and so are its peers towards it.
+    async fn realise(&mut self, cause: Cause) -> Result<(), AgentError> {
+        let mut last = None;
+        for _ in 0..ROUNDS {
+            let changes = self.pending().await?;
+            let Some(first) = changes.first() else {
+                return Ok(());
+            };
+            last = Some(first.to_string());
+            for change in &changes {
+                match self.hands.apply(change, &mut self.kernel).await {
+                    Ok(()) if cause == Cause::Intent => tracing::info!("{change}"),
+                    Ok(()) => tracing::warn!(drift = true, "put right: {change}"),
+                    Err(ApplyError::Unsupported(why)) => {
+                        self.unsupported = Some(why);
+                        break;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Err(AgentError::NotKept(last.unwrap_or_default()))
+    }
+
+    /// What is to be done, as far as is known now.
+    async fn pending(&mut self) -> Result<Vec<Change>, AgentError> {
+        if self.has(Fault::NoWatch) {
+            let _ = self.monitor.drain();
+        } else {
+            self.kernel.hear(self.monitor.drain());
+        }
+        let settings = &self.cluster.settings;
+        self.kernel.refresh(&self.hands.netlink, settings).await?;
+        let (actual, desired) = planes(
+            &self.kernel,
+            &self.cluster,
+            &self.orders.node,
+            &self.store,
+            self.unsupported.is_none(),
+        );
+        Ok(diff(&actual, &spoil(desired, &self.orders.faults)))
+    }
+
+    /// Publishes what the devices have, and meets a request for new keys first. Says
+    /// whether the store was written.
+    async fn publish(&mut self) -> Result<bool, AgentError> {
+        if self.has(Fault::NeverPublish) {
+            return Ok(false);
+        }
+        let own = &self.cluster.nodes[&self.orders.node];
+        let rotated = own.rotation.pending().map(str::to_owned);
+        if rotated.is_some() {
+            for family in Family::ALL {
+                let name = self.cluster.settings.tunnel[family].interface.clone();
+                if self.kernel.device(&name).is_some() && self.is_encrypting(family) {
+                    let change = Change::GenerateKey { family, name };
+                    self.hands.apply(&change, &mut self.kernel).await?;
+                    tracing::info!("{change}, as was asked for");
+                }
+            }
+            let settings = &self.cluster.settings;
+            self.kernel.refresh(&self.hands.netlink, settings).await?;
+        }
+        // The key is read from the device itself, so that what is published is what it has.
+        let publication = Publication {
+            keys: PerFamily::each(|family| {
+                let name = &self.cluster.settings.tunnel[family].interface;
+                let device = self.kernel.device(name);
+                device
+                    .and_then(|device| device.public_key)
+                    .filter(|_| self.is_encrypting(family))
+            }),
+            rotated,
+        };
+        if publication.is_published(&self.cluster.nodes[&self.orders.node]) {
+            return Ok(false);
+        }
+        if let Some(trouble) = &self.trouble {
+            tracing::debug!("not published yet: {trouble}");
+            return Ok(true);
+        }
+        let identity = node_identity(&self.orders.node);
+        let store = &self.orders.store;
+        let written = store
+            .edit(&identity, None, |node| publication.write(node))
+            .await?;
+        for (family, key) in publication.keys.iter().filter(|_| written) {
+            if let Some(key) = key {
+                tracing::info!("published this node's {family} key {key}");
+            }
+        }
+        Ok(written)
+    }
+
+    fn is_encrypting(&self, family: Family) -> bool {
+        self.unsupported.is_none() && is_active(&self.cluster, &self.orders.node, family)
+    }
+
+    /// What is worth saying.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = self.wrong.clone();
+        problems.extend(self.trouble.clone());
+        let unsupported = self.unsupported.iter();
+        problems.extend(unsupported.map(|why| format!("this node cannot encrypt: {why}")));
+        for family in Family::ALL.into_iter().filter(|f| self.is_encrypting(*f)) {
+            for name in self.cluster.nodes.keys() {
+                if *name == self.orders.node {
+                    continue;
+                }
+                match peer_key(&self.cluster, &self.orders.node, name, family) {
+                    // Normal: it does not encrypt, or not yet.
+                    Ok(_) | Err(Plain::NoKey | Plain::OptedOut | Plain::NoAddress(_)) => {}
+                    Err(plain) => problems.push(format!("{name} is reached in clear: {plain}")),
+                }
+            }
+        }
+        problems
+    }
+
+    /// Tells the supervisor that the store's state of that digest has been dealt with.
+    fn announce(&mut self, problems: &[String], digest: &str) {
+        let peers = Family::ALL.into_iter().filter_map(|family| {
+            let name = &self.cluster.settings.tunnel[family].interface;
+            self.kernel.device(name).map(|device| device.peers.len())
+        });
+        let how = format!("in sync: {} peers", peers.sum::<usize>());
+        let status = std::iter::once(how.as_str())
+            .chain(problems.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join("; ");
+        if let Err(error) = self.supervisor.in_sync(&status, digest, self.counts) {
+            self.complain(&format!("cannot tell the supervisor: {error}"));
+        }
     }
 
     /// Logs each problem once, and again only after it has gone away in between.
@@ -286,4 +403,28 @@ impl Agent {
         // If even this fails, the log is all there is.
         let _ = self.supervisor.struggling(problem);
     }
+}
+
+/// The dataplane as it is, and as it should be.
+pub(crate) fn planes(
+    kernel: &Kernel,
+    cluster: &Cluster,
+    node: &str,
+    store: &[SocketAddr],
+    supported: bool,
+) -> (Dataplane, Dataplane) {
+    let settings = &cluster.settings;
+    let tables = PerFamily::each(|family| kernel.table(family, settings));
+    let own = cluster.nodes.get(node);
+    let situation = Situation {
+        node,
+        uplink_mtu: PerFamily::each(|family| {
+            kernel.uplink_mtu(own.and_then(|own| own.endpoint[family]), settings)
+        }),
+        tables,
+        store,
+        supported,
+    };
+    let actual = kernel.dataplane(settings, &tables);
+    (actual, desired(cluster, &situation))
 }

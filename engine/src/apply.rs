@@ -5,11 +5,13 @@ use std::fs;
 use wireguard_control::Backend;
 
 use crate::change::Change;
+use crate::crash::CrashPoint;
+use crate::dataplane::Target;
 use crate::device::{self, DeviceError};
-use crate::netlink::{Netlink, NetlinkError};
+use crate::kernel::{Kernel, SRC_VALID_MARK, tag};
+use crate::netlink::batch::set_routes;
+use crate::netlink::{Netlink, NetlinkError, Way};
 use crate::nft::{self, NftError};
-use crate::observe::SRC_VALID_MARK;
-use crate::settings::Settings;
 use crate::tunnel::{self, Life, TunnelError};
 
 /// Which implementation makes new devices.
@@ -49,67 +51,96 @@ pub(crate) enum ApplyError {
     Gone(String),
 }
 
-/// What carrying changes out needs to know.
-pub(crate) struct Hands<'a> {
-    pub(crate) netlink: &'a Netlink,
-    pub(crate) settings: &'a Settings,
+/// What carries changes out.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    pub(crate) netlink: Netlink,
     pub(crate) preference: Preference,
-    /// The device's implementation, once there is a device.
-    pub(crate) backend: Option<Backend>,
     /// How long a new userspace tunnel lives.
     pub(crate) tunnel_life: Life,
+    /// How many changes were carried out.
+    pub(crate) writes: u64,
+    /// Where to die, for judging the recovery.
+    pub(crate) crash: CrashPoint,
 }
 
-impl Hands<'_> {
-    /// Carries one change out.
-    pub(crate) async fn apply(&mut self, change: &Change) -> Result<(), ApplyError> {
-        let table = self.settings.table;
-        let netlink = self.netlink;
-        match change {
-            Change::SetSrcValidMark => {
-                fs::write(SRC_VALID_MARK, "1").map_err(ApplyError::Sysctl)?;
-            }
-            Change::SetIncomingMark(mark) => nft::set(Some(mark)).await?,
-            Change::RemoveIncomingMark => nft::set(None).await?,
-            Change::CreateDevice { name } => self.create(name).await?,
-            Change::GenerateKey { name } => device::generate_key(name, self.backend(name)?)?,
-            Change::SetListenPort { name, port } => {
-                device::set_listen_port(name, self.backend(name)?, *port)?;
-            }
-            Change::SetFwmark { name, mark } => {
-                device::set_fwmark(name, self.backend(name)?, *mark)?;
-            }
-            Change::SetMtu { name, mtu } => netlink.set_mtu(name, *mtu).await?,
-            Change::SetPeer { name, key, peer } => {
-                device::set_peer(name, self.backend(name)?, key, peer)?;
-            }
-            Change::RemovePeer { name, key } => {
-                device::remove_peer(name, self.backend(name)?, key)?;
-            }
-            Change::AddAddress { name, address } => netlink.add_address(name, *address).await?,
-            Change::RemoveAddress { name, address } => {
-                netlink.remove_address(name, *address).await?;
-            }
-            Change::SwitchOn { name } => netlink.switch_on(name).await?,
-            Change::SetRoute { network, target } => {
-                netlink
-                    .set_route(table, *network, *target, &self.settings.interface)
-                    .await?;
-            }
-            Change::RemoveRoute { network } => netlink.remove_route(table, *network).await?,
-            Change::AddRule(rule) => netlink.add_rule(rule).await?,
-            Change::RemoveRule(rule) => netlink.remove_rule(rule).await?,
-            Change::DeleteDevice { name } => match self.backend(name)? {
-                Backend::Kernel => netlink.delete_link(name).await?,
-                Backend::Userspace => tunnel::end(name)?,
-            },
-        }
-        Ok(())
+impl Hands {
+    /// Carries one change out, and notes what has to be looked at again, because the
+    /// kernel does not tell it.
+    pub(crate) async fn apply(
+        &mut self,
+        change: &Change,
+        kernel: &mut Kernel,
+    ) -> Result<(), ApplyError> {
+        self.writes += 1;
+        self.crash.before(self.writes);
+        let done = self.write(change, kernel).await;
+        self.crash.after(self.writes);
+        done
     }
 
-    fn backend(&self, name: &str) -> Result<Backend, ApplyError> {
-        self.backend
-            .ok_or_else(|| ApplyError::Gone(name.to_owned()))
+    async fn write(&mut self, change: &Change, kernel: &mut Kernel) -> Result<(), ApplyError> {
+        match change {
+            Change::SetSrcValidMark => {
+                kernel.stale.sysctl = true;
+                fs::write(SRC_VALID_MARK, "1").map_err(ApplyError::Sysctl)?;
+            }
+            Change::SetFirewall { from, to } => {
+                kernel.stale.firewall = true;
+                nft::transact(&from.transaction(to)).await?;
+            }
+            Change::CreateDevice { name, .. } => {
+                kernel.stale.devices = true;
+                self.create(name).await?;
+            }
+            Change::TagDevice { family, name } => {
+                self.netlink.set_alias(name, tag(*family)).await?
+            }
+            Change::GenerateKey { name, .. } => {
+                kernel.stale.devices = true;
+                device::generate_key(name, backend(name)?)?;
+            }
+            Change::MoveKey { from, to, .. } => {
+                kernel.stale.devices = true;
+                device::move_key(from, to, [backend(from)?, backend(to)?])?;
+            }
+            Change::Configure(configuration) => {
+                kernel.stale.devices = true;
+                device::configure(configuration, backend(&configuration.name)?)?;
+            }
+            Change::SetMtu { name, mtu, .. } => self.netlink.set_mtu(name, *mtu).await?,
+            Change::AddAddress { name, address, .. } => {
+                self.netlink.add_address(name, *address).await?;
+            }
+            Change::RemoveAddress { name, address, .. } => {
+                self.netlink.remove_address(name, *address).await?;
+            }
+            Change::SwitchOn { name, .. } => self.netlink.switch_on(name).await?,
+            Change::SetThreaded { name, threaded, .. } => device::set_threaded(name, *threaded)?,
+            Change::SetRoutes { remove, set, .. } => {
+                let mut ways = Vec::with_capacity(set.len());
+                for (slot, target) in set {
+                    let way = match target {
+                        Target::Tunnel(name) => Way::Link(
+                            link_index(name).ok_or_else(|| ApplyError::Gone(name.clone()))?,
+                        ),
+                        Target::Throw | Target::Foreign => Way::Throw,
+                    };
+                    ways.push((*slot, way));
+                }
+                set_routes(remove, &ways)?;
+            }
+            Change::AddRule { family, rule } => self.netlink.add_rule(*family, rule).await?,
+            Change::RemoveRule { family, rule } => self.netlink.remove_rule(*family, rule).await?,
+            Change::DeleteDevice { name, .. } => {
+                kernel.stale.devices = true;
+                match kernel.backend(name) {
+                    Some(Backend::Userspace) => tunnel::end(name)?,
+                    Some(Backend::Kernel) | None => self.netlink.delete_link(name).await?,
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn create(&mut self, name: &str) -> Result<(), ApplyError> {
@@ -122,22 +153,31 @@ impl Hands<'_> {
                 .map_err(|error| error.to_string()),
         };
         let refused = match (kernel, self.preference) {
-            (Ok(()), _) => {
-                self.backend = Some(Backend::Kernel);
-                return Ok(());
-            }
+            (Ok(()), _) => return Ok(()),
             (Err(cause), Preference::Kernel) => return Err(ApplyError::Unsupported(cause)),
             (Err(cause), Preference::Auto | Preference::Userspace) => cause,
         };
         match tunnel::start(name, self.tunnel_life).await {
-            Ok(()) => {
-                self.backend = Some(Backend::Userspace);
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(TunnelError::NoTun(error)) => Err(ApplyError::Unsupported(format!(
                 "{refused}; cannot open /dev/net/tun: {error}"
             ))),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// A device's implementation, as it is now.
+fn backend(name: &str) -> Result<Backend, ApplyError> {
+    if tunnel::is_running(name) {
+        return Ok(Backend::Userspace);
+    }
+    link_index(name)
+        .map(|_| Backend::Kernel)
+        .ok_or_else(|| ApplyError::Gone(name.to_owned()))
+}
+
+/// A link's index, as it is now.
+fn link_index(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
 }

@@ -1,14 +1,20 @@
 //! The difference between two dataplanes as an ordered list of changes.
 //!
 //! The order never leaks: what is routed into the tunnel before and after is routed
-//! there throughout. The rule comes last when encryption begins, when all it leads to
-//! is there, and goes first when it ends.
+//! there throughout, and what is refused in clear is refused throughout. The rule comes
+//! last when encryption begins, when all it leads to is there, and goes first when it
+//! ends. What can go in one message goes in one: a device's configuration, the routes of
+//! a family, the firewall.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
-use crate::dataplane::{Dataplane, Device, IncomingMark, Peer, Rule, Target};
+use crate::dataplane::{Dataplane, Device, Peer, Plane, Rule, Slot, Target};
+use crate::family::Family;
+use crate::firewall::Firewall;
 use crate::key::PublicKey;
 
 /// One write to the kernel, the tunnel or nftables.
@@ -16,185 +22,332 @@ use crate::key::PublicKey;
 pub(crate) enum Change {
     /// The reverse-path filter looks at marks from now on. Never undone: others may rely on it.
     SetSrcValidMark,
-    /// The table that marks incoming packets, whole.
-    SetIncomingMark(IncomingMark),
-    /// No incoming packet is marked.
-    RemoveIncomingMark,
+    /// The firewall, in one transaction.
+    SetFirewall { from: Firewall, to: Firewall },
     /// A device without key or peers.
-    CreateDevice { name: String },
+    CreateDevice { family: Family, name: String },
+    /// The name tag by which this engine knows its own.
+    TagDevice { family: Family, name: String },
     /// A new private key, which never leaves the device.
-    GenerateKey { name: String },
-    /// The device's UDP port.
-    SetListenPort { name: String, port: u16 },
-    /// The mark of the device's outgoing packets.
-    SetFwmark { name: String, mark: u32 },
-    /// In bytes.
-    SetMtu { name: String, mtu: u32 },
-    /// A new peer, or other properties of one.
-    SetPeer {
-        name: String,
-        key: PublicKey,
-        peer: Peer,
+    GenerateKey { family: Family, name: String },
+    /// The private key of a device whose place the other takes.
+    MoveKey {
+        family: Family,
+        from: String,
+        to: String,
     },
-    /// A peer less.
-    RemovePeer { name: String, key: PublicKey },
+    /// Mark, port and peers of a device, in one message.
+    Configure(Configuration),
+    /// In bytes.
+    SetMtu {
+        family: Family,
+        name: String,
+        mtu: u32,
+    },
     /// An address of the device.
-    AddAddress { name: String, address: Ipv4Net },
+    AddAddress {
+        family: Family,
+        name: String,
+        address: IpNet,
+    },
     /// An address less.
-    RemoveAddress { name: String, address: Ipv4Net },
+    RemoveAddress {
+        family: Family,
+        name: String,
+        address: IpNet,
+    },
     /// The device is up.
-    SwitchOn { name: String },
-    /// A route of the engine's table, whatever was there before.
-    SetRoute { network: Ipv4Net, target: Target },
-    /// A route less.
-    RemoveRoute { network: Ipv4Net },
+    SwitchOn { family: Family, name: String },
+    /// Whether kernel threads do the device's work.
+    SetThreaded {
+        family: Family,
+        name: String,
+        threaded: bool,
+    },
+    /// Routes of one family, in one batch: first what goes, then what comes, whatever was
+    /// there before.
+    SetRoutes {
+        family: Family,
+        remove: Vec<Slot>,
+        set: Vec<(Slot, Target)>,
+    },
     /// A rule.
-    AddRule(Rule),
+    AddRule { family: Family, rule: Rule },
     /// A rule less.
-    RemoveRule(Rule),
+    RemoveRule { family: Family, rule: Rule },
     /// The device goes, with its key.
-    DeleteDevice { name: String },
+    DeleteDevice { family: Family, name: String },
+}
+
+/// What a device is told. What is none stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Configuration {
+    pub(crate) family: Family,
+    pub(crate) name: String,
+    pub(crate) fwmark: Option<u32>,
+    pub(crate) listen_port: Option<u16>,
+    /// Peers less.
+    pub(crate) remove: BTreeSet<PublicKey>,
+    /// Peers more, or other properties of them. Those that lose networks come first, so
+    /// that a network that moves is not taken from its new peer again.
+    pub(crate) set: Vec<(PublicKey, PeerChange)>,
+}
+
+/// What a peer is told. What is none stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct PeerChange {
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) keepalive: Option<u16>,
+    /// Whether the networks are all that there are, or come to those that are there.
+    pub(crate) replace: bool,
+    pub(crate) networks: BTreeSet<IpNet>,
 }
 
 /// What to do, in order, to get from one dataplane to the other. Empty if nothing is to be done.
 pub(crate) fn diff(actual: &Dataplane, desired: &Dataplane) -> Vec<Change> {
     let mut changes = Vec::new();
-    let ending = desired.device.is_none();
-    let missing_rules = desired.rules.difference(&actual.rules).cloned();
-    let extra_rules = actual.rules.difference(&desired.rules).cloned();
-    if ending {
-        changes.extend(extra_rules.map(Change::RemoveRule));
-        routes(actual, desired, &mut changes);
-        incoming_mark(actual, desired, &mut changes);
-        if let Some(device) = &actual.device {
-            let name = device.name.clone();
-            changes.push(Change::DeleteDevice { name });
-        }
-        return changes;
-    }
     // First of all, since a node that can make no device must be left as it is.
-    if let (None, Some(device)) = (&actual.device, &desired.device) {
-        let name = device.name.clone();
-        changes.push(Change::CreateDevice { name });
+    for (family, plane) in desired.planes.iter() {
+        let there = &actual.planes[family].devices;
+        let missing = plane
+            .devices
+            .keys()
+            .filter(|name| !there.contains_key(*name));
+        changes.extend(missing.map(|name| Change::CreateDevice {
+            family,
+            name: name.clone(),
+        }));
     }
     if desired.src_valid_mark && !actual.src_valid_mark {
         changes.push(Change::SetSrcValidMark);
     }
-    incoming_mark(actual, desired, &mut changes);
-    if let Some(device) = &desired.device {
-        self::device(actual.device.as_ref(), device, &mut changes);
+    let (firewall, rest) = firewalls(&actual.firewall, &desired.firewall);
+    changes.extend(firewall);
+    for (family, plane) in desired.planes.iter() {
+        let actual = &actual.planes[family];
+        match plane.devices.iter().next() {
+            Some((name, device)) => encrypting(family, actual, plane, name, device, &mut changes),
+            None => ending(family, actual, plane, &mut changes),
+        }
     }
-    routes(actual, desired, &mut changes);
-    // A new rule is there before an old one goes.
-    changes.extend(missing_rules.map(Change::AddRule));
-    changes.extend(extra_rules.map(Change::RemoveRule));
+    changes.extend(rest);
     changes
 }
 
-fn incoming_mark(actual: &Dataplane, desired: &Dataplane, changes: &mut Vec<Change>) {
-    if actual.incoming_mark == desired.incoming_mark {
-        return;
-    }
-    changes.push(match &desired.incoming_mark {
-        Some(mark) => Change::SetIncomingMark(mark.clone()),
-        None => Change::RemoveIncomingMark,
-    });
-}
-
-fn device(actual: Option<&Device>, desired: &Device, changes: &mut Vec<Change>) {
-    let name = || desired.name.clone();
-    let fresh = Device {
-        name: name(),
-        has_key: false,
-        mtu: 0,
-        up: false,
-        addresses: Default::default(),
-        listen_port: 0,
-        fwmark: 0,
-        peers: Default::default(),
+/// What is done to the firewall before everything else, and after it. What is refused now
+/// may be what is encrypted soon, so that it must not be let go before; and the other way round.
+fn firewalls(actual: &Firewall, desired: &Firewall) -> (Option<Change>, Option<Change>) {
+    let step = |from: &Firewall, to: &Firewall| {
+        (from != to).then(|| Change::SetFirewall {
+            from: from.clone(),
+            to: to.clone(),
+        })
     };
-    let actual = actual.unwrap_or(&fresh);
-    // The mark first: without it the tunnel's own packets would be routed into the tunnel.
-    if actual.fwmark != desired.fwmark {
-        changes.push(Change::SetFwmark {
-            name: name(),
-            mark: desired.fwmark,
+    if desired.is_empty() || !desired.is_strict() && actual.is_strict() {
+        return (None, step(actual, desired));
+    }
+    let midway = desired.with_all_that_is_refused_by(actual);
+    (step(actual, &midway), step(&midway, desired))
+}
+
+fn ending(family: Family, actual: &Plane, desired: &Plane, changes: &mut Vec<Change>) {
+    remove_rules(family, actual, desired, changes);
+    routes(
+        family,
+        added(actual, desired),
+        removed(actual, desired),
+        changes,
+    );
+    delete_devices(family, actual, desired, changes);
+}
+
+fn encrypting(
+    family: Family,
+    actual: &Plane,
+    desired: &Plane,
+    name: &str,
+    device: &Device,
+    changes: &mut Vec<Change>,
+) {
+    // A device of another name is one whose place this one takes.
+    let old = actual.devices.iter().find(|(other, _)| *other != name);
+    let fresh = Device::default();
+    let current = actual.devices.get(name).unwrap_or(&fresh);
+    let owned = || name.to_owned();
+    if !current.tagged {
+        let name = owned();
+        changes.push(Change::TagDevice { family, name });
+    }
+    if !current.has_key {
+        changes.push(match old {
+            Some((old, state)) if state.has_key => Change::MoveKey {
+                family,
+                from: old.clone(),
+                to: owned(),
+            },
+            _ => Change::GenerateKey {
+                family,
+                name: owned(),
+            },
         });
     }
-    if !actual.has_key {
-        changes.push(Change::GenerateKey { name: name() });
-    }
-    if actual.listen_port != desired.listen_port {
-        changes.push(Change::SetListenPort {
-            name: name(),
-            port: desired.listen_port,
-        });
-    }
-    if actual.mtu != desired.mtu {
+    let mut configuration = configuration(family, name, current, device);
+    // Two devices cannot listen on one port: the new one gets it when the old one is gone.
+    let taken = old.is_some_and(|(_, old)| Some(old.listen_port) == configuration.listen_port);
+    let port = configuration.listen_port.take_if(|_| taken);
+    configure(configuration, changes);
+    if current.mtu != device.mtu {
         changes.push(Change::SetMtu {
-            name: name(),
-            mtu: desired.mtu,
+            family,
+            name: owned(),
+            mtu: device.mtu,
         });
     }
-    // Removals first: a network that moves to another peer must not be taken from it again.
-    for key in actual
-        .peers
-        .keys()
-        .filter(|key| !desired.peers.contains_key(key))
-    {
-        changes.push(Change::RemovePeer {
-            name: name(),
-            key: *key,
-        });
-    }
-    for (key, peer) in &desired.peers {
-        if actual.peers.get(key) != Some(peer) {
-            changes.push(Change::SetPeer {
-                name: name(),
-                key: *key,
-                peer: peer.clone(),
-            });
-        }
-    }
-    for address in desired.addresses.difference(&actual.addresses) {
+    for address in device.addresses.difference(&current.addresses) {
         changes.push(Change::AddAddress {
-            name: name(),
+            family,
+            name: owned(),
             address: *address,
         });
     }
-    for address in actual.addresses.difference(&desired.addresses) {
+    for address in current.addresses.difference(&device.addresses) {
         changes.push(Change::RemoveAddress {
-            name: name(),
+            family,
+            name: owned(),
             address: *address,
         });
     }
-    if !actual.up {
-        changes.push(Change::SwitchOn { name: name() });
+    if !current.up {
+        let name = owned();
+        changes.push(Change::SwitchOn { family, name });
+    }
+    routes(family, added(actual, desired), Vec::new(), changes);
+    // A new rule is there before an old one goes.
+    for rule in desired.rules.difference(&actual.rules) {
+        let rule = rule.clone();
+        changes.push(Change::AddRule { family, rule });
+    }
+    remove_rules(family, actual, desired, changes);
+    routes(family, Vec::new(), removed(actual, desired), changes);
+    delete_devices(family, actual, desired, changes);
+    if let Some(port) = port {
+        let nothing = self::configuration(family, name, device, device);
+        configure(
+            Configuration {
+                listen_port: Some(port),
+                ..nothing
+            },
+            changes,
+        );
+    }
+    if let (Some(threaded), Some(now)) = (device.threaded, current.threaded)
+        && threaded != now
+    {
+        changes.push(Change::SetThreaded {
+            family,
+            name: owned(),
+            threaded,
+        });
     }
 }
 
-/// What must be encrypted comes first, what must not be after it, and what nobody wants last.
-fn routes(actual: &Dataplane, desired: &Dataplane, changes: &mut Vec<Change>) {
-    for wanted in [Target::Tunnel, Target::Throw] {
-        for (network, target) in desired
-            .routes
-            .iter()
-            .filter(|(_, target)| **target == wanted)
-        {
-            if actual.routes.get(network) != Some(target) {
-                changes.push(Change::SetRoute {
-                    network: *network,
-                    target: *target,
-                });
-            }
-        }
+fn configure(configuration: Configuration, changes: &mut Vec<Change>) {
+    let Configuration {
+        fwmark,
+        listen_port,
+        remove,
+        set,
+        ..
+    } = &configuration;
+    let empty = remove.is_empty() && set.is_empty();
+    if fwmark.is_some() || listen_port.is_some() || !empty {
+        changes.push(Change::Configure(configuration));
     }
-    for network in actual
-        .routes
-        .keys()
-        .filter(|network| !desired.routes.contains_key(network))
-    {
-        changes.push(Change::RemoveRoute { network: *network });
+}
+
+fn configuration(family: Family, name: &str, actual: &Device, desired: &Device) -> Configuration {
+    let gone = actual.peers.keys();
+    let mut set: Vec<_> = desired
+        .peers
+        .iter()
+        .filter_map(|(key, peer)| Some((*key, peer_change(actual.peers.get(key), peer)?)))
+        .collect();
+    set.sort_by_key(|(_, change)| !change.replace);
+    Configuration {
+        family,
+        name: name.to_owned(),
+        fwmark: (actual.fwmark != desired.fwmark).then_some(desired.fwmark),
+        listen_port: (actual.listen_port != desired.listen_port).then_some(desired.listen_port),
+        remove: gone
+            .filter(|key| !desired.peers.contains_key(key))
+            .copied()
+            .collect(),
+        set,
+    }
+}
+
+fn peer_change(actual: Option<&Peer>, desired: &Peer) -> Option<PeerChange> {
+    let fresh = Peer::default();
+    let before = actual.unwrap_or(&fresh);
+    if actual == Some(desired) {
+        return None;
+    }
+    let loses = !before.allowed_ips.is_subset(&desired.allowed_ips);
+    let networks = match loses {
+        true => desired.allowed_ips.clone(),
+        false => &desired.allowed_ips - &before.allowed_ips,
+    };
+    Some(PeerChange {
+        endpoint: desired
+            .endpoint
+            .filter(|_| desired.endpoint != before.endpoint),
+        keepalive: (desired.keepalive != before.keepalive).then_some(desired.keepalive),
+        replace: loses,
+        networks,
+    })
+}
+
+/// What must be encrypted comes first, what must not be after it.
+fn added(actual: &Plane, desired: &Plane) -> Vec<(Slot, Target)> {
+    let differs = |(slot, target): &(&Slot, &Target)| actual.routes.get(slot) != Some(*target);
+    let differing = || desired.routes.iter().filter(differs);
+    let is_throw = |target: &Target| *target == Target::Throw;
+    let tunnels = differing().filter(|(_, target)| !is_throw(target));
+    let throws = differing().filter(|(_, target)| is_throw(target));
+    tunnels
+        .chain(throws)
+        .map(|(slot, target)| (*slot, target.clone()))
+        .collect()
+}
+
+/// What nobody wants.
+fn removed(actual: &Plane, desired: &Plane) -> Vec<Slot> {
+    let unwanted = |slot: &&Slot| !desired.routes.contains_key(slot);
+    actual.routes.keys().filter(unwanted).copied().collect()
+}
+
+fn routes(family: Family, set: Vec<(Slot, Target)>, remove: Vec<Slot>, changes: &mut Vec<Change>) {
+    if !set.is_empty() || !remove.is_empty() {
+        changes.push(Change::SetRoutes {
+            family,
+            remove,
+            set,
+        });
+    }
+}
+
+fn remove_rules(family: Family, actual: &Plane, desired: &Plane, changes: &mut Vec<Change>) {
+    for rule in actual.rules.difference(&desired.rules) {
+        let rule = rule.clone();
+        changes.push(Change::RemoveRule { family, rule });
+    }
+}
+
+fn delete_devices(family: Family, actual: &Plane, desired: &Plane, changes: &mut Vec<Change>) {
+    let unwanted = |name: &&String| !desired.devices.contains_key(*name);
+    for name in actual.devices.keys().filter(unwanted) {
+        let name = name.clone();
+        changes.push(Change::DeleteDevice { family, name });
     }
 }
 
@@ -202,34 +355,58 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SetSrcValidMark => f.write_str("set net.ipv4.conf.all.src_valid_mark to 1"),
-            Self::SetIncomingMark(mark) => write!(f, "mark incoming packets {:#x}", mark.mark),
-            Self::RemoveIncomingMark => f.write_str("stop marking incoming packets"),
-            Self::CreateDevice { name } => write!(f, "create {name}"),
-            Self::GenerateKey { name } => write!(f, "give {name} a new key"),
-            Self::SetListenPort { name, port } => write!(f, "let {name} listen on port {port}"),
-            Self::SetFwmark { name, mark } => write!(f, "let {name} mark its packets {mark:#x}"),
-            Self::SetMtu { name, mtu } => write!(f, "set the mtu of {name} to {mtu}"),
-            Self::SetPeer { name, key, peer } => {
-                write!(
-                    f,
-                    "set the peer {key} of {name}, with {} networks",
-                    peer.allowed_ips.len()
-                )
+            Self::SetFirewall { to, .. } if to.is_empty() => f.write_str("remove the nftables"),
+            Self::SetFirewall { .. } => f.write_str("set the nftables"),
+            Self::CreateDevice { name, .. } => write!(f, "create {name}"),
+            Self::TagDevice { name, .. } => write!(f, "tag {name}"),
+            Self::GenerateKey { name, .. } => write!(f, "give {name} a new key"),
+            Self::MoveKey { from, to, .. } => write!(f, "move the key of {from} to {to}"),
+            Self::Configure(configuration) => configuration.fmt(f),
+            Self::SetMtu { name, mtu, .. } => write!(f, "set the mtu of {name} to {mtu}"),
+            Self::AddAddress { name, address, .. } => write!(f, "add {address} to {name}"),
+            Self::RemoveAddress { name, address, .. } => {
+                write!(f, "remove {address} from {name}")
             }
-            Self::RemovePeer { name, key } => write!(f, "remove the peer {key} of {name}"),
-            Self::AddAddress { name, address } => write!(f, "add {address} to {name}"),
-            Self::RemoveAddress { name, address } => write!(f, "remove {address} from {name}"),
-            Self::SwitchOn { name } => write!(f, "switch {name} on"),
-            Self::SetRoute { network, target } => match target {
-                Target::Throw => write!(f, "leave {network} in clear"),
-                Target::Tunnel => write!(f, "route {network} into the tunnel"),
-                Target::Foreign => write!(f, "route {network} elsewhere"),
-            },
-            Self::RemoveRoute { network } => write!(f, "remove the route to {network}"),
-            Self::AddRule(rule) => write!(f, "add the rule {rule}"),
-            Self::RemoveRule(rule) => write!(f, "remove the rule {rule}"),
-            Self::DeleteDevice { name } => write!(f, "delete {name}"),
+            Self::SwitchOn { name, .. } => write!(f, "switch {name} on"),
+            Self::SetThreaded { name, threaded, .. } => {
+                let how = if *threaded {
+                    "by threads"
+                } else {
+                    "without threads"
+                };
+                write!(f, "let {name} work {how}")
+            }
+            Self::SetRoutes {
+                family,
+                remove,
+                set,
+            } => {
+                let (more, less) = (set.len(), remove.len());
+                write!(f, "set {more} and remove {less} {family} routes")
+            }
+            Self::AddRule { family, rule } => write!(f, "add the {family} rule {rule}"),
+            Self::RemoveRule { family, rule } => write!(f, "remove the {family} rule {rule}"),
+            Self::DeleteDevice { name, .. } => write!(f, "delete {name}"),
         }
+    }
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "configure {}:", self.name)?;
+        if let Some(mark) = self.fwmark {
+            write!(f, " mark {mark:#x}")?;
+        }
+        if let Some(port) = self.listen_port {
+            write!(f, " port {port}")?;
+        }
+        for key in &self.remove {
+            write!(f, " -{key}")?;
+        }
+        for (key, change) in &self.set {
+            write!(f, " {key} ({} networks)", change.networks.len())?;
+        }
+        Ok(())
     }
 }
 
@@ -250,5 +427,7 @@ impl fmt::Display for Rule {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

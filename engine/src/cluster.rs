@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
+use crate::family::{Family, PerFamily};
 use crate::key::PublicKey;
-use crate::resource::{Identity, Node, Resource, Workload, Wrong};
+use crate::resource::{Block, Configuration, Identity, Node, Resource, Workload, Wrong};
 use crate::settings::Settings;
 
 /// The cluster, from one node's point of view.
@@ -13,17 +16,27 @@ pub(crate) struct Cluster {
     pub(crate) nodes: BTreeMap<String, Node>,
     /// Every pod's interface.
     pub(crate) workloads: Vec<Workload>,
+    /// Calico IPAM's blocks.
+    pub(crate) blocks: Vec<Block>,
+    /// Where pods have their addresses from.
+    pub(crate) pools: BTreeSet<IpNet>,
     /// What the operator asked for, for this node.
     pub(crate) settings: Settings,
     /// Whether the cluster is AKS, whose network takes more of the MTU.
     pub(crate) aks: bool,
+    /// Nodes that the operator has taken out, by a configuration of their own.
+    pub(crate) opted_out: PerFamily<BTreeSet<String>>,
+    /// Which nodes have published each key.
+    claims: PerFamily<BTreeMap<PublicKey, BTreeSet<String>>>,
 }
 
 /// Why a node is no peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plain {
-    /// It has no IPv4 address to send to.
-    NoAddress,
+    /// The operator has taken it out.
+    OptedOut,
+    /// It has no address of this family to send to.
+    NoAddress(Family),
     /// It has published no key: it does not encrypt, or not yet.
     NoKey,
     /// What it has published is no key.
@@ -35,7 +48,8 @@ pub(crate) enum Plain {
 impl std::fmt::Display for Plain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NoAddress => f.write_str("it has no IPv4 address"),
+            Self::OptedOut => f.write_str("its own configuration takes it out"),
+            Self::NoAddress(family) => write!(f, "it has no {family} address"),
             Self::NoKey => f.write_str("it has published no key"),
             Self::BadKey => f.write_str("what it has published is no key"),
             Self::SharedKey(others) => write!(f, "its key is also {}'s", others.join("'s and ")),
@@ -50,70 +64,115 @@ impl Cluster {
         node: &str,
         resources: &BTreeMap<Identity, Resource>,
     ) -> (Self, Vec<(Identity, Wrong)>) {
-        let mut cluster = Self {
-            nodes: BTreeMap::new(),
-            workloads: Vec::new(),
-            settings: Settings::default(),
-            aks: false,
-        };
+        let mut cluster = Self::empty();
         let own = format!("node.{node}");
         let mut configurations = BTreeMap::new();
         for (identity, resource) in resources {
             match resource {
-                Resource::Node(node) => {
-                    cluster.nodes.insert(identity.name.clone(), node.clone());
-                }
+                Resource::Node(node) => cluster.add_node(&identity.name, node),
                 Resource::Workload(workload) => cluster.workloads.push(workload.clone()),
                 Resource::Information(kind) => {
                     cluster.aks |= kind
                         .split(',')
                         .any(|word| word.trim().eq_ignore_ascii_case("aks"));
                 }
-                Resource::Configuration(spec) => {
-                    configurations.insert(identity.name.as_str(), (identity, spec));
+                Resource::Configuration(configuration) => {
+                    configurations.insert(identity.name.as_str(), (identity, configuration));
                 }
-                Resource::Pool => {}
+                Resource::Pool(cidr) => {
+                    cluster.pools.insert(*cidr);
+                }
+                Resource::Block(block) => cluster.blocks.push(block.clone()),
             }
         }
         let mut wrong = Vec::new();
         for name in ["default", own.as_str()] {
-            if let Some((identity, spec)) = configurations.get(name) {
-                let found = cluster.settings.read(spec);
-                wrong.extend(found.into_iter().map(|wrong| ((*identity).clone(), wrong)));
+            if let Some((identity, configuration)) = configurations.get(name) {
+                let found = cluster.settings.read(configuration);
+                wrong.extend(found.into_iter().map(|found| ((*identity).clone(), found)));
             }
         }
+        for (name, (_, configuration)) in &configurations {
+            cluster.note_opt_out(name, configuration);
+        }
         for (identity, resource) in resources {
-            if let Resource::Workload(workload) = resource
-                && !cluster.nodes.contains_key(&workload.node)
+            let named = match resource {
+                Resource::Workload(workload) => Some(("spec.node", &workload.node)),
+                Resource::Block(block) => block.affinity.as_ref().map(|node| ("affinity", node)),
+                _ => None,
+            };
+            if let Some((field, node)) = named
+                && !cluster.nodes.contains_key(node)
             {
-                let what = format!("is `{}`, and there is no such Node", workload.node);
-                wrong.push((identity.clone(), Wrong::at("spec.node", what)));
+                let what = format!("is `{node}`, and there is no such Node");
+                wrong.push((identity.clone(), Wrong::at(field, what)));
             }
         }
         (cluster, wrong)
     }
 
+    /// A cluster without anything.
+    pub(crate) fn empty() -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            workloads: Vec::new(),
+            blocks: Vec::new(),
+            pools: BTreeSet::new(),
+            settings: Settings::default(),
+            aks: false,
+            opted_out: PerFamily::default(),
+            claims: PerFamily::default(),
+        }
+    }
+
+    /// Another node, or another state of one that is not there any more.
+    pub(crate) fn add_node(&mut self, name: &str, node: &Node) {
+        for family in Family::ALL {
+            if let Some(Ok(key)) = &node.public_key[family] {
+                let claims = self.claims[family].entry(*key).or_default();
+                claims.insert(name.to_owned());
+            }
+        }
+        self.nodes.insert(name.to_owned(), node.clone());
+    }
+
+    fn note_opt_out(&mut self, name: &str, configuration: &Configuration) {
+        let Some(node) = name.strip_prefix("node.") else {
+            return;
+        };
+        for (family, field) in [
+            (Family::V4, "wireguardEnabled"),
+            (Family::V6, "wireguardEnabledV6"),
+        ] {
+            if configuration.spec.get(field) == Some(&serde_json::Value::Bool(false)) {
+                self.opted_out[family].insert(node.to_owned());
+            }
+        }
+    }
+
     /// The key of a node that can be a peer, or why it cannot.
-    pub(crate) fn key_of(&self, name: &str) -> Result<PublicKey, Plain> {
+    pub(crate) fn key_of(&self, name: &str, family: Family) -> Result<PublicKey, Plain> {
         let node = self.nodes.get(name).ok_or(Plain::NoKey)?;
-        let key = match &node.public_key {
+        let key = match &node.public_key[family] {
+            None if self.opted_out[family].contains(name) => return Err(Plain::OptedOut),
             None => return Err(Plain::NoKey),
             Some(Err(_)) => return Err(Plain::BadKey),
             Some(Ok(key)) => *key,
         };
-        if node.endpoint.is_none() {
-            return Err(Plain::NoAddress);
+        if node.endpoint[family].is_none() {
+            return Err(Plain::NoAddress(family));
         }
-        let others: BTreeSet<_> = self
-            .nodes
-            .iter()
-            .filter(|(other, node)| *other != name && node.public_key == Some(Ok(key)))
-            .map(|(other, _)| other.clone())
+        let others: Vec<_> = self.claims[family]
+            .get(&key)
+            .into_iter()
+            .flatten()
+            .filter(|other| *other != name)
+            .cloned()
             .collect();
         if others.is_empty() {
             Ok(key)
         } else {
-            Err(Plain::SharedKey(others.into_iter().collect()))
+            Err(Plain::SharedKey(others))
         }
     }
 }

@@ -5,18 +5,19 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
-use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::agent::{self, AgentError, Orders};
 use crate::apply::Preference;
 use crate::change::diff;
 use crate::cluster::Cluster;
-use crate::desired::{Desired, desired};
+use crate::desired::is_active;
 use crate::device::{self, DeviceError};
+use crate::family::{Family, PerFamily};
 use crate::fault::{Fault, spoil};
+use crate::kernel::{Kernel, ObserveError};
 use crate::netlink::{Netlink, NetlinkError};
-use crate::observe::{ObserveError, observe};
+use crate::operate::{self, Wishes};
 use crate::render::{self, Status};
 use crate::store::{Store, StoreError};
 use crate::tunnel::{self, Life, TunnelError};
@@ -39,12 +40,19 @@ enum Verb {
     Enable {
         #[command(flatten)]
         store: StoreArgument,
-        /// Whether the nodes' own traffic is encrypted too; left as it is if not given
-        #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
-        host_encryption: Option<bool>,
+        #[command(flatten)]
+        wishes: Wishes,
     },
     /// Ask every agent to stop encrypting, and to remove all that it made
     Disable {
+        #[command(flatten)]
+        store: StoreArgument,
+    },
+    /// Ask a node's agent for a new key
+    RotateKey {
+        /// The node's name in the store
+        #[arg(long, value_name = "NAME")]
+        node: String,
         #[command(flatten)]
         store: StoreArgument,
     },
@@ -164,18 +172,22 @@ pub(crate) fn main() -> ExitCode {
 
 fn obey(verb: Verb) -> Result<(), Failure> {
     match verb {
-        Verb::Enable {
-            store,
-            host_encryption,
-        } => {
-            let mut fields = vec![("wireguardEnabled", json!(true))];
-            fields.extend(host_encryption.map(|on| ("wireguardHostEncryptionEnabled", json!(on))));
-            blocking(configure(store.store, fields, "encryption is on"))
-        }
-        Verb::Disable { store } => {
-            let fields = vec![("wireguardEnabled", json!(false))];
-            blocking(configure(store.store, fields, "encryption is off"))
-        }
+        Verb::Enable { store, wishes } => blocking(async {
+            told(
+                operate::enable(&store.store, &wishes).await?,
+                "encryption is on",
+            );
+            Ok(())
+        }),
+        Verb::Disable { store } => blocking(async {
+            told(operate::disable(&store.store).await?, "encryption is off");
+            Ok(())
+        }),
+        Verb::RotateKey { node, store } => blocking(async {
+            operate::rotate_key(&store.store, &node).await?;
+            print(&format!("{node} is asked for a new key\n"));
+            Ok(())
+        }),
         Verb::Agent(arguments) => blocking(async {
             agent::run(Orders {
                 faults: arguments.node.faults(),
@@ -195,50 +207,37 @@ fn obey(verb: Verb) -> Result<(), Failure> {
     }
 }
 
-async fn configure(store: Store, fields: Vec<(&str, Value)>, what: &str) -> Result<(), Failure> {
-    let changed = store.configure(&fields).await?;
+fn told(changed: bool, what: &str) {
     let already = if changed { "" } else { " already" };
     print(&format!("{what}{already}\n"));
-    Ok(())
 }
 
 async fn status(arguments: StatusArguments) -> Result<(), Failure> {
-    let node = &arguments.node.node;
-    let snapshot = arguments.node.store.store.read().await?;
-    let (cluster, wrong) = Cluster::new(node, &snapshot.resources);
-    let Some(own) = cluster.nodes.get(node) else {
-        return Err(AgentError::NoNode(node.clone()).into());
-    };
-    let mut problems: Vec<_> = snapshot
-        .bad
-        .values()
-        .map(|bad| format!("{}: {}", bad.name, bad.what))
-        .collect();
-    problems.extend(
-        wrong
-            .iter()
-            .map(|(identity, wrong)| format!("{identity}: {wrong}")),
-    );
-    let netlink = Netlink::open_silent()?;
-    let observed = observe(&netlink, &cluster.settings, own.endpoint).await?;
-    let plane = match desired(&cluster, node, observed.uplink_mtu) {
-        Desired::LeaveAlone(why) => {
-            problems.push(why.to_owned());
-            None
-        }
-        Desired::Plain(plane) => Some(plane),
-        Desired::Encrypting(plane) => Some(spoil(plane, &arguments.node.faults())),
-    };
-    let pending = plane
-        .as_ref()
-        .map(|plane| diff(&observed.dataplane, plane))
-        .unwrap_or_default();
+    let faults = arguments.node.faults();
+    let NodeArgument { node, store, .. } = arguments.node;
+    let snapshot = store.store.read().await?;
+    let (cluster, wrong) = Cluster::new(&node, &snapshot.resources);
+    if !cluster.nodes.contains_key(&node) {
+        return Err(AgentError::NoNode(node).into());
+    }
+    let bad = snapshot.bad.values();
+    let bad = bad.map(|bad| format!("{}: {}", bad.name, bad.what));
+    let wrong = wrong
+        .iter()
+        .map(|(identity, wrong)| format!("{identity}: {wrong}"));
+    let problems: Vec<_> = bad.chain(wrong).collect();
+    let mut kernel = Kernel::unknown();
+    kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
+    let endpoints = store.store.endpoints();
+    let (actual, desired) = agent::planes(&kernel, &cluster, &node, &endpoints, true);
     let status = Status {
-        node,
+        node: &node,
         cluster: &cluster,
-        observed: &observed,
-        desired: plane.as_ref(),
-        pending: &pending,
+        active: PerFamily::each(|family| is_active(&cluster, &node, family)),
+        devices: PerFamily::each(|family| {
+            kernel.device(&cluster.settings.tunnel[family].interface)
+        }),
+        pending: &diff(&actual, &spoil(desired, &faults)),
         problems: &problems,
         now: SystemTime::now(),
     };
@@ -251,9 +250,10 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
 }
 
 async fn show(interface: &str, store: Option<&Store>) -> Result<(), Failure> {
-    let links = Netlink::open_silent()?.links().await?;
+    let links = Netlink::open()?.links().await?;
     let backend = links
-        .get(interface)
+        .values()
+        .find(|link| link.name == interface)
         .and_then(|link| device::backend_of(&link.kind, &link.name))
         .ok_or_else(|| Failure::NoDevice(interface.to_owned()))?;
     let state = device::read(interface, backend)?;
@@ -263,7 +263,10 @@ async fn show(interface: &str, store: Option<&Store>) -> Result<(), Failure> {
             let (cluster, _) = Cluster::new("", &store.read().await?.resources);
             let known = cluster.nodes.keys();
             known
-                .filter_map(|name| Some((cluster.key_of(name).ok()?, name.clone())))
+                .flat_map(|name| Family::ALL.map(|family| (name, family)))
+                .filter_map(|(name, family)| {
+                    Some((cluster.key_of(name, family).ok()?, name.clone()))
+                })
                 .collect()
         }
     };

@@ -1,66 +1,84 @@
 //! What a node's dataplane can be like, for what is and for what should be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
+use crate::family::PerFamily;
+use crate::firewall::Firewall;
 use crate::key::PublicKey;
 
 /// Everything of a node that this engine looks at and sets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Dataplane {
-    /// The tunnel device.
-    pub(crate) device: Option<Device>,
-    /// The routes of the engine's own table.
-    pub(crate) routes: BTreeMap<Ipv4Net, Target>,
-    /// The rules that look the engine's table up.
-    pub(crate) rules: BTreeSet<Rule>,
-    /// The nftables table that marks incoming packets.
-    pub(crate) incoming_mark: Option<IncomingMark>,
+    /// The two meshes.
+    pub(crate) planes: PerFamily<Plane>,
+    /// The nftables of both.
+    pub(crate) firewall: Firewall,
     /// `net.ipv4.conf.all.src_valid_mark`: whether the reverse-path filter looks at marks.
     pub(crate) src_valid_mark: bool,
 }
 
+/// One family's part.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Plane {
+    /// The tunnel device by name. There is more than one only while one takes the other's place.
+    pub(crate) devices: BTreeMap<String, Device>,
+    /// This engine's routes, and whatever else is in its table.
+    pub(crate) routes: BTreeMap<Slot, Target>,
+    /// This engine's rules.
+    pub(crate) rules: BTreeSet<Rule>,
+}
+
+/// Where a route is: a table and a network. There is one route of ours for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slot {
+    pub(crate) table: u32,
+    pub(crate) network: IpNet,
+}
+
 /// A WireGuard device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Device {
-    /// Its name.
-    pub(crate) name: String,
     /// Whether it has a private key. The key itself is nobody's business.
     pub(crate) has_key: bool,
+    /// Whether it carries this engine's name tag, by which it is known after a change of its name.
+    pub(crate) tagged: bool,
     /// In bytes.
     pub(crate) mtu: u32,
     /// Whether it is switched on.
     pub(crate) up: bool,
     /// Its own addresses.
-    pub(crate) addresses: BTreeSet<Ipv4Net>,
+    pub(crate) addresses: BTreeSet<IpNet>,
     /// UDP port.
     pub(crate) listen_port: u16,
     /// Mark of its outgoing packets; 0 is none.
     pub(crate) fwmark: u32,
+    /// Whether kernel threads do its work; none where nobody can say, or it does not matter.
+    pub(crate) threaded: Option<bool>,
     /// By public key.
     pub(crate) peers: BTreeMap<PublicKey, Peer>,
 }
 
 /// A peer of the device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Peer {
     /// Where its packets go. A peer that roamed has another one than it was given.
-    pub(crate) endpoint: Option<SocketAddrV4>,
+    pub(crate) endpoint: Option<SocketAddr>,
     /// What may come from it, and what is sent to it.
-    pub(crate) allowed_ips: BTreeSet<Ipv4Net>,
+    pub(crate) allowed_ips: BTreeSet<IpNet>,
     /// Seconds; 0 is off.
     pub(crate) keepalive: u16,
 }
 
 /// What a route of the engine's table does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {
     /// Ends the look-up in this table: the packet goes on in clear, by the main table.
     Throw,
-    /// Into the tunnel.
-    Tunnel,
+    /// Into the tunnel device of that name.
+    Tunnel(String),
     /// Somewhere else; never wanted.
     Foreign,
 }
@@ -78,18 +96,23 @@ pub(crate) struct Rule {
     pub(crate) mask: u32,
     /// The table.
     pub(crate) table: u32,
+    /// Whether it carries this engine's number.
+    pub(crate) own: bool,
     /// Whether the kernel knows more about it than these fields, so that it cannot be ours.
     pub(crate) foreign: bool,
 }
 
-/// Which incoming packets get the mark, so that the reverse-path filter looks up the
-/// way back as if WireGuard itself sent the answer (Felix: `cali-wireguard-incoming-mark`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IncomingMark {
-    /// The mark.
-    pub(crate) mark: u32,
-    /// Packets from these interfaces are left alone: the loopback and tunnel devices.
-    pub(crate) interfaces: BTreeSet<String>,
-    /// And from interfaces with these prefixes: the pods'.
-    pub(crate) prefixes: BTreeSet<String>,
+impl Rule {
+    /// This engine's rule.
+    pub(crate) fn for_mark(priority: u32, mark: u32, table: u32) -> Self {
+        Self {
+            priority,
+            not: true,
+            mark,
+            mask: mark,
+            table,
+            own: true,
+            foreign: false,
+        }
+    }
 }

@@ -1,85 +1,135 @@
 //! Cluster to dataplane: what this node should be like.
 //!
-//! Felix decides the same in `wireguard/wireguard.go` and `dataplane/linux/wireguard_mgr.go`.
+//! Felix decides the same in `wireguard/wireguard.go`, `calc/l3_route_resolver.go` and
+//! `dataplane/linux/wireguard_mgr.go`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
-use crate::cluster::Cluster;
-use crate::dataplane::{Dataplane, Device, IncomingMark, Peer, Rule, Target};
+use crate::cluster::{Cluster, Plain};
+use crate::dataplane::{Dataplane, Device, Peer, Plane, Rule, Slot, Target};
+use crate::family::{Family, PerFamily};
+use crate::firewall::{Firewall, Protected, Wanted};
 use crate::key::PublicKey;
-use crate::settings::RouteSource;
+use crate::networks::{self, Networks};
+use crate::settings::Strict;
 
-/// What this node should be like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Desired {
-    /// Without encryption: nothing of ours is there.
-    Plain(Dataplane),
-    /// With encryption.
-    Encrypting(Dataplane),
-    /// The cluster asks for what this engine cannot do; the dataplane is left alone.
-    LeaveAlone(&'static str),
+/// What the answer depends on besides the cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Situation<'a> {
+    /// This node's name.
+    pub(crate) node: &'a str,
+    /// MTU of the uplink, in bytes.
+    pub(crate) uplink_mtu: PerFamily<u32>,
+    /// The routing tables that have been chosen.
+    pub(crate) tables: PerFamily<u32>,
+    /// Where the store is.
+    pub(crate) store: &'a [SocketAddr],
+    /// Whether this machine can make WireGuard devices at all.
+    pub(crate) supported: bool,
 }
 
-/// What `node` should be like, given the MTU of its uplink in bytes.
-pub(crate) fn desired(cluster: &Cluster, node: &str, uplink_mtu: u32) -> Desired {
+/// What this node should be like.
+pub(crate) fn desired(cluster: &Cluster, situation: &Situation<'_>) -> Dataplane {
     let settings = &cluster.settings;
-    let Some(own) = cluster.nodes.get(node) else {
-        return Desired::Plain(Dataplane::default());
-    };
-    if !settings.enabled {
-        return Desired::Plain(Dataplane::default());
-    }
-    if settings.route_source == RouteSource::CalicoIpam {
-        return Desired::LeaveAlone(
-            "routeSource is CalicoIPAM, and this engine routes by workload IPs: set routeSource to WorkloadIPs",
-        );
-    }
-    let networks = networks(cluster, node);
-    let mut plane = Dataplane {
-        device: None,
-        routes: routes(cluster, node, &networks),
-        rules: BTreeSet::from([Rule {
-            priority: settings.rule_priority,
-            not: true,
-            mark: settings.mark,
-            mask: settings.mark,
-            table: settings.table,
-            foreign: false,
-        }]),
-        incoming_mark: None,
-        src_valid_mark: false,
-    };
-    let mut address = own.tunnel_address;
-    if settings.host_encryption {
-        address = own.endpoint;
-        plane.src_valid_mark = true;
-        plane.incoming_mark = Some(IncomingMark {
-            mark: settings.mark,
-            interfaces: BTreeSet::from(["lo".into(), settings.interface.clone()]),
-            prefixes: settings.pod_interfaces.clone(),
-        });
-    }
-    plane.device = Some(Device {
-        name: settings.interface.clone(),
-        has_key: true,
-        mtu: settings.device_mtu(uplink_mtu, cluster.aks),
-        up: true,
-        addresses: address.map(Ipv4Net::from).into_iter().collect(),
-        listen_port: settings.listen_port,
-        fwmark: settings.mark,
-        peers: peers(cluster, node, &networks),
+    let networks = PerFamily::each(|family| networks::of(cluster, situation.node, family));
+    let active =
+        PerFamily::each(|family| situation.supported && is_active(cluster, situation.node, family));
+    let planes = PerFamily::each(|family| {
+        if active[family] {
+            plane(cluster, situation, family, &networks[family])
+        } else {
+            Plane::default()
+        }
     });
-    Desired::Encrypting(plane)
+    let actives = || Family::ALL.into_iter().filter(|family| active[*family]);
+    let tunnels = || actives().map(|family| &settings.tunnel[family]);
+    let firewall = Firewall::new(&Wanted {
+        mark: settings.mark,
+        incoming_mark: settings.host_encryption && actives().next().is_some(),
+        devices: tunnels().map(|tunnel| tunnel.interface.clone()).collect(),
+        pods: settings.pod_interfaces.clone(),
+        ports: tunnels().map(|tunnel| tunnel.listen_port).collect(),
+        store: situation.store.to_vec(),
+        strict: settings
+            .strict
+            .as_ref()
+            .and_then(|strict| protected(cluster, situation.node, strict, &networks)),
+    });
+    Dataplane {
+        planes,
+        firewall,
+        src_valid_mark: settings.host_encryption && active[Family::V4],
+    }
+}
+
+/// Whether a node encrypts in that family: it is asked to, and has an address that peers can send to.
+pub(crate) fn is_active(cluster: &Cluster, node: &str, family: Family) -> bool {
+    let reachable = cluster
+        .nodes
+        .get(node)
+        .is_some_and(|node| node.endpoint[family].is_some());
+    reachable && cluster.settings.tunnel[family].enabled
+}
+
+/// The key under which a node can be this node's peer, or why it is none. While another
+/// node claims this node's key, nobody takes this node for a peer, so it has none either.
+pub(crate) fn peer_key(
+    cluster: &Cluster,
+    own: &str,
+    name: &str,
+    family: Family,
+) -> Result<PublicKey, Plain> {
+    if let Err(shared @ Plain::SharedKey(_)) = cluster.key_of(own, family) {
+        return Err(shared);
+    }
+    cluster.key_of(name, family)
+}
+
+fn plane(
+    cluster: &Cluster,
+    situation: &Situation<'_>,
+    family: Family,
+    networks: &Networks<'_>,
+) -> Plane {
+    let settings = &cluster.settings;
+    let tunnel = &settings.tunnel[family];
+    let table = situation.tables[family];
+    let peers = peers(cluster, situation.node, family, networks);
+    let own = cluster.nodes.get(situation.node);
+    let address = own.and_then(|own| match settings.host_encryption {
+        true => own.endpoint[family],
+        false => own.tunnel_address[family],
+    });
+    let device = Device {
+        has_key: true,
+        tagged: true,
+        mtu: settings.device_mtu(family, situation.uplink_mtu[family], cluster.aks),
+        up: true,
+        addresses: address.map(IpNet::from).into_iter().collect(),
+        listen_port: tunnel.listen_port,
+        fwmark: settings.mark,
+        // Before there is a peer, the kernel refuses to say or to set it.
+        threaded: (!peers.is_empty()).then_some(settings.threaded),
+        peers,
+    };
+    Plane {
+        devices: BTreeMap::from([(tunnel.interface.clone(), device)]),
+        routes: routes(cluster, situation.node, family, networks)
+            .map(|(network, target)| (Slot { table, network }, target))
+            .collect(),
+        rules: BTreeSet::from([Rule::for_mark(settings.rule_priority, settings.mark, table)]),
+    }
 }
 
 /// Each other node that can be one.
 fn peers(
     cluster: &Cluster,
     own: &str,
-    networks: &BTreeMap<Ipv4Net, &str>,
+    family: Family,
+    networks: &Networks<'_>,
 ) -> BTreeMap<PublicKey, Peer> {
     let settings = &cluster.settings;
     let mut allowed = BTreeMap::<_, BTreeSet<_>>::new();
@@ -91,9 +141,10 @@ fn peers(
         .iter()
         .filter(|(name, _)| *name != own)
         .filter_map(|(name, node)| {
-            let key = cluster.key_of(name).ok()?;
+            let key = peer_key(cluster, own, name, family).ok()?;
+            let port = settings.tunnel[family].listen_port;
             let peer = Peer {
-                endpoint: Some(SocketAddrV4::new(node.endpoint?, settings.listen_port)),
+                endpoint: Some(SocketAddr::new(node.endpoint[family]?, port)),
                 allowed_ips: allowed.remove(name.as_str()).unwrap_or_default(),
                 keepalive: settings.keepalive,
             };
@@ -102,214 +153,96 @@ fn peers(
         .collect()
 }
 
-/// A throw for each of the node's own pods, so that these stay in clear; for each
+/// A throw for each of the node's own networks, so that these stay in clear; for each
 /// network of another node the tunnel if it is a peer, and a throw if not.
-fn routes(
+fn routes<'a>(
+    cluster: &'a Cluster,
+    own: &'a str,
+    family: Family,
+    networks: &'a Networks<'_>,
+) -> impl Iterator<Item = (IpNet, Target)> + 'a {
+    let owners: BTreeSet<_> = networks.values().copied().collect();
+    let peers: BTreeSet<_> = owners
+        .into_iter()
+        .filter(|owner| *owner != own && peer_key(cluster, own, owner, family).is_ok())
+        .collect();
+    let interface = &cluster.settings.tunnel[family].interface;
+    networks.iter().map(move |(network, owner)| {
+        let target = match peers.contains(owner) {
+            true => Target::Tunnel(interface.clone()),
+            false => Target::Throw,
+        };
+        (*network, target)
+    })
+}
+
+/// What must be encrypted or dropped: everything of the other nodes, but of those that may
+/// be spoken to in clear; and whole networks, but for what is this node's own.
+fn protected(
     cluster: &Cluster,
     own: &str,
-    networks: &BTreeMap<Ipv4Net, &str>,
-) -> BTreeMap<Ipv4Net, Target> {
-    let target = |owner: &str| match cluster.key_of(owner) {
-        _ if owner == own => Target::Throw,
-        Ok(_) => Target::Tunnel,
-        Err(_) => Target::Throw,
-    };
-    networks
+    strict: &Strict,
+    networks: &PerFamily<Networks<'_>>,
+) -> Option<Protected> {
+    let settings = &cluster.settings;
+    let families = Family::ALL.map(|family| settings.tunnel[family].enabled.then_some(family));
+    let families: Vec<_> = families.into_iter().flatten().collect();
+    if families.is_empty() {
+        return None;
+    }
+    let mut protected = Protected::default();
+    for family in &families {
+        for (network, owner) in &networks[*family] {
+            let plain = *owner == own || strict.plain_nodes.contains(*owner);
+            match plain {
+                true => protected.exceptions.insert(*network),
+                false => protected.networks.insert(*network),
+            };
+        }
+        let plain = cluster
+            .nodes
+            .iter()
+            .filter(|(name, _)| strict.plain_nodes.contains(*name));
+        let addresses = plain.flat_map(|(_, node)| &node.addresses);
+        let addresses = addresses.filter(|address| Family::of(**address) == *family);
+        protected
+            .exceptions
+            .extend(addresses.copied().map(IpNet::from));
+        let whole = strict.networks.iter().chain(&cluster.pools);
+        let whole = whole.filter(|network| Family::of_network(**network) == *family);
+        protected.networks.extend(whole.copied());
+    }
+    // A borrowed address is inside of its lender's block: what is most specific must win.
+    let (networks, exceptions) = (&protected.networks, &protected.exceptions);
+    let exceptions = exceptions
         .iter()
-        .map(|(network, owner)| (*network, target(owner)))
+        .flat_map(|exception| without(*exception, networks))
+        .collect();
+    Some(Protected {
+        exceptions,
+        ..protected
+    })
+}
+
+/// An exception less the protected networks that lie inside of it.
+fn without(exception: IpNet, networks: &BTreeSet<IpNet>) -> Vec<IpNet> {
+    let inside = |outer: &IpNet, inner: &IpNet| outer != inner && outer.contains(inner);
+    let holes: Vec<_> = networks
+        .iter()
+        .filter(|n| inside(&exception, n))
+        .copied()
+        .collect();
+    if holes.is_empty() {
+        return vec![exception];
+    }
+    let Ok(halves) = exception.subnets(exception.prefix_len() + 1) else {
+        return Vec::new();
+    };
+    halves
+        .filter(|half| !holes.contains(half))
+        .flat_map(|half| without(half, networks))
         .collect()
 }
 
-/// Which node has each network: its pods' and, with host encryption, its own addresses.
-/// Where two nodes claim one, this node has it, then the first by name: a network can be
-/// allowed for one peer only. The node's own addresses are left out: the local table is
-/// asked before any of ours.
-fn networks<'a>(cluster: &'a Cluster, own: &'a str) -> BTreeMap<Ipv4Net, &'a str> {
-    let mut networks = BTreeMap::new();
-    let mut claims = BTreeMap::<&str, Vec<Ipv4Net>>::new();
-    for workload in &cluster.workloads {
-        claims
-            .entry(&workload.node)
-            .or_default()
-            .extend(&workload.networks);
-    }
-    if cluster.settings.host_encryption {
-        for (name, node) in &cluster.nodes {
-            claims
-                .entry(name)
-                .or_default()
-                .extend(node.addresses.iter().copied().map(Ipv4Net::from));
-        }
-    }
-    let known = cluster.nodes.keys().map(String::as_str);
-    for owner in std::iter::once(own).chain(known) {
-        for network in claims.get(owner).into_iter().flatten() {
-            networks.entry(*network).or_insert(owner);
-        }
-    }
-    for address in cluster
-        .nodes
-        .get(own)
-        .iter()
-        .flat_map(|node| &node.addresses)
-    {
-        networks.remove(&Ipv4Net::from(*address));
-    }
-    networks
-}
-
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-    use crate::resource::{Node, Workload};
-    use crate::settings::Settings;
-
-    fn node(last: u8, key: Option<u8>) -> Node {
-        let address = Ipv4Addr::new(10, 240, 0, last);
-        Node {
-            endpoint: Some(address),
-            addresses: vec![address],
-            tunnel_address: None,
-            public_key: key.map(|key| PublicKey::from_bytes([key; 32])),
-        }
-    }
-
-    fn pod(node: &str, last: u8) -> Workload {
-        Workload {
-            node: node.into(),
-            networks: vec![Ipv4Net::from(Ipv4Addr::new(10, 240, 0, last))],
-        }
-    }
-
-    /// The AKS cluster of the reference, seen from the third node.
-    fn seed() -> Cluster {
-        Cluster {
-            nodes: BTreeMap::from([
-                ("a".into(), node(4, Some(1))),
-                ("b".into(), node(64, Some(2))),
-                ("c".into(), node(33, Some(3))),
-            ]),
-            workloads: [
-                ("a", 5),
-                ("a", 6),
-                ("b", 65),
-                ("b", 66),
-                ("c", 34),
-                ("c", 35),
-            ]
-            .map(|(node, last)| pod(node, last))
-            .into(),
-            settings: Settings {
-                enabled: true,
-                host_encryption: true,
-                route_source: RouteSource::WorkloadIps,
-                ..Settings::default()
-            },
-            aks: true,
-        }
-    }
-
-    fn encrypting(cluster: &Cluster) -> Dataplane {
-        match desired(cluster, "c", 1500) {
-            Desired::Encrypting(plane) => plane,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Last numbers of the networks that have this target.
-    fn to(plane: &Dataplane, target: Target) -> Vec<u8> {
-        plane
-            .routes
-            .iter()
-            .filter(|(_, found)| **found == target)
-            .map(|(network, _)| network.addr().octets()[3])
-            .collect()
-    }
-
-    fn allowed(plane: &Dataplane, key: u8) -> Vec<u8> {
-        let key = PublicKey::from_bytes([key; 32]).unwrap();
-        let device = plane.device.as_ref().unwrap();
-        let peer = device.peers.get(&key);
-        peer.into_iter()
-            .flat_map(|peer| &peer.allowed_ips)
-            .map(|network| network.addr().octets()[3])
-            .collect()
-    }
-
-    #[test]
-    fn the_reference_cluster_is_peered_and_routed_as_in_the_reference() {
-        let plane = encrypting(&seed());
-        assert_eq!(to(&plane, Target::Throw), [34, 35]);
-        assert_eq!(to(&plane, Target::Tunnel), [4, 5, 6, 64, 65, 66]);
-        assert_eq!(allowed(&plane, 1), [4, 5, 6]);
-        assert_eq!(allowed(&plane, 2), [64, 65, 66]);
-        let device = plane.device.unwrap();
-        assert_eq!(device.mtu, 1340);
-        assert_eq!(
-            device.addresses,
-            BTreeSet::from([Ipv4Net::from(Ipv4Addr::new(10, 240, 0, 33))])
-        );
-        assert!(plane.src_valid_mark && plane.incoming_mark.is_some());
-    }
-
-    #[test]
-    fn a_node_without_a_key_is_reached_in_clear() {
-        let mut cluster = seed();
-        cluster.nodes.insert("a".into(), node(4, None));
-        let plane = encrypting(&cluster);
-        assert_eq!(to(&plane, Target::Throw), [4, 5, 6, 34, 35]);
-        assert_eq!(plane.device.unwrap().peers.len(), 1);
-    }
-
-    #[test]
-    fn a_key_of_two_nodes_is_used_for_neither_and_neither_is_black_holed() {
-        let mut cluster = seed();
-        cluster.nodes.insert("a".into(), node(4, Some(2)));
-        let plane = encrypting(&cluster);
-        assert_eq!(to(&plane, Target::Tunnel), [0_u8; 0]);
-        assert!(plane.device.unwrap().peers.is_empty());
-    }
-
-    #[test]
-    fn without_host_encryption_nodes_are_left_alone() {
-        let mut cluster = seed();
-        cluster.settings.host_encryption = false;
-        let plane = encrypting(&cluster);
-        assert_eq!(to(&plane, Target::Tunnel), [5, 6, 65, 66]);
-        assert!(!plane.src_valid_mark && plane.incoming_mark.is_none());
-        assert_eq!(plane.device.unwrap().mtu, 1440);
-    }
-
-    #[test]
-    fn a_network_of_two_nodes_is_allowed_for_one_peer_and_an_own_pod_stays_own() {
-        let mut cluster = seed();
-        cluster.workloads.push(pod("b", 5));
-        cluster.workloads.push(pod("a", 34));
-        let plane = encrypting(&cluster);
-        assert_eq!(allowed(&plane, 1), [4, 5, 6]);
-        assert_eq!(allowed(&plane, 2), [64, 65, 66]);
-        assert_eq!(to(&plane, Target::Throw), [34, 35]);
-    }
-
-    #[test]
-    fn disabled_means_nothing_of_ours() {
-        let mut cluster = seed();
-        cluster.settings.enabled = false;
-        assert_eq!(
-            desired(&cluster, "c", 1500),
-            Desired::Plain(Dataplane::default())
-        );
-    }
-
-    #[test]
-    fn blocks_of_calico_ipam_are_refused_rather_than_left_in_clear() {
-        let mut cluster = seed();
-        cluster.settings.route_source = RouteSource::CalicoIpam;
-        assert!(matches!(
-            desired(&cluster, "c", 1500),
-            Desired::LeaveAlone(_)
-        ));
-    }
-}
+mod tests;

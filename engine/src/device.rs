@@ -1,14 +1,14 @@
 //! WireGuard devices, kernel and userspace alike.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::{fs, io};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use wireguard_control::{
     Backend, Device, DeviceUpdate, InterfaceName, Key, KeyPair, PeerConfigBuilder, PeerInfo,
 };
 
+use crate::change::{Configuration, PeerChange};
 use crate::dataplane::Peer;
 use crate::key::PublicKey;
 use crate::tunnel;
@@ -22,7 +22,8 @@ pub(crate) struct DeviceError {
     cause: String,
 }
 
-/// A device as its implementation describes it.
+/// A device as its implementation describes it, but for its private key.
+#[derive(Debug, Clone)]
 pub(crate) struct State {
     /// None if it has no private key.
     pub(crate) public_key: Option<PublicKey>,
@@ -50,6 +51,11 @@ pub(crate) fn backend_of(kind: &str, name: &str) -> Option<Backend> {
     }
 }
 
+/// Whether a link of that kind may be WireGuard.
+pub(crate) fn may_be(kind: &str) -> bool {
+    matches!(kind, "wireguard" | "tun")
+}
+
 /// Reads a device.
 pub(crate) fn read(name: &str, backend: Backend) -> Result<State, DeviceError> {
     let fail = failure("read the device", name);
@@ -74,60 +80,81 @@ pub(crate) fn generate_key(name: &str, backend: Backend) -> Result<(), DeviceErr
     )
 }
 
-/// Sets the UDP port.
-pub(crate) fn set_listen_port(name: &str, backend: Backend, port: u16) -> Result<(), DeviceError> {
+/// Gives a device the private key of another, which is about to go.
+pub(crate) fn move_key(from: &str, to: &str, backends: [Backend; 2]) -> Result<(), DeviceError> {
+    let old =
+        Device::get(&interface(from)?, backends[0]).map_err(failure("read the device", from))?;
+    let private = old
+        .private_key
+        .ok_or_else(|| failure("move the key of", from)(io::Error::other("it has none")))?;
     update(
-        "set the port of",
-        name,
-        backend,
-        DeviceUpdate::new().set_listen_port(port),
+        "give a key to",
+        to,
+        backends[1],
+        DeviceUpdate::new().set_keypair(KeyPair::from_private(private)),
     )
 }
 
-/// Sets the mark of outgoing packets.
-pub(crate) fn set_fwmark(name: &str, backend: Backend, mark: u32) -> Result<(), DeviceError> {
-    update(
-        "set the mark of",
-        name,
-        backend,
-        DeviceUpdate::new().set_fwmark(mark),
-    )
-}
-
-/// Adds a peer, or sets what it is like.
-pub(crate) fn set_peer(
-    name: &str,
+/// Sets mark, port and peers, in one message.
+pub(crate) fn configure(
+    configuration: &Configuration,
     backend: Backend,
-    key: &PublicKey,
-    peer: &Peer,
 ) -> Result<(), DeviceError> {
-    let mut builder = PeerConfigBuilder::new(&Key::from(key)).replace_allowed_ips();
-    if let Some(endpoint) = peer.endpoint {
-        builder = builder.set_endpoint(SocketAddr::V4(endpoint));
+    let mut message = DeviceUpdate::new();
+    if let Some(mark) = configuration.fwmark {
+        message = message.set_fwmark(mark);
     }
-    builder = match peer.keepalive {
-        0 => builder.unset_persistent_keepalive(),
-        seconds => builder.set_persistent_keepalive_interval(seconds),
+    if let Some(port) = configuration.listen_port {
+        message = message.set_listen_port(port);
+    }
+    for key in &configuration.remove {
+        message = message.remove_peer_by_key(&Key::from(key));
+    }
+    for (key, change) in &configuration.set {
+        message = message.add_peer(peer_update(key, change));
+    }
+    update("configure", &configuration.name, backend, message)
+}
+
+fn peer_update(key: &PublicKey, change: &PeerChange) -> PeerConfigBuilder {
+    let mut builder = PeerConfigBuilder::new(&Key::from(key));
+    if change.replace {
+        builder = builder.replace_allowed_ips();
+    }
+    if let Some(endpoint) = change.endpoint {
+        builder = builder.set_endpoint(endpoint);
+    }
+    builder = match change.keepalive {
+        None => builder,
+        Some(0) => builder.unset_persistent_keepalive(),
+        Some(seconds) => builder.set_persistent_keepalive_interval(seconds),
     };
-    for network in &peer.allowed_ips {
-        builder = builder.add_allowed_ip(IpAddr::V4(network.addr()), network.prefix_len());
+    for network in &change.networks {
+        builder = builder.add_allowed_ip(network.addr(), network.prefix_len());
     }
-    update(
-        "set a peer of",
-        name,
-        backend,
-        DeviceUpdate::new().add_peer(builder),
-    )
+    builder
 }
 
-/// Removes a peer.
-pub(crate) fn remove_peer(
-    name: &str,
-    backend: Backend,
-    key: &PublicKey,
-) -> Result<(), DeviceError> {
-    let update_ = DeviceUpdate::new().remove_peer_by_key(&Key::from(key));
-    update("remove a peer of", name, backend, update_)
+/// Whether kernel threads do a device's work; none where it cannot be told or set.
+pub(crate) fn threaded(name: &str, backend: Backend) -> Option<bool> {
+    if backend != Backend::Kernel {
+        return None;
+    }
+    match fs::read_to_string(threads(name)).ok()?.trim() {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
+/// Lets kernel threads do a device's work, or not.
+pub(crate) fn set_threaded(name: &str, threaded: bool) -> Result<(), DeviceError> {
+    let text = if threaded { "1" } else { "0" };
+    fs::write(threads(name), text).map_err(failure("set the threads of", name))
+}
+
+fn threads(name: &str) -> String {
+    format!("/sys/class/net/{name}/threaded")
 }
 
 fn update(
@@ -175,22 +202,12 @@ impl From<&PublicKey> for Key {
 }
 
 fn peer(info: &PeerInfo) -> Option<(PublicKey, PeerState)> {
-    let allowed_ips: BTreeSet<Ipv4Net> = info
-        .config
-        .allowed_ips
-        .iter()
-        .filter_map(|allowed| match IpNet::new(allowed.address, allowed.cidr) {
-            Ok(IpNet::V4(network)) => Some(network),
-            Ok(IpNet::V6(_)) | Err(_) => None,
-        })
-        .collect();
-    let endpoint = match info.config.endpoint {
-        Some(SocketAddr::V4(endpoint)) => Some(endpoint),
-        Some(SocketAddr::V6(_)) | None => None,
-    };
+    let networks = info.config.allowed_ips.iter();
+    let networks = networks.filter_map(|allowed| IpNet::new(allowed.address, allowed.cidr).ok());
+    let allowed_ips: BTreeSet<_> = networks.collect();
     let state = PeerState {
         peer: Peer {
-            endpoint,
+            endpoint: info.config.endpoint,
             allowed_ips,
             keepalive: info
                 .config

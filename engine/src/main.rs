@@ -13,6 +13,9 @@
 
 use std::process::ExitCode;
 
+/// IPv4 and IPv6.
+mod family;
+
 /// Public keys: base64 of 32 bytes that are not all zero.
 mod key;
 
@@ -24,6 +27,12 @@ mod settings;
 
 /// All resources together: the cluster as one node's agent sees it.
 mod cluster;
+
+/// Which node has which network.
+mod networks;
+
+/// What this engine wants of nftables.
+mod firewall;
 
 /// What a node's dataplane can be like, for what is and for what should be.
 mod dataplane;
@@ -37,13 +46,19 @@ mod fault;
 /// The difference between two dataplanes as an ordered list of changes.
 mod change;
 
+/// What a node says of itself in the store.
+mod publication;
+
 /// Where the resources are: reading, following, compare-and-write.
 mod store;
+
+/// Which routing table is this engine's.
+mod tables;
 
 /// Links, addresses, routes and rules of this network namespace.
 mod netlink;
 
-/// The nftables table of the incoming mark.
+/// nftables, by way of `nft`.
 mod nft;
 
 /// The userspace tunnel: a process that outlives the agent.
@@ -52,11 +67,14 @@ mod tunnel;
 /// WireGuard devices, kernel and userspace alike.
 mod device;
 
-/// The dataplane as it is, read from the kernel.
-mod observe;
+/// The kernel as it is, kept up to date by what it tells.
+mod kernel;
 
 /// Devices, peers and states told as text and as JSON.
 mod render;
+
+/// Dying at a chosen write, for judging the recovery.
+mod crash;
 
 /// Carrying changes out, one by one.
 mod apply;
@@ -66,6 +84,9 @@ mod notify;
 
 /// The agent's loop.
 mod agent;
+
+/// What the operator's commands write into the store.
+mod operate;
 
 /// Arguments, help, and what each command does.
 mod command;

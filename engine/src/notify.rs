@@ -1,7 +1,9 @@
 //! Telling a supervisor how things stand (sd_notify(3)).
 //!
 //! Besides what systemd reads, `X_WIREMESH_APPLIED` names the state of the store that
-//! the dataplane follows; systemd passes over it.
+//! the dataplane follows, `X_WIREMESH_WRITES` counts the writes to the kernel and
+//! `X_WIREMESH_RESYNCS` the comparisons that nothing but the clock had caused; systemd
+//! passes over them.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,6 +19,15 @@ pub(crate) struct Supervisor {
     last: Option<String>,
 }
 
+/// What an agent has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    /// Writes to the kernel.
+    pub(crate) writes: u64,
+    /// Comparisons that nothing but the clock had caused.
+    pub(crate) resyncs: u64,
+}
+
 impl Supervisor {
     /// The one that `NOTIFY_SOCKET` names.
     pub(crate) fn from_environment() -> Self {
@@ -27,9 +38,11 @@ impl Supervisor {
     }
 
     /// Says that the dataplane follows the store as it was at `digest`. Says nothing twice.
-    pub(crate) fn in_sync(&mut self, status: &str, digest: &str) -> io::Result<()> {
+    pub(crate) fn in_sync(&mut self, status: &str, digest: &str, counts: Counts) -> io::Result<()> {
+        let status = status.replace('\n', " ");
+        let Counts { writes, resyncs } = counts;
         self.tell(format!(
-            "READY=1\nSTATUS={status}\nX_WIREMESH_APPLIED={digest}\n"
+            "READY=1\nSTATUS={status}\nX_WIREMESH_APPLIED={digest}\nX_WIREMESH_WRITES={writes}\nX_WIREMESH_RESYNCS={resyncs}\n"
         ))
     }
 

@@ -8,18 +8,19 @@ use serde_json::{Value, json};
 
 use crate::change::Change;
 use crate::cluster::Cluster;
-use crate::dataplane::Dataplane;
+use crate::desired::peer_key;
 use crate::device::{PeerState, State};
+use crate::family::{Family, PerFamily};
 use crate::key::PublicKey;
-use crate::observe::Observed;
 
 /// How a node and its peers stand.
 pub(crate) struct Status<'a> {
     pub(crate) node: &'a str,
     pub(crate) cluster: &'a Cluster,
-    pub(crate) observed: &'a Observed,
-    /// What is desired; none where the engine leaves the dataplane alone.
-    pub(crate) desired: Option<&'a Dataplane>,
+    /// Whether this node is to encrypt.
+    pub(crate) active: PerFamily<bool>,
+    /// The devices as they are.
+    pub(crate) devices: PerFamily<Option<&'a State>>,
     /// What is still to be done.
     pub(crate) pending: &'a [Change],
     /// What is wrong with the store, or stands in the way.
@@ -28,23 +29,34 @@ pub(crate) struct Status<'a> {
 }
 
 impl Status<'_> {
-    fn encrypting(&self) -> bool {
-        self.desired.is_some_and(|plane| plane.device.is_some())
+    /// The families that matter: those in which this node encrypts, or has an address.
+    fn families(&self) -> impl Iterator<Item = Family> {
+        let own = self.cluster.nodes.get(self.node);
+        Family::ALL.into_iter().filter(move |family| {
+            self.active[*family] || own.is_some_and(|own| own.endpoint[*family].is_some())
+        })
     }
 
     fn others(&self) -> impl Iterator<Item = &String> {
         self.cluster.nodes.keys().filter(|name| *name != self.node)
     }
 
+    fn key(&self, family: Family) -> Option<PublicKey> {
+        self.devices[family]?.public_key
+    }
+
     /// Why a node is reached in clear, or its state as a peer.
-    fn peer(&self, name: &str) -> Result<Option<&PeerState>, String> {
-        if !self.encrypting() {
+    fn peer(&self, name: &str, family: Family) -> Result<Option<&PeerState>, String> {
+        if !self.active[family] {
             return Err("this node does not encrypt".into());
         }
-        match self.cluster.key_of(name) {
-            Ok(key) => Ok(self.observed.peers.get(&key)),
-            Err(plain) => Err(plain.to_string()),
-        }
+        let key =
+            peer_key(self.cluster, self.node, name, family).map_err(|plain| plain.to_string())?;
+        let peers = self.devices[family].map(|device| device.peers.as_slice());
+        let mut peers = peers.unwrap_or_default().iter();
+        Ok(peers
+            .find(|(known, _)| *known == key)
+            .map(|(_, state)| state))
     }
 
     /// For people.
@@ -56,21 +68,23 @@ impl Status<'_> {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        let settings = &self.cluster.settings;
-        match (self.encrypting(), self.observed.public_key) {
-            (true, Some(key)) => writeln!(
-                text,
-                "{}: encrypting on {}, port {}, key {key}",
-                self.node, settings.interface, settings.listen_port
-            )?,
-            (true, None) => writeln!(text, "{}: not encrypting yet", self.node)?,
-            (false, _) => writeln!(text, "{}: not encrypting", self.node)?,
-        }
-        for name in self.others() {
-            match self.peer(name) {
-                Err(why) => writeln!(text, "  {name}: plain, because {why}")?,
-                Ok(None) => writeln!(text, "  {name}: to be made a peer")?,
-                Ok(Some(state)) => writeln!(text, "  {name}: {}", describe(state, self.now))?,
+        for family in self.families() {
+            let tunnel = &self.cluster.settings.tunnel[family];
+            match (self.active[family], self.key(family)) {
+                (true, Some(key)) => writeln!(
+                    text,
+                    "{}: encrypting {family} on {}, port {}, key {key}",
+                    self.node, tunnel.interface, tunnel.listen_port
+                )?,
+                (true, None) => writeln!(text, "{}: not encrypting {family} yet", self.node)?,
+                (false, _) => writeln!(text, "{}: not encrypting {family}", self.node)?,
+            }
+            for name in self.others() {
+                match self.peer(name, family) {
+                    Err(why) => writeln!(text, "  {name}: plain, because {why}")?,
+                    Ok(None) => writeln!(text, "  {name}: to be made a peer")?,
+                    Ok(Some(state)) => writeln!(text, "  {name}: {}", describe(state, self.now))?,
+                }
             }
         }
         for problem in self.problems {
@@ -87,7 +101,29 @@ impl Status<'_> {
 
     /// For programs.
     pub(crate) fn json(&self) -> Value {
-        let peer = |name: &String| match self.peer(name) {
+        let families = self.families().map(|family| {
+            let tunnel = &self.cluster.settings.tunnel[family];
+            let peers = self.others().map(|name| self.peer_json(name, family));
+            json!({
+                "family": family.to_string(),
+                "encrypting": self.active[family] && self.key(family).is_some(),
+                "interface": tunnel.interface,
+                "listen_port": tunnel.listen_port,
+                "public_key": self.key(family).map(|key| key.to_string()),
+                "peers": peers.collect::<Vec<_>>(),
+            })
+        });
+        json!({
+            "node": self.node,
+            "in_sync": self.pending.is_empty(),
+            "pending": self.pending.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "problems": self.problems,
+            "families": families.collect::<Vec<_>>(),
+        })
+    }
+
+    fn peer_json(&self, name: &str, family: Family) -> Value {
+        match self.peer(name, family) {
             Err(why) => json!({"node": name, "encrypted": false, "plain_because": why}),
             Ok(None) => {
                 json!({"node": name, "encrypted": false, "plain_because": "it is yet to be made a peer"})
@@ -101,16 +137,7 @@ impl Status<'_> {
                 "received_bytes": state.received_bytes,
                 "sent_bytes": state.sent_bytes,
             }),
-        };
-        json!({
-            "node": self.node,
-            "encrypting": self.encrypting() && self.observed.public_key.is_some(),
-            "public_key": self.observed.public_key.map(|key| key.to_string()),
-            "in_sync": self.pending.is_empty(),
-            "pending": self.pending.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "problems": self.problems,
-            "peers": self.others().map(peer).collect::<Vec<_>>(),
-        })
+        }
     }
 }
 

@@ -3,14 +3,17 @@
 //! The shapes are those that `calicoctl get -o yaml` prints. Fields that do not
 //! concern WireGuard are not looked at.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
-use std::str::FromStr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde_json::{Map, Value};
 
+use crate::family::{Family, PerFamily, network};
 use crate::key::{KeyError, PublicKey};
+
+pub(crate) mod block;
 
 /// What identifies a resource: its kind, namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,37 +37,84 @@ impl fmt::Display for Identity {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Resource {
     /// A node of the cluster.
-    Node(Node),
+    Node(Box<Node>),
     /// A pod's interface.
     Workload(Workload),
-    /// FelixConfiguration: the spec as written; [`crate::settings`] reads it.
-    Configuration(Map<String, Value>),
+    /// FelixConfiguration, as written; [`crate::settings`] reads it.
+    Configuration(Configuration),
     /// ClusterInformation: its type, such as `k8s,aks`.
     Information(String),
-    /// An IP pool. Workload IPs need none.
-    Pool,
+    /// An IP pool: pods have their addresses from it.
+    Pool(IpNet),
+    /// A block of Calico IPAM.
+    Block(Block),
+}
+
+/// A FelixConfiguration as written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Configuration {
+    /// Felix's own fields.
+    pub(crate) spec: Map<String, Value>,
+    /// What Felix has no field for.
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// A node, as far as peers need to know it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Node {
     /// Where its tunnel can be reached: the BGP address, else the first internal, else the first external one.
-    pub(crate) endpoint: Option<Ipv4Addr>,
+    pub(crate) endpoint: PerFamily<Option<IpAddr>>,
     /// All its own addresses (Felix: `calc/l3_route_resolver.go`).
-    pub(crate) addresses: Vec<Ipv4Addr>,
+    pub(crate) addresses: Vec<IpAddr>,
     /// The address of its tunnel device where hosts are not encrypted.
-    pub(crate) tunnel_address: Option<Ipv4Addr>,
+    pub(crate) tunnel_address: PerFamily<Option<IpAddr>>,
+    /// Addresses of its other tunnels (IP in IP, VXLAN), which are its own too.
+    pub(crate) overlay_addresses: Vec<IpAddr>,
     /// The key it has published; `Err` if it is no key.
-    pub(crate) public_key: Option<Result<PublicKey, KeyError>>,
+    pub(crate) public_key: PerFamily<Option<Result<PublicKey, KeyError>>>,
+    /// The operator's last request for a new key, and the last one that was met.
+    pub(crate) rotation: Rotation,
 }
+
+/// Requests for a new key: any text that differs from the one that was met last is a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Rotation {
+    pub(crate) asked: Option<String>,
+    pub(crate) met: Option<String>,
+}
+
+impl Rotation {
+    /// The request that has not been met.
+    pub(crate) fn pending(&self) -> Option<&str> {
+        self.asked
+            .as_deref()
+            .filter(|asked| self.met.as_deref() != Some(asked))
+    }
+}
+
+/// Annotation of a Node: a new key is wanted.
+pub(crate) const ROTATE_KEY: &str = "wiremesh/rotate-key";
+
+/// Annotation of a Node: the request that was met last.
+pub(crate) const ROTATED_KEY: &str = "wiremesh/rotated-key";
 
 /// A pod's interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Workload {
     /// The node it is on.
     pub(crate) node: String,
-    /// Its IPv4 addresses.
-    pub(crate) networks: Vec<Ipv4Net>,
+    /// Its addresses.
+    pub(crate) networks: Vec<IpNet>,
+}
+
+/// A block of addresses that Calico IPAM has given to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) cidr: IpNet,
+    /// The node that has it; none while it is being given back.
+    pub(crate) affinity: Option<String>,
+    /// Addresses that other nodes have borrowed from it, with these nodes.
+    pub(crate) borrowed: Vec<(IpAddr, String)>,
 }
 
 /// What is wrong with a resource.
@@ -99,27 +149,32 @@ pub(crate) fn read(document: &Value) -> Result<(Identity, Resource), Wrong> {
         name: required(document, "metadata.name")?,
     };
     let resource = match kind.as_str() {
-        "Node" => Resource::Node(node(document)?),
+        "Node" => Resource::Node(Box::new(node(document)?)),
         "WorkloadEndpoint" => Resource::Workload(workload(document)?),
-        "FelixConfiguration" => Resource::Configuration(match at(document, "spec") {
-            None => Map::new(),
-            Some(Value::Object(spec)) => spec.clone(),
-            Some(_) => return Err(Wrong::at("spec", "is not a mapping")),
+        "FelixConfiguration" => Resource::Configuration(Configuration {
+            spec: match at(document, "spec") {
+                None => Map::new(),
+                Some(Value::Object(spec)) => spec.clone(),
+                Some(_) => return Err(Wrong::at("spec", "is not a mapping")),
+            },
+            annotations: annotations(document),
         }),
         "ClusterInformation" => {
             Resource::Information(optional(document, "spec.clusterType")?.unwrap_or_default())
         }
         "IPPool" => {
             let cidr = required(document, "spec.cidr")?;
-            cidr.parse::<ipnet::IpNet>()
+            let cidr = cidr
+                .parse::<IpNet>()
                 .map_err(|_| Wrong::at("spec.cidr", format!("holds `{cidr}`, which is no CIDR")))?;
-            Resource::Pool
+            Resource::Pool(cidr.trunc())
         }
+        "IPAMBlock" => Resource::Block(block::read(at(document, "spec").unwrap_or(&Value::Null))?),
         other => {
             return Err(Wrong::at(
                 "kind",
                 format!(
-                    "is `{other}`; known kinds are Node, WorkloadEndpoint, FelixConfiguration, ClusterInformation and IPPool"
+                    "is `{other}`; known kinds are Node, WorkloadEndpoint, FelixConfiguration, ClusterInformation, IPPool and IPAMBlock"
                 ),
             ));
         }
@@ -129,83 +184,99 @@ pub(crate) fn read(document: &Value) -> Result<(Identity, Resource), Wrong> {
 
 fn node(document: &Value) -> Result<Node, Wrong> {
     let mut node = Node::default();
-    let field = "spec.bgp.ipv4Address";
-    if let Some(text) = optional(document, field)? {
-        // Felix drops an address without a prefix length silently; it means the same.
-        let address = match text.parse::<Ipv4Net>() {
-            Ok(network) => network.addr(),
-            Err(_) => address(field, &text)?,
-        };
-        node.endpoint = Some(address);
-        node.addresses.push(address);
+    let bgp = [
+        (Family::V4, "spec.bgp.ipv4Address"),
+        (Family::V6, "spec.bgp.ipv6Address"),
+    ];
+    for (family, field) in bgp {
+        if let Some(text) = optional(document, field)?.filter(|text| !text.is_empty()) {
+            // Felix drops an address without a prefix length silently; it means the same.
+            let host = text.split_once('/').map_or(text.as_str(), |(host, _)| host);
+            let address = address(field, &text, host, family)?;
+            node.endpoint[family] = Some(address);
+            node.addresses.push(address);
+        }
     }
     let listed = listed_addresses(document)?;
     for kind in ["InternalIP", "ExternalIP"] {
         for (_, address) in listed.iter().filter(|(listed, _)| listed == kind) {
-            node.endpoint.get_or_insert(*address);
+            node.endpoint[Family::of(*address)].get_or_insert(*address);
             if !node.addresses.contains(address) {
                 node.addresses.push(*address);
             }
         }
     }
-    let field = "spec.wireguard.interfaceIPv4Address";
-    node.tunnel_address = optional(document, field)?
-        .filter(|text| !text.is_empty())
-        .map(|text| address(field, &text))
-        .transpose()?;
-    // A node with a key that is none is a node that cannot be a peer, not a wrong resource.
-    node.public_key = optional(document, "status.wireguardPublicKey")?
-        .filter(|text| !text.is_empty())
-        .map(|text| text.parse());
+    let overlays = [
+        (Family::V4, "spec.bgp.ipv4IPIPTunnelAddr"),
+        (Family::V4, "spec.ipv4VXLANTunnelAddr"),
+        (Family::V6, "spec.ipv6VXLANTunnelAddr"),
+    ];
+    for (family, field) in overlays {
+        if let Some(text) = optional(document, field)?.filter(|text| !text.is_empty()) {
+            node.overlay_addresses
+                .push(address(field, &text, &text, family)?);
+        }
+    }
+    let own = [
+        (
+            Family::V4,
+            "spec.wireguard.interfaceIPv4Address",
+            "status.wireguardPublicKey",
+        ),
+        (
+            Family::V6,
+            "spec.wireguard.interfaceIPv6Address",
+            "status.wireguardPublicKeyV6",
+        ),
+    ];
+    for (family, field, key) in own {
+        node.tunnel_address[family] = optional(document, field)?
+            .filter(|text| !text.is_empty())
+            .map(|text| address(field, &text, &text, family))
+            .transpose()?;
+        // A node with a key that is none is a node that cannot be a peer, not a wrong resource.
+        node.public_key[family] = optional(document, key)?
+            .filter(|text| !text.is_empty())
+            .map(|text| text.parse());
+    }
+    let mut annotations = annotations(document);
+    node.rotation = Rotation {
+        asked: annotations.remove(ROTATE_KEY),
+        met: annotations.remove(ROTATED_KEY),
+    };
     Ok(node)
 }
 
-/// `spec.addresses` with each entry's type. IPv6 addresses are left out.
-fn listed_addresses(document: &Value) -> Result<Vec<(String, Ipv4Addr)>, Wrong> {
+/// `spec.addresses` with each entry's type.
+fn listed_addresses(document: &Value) -> Result<Vec<(String, IpAddr)>, Wrong> {
     let field = "spec.addresses";
-    let entries = match at(document, field) {
-        None => return Ok(Vec::new()),
-        Some(Value::Array(entries)) => entries,
-        Some(_) => return Err(Wrong::at(field, "is not a list")),
-    };
     let mut listed = Vec::new();
-    for entry in entries {
+    for entry in list(document, field)? {
         let text = required(entry, "address")
             .map_err(|_| Wrong::at(field, "has an entry without an address"))?;
-        match text.parse() {
-            Ok(std::net::IpAddr::V4(address)) => {
-                let kind = optional(entry, "type")?.unwrap_or_else(|| "InternalIP".into());
-                listed.push((kind, address));
-            }
-            Ok(std::net::IpAddr::V6(_)) => {}
-            Err(_) => {
-                return Err(Wrong::at(
-                    field,
-                    format!("holds `{text}`, which is no IP address"),
-                ));
-            }
+        // Host names are addresses too, of a kind that WireGuard cannot use.
+        let kind = optional(entry, "type")?.unwrap_or_else(|| "InternalIP".into());
+        if kind != "InternalIP" && kind != "ExternalIP" {
+            continue;
         }
+        let address = text
+            .parse()
+            .map_err(|_| Wrong::at(field, format!("holds `{text}`, which is no IP address")))?;
+        listed.push((kind, address));
     }
     Ok(listed)
 }
 
 fn workload(document: &Value) -> Result<Workload, Wrong> {
     let field = "spec.ipNetworks";
-    let entries = match at(document, field) {
-        None => &Vec::new(),
-        Some(Value::Array(entries)) => entries,
-        Some(_) => return Err(Wrong::at(field, "is not a list")),
-    };
     let mut networks = Vec::new();
-    for entry in entries {
+    for entry in list(document, field)? {
         let text = entry
             .as_str()
             .ok_or_else(|| Wrong::at(field, "has an entry that is no text"))?;
-        match text.parse::<ipnet::IpNet>() {
-            Ok(ipnet::IpNet::V4(network)) => networks.push(network.trunc()),
-            Ok(ipnet::IpNet::V6(_)) => {}
-            Err(_) => networks.push(Ipv4Net::from(address(field, text)?)),
-        }
+        let network = network(text)
+            .ok_or_else(|| Wrong::at(field, format!("holds `{text}`, which is no network")))?;
+        networks.push(network.trunc());
     }
     Ok(Workload {
         node: required(document, "spec.node")?,
@@ -213,9 +284,32 @@ fn workload(document: &Value) -> Result<Workload, Wrong> {
     })
 }
 
-fn address(field: &str, text: &str) -> Result<Ipv4Addr, Wrong> {
-    Ipv4Addr::from_str(text)
-        .map_err(|_| Wrong::at(field, format!("holds `{text}`, which is no IPv4 address")))
+fn address(field: &str, text: &str, host: &str, family: Family) -> Result<IpAddr, Wrong> {
+    let address = host.parse::<IpAddr>().ok();
+    address
+        .filter(|address| Family::of(*address) == family)
+        .ok_or_else(|| {
+            Wrong::at(
+                field,
+                format!("holds `{text}`, which is no {family} address"),
+            )
+        })
+}
+
+fn annotations(document: &Value) -> BTreeMap<String, String> {
+    let annotations = at(document, "metadata.annotations").and_then(Value::as_object);
+    let texts = annotations.into_iter().flatten();
+    texts
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+fn list<'a>(document: &'a Value, field: &str) -> Result<&'a [Value], Wrong> {
+    match at(document, field) {
+        None => Ok(&[]),
+        Some(Value::Array(entries)) => Ok(entries),
+        Some(_) => Err(Wrong::at(field, "is not a list")),
+    }
 }
 
 fn at<'a>(document: &'a Value, field: &str) -> Option<&'a Value> {
@@ -269,10 +363,12 @@ mod tests {
         let Resource::Node(node) = resource else {
             panic!()
         };
-        assert_eq!(node.endpoint, Some(Ipv4Addr::new(10, 0, 0, 1)));
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(node.endpoint.v4, Some(address("10.0.0.1")));
+        assert_eq!(node.endpoint.v6, Some(address("2001:db8::1")));
         assert_eq!(
             node.addresses,
-            [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(192, 0, 2, 7)]
+            ["10.0.0.1", "2001:db8::1", "192.0.2.7"].map(address)
         );
     }
 
@@ -289,7 +385,7 @@ mod tests {
         let Resource::Node(node) = resource else {
             panic!()
         };
-        assert_eq!(node.endpoint, Some(Ipv4Addr::new(10, 0, 0, 1)));
+        assert_eq!(node.endpoint.v4, "10.0.0.1".parse().ok());
     }
 
     #[test]

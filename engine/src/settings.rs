@@ -2,108 +2,143 @@
 //! (Felix: `config/config_params.go`).
 //!
 //! The resource `default` is for all nodes; `node.<name>` overrides it field by field.
+//! What Felix has no field for is in annotations, which every Calico keeps.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-use crate::resource::Wrong;
+use crate::family::{Family, PerFamily, network};
+use crate::key::PublicKey;
+use crate::resource::{Configuration, Wrong};
 
-/// MTU that a userspace or kernel WireGuard packet costs over IPv4, in bytes: IP 20, UDP 8, header 16, authentication 16.
-pub(crate) const OVERHEAD_IPV4: u32 = 60;
-
-/// What AKS's network takes besides, when hosts are encrypted too (Felix: `wireguard.go`).
+/// What AKS's network takes of the MTU besides, when hosts are encrypted too (Felix: `wireguard.go`).
 pub(crate) const OVERHEAD_AKS: u32 = 100;
+
+/// What WireGuard takes of the MTU, in bytes: IP 20 or 40, UDP 8, header 16, authentication 16.
+pub(crate) fn overhead(family: Family) -> u32 {
+    match family {
+        Family::V4 => 60,
+        Family::V6 => 80,
+    }
+}
 
 /// Where the pods' addresses come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RouteSource {
-    /// From each workload: a /32 per pod (Azure CNI, AWS VPC CNI).
+    /// From each workload: a /32 or /128 per pod (Azure CNI, AWS VPC CNI).
     WorkloadIps,
     /// From Calico IPAM's blocks.
     CalicoIpam,
 }
 
-/// What the operator has asked for, for one node.
+/// "Encrypt or drop": what must never pass in clear.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Strict {
+    /// Nodes that may be spoken to in clear.
+    pub(crate) plain_nodes: BTreeSet<String>,
+    /// Networks that are protected though no resource tells whose their addresses are.
+    pub(crate) networks: BTreeSet<IpNet>,
+}
+
+/// What each family has of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Settings {
+pub(crate) struct Tunnel {
     /// Whether this node encrypts.
     pub(crate) enabled: bool,
-    /// Whether the nodes' own traffic is encrypted too.
-    pub(crate) host_encryption: bool,
     /// Name of the tunnel device.
     pub(crate) interface: String,
     /// UDP port, and that of every peer.
     pub(crate) listen_port: u16,
-    /// Priority of the routing rule.
-    pub(crate) rule_priority: u32,
     /// The device's MTU where the operator set one, in bytes.
     pub(crate) mtu: Option<u32>,
+}
+
+/// What the operator has asked for, for one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// By family.
+    pub(crate) tunnel: PerFamily<Tunnel>,
+    /// Whether the nodes' own traffic is encrypted too.
+    pub(crate) host_encryption: bool,
+    /// Priority of the routing rule.
+    pub(crate) rule_priority: u32,
     /// Seconds between keepalives; 0 is off.
     pub(crate) keepalive: u16,
     /// Where pod addresses come from.
     pub(crate) route_source: RouteSource,
-    /// The routing table: the first of the configured ranges.
-    pub(crate) table: u32,
+    /// The routing tables that may be taken, inclusive ranges.
+    pub(crate) tables: Vec<(u32, u32)>,
     /// The mark of packets that must not enter the tunnel (again).
     pub(crate) mark: u32,
     /// Prefixes of the pods' interface names on the node.
     pub(crate) pod_interfaces: BTreeSet<String>,
+    /// How often everything is compared though nothing happened.
+    pub(crate) resync: Duration,
+    /// Whether the device's packets are worked on by kernel threads (NAPI); kernel devices only.
+    pub(crate) threaded: bool,
+    /// "Encrypt or drop", if asked for.
+    pub(crate) strict: Option<Strict>,
+    /// Peers of the device that are somebody else's business.
+    pub(crate) foreign_peers: BTreeSet<PublicKey>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
+        let tunnel = |interface: &str, listen_port| Tunnel {
             enabled: false,
-            host_encryption: false,
-            interface: "wireguard.cali".into(),
-            listen_port: 51820,
-            rule_priority: 99,
+            interface: interface.into(),
+            listen_port,
             mtu: None,
+        };
+        Self {
+            tunnel: PerFamily {
+                v4: tunnel("wireguard.cali", 51820),
+                v6: tunnel("wg-v6.cali", 51821),
+            },
+            host_encryption: false,
+            rule_priority: 99,
             keepalive: 0,
             route_source: RouteSource::CalicoIpam,
-            table: 1,
+            tables: vec![(1, 250)],
             mark: wireguard_mark(0xffff_0000).unwrap_or_default(),
             pod_interfaces: BTreeSet::from(["cali".into()]),
+            // Felix: `RouteRefreshInterval`.
+            resync: Duration::from_secs(90),
+            threaded: false,
+            strict: None,
+            foreign_peers: BTreeSet::new(),
         }
     }
 }
 
+/// Annotations of a FelixConfiguration.
+const STRICT: &str = "wiremesh/strict";
+const PLAIN_NODES: &str = "wiremesh/plain-nodes";
+const STRICT_NETWORKS: &str = "wiremesh/strict-networks";
+const FOREIGN_PEERS: &str = "wiremesh/foreign-peers";
+
 impl Settings {
-    /// Reads the fields of a FelixConfiguration over what is there already. Fields that
-    /// are wrong are reported and left as they are; unknown fields are Felix's business.
-    pub(crate) fn read(&mut self, spec: &Map<String, Value>) -> Vec<Wrong> {
+    /// Reads a FelixConfiguration over what is there already. Fields that are wrong are
+    /// reported and left as they are; unknown fields are Felix's business.
+    pub(crate) fn read(&mut self, configuration: &Configuration) -> Vec<Wrong> {
         let mut fields = Fields {
-            spec,
+            spec: &configuration.spec,
             wrong: Vec::new(),
         };
-        if let Some(enabled) = fields.boolean("wireguardEnabled") {
-            self.enabled = enabled;
+        for family in Family::ALL {
+            self.read_tunnel(family, &mut fields);
         }
         if let Some(enabled) = fields.boolean("wireguardHostEncryptionEnabled") {
             self.host_encryption = enabled;
         }
-        // The kernel's limit (`IFNAMSIZ`).
-        let interface = fields.text(
-            "wireguardInterfaceName",
-            "is not 1 to 15 characters without slash or space",
-            |name| {
-                let fits = (1..=15).contains(&name.len()) && !name.contains(['/', ' ', ':']);
-                fits.then(|| name.to_owned())
-            },
-        );
-        if let Some(interface) = interface {
-            self.interface = interface;
-        }
-        if let Some(port) = fields.number("wireguardListeningPort", 1, u16::MAX.into()) {
-            self.listen_port = u16::try_from(port).unwrap_or(self.listen_port);
+        if let Some(threaded) = fields.boolean("wireguardThreadingEnabled") {
+            self.threaded = threaded;
         }
         if let Some(priority) = fields.number("wireguardRoutingRulePriority", 1, 32765) {
             self.rule_priority = priority;
-        }
-        if let Some(mtu) = fields.number("wireguardMTU", 0, 65535) {
-            self.mtu = (mtu > 0).then_some(mtu);
         }
         let keepalive = fields.text(
             "wireguardKeepAlive",
@@ -112,6 +147,14 @@ impl Settings {
         );
         if let Some(keepalive) = keepalive {
             self.keepalive = keepalive;
+        }
+        let resync = fields.text(
+            "routeRefreshInterval",
+            "is not a duration, such as 90s",
+            |text| duration(text).filter(|interval| !interval.is_zero()),
+        );
+        if let Some(resync) = resync {
+            self.resync = resync;
         }
         let source = fields.text(
             "routeSource",
@@ -135,44 +178,116 @@ impl Settings {
             }
         }
         let prefixes = fields.text("interfacePrefix", "is empty", |text| {
-            let prefixes: BTreeSet<_> = text
-                .split(',')
-                .map(|prefix| prefix.trim().to_owned())
-                .filter(|p| !p.is_empty())
-                .collect();
+            let prefixes = words(text);
             (!prefixes.is_empty()).then_some(prefixes)
         });
         if let Some(prefixes) = prefixes {
             self.pod_interfaces = prefixes;
         }
-        if let Some(ranges) = spec.get("routeTableRanges") {
-            match ranges
-                .get(0)
-                .and_then(|range| range.get("min"))
-                .and_then(Value::as_u64)
-            {
-                // 253 to 255 are the kernel's own tables.
-                Some(min @ (1..=252 | 256..=0xffff_ffff)) => {
-                    self.table = u32::try_from(min).unwrap_or(1)
+        if let Some(tables) = fields.tables() {
+            self.tables = tables;
+        }
+        let mut wrong = fields.wrong;
+        self.read_annotations(configuration, &mut wrong);
+        wrong
+    }
+
+    fn read_tunnel(&mut self, family: Family, fields: &mut Fields<'_>) {
+        let end = match family {
+            Family::V4 => "",
+            Family::V6 => "V6",
+        };
+        let other = match family {
+            Family::V4 => &self.tunnel.v6.interface,
+            Family::V6 => &self.tunnel.v4.interface,
+        };
+        // The kernel's limit (`IFNAMSIZ`). Both families' devices are there at once.
+        let interface = fields.text(
+            &format!("wireguardInterfaceName{end}"),
+            "is not 1 to 15 characters without slash, space or quote, or is the other family's",
+            |name| {
+                let fits = (1..=15).contains(&name.len())
+                    && !name.contains(['/', ' ', ':', '"', '*'])
+                    && name != "."
+                    && name != ".."
+                    && name != other;
+                fits.then(|| name.to_owned())
+            },
+        );
+        let tunnel = &mut self.tunnel[family];
+        if let Some(interface) = interface {
+            tunnel.interface = interface;
+        }
+        if let Some(enabled) = fields.boolean(&format!("wireguardEnabled{end}")) {
+            tunnel.enabled = enabled;
+        }
+        let port = format!("wireguardListeningPort{end}");
+        if let Some(port) = fields.number(&port, 1, u16::MAX.into()) {
+            tunnel.listen_port = u16::try_from(port).unwrap_or(tunnel.listen_port);
+        }
+        if let Some(mtu) = fields.number(&format!("wireguardMTU{end}"), 0, 65535) {
+            tunnel.mtu = (mtu > 0).then_some(mtu);
+        }
+    }
+
+    fn read_annotations(&mut self, configuration: &Configuration, wrong: &mut Vec<Wrong>) {
+        let annotation = |name: &str| configuration.annotations.get(name);
+        let mut fail = |name: &str, what: String| {
+            wrong.push(Wrong::at(&format!("metadata.annotations.{name}"), what));
+        };
+        match annotation(STRICT).map(String::as_str) {
+            None => {}
+            Some("true") => {
+                self.strict.get_or_insert_default();
+            }
+            Some("false") => self.strict = None,
+            Some(_) => fail(STRICT, "is neither \"true\" nor \"false\"".into()),
+        }
+        if let (Some(strict), Some(text)) = (&mut self.strict, annotation(PLAIN_NODES)) {
+            strict.plain_nodes = words(text);
+        }
+        if let Some(text) = annotation(STRICT_NETWORKS) {
+            for word in words(text) {
+                match (network(&word), &mut self.strict) {
+                    (Some(network), Some(strict)) => {
+                        strict.networks.insert(network.trunc());
+                    }
+                    (Some(_), None) => {}
+                    (None, _) => fail(
+                        STRICT_NETWORKS,
+                        format!("holds `{word}`, which is no network"),
+                    ),
                 }
-                _ => fields.wrong.push(Wrong::at(
-                    "spec.routeTableRanges",
-                    "does not start with a range whose `min` is 1 to 252, or above 255",
-                )),
             }
         }
-        fields.wrong
+        for word in annotation(FOREIGN_PEERS).map_or_else(BTreeSet::new, |text| words(text)) {
+            match word.parse() {
+                Ok(key) => {
+                    self.foreign_peers.insert(key);
+                }
+                Err(error) => fail(FOREIGN_PEERS, format!("holds `{word}`: {error}")),
+            }
+        }
     }
 
     /// The tunnel device's MTU over an uplink of `uplink` bytes (Felix: `wireguard.go`).
-    pub(crate) fn device_mtu(&self, uplink: u32, aks: bool) -> u32 {
-        let overhead = if aks && self.host_encryption {
-            OVERHEAD_IPV4 + OVERHEAD_AKS
+    pub(crate) fn device_mtu(&self, family: Family, uplink: u32, aks: bool) -> u32 {
+        let aks = if aks && self.host_encryption {
+            OVERHEAD_AKS
         } else {
-            OVERHEAD_IPV4
+            0
         };
-        self.mtu.unwrap_or_else(|| uplink.saturating_sub(overhead))
+        let found = uplink.saturating_sub(overhead(family) + aks);
+        self.tunnel[family].mtu.unwrap_or(found)
     }
+}
+
+/// Words between commas.
+fn words(text: &str) -> BTreeSet<String> {
+    text.split(',')
+        .map(|word| word.trim().to_owned())
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 /// The bit that Felix up to 3.29 takes for WireGuard: the fifth of the mask, after
@@ -218,6 +333,34 @@ impl Fields<'_> {
         None
     }
 
+    /// `routeTableRanges`, or the older `routeTableRange`: inclusive ranges of table numbers.
+    fn tables(&mut self) -> Option<Vec<(u32, u32)>> {
+        let name = "routeTableRanges";
+        let ranges = match (self.get(name), self.get("routeTableRange")) {
+            (Some(Value::Array(ranges)), _) => ranges.clone(),
+            (Some(_), _) => return self.fail(name, "is not a list of ranges"),
+            (None, Some(range)) => vec![range.clone()],
+            (None, None) => return None,
+        };
+        let end = |range: &Value, end: &str| {
+            let number = range.get(end)?.as_u64()?;
+            u32::try_from(number).ok().filter(|number| *number > 0)
+        };
+        let read = |range: &Value| {
+            let (min, max) = (end(range, "min")?, end(range, "max")?);
+            (min <= max).then_some((min, max))
+        };
+        let read: Option<Vec<_>> = ranges.iter().map(read).collect();
+        match read {
+            // 253 to 255 are the kernel's own tables, and never taken.
+            Some(read) if !read.is_empty() => Some(read),
+            _ => self.fail(
+                name,
+                "has a range without a `min` and a `max` not below it, both above 0",
+            ),
+        }
+    }
+
     fn boolean(&mut self, name: &str) -> Option<bool> {
         match self.get(name)? {
             Value::Bool(value) => Some(*value),
@@ -261,8 +404,12 @@ mod tests {
     fn read(spec: Value) -> (Settings, Vec<String>) {
         let Value::Object(spec) = spec else { panic!() };
         let mut settings = Settings::default();
+        let configuration = Configuration {
+            spec,
+            ..Configuration::default()
+        };
         let wrong = settings
-            .read(&spec)
+            .read(&configuration)
             .iter()
             .map(ToString::to_string)
             .collect();
@@ -281,11 +428,15 @@ mod tests {
     #[test]
     fn aks_with_host_encryption_costs_160_bytes_and_anything_else_60() {
         let (both, _) = read(json!({"wireguardHostEncryptionEnabled": true}));
-        assert_eq!(both.device_mtu(1500, true), 1340);
-        assert_eq!(both.device_mtu(1500, false), 1440);
-        assert_eq!(Settings::default().device_mtu(1500, true), 1440);
+        assert_eq!(both.device_mtu(Family::V4, 1500, true), 1340);
+        assert_eq!(both.device_mtu(Family::V4, 1500, false), 1440);
+        assert_eq!(Settings::default().device_mtu(Family::V4, 1500, true), 1440);
+        assert_eq!(both.device_mtu(Family::V6, 1500, true), 1320);
+        assert_eq!(both.device_mtu(Family::V6, 1500, false), 1420);
         assert_eq!(
-            read(json!({"wireguardMTU": 1300})).0.device_mtu(1500, true),
+            read(json!({"wireguardMTU": 1300}))
+                .0
+                .device_mtu(Family::V4, 1500, true),
             1300
         );
     }
@@ -305,12 +456,69 @@ mod tests {
             ]
         );
         assert_eq!(settings.route_source, RouteSource::WorkloadIps);
-        assert_eq!(settings.mtu, Some(9));
+        assert_eq!(settings.tunnel.v4.mtu, Some(9));
     }
 
     #[test]
     fn a_keepalive_is_a_duration() {
         assert_eq!(read(json!({"wireguardKeepAlive": "25s"})).0.keepalive, 25);
         assert_eq!(read(json!({"wireguardKeepAlive": "2m"})).0.keepalive, 120);
+    }
+
+    fn annotated(annotations: &[(&str, &str)]) -> (Settings, Vec<String>) {
+        let configuration = Configuration {
+            annotations: annotations
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            ..Configuration::default()
+        };
+        let mut settings = Settings::default();
+        let wrong = settings.read(&configuration);
+        (settings, wrong.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_families_do_not_share_a_device() {
+        let (settings, wrong) = read(json!({"wireguardInterfaceNameV6": "wireguard.cali"}));
+        assert_eq!(settings.tunnel.v6.interface, "wg-v6.cali");
+        assert_eq!(wrong.len(), 1);
+    }
+
+    #[test]
+    fn strict_is_an_annotation_that_calico_keeps() {
+        let (settings, wrong) = annotated(&[
+            ("wiremesh/strict", "true"),
+            ("wiremesh/plain-nodes", "a, b"),
+            ("wiremesh/strict-networks", "10.0.0.0/8, fd00::/8"),
+        ]);
+        let strict = settings.strict.unwrap();
+        assert_eq!(strict.plain_nodes, ["a", "b"].map(String::from).into());
+        assert_eq!(strict.networks.len(), 2);
+        assert!(wrong.is_empty());
+        let (settings, wrong) = annotated(&[("wiremesh/strict", "yes")]);
+        assert_eq!(settings.strict, None);
+        assert_eq!(
+            wrong,
+            ["`metadata.annotations.wiremesh/strict` is neither \"true\" nor \"false\""]
+        );
+    }
+
+    #[test]
+    fn the_table_is_taken_from_ranges() {
+        let ranges = json!({"routeTableRanges": [{"min": 5, "max": 9}, {"min": 300, "max": 301}]});
+        assert_eq!(read(ranges).0.tables, [(5, 9), (300, 301)]);
+        assert_eq!(
+            read(json!({"routeTableRanges": [{"min": 9, "max": 5}]}))
+                .1
+                .len(),
+            1
+        );
+        assert_eq!(
+            read(json!({"routeTableRange": {"min": 7, "max": 7}}))
+                .0
+                .tables,
+            [(7, 7)]
+        );
     }
 }

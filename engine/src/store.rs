@@ -9,8 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use serde_json::Value;
 
 use crate::resource::Identity;
 
@@ -107,86 +106,10 @@ impl Store {
     }
 
     /// Where the store is reached, as far as that is told by numbers; nowhere, if it is a directory.
-    #[expect(dead_code, reason = "the agent's firewall is about to ask")]
     pub(crate) fn endpoints(&self) -> Vec<SocketAddr> {
         match self {
             Self::Dir(_) => Vec::new(),
         }
-    }
-
-    /// Tells `changed` whenever something in the store changes, for as long as somebody listens.
-    pub(crate) async fn watch(&self, changed: mpsc::Sender<()>) -> Result<(), StoreError> {
-        let mut feed = self.feed().await?;
-        tokio::spawn(async move {
-            loop {
-                let news = tokio::select! {
-                    news = feed.changed() => news,
-                    () = changed.closed() => return,
-                };
-                if let Changed::Trouble(what) = news {
-                    tracing::warn!("{what}");
-                }
-                tracing::debug!("the store is at {}", feed.snapshot().digest);
-                // A full queue already says that something has changed.
-                let _ = changed.try_send(());
-            }
-        });
-        Ok(())
-    }
-
-    /// Sets the keys that a node has published, one for each family; `None` takes one
-    /// back. Says whether the store was written.
-    pub(crate) async fn publish_keys(
-        &self,
-        node: &str,
-        v4: Option<&str>,
-        v6: Option<&str>,
-    ) -> Result<bool, StoreError> {
-        let identity = Identity {
-            kind: "Node".into(),
-            namespace: String::new(),
-            name: node.into(),
-        };
-        let keys = [("wireguardPublicKey", v4), ("wireguardPublicKeyV6", v6)];
-        self.edit(&identity, None, |node| {
-            for (field, key) in keys {
-                // A node that has published nothing has nothing to take back.
-                let published = node["status"][field].as_str().unwrap_or_default();
-                match key {
-                    _ if key.unwrap_or_default() == published => {}
-                    Some(key) => member(node, "status")[field] = json!(key),
-                    None => {
-                        if let Some(status) = node["status"].as_object_mut() {
-                            status.remove(field);
-                        }
-                    }
-                }
-            }
-        })
-        .await
-    }
-
-    /// Sets fields of the FelixConfiguration `default`, which is made if it is not there.
-    /// Says whether the store was written.
-    pub(crate) async fn configure(&self, fields: &[(&str, Value)]) -> Result<bool, StoreError> {
-        let identity = Identity {
-            kind: "FelixConfiguration".into(),
-            namespace: String::new(),
-            name: "default".into(),
-        };
-        let fresh = json!({
-            "apiVersion": "projectcalico.org/v3",
-            "kind": "FelixConfiguration",
-            "metadata": {"name": "default"},
-            "spec": {},
-        });
-        self.edit(&identity, Some(fresh), |configuration| {
-            let spec = member(configuration, "spec");
-            for (name, value) in fields {
-                spec[*name] = value.clone();
-            }
-        })
-        .await
     }
 
     /// Reads a resource (`otherwise` if there is none), edits it, and writes it back if that
@@ -202,12 +125,4 @@ impl Store {
             Self::Dir(directory) => directory.edit(identity, otherwise, edit),
         }
     }
-}
-
-/// A mapping inside a mapping, made if it is not there or is none.
-fn member<'a>(value: &'a mut Value, name: &str) -> &'a mut Value {
-    if !value[name].is_object() {
-        value[name] = json!({});
-    }
-    &mut value[name]
 }

@@ -21,10 +21,10 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::netlink::Netlink;
+use crate::netlink::monitor::{Monitor, News};
 
 /// Where userspace WireGuard devices have their sockets.
 const SOCKETS: &str = "/var/run/wireguard";
@@ -151,8 +151,8 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
         })?;
     let tun = TunDevice::from_name(name).map_err(|error| fail(&error))?;
     // gotatun gives up on a TUN device that it cannot read, and one that is down cannot be read.
-    let (changed, mut changes) = mpsc::channel(1);
-    let netlink = Netlink::open(changed).map_err(|error| fail(&error))?;
+    let mut monitor = Monitor::open().map_err(|error| fail(&error))?;
+    let netlink = Netlink::open().map_err(|error| fail(&error))?;
     netlink
         .switch_on(name)
         .await
@@ -175,13 +175,14 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = changes.recv() => match netlink.links().await {
-                Ok(links) if !links.contains_key(name) => {
+            () = monitor.ready() => {
+                let news = monitor.drain();
+                let may_be_gone = news.iter().any(News::may_be_loss);
+                if may_be_gone && netlink.index(name).await.is_err() {
                     tracing::warn!("{name} is gone, and its tunnel with it");
                     break;
                 }
-                Ok(_) | Err(_) => {}
-            },
+            }
         }
     }
     device.stop().await;

@@ -6,6 +6,9 @@ use serde_json::json;
 
 use super::super::{Changed, Feed, Store};
 use super::*;
+use crate::family::PerFamily;
+use crate::key::PublicKey;
+use crate::publication::{Publication, node_identity};
 
 const NODE: &str = "apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: a\n  uid: keep-me\nspec:\n  bgp:\n    ipv4Address: 10.0.0.1/24\n";
 
@@ -41,28 +44,43 @@ fn has(feed: &Feed) -> (Vec<String>, Vec<&str>) {
     )
 }
 
+async fn publish(
+    store: &Store,
+    v4: Option<PublicKey>,
+    v6: Option<PublicKey>,
+) -> Result<bool, StoreError> {
+    let publication = Publication {
+        keys: PerFamily { v4, v6 },
+        rotated: None,
+    };
+    store
+        .edit(&node_identity("a"), None, |node| publication.write(node))
+        .await
+}
+
 #[tokio::test]
 async fn a_published_key_keeps_the_rest_of_the_resource() {
     let (folder, store) = store(&[("a.yaml", NODE)]);
     let read = || fs::read_to_string(folder.path().join("a.yaml")).unwrap();
-    assert!(store.publish_keys("a", Some("k"), None).await.unwrap());
-    let again = store.publish_keys("a", Some("k"), None).await.unwrap();
+    let key = PublicKey::from_bytes([7; 32]).ok();
+    assert!(publish(&store, key, None).await.unwrap());
+    let again = publish(&store, key, None).await.unwrap();
     assert!(!again, "written again without need");
     assert!(read().contains("uid: keep-me"), "{}", read());
-    assert!(read().contains("wireguardPublicKey: k"), "{}", read());
-    assert!(store.publish_keys("a", None, Some("6")).await.unwrap());
+    assert!(read().contains("wireguardPublicKey: Bwc"), "{}", read());
+    assert!(publish(&store, None, key).await.unwrap());
     assert!(!read().contains("wireguardPublicKey:"), "{}", read());
-    assert!(read().contains("wireguardPublicKeyV6: '6'"), "{}", read());
-    assert!(store.publish_keys("a", None, None).await.unwrap());
+    assert!(read().contains("wireguardPublicKeyV6: Bwc"), "{}", read());
+    assert!(publish(&store, None, None).await.unwrap());
     assert!(!read().contains("wireguardPublicKey"), "{}", read());
-    let again = store.publish_keys("a", None, None).await.unwrap();
+    let again = publish(&store, None, None).await.unwrap();
     assert!(!again, "written again without need");
 }
 
 #[tokio::test]
 async fn a_key_of_a_node_that_is_not_there_is_published_nowhere() {
     let (_folder, store) = store(&[]);
-    let error = store.publish_keys("a", Some("k"), None).await.unwrap_err();
+    let error = publish(&store, None, None).await.unwrap_err();
     assert!(error.to_string().ends_with("has no Node a"), "{error}");
 }
 
@@ -230,8 +248,14 @@ async fn a_burst_that_overflows_the_queue_is_not_lost() {
 #[tokio::test]
 async fn a_configuration_is_made_where_there_is_none() {
     let (_folder, store) = store(&[]);
-    let fields = [("wireguardEnabled", json!(true))];
-    assert!(store.configure(&fields).await.unwrap());
-    assert!(!store.configure(&fields).await.unwrap());
+    let identity = Identity {
+        kind: "FelixConfiguration".into(),
+        ..node_identity("default")
+    };
+    let fresh = json!({"kind": "FelixConfiguration", "metadata": {"name": "default"}});
+    let otherwise = Some(fresh);
+    let first = store.edit(&identity, otherwise.clone(), |_| {}).await;
+    assert!(first.unwrap());
+    assert!(!store.edit(&identity, otherwise, |_| {}).await.unwrap());
     assert_eq!(store.read().await.unwrap().resources.len(), 1);
 }

@@ -1,0 +1,311 @@
+//! The reference cluster and its relatives, seen from one node.
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::resource::{Block, Node, Workload};
+use crate::settings::{RouteSource, Settings};
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn net(text: &str) -> IpNet {
+    crate::family::network(text).unwrap()
+}
+
+/// A node 10.240.0.LAST, fd00::LAST, with a key in each family.
+fn node(last: u8, key: Option<u8>) -> Node {
+    let own = PerFamily {
+        v4: address(&format!("10.240.0.{last}")),
+        v6: address(&format!("fd00::{last:x}")),
+    };
+    Node {
+        endpoint: PerFamily::each(|family| Some(own[family])),
+        addresses: vec![own.v4, own.v6],
+        public_key: PerFamily {
+            v4: key.map(|key| PublicKey::from_bytes([key; 32])),
+            v6: key.map(|key| PublicKey::from_bytes([key + 100; 32])),
+        },
+        ..Node::default()
+    }
+}
+
+fn pod(node: &str, last: u8) -> Workload {
+    Workload {
+        node: node.into(),
+        networks: vec![
+            net(&format!("10.240.0.{last}")),
+            net(&format!("fd00::{last:x}")),
+        ],
+    }
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings {
+        host_encryption: true,
+        route_source: RouteSource::WorkloadIps,
+        ..Settings::default()
+    };
+    settings.tunnel.v4.enabled = true;
+    settings
+}
+
+/// The AKS cluster of the reference, seen from the third node.
+fn seed() -> Cluster {
+    let mut cluster = Cluster::empty();
+    for (name, last, key) in [("a", 4, 1), ("b", 64, 2), ("c", 33, 3)] {
+        cluster.add_node(name, &node(last, Some(key)));
+    }
+    cluster.workloads = [
+        ("a", 5),
+        ("a", 6),
+        ("b", 65),
+        ("b", 66),
+        ("c", 34),
+        ("c", 35),
+    ]
+    .map(|(node, last)| pod(node, last))
+    .into();
+    cluster.settings = settings();
+    cluster.aks = true;
+    cluster
+}
+
+/// Another cluster with this node in the place of that of its name.
+fn with_node(cluster: &Cluster, name: &str, node: &Node) -> Cluster {
+    let mut other = Cluster::empty();
+    for (known, known_node) in &cluster.nodes {
+        other.add_node(known, if known == name { node } else { known_node });
+    }
+    other.workloads.clone_from(&cluster.workloads);
+    other.settings = cluster.settings.clone();
+    other.aks = cluster.aks;
+    other
+}
+
+fn seen_from(cluster: &Cluster, node: &str) -> Dataplane {
+    desired(
+        cluster,
+        &Situation {
+            node,
+            uplink_mtu: PerFamily { v4: 1500, v6: 1500 },
+            tables: PerFamily { v4: 1, v6: 1 },
+            store: &[],
+            supported: true,
+        },
+    )
+}
+
+fn to(plane: &Plane, target: fn(&Target) -> bool) -> Vec<String> {
+    let found = plane.routes.iter().filter(|(_, found)| target(found));
+    found.map(|(slot, _)| slot.network.to_string()).collect()
+}
+
+fn tunnelled(plane: &Plane) -> Vec<String> {
+    to(plane, |target| matches!(target, Target::Tunnel(_)))
+}
+
+fn thrown(plane: &Plane) -> Vec<String> {
+    to(plane, |target| *target == Target::Throw)
+}
+
+fn device(plane: &Plane) -> &Device {
+    plane.devices.values().next().unwrap()
+}
+
+fn allowed(plane: &Plane, key: u8) -> Vec<String> {
+    let key = PublicKey::from_bytes([key; 32]).unwrap();
+    let peer = device(plane).peers.get(&key);
+    let networks = peer.into_iter().flat_map(|peer| &peer.allowed_ips);
+    networks.map(ToString::to_string).collect()
+}
+
+fn hosts(lasts: &[u8]) -> Vec<String> {
+    lasts
+        .iter()
+        .map(|last| format!("10.240.0.{last}/32"))
+        .collect()
+}
+
+#[test]
+fn the_reference_cluster_is_peered_and_routed_as_in_the_reference() {
+    let plane = seen_from(&seed(), "c");
+    assert!(plane.src_valid_mark && !plane.firewall.is_empty());
+    let plane = plane.planes.v4;
+    assert_eq!(thrown(&plane), hosts(&[34, 35]));
+    assert_eq!(tunnelled(&plane), hosts(&[4, 5, 6, 64, 65, 66]));
+    assert_eq!(allowed(&plane, 1), hosts(&[4, 5, 6]));
+    assert_eq!(allowed(&plane, 2), hosts(&[64, 65, 66]));
+    assert_eq!(device(&plane).mtu, 1340);
+    assert_eq!(
+        device(&plane).addresses,
+        BTreeSet::from([net("10.240.0.33")])
+    );
+}
+
+#[test]
+fn the_families_are_two_meshes() {
+    let mut cluster = seed();
+    assert_eq!(seen_from(&cluster, "c").planes.v6, Plane::default());
+    cluster.settings.tunnel.v6.enabled = true;
+    let plane = seen_from(&cluster, "c").planes.v6;
+    assert_eq!(plane.devices.keys().next().unwrap(), "wg-v6.cali");
+    assert_eq!(device(&plane).mtu, 1320);
+    assert_eq!(device(&plane).listen_port, 51821);
+    assert_eq!(
+        allowed(&plane, 101),
+        ["fd00::4/128", "fd00::5/128", "fd00::6/128"]
+    );
+    assert_eq!(thrown(&plane), ["fd00::22/128", "fd00::23/128"]);
+    cluster.settings.tunnel.v4.enabled = false;
+    let dataplane = seen_from(&cluster, "c");
+    assert_eq!(dataplane.planes.v4, Plane::default());
+    assert!(!dataplane.src_valid_mark, "there is no such thing in IPv6");
+}
+
+#[test]
+fn a_node_that_lost_its_address_of_a_family_is_plain_in_that_family() {
+    let mut cluster = seed();
+    cluster.settings.tunnel.v6.enabled = true;
+    let mut lost = node(4, Some(1));
+    lost.endpoint.v6 = None;
+    lost.addresses.truncate(1);
+    let cluster = with_node(&cluster, "a", &lost);
+    let planes = seen_from(&cluster, "c").planes;
+    assert_eq!(
+        thrown(&planes.v6),
+        ["fd00::5/128", "fd00::6/128", "fd00::22/128", "fd00::23/128"]
+    );
+    assert_eq!(device(&planes.v6).peers.len(), 1);
+    assert_eq!(device(&planes.v4).peers.len(), 2);
+    let own = seen_from(&cluster, "a").planes;
+    assert_eq!(own.v6, Plane::default());
+    assert_ne!(own.v4, Plane::default());
+}
+
+#[test]
+fn a_node_without_a_key_is_reached_in_clear() {
+    let cluster = with_node(&seed(), "a", &node(4, None));
+    let plane = seen_from(&cluster, "c").planes.v4;
+    assert_eq!(thrown(&plane), hosts(&[4, 5, 6, 34, 35]));
+    assert_eq!(device(&plane).peers.len(), 1);
+}
+
+#[test]
+fn a_key_of_two_nodes_is_used_for_neither_and_neither_is_black_holed() {
+    let cluster = with_node(&seed(), "a", &node(4, Some(2)));
+    let plane = seen_from(&cluster, "c").planes.v4;
+    assert_eq!(tunnelled(&plane), [""; 0]);
+    assert!(device(&plane).peers.is_empty());
+    // Nobody takes b for a peer: what it sent into the tunnel would be lost.
+    let own = seen_from(&cluster, "b").planes.v4;
+    assert_eq!(tunnelled(&own), [""; 0]);
+}
+
+#[test]
+fn without_host_encryption_nodes_are_left_alone() {
+    let mut cluster = seed();
+    cluster.settings.host_encryption = false;
+    let plane = seen_from(&cluster, "c");
+    assert!(!plane.src_valid_mark && plane.firewall.is_empty());
+    assert_eq!(tunnelled(&plane.planes.v4), hosts(&[5, 6, 65, 66]));
+    assert_eq!(device(&plane.planes.v4).mtu, 1440);
+}
+
+#[test]
+fn a_network_of_two_nodes_is_allowed_for_one_peer_and_an_own_pod_stays_own() {
+    let mut cluster = seed();
+    cluster.workloads.push(pod("b", 5));
+    cluster.workloads.push(pod("a", 34));
+    let plane = seen_from(&cluster, "c").planes.v4;
+    assert_eq!(allowed(&plane, 1), hosts(&[4, 5, 6]));
+    assert_eq!(allowed(&plane, 2), hosts(&[64, 65, 66]));
+    assert_eq!(thrown(&plane), hosts(&[34, 35]));
+}
+
+#[test]
+fn disabled_or_unable_means_nothing_of_ours() {
+    let mut cluster = seed();
+    let situation = Situation {
+        node: "c",
+        uplink_mtu: PerFamily::default(),
+        tables: PerFamily::default(),
+        store: &[],
+        supported: false,
+    };
+    assert_eq!(desired(&cluster, &situation), Dataplane::default());
+    cluster.settings.tunnel.v4.enabled = false;
+    assert_eq!(seen_from(&cluster, "c"), Dataplane::default());
+}
+
+/// The reference's cluster on Calico IPAM (felix.md §1.2), seen from a.
+fn ipam() -> Cluster {
+    let block = |cidr: &str, node: &str, borrowed: &str, by: &str| Block {
+        cidr: net(cidr),
+        affinity: Some(node.into()),
+        borrowed: vec![(address(borrowed), by.into())],
+    };
+    let mut cluster = Cluster::empty();
+    cluster.add_node("a", &node(1, Some(1)));
+    let mut remote = node(2, Some(2));
+    remote.tunnel_address.v4 = Some(address("10.65.1.1"));
+    cluster.add_node("b", &remote);
+    cluster.blocks = vec![
+        block("10.65.0.0/26", "a", "10.65.0.4", "b"),
+        block("10.65.1.0/26", "b", "10.65.1.4", "a"),
+    ];
+    cluster.workloads = vec![Workload {
+        node: "a".into(),
+        networks: vec![net("10.65.0.2"), net("10.65.1.4")],
+    }];
+    cluster.settings = Settings {
+        host_encryption: false,
+        route_source: RouteSource::CalicoIpam,
+        ..settings()
+    };
+    cluster
+}
+
+#[test]
+fn blocks_and_borrowed_and_tunnel_addresses_are_routed_as_in_the_reference() {
+    let plane = seen_from(&ipam(), "a").planes.v4;
+    assert_eq!(thrown(&plane), ["10.65.0.0/26", "10.65.1.4/32"]);
+    assert_eq!(
+        tunnelled(&plane),
+        ["10.65.0.4/32", "10.65.1.0/26", "10.65.1.1/32"]
+    );
+    assert_eq!(
+        allowed(&plane, 2),
+        ["10.65.0.4/32", "10.65.1.0/26", "10.65.1.1/32"]
+    );
+}
+
+#[test]
+fn strict_protects_what_is_not_listed_and_the_most_specific_network_wins() {
+    let mut cluster = ipam();
+    cluster.settings.strict = Some(Strict::default());
+    let firewall = seen_from(&cluster, "a").firewall;
+    let set = |name: &str| -> Vec<_> {
+        firewall.sets[name]
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    };
+    assert_eq!(set("protected4"), ["10.65.0.4/32", "10.65.1.0/26"]);
+    let plain: BTreeSet<IpNet> = firewall.sets["plain4"].clone();
+    assert!(
+        plain
+            .iter()
+            .any(|network| network.contains(&net("10.65.0.5")))
+    );
+    assert!(
+        !plain
+            .iter()
+            .any(|network| network.contains(&net("10.65.0.4")))
+    );
+    assert!(plain.contains(&net("10.65.1.4")));
+    cluster.settings.strict.as_mut().unwrap().plain_nodes = BTreeSet::from(["b".into()]);
+    let firewall = seen_from(&cluster, "a").firewall;
+    assert!(firewall.sets["protected4"].is_empty());
+}

@@ -1,0 +1,394 @@
+//! The kernel as it is, kept up to date by what it tells.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
+
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use wireguard_control::Backend;
+
+use crate::dataplane::{Dataplane, Device, Plane, Rule, Slot, Target};
+use crate::device::{self, DeviceError, State};
+use crate::family::{Family, PerFamily};
+use crate::firewall::Firewall;
+use crate::netlink::monitor::News;
+use crate::netlink::{Address, Link, Netlink, NetlinkError, Route, Way, message};
+use crate::nft::{self, NftError};
+use crate::settings::Settings;
+use crate::tables;
+
+/// The MTU that Felix assumes where it finds no uplink, in bytes.
+const UNKNOWN_UPLINK_MTU: u32 = 1460;
+
+/// How the names of uplinks start where none has the node's address (Felix: `MTUIfacePattern`).
+const UPLINK_PREFIXES: &[&str] = &["en", "eth", "wl", "ww", "sl", "ib"];
+
+/// What the reverse-path filter looks at.
+pub(crate) const SRC_VALID_MARK: &str = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
+
+/// What could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObserveError {
+    /// From route netlink.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// From the device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// From nftables.
+    #[error(transparent)]
+    Nft(#[from] NftError),
+    /// There is a link of the device's name that is something else.
+    #[error("{name} is a link of kind `{kind}`, not a WireGuard device: rename or delete it")]
+    Occupied { name: String, kind: String },
+}
+
+/// What has to be looked at again, since the kernel does not tell it in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stale {
+    pub(crate) links: bool,
+    pub(crate) routes: bool,
+    pub(crate) devices: bool,
+    pub(crate) firewall: bool,
+    pub(crate) sysctl: bool,
+}
+
+impl Stale {
+    /// Everything.
+    pub(crate) const ALL: Self = Self {
+        links: true,
+        routes: true,
+        devices: true,
+        firewall: true,
+        sysctl: true,
+    };
+
+    /// Nothing.
+    const NOTHING: Self = Self {
+        links: false,
+        routes: false,
+        devices: false,
+        firewall: false,
+        sysctl: false,
+    };
+}
+
+/// What is known of the kernel.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    pub(crate) stale: Stale,
+    links: BTreeMap<u32, Link>,
+    addresses: BTreeSet<Address>,
+    routes: PerFamily<BTreeMap<Slot, Route>>,
+    rules: PerFamily<BTreeSet<Rule>>,
+    devices: BTreeMap<String, (Backend, State)>,
+    firewall: Firewall,
+    src_valid_mark: bool,
+}
+
+impl Kernel {
+    /// Nothing is known yet.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            stale: Stale::ALL,
+            links: BTreeMap::new(),
+            addresses: BTreeSet::new(),
+            routes: PerFamily::default(),
+            rules: PerFamily::default(),
+            devices: BTreeMap::new(),
+            firewall: Firewall::default(),
+            src_valid_mark: false,
+        }
+    }
+
+    /// Takes in what the kernel has told.
+    pub(crate) fn hear(&mut self, news: Vec<News>) {
+        for news in news {
+            match news {
+                News::Missed => self.stale = Stale::ALL,
+                News::Message(message) => self.take(&message),
+            }
+        }
+    }
+
+    fn take(&mut self, message: &RouteNetlinkMessage) {
+        match message {
+            RouteNetlinkMessage::NewLink(found) => {
+                let link = message::link(found);
+                let before = self.links.insert(link.index, link.clone());
+                // IPv4 routes go with their link, and the kernel does not say so.
+                if before.as_ref() != Some(&link) {
+                    self.stale.routes |= before.is_some_and(|before| before.up && !link.up);
+                    self.stale.devices |= self.may_be_wireguard(&link);
+                }
+            }
+            RouteNetlinkMessage::DelLink(found) => {
+                self.links.remove(&message::link(found).index);
+                self.addresses
+                    .retain(|(index, _)| *index != found.header.index);
+                self.stale.routes = true;
+                self.stale.devices = true;
+            }
+            RouteNetlinkMessage::NewAddress(found) => {
+                self.addresses.extend(message::address(found))
+            }
+            RouteNetlinkMessage::DelAddress(found) => {
+                if let Some(address) = message::address(found) {
+                    // Routes that prefer the address as their source go with it.
+                    self.stale.routes |= self.addresses.remove(&address);
+                }
+            }
+            RouteNetlinkMessage::NewRoute(found) => {
+                if let Some(route) = message::route(found) {
+                    let family = Family::of_network(route.slot.network);
+                    self.routes[family].insert(route.slot, route);
+                }
+            }
+            RouteNetlinkMessage::DelRoute(found) => {
+                if let Some(gone) = message::route(found) {
+                    let routes = &mut self.routes[Family::of_network(gone.slot.network)];
+                    if routes.get(&gone.slot) == Some(&gone) {
+                        routes.remove(&gone.slot);
+                    }
+                }
+            }
+            RouteNetlinkMessage::NewRule(found) => {
+                if let Some(family) = message::read_family(found.header.family) {
+                    self.rules[family].insert(message::rule(found));
+                }
+            }
+            RouteNetlinkMessage::DelRule(found) => {
+                if let Some(family) = message::read_family(found.header.family) {
+                    self.rules[family].remove(&message::rule(found));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn may_be_wireguard(&self, link: &Link) -> bool {
+        self.devices.contains_key(&link.name) || device::may_be(&link.kind)
+    }
+
+    /// Looks at what is stale.
+    pub(crate) async fn refresh(
+        &mut self,
+        netlink: &Netlink,
+        settings: &Settings,
+    ) -> Result<(), ObserveError> {
+        let stale = self.stale;
+        if stale.links {
+            self.links = netlink.links().await?;
+            self.addresses = netlink.addresses().await?;
+            for family in Family::ALL {
+                self.rules[family] = netlink.rules(family).await?;
+            }
+        }
+        if stale.routes {
+            for family in Family::ALL {
+                let routes = netlink.routes(family).await?;
+                // Of several at one place the first is the one that counts.
+                let mut known = BTreeMap::new();
+                for route in routes {
+                    known.entry(route.slot).or_insert(route);
+                }
+                self.routes[family] = known;
+            }
+        }
+        if stale.devices || stale.links {
+            self.devices = self.read_devices(settings)?;
+        }
+        if stale.firewall {
+            self.firewall = nft::read().await?;
+        }
+        if stale.sysctl {
+            let text = fs::read_to_string(SRC_VALID_MARK);
+            self.src_valid_mark = text.is_ok_and(|text| text.trim() == "1");
+        }
+        self.stale = Stale::NOTHING;
+        Ok(())
+    }
+
+    /// The devices that are configured, and those of this engine's making.
+    fn read_devices(
+        &self,
+        settings: &Settings,
+    ) -> Result<BTreeMap<String, (Backend, State)>, ObserveError> {
+        let mut devices = BTreeMap::new();
+        for link in self.links.values() {
+            let configured = settings
+                .tunnel
+                .iter()
+                .any(|(_, tunnel)| tunnel.interface == link.name);
+            if !configured && family_of_tag(link).is_none() {
+                continue;
+            }
+            match device::backend_of(&link.kind, &link.name) {
+                Some(backend) => {
+                    let state = device::read(&link.name, backend)?;
+                    devices.insert(link.name.clone(), (backend, state));
+                }
+                // The link of a tunnel process that has just ended goes by itself.
+                None if family_of_tag(link).is_some() => {}
+                None => {
+                    let in_use = settings
+                        .tunnel
+                        .iter()
+                        .any(|(_, tunnel)| tunnel.enabled && tunnel.interface == link.name);
+                    if in_use {
+                        return Err(ObserveError::Occupied {
+                            name: link.name.clone(),
+                            kind: link.kind.clone(),
+                        });
+                    }
+                }
+            }
+        }
+        Ok(devices)
+    }
+
+    /// The implementation of a device.
+    pub(crate) fn backend(&self, name: &str) -> Option<Backend> {
+        self.devices.get(name).map(|(backend, _)| *backend)
+    }
+
+    /// A device's state.
+    pub(crate) fn device(&self, name: &str) -> Option<&State> {
+        self.devices.get(name).map(|(_, state)| state)
+    }
+
+    /// The routing table of a family: the one that this engine's rule looks up already, else
+    /// the first that nobody uses.
+    pub(crate) fn table(&self, family: Family, settings: &Settings) -> u32 {
+        let foreign = self.routes[family].values().filter(|route| !route.own);
+        let used = foreign.map(|route| route.slot.table);
+        tables::choose(&settings.tables, &self.rules[family], used)
+    }
+
+    /// What can be compared with what is desired.
+    pub(crate) fn dataplane(&self, settings: &Settings, tables: &PerFamily<u32>) -> Dataplane {
+        let planes = PerFamily::each(|family| Plane {
+            devices: self.devices_of(family, settings),
+            routes: self.routes_of(family, tables[family]),
+            rules: self.rules[family]
+                .iter()
+                .filter(|rule| is_ours(rule, settings, tables[family]))
+                .cloned()
+                .collect(),
+        });
+        Dataplane {
+            planes,
+            firewall: self.firewall.clone(),
+            src_valid_mark: self.src_valid_mark,
+        }
+    }
+
+    fn devices_of(&self, family: Family, settings: &Settings) -> BTreeMap<String, Device> {
+        let own = &settings.tunnel[family].interface;
+        let links = self.links.values().filter_map(|link| {
+            let tagged = family_of_tag(link) == Some(family);
+            // Another engine's device of the configured name is taken over.
+            if link.name != *own && !tagged {
+                return None;
+            }
+            let (backend, state) = self.devices.get(&link.name)?;
+            let addresses = self.addresses.iter().filter(|(index, address)| {
+                *index == link.index
+                    && Family::of_network(*address) == family
+                    && !is_link_local(address.addr())
+            });
+            let peers = state.peers.iter();
+            let peers = peers.filter(|(key, _)| !settings.foreign_peers.contains(key));
+            let device = Device {
+                has_key: state.public_key.is_some(),
+                tagged,
+                mtu: link.mtu,
+                up: link.up,
+                addresses: addresses.map(|(_, address)| *address).collect(),
+                listen_port: state.listen_port,
+                fwmark: state.fwmark,
+                threaded: device::threaded(&link.name, *backend),
+                peers: peers.map(|(key, peer)| (*key, peer.peer.clone())).collect(),
+            };
+            Some((link.name.clone(), device))
+        });
+        links.collect()
+    }
+
+    fn routes_of(&self, family: Family, table: u32) -> BTreeMap<Slot, Target> {
+        let ours = self.routes[family]
+            .values()
+            .filter(|route| route.own || route.slot.table == table);
+        ours.map(|route| {
+            let target = match route.way {
+                _ if !route.own => Target::Foreign,
+                Way::Throw => Target::Throw,
+                Way::Link(index) => self
+                    .links
+                    .get(&index)
+                    .map_or(Target::Foreign, |link| Target::Tunnel(link.name.clone())),
+                Way::Other => Target::Foreign,
+            };
+            (route.slot, target)
+        })
+        .collect()
+    }
+
+    /// The MTU of the link with the node's own address; else the least of those that look
+    /// like uplinks. In bytes.
+    pub(crate) fn uplink_mtu(&self, own: Option<IpAddr>, settings: &Settings) -> u32 {
+        let is_tunnel = |link: &&Link| {
+            family_of_tag(link).is_some()
+                || settings
+                    .tunnel
+                    .iter()
+                    .any(|(_, tunnel)| tunnel.interface == link.name)
+        };
+        let others = || self.links.values().filter(|link| !is_tunnel(link));
+        let has_own = |link: &&Link| {
+            self.addresses
+                .iter()
+                .any(|(index, address)| *index == link.index && Some(address.addr()) == own)
+        };
+        let looks_like_one = |link: &&Link| {
+            let mut prefixes = UPLINK_PREFIXES.iter();
+            link.up && prefixes.any(|prefix| link.name.starts_with(prefix))
+        };
+        let found = others().find(has_own).map(|link| link.mtu);
+        found
+            .or_else(|| others().filter(looks_like_one).map(|link| link.mtu).min())
+            .unwrap_or(UNKNOWN_UPLINK_MTU)
+    }
+}
+
+/// What this engine writes on its devices.
+pub(crate) fn tag(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "wiremesh ipv4",
+        Family::V6 => "wiremesh ipv6",
+    }
+}
+
+fn family_of_tag(link: &Link) -> Option<Family> {
+    Family::ALL
+        .into_iter()
+        .find(|family| link.alias == tag(*family))
+}
+
+/// This engine's rules, and those that say the same though somebody else made them.
+fn is_ours(rule: &Rule, settings: &Settings, table: u32) -> bool {
+    let alike = Rule::for_mark(rule.priority, settings.mark, table);
+    rule.own
+        || Rule {
+            own: true,
+            ..rule.clone()
+        } == alike
+}
+
+/// The kernel gives every IPv6 link one by itself.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! What the kernel tells by itself: every change of a link, address, route or rule.
+//!
+//! The kernel tells before the call that made the change returns, so what this engine
+//! has written can be read here at once.
+
+use std::io;
+
+use rtnetlink::MulticastGroup;
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, TokioSocket, protocols::NETLINK_ROUTE};
+
+use super::NetlinkError;
+
+/// Room for what happens while nobody reads, in bytes; the kernel may grant less.
+const ROOM: usize = 4 << 20;
+
+/// What is listened to.
+const GROUPS: [MulticastGroup; 7] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Rule,
+];
+
+/// A socket that hears what the kernel tells.
+pub(crate) struct Monitor {
+    socket: TokioSocket,
+    /// What was heard while waiting.
+    heard: Vec<News>,
+}
+
+/// What was heard.
+#[derive(Debug)]
+pub(crate) enum News {
+    Message(RouteNetlinkMessage),
+    /// More happened than there was room for: look at everything.
+    Missed,
+}
+
+impl News {
+    /// Whether a link may have gone.
+    pub(crate) fn may_be_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Missed | Self::Message(RouteNetlinkMessage::DelLink(_))
+        )
+    }
+}
+
+impl Monitor {
+    /// Listens from now on.
+    pub(crate) fn open() -> Result<Self, NetlinkError> {
+        let open = || -> io::Result<TokioSocket> {
+            let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+            let inner = socket.socket_mut();
+            inner.set_rx_buf_sz(ROOM)?;
+            inner.bind_auto()?;
+            for group in GROUPS {
+                inner.add_membership(group as u32)?;
+            }
+            Ok(socket)
+        };
+        let socket = open().map_err(|error| NetlinkError::new("listen to the kernel", error))?;
+        Ok(Self {
+            socket,
+            heard: Vec::new(),
+        })
+    }
+
+    /// Waits until there is something to hear. Cancel-safe.
+    pub(crate) async fn ready(&mut self) {
+        if self.heard.is_empty() {
+            match self.socket.recv_from_full().await {
+                Ok((bytes, _)) => read(&bytes, &mut self.heard),
+                // Out of room.
+                Err(_) => self.heard.push(News::Missed),
+            }
+        }
+    }
+
+    /// Everything that has been told so far. The socket itself is asked: the runtime learns
+    /// only later that there is something to read.
+    pub(crate) fn drain(&mut self) -> Vec<News> {
+        let mut news = std::mem::take(&mut self.heard);
+        let mut failures = 0;
+        loop {
+            match self.socket.socket_ref().recv_from_full() {
+                Ok((bytes, _)) => read(&bytes, &mut news),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return news,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Out of room: what is left in the socket is old, and comes next.
+                Err(_) if failures == 0 => {
+                    failures += 1;
+                    news.push(News::Missed);
+                }
+                Err(_) => return news,
+            }
+        }
+    }
+}
+
+fn read(mut bytes: &[u8], news: &mut Vec<News>) {
+    while !bytes.is_empty() {
+        let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else {
+            // A message that cannot be read may have said anything.
+            news.push(News::Missed);
+            return;
+        };
+        let length = usize::try_from(message.header.length).unwrap_or(bytes.len());
+        match message.payload {
+            NetlinkPayload::InnerMessage(message) => news.push(News::Message(message)),
+            NetlinkPayload::Overrun(_) => news.push(News::Missed),
+            _ => {}
+        }
+        let next = length.max(4).next_multiple_of(4).min(bytes.len());
+        bytes = &bytes[next..];
+    }
+}
