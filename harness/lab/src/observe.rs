@@ -245,7 +245,10 @@ fn kind_name(kind: RouteType) -> String {
 }
 
 fn protocol_name(protocol: RouteProtocol) -> String {
-    format!("{protocol:?}").to_lowercase()
+    match protocol {
+        RouteProtocol::Other(number) => number.to_string(),
+        known => format!("{known:?}").to_lowercase(),
+    }
 }
 
 /// Every WireGuard device of the namespace, kernel and userspace. Call it inside, with the node's mounts.
