@@ -60,12 +60,14 @@ pub fn engine_for(plan: &mut Plan, instead: Option<&str>) -> Result<EngineComman
     match plan
         .steps
         .iter()
-        .find(|step| !engine.descriptor.supports(step.action))
+        .find(|step| !engine.descriptor.supports(&step.action))
     {
         None => Ok(engine),
         Some(step) => Err(Failure::Unknown {
-            what: format!("engine `{wanted}` has no command for `{:?}`", step.action)
-                .to_lowercase(),
+            what: format!(
+                "engine `{wanted}` has no command for `{}`",
+                step.action.as_str()
+            ),
             help: "add it to the engine's descriptor, or choose another engine".into(),
         }),
     }

@@ -3,7 +3,7 @@
 //! Every node has a first process of its own ([`crate::init`]); the engine's agent
 //! and the operator's commands are started by it, inside the node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use wireproof_model::engine::{Descriptor, Ready, expand};
 use wireproof_model::name::NodeName;
-use wireproof_model::plan::{Action, Plan};
+use wireproof_model::plan::{Plan, State};
 
 use crate::artifact::RunDirectory;
 use crate::error::LabError;
@@ -46,8 +46,8 @@ pub(crate) struct Engines<'a> {
     told: Arc<Told>,
     nodes: Vec<Init>,
     commands: CommandId,
-    /// Whether the agents have been started, and not killed since.
-    running: bool,
+    /// The nodes whose agent has been started, and not ended since.
+    running: BTreeSet<NodeName>,
 }
 
 impl<'a> Engines<'a> {
@@ -90,56 +90,96 @@ impl<'a> Engines<'a> {
             told,
             nodes,
             commands: AGENT,
-            running: false,
+            running: BTreeSet::new(),
         })
     }
 
-    /// Starts the agent on every node. What earlier ones have told counts no more.
-    pub(crate) fn start_agents(&mut self) -> Result<(), LabError> {
+    /// Starts the agent on these nodes. What earlier ones have told counts no more.
+    pub(crate) fn start_agents(&mut self, nodes: &[NodeName]) -> Result<(), LabError> {
         let Some(words) = &self.descriptor.agent else {
             return Ok(());
         };
         self.told.change(|told| {
-            for node in told.values_mut() {
+            let started = told.iter_mut().filter(|(name, _)| nodes.contains(name));
+            for (_, node) in started {
                 node.ended.remove(&AGENT);
                 (node.status, node.applied) = (None, None);
+                (node.writes, node.resyncs) = (None, None);
             }
         });
-        self.running = true;
         for position in 0..self.nodes.len() {
             let name = self.nodes[position].name.clone();
+            if !nodes.contains(&name) {
+                continue;
+            }
             let words = self.command(words, Some(&name))?;
             self.order(position, AGENT, words, &self.directory.engine_log(&name))?;
+            self.running.insert(name);
         }
         Ok(())
     }
 
-    /// Does what a step says, and waits until it is done.
-    pub(crate) fn act(&mut self, action: Action, deadline: Deadline) -> Result<(), LabError> {
-        match action {
-            Action::Enable => self.operate("enable", &self.descriptor.enable, deadline),
-            Action::Disable => self.operate("disable", &self.descriptor.disable, deadline),
-            Action::KillEngine => self.kill_agents(deadline),
-            Action::StartEngine => self.start_agents(),
-        }
+    /// The operator's command that switches encryption on.
+    pub(crate) fn enable(&mut self, deadline: Deadline) -> Result<(), LabError> {
+        self.operate("enable", &self.descriptor.enable, deadline)
     }
 
-    fn kill_agents(&mut self, deadline: Deadline) -> Result<(), LabError> {
-        for node in &self.nodes {
+    /// The operator's command that switches encryption off.
+    pub(crate) fn disable(&mut self, deadline: Deadline) -> Result<(), LabError> {
+        self.operate("disable", &self.descriptor.disable, deadline)
+    }
+
+    /// Of the node named, or of all if none is, those whose agent runs.
+    pub(crate) fn running(&self, node: Option<&NodeName>) -> Vec<NodeName> {
+        self.chosen(node, true)
+    }
+
+    /// Of the node named, or of all if none is, those whose agent does not run.
+    pub(crate) fn idle(&self, node: Option<&NodeName>) -> Vec<NodeName> {
+        self.chosen(node, false)
+    }
+
+    fn chosen(&self, node: Option<&NodeName>, running: bool) -> Vec<NodeName> {
+        let names = self.nodes.iter().map(|init| &init.name);
+        names
+            .filter(|name| node.is_none_or(|node| node == *name))
+            .filter(|name| self.running.contains(*name) == running)
+            .cloned()
+            .collect()
+    }
+
+    /// Kernel writes that each agent has announced so far, where it counts them.
+    pub(crate) fn writes(&self) -> BTreeMap<NodeName, u64> {
+        let told = self.told.lock();
+        let counted = told
+            .iter()
+            .filter_map(|(name, node)| Some((name.clone(), node.writes?)));
+        counted.collect()
+    }
+
+    /// Ends the agents of these nodes without warning.
+    pub(crate) fn kill_agents(
+        &mut self,
+        nodes: &[NodeName],
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        for node in self.nodes.iter().filter(|init| nodes.contains(&init.name)) {
             node.order(&Order::Kill { id: AGENT })?;
+            self.running.remove(&node.name);
         }
-        self.running = false;
         self.told.wait_until(
             "every node's agent is killed",
             deadline,
             |told| {
-                told.values()
-                    .all(|node| node.ended.contains_key(&AGENT))
-                    .then_some(())
+                let gone = |name| {
+                    told.get(name)
+                        .is_some_and(|node| node.ended.contains_key(&AGENT))
+                };
+                nodes.iter().all(gone).then_some(())
             },
             |told| {
                 let gone = told.values().filter(|node| node.ended.contains_key(&AGENT));
-                format!("{} of {} are gone", gone.count(), told.len())
+                format!("{} of {} are gone", gone.count(), nodes.len())
             },
         )
     }
@@ -183,26 +223,27 @@ impl<'a> Engines<'a> {
         Err(LabError::engine(doing, format!("{ended}{}", tail(&log))))
     }
 
-    /// Waits until every node's dataplane follows the store as it is; `on` says whether
-    /// encryption is on by now.
+    /// Waits until the dataplane of every node with an agent follows the store as it is. `state`
+    /// says what the cluster should be by now.
     pub(crate) fn wait_until_in_sync(
         &self,
         plan: &Plan,
         topology: &Topology,
-        on: bool,
+        store: &Store,
+        state: &State,
         deadline: Deadline,
     ) -> Result<(), LabError> {
-        if !self.running {
+        if self.running.is_empty() {
             return Ok(());
         }
         match self.descriptor.ready {
             Ready::None => Ok(()),
-            Ready::Notify => self.wait_for_notifications(deadline),
-            Ready::Peers => self.wait_for_peers(plan, topology, on, deadline),
+            Ready::Notify => self.wait_for_notifications(store, deadline),
+            Ready::Peers => self.wait_for_peers(plan, topology, state, deadline),
         }
     }
 
-    fn wait_for_notifications(&self, deadline: Deadline) -> Result<(), LabError> {
+    fn wait_for_notifications(&self, store: &Store, deadline: Deadline) -> Result<(), LabError> {
         let what = "every node's engine is in sync with the store";
         self.told
             .wait_until(
@@ -213,12 +254,13 @@ impl<'a> Engines<'a> {
                         return Some(Err(error));
                     }
                     // Read after the announcements, so that an agent's own writes count.
-                    let digest = match self.store.digest() {
+                    let digest = match store.digest() {
                         Ok(digest) => digest,
                         Err(error) => return Some(Err(error)),
                     };
-                    told.values()
-                        .all(|node| node.applied.as_deref() == Some(&digest))
+                    told.iter()
+                        .filter(|(name, _)| self.running.contains(*name))
+                        .all(|(_, node)| node.applied.as_deref() == Some(&digest))
                         .then_some(Ok(()))
                 },
                 |told| self.last_seen(told),
@@ -230,12 +272,12 @@ impl<'a> Engines<'a> {
         &self,
         plan: &Plan,
         topology: &Topology,
-        on: bool,
+        state: &State,
         deadline: Deadline,
     ) -> Result<(), LabError> {
-        let what = match on {
-            true => "every node's device has a peer for each published key",
-            false => "no node has a rule with a mark",
+        let what = match state.encrypting.is_empty() {
+            false => "every node's device has a peer for each published key",
+            true => "no node has a rule with a mark",
         };
         let mut looks = 0;
         loop {
@@ -243,7 +285,7 @@ impl<'a> Engines<'a> {
                 return Err(error);
             }
             let keys = self.store.published_keys()?;
-            let lagging = observe::nodes_out_of_sync(plan, topology, on, &keys)?;
+            let lagging = observe::nodes_out_of_sync(plan, topology, state, &keys)?;
             // Twice in a row: an engine's last routes come after its last peer.
             looks = if lagging.is_empty() { looks + 1 } else { 0 };
             if looks == 2 {
@@ -265,21 +307,24 @@ impl<'a> Engines<'a> {
 
     /// An agent that is not running any more, or never was.
     fn fallen(&self, told: &BTreeMap<NodeName, NodeState>) -> Option<LabError> {
-        told.iter().find_map(|(name, node)| {
-            if let Some(cause) = node.not_started.get(&AGENT) {
-                return Some(LabError::machine("start the engine", cause).at(name));
-            }
-            let how = node.ended.get(&AGENT)?;
-            let log = self.directory.engine_log(name);
-            Some(
-                LabError::engine(
-                    "keep the engine running",
-                    format!("it ended: {how}{}", tail(&log)),
+        let followed = |name: &NodeName| self.running.contains(name);
+        told.iter()
+            .filter(|(name, _)| followed(name))
+            .find_map(|(name, node)| {
+                if let Some(cause) = node.not_started.get(&AGENT) {
+                    return Some(LabError::machine("start the engine", cause).at(name));
+                }
+                let how = node.ended.get(&AGENT)?;
+                let log = self.directory.engine_log(name);
+                Some(
+                    LabError::engine(
+                        "keep the engine running",
+                        format!("it ended: {how}{}", tail(&log)),
+                    )
+                    .at(name)
+                    .help(format!("the whole log is {}", log.display())),
                 )
-                .at(name)
-                .help(format!("the whole log is {}", log.display())),
-            )
-        })
+            })
     }
 
     fn last_seen(&self, told: &BTreeMap<NodeName, NodeState>) -> String {

@@ -68,6 +68,9 @@ mod node;
 /// The engine under test, as processes.
 mod engine;
 
+/// The steps, one by one: each is done, and then everything has to settle.
+mod timeline;
+
 /// What answers the probes: a UDP and a TCP socket at every endpoint.
 mod responder;
 

@@ -22,6 +22,10 @@ pub(crate) struct NodeState {
     pub(crate) ended: BTreeMap<CommandId, Ended>,
     pub(crate) status: Option<String>,
     pub(crate) applied: Option<String>,
+    /// Kernel writes of the agent so far, if it counts them.
+    pub(crate) writes: Option<u64>,
+    /// Comparisons with the kernel that no event had caused, so far, if it counts them.
+    pub(crate) resyncs: Option<u64>,
 }
 
 /// What all nodes' first processes have told.
@@ -110,6 +114,8 @@ fn note(node: &mut NodeState, news: News) {
                     Some(("X_WIREMESH_APPLIED", digest)) => {
                         node.applied = Some(digest.to_owned());
                     }
+                    Some(("X_WIREMESH_WRITES", count)) => node.writes = count.parse().ok(),
+                    Some(("X_WIREMESH_RESYNCS", count)) => node.resyncs = count.parse().ok(),
                     _ => {}
                 }
             }

@@ -13,7 +13,7 @@ use rtnetlink::packet_route::{AddressFamily, route::RouteProtocol, route::RouteT
 use wireguard_control::{Backend, Device, InterfaceName};
 use wireproof_model::dataplane::{Address, Dataplane, Link, Peer, Route, Rule, WireGuard};
 use wireproof_model::name::{IfName, NodeName};
-use wireproof_model::plan::Plan;
+use wireproof_model::plan::{Plan, State};
 
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
@@ -98,22 +98,26 @@ pub(crate) fn drops(namespace: &Namespace) -> Result<BTreeMap<String, u64>, LabE
         .collect())
 }
 
-/// The nodes that do not look in sync. Where encryption is on: whose device lacks a peer for
-/// another encrypting node's published key, or that have no rule with a mark. Where it is
-/// off: that still have such a rule.
+/// The nodes that do not look in sync, of those that have an agent. One that encrypts has a
+/// peer for every other one's published key, and a rule with a mark; another has no such rule.
 pub(crate) fn nodes_out_of_sync(
     plan: &Plan,
     topology: &Topology,
-    on: bool,
+    state: &State,
     keys: &BTreeMap<NodeName, String>,
 ) -> Result<Vec<String>, LabError> {
     let mut lagging = Vec::new();
-    for (node, space) in plan.nodes.iter().zip(&topology.nodes) {
+    let followers = plan
+        .nodes
+        .iter()
+        .zip(&topology.nodes)
+        .filter(|(node, _)| state.agents.contains(&node.name));
+    for (node, space) in followers {
         let marked = Netlink::open(&space.namespace)?
             .rules()?
             .iter()
             .any(|message| rule(message).fwmark.is_some());
-        let in_sync = if on && node.wireguard {
+        let in_sync = if state.encrypting.contains(&node.name) {
             let devices = space
                 .namespace
                 .enter_with_mounts(|| Ok(wireguard_devices()))?;
@@ -123,11 +127,8 @@ pub(crate) fn nodes_out_of_sync(
                     .flat_map(|device| &device.peers)
                     .any(|peer| &peer.public_key == key)
             };
-            let mut others = plan
-                .nodes
-                .iter()
-                .filter(|other| other.name != node.name && other.wireguard);
-            marked && others.all(|other| keys.get(&other.name).is_some_and(known))
+            let mut others = state.encrypting.iter().filter(|other| **other != node.name);
+            marked && others.all(|other| keys.get(other).is_some_and(known))
         } else {
             !marked
         };

@@ -21,6 +21,7 @@ use crate::observe;
 use crate::probe;
 use crate::responder::Responders;
 use crate::store::Store;
+use crate::timeline::{KeyHistory, Timeline};
 use crate::topology::Topology;
 use crate::wait::Deadline;
 
@@ -50,7 +51,6 @@ pub fn run(
     mut phase: impl FnMut(&str),
 ) -> Result<Evidence, LabError> {
     let mut clock = Clock::default();
-    let ready = Duration::from_millis(plan.deadlines.ready.into());
     let magic = draw_magic()?;
 
     phase("setup");
@@ -67,16 +67,18 @@ pub fn run(
     clock.lap("setup");
 
     phase("convergence");
-    engines.start_agents()?;
-    let on = plan.wireguard_after(0);
-    engines.wait_until_in_sync(plan, &topology, on, Deadline::after(ready))?;
     let mut history = KeyHistory::default();
+    let mut timeline = Timeline {
+        plan,
+        topology: &mut topology,
+        engines: &mut engines,
+        store: &store,
+    };
+    let start = timeline.start()?;
     history.note(store.published_keys()?);
+    let mut steps = Vec::with_capacity(plan.steps.len());
     for (number, step) in plan.steps.iter().enumerate() {
-        let deadline = Deadline::after(ready);
-        let on = plan.wireguard_after(number + 1);
-        engines.act(step.action, deadline)?;
-        engines.wait_until_in_sync(plan, &topology, on, deadline)?;
+        steps.push(timeline.step(number, step)?);
         history.note(store.published_keys()?);
     }
     clock.lap("convergence");
@@ -111,6 +113,8 @@ pub fn run(
         sightings: captured.sightings,
         probes,
         nodes,
+        start,
+        steps,
         timings: clock.timings,
     })
 }
@@ -134,21 +138,6 @@ fn observe_nodes(
             Ok((node.name.clone(), evidence))
         })
         .collect()
-}
-
-/// The keys that each node's engine has published, one after the other.
-#[derive(Default)]
-struct KeyHistory(BTreeMap<NodeName, Vec<String>>);
-
-impl KeyHistory {
-    fn note(&mut self, keys: BTreeMap<NodeName, String>) {
-        for (node, key) in keys {
-            let known = self.0.entry(node).or_default();
-            if known.last() != Some(&key) {
-                known.push(key);
-            }
-        }
-    }
 }
 
 /// The only randomness of a run.

@@ -63,11 +63,11 @@ impl Descriptor {
     }
 
     /// Whether there is a command for what the operator does in a step.
-    pub fn supports(&self, action: Action) -> bool {
+    pub fn supports(&self, action: &Action) -> bool {
         match action {
             Action::Enable => self.enable.is_some(),
             Action::Disable => self.disable.is_some(),
-            Action::KillEngine | Action::StartEngine => self.agent.is_some(),
+            Action::KillEngine { .. } | Action::StartEngine { .. } => self.agent.is_some(),
         }
     }
 }
@@ -227,14 +227,14 @@ LOG = "debug"
             !engine.throws && parsed(&COMPLETE.replace("[env]", "throws = true\n[env]")).throws
         );
         assert_eq!(engine.env, BTreeMap::from([("LOG".into(), "debug".into())]));
-        assert!(engine.supports(Action::Enable));
-        assert!(!engine.supports(Action::Disable));
+        assert!(engine.supports(&Action::Enable));
+        assert!(!engine.supports(&Action::Disable));
     }
 
     #[test]
     fn the_engines_that_come_with_the_program_are_right() {
         let ours = parsed(include_str!("../../../fixtures/engines/wiremesh.toml"));
-        assert!(ours.supports(Action::Enable) && ours.supports(Action::Disable));
+        assert!(ours.supports(&Action::Enable) && ours.supports(&Action::Disable));
         assert_eq!(ours.ready, Ready::Notify);
         let none = parsed(include_str!("../../../fixtures/engines/none.toml"));
         assert_eq!((none.agent, none.ready), (None, Ready::None));

@@ -28,6 +28,13 @@ pub struct Evidence {
     pub probes: Vec<ProbeOutcome>,
     /// What each node looked like after the last probe.
     pub nodes: BTreeMap<NodeName, NodeEvidence>,
+    /// From the start of the agents until they were in sync.
+    #[serde(default)]
+    pub start: StepEvidence,
+    /// What each step came to; `steps[i]` is that of the plan's `steps[i]`. One that is missing
+    /// never ran.
+    #[serde(default)]
+    pub steps: Vec<StepEvidence>,
     /// How long each phase took, in microseconds, in order.
     pub timings: Vec<Timing>,
 }
@@ -131,9 +138,38 @@ pub enum Round {
 }
 
 /// Nanoseconds since 1970, from the kernel's packet timestamps; one clock for all namespaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Nanos(pub u64);
+
+/// The time that a step took, and what it cost.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StepEvidence {
+    /// 0 is the start; the plan's `steps[i]` has `i + 1`.
+    pub index: usize,
+    /// What happened, in words.
+    pub action: String,
+    /// When the lab began it.
+    pub began: Nanos,
+    /// When everything had settled: the agents were in sync with the store again.
+    pub settled: Nanos,
+    /// Kernel writes that each node's agent has announced since the step began, where it counts them.
+    pub writes: BTreeMap<NodeName, u64>,
+    /// What else there is to know.
+    pub note: Option<String>,
+}
+
+impl StepEvidence {
+    /// From its beginning until everything had settled, in microseconds.
+    pub fn micros(&self) -> u64 {
+        self.settled.0.saturating_sub(self.began.0) / 1_000
+    }
+
+    /// Kernel writes of all nodes; none if no agent counts them.
+    pub fn all_writes(&self) -> Option<u64> {
+        (!self.writes.is_empty()).then(|| self.writes.values().sum())
+    }
+}
 
 /// Which way a frame went through an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::plan::{Action, Class, Plan, Promise, Protection, RpFilter};
+use crate::plan::{Class, Plan, Promise, Protection, RpFilter};
 
 /// What `wireproof plan` prints.
 pub fn outline(plan: &Plan) -> String {
@@ -48,13 +48,7 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
     }
     writeln!(text, "\n{}", intent(plan))?;
     for (number, step) in plan.steps.iter().enumerate() {
-        let verb = match step.action {
-            Action::Enable => "enable encryption",
-            Action::Disable => "disable encryption",
-            Action::KillEngine => "kill every node's agent",
-            Action::StartEngine => "start every node's agent again",
-        };
-        writeln!(text, "step {}: {verb}", number + 1)?;
+        writeln!(text, "step {}: {}", number + 1, step.action.told())?;
     }
     writeln!(
         text,

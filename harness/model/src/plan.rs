@@ -1,12 +1,21 @@
 //! The scenario as meant. A [`Plan`] that exists is valid: building the lab from
 //! it can fail only because of the machine.
 
+/// What happens in a step.
+mod action;
+
+/// What a cluster has become after some of its steps.
+mod state;
+
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
+
+pub use action::Action;
+pub use state::State;
 
 /// One scenario, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +34,7 @@ pub struct Plan {
     pub cluster: Cluster,
     /// In the order of their names.
     pub nodes: Vec<Node>,
-    /// What the operator does, in order, before the probes are sent.
+    /// What happens, in order, before the probes are sent.
     pub steps: Vec<Step>,
     /// In the order in which they are sent; `probes[i].id == ProbeId(i)`.
     pub probes: Vec<Probe>,
@@ -106,37 +115,15 @@ pub enum RpFilter {
     Loose,
 }
 
-/// Something the operator does.
+/// One entry of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What.
+    /// What happens.
     pub action: Action,
-}
-
-/// The kinds of step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Encryption is switched on with the engine's own command.
-    Enable,
-    /// Encryption is switched off with the engine's own command.
-    Disable,
-    /// Every node's agent is ended without warning (SIGKILL). What it made stays.
-    KillEngine,
-    /// Every node's agent is started again.
-    StartEngine,
-}
-
-impl Action {
-    /// As written in scenarios and reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Enable => "enable",
-            Self::Disable => "disable",
-            Self::KillEngine => "kill-engine",
-            Self::StartEngine => "start-engine",
-        }
-    }
+    /// How long everything may take to settle, in milliseconds.
+    pub deadline: u32,
+    /// The scenario's line that says so, counted from 1.
+    pub line: u32,
 }
 
 /// Tagged packets from one endpoint to another, and the answer.
@@ -302,53 +289,33 @@ pub struct Endpoint<'a> {
 }
 
 impl Plan {
-    /// Every endpoint: for each node in order, the node and then its pods.
+    /// Every endpoint of the plan: for each node in order, the node and then its pods.
     pub fn endpoints(&self) -> Vec<Endpoint<'_>> {
-        self.nodes
-            .iter()
-            .flat_map(|node| {
-                let host = Endpoint {
-                    name: EndpointName::from(&node.name),
-                    address: node.address,
-                    node,
-                    pod: None,
-                };
-                std::iter::once(host).chain(node.pods.iter().map(move |pod| Endpoint {
-                    name: EndpointName::from(&pod.name),
-                    address: pod.address,
-                    node,
-                    pod: Some(pod),
-                }))
-            })
-            .collect()
+        endpoints_of(&self.nodes)
     }
 
     /// The endpoint of that name; a plan's own promises and probes name existing ones.
     pub fn endpoint(&self, name: &EndpointName) -> Option<Endpoint<'_>> {
         self.endpoints().into_iter().find(|e| &e.name == name)
     }
+}
 
-    /// Whether encryption is on once every step has run.
-    pub fn wireguard_after_steps(&self) -> bool {
-        self.wireguard_after(self.steps.len())
-    }
-
-    /// Whether encryption is on after the first `steps` steps. What the operator asks for
-    /// while no agent runs takes effect when they are started again.
-    pub fn wireguard_after(&self, steps: usize) -> bool {
-        let (mut asked, mut running) = (self.cluster.wireguard, true);
-        let mut on = asked;
-        for step in self.steps.iter().take(steps) {
-            match step.action {
-                Action::Enable => asked = true,
-                Action::Disable => asked = false,
-                Action::KillEngine => running = false,
-                Action::StartEngine => running = true,
-            }
-            if running {
-                on = asked;
-            }
-        }
-        on
-    }
+fn endpoints_of(nodes: &[Node]) -> Vec<Endpoint<'_>> {
+    nodes
+        .iter()
+        .flat_map(|node| {
+            let host = Endpoint {
+                name: EndpointName::from(&node.name),
+                address: node.address,
+                node,
+                pod: None,
+            };
+            std::iter::once(host).chain(node.pods.iter().map(move |pod| Endpoint {
+                name: EndpointName::from(&pod.name),
+                address: pod.address,
+                node,
+                pod: Some(pod),
+            }))
+        })
+        .collect()
 }

@@ -60,12 +60,15 @@ impl<'a> Report<'a> {
     }
 
     /// 0 if every promise held; 1 if one was broken; 3 if none was broken but one is open,
-    /// or if there is none: a run that promises nothing proves nothing.
+    /// if a step never ran, or if there is no promise: a run that promises nothing proves nothing.
     pub fn exit_status(&self) -> u8 {
         let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
         if outcomes.contains(&Outcome::Broken) {
             1
-        } else if outcomes.is_empty() || outcomes.iter().any(|outcome| *outcome != Outcome::Held) {
+        } else if !self.every_step_ran()
+            || outcomes.is_empty()
+            || outcomes.iter().any(|outcome| *outcome != Outcome::Held)
+        {
             3
         } else {
             0
@@ -130,6 +133,12 @@ impl<'a> Report<'a> {
             "nodes": nodes,
             "timings": self.evidence.timings,
         })
+    }
+
+    /// Whether each step of the plan is in the evidence: one that never ran was no test.
+    fn every_step_ran(&self) -> bool {
+        let ran = self.evidence.steps.iter().map(|step| step.index);
+        ran.eq(1..=self.plan.steps.len())
     }
 
     /// Every promise of the plan, in its order.

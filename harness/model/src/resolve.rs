@@ -10,6 +10,9 @@ mod placement;
 /// Who has which address.
 mod address;
 
+/// What happens when, and whether it can.
+mod timeline;
+
 /// Who speaks to whom, and what is promised about it.
 mod promise;
 
@@ -19,7 +22,7 @@ use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::name::{EndpointName, EngineName, IfName};
-use crate::plan::{Action, Cluster, Deadlines, Fabric, Node, Plan, Pod, RpFilter, Step};
+use crate::plan::{Cluster, Deadlines, Fabric, Node, Plan, Pod, RpFilter};
 use crate::problem::{Problem, Problems, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -56,7 +59,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let placement = placement::place(&scenario, &mut problems);
     let fabric = fabric(&scenario);
     let given = address::given(&scenario, &fabric, &mut problems);
-    report_engine_steps(&scenario, &mut problems);
+    timeline::check(&scenario, &placement, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));
@@ -64,6 +67,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let addresses = address::allocate(&scenario, &placement, &fabric, given)
         .map_err(|problem| Problems::new(file, text, vec![problem]))?;
 
+    let ready = scenario.deadline.ready.unwrap_or(DEADLINES.ready);
     let mut plan = Plan {
         title: scenario.title.clone(),
         engine,
@@ -71,17 +75,11 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         fabric,
         cluster: cluster(&scenario),
         nodes: nodes(&scenario, &placement, &addresses),
-        steps: scenario
-            .steps
-            .iter()
-            .map(|action| Step {
-                action: *action.get_ref(),
-            })
-            .collect(),
+        steps: timeline::steps(&scenario, text, ready),
         probes: Vec::new(),
         promises: Vec::new(),
         deadlines: Deadlines {
-            ready: scenario.deadline.ready.unwrap_or(DEADLINES.ready),
+            ready,
             probe: scenario.deadline.probe.unwrap_or(DEADLINES.probe),
         },
     };
@@ -110,39 +108,6 @@ fn engine(
         ));
     }
     found.cloned()
-}
-
-/// The agents run at first; they can be killed only while they run, and started only when they do not.
-fn report_engine_steps(scenario: &Scenario, problems: &mut Vec<Problem>) {
-    let mut killed: Option<&Spanned<Action>> = None;
-    for step in &scenario.steps {
-        let (what, label, help) = match (step.get_ref(), killed) {
-            (Action::Enable | Action::Disable, _) => continue,
-            (Action::KillEngine, None) => {
-                killed = Some(step);
-                continue;
-            }
-            (Action::StartEngine, Some(_)) => {
-                killed = None;
-                continue;
-            }
-            (Action::KillEngine, Some(_)) => (
-                "killed twice",
-                "no agent runs any more",
-                "add a step `action = \"start-engine\"` between the two, or remove one",
-            ),
-            (Action::StartEngine, None) => (
-                "started twice",
-                "every agent runs already",
-                "add a step `action = \"kill-engine\"` before it, or remove it",
-            ),
-        };
-        let problem = Problem::new(format!("the engine is {what}"), step.span(), label, help);
-        problems.push(match killed {
-            Some(first) => problem.and(first.span(), "killed here"),
-            None => problem,
-        });
-    }
 }
 
 fn fabric(scenario: &Scenario) -> Fabric {
@@ -196,6 +161,16 @@ fn nodes(scenario: &Scenario, placement: &Placement, addresses: &Addresses) -> V
         })
     };
     scenario.nodes.iter().filter_map(node).collect()
+}
+
+/// The line of a place, counted from 1.
+fn line(text: &str, place: usize) -> u32 {
+    let breaks = text
+        .bytes()
+        .take(place)
+        .filter(|byte| *byte == b'\n')
+        .count();
+    u32::try_from(breaks).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@
 /// Texts with an inner form: subnets, durations and what the tunnel device may be called.
 mod value;
 
+/// Each `[[step]]`: what happens, and where the file says so.
+mod step;
+
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -14,8 +17,10 @@ use toml::Spanned;
 
 use crate::document::{self, Table};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
-use crate::plan::{Action, Protection, Protocol, RpFilter};
+use crate::plan::{Protection, Protocol, RpFilter};
 use crate::problem::{Problems, Span};
+
+pub use step::Step;
 
 /// The smallest MTU in bytes: every IPv4 host takes a packet of this size (RFC 791, RFC 1122).
 pub const MTU_MIN: u16 = 576;
@@ -24,13 +29,6 @@ const RP_FILTERS: &[(&str, RpFilter)] = &[
     ("strict", RpFilter::Strict),
     ("loose", RpFilter::Loose),
     ("off", RpFilter::Off),
-];
-
-const ACTIONS: &[(&str, Action)] = &[
-    ("enable", Action::Enable),
-    ("disable", Action::Disable),
-    ("kill-engine", Action::KillEngine),
-    ("start-engine", Action::StartEngine),
 ];
 
 const PROTOCOLS: &[(&str, Protocol)] = &[
@@ -60,7 +58,7 @@ pub struct Scenario {
     /// Each `[pod.NAME]`, in the order of the names.
     pub pods: Vec<Pod>,
     /// Each `[[step]]`.
-    pub steps: Vec<Spanned<Action>>,
+    pub steps: Vec<Step>,
     /// Each `[[promise]]`.
     pub promises: Vec<Promise>,
     /// `[deadline]`.
@@ -174,7 +172,7 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
         nodes: table.named_tables("node", "a node", node),
         pods: table.named_tables("pod", "a pod", pod),
         steps: table
-            .tables("step", "a step", step)
+            .tables("step", "a step", step::step)
             .into_iter()
             .flatten()
             .collect(),
@@ -231,11 +229,6 @@ fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
         address: table.address("address"),
         node: table.name("node", "a node"),
     }
-}
-
-fn step(table: &mut Table<'_, '_>) -> Option<Spanned<Action>> {
-    table.require("action", "action = \"enable\"");
-    table.word("action", "action", ACTIONS)
 }
 
 fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::EndpointName;
 use crate::plan::{
-    Class, Endpoint, Origin, Plan, Probe, ProbeId, Promise, PromiseId, Protection, Protocol,
+    Class, Endpoint, Origin, Plan, Probe, ProbeId, Promise, PromiseId, Protection, Protocol, State,
 };
 use crate::problem::{Problem, known_words};
 use crate::scenario::{self, Scenario};
 
+use super::line;
 use super::placement::Placement;
 
 /// The smallest payload in bytes: room for five whole tags.
@@ -71,7 +72,8 @@ pub(super) fn stated(
 
 /// A probe for every ordered pair and protocol.
 pub(super) fn probes(plan: &Plan) -> Vec<Probe> {
-    let endpoints = plan.endpoints();
+    let state = plan.at_last();
+    let endpoints = state.endpoints();
     let pairs = endpoints
         .iter()
         .flat_map(|from| endpoints.iter().map(move |to| (from, to)))
@@ -91,7 +93,8 @@ pub(super) fn probes(plan: &Plan) -> Vec<Probe> {
 
 /// A promise for every probe that the author or the cluster's intent says something about.
 pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<Promise> {
-    let endpoints: BTreeMap<_, _> = plan
+    let state = plan.at_last();
+    let endpoints: BTreeMap<_, _> = state
         .endpoints()
         .into_iter()
         .map(|endpoint| (endpoint.name.clone(), endpoint))
@@ -101,7 +104,7 @@ pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<Promise> {
         let subject = (probe.from.clone(), probe.to.clone(), probe.protocol);
         let (protection, origin) = match stated.get(&subject) {
             Some((protection, line)) => (*protection, Origin::Stated { line: *line }),
-            None => (derived(plan, from, to)?, Origin::Derived),
+            None => (derived(&state, from, to)?, Origin::Derived),
         };
         Some((probe, class(from, to), protection, origin))
     });
@@ -132,18 +135,21 @@ fn class(from: &Endpoint<'_>, to: &Endpoint<'_>) -> Class {
     }
 }
 
-/// What the cluster's intent promises about a pair, once every step has run.
-fn derived(plan: &Plan, from: &Endpoint<'_>, to: &Endpoint<'_>) -> Option<Protection> {
+/// What the cluster's intent promises about a pair in a state.
+fn derived(state: &State, from: &Endpoint<'_>, to: &Endpoint<'_>) -> Option<Protection> {
     let class = class(from, to);
-    if !plan.wireguard_after_steps() {
-        return Some(Protection::Plaintext);
-    }
+    let ends = [from, to].map(|end| state.encrypting.contains(&end.node.name));
     match class {
         Class::SameHost | Class::Mixed => Some(Protection::Plaintext),
-        Class::HostToHost if plan.cluster.host_encryption => Some(Protection::Encrypted),
+        Class::CrossHost | Class::HostToHost if ends == [false, false] => {
+            Some(Protection::Plaintext)
+        }
+        // One of the two has no agent, and keeps to what was asked for before.
+        Class::CrossHost | Class::HostToHost if ends != [true, true] => None,
+        Class::HostToHost if state.cluster.host_encryption => Some(Protection::Encrypted),
         Class::HostToHost => Some(Protection::Plaintext),
         Class::CrossHost if from.pod.is_some() && to.pod.is_some() => Some(Protection::Encrypted),
-        Class::CrossHost if plan.cluster.host_encryption => Some(Protection::Encrypted),
+        Class::CrossHost if state.cluster.host_encryption => Some(Protection::Encrypted),
         // Without host encryption Calico sends a pod's packets to a remote node through the
         // tunnel, where no peer is allowed to have the node's address (projectcalico/calico, 9751).
         Class::CrossHost => None,
@@ -248,14 +254,4 @@ fn said_before(
         )
         .and(first.expect.span(), format!("`{}` here", then.as_str()))
     }
-}
-
-/// The line of a place, counted from 1.
-fn line(text: &str, place: usize) -> u32 {
-    let breaks = text
-        .bytes()
-        .take(place)
-        .filter(|byte| *byte == b'\n')
-        .count();
-    u32::try_from(breaks).unwrap_or(u32::MAX).saturating_add(1)
 }

@@ -145,6 +145,8 @@ impl World {
     /// Every probe of the plan, with all its packets, between two rounds of beacons.
     pub(crate) fn run(plan: Plan) -> Self {
         let evidence = Evidence {
+            start: Default::default(),
+            steps: vec![],
             magic: Magic([7; 8]),
             interfaces: interfaces(&plan),
             observers: observers(&plan),

@@ -1,0 +1,128 @@
+//! The steps, one by one: each is done, and then everything has to settle.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use wireproof_model::evidence::{Nanos, StepEvidence};
+use wireproof_model::name::NodeName;
+use wireproof_model::plan::{Action, Plan, State, Step};
+
+use crate::engine::Engines;
+use crate::error::LabError;
+use crate::store::Store;
+use crate::topology::Topology;
+use crate::wait::Deadline;
+
+/// All that a step can have an effect on.
+#[derive(Debug)]
+pub(crate) struct Timeline<'a, 'e> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) topology: &'a mut Topology,
+    pub(crate) engines: &'a mut Engines<'e>,
+    pub(crate) store: &'a Store,
+}
+
+/// The keys that each node's engine has published, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct KeyHistory(pub(crate) BTreeMap<NodeName, Vec<String>>);
+
+impl KeyHistory {
+    /// Notes what is published now.
+    pub(crate) fn note(&mut self, keys: BTreeMap<NodeName, String>) {
+        for (node, key) in keys {
+            let known = self.0.entry(node).or_default();
+            if known.last() != Some(&key) {
+                known.push(key);
+            }
+        }
+    }
+}
+
+impl Timeline<'_, '_> {
+    /// Starts every agent and waits until all are in sync.
+    pub(crate) fn start(&mut self) -> Result<StepEvidence, LabError> {
+        let state = self.plan.after(0);
+        let deadline = after_millis(self.plan.deadlines.ready);
+        let began = now();
+        self.engines.start_agents(&state.named(None))?;
+        self.settle(&state, deadline)?;
+        Ok(self.evidence(0, "start".into(), began, &BTreeMap::new()))
+    }
+
+    /// Does one of the plan's steps, counted from 0, and waits until everything has settled.
+    pub(crate) fn step(&mut self, number: usize, step: &Step) -> Result<StepEvidence, LabError> {
+        let state = self.plan.after(number + 1);
+        let deadline = after_millis(step.deadline);
+        let before = self.engines.writes();
+        let began = now();
+        self.act(&step.action, deadline)
+            .and_then(|()| self.settle(&state, deadline))
+            .map_err(|error| in_step(error, number, step))?;
+        Ok(self.evidence(number + 1, step.action.told(), began, &before))
+    }
+
+    fn act(&mut self, action: &Action, deadline: Deadline) -> Result<(), LabError> {
+        match action {
+            Action::Enable => self.engines.enable(deadline),
+            Action::Disable => self.engines.disable(deadline),
+            Action::KillEngine { node } => {
+                let nodes = self.engines.running(node.as_ref());
+                self.engines.kill_agents(&nodes, deadline)
+            }
+            Action::StartEngine { node } => {
+                let nodes = self.engines.idle(node.as_ref());
+                self.engines.start_agents(&nodes)
+            }
+        }
+    }
+
+    fn settle(&mut self, state: &State, deadline: Deadline) -> Result<(), LabError> {
+        self.engines
+            .wait_until_in_sync(self.plan, self.topology, self.store, state, deadline)
+    }
+
+    fn evidence(
+        &self,
+        index: usize,
+        action: String,
+        began: Nanos,
+        before: &BTreeMap<NodeName, u64>,
+    ) -> StepEvidence {
+        let settled = now();
+        let writes = self.engines.writes().into_iter().map(|(node, writes)| {
+            // A new process counts from zero.
+            let since = before.get(&node).copied().unwrap_or(0);
+            (node, writes.checked_sub(since).unwrap_or(writes))
+        });
+        StepEvidence {
+            index,
+            action,
+            began,
+            settled,
+            writes: writes.collect(),
+            note: None,
+        }
+    }
+}
+
+/// An error that says in which step it happened.
+fn in_step(error: LabError, number: usize, step: &Step) -> LabError {
+    let operation = format!(
+        "{} (step {}, `{}` in line {})",
+        error.operation,
+        number + 1,
+        step.action.as_str(),
+        step.line
+    );
+    LabError { operation, ..error }
+}
+
+fn after_millis(millis: u32) -> Deadline {
+    Deadline::after(Duration::from_millis(millis.into()))
+}
+
+/// The clock that the kernel stamps packets with.
+fn now() -> Nanos {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Nanos(u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX))
+}

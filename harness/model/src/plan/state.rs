@@ -1,0 +1,99 @@
+//! What a cluster has become after some of its steps.
+
+use std::collections::BTreeSet;
+
+use crate::name::{EndpointName, NodeName};
+
+use super::{Action, Cluster, Endpoint, Node, Plan, endpoints_of};
+
+/// A cluster between two steps, as an engine that does its part makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// What the engine is told.
+    pub cluster: Cluster,
+    /// The nodes that exist, with the pods that are on them, in the order of their names.
+    pub nodes: Vec<Node>,
+    /// The nodes whose agent runs.
+    pub agents: BTreeSet<NodeName>,
+    /// The nodes whose dataplane encrypts: what is asked for while an agent does not run takes
+    /// effect when it is started again.
+    pub encrypting: BTreeSet<NodeName>,
+}
+
+impl State {
+    /// Before the first step, once the engine is in sync.
+    fn at_first(plan: &Plan) -> Self {
+        let mut state = Self {
+            cluster: plan.cluster.clone(),
+            nodes: plan.nodes.clone(),
+            agents: plan.nodes.iter().map(|node| node.name.clone()).collect(),
+            encrypting: BTreeSet::new(),
+        };
+        state.settle();
+        state
+    }
+
+    /// What a step makes of it.
+    pub fn act(&mut self, action: &Action) {
+        match action {
+            Action::Enable => self.cluster.wireguard = true,
+            Action::Disable => self.cluster.wireguard = false,
+            Action::KillEngine { node } => {
+                for name in self.named(node.as_ref()) {
+                    self.agents.remove(&name);
+                }
+            }
+            Action::StartEngine { node } => {
+                let started = self.named(node.as_ref());
+                self.agents.extend(started);
+            }
+        }
+        self.settle();
+    }
+
+    /// The node of that name, or all where none is named.
+    pub fn named(&self, node: Option<&NodeName>) -> Vec<NodeName> {
+        let all = self.nodes.iter().map(|node| node.name.clone());
+        all.filter(|name| node.is_none_or(|wanted| wanted == name))
+            .collect()
+    }
+
+    /// Every endpoint that exists: for each node in order, the node and then its pods.
+    pub fn endpoints(&self) -> Vec<Endpoint<'_>> {
+        endpoints_of(&self.nodes)
+    }
+
+    /// The endpoint of that name, if it exists.
+    pub fn endpoint(&self, name: &EndpointName) -> Option<Endpoint<'_>> {
+        self.endpoints().into_iter().find(|e| &e.name == name)
+    }
+
+    fn settle(&mut self) {
+        for node in &self.nodes {
+            if !self.agents.contains(&node.name) {
+                continue;
+            }
+            if self.cluster.wireguard && node.wireguard {
+                self.encrypting.insert(node.name.clone());
+            } else {
+                self.encrypting.remove(&node.name);
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// The cluster after the first `steps` steps.
+    pub fn after(&self, steps: usize) -> State {
+        let mut state = State::at_first(self);
+        for step in self.steps.iter().take(steps) {
+            state.act(&step.action);
+        }
+        state
+    }
+
+    /// The cluster after every step, which is the one that the promises are about.
+    pub fn at_last(&self) -> State {
+        self.after(self.steps.len())
+    }
+}
