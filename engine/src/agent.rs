@@ -216,6 +216,15 @@ impl Agent {
             self.kernel.stale = Stale::ALL;
             self.unsupported = None;
         }
+        if !feed.known() {
+            // Nothing is wanted of the dataplane until the store has been heard of: it stays.
+            let waiting = self
+                .trouble
+                .clone()
+                .unwrap_or("not heard of the store".into());
+            self.complain(&waiting);
+            return Ok(());
+        }
         let node = self.orders.node.clone();
         if !self.cluster.nodes.contains_key(&node) {
             return Err(AgentError::NoNode(node));

@@ -64,7 +64,7 @@ enum Verb {
         #[arg(default_value = "wireguard.cali")]
         interface: String,
         /// A store that knows whose keys these are
-        #[arg(long, value_name = "dir:PATH")]
+        #[arg(long, value_name = "dir:PATH|etcd:URL")]
         store: Option<Store>,
     },
     /// The userspace tunnel process; agents start it
@@ -80,8 +80,9 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct StoreArgument {
-    /// Where the cluster's resources are: a directory of Calico v3 resources, one file each
-    #[arg(long, value_name = "dir:PATH")]
+    /// Where the cluster's resources are: a directory of Calico v3 resources, one file each,
+    /// or Calico's etcd (https with ETCD_CA_CERT_FILE, ETCD_CERT_FILE, ETCD_KEY_FILE)
+    #[arg(long, value_name = "dir:PATH|etcd:URL")]
     store: Store,
 }
 
@@ -189,10 +190,11 @@ fn obey(verb: Verb) -> Result<(), Failure> {
             Ok(())
         }),
         Verb::Agent(arguments) => blocking(async {
+            let faults = arguments.node.faults();
             agent::run(Orders {
-                faults: arguments.node.faults(),
                 node: arguments.node.node,
-                store: arguments.node.store.store,
+                store: arguments.node.store.store.spoiled(&faults),
+                faults,
                 preference: arguments.backend,
             })
             .await?;

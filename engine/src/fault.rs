@@ -70,6 +70,12 @@ pub(crate) enum Fault {
     TakesForeign,
     /// A configuration of one node is not looked at.
     NoOptOut,
+    /// After a break the store is watched from the present on: what changed meanwhile is missed.
+    NoWatchResume,
+    /// A resource that cannot be read any more counts as deleted.
+    ForgetsLastGood,
+    /// A resource is written whatever others have written to it meanwhile.
+    NoCas,
 }
 
 /// What the dataplane should be like, less what the faults leave out.

@@ -11,20 +11,33 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+use crate::fault::Fault;
 use crate::resource::Identity;
 
 mod catalogue;
 mod directory;
+mod etcd;
 
 pub(crate) use catalogue::Snapshot;
-use directory::{Directory, Follower};
+use directory::Directory;
+use etcd::Etcd;
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// The argument names no store.
-    #[error("unknown store `{0}`\n  help: give a directory of Calico resources as dir:PATH")]
+    #[error(
+        "unknown store `{0}`\n  help: give a directory of Calico resources as dir:PATH, or Calico's etcd as etcd:URL[,URL...]"
+    )]
     Kind(String),
+    /// The argument names an etcd that cannot be.
+    #[error(
+        "no etcd: {0}\n  help: give it as etcd:http://ADDRESS:2379, or several with commas between them"
+    )]
+    Url(String),
+    /// etcd cannot be used.
+    #[error("cannot use the etcd at {url}: {what}")]
+    Etcd { url: String, what: String },
     /// The directory is not there, or cannot be read.
     #[error("cannot read the store {}: {cause}\n  help: it is a directory of Calico resources, one YAML or JSON file each", .path.display())]
     Directory { path: PathBuf, cause: io::Error },
@@ -41,6 +54,8 @@ pub(crate) enum StoreError {
 pub(crate) enum Store {
     /// A directory, one file for each.
     Dir(Directory),
+    /// Calico's etcd, one key for each.
+    Etcd(Etcd),
 }
 
 /// What a store's feed tells.
@@ -60,7 +75,9 @@ pub(crate) enum Changed {
 #[derive(Debug)]
 pub(crate) enum Feed {
     /// A directory.
-    Dir(Follower),
+    Dir(directory::Follower),
+    /// An etcd.
+    Etcd(etcd::Follower),
 }
 
 impl Feed {
@@ -68,6 +85,15 @@ impl Feed {
     pub(crate) async fn changed(&mut self) -> Changed {
         match self {
             Self::Dir(follower) => follower.changed().await,
+            Self::Etcd(follower) => follower.changed().await,
+        }
+    }
+
+    /// Whether the snapshot is one at all: an etcd that could not be reached yet has none.
+    pub(crate) fn known(&self) -> bool {
+        match self {
+            Self::Dir(_) => true,
+            Self::Etcd(follower) => follower.known(),
         }
     }
 
@@ -75,6 +101,7 @@ impl Feed {
     pub(crate) fn snapshot(&self) -> &Snapshot {
         match self {
             Self::Dir(follower) => follower.snapshot(),
+            Self::Etcd(follower) => follower.snapshot(),
         }
     }
 }
@@ -85,6 +112,7 @@ impl FromStr for Store {
     fn from_str(text: &str) -> Result<Self, StoreError> {
         match text.split_once(':') {
             Some(("dir", path)) if !path.is_empty() => Ok(Self::Dir(Directory::new(path))),
+            Some(("etcd", urls)) => Ok(Self::Etcd(Etcd::new(urls)?)),
             _ => Err(StoreError::Kind(text.to_owned())),
         }
     }
@@ -95,13 +123,16 @@ impl Store {
     pub(crate) async fn read(&self) -> Result<Snapshot, StoreError> {
         match self {
             Self::Dir(directory) => directory.read(),
+            Self::Etcd(etcd) => etcd.read().await,
         }
     }
 
-    /// Follows the store. Its first snapshot is complete.
+    /// Follows the store. A directory must be there; an etcd is waited for, and until the
+    /// feed tells of something other than trouble its snapshot is not known.
     pub(crate) async fn feed(&self) -> Result<Feed, StoreError> {
         match self {
-            Self::Dir(directory) => Ok(Feed::Dir(Follower::start(directory)?)),
+            Self::Dir(directory) => Ok(Feed::Dir(directory::Follower::start(directory)?)),
+            Self::Etcd(etcd) => Ok(Feed::Etcd(etcd.follow())),
         }
     }
 
@@ -109,7 +140,17 @@ impl Store {
     pub(crate) fn endpoints(&self) -> Vec<SocketAddr> {
         match self {
             Self::Dir(_) => Vec::new(),
+            Self::Etcd(etcd) => etcd.addresses(),
         }
+    }
+
+    /// The same store, with things left out.
+    pub(crate) fn spoiled(mut self, faults: &[Fault]) -> Self {
+        match &mut self {
+            Self::Dir(directory) => directory.spoil(faults),
+            Self::Etcd(etcd) => etcd.spoil(faults),
+        }
+        self
     }
 
     /// Reads a resource (`otherwise` if there is none), edits it, and writes it back if that
@@ -123,6 +164,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         match self {
             Self::Dir(directory) => directory.edit(identity, otherwise, edit),
+            Self::Etcd(etcd) => etcd.edit(identity, otherwise, edit).await,
         }
     }
 }

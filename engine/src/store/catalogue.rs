@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::fault::Fault;
 use crate::resource::{self, Identity, Resource};
 
 /// A document that holds no resource, or not one that can be used.
@@ -47,6 +48,11 @@ impl Content {
         }
     }
 
+    /// Whether it is none that can be used.
+    fn is_bad(&self) -> bool {
+        matches!(self, Self::Bad(..))
+    }
+
     fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Good(identity, _) => Some(identity),
@@ -66,9 +72,19 @@ pub(super) struct Catalogue {
     unreadable: BTreeSet<String>,
     /// Resources that stay though no document holds a good one.
     kept: BTreeSet<Identity>,
+    /// A fault: what cannot be read counts as deleted.
+    forgets: bool,
 }
 
 impl Catalogue {
+    /// An empty one, with these things left out.
+    pub(super) fn new(faults: &[Fault]) -> Self {
+        Self {
+            forgets: faults.contains(&Fault::ForgetsLastGood),
+            ..Self::default()
+        }
+    }
+
     /// What all documents add up to.
     pub(super) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
@@ -84,10 +100,16 @@ impl Catalogue {
         self.snapshot.digest = digest;
     }
 
+    /// The documents' names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.documents.keys()
+    }
+
     /// Puts a document in the place of the one of that name; `None` takes it away. Says
     /// which resources that has changed.
     pub(super) fn put(&mut self, name: &str, content: Option<Content>) -> BTreeSet<Identity> {
         let old = self.documents.remove(name);
+        let content = content.filter(|content| !self.forgets || !content.is_bad());
         // What cannot be read is taken for a state of what the document held before.
         let content = content.map(|content| match content {
             Content::Bad(None, what) => {

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::StoreError;
 use super::catalogue::{Catalogue, Content, Snapshot, identity_of};
+use crate::fault::Fault;
 use crate::resource::Identity;
 
 mod follow;
@@ -24,6 +25,7 @@ pub(crate) use follow::Follower;
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     path: PathBuf,
+    faults: Vec<Fault>,
 }
 
 /// A resource with the file it is in.
@@ -35,7 +37,15 @@ struct Document {
 impl Directory {
     /// The one at `path`.
     pub(super) fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// With these things left out.
+    pub(super) fn spoil(&mut self, faults: &[Fault]) {
+        self.faults = faults.to_vec();
     }
 
     /// Everything that is there. Bad files are listed, not errors.

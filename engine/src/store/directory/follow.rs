@@ -118,7 +118,7 @@ impl Follower {
             inotify,
             inside: Some(inside),
             outside,
-            catalogue: Catalogue::default(),
+            catalogue: Catalogue::new(&directory.faults),
             digest: Digest::default(),
             pending: None,
         };

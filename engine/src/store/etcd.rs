@@ -1,0 +1,213 @@
+//! Calico's etcd: reading, following, compare-and-swap.
+//!
+//! etcd is spoken to over its own JSON gateway, which every etcd since 3.4 has at the
+//! port of its clients. A resource is written as a whole, with every field that was in
+//! it, and only if nobody else has written it since it was read.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use super::StoreError;
+use super::catalogue::{Catalogue, Snapshot};
+use crate::fault::Fault;
+use crate::resource::Identity;
+
+mod endpoint;
+mod failure;
+mod key;
+mod message;
+mod tls;
+
+mod client;
+mod follow;
+
+use client::Client;
+use endpoint::Endpoint;
+use failure::Failure;
+pub(crate) use follow::Follower;
+
+/// How often a resource is read and written again because somebody else has written it meanwhile.
+const TRIES: usize = 3;
+
+/// How many keys are asked for at once.
+const PAGE: usize = 1000;
+
+/// The members of an etcd cluster; one at a time is used.
+#[derive(Debug, Clone)]
+pub(crate) struct Etcd {
+    endpoints: Vec<Endpoint>,
+    faults: Vec<Fault>,
+}
+
+/// All that concerns us, at one revision.
+struct Listing {
+    cluster: u64,
+    revision: u64,
+    pairs: Vec<message::Pair>,
+}
+
+impl Etcd {
+    /// Reads `URL[,URL…]`.
+    pub(super) fn new(urls: &str) -> Result<Self, StoreError> {
+        let endpoints = urls
+            .split(',')
+            .map(|url| url.trim().parse().map_err(StoreError::Url))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            endpoints,
+            faults: Vec::new(),
+        })
+    }
+
+    /// With these things left out.
+    pub(super) fn spoil(&mut self, faults: &[Fault]) {
+        self.faults = faults.to_vec();
+    }
+
+    /// The members' addresses, as far as they are told by numbers.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self.endpoints.iter().filter_map(Endpoint::address);
+        addresses.collect()
+    }
+
+    /// Everything that is there. What is bad is listed, and no error.
+    pub(super) async fn read(&self) -> Result<Snapshot, StoreError> {
+        let mut last = None;
+        for endpoint in &self.endpoints {
+            match list(&mut Client::new(endpoint.clone())).await {
+                Ok(listing) => {
+                    let mut catalogue = Catalogue::default();
+                    for pair in listing.pairs {
+                        take(&mut catalogue, pair);
+                    }
+                    catalogue.set_digest(listing.revision.to_string());
+                    return Ok(catalogue.into_snapshot());
+                }
+                Err(failure) => last = Some(self.failed(endpoint, failure)),
+            }
+        }
+        Err(last.unwrap_or_else(|| StoreError::Url("no URL is given".into())))
+    }
+
+    /// Follows it from now on; it need not be reachable yet.
+    pub(super) fn follow(&self) -> Follower {
+        Follower::start(self)
+    }
+
+    /// Reads a resource, edits it, and writes it back if that changed it. Where somebody
+    /// else has written it meanwhile, all this is done again.
+    pub(super) async fn edit(
+        &self,
+        identity: &Identity,
+        otherwise: Option<Value>,
+        mut edit: impl FnMut(&mut Value),
+    ) -> Result<bool, StoreError> {
+        let mut last = None;
+        for endpoint in &self.endpoints {
+            let mut client = Client::new(endpoint.clone());
+            let work = self.edit_at(&mut client, identity, otherwise.as_ref(), &mut edit);
+            match work.await {
+                Ok(Some(done)) => return Ok(done),
+                Ok(None) => {
+                    return Err(StoreError::Missing {
+                        store: endpoint.to_string(),
+                        identity: identity.clone(),
+                    });
+                }
+                Err(failure) => last = Some(self.failed(endpoint, failure)),
+            }
+        }
+        Err(last.unwrap_or_else(|| StoreError::Url("no URL is given".into())))
+    }
+
+    /// None if there is no such resource.
+    async fn edit_at(
+        &self,
+        client: &mut Client,
+        identity: &Identity,
+        otherwise: Option<&Value>,
+        edit: &mut impl FnMut(&mut Value),
+    ) -> Result<Option<bool>, Failure> {
+        let Some(key) = key::of(identity) else {
+            return Ok(None);
+        };
+        for _ in 0..TRIES {
+            let answer = client.call("/v3/kv/range", &message::get(&key)).await?;
+            let page = message::page(&answer).map_err(Failure::Garbage)?;
+            let (before, revision) = match (page.pairs.into_iter().next(), otherwise) {
+                (Some(pair), _) => {
+                    let value = pair.value.unwrap_or_default();
+                    let value = serde_json::from_slice(&value).map_err(|error| {
+                        Failure::Refused(format!("what is at {key} is not JSON: {error}"))
+                    })?;
+                    (Some(value), pair.revision)
+                }
+                (None, Some(_)) => (None, 0),
+                (None, None) => return Ok(None),
+            };
+            let mut value: Value = before.clone().or(otherwise.cloned()).unwrap_or_default();
+            edit(&mut value);
+            if Some(&value) == before.as_ref() {
+                return Ok(Some(false));
+            }
+            let revision = (!self.faults.contains(&Fault::NoCas)).then_some(revision);
+            let put = message::put_if(&key, value.to_string().as_bytes(), revision);
+            let answer = client.call("/v3/kv/txn", &put).await?;
+            if message::succeeded(&answer).map_err(Failure::Garbage)? {
+                return Ok(Some(true));
+            }
+        }
+        Err(Failure::Refused(format!(
+            "{identity} was written by others {TRIES} times meanwhile"
+        )))
+    }
+
+    fn failed(&self, endpoint: &Endpoint, failure: Failure) -> StoreError {
+        StoreError::Etcd {
+            url: endpoint.to_string(),
+            what: failure.to_string(),
+        }
+    }
+}
+
+/// Reads all that concerns us, as it was at one revision.
+async fn list(client: &mut Client) -> Result<Listing, Failure> {
+    let mut listing = Listing {
+        cluster: 0,
+        revision: 0,
+        pairs: Vec::new(),
+    };
+    for prefix in [key::RESOURCES, key::BLOCKS] {
+        let end = key::end_of(prefix);
+        let mut from = prefix.to_owned();
+        loop {
+            let question = message::range(&from, &end, PAGE, listing.revision);
+            let answer = client.call("/v3/kv/range", &question).await?;
+            let page = message::page(&answer).map_err(Failure::Garbage)?;
+            if listing.revision == 0 {
+                (listing.cluster, listing.revision) = (page.cluster, page.revision);
+            }
+            // The least key that is greater.
+            let next = page.pairs.last().map(|last| format!("{}\0", last.key));
+            listing.pairs.extend(page.pairs);
+            match next {
+                Some(next) if page.more => from = next,
+                _ => break,
+            }
+        }
+    }
+    Ok(listing)
+}
+
+/// Puts what is at a key into a catalogue. Says which resources that changes.
+fn take(catalogue: &mut Catalogue, pair: message::Pair) -> std::collections::BTreeSet<Identity> {
+    let Some(identity) = key::identity(&pair.key) else {
+        return Default::default();
+    };
+    let content = pair.value.and_then(|value| key::content(identity, &value));
+    catalogue.put(&pair.key, content)
+}
+
+#[cfg(test)]
+mod tests;

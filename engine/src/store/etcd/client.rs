@@ -1,0 +1,240 @@
+//! Requests to one etcd, over its JSON gateway: every request has a deadline, and every
+//! failure says what went wrong.
+
+use std::error::Error as _;
+use std::io;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use nix::sys::socket::{setsockopt, sockopt};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::endpoint::Endpoint;
+use super::failure::{Failure, PATIENCE};
+use super::message;
+use super::tls;
+
+/// How large an answer may be, in bytes: what is larger is no etcd's.
+const LARGEST: usize = 256 << 20;
+
+/// A connection to one etcd, made when it is needed.
+#[derive(Debug)]
+pub(super) struct Client {
+    endpoint: Endpoint,
+    connection: Option<Connection>,
+}
+
+/// What takes requests, and what carries them.
+#[derive(Debug)]
+struct Connection {
+    requests: SendRequest<Full<Bytes>>,
+    carrier: JoinHandle<Result<(), hyper::Error>>,
+}
+
+impl Connection {
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        let error = match self.requests.send_request(request).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        // A request that was not even sent: the carrier knows why.
+        if error.is_canceled()
+            && let Ok(Err(error)) = (&mut self.carrier).await
+        {
+            return Err(failure_of(&error));
+        }
+        Err(failure_of(&error))
+    }
+}
+
+/// Tells a connection that broke from one that brought nonsense.
+fn failure_of(error: &hyper::Error) -> Failure {
+    let cause = error.source();
+    // A request that waited is cancelled because of something else.
+    if let Some(cause) = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>()) {
+        return failure_of(cause);
+    }
+    let broken = cause.is_some_and(|cause| cause.is::<io::Error>());
+    if broken || error.is_canceled() || error.is_closed() || error.is_incomplete_message() {
+        Failure::broken(error)
+    } else {
+        Failure::Garbage(error.to_string())
+    }
+}
+
+impl Client {
+    /// For the etcd at `endpoint`. Connects to nothing yet.
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            connection: None,
+        }
+    }
+
+    /// Asks, and waits for the whole answer.
+    pub(super) async fn call(&mut self, path: &str, question: &Value) -> Result<Value, Failure> {
+        let mut answer = self.ask(path, question).await?;
+        let mut text = Vec::new();
+        while let Some(piece) = next(&mut answer).await? {
+            text.extend_from_slice(&piece);
+            if text.len() > LARGEST {
+                return Err(Failure::Garbage("its answer never ends".into()));
+            }
+        }
+        serde_json::from_slice(&text)
+            .map_err(|error| Failure::Garbage(format!("it is not JSON: {error}")))
+    }
+
+    /// Asks, and leaves the answer to the caller, piece by piece; this connection is its own from now on.
+    pub(super) async fn open(mut self, path: &str, question: &Value) -> Result<Lines, Failure> {
+        let answer = self.ask(path, question).await?;
+        Ok(Lines {
+            answer,
+            text: Vec::new(),
+            searched: 0,
+            _connection: self.connection,
+        })
+    }
+
+    async fn ask(&mut self, path: &str, question: &Value) -> Result<Incoming, Failure> {
+        let request = Request::post(path)
+            .header(HOST, self.endpoint.authority())
+            .header(CONTENT_TYPE, "application/json")
+            // A member that has lost its cluster must not answer from what it remembers.
+            .header("Grpc-Metadata-hasleader", "true")
+            .body(Full::new(Bytes::from(question.to_string())))
+            .map_err(Failure::broken)?;
+        // What fails with this connection gets a new one next time.
+        let mut connection = match self.connection.take() {
+            Some(connection) if connection.requests.is_ready() => connection,
+            _ => within(connect(&self.endpoint)).await?,
+        };
+        let response = within(connection.send(request)).await?;
+        self.connection = Some(connection);
+        match response.status() {
+            StatusCode::OK => Ok(response.into_body()),
+            _ => Err(refusal(response).await),
+        }
+    }
+}
+
+/// An answer that comes a line at a time, for as long as the connection lasts.
+#[derive(Debug)]
+pub(super) struct Lines {
+    answer: Incoming,
+    text: Vec<u8>,
+    /// How much of the text holds no end of a line.
+    searched: usize,
+    /// Without it hyper would end the connection.
+    _connection: Option<Connection>,
+}
+
+impl Lines {
+    /// The next line. Cancel-safe; waits for as long as it takes.
+    pub(super) async fn next(&mut self) -> Result<Value, Failure> {
+        loop {
+            let fresh = &self.text[self.searched..];
+            if let Some(at) = fresh.iter().position(|byte| *byte == b'\n') {
+                let rest = self.text.split_off(self.searched + at + 1);
+                let line = std::mem::replace(&mut self.text, rest);
+                self.searched = 0;
+                return serde_json::from_slice(&line)
+                    .map_err(|error| Failure::Garbage(format!("it is not JSON: {error}")));
+            }
+            self.searched = self.text.len();
+            if self.searched > LARGEST {
+                return Err(Failure::Garbage("its answer never ends".into()));
+            }
+            match self.answer.frame().await {
+                None => return Err(Failure::broken("it has ended the connection")),
+                Some(Err(error)) => return Err(Failure::broken(error)),
+                Some(Ok(frame)) => {
+                    if let Ok(piece) = frame.into_data() {
+                        self.text.extend_from_slice(&piece);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next line, which must not take long.
+    pub(super) async fn next_soon(&mut self) -> Result<Value, Failure> {
+        within(self.next()).await
+    }
+}
+
+async fn next(answer: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+    loop {
+        let frame = within(async { answer.frame().await.transpose().map_err(Failure::broken) });
+        match frame.await? {
+            None => return Ok(None),
+            Some(frame) => {
+                if let Ok(piece) = frame.into_data() {
+                    return Ok(Some(piece));
+                }
+            }
+        }
+    }
+}
+
+/// What a status other than 200 means.
+async fn refusal(response: Response<Incoming>) -> Failure {
+    let status = response.status();
+    let mut answer = response.into_body();
+    let text = match next(&mut answer).await {
+        Ok(piece) => piece.unwrap_or_default(),
+        Err(failure) => return failure,
+    };
+    // The gateway's errors are JSON; anything else is not the gateway.
+    match serde_json::from_slice::<Value>(&text) {
+        Ok(error) if error.get("code").is_some() => Failure::Refused(message::complaint(&error)),
+        _ => Failure::Garbage(format!("it answers {status}")),
+    }
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    timeout(PATIENCE, work)
+        .await
+        .unwrap_or(Err(Failure::Silent))
+}
+
+async fn connect(endpoint: &Endpoint) -> Result<Connection, Failure> {
+    let address = (endpoint.host.as_str(), endpoint.port);
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(Failure::Unreachable)?;
+    // A watch only listens: without these it would never learn that the other end is gone.
+    let _ = stream.set_nodelay(true);
+    let _ = setsockopt(&stream, sockopt::KeepAlive, &true);
+    let _ = setsockopt(&stream, sockopt::TcpKeepIdle, &3);
+    let _ = setsockopt(&stream, sockopt::TcpKeepInterval, &1);
+    let _ = setsockopt(&stream, sockopt::TcpKeepCount, &3);
+    if endpoint.secure {
+        let name = tls::name_of(&endpoint.host)?;
+        let secured = tls::connector()?
+            .connect(name, stream)
+            .await
+            .map_err(Failure::Unreachable)?;
+        speak(secured).await
+    } else {
+        speak(stream).await
+    }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Connection, Failure> {
+    let (requests, carrier) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(Failure::broken)?;
+    let carrier = tokio::spawn(carrier);
+    Ok(Connection { requests, carrier })
+}

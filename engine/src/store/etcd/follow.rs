@@ -1,0 +1,336 @@
+//! Following etcd: a list, then a watch from the list's revision on.
+//!
+//! A task of its own speaks with etcd and tells what it hears; whoever follows takes
+//! that in when he has time. While he has not, little waits here: the rest stays in
+//! etcd's history.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::super::Changed;
+use super::super::catalogue::{Catalogue, Snapshot};
+use super::client::Client;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::message::{self, Pair, Told};
+use super::{Etcd, Listing, key, list, take};
+use crate::fault::Fault;
+use crate::resource::Identity;
+
+/// How often etcd is asked whether it is still there. With the patience of a request
+/// this is how long a frozen etcd goes unnoticed.
+const ASK: Duration = Duration::from_secs(3);
+
+/// After a failure, this, and twice as long after each further one.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+
+/// But never longer than this.
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// How many pieces of news may wait.
+const WAITING: usize = 16;
+
+/// What the task tells.
+enum News {
+    /// All that there is.
+    Listed(Listing),
+    /// What has changed, up to this revision.
+    Events(Vec<Pair>, u64),
+    /// From here on nothing is missed.
+    Following,
+    /// Etcd cannot be followed.
+    Trouble(String),
+}
+
+/// An etcd and what it held when it was last heard of.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    catalogue: Catalogue,
+    news: mpsc::Receiver<News>,
+    task: JoinHandle<()>,
+    /// Whether it has ever been listed.
+    known: bool,
+    /// Why it cannot be followed, if it cannot.
+    trouble: Option<String>,
+    /// What has been taken in and not been told.
+    untold: Untold,
+}
+
+#[derive(Debug, Default)]
+struct Untold {
+    trouble: bool,
+    everything: bool,
+    resources: Option<BTreeSet<Identity>>,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Follower {
+    pub(super) fn start(etcd: &Etcd) -> Self {
+        let (tell, news) = mpsc::channel(WAITING);
+        let listener = Listener {
+            etcd: etcd.clone(),
+            tell,
+            position: None,
+            following: false,
+        };
+        Self {
+            catalogue: Catalogue::new(&etcd.faults),
+            news,
+            task: tokio::spawn(listener.run()),
+            known: false,
+            trouble: None,
+            untold: Untold::default(),
+        }
+    }
+
+    /// What was heard of last.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        self.catalogue.snapshot()
+    }
+
+    /// Whether anything has been heard of at all.
+    pub(crate) fn known(&self) -> bool {
+        self.known
+    }
+
+    /// Waits for a change. Cancelled, it loses none.
+    pub(crate) async fn changed(&mut self) -> Changed {
+        loop {
+            // All that has come by now is one change.
+            while let Ok(news) = self.news.try_recv() {
+                self.hear(news);
+            }
+            let untold = &mut self.untold;
+            let resources = untold.resources.take();
+            if std::mem::take(&mut untold.everything) {
+                return Changed::Everything;
+            }
+            if let Some(resources) = resources {
+                return Changed::Resources(resources);
+            }
+            if std::mem::take(&mut untold.trouble)
+                && let Some(trouble) = &self.trouble
+            {
+                return Changed::Trouble(trouble.clone());
+            }
+            match self.news.recv().await {
+                Some(news) => self.hear(news),
+                // The task has no end; should it have ended, there is nothing to come.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Listed(listing) => {
+                let there: BTreeSet<_> =
+                    listing.pairs.iter().map(|pair| pair.key.clone()).collect();
+                let gone = self.catalogue.names().filter(|name| !there.contains(*name));
+                let gone: Vec<_> = gone.cloned().collect();
+                let gone = gone.into_iter().map(|key| Pair {
+                    key,
+                    value: None,
+                    revision: listing.revision,
+                });
+                let pairs: Vec<_> = gone.chain(listing.pairs).collect();
+                self.take(pairs, listing.revision);
+                self.untold.everything |= !self.known;
+                self.known = true;
+            }
+            News::Events(pairs, revision) => self.take(pairs, revision),
+            News::Following => {
+                if self.trouble.take().is_some() {
+                    // It is over, whatever has changed.
+                    self.untold.trouble = false;
+                    self.untold.resources.get_or_insert_default();
+                }
+            }
+            News::Trouble(trouble) => {
+                if self.trouble.as_ref() != Some(&trouble) {
+                    self.untold.trouble = true;
+                    self.trouble = Some(trouble);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, pairs: Vec<Pair>, revision: u64) {
+        let resources = self.untold.resources.get_or_insert_default();
+        for pair in pairs {
+            resources.extend(take(&mut self.catalogue, pair));
+        }
+        self.catalogue.set_digest(revision.to_string());
+    }
+}
+
+/// Up to where etcd's history is known.
+#[derive(Debug, Clone, Copy)]
+struct Position {
+    cluster: u64,
+    revision: u64,
+}
+
+/// The task.
+struct Listener {
+    etcd: Etcd,
+    tell: mpsc::Sender<News>,
+    position: Option<Position>,
+    /// Whether the last conversation got as far as following.
+    following: bool,
+}
+
+/// Why a conversation ended.
+enum End {
+    Failed(Failure),
+    /// What comes next is no longer in etcd's history, or the history is another.
+    Lost,
+    /// Nobody listens any more.
+    Unheard,
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl<T> From<mpsc::error::SendError<T>> for End {
+    fn from(_: mpsc::error::SendError<T>) -> Self {
+        Self::Unheard
+    }
+}
+
+impl Listener {
+    async fn run(mut self) {
+        let endpoints = self.etcd.endpoints.clone();
+        let mut wait = FIRST_RETRY;
+        // How many members have failed since one was followed.
+        let mut failed = 0;
+        for endpoint in endpoints.iter().cycle() {
+            self.following = false;
+            let failure = loop {
+                match self.converse(endpoint).await {
+                    End::Unheard => return,
+                    // A store that loses its history again and again is not to be pressed.
+                    End::Lost => {
+                        self.position = None;
+                        sleep(FIRST_RETRY).await;
+                    }
+                    End::Failed(failure) => break failure,
+                }
+            };
+            if self.following {
+                (failed, wait) = (0, FIRST_RETRY);
+            }
+            failed += 1;
+            // Another member may do as well: it is trouble when all have failed.
+            if failed >= endpoints.len() {
+                let trouble = format!("the etcd at {endpoint}: {failure}");
+                if self.tell.send(News::Trouble(trouble)).await.is_err() {
+                    return;
+                }
+                sleep(wait + jitter(wait)).await;
+                wait = (wait * 2).min(LAST_RETRY);
+            }
+        }
+    }
+
+    /// Speaks with one member for as long as that goes well.
+    async fn converse(&mut self, endpoint: &Endpoint) -> End {
+        match self.follow(endpoint).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn follow(&mut self, endpoint: &Endpoint) -> Result<std::convert::Infallible, End> {
+        let mut asking = Client::new(endpoint.clone());
+        let resumed = self.position.is_some();
+        let mut position = match self.position {
+            Some(position) => position,
+            None => {
+                let listing = list(&mut asking).await?;
+                let position = Position {
+                    cluster: listing.cluster,
+                    revision: listing.revision,
+                };
+                self.tell.send(News::Listed(listing)).await?;
+                self.position.insert(position).to_owned()
+            }
+        };
+        let mut from = position.revision + 1;
+        if resumed && self.etcd.faults.contains(&Fault::NoWatchResume) {
+            from = 0;
+        }
+        let question = message::watch(key::ROOT, &key::end_of(key::ROOT), from);
+        let watching = Client::new(endpoint.clone());
+        let mut lines = watching.open("/v3/watch", &question).await?;
+        match message::told(&lines.next_soon().await?).map_err(Failure::Garbage)? {
+            // A store that was put back to an earlier state would let us wait for the past.
+            Told::Created { cluster, revision }
+                if cluster != position.cluster || revision < position.revision =>
+            {
+                return Err(End::Lost);
+            }
+            Told::Created { .. } => {}
+            Told::Compacted => return Err(End::Lost),
+            Told::Cancelled(why) => return Err(Failure::Refused(why).into()),
+            Told::Events(_) | Told::Nothing => {
+                let what = "a watch begins without saying so";
+                return Err(Failure::Garbage(what.into()).into());
+            }
+        }
+        self.following = true;
+        self.tell.send(News::Following).await?;
+        let mut silence = pin!(ask_again_and_again(asking));
+        loop {
+            let line = tokio::select! {
+                line = lines.next() => line?,
+                failure = &mut silence => return Err(failure.into()),
+            };
+            match message::told(&line).map_err(Failure::Garbage)? {
+                Told::Events(pairs) => {
+                    let revisions = pairs.iter().map(|pair| pair.revision);
+                    position.revision = revisions.fold(position.revision, u64::max);
+                    self.tell
+                        .send(News::Events(pairs, position.revision))
+                        .await?;
+                    self.position = Some(position);
+                }
+                Told::Nothing | Told::Created { .. } => {}
+                Told::Compacted => return Err(End::Lost),
+                Told::Cancelled(why) => return Err(Failure::Refused(why).into()),
+            }
+        }
+    }
+}
+
+/// Asks for one small key until there is no answer: a watch that is silent may be a
+/// store in which nothing happens, or one that is frozen.
+async fn ask_again_and_again(mut client: Client) -> Failure {
+    let key = format!("{}clusterinformations/default", key::RESOURCES);
+    loop {
+        sleep(ASK).await;
+        if let Err(failure) = client.call("/v3/kv/range", &message::get(&key)).await {
+            return failure;
+        }
+    }
+}
+
+/// Up to half of `wait`, so that a cluster's agents do not all come back at once.
+fn jitter(wait: Duration) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let nanos = now.map_or(0, |now| now.subsec_nanos());
+    wait.mul_f64(f64::from(nanos % 1000) / 2000.0)
+}
