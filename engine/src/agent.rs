@@ -99,11 +99,14 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
     let mut agent = Agent::new(orders, monitor)?;
     let mut retry = FIRST_RETRY;
     let mut cause = Cause::Intent;
-    let mut next_resync = None;
+    let mut compared = Instant::now();
     loop {
         let outcome = agent.reconcile(&mut feed, cause).await;
-        let resync = agent.cluster.settings.resync;
-        let mut wake = *next_resync.get_or_insert_with(|| Instant::now() + resync);
+        if cause == Cause::Resync {
+            compared = Instant::now();
+        }
+        let resync = compared + agent.cluster.settings.resync;
+        let mut wake = resync;
         match outcome {
             Ok(()) => retry = FIRST_RETRY,
             Err(error) => {
@@ -125,12 +128,9 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
                 agent.kernel.stale.firewall = true;
                 Cause::Drift
             }
-            () = sleep_until(wake) => match next_resync {
-                Some(at) if at <= Instant::now() => {
-                    next_resync = None;
-                    Cause::Resync
-                }
-                _ => Cause::Intent,
+            () = sleep_until(wake) => match Instant::now() >= resync {
+                true => Cause::Resync,
+                false => Cause::Intent,
             },
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
@@ -158,6 +158,8 @@ struct Agent {
     trouble: Option<String>,
     /// Why this node can make no device, if it cannot.
     unsupported: Option<String>,
+    /// Whether the dataplane has been what it should be since the store changed last.
+    settled: bool,
 }
 
 impl Agent {
@@ -185,6 +187,7 @@ impl Agent {
             said: BTreeSet::new(),
             trouble: None,
             unsupported: None,
+            settled: false,
             orders,
         })
     }
@@ -211,6 +214,7 @@ impl Agent {
         }
         if std::mem::take(&mut self.news) {
             self.take_in(feed);
+            self.settled = false;
         }
         if cause == Cause::Resync {
             self.kernel.stale = Stale::ALL;
@@ -229,7 +233,8 @@ impl Agent {
         if !self.cluster.nodes.contains_key(&node) {
             return Err(AgentError::NoNode(node));
         }
-        self.realise(cause).await?;
+        self.realise().await?;
+        self.settled = true;
         let published = self.publish().await?;
         self.counts.writes = self.hands.writes;
         self.counts.resyncs += u64::from(cause == Cause::Resync);
@@ -261,7 +266,7 @@ impl Agent {
 
     /// Makes the dataplane what it should be. Where no device can be made at all, the node
     /// is left in clear, and so are its peers towards it.
-    async fn realise(&mut self, cause: Cause) -> Result<(), AgentError> {
+    async fn realise(&mut self) -> Result<(), AgentError> {
         let mut last = None;
         for _ in 0..ROUNDS {
             let changes = self.pending().await?;
@@ -271,8 +276,8 @@ impl Agent {
             last = Some(first.to_string());
             for change in &changes {
                 match self.hands.apply(change, &mut self.kernel).await {
-                    Ok(()) if cause == Cause::Intent => tracing::info!("{change}"),
-                    Ok(()) => tracing::warn!(drift = true, "put right: {change}"),
+                    Ok(()) if self.settled => tracing::warn!(drift = true, "put right: {change}"),
+                    Ok(()) => tracing::info!("{change}"),
                     Err(ApplyError::Unsupported(why)) => {
                         self.unsupported = Some(why);
                         break;

@@ -43,6 +43,8 @@ pub(crate) enum Plain {
     BadKey,
     /// Other nodes have published the same key; nobody can tell whose it is.
     SharedKey(Vec<String>),
+    /// Other nodes have published this node's key, so that nobody takes this node for a peer.
+    OwnKeyShared(Vec<String>),
 }
 
 impl std::fmt::Display for Plain {
@@ -53,6 +55,9 @@ impl std::fmt::Display for Plain {
             Self::NoKey => f.write_str("it has published no key"),
             Self::BadKey => f.write_str("what it has published is no key"),
             Self::SharedKey(others) => write!(f, "its key is also {}'s", others.join("'s and ")),
+            Self::OwnKeyShared(others) => {
+                write!(f, "this node's key is also {}'s", others.join("'s and "))
+            }
         }
     }
 }

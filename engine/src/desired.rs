@@ -82,8 +82,8 @@ pub(crate) fn peer_key(
     name: &str,
     family: Family,
 ) -> Result<PublicKey, Plain> {
-    if let Err(shared @ Plain::SharedKey(_)) = cluster.key_of(own, family) {
-        return Err(shared);
+    if let Err(Plain::SharedKey(others)) = cluster.key_of(own, family) {
+        return Err(Plain::OwnKeyShared(others));
     }
     cluster.key_of(name, family)
 }

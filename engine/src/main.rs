@@ -61,6 +61,9 @@ mod netlink;
 /// nftables, by way of `nft`.
 mod nft;
 
+/// The language in which a userspace WireGuard is configured.
+mod uapi;
+
 /// The userspace tunnel: a process that outlives the agent.
 mod tunnel;
 

@@ -12,7 +12,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use gotatun::device::DeviceBuilder;
-use gotatun::device::uapi::UapiServer;
 use gotatun::tun::tun_async_device::TunDevice;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::getsockopt;
@@ -25,6 +24,9 @@ use tokio::time::timeout;
 
 use crate::netlink::Netlink;
 use crate::netlink::monitor::{Monitor, News};
+
+/// The control socket.
+mod control;
 
 /// Where userspace WireGuard devices have their sockets.
 const SOCKETS: &str = "/var/run/wireguard";
@@ -119,10 +121,14 @@ pub(crate) fn end(name: &str) -> Result<(), TunnelError> {
         .set_read_timeout(Some(DEADLINE))
         .map_err(|error| fail(error.to_string()))?;
     // The connection ends when the process does.
-    match stream.read(&mut [0; 1]) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
-        Err(error) => return Err(fail(error.to_string())),
+    loop {
+        match stream.read(&mut [0; 1]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => {
+                return Err(fail(error.to_string()));
+            }
+            Ok(_) | Err(_) => break,
+        }
     }
     let _ = std::fs::remove_file(socket(name));
     Ok(())
@@ -157,14 +163,14 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
         .switch_on(name)
         .await
         .map_err(|error| fail(&error))?;
-    let server = UapiServer::default_unix_socket(name, None, None).map_err(|error| fail(&error))?;
     let device = DeviceBuilder::new()
-        .with_uapi(server)
         .with_default_udp()
         .with_ip(tun)
         .build()
         .await
         .map_err(|error| fail(&error))?;
+    let device = std::sync::Arc::new(device);
+    let listener = control::listen(&socket(name)).map_err(|error| fail(&error))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| fail(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| fail(&error))?;
     // Nobody may listen any more; then nobody waits either.
@@ -175,6 +181,10 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            Ok((stream, _)) = listener.accept() => {
+                let device = device.clone();
+                tokio::spawn(async move { control::serve(stream, &device).await });
+            }
             () = monitor.ready() => {
                 let news = monitor.drain();
                 let may_be_gone = news.iter().any(News::may_be_loss);
@@ -185,6 +195,7 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
             }
         }
     }
-    device.stop().await;
+    // What is left goes with the process.
+    let _ = std::fs::remove_file(socket(name));
     Ok(())
 }
