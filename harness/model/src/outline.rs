@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::plan::{Class, Plan, Promise, Protection, RpFilter};
+use crate::plan::{Class, Plan, Promise, Protection, RpFilter, Store};
 
 /// What `wireproof plan` prints.
 pub fn outline(plan: &Plan) -> String {
@@ -22,6 +22,13 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
         "\nfabric {} carries {} bytes, gateway {}",
         fabric.subnet, fabric.mtu, fabric.gateway
     )?;
+    if let Store::Etcd { address, on } = &plan.store {
+        let place = match on {
+            Some(node) => format!("on {node}"),
+            None => "on a host of its own, which is no node".into(),
+        };
+        writeln!(text, "store: etcd at {address}, {place}")?;
+    }
     for node in &plan.nodes {
         let rp_filter = match node.rp_filter {
             RpFilter::Off => "off",

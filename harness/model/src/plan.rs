@@ -7,6 +7,9 @@ mod action;
 /// What a cluster has become after some of its steps.
 mod state;
 
+/// Where the cluster's resources are.
+mod store;
+
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -16,6 +19,7 @@ use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 
 pub use action::Action;
 pub use state::State;
+pub use store::{STORE_HOST, Store};
 
 /// One scenario, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +36,9 @@ pub struct Plan {
     pub fabric: Fabric,
     /// The cluster's intent, as told to the engine before it starts.
     pub cluster: Cluster,
+    /// Where its resources are.
+    #[serde(default)]
+    pub store: Store,
     /// In the order of their names.
     pub nodes: Vec<Node>,
     /// What happens, in order, before the probes are sent.

@@ -10,6 +10,9 @@ mod placement;
 /// Who has which address.
 mod address;
 
+/// Where the cluster's resources are.
+mod store;
+
 /// What happens when, and whether it can.
 mod timeline;
 
@@ -59,6 +62,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let placement = placement::place(&scenario, &mut problems);
     let fabric = fabric(&scenario);
     let given = address::given(&scenario, &fabric, &mut problems);
+    store::check(&scenario, &placement, &mut problems);
     timeline::check(&scenario, &placement, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
@@ -67,6 +71,8 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let addresses = address::allocate(&scenario, &placement, &fabric, given)
         .map_err(|problem| Problems::new(file, text, vec![problem]))?;
 
+    let store = store::store(&scenario, &fabric, &addresses)
+        .map_err(|problem| Problems::new(file, text, vec![problem]))?;
     let ready = scenario.deadline.ready.unwrap_or(DEADLINES.ready);
     let mut plan = Plan {
         title: scenario.title.clone(),
@@ -74,6 +80,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         throws: false,
         fabric,
         cluster: cluster(&scenario),
+        store,
         nodes: nodes(&scenario, &placement, &addresses),
         steps: timeline::steps(&scenario, text, ready),
         probes: Vec::new(),

@@ -17,6 +17,45 @@ pub struct ResourceFile {
     pub text: String,
 }
 
+/// Kinds by the plural that is in their keys in Calico's etcd.
+const PLURALS: &[(&str, &str)] = &[
+    ("ClusterInformation", "clusterinformations"),
+    ("FelixConfiguration", "felixconfigurations"),
+    ("IPPool", "ippools"),
+    ("Node", "nodes"),
+    ("WorkloadEndpoint", "workloadendpoints"),
+];
+
+/// What all of Calico's keys begin with.
+pub const ETCD_ROOT: &str = "/calico/";
+
+/// What the keys of Nodes begin with.
+pub const ETCD_NODES: &str = "/calico/resources/v3/projectcalico.org/nodes/";
+
+impl ResourceFile {
+    /// Its key and value in Calico's etcd; none for what Calico does not keep there.
+    pub fn in_etcd(&self) -> Option<(String, String)> {
+        let resource: Value = serde_json::from_str(&self.text).ok()?;
+        let kind = resource["kind"].as_str()?;
+        if kind == "IPAMBlock" {
+            // IPAM keeps its blocks apart, and bare.
+            let cidr = resource["spec"]["cidr"].as_str()?;
+            let family = if cidr.contains(':') { "ipv6" } else { "ipv4" };
+            let name = cidr.replace('/', "-");
+            let key = format!("{ETCD_ROOT}ipam/v2/assignment/{family}/block/{name}");
+            return Some((key, resource["spec"].to_string()));
+        }
+        let (_, plural) = PLURALS.iter().find(|(known, _)| *known == kind)?;
+        let name = resource["metadata"]["name"].as_str()?;
+        let namespace = match resource["metadata"]["namespace"].as_str() {
+            Some(namespace) => format!("{namespace}/"),
+            None => String::new(),
+        };
+        let key = format!("{ETCD_ROOT}resources/v3/projectcalico.org/{plural}/{namespace}{name}");
+        Some((key, resource.to_string()))
+    }
+}
+
 /// Everything that an engine is told about the planned cluster, before any step.
 pub fn files(plan: &Plan) -> Vec<ResourceFile> {
     let mut files = vec![
@@ -153,6 +192,38 @@ wireguard = false
             .find(|file| file.name == name)
             .unwrap();
         serde_json::from_str(&file.text).unwrap()
+    }
+
+    #[test]
+    fn every_resource_has_a_key_of_its_own_in_etcd() {
+        let plan = resolve::plan("x.toml", SCENARIO, &["wiremesh".parse().unwrap()]).unwrap();
+        let keys: Vec<_> = files(&plan)
+            .iter()
+            .map(|file| file.in_etcd().unwrap().0)
+            .collect();
+        let root = "/calico/resources/v3/projectcalico.org";
+        for key in [
+            format!("{root}/felixconfigurations/node.node-33"),
+            format!("{root}/nodes/node-4"),
+            format!("{root}/workloadendpoints/default/node--4-wireproof-pod--5-eth0"),
+        ] {
+            assert!(keys.contains(&key), "{key} is not in {keys:#?}");
+        }
+    }
+
+    #[test]
+    fn a_block_is_bare_in_etcd() {
+        let file = ResourceFile {
+            name: "x".into(),
+            text: json!({"kind": "IPAMBlock", "spec": {"cidr": "10.65.0.0/26"}}).to_string(),
+        };
+        assert_eq!(
+            file.in_etcd().unwrap(),
+            (
+                "/calico/ipam/v2/assignment/ipv4/block/10.65.0.0-26".into(),
+                r#"{"cidr":"10.65.0.0/26"}"#.into()
+            )
+        );
     }
 
     #[test]

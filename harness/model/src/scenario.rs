@@ -25,6 +25,8 @@ pub use step::Step;
 /// The smallest MTU in bytes: every IPv4 host takes a packet of this size (RFC 791, RFC 1122).
 pub const MTU_MIN: u16 = 576;
 
+const STORES: &[(&str, StoreKind)] = &[("dir", StoreKind::Directory), ("etcd", StoreKind::Etcd)];
+
 const RP_FILTERS: &[(&str, RpFilter)] = &[
     ("strict", RpFilter::Strict),
     ("loose", RpFilter::Loose),
@@ -49,6 +51,10 @@ pub struct Scenario {
     pub title: String,
     /// The engine under test.
     pub engine: Option<Spanned<EngineName>>,
+    /// Where the cluster's resources are.
+    pub store: Option<Spanned<StoreKind>>,
+    /// The node that an etcd is on.
+    pub store_on: Option<Spanned<NodeName>>,
     /// `[fabric]`.
     pub fabric: Fabric,
     /// `[cluster]`.
@@ -63,6 +69,15 @@ pub struct Scenario {
     pub promises: Vec<Promise>,
     /// `[deadline]`.
     pub deadline: Deadline,
+}
+
+/// What the cluster's resources are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// A directory.
+    Directory,
+    /// An etcd.
+    Etcd,
 }
 
 /// `[fabric]`.
@@ -163,6 +178,8 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .map(Spanned::into_inner)
             .unwrap_or_default(),
         engine: table.name("engine", "an engine"),
+        store: table.word("store", "store", STORES),
+        store_on: table.name("store-on", "a node"),
         fabric: table
             .table("fabric", "the fabric", fabric)
             .unwrap_or_default(),

@@ -63,7 +63,8 @@ fn shown(plan: &Plan, case: &Case<'_>, seen: &Seen<'_>) -> Option<Shown> {
         return Some(Shown::Tag);
     }
     let packet = seen.sighting.frame.packet()?;
-    if is_ciphertext(plan, case, packet) {
+    // Nodes that lost their keys learn the new ones from it.
+    if plan.store.is_addressed(packet) || is_ciphertext(plan, case, packet) {
         return None;
     }
     packet

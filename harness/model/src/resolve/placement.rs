@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName, PodName};
+use crate::plan::STORE_HOST;
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::Scenario;
 
@@ -13,9 +14,9 @@ use crate::scenario::Scenario;
 /// protocol, and all probes have 16-bit numbers.
 pub(super) const ENDPOINTS_MAX: usize = 148;
 
-/// Names that stand for something else: the wire's capture file, the loopback device, and what
-/// the kernel calls all interfaces and the next one (`devinet_sysctl_register`).
-const RESERVED: &[&str] = &["fabric", "lo", "all", "default"];
+/// Names that stand for something else: the wire's capture file, the store's host, the loopback
+/// device, and what the kernel calls all interfaces and the next one (`devinet_sysctl_register`).
+const RESERVED: &[&str] = &["fabric", STORE_HOST, "lo", "all", "default"];
 
 /// Who is where.
 #[derive(Debug)]

@@ -67,6 +67,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             mtu: None,
             keepalive: 0,
         },
+        store: Store::Directory,
         nodes: nodes
             .iter()
             .map(|(name, octet, pods, on)| node(name, *octet, pods, *on))
