@@ -273,6 +273,7 @@ impl Rules {
                 json!({"accept": null}),
             ]);
         }
+        self.pass_neighbours();
         self.pass_store(wanted);
         self.refuse("daddr");
         // In: nobody may come from there but by way of the tunnel.
@@ -284,8 +285,19 @@ impl Rules {
                 json!({"accept": null}),
             ]);
         }
+        self.pass_neighbours();
         self.pass_store(wanted);
         self.refuse("saddr");
+    }
+
+    /// Neighbour discovery (RFC 4861) finds the way to the tunnel's other end. ARP is no IP.
+    fn pass_neighbours(&mut self) {
+        let kinds = ["router-solicit", "router-advert", "neighbor-solicit", "neighbor-advert"];
+        let kinds = kinds.map(|kind| format!("nd-{kind}"));
+        self.add(vec![
+            matches(payload("icmpv6", "type"), json!({"set": kinds})),
+            json!({"accept": null}),
+        ]);
     }
 
     fn pass_store(&mut self, wanted: &Wanted) {
