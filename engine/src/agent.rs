@@ -16,7 +16,7 @@ use crate::crash::CrashPoint;
 use crate::dataplane::Dataplane;
 use crate::desired::{Situation, desired, is_active, peer_key};
 use crate::family::{Family, PerFamily};
-use crate::fault::{Fault, spoil};
+use crate::fault::{Fault, spoil, spoil_cluster};
 use crate::kernel::{Kernel, ObserveError, Stale};
 use crate::netlink::monitor::Monitor;
 use crate::netlink::{Netlink, NetlinkError};
@@ -160,6 +160,8 @@ struct Agent {
     unsupported: Option<String>,
     /// Whether the dataplane has been what it should be since the store changed last.
     settled: bool,
+    /// Whether what is found is to be removed first: a fault.
+    anew: bool,
 }
 
 impl Agent {
@@ -174,11 +176,13 @@ impl Agent {
             writes: 0,
             crash: CrashPoint::from_environment(),
         };
+        let mut kernel = Kernel::unknown();
+        kernel.takes_foreign = orders.faults.contains(&Fault::TakesForeign);
         Ok(Self {
             store: orders.store.endpoints(),
             monitor,
             hands,
-            kernel: Kernel::unknown(),
+            kernel,
             supervisor: Supervisor::from_environment(),
             counts: Counts::default(),
             cluster: Cluster::empty(),
@@ -188,6 +192,7 @@ impl Agent {
             trouble: None,
             unsupported: None,
             settled: false,
+            anew: orders.faults.contains(&Fault::StartsAnew),
             orders,
         })
     }
@@ -212,12 +217,19 @@ impl Agent {
         while let Some(news) = feed.changed().now_or_never() {
             self.note(news);
         }
+        if !feed.known() {
+            if let Some(trouble) = self.trouble.clone() {
+                self.complain(&trouble);
+            }
+            return Ok(());
+        }
         if std::mem::take(&mut self.news) {
             self.take_in(feed);
             self.settled = false;
         }
         if cause == Cause::Resync {
             self.kernel.stale = Stale::ALL;
+            self.kernel.stale.sysctl = !self.has(Fault::NoSysctlRepair);
             self.unsupported = None;
         }
         if !feed.known() {
@@ -232,6 +244,9 @@ impl Agent {
         let node = self.orders.node.clone();
         if !self.cluster.nodes.contains_key(&node) {
             return Err(AgentError::NoNode(node));
+        }
+        if cause == Cause::Resync && self.has(Fault::RewritesOnResync) {
+            self.rewrite().await?;
         }
         self.realise().await?;
         self.settled = true;
@@ -250,7 +265,10 @@ impl Agent {
     /// Puts the cluster together from the store as last seen.
     fn take_in(&mut self, feed: &Feed) {
         let snapshot = feed.snapshot();
-        let (cluster, wrong) = Cluster::new(&self.orders.node, &snapshot.resources);
+        let blind = self.has(Fault::NoOptOut).then(String::new);
+        let node = blind.as_ref().unwrap_or(&self.orders.node);
+        let (mut cluster, wrong) = Cluster::new(node, &snapshot.resources);
+        spoil_cluster(&mut cluster, &self.orders.faults);
         if cluster.settings.tunnel != self.cluster.settings.tunnel {
             // Which links are looked at depends on their configured names.
             self.kernel.stale.devices = true;
@@ -289,23 +307,47 @@ impl Agent {
         Err(AgentError::NotKept(last.unwrap_or_default()))
     }
 
+    /// Writes what is there already: a fault.
+    async fn rewrite(&mut self) -> Result<(), AgentError> {
+        let (actual, _) = planes(
+            &self.kernel,
+            &self.cluster,
+            &self.orders.node,
+            &self.store,
+            true,
+        );
+        for change in diff(&Dataplane::default(), &actual) {
+            if let Change::Configure(_) | Change::SetRoutes { .. } = change {
+                self.hands.apply(&change, &mut self.kernel).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// What is to be done, as far as is known now.
     async fn pending(&mut self) -> Result<Vec<Change>, AgentError> {
-        if self.has(Fault::NoWatch) {
-            let _ = self.monitor.drain();
-        } else {
-            self.kernel.hear(self.monitor.drain());
-        }
+        self.kernel.hear(self.monitor.drain());
         let settings = &self.cluster.settings;
         self.kernel.refresh(&self.hands.netlink, settings).await?;
-        let (actual, desired) = planes(
+        let (mut actual, desired) = planes(
             &self.kernel,
             &self.cluster,
             &self.orders.node,
             &self.store,
             self.unsupported.is_none(),
         );
-        Ok(diff(&actual, &spoil(desired, &self.orders.faults)))
+        let desired = spoil(&actual, desired, &self.orders.faults);
+        if self.has(Fault::KeepsOldDevice) {
+            for family in Family::ALL {
+                let wanted = &desired.planes[family].devices;
+                let found = &mut actual.planes[family].devices;
+                found.retain(|name, _| wanted.contains_key(name));
+            }
+        }
+        if std::mem::take(&mut self.anew) {
+            return Ok(diff(&actual, &Dataplane::default()));
+        }
+        Ok(diff(&actual, &desired))
     }
 
     /// Publishes what the devices have, and meets a request for new keys first. Says
@@ -316,6 +358,7 @@ impl Agent {
         }
         let own = &self.cluster.nodes[&self.orders.node];
         let rotated = own.rotation.pending().map(str::to_owned);
+        let rotated = rotated.filter(|_| !self.has(Fault::NoRotation));
         if rotated.is_some() {
             for family in Family::ALL {
                 let name = self.cluster.settings.tunnel[family].interface.clone();
@@ -340,6 +383,12 @@ impl Agent {
             rotated,
         };
         if publication.is_published(&self.cluster.nodes[&self.orders.node]) {
+            return Ok(false);
+        }
+        let stated = Family::ALL
+            .into_iter()
+            .any(|family| own_key(&self.cluster, &self.orders.node, family));
+        if stated && self.has(Fault::NoRepublish) {
             return Ok(false);
         }
         if let Some(trouble) = &self.trouble {
@@ -417,6 +466,12 @@ impl Agent {
         // If even this fails, the log is all there is.
         let _ = self.supervisor.struggling(problem);
     }
+}
+
+/// Whether a node has published a key.
+fn own_key(cluster: &Cluster, node: &str, family: Family) -> bool {
+    let node = cluster.nodes.get(node);
+    node.is_some_and(|node| node.public_key[family].is_some())
 }
 
 /// The dataplane as it is, and as it should be.

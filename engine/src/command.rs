@@ -239,7 +239,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         devices: PerFamily::each(|family| {
             kernel.device(&cluster.settings.tunnel[family].interface)
         }),
-        pending: &diff(&actual, &spoil(desired, &faults)),
+        pending: &diff(&actual, &spoil(&actual, desired, &faults)),
         problems: &problems,
         now: SystemTime::now(),
     };

@@ -3,7 +3,9 @@
 //! Each leaves out one thing that the encryption of a cluster needs. A harness that
 //! does not notice proves nothing.
 
-use crate::dataplane::{Dataplane, Target};
+use crate::cluster::Cluster;
+use crate::dataplane::{Dataplane, Device, Plane, Target};
+use crate::family::Family;
 
 /// One thing left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -58,16 +60,16 @@ pub(crate) enum Fault {
     KeepsOldDevice,
     /// A node's first address is kept for ever (Calico's BUG-E and BUG-G).
     KeepsOldAddress,
-    /// A mark, port, priority or table is set once and never changed.
+    /// The port and the rule are set once and never changed.
     KeepsOldSettings,
-    /// Pods that go are not forgotten, and pods that move stay where they were.
+    /// Pods that move stay with the peer that had them.
     KeepsOldPods,
-    /// The routes are written before the device and its peers, and the rule first of all.
-    WrongOrder,
     /// An agent that starts begins anew: it deletes the device that it finds.
     StartsAnew,
-    /// Whatever is in the engine's tables or at its priority is taken for its own.
+    /// Every rule that looks up a table of numbers is taken for the engine's own.
     TakesForeign,
+    /// Listed foreign peers are removed all the same.
+    RemovesForeignPeers,
     /// A configuration of one node is not looked at.
     NoOptOut,
     /// After a break the store is watched from the present on: what changed meanwhile is missed.
@@ -78,15 +80,33 @@ pub(crate) enum Fault {
     NoCas,
 }
 
-/// What the dataplane should be like, less what the faults leave out.
-pub(crate) fn spoil(mut plane: Dataplane, faults: &[Fault]) -> Dataplane {
+/// The cluster, less what the faults do not look at.
+pub(crate) fn spoil_cluster(cluster: &mut Cluster, faults: &[Fault]) {
     for fault in faults {
         match fault {
-            Fault::NoThrowRoutes => {
-                for family in [&mut plane.planes.v4, &mut plane.planes.v6] {
-                    family.routes.retain(|_, target| *target != Target::Throw);
+            Fault::NoBlocks => cluster.blocks.clear(),
+            Fault::NoBorrowed => {
+                for block in &mut cluster.blocks {
+                    block.borrowed.clear();
                 }
             }
+            Fault::NoTunnelAddresses => {
+                for node in cluster.nodes.values_mut() {
+                    node.tunnel_address = Default::default();
+                    node.overlay_addresses.clear();
+                }
+            }
+            Fault::RemovesForeignPeers => cluster.settings.foreign_peers.clear(),
+            _ => {}
+        }
+    }
+}
+
+/// What the dataplane should be like, less what the faults leave out. What they keep for
+/// too long is in `actual`.
+pub(crate) fn spoil(actual: &Dataplane, mut plane: Dataplane, faults: &[Fault]) -> Dataplane {
+    for fault in faults {
+        match fault {
             Fault::NoSrcValidMark => plane.src_valid_mark = false,
             Fault::NoIncomingMark => drop_chain(&mut plane, "inet", "incoming-mark"),
             Fault::NoArpMark => drop_chain(&mut plane, "arp", "incoming-mark"),
@@ -95,27 +115,82 @@ pub(crate) fn spoil(mut plane: Dataplane, faults: &[Fault]) -> Dataplane {
                 drop_chain(&mut plane, "inet", "strict-in");
                 drop_chain(&mut plane, "inet", "strict-out");
             }
-            Fault::NoFwmark => devices(&mut plane).for_each(|device| device.fwmark = 0),
-            Fault::NoMtu => devices(&mut plane).for_each(|device| device.mtu = 1500),
-            Fault::NoHostAllowedIps => {
-                for peer in devices(&mut plane).flat_map(|device| device.peers.values_mut()) {
-                    let host = peer.endpoint.map(|endpoint| endpoint.ip());
-                    peer.allowed_ips
-                        .retain(|network| Some(network.addr()) != host);
+            Fault::NoIpv6 => plane.planes.v6 = Plane::default(),
+            _ => {
+                for family in Family::ALL {
+                    spoil_plane(&actual.planes[family], &mut plane.planes[family], *fault);
                 }
             }
-            Fault::NoIpv6 => plane.planes.v6 = Default::default(),
-            _ => {}
         }
     }
     plane
 }
 
-fn devices(plane: &mut Dataplane) -> impl Iterator<Item = &mut crate::dataplane::Device> {
-    let planes = [&mut plane.planes.v4, &mut plane.planes.v6];
-    planes
-        .into_iter()
-        .flat_map(|plane| plane.devices.values_mut())
+fn spoil_plane(actual: &Plane, plane: &mut Plane, fault: Fault) {
+    match fault {
+        Fault::NoThrowRoutes => plane.routes.retain(|_, target| *target != Target::Throw),
+        Fault::KeyConflictBlackHole => {
+            for (slot, target) in &mut plane.routes {
+                if let Some(kept @ Target::Tunnel(_)) = actual.routes.get(slot) {
+                    *target = kept.clone();
+                }
+            }
+        }
+        Fault::KeepsOldSettings if !actual.rules.is_empty() => {
+            plane.rules.clone_from(&actual.rules)
+        }
+        _ => {}
+    }
+    for (name, device) in &mut plane.devices {
+        spoil_device(actual.devices.get(name), device, fault);
+    }
+}
+
+fn spoil_device(actual: Option<&Device>, device: &mut Device, fault: Fault) {
+    match (fault, actual) {
+        (Fault::NoFwmark, _) => device.fwmark = 0,
+        (Fault::NoMtu, _) => device.mtu = 1500,
+        (Fault::NoHostAllowedIps, _) => {
+            for peer in device.peers.values_mut() {
+                let host = peer.endpoint.map(|endpoint| endpoint.ip());
+                peer.allowed_ips
+                    .retain(|network| Some(network.addr()) != host);
+            }
+        }
+        (Fault::KeepsOldMtu, Some(actual)) if actual.tagged => device.mtu = actual.mtu,
+        (Fault::KeepsOldSettings, Some(actual)) if actual.has_key => {
+            device.listen_port = actual.listen_port;
+        }
+        (Fault::KeepsOldAddress, Some(actual)) => {
+            if !actual.addresses.is_empty() {
+                device.addresses.clone_from(&actual.addresses);
+            }
+            for (key, peer) in &mut device.peers {
+                let known = actual.peers.get(key).and_then(|known| known.endpoint);
+                peer.endpoint = known.or(peer.endpoint);
+            }
+        }
+        (Fault::KeepsOldKeepalive, Some(actual)) => {
+            for (key, peer) in &mut device.peers {
+                let known = actual.peers.get(key).map(|known| known.keepalive);
+                peer.keepalive = known.unwrap_or(peer.keepalive);
+            }
+        }
+        (Fault::KeepsOldPods, Some(actual)) => {
+            for (key, known) in &actual.peers {
+                if !device.peers.contains_key(key) {
+                    continue;
+                }
+                for (other, peer) in &mut device.peers {
+                    match other == key {
+                        true => peer.allowed_ips.extend(&known.allowed_ips),
+                        false => peer.allowed_ips = &peer.allowed_ips - &known.allowed_ips,
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// A chain less, with its rules.

@@ -292,7 +292,12 @@ impl Rules {
 
     /// Neighbour discovery (RFC 4861) finds the way to the tunnel's other end. ARP is no IP.
     fn pass_neighbours(&mut self) {
-        let kinds = ["router-solicit", "router-advert", "neighbor-solicit", "neighbor-advert"];
+        let kinds = [
+            "router-solicit",
+            "router-advert",
+            "neighbor-solicit",
+            "neighbor-advert",
+        ];
         let kinds = kinds.map(|kind| format!("nd-{kind}"));
         self.add(vec![
             matches(payload("icmpv6", "type"), json!({"set": kinds})),

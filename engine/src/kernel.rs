@@ -84,12 +84,15 @@ pub(crate) struct Kernel {
     devices: BTreeMap<String, (Backend, State)>,
     firewall: Firewall,
     src_valid_mark: bool,
+    /// Whether every rule is taken for this engine's own: a fault.
+    pub(crate) takes_foreign: bool,
 }
 
 impl Kernel {
     /// Nothing is known yet.
     pub(crate) fn unknown() -> Self {
         Self {
+            takes_foreign: false,
             stale: Stale::ALL,
             links: BTreeMap::new(),
             addresses: BTreeSet::new(),
@@ -272,7 +275,10 @@ impl Kernel {
             routes: self.routes_of(family, tables[family]),
             rules: self.rules[family]
                 .iter()
-                .filter(|rule| is_ours(rule, settings, tables[family]))
+                .filter(|rule| {
+                    is_ours(rule, settings, tables[family])
+                        || self.takes_foreign && !rule.foreign && rule.table < 253
+                })
                 .cloned()
                 .collect(),
         });
