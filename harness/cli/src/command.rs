@@ -68,6 +68,9 @@ struct Run {
     /// Run this engine instead of the scenario's: a built-in name or a descriptor's file
     #[arg(long, value_name = "NAME|FILE")]
     engine: Option<String>,
+    /// Ask the engine's agents for this fault, to see what breaks
+    #[arg(long, value_name = "NAME")]
+    fault: Option<String>,
     /// Print one JSON document and nothing else
     #[arg(long)]
     json: bool,
@@ -165,7 +168,11 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
     let mut wrong = Vec::new();
     for path in paths {
         let ready = scenario::read(&path).and_then(|mut plan| {
-            let engine = scenario::engine_for(&mut plan, arguments.engine.as_deref())?;
+            let engine = scenario::engine_for(
+                &mut plan,
+                arguments.engine.as_deref(),
+                arguments.fault.as_deref(),
+            )?;
             Ok((plan, engine))
         });
         match ready {

@@ -55,7 +55,12 @@ pub fn find(name_or_file: &str) -> Result<EngineCommand, Failure> {
 
 fn with_programs(descriptor: Descriptor, base: &Path) -> Result<EngineCommand, Failure> {
     let mut programs = BTreeMap::new();
-    let commands = [&descriptor.agent, &descriptor.enable, &descriptor.disable];
+    let commands = [
+        &descriptor.agent,
+        &descriptor.enable,
+        &descriptor.disable,
+        &descriptor.rotate_key,
+    ];
     for word in commands
         .into_iter()
         .flatten()
@@ -66,6 +71,7 @@ fn with_programs(descriptor: Descriptor, base: &Path) -> Result<EngineCommand, F
     Ok(EngineCommand {
         descriptor,
         programs,
+        fault: None,
     })
 }
 

@@ -42,13 +42,25 @@ pub fn read(path: &Path) -> Result<Plan, Failure> {
     )?)
 }
 
-/// The engine that a plan names, or `instead`, checked to have a command for every step.
+/// The engine that a plan names, or `instead`, checked to have a command for every step. Where
+/// a `fault` is named, its agents are asked to have it.
 ///
 /// # Errors
 /// As [`engines::find`]; or it lacks a command.
-pub fn engine_for(plan: &mut Plan, instead: Option<&str>) -> Result<EngineCommand, Failure> {
+pub fn engine_for(
+    plan: &mut Plan,
+    instead: Option<&str>,
+    fault: Option<&str>,
+) -> Result<EngineCommand, Failure> {
     let wanted = instead.unwrap_or(plan.engine.as_str()).to_owned();
-    let engine = engines::find(&wanted)?;
+    let mut engine = engines::find(&wanted)?;
+    if fault.is_some() && engine.descriptor.fault.is_none() {
+        return Err(Failure::Unknown {
+            what: format!("engine `{wanted}` cannot be asked for a fault"),
+            help: "add `fault = [\"--fault\", \"{fault}\"]` to its descriptor".into(),
+        });
+    }
+    engine.fault = fault.map(str::to_owned);
     plan.throws = engine.descriptor.throws;
     if let Some(stem) = Path::new(&wanted)
         .file_stem()

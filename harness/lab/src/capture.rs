@@ -221,7 +221,7 @@ fn role_of(plan: &Plan, place: &Place, name: &IfName) -> Role {
             .iter()
             .find(|node| &IfName::from(&node.name) == name)
             .map_or(Role::Other, |node| Role::Port(node.name.clone())),
-        Place::Node(_) if name == &plan.cluster.interface => Role::Tunnel,
+        Place::Node(_) if plan.tunnels().contains(name) => Role::Tunnel,
         Place::Node(_) if name.as_str() == UPLINK => Role::Uplink,
         Place::Node(node) => plan
             .nodes

@@ -35,12 +35,50 @@ const LOG_TAIL: usize = 8;
 /// The number of every node's agent; operator's commands count from here.
 const AGENT: CommandId = 0;
 
+/// The engine under test: how to run it, and where its programs are.
+#[derive(Debug, Clone)]
+pub struct EngineCommand {
+    /// As written in `fixtures/engines/*.toml`.
+    pub descriptor: Descriptor,
+    /// Each program that the descriptor names, as an absolute path.
+    pub programs: BTreeMap<String, PathBuf>,
+    /// The fault that its agents are asked to have, for judging the harness.
+    pub fault: Option<String>,
+}
+
+/// What must be so in the store, besides the agents' being in sync with it.
+#[derive(Debug, Default)]
+pub(crate) enum Until {
+    /// Nothing.
+    #[default]
+    InSync,
+    /// A node publishes this key.
+    Publishes(NodeName, String),
+    /// A node publishes another key than this one.
+    PublishesNot(NodeName, Option<String>),
+}
+
+impl Until {
+    fn reached(&self, store: &Store) -> Result<bool, LabError> {
+        Ok(match self {
+            Self::InSync => true,
+            Self::Publishes(node, key) => store.published_keys()?.get(node) == Some(key),
+            Self::PublishesNot(node, key) => {
+                let keys = store.published_keys()?;
+                keys.contains_key(node) && keys.get(node) != key.as_ref()
+            }
+        })
+    }
+}
+
 /// All nodes' processes. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) struct Engines<'a> {
     descriptor: &'a Descriptor,
     /// Programs named by the descriptor, found.
     programs: &'a BTreeMap<String, PathBuf>,
+    /// What its agents leave out or do wrong, to see whether anybody notices.
+    fault: Option<&'a str>,
     directory: &'a RunDirectory,
     store: &'a Store,
     told: Arc<Told>,
@@ -55,8 +93,7 @@ impl<'a> Engines<'a> {
     pub(crate) fn boot(
         plan: &Plan,
         topology: &mut Topology,
-        descriptor: &'a Descriptor,
-        programs: &'a BTreeMap<String, PathBuf>,
+        engine: &'a EngineCommand,
         directory: &'a RunDirectory,
         store: &'a Store,
     ) -> Result<Self, LabError> {
@@ -83,8 +120,9 @@ impl<'a> Engines<'a> {
             |told| format!("{} nodes ready", told.values().filter(|n| n.ready).count()),
         )??;
         Ok(Self {
-            descriptor,
-            programs,
+            descriptor: &engine.descriptor,
+            programs: &engine.programs,
+            fault: engine.fault.as_deref(),
             directory,
             store,
             told,
@@ -112,7 +150,10 @@ impl<'a> Engines<'a> {
             if !nodes.contains(&name) {
                 continue;
             }
-            let words = self.command(words, Some(&name))?;
+            let mut words = self.command(words, Some(&name))?;
+            if let (Some(fault), Some(more)) = (self.fault, &self.descriptor.fault) {
+                words.extend(more.iter().map(|word| word.replace("{fault}", fault)));
+            }
             self.order(position, AGENT, words, &self.directory.engine_log(&name))?;
             self.running.insert(name);
         }
@@ -157,18 +198,51 @@ impl<'a> Engines<'a> {
         counted.collect()
     }
 
+    /// Replaces a node's key with the operator's command, run on that node.
+    pub(crate) fn rotate_key(
+        &mut self,
+        node: &NodeName,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        self.operate_on(
+            Some(node),
+            "rotate-key",
+            &self.descriptor.rotate_key,
+            deadline,
+        )
+    }
+
     /// Ends the agents of these nodes without warning.
     pub(crate) fn kill_agents(
         &mut self,
         nodes: &[NodeName],
         deadline: Deadline,
     ) -> Result<(), LabError> {
+        self.end_agents(nodes, &Order::Kill { id: AGENT }, deadline)
+    }
+
+    /// Asks the agents of these nodes to end, and waits until they have.
+    pub(crate) fn stop_agents(
+        &mut self,
+        nodes: &[NodeName],
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        self.end_agents(nodes, &Order::Stop { id: AGENT }, deadline)
+            .map_err(|error| self.blame(error))
+    }
+
+    fn end_agents(
+        &mut self,
+        nodes: &[NodeName],
+        how: &Order,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
         for node in self.nodes.iter().filter(|init| nodes.contains(&init.name)) {
-            node.order(&Order::Kill { id: AGENT })?;
+            node.order(how)?;
             self.running.remove(&node.name);
         }
         self.told.wait_until(
-            "every node's agent is killed",
+            "every node's agent has ended",
             deadline,
             |told| {
                 let gone = |name| {
@@ -191,20 +265,34 @@ impl<'a> Engines<'a> {
         words: &Option<Vec<String>>,
         deadline: Deadline,
     ) -> Result<(), LabError> {
+        self.operate_on(None, verb, words, deadline)
+    }
+
+    /// As [`operate`](Self::operate), on a node that may be named.
+    fn operate_on(
+        &mut self,
+        node: Option<&NodeName>,
+        verb: &str,
+        words: &Option<Vec<String>>,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
         let doing = format!("run the engine's `{verb}` command");
         let words = words.as_ref().ok_or_else(|| {
             LabError::machine(&doing, format!("its descriptor has no `{verb}`")).help(format!(
                 "add `{verb} = [..]` to the descriptor, or leave the step out"
             ))
         })?;
-        let Some(first) = self.nodes.first().map(|node| node.name.clone()) else {
+        let mut names = self.nodes.iter().map(|init| &init.name).enumerate();
+        let chosen = names.find(|(_, name)| node.is_none_or(|node| node == *name));
+        let Some((position, first)) = chosen.map(|(position, name)| (position, name.clone()))
+        else {
             return Ok(());
         };
         let words = self.command(words, Some(&first))?;
         self.commands += 1;
         let id = self.commands;
         let log = self.directory.path().join(format!("{verb}.{id}.log"));
-        self.order(0, id, words, &log)?;
+        self.order(position, id, words, &log)?;
         let ended = self.told.wait_until(
             &format!("the engine's `{verb}` command ends"),
             deadline,
@@ -231,6 +319,7 @@ impl<'a> Engines<'a> {
         topology: &Topology,
         store: &Store,
         state: &State,
+        until: &Until,
         deadline: Deadline,
     ) -> Result<(), LabError> {
         if self.running.is_empty() {
@@ -238,12 +327,17 @@ impl<'a> Engines<'a> {
         }
         match self.descriptor.ready {
             Ready::None => Ok(()),
-            Ready::Notify => self.wait_for_notifications(store, deadline),
+            Ready::Notify => self.wait_for_notifications(store, until, deadline),
             Ready::Peers => self.wait_for_peers(plan, topology, state, deadline),
         }
     }
 
-    fn wait_for_notifications(&self, store: &Store, deadline: Deadline) -> Result<(), LabError> {
+    fn wait_for_notifications(
+        &self,
+        store: &Store,
+        until: &Until,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
         let what = "every node's engine is in sync with the store";
         self.told
             .wait_until(
@@ -261,7 +355,9 @@ impl<'a> Engines<'a> {
                     told.iter()
                         .filter(|(name, _)| self.running.contains(*name))
                         .all(|(_, node)| node.applied.as_deref() == Some(&digest))
-                        .then_some(Ok(()))
+                        .then(|| until.reached(store))
+                        .filter(|reached| !matches!(reached, Ok(false)))
+                        .map(|reached| reached.map(drop))
                 },
                 |told| self.last_seen(told),
             )

@@ -17,6 +17,8 @@ pub struct LabError {
     pub help: Option<String>,
     /// Whose fault it is.
     pub fault: Fault,
+    /// Whether it is a wait that took longer than it may.
+    pub missed: bool,
 }
 
 /// Whose fault a failed run is; it decides the exit status.
@@ -48,6 +50,7 @@ impl LabError {
             cause: cause.to_string(),
             help: None,
             fault: Fault::Machine,
+            missed: false,
         }
     }
 

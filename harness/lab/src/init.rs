@@ -44,6 +44,8 @@ pub(crate) enum Order {
         environment: BTreeMap<String, String>,
         log: PathBuf,
     },
+    /// Ask a command to end (SIGTERM).
+    Stop { id: CommandId },
     /// End a command at once (SIGKILL). What it has started lives on.
     Kill { id: CommandId },
 }
@@ -189,14 +191,17 @@ impl Init {
                     cause: error.to_string(),
                 }),
             },
-            Ok(Order::Kill { id }) => {
-                for (pid, _) in self.running.iter().filter(|(_, running)| **running == id) {
-                    // Whether it worked shows when the command is reaped.
-                    let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
-                }
-            }
+            Ok(Order::Stop { id }) => self.signal(id, Signal::SIGTERM),
+            Ok(Order::Kill { id }) => self.signal(id, Signal::SIGKILL),
             // The lab and this process are one program; there are no other orders.
             Err(_) => {}
+        }
+    }
+
+    fn signal(&self, id: CommandId, signal: Signal) {
+        for (pid, _) in self.running.iter().filter(|(_, running)| **running == id) {
+            // Whether it worked shows when the command is reaped.
+            let _ = kill(Pid::from_raw(*pid), signal);
         }
     }
 

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use wireproof_model::engine::Descriptor;
 use wireproof_model::evidence::{Evidence, NodeEvidence, Round, Timing};
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::Plan;
@@ -25,17 +23,10 @@ use crate::timeline::{KeyHistory, Timeline};
 use crate::topology::Topology;
 use crate::wait::Deadline;
 
+pub use crate::engine::EngineCommand;
+
 /// How long the observers may take to see what is put before their eyes.
 const BEACONS: Duration = Duration::from_secs(10);
-
-/// The engine under test: how to run it, and where its programs are.
-#[derive(Debug, Clone)]
-pub struct EngineCommand {
-    /// As written in `fixtures/engines/*.toml`.
-    pub descriptor: Descriptor,
-    /// Each program that the descriptor names, as an absolute path.
-    pub programs: BTreeMap<String, PathBuf>,
-}
 
 /// Builds the cluster, lets the engine do its work, probes, and returns what was
 /// observed. Everything that was built is gone when this returns, however it ends.
@@ -56,14 +47,7 @@ pub fn run(
     phase("setup");
     let mut topology = Topology::build(plan)?;
     let store = Store::create(directory.store(), plan)?;
-    let mut engines = Engines::boot(
-        plan,
-        &mut topology,
-        &engine.descriptor,
-        &engine.programs,
-        directory,
-        &store,
-    )?;
+    let mut engines = Engines::boot(plan, &mut topology, engine, directory, &store)?;
     clock.lap("setup");
 
     phase("convergence");
@@ -125,12 +109,13 @@ fn observe_nodes(
     keys: &BTreeMap<NodeName, String>,
     history: &KeyHistory,
 ) -> Result<BTreeMap<NodeName, NodeEvidence>, LabError> {
+    let tunnel = plan.at_last().cluster.interface;
     plan.nodes
         .iter()
         .zip(&topology.nodes)
         .map(|(node, space)| {
             let evidence = NodeEvidence {
-                dataplane: observe::dataplane(&space.namespace, &plan.cluster.interface)?,
+                dataplane: observe::dataplane(&space.namespace, &tunnel)?,
                 published_key: keys.get(&node.name).cloned(),
                 key_history: history.0.get(&node.name).cloned().unwrap_or_default(),
                 drops: observe::drops(&space.namespace)?,

@@ -1,13 +1,14 @@
 //! Calico resources in a directory, and the digest that tells its states apart.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::Plan;
-use wireproof_model::resource;
+use wireproof_model::resource::{self, ResourceFile};
 
 use crate::error::{Doing, LabError};
 
@@ -31,6 +32,70 @@ impl Store {
     /// What engines are told as `{store}`.
     pub(crate) fn argument(&self) -> String {
         format!("dir:{}", self.path.display())
+    }
+
+    /// Makes of the resources of one moment those of another: what differs is written, with the
+    /// status that a node has by then, and what there is no more is removed.
+    pub(crate) fn change(
+        &self,
+        before: &[ResourceFile],
+        after: &[ResourceFile],
+    ) -> Result<(), LabError> {
+        for file in before {
+            if after.iter().all(|other| other.name != file.name) {
+                self.remove(&file.name)?;
+            }
+        }
+        for file in after.iter().filter(|file| !before.contains(file)) {
+            let written: Value = serde_json::from_str(&file.text)
+                .map_err(|error| LabError::machine(format!("read {}", file.name), error))?;
+            self.edit(&file.name, |resource| {
+                let status = resource["status"].take();
+                *resource = written;
+                if !status.is_null() {
+                    resource["status"] = status;
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Edits a resource, or makes it of nothing, as whoever has the directory's lock.
+    pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Value)) -> Result<(), LabError> {
+        let _lock = self.lock()?;
+        let target = self.path.join(name);
+        let doing = || format!("write {}", target.display());
+        let mut resource = fs::read(&target)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or(Value::Null);
+        edit(&mut resource);
+        // Nobody reads it half written.
+        let fresh = self.path.join(format!(".{name}.wireproof"));
+        fs::write(&fresh, format!("{resource:#}\n")).doing(doing())?;
+        fs::rename(&fresh, &target).doing(doing())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), LabError> {
+        let _lock = self.lock()?;
+        let target = self.path.join(name);
+        fs::remove_file(&target).doing(format!("remove {}", target.display()))
+    }
+
+    /// What everybody holds who edits a resource, so that no edit undoes another's.
+    fn lock(&self) -> Result<Flock<File>, LabError> {
+        let path = self.path.join(".lock");
+        let doing = || format!("lock {}", path.display());
+        let file = File::create(&path).doing(doing())?;
+        Flock::lock(file, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| LabError::machine(doing(), errno))
+    }
+
+    /// Publishes a key as a node's, whoever has the private key.
+    pub(crate) fn publish_key(&self, node: &NodeName, key: &str) -> Result<(), LabError> {
+        self.edit(&format!("node.{node}.json"), |resource| {
+            resource["status"]["wireguardPublicKey"] = Value::from(key);
+        })
     }
 
     /// What engines announce as `X_WIREMESH_APPLIED`: the wrapping sum, over the resource

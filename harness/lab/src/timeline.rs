@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use wireguard_control::Key;
 use wireproof_model::evidence::{Nanos, StepEvidence};
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::{Action, Plan, State, Step};
+use wireproof_model::resource;
 
-use crate::engine::Engines;
+use crate::engine::{Engines, Until};
 use crate::error::LabError;
 use crate::store::Store;
 use crate::topology::Topology;
@@ -45,7 +47,7 @@ impl Timeline<'_, '_> {
         let deadline = after_millis(self.plan.deadlines.ready);
         let began = now();
         self.engines.start_agents(&state.named(None))?;
-        self.settle(&state, deadline)?;
+        self.settle(&state, &Until::InSync, deadline)?;
         Ok(self.evidence(0, "start".into(), began, &BTreeMap::new()))
     }
 
@@ -55,30 +57,82 @@ impl Timeline<'_, '_> {
         let deadline = after_millis(step.deadline);
         let before = self.engines.writes();
         let began = now();
-        self.act(&step.action, deadline)
-            .and_then(|()| self.settle(&state, deadline))
+        self.act(number, &step.action, deadline)
+            .and_then(|until| self.settle(&state, &until, deadline))
             .map_err(|error| in_step(error, number, step))?;
         Ok(self.evidence(number + 1, step.action.told(), began, &before))
     }
 
-    fn act(&mut self, action: &Action, deadline: Deadline) -> Result<(), LabError> {
+    fn act(
+        &mut self,
+        number: usize,
+        action: &Action,
+        deadline: Deadline,
+    ) -> Result<Until, LabError> {
         match action {
-            Action::Enable => self.engines.enable(deadline),
-            Action::Disable => self.engines.disable(deadline),
+            Action::Enable => self.engines.enable(deadline)?,
+            Action::Disable => self.engines.disable(deadline)?,
+            Action::Configure { .. } => self.rewrite_resources(number)?,
+            Action::StopEngine { node } => {
+                let nodes = self.engines.running(node.as_ref());
+                self.engines.stop_agents(&nodes, deadline)?;
+            }
             Action::KillEngine { node } => {
                 let nodes = self.engines.running(node.as_ref());
-                self.engines.kill_agents(&nodes, deadline)
+                self.engines.kill_agents(&nodes, deadline)?;
             }
             Action::StartEngine { node } => {
                 let nodes = self.engines.idle(node.as_ref());
-                self.engines.start_agents(&nodes)
+                self.engines.start_agents(&nodes)?;
             }
+            Action::RestartEngine { node } => {
+                let nodes = self.engines.running(node.as_ref());
+                self.engines.stop_agents(&nodes, deadline)?;
+                self.engines.start_agents(&nodes)?;
+            }
+            Action::RotateKey { node } => {
+                let before = self.store.published_keys()?.remove(node);
+                self.engines.rotate_key(node, deadline)?;
+                return Ok(Until::PublishesNot(node.clone(), before));
+            }
+            Action::OverwriteKey { node, key } => return self.overwrite_key(node, key.as_ref()),
         }
+        Ok(Until::InSync)
     }
 
-    fn settle(&mut self, state: &State, deadline: Deadline) -> Result<(), LabError> {
-        self.engines
-            .wait_until_in_sync(self.plan, self.topology, self.store, state, deadline)
+    /// Writes what the operator's tools, or the cluster itself, write in a step.
+    fn rewrite_resources(&self, number: usize) -> Result<(), LabError> {
+        let moment = |steps| resource::files(&self.plan.with(self.plan.after(steps)));
+        self.store.change(&moment(number), &moment(number + 1))
+    }
+
+    fn overwrite_key(&self, node: &NodeName, other: Option<&NodeName>) -> Result<Until, LabError> {
+        let keys = self.store.published_keys()?;
+        let key = match other {
+            Some(other) => keys.get(other).cloned().ok_or_else(|| {
+                LabError::engine("overwrite a published key", format!("{other} has none"))
+            })?,
+            None => Key::generate_private().get_public().to_base64(),
+        };
+        self.store.publish_key(node, &key)?;
+        Ok(match keys.get(node) {
+            // Its agent puts it right.
+            Some(own) if !self.engines.running(Some(node)).is_empty() => {
+                Until::Publishes(node.clone(), own.clone())
+            }
+            _ => Until::InSync,
+        })
+    }
+
+    fn settle(&mut self, state: &State, until: &Until, deadline: Deadline) -> Result<(), LabError> {
+        self.engines.wait_until_in_sync(
+            self.plan,
+            self.topology,
+            self.store,
+            state,
+            until,
+            deadline,
+        )
     }
 
     fn evidence(

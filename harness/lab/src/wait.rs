@@ -41,13 +41,17 @@ impl Deadline {
 
     /// The error of a wait for `what` that saw only `seen`.
     pub(crate) fn missed(&self, what: &str, seen: &str) -> LabError {
-        LabError::machine(
+        let late = LabError::machine(
             format!("wait until {what}"),
             format!(
                 "not within {} ms; last seen: {seen}",
                 self.allowed.as_millis()
             ),
-        )
+        );
+        LabError {
+            missed: true,
+            ..late
+        }
     }
 }
 

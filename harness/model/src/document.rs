@@ -6,9 +6,11 @@
 /// Single values: what they must be, and the problem if they are something else.
 mod value;
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, Error};
 
@@ -276,6 +278,34 @@ impl<'t> Table<'t, '_> {
             }
         }
         tables
+    }
+
+    /// A table whose keys and values are the author's choice, such as `[cluster.config]`.
+    pub(crate) fn values(&mut self, key: &'static str) -> BTreeMap<String, Json> {
+        let values = self.table(key, "a table of fields", |table| {
+            table.free = true;
+            let entries = table.entries;
+            let mut values = BTreeMap::new();
+            for (field, value) in entries {
+                let name = field.get_ref().to_string();
+                if let Some(value) = table.keep(value::json(&name, value)) {
+                    values.insert(name, value);
+                }
+            }
+            values
+        });
+        values.unwrap_or_default()
+    }
+
+    /// A table of texts whose keys are the author's choice, such as `[cluster.annotations]`.
+    pub(crate) fn annotations(&mut self, key: &'static str) -> BTreeMap<String, String> {
+        let texts = self.table(key, "a table of texts", |table| {
+            let texts = table.free_texts().into_iter();
+            texts
+                .map(|(name, text)| (name.into_inner(), text.into_inner()))
+                .collect()
+        });
+        texts.unwrap_or_default()
     }
 
     /// Every entry of a table whose keys are the author's choice, such as `[env]`, as text.

@@ -19,7 +19,7 @@ const READY: &[(&str, Ready)] = &[
 ];
 
 /// What a command's words may hold for the harness to fill in.
-const PLACEHOLDERS: &[&str] = &["{node}", "{store}"];
+const PLACEHOLDERS: &[&str] = &["{node}", "{store}", "{fault}"];
 
 /// An engine: `fixtures/engines/NAME.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub struct Descriptor {
     pub enable: Option<Vec<String>>,
     /// The operator's command that switches encryption off, run once on one node.
     pub disable: Option<Vec<String>>,
+    /// The operator's command that replaces a node's key, run once on that node.
+    pub rotate_key: Option<Vec<String>>,
+    /// What its agent's command has behind it where a fault is asked for.
+    pub fault: Option<Vec<String>>,
     /// How its agents show that they are in sync with the store.
     pub ready: Ready,
     /// Whether it claims to keep plaintext destinations out of its tunnel by throw routes, as
@@ -67,7 +71,12 @@ impl Descriptor {
         match action {
             Action::Enable => self.enable.is_some(),
             Action::Disable => self.disable.is_some(),
-            Action::KillEngine { .. } | Action::StartEngine { .. } => self.agent.is_some(),
+            Action::RotateKey { .. } => self.rotate_key.is_some(),
+            Action::StopEngine { .. }
+            | Action::KillEngine { .. }
+            | Action::StartEngine { .. }
+            | Action::RestartEngine { .. } => self.agent.is_some(),
+            Action::Configure { .. } | Action::OverwriteKey { .. } => true,
         }
     }
 }
@@ -95,6 +104,8 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
     let agent = command(table, "agent");
     let enable = command(table, "enable");
     let disable = command(table, "disable");
+    let rotate_key = command(table, "rotate-key");
+    let fault = command(table, "fault");
     let ready = table.word("ready", "`ready` value", READY);
     if let Some(way) = &ready
         && *way.get_ref() != Ready::None
@@ -116,6 +127,8 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         agent,
         enable,
         disable,
+        rotate_key,
+        fault,
         // Without it there is a problem, and this descriptor reaches nobody.
         ready: ready.map_or(Ready::None, Spanned::into_inner),
         throws,
@@ -258,7 +271,7 @@ LOG = "debug"
     fn an_unknown_placeholder_is_refused_and_other_braces_are_not() {
         check(
             &COMPLETE.replace("{node}", "{nodes}"),
-            "did you mean `{node}`? known placeholders: `{node}`, `{store}`",
+            "did you mean `{node}`? known placeholders: `{node}`, `{store}`, `{fault}`",
         );
         for text in ["{}", "{", "}", "${HOME}", "{ print }", "{é", "{{"] {
             parsed(&COMPLETE.replace("{node}", text));

@@ -45,6 +45,8 @@ const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
 /// Decides about every promise of the plan, in the plan's order. A promise that the
 /// evidence is not enough for is [`Outcome::Inconclusive`], with the reason.
 pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
+    // The probes were sent when every step had run.
+    let plan = &plan.with(plan.at_last());
     let index = Index::new(evidence);
     let register = Register::new(plan, evidence);
     let court = Court {

@@ -4,6 +4,9 @@
 /// What happens in a step.
 mod action;
 
+/// Fields of FelixConfiguration, as an author writes them.
+mod settings;
+
 /// What a cluster has become after some of its steps.
 mod state;
 
@@ -18,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 
 pub use action::Action;
+pub(crate) use settings::LISTEN_PORT;
+pub use settings::Settings;
 pub use state::State;
 pub use store::{STORE_HOST, Store};
 
@@ -32,6 +37,12 @@ pub struct Plan {
     /// routes, and is held to it. Whoever finds the engine's descriptor sets it.
     #[serde(default)]
     pub throws: bool,
+    /// Faults of the engine under which a promise must break.
+    #[serde(default)]
+    pub broken_by: Vec<String>,
+    /// The nodes whose dataplanes reviewers read.
+    #[serde(default)]
+    pub snapshots: Vec<NodeName>,
     /// What connects the nodes.
     pub fabric: Fabric,
     /// The cluster's intent, as told to the engine before it starts.
@@ -80,6 +91,9 @@ pub struct Cluster {
     pub mtu: Option<u16>,
     /// Seconds between keepalives; 0 is off.
     pub keepalive: u16,
+    /// Further fields and annotations of FelixConfiguration `default`.
+    #[serde(default)]
+    pub settings: Settings,
 }
 
 /// A host of the cluster.
@@ -95,6 +109,9 @@ pub struct Node {
     pub rp_filter: RpFilter,
     /// Whether this node takes part in encryption (a FelixConfiguration `node.<name>` says if not).
     pub wireguard: bool,
+    /// Fields and annotations of FelixConfiguration `node.<name>`.
+    #[serde(default)]
+    pub settings: Settings,
     /// In the order of their names.
     pub pods: Vec<Pod>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, StepEvidence};
 use crate::plan::{Plan, ProbeId, Promise, PromiseId};
 use crate::verdict::{Outcome, Verdict};
 
@@ -91,7 +91,9 @@ impl<'a> Report<'a> {
     }
 
     /// One document: `title`, `scenario` (for the caller to fill in), `engine`, `status` (the exit
-    /// status), `pairs` (one entry for each probe), `nodes` and `timings` (in microseconds).
+    /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
+    /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
+    /// `start`, `steps` and `timings`. Times are in microseconds.
     pub fn json(&self) -> Value {
         let promises: BTreeMap<ProbeId, _> =
             self.told().map(|told| (told.promise.probe, told)).collect();
@@ -131,6 +133,10 @@ impl<'a> Report<'a> {
             "status": self.exit_status(),
             "pairs": pairs,
             "nodes": nodes,
+            "convergence": self.convergence().micros(),
+            "writes": self.writes(),
+            "start": step(&self.evidence.start),
+            "steps": self.evidence.steps.iter().map(step).collect::<Vec<_>>(),
             "timings": self.evidence.timings,
         })
     }
@@ -141,6 +147,22 @@ impl<'a> Report<'a> {
         ran.eq(1..=self.plan.steps.len())
     }
 
+    /// The step that took longest to settle, or the start.
+    fn convergence(&self) -> &'a StepEvidence {
+        let all = self.evidence.steps.iter().chain([&self.evidence.start]);
+        all.max_by_key(|step| step.micros())
+            .unwrap_or(&self.evidence.start)
+    }
+
+    /// Kernel writes from the start to the last step, if the engine counts them.
+    fn writes(&self) -> Option<u64> {
+        let all = [&self.evidence.start]
+            .into_iter()
+            .chain(&self.evidence.steps);
+        all.filter_map(StepEvidence::all_writes)
+            .reduce(|sum, writes| sum + writes)
+    }
+
     /// Every promise of the plan, in its order.
     fn told(&self) -> impl Iterator<Item = Told<'a>> {
         self.plan.promises.iter().map(|promise| Told {
@@ -148,6 +170,16 @@ impl<'a> Report<'a> {
             verdict: self.verdicts.get(&promise.id).copied(),
         })
     }
+}
+
+fn step(step: &StepEvidence) -> Value {
+    json!({
+        "step": step.index,
+        "action": step.action,
+        "micros": step.micros(),
+        "writes": step.all_writes(),
+        "note": step.note,
+    })
 }
 
 #[cfg(test)]

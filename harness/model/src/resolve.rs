@@ -19,13 +19,14 @@ mod timeline;
 /// Who speaks to whom, and what is promised about it.
 mod promise;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use toml::Spanned;
 
-use crate::name::{EndpointName, EngineName, IfName};
-use crate::plan::{Cluster, Deadlines, Fabric, Node, Plan, Pod, RpFilter};
+use crate::name::{EndpointName, EngineName, IfName, NodeName};
+use crate::plan::{self, Cluster, Deadlines, Fabric, Node, Plan, Pod, RpFilter};
 use crate::problem::{Problem, Problems, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -40,9 +41,6 @@ const SUBNET: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 240, 0, 0), 16);
 
 /// Bytes that the fabric, and a node's uplink, carry if the scenario does not say.
 const MTU: u16 = 1500;
-
-/// Calico's default (`WireguardListeningPort`).
-const LISTEN_PORT: u16 = 51820;
 
 /// Deadlines in milliseconds.
 const DEADLINES: Deadlines = Deadlines {
@@ -64,6 +62,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let given = address::given(&scenario, &fabric, &mut problems);
     store::check(&scenario, &placement, &mut problems);
     timeline::check(&scenario, &placement, &mut problems);
+    let snapshots = snapshots(&scenario, &placement, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));
@@ -78,6 +77,8 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         title: scenario.title.clone(),
         engine,
         throws: false,
+        broken_by: scenario.broken_by.clone(),
+        snapshots,
         fabric,
         cluster: cluster(&scenario),
         store,
@@ -117,6 +118,29 @@ fn engine(
     found.cloned()
 }
 
+/// The nodes whose dataplanes are snapshotted: those listed, or all.
+fn snapshots(
+    scenario: &Scenario,
+    placement: &Placement,
+    problems: &mut Vec<Problem>,
+) -> Vec<NodeName> {
+    let Some(listed) = &scenario.snapshots else {
+        return placement.nodes.keys().cloned().collect();
+    };
+    let known: Vec<&str> = placement.nodes.keys().map(NodeName::as_str).collect();
+    for node in listed {
+        if !placement.nodes.contains_key(node.get_ref()) {
+            problems.push(Problem::new(
+                format!("unknown node `{}`", node.get_ref()),
+                node.span(),
+                "no such node",
+                known_words("node", node.get_ref().as_str(), &known),
+            ));
+        }
+    }
+    listed.iter().map(|node| node.get_ref().clone()).collect()
+}
+
 fn fabric(scenario: &Scenario) -> Fabric {
     let subnet = scenario
         .fabric
@@ -132,7 +156,7 @@ fn fabric(scenario: &Scenario) -> Fabric {
 
 fn cluster(scenario: &Scenario) -> Cluster {
     let written = &scenario.cluster;
-    Cluster {
+    let mut cluster = Cluster {
         cluster_type: written.kind.clone(),
         wireguard: written.wireguard.unwrap_or(true),
         host_encryption: written.host_encryption.unwrap_or(true),
@@ -140,17 +164,20 @@ fn cluster(scenario: &Scenario) -> Cluster {
             .interface
             .clone()
             .unwrap_or_else(IfName::of_calico_tunnel),
-        listen_port: written.listen_port.unwrap_or(LISTEN_PORT),
+        listen_port: written.listen_port.unwrap_or(plan::LISTEN_PORT),
         mtu: written.mtu,
         keepalive: written.keepalive.unwrap_or(0),
-    }
+        settings: written.settings.clone(),
+    };
+    cluster.read_settings(&BTreeSet::new());
+    cluster
 }
 
 fn nodes(scenario: &Scenario, placement: &Placement, addresses: &Addresses) -> Vec<Node> {
     let node = |written: &scenario::Node| {
         let name = written.name.get_ref().clone();
         let pods = placement.nodes.get(&name).into_iter().flatten();
-        Some(Node {
+        let mut node = Node {
             address: *addresses.get(&EndpointName::from(&name))?,
             mtu: written.mtu.unwrap_or(MTU),
             rp_filter: written.rp_filter.unwrap_or(RpFilter::Strict),
@@ -164,8 +191,11 @@ fn nodes(scenario: &Scenario, placement: &Placement, addresses: &Addresses) -> V
                     })
                 })
                 .collect(),
+            settings: written.settings.clone(),
             name,
-        })
+        };
+        node.read_settings(&BTreeSet::new());
+        Some(node)
     };
     scenario.nodes.iter().filter_map(node).collect()
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::name::POD_INTERFACE_PREFIX;
-use crate::plan::{Cluster, Node, Plan, Pod};
+use crate::plan::{Cluster, Node, Plan, Pod, Settings};
 
 /// Calico's word for who runs a workload. Kubernetes' own word would promise a Pod resource.
 const ORCHESTRATOR: &str = "wireproof";
@@ -65,9 +65,7 @@ pub fn files(plan: &Plan) -> Vec<ResourceFile> {
     ];
     for node in &plan.nodes {
         files.push(node_resource(node, plan));
-        if !node.wireguard {
-            files.push(opted_out(node));
-        }
+        files.extend(override_of(node));
         files.extend(node.pods.iter().map(|pod| workload(node, pod)));
     }
     files
@@ -103,19 +101,31 @@ fn configuration(cluster: &Cluster) -> ResourceFile {
     if cluster.keepalive > 0 {
         spec["wireguardKeepAlive"] = json!(format!("{}s", cluster.keepalive));
     }
-    file(
-        "FelixConfiguration",
-        json!({ "name": "default" }),
-        "default",
-        spec,
-    )
+    configuration_file("default", &cluster.settings, spec)
 }
 
 /// FelixConfiguration of one node, which overrides the one for all.
-fn opted_out(node: &Node) -> ResourceFile {
+fn override_of(node: &Node) -> Option<ResourceFile> {
+    let mut spec = json!({});
+    if !node.wireguard {
+        spec["wireguardEnabled"] = json!(false);
+    } else if node.settings == Settings::default() {
+        return None;
+    }
     let name = format!("node.{}", node.name);
-    let spec = json!({ "wireguardEnabled": false });
-    file("FelixConfiguration", json!({ "name": name }), &name, spec)
+    Some(configuration_file(&name, &node.settings, spec))
+}
+
+/// What the author writes goes before what follows from other keys.
+fn configuration_file(name: &str, settings: &Settings, mut spec: Value) -> ResourceFile {
+    for (field, value) in &settings.fields {
+        spec[field] = value.clone();
+    }
+    let mut metadata = json!({ "name": name });
+    if !settings.annotations.is_empty() {
+        metadata["annotations"] = json!(settings.annotations);
+    }
+    file("FelixConfiguration", metadata, name, spec)
 }
 
 fn pool(plan: &Plan) -> ResourceFile {

@@ -17,7 +17,7 @@ use toml::Spanned;
 
 use crate::document::{self, Table};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
-use crate::plan::{Protection, Protocol, RpFilter};
+use crate::plan::{Protection, Protocol, RpFilter, Settings};
 use crate::problem::{Problems, Span};
 
 pub use step::Step;
@@ -55,6 +55,10 @@ pub struct Scenario {
     pub store: Option<Spanned<StoreKind>>,
     /// The node that an etcd is on.
     pub store_on: Option<Spanned<NodeName>>,
+    /// Faults of the engine under which a promise must break.
+    pub broken_by: Vec<String>,
+    /// The nodes whose dataplanes are snapshotted; none is all.
+    pub snapshots: Option<Vec<Spanned<NodeName>>>,
     /// `[fabric]`.
     pub fabric: Fabric,
     /// `[cluster]`.
@@ -106,6 +110,8 @@ pub struct Cluster {
     pub mtu: Option<u16>,
     /// Seconds between keepalives.
     pub keepalive: Option<u16>,
+    /// `[cluster.config]` and `[cluster.annotations]`.
+    pub settings: Settings,
 }
 
 /// `[node.NAME]`.
@@ -123,6 +129,8 @@ pub struct Node {
     pub rp_filter: Option<RpFilter>,
     /// Whether it takes part in encryption.
     pub wireguard: Option<bool>,
+    /// `[node.NAME.config]` and `[node.NAME.annotations]`.
+    pub settings: Settings,
 }
 
 /// `[pod.NAME]`.
@@ -180,6 +188,14 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
         engine: table.name("engine", "an engine"),
         store: table.word("store", "store", STORES),
         store_on: table.name("store-on", "a node"),
+        broken_by: table
+            .texts("broken-by")
+            .map(Spanned::into_inner)
+            .into_iter()
+            .flatten()
+            .map(Spanned::into_inner)
+            .collect(),
+        snapshots: table.names("snapshots", "a node"),
         fabric: table
             .table("fabric", "the fabric", fabric)
             .unwrap_or_default(),
@@ -224,6 +240,7 @@ fn cluster(table: &mut Table<'_, '_>) -> Cluster {
         listen_port: table.number("listen-port", 1..=u16::MAX, ""),
         mtu: mtu(table),
         keepalive: table.number("keepalive", 0..=u16::MAX, " seconds"),
+        settings: settings(table),
     }
 }
 
@@ -237,6 +254,15 @@ fn node(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Node {
             .word("rp-filter", "reverse-path filter", RP_FILTERS)
             .map(Spanned::into_inner),
         wireguard: table.flag("wireguard"),
+        settings: settings(table),
+    }
+}
+
+/// Fields and annotations of a FelixConfiguration.
+fn settings(table: &mut Table<'_, '_>) -> Settings {
+    Settings {
+        fields: table.values("config"),
+        annotations: table.annotations("annotations"),
     }
 }
 

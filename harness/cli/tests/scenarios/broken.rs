@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use libtest_mimic::Failed;
+use wireproof::command::run_name;
 use wireproof::failure::Failure;
 use wireproof::scenario::{self, Told};
 use wireproof_lab::error::Fault;
@@ -29,6 +30,23 @@ pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
         .find(|(fault, _)| Some(*fault) == stem)
         .map_or(SEED, |(_, scenario)| scenario);
     breaks(engine, &good::run(&root().join(scenario), engine.to_str())?)
+}
+
+/// A scenario breaks under an engine with one of the faults that it names: a promise, or the
+/// engine's deadline. An agent that ends is no proof: it may not know the fault.
+pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
+    let mut plan = scenario::read(path).map_err(Failed::from)?;
+    let engine = scenario::engine_for(&mut plan, None, Some(fault)).map_err(Failed::from)?;
+    let name = format!("{}/{fault}", run_name(path));
+    let status = match scenario::prove(plan, &engine, &runs(), &name, |_| {}) {
+        Ok(told) => Report::new(&told.plan, &told.evidence, &told.verdicts).exit_status(),
+        Err(Failure::Lab(error)) if error.fault == Fault::Engine && error.missed => 1,
+        Err(failure) => return Err(format!("not what the fault does: {failure}").into()),
+    };
+    match status {
+        1 => Ok(()),
+        other => Err(format!("exit status {other} instead of 1 in spite of `{fault}`").into()),
+    }
 }
 
 /// A scenario whose author is wrong breaks under the engine that is right.
@@ -104,7 +122,7 @@ pub(crate) fn is_reported(engine: &Path) -> Result<(), Failed> {
     // Long enough for an engine that works, short enough for one that never will.
     plan.deadlines.ready = 3_000;
     let nodes: Vec<_> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-    let found = scenario::engine_for(&mut plan, engine.to_str());
+    let found = scenario::engine_for(&mut plan, engine.to_str(), None);
     let stem = engine
         .file_stem()
         .and_then(|stem| stem.to_str())

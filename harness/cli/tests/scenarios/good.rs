@@ -7,6 +7,7 @@ use libtest_mimic::Failed;
 use wireproof::command::run_name;
 use wireproof::scenario::{self, Told};
 use wireproof_model::dataplane;
+use wireproof_model::name::NodeName;
 use wireproof_model::report::Report;
 
 use crate::{root, runs, snapshot};
@@ -25,7 +26,8 @@ pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
         .iter()
         .filter_map(|(name, node)| Some((node.published_key.clone()?, name.clone())))
         .collect();
-    for (name, node) in &told.evidence.nodes {
+    let read = |(name, _): &(&NodeName, _)| told.plan.snapshots.contains(name);
+    for (name, node) in told.evidence.nodes.iter().filter(read) {
         let mut text = dataplane::render(&node.dataplane, &keys);
         // A node keeps its key with its device; one that did not is for the reviewer to see.
         if node.key_history.len() > 1 {
@@ -59,7 +61,7 @@ pub(crate) fn needs_no_announcement() -> Result<(), Failed> {
 /// Runs a scenario, with another engine where one is named.
 pub(crate) fn run(path: &Path, engine: Option<&str>) -> Result<Told, Failed> {
     let mut plan = scenario::read(path).map_err(Failed::from)?;
-    let engine = scenario::engine_for(&mut plan, engine).map_err(Failed::from)?;
+    let engine = scenario::engine_for(&mut plan, engine, None).map_err(Failed::from)?;
     let name = run_name(path);
     scenario::prove(plan, &engine, &runs(), &name, |_| {}).map_err(Failed::from)
 }

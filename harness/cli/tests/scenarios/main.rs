@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 use wireproof::input::toml_files;
+use wireproof::scenario;
 use wireproof_lab::sandbox::{self, Side};
 
 mod bad;
@@ -33,6 +34,12 @@ fn main() -> ExitCode {
     }
     let mut trials: Vec<Trial> = Vec::new();
     for path in files("scenarios") {
+        for fault in faults(&path) {
+            let (name, path) = (format!("{} broken-by {fault}", name(&path)), path.clone());
+            trials.push(Trial::test(name, move || {
+                broken::is_broken_by(&path, &fault)
+            }));
+        }
         trials.push(Trial::test(name(&path), move || good::holds(&path)));
     }
     for path in files("fixtures/bad") {
@@ -60,6 +67,11 @@ fn main() -> ExitCode {
         broken::a_lost_key_is_noticed,
     ));
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The faults that must break a scenario; of one that is wrong, its own trial tells.
+fn faults(path: &Path) -> Vec<String> {
+    scenario::read(path).map_or_else(|_| Vec::new(), |plan| plan.broken_by)
 }
 
 /// The repository's root.

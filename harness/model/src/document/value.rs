@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
@@ -90,6 +91,38 @@ pub(super) fn number(
         label,
         format!("write a whole number from {least} to {most}"),
     ))
+}
+
+/// Any value that JSON has too, passed on as it is.
+pub(super) fn json(key: &str, value: &Value<'_>) -> Result<Json, Problem> {
+    let beyond = |help: &str| mismatch(&shown(key), value, "a value that JSON has", help.into());
+    Ok(match value.get_ref() {
+        DeValue::String(text) => Json::from(text.as_ref()),
+        DeValue::Boolean(flag) => Json::from(*flag),
+        DeValue::Integer(number) => {
+            let number = i64::from_str_radix(number.as_str(), number.radix());
+            Json::from(number.map_err(|_| beyond("write a number of at most 64 bits"))?)
+        }
+        DeValue::Float(number) => number
+            .as_str()
+            .parse::<f64>()
+            .ok()
+            .and_then(serde_json::Number::from_f64)
+            .map(Json::from)
+            .ok_or_else(|| beyond("write a finite number"))?,
+        DeValue::Datetime(_) => return Err(beyond("put it in quotes")),
+        DeValue::Array(items) => {
+            let items = items.iter().map(|item| json(key, item));
+            Json::Array(items.collect::<Result<_, _>>()?)
+        }
+        DeValue::Table(entries) => {
+            let entries = entries.iter().map(|(name, value)| {
+                let name = name.get_ref().to_string();
+                Ok((name.clone(), json(&name, value)?))
+            });
+            Json::Object(entries.collect::<Result<_, _>>()?)
+        }
+    })
 }
 
 /// A list of anything.

@@ -1,8 +1,10 @@
 //! What a cluster has become after some of its steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::name::{EndpointName, NodeName};
+use serde_json::Value;
+
+use crate::name::{EndpointName, IfName, NodeName};
 
 use super::{Action, Cluster, Endpoint, Node, Plan, endpoints_of};
 
@@ -18,6 +20,8 @@ pub struct State {
     /// The nodes whose dataplane encrypts: what is asked for while an agent does not run takes
     /// effect when it is started again.
     pub encrypting: BTreeSet<NodeName>,
+    /// The nodes about whose traffic with others nothing follows from the intent.
+    pub unclear: BTreeSet<NodeName>,
 }
 
 impl State {
@@ -28,6 +32,7 @@ impl State {
             nodes: plan.nodes.clone(),
             agents: plan.nodes.iter().map(|node| node.name.clone()).collect(),
             encrypting: BTreeSet::new(),
+            unclear: BTreeSet::new(),
         };
         state.settle();
         state
@@ -38,7 +43,22 @@ impl State {
         match action {
             Action::Enable => self.cluster.wireguard = true,
             Action::Disable => self.cluster.wireguard = false,
-            Action::KillEngine { node } => {
+            Action::Configure {
+                node,
+                set,
+                annotations,
+                unset,
+            } => self.configure(node.as_ref(), set, annotations, unset),
+            Action::RestartEngine { .. } => {}
+            Action::RotateKey { .. } => {}
+            Action::OverwriteKey { node, key } => {
+                // An agent that runs puts its key right.
+                if !self.agents.contains(node) {
+                    self.unclear.insert(node.clone());
+                    self.unclear.extend(key.clone());
+                }
+            }
+            Action::StopEngine { node } | Action::KillEngine { node } => {
                 for name in self.named(node.as_ref()) {
                     self.agents.remove(&name);
                 }
@@ -46,6 +66,9 @@ impl State {
             Action::StartEngine { node } => {
                 let started = self.named(node.as_ref());
                 self.agents.extend(started);
+                if self.agents.len() == self.nodes.len() {
+                    self.unclear.clear();
+                }
             }
         }
         self.settle();
@@ -68,6 +91,33 @@ impl State {
         self.endpoints().into_iter().find(|e| &e.name == name)
     }
 
+    fn configure(
+        &mut self,
+        node: Option<&NodeName>,
+        set: &BTreeMap<String, Value>,
+        annotations: &BTreeMap<String, String>,
+        unset: &BTreeSet<String>,
+    ) {
+        let settings = match node {
+            None => &mut self.cluster.settings,
+            Some(name) => match self.nodes.iter_mut().find(|node| &node.name == name) {
+                Some(node) => &mut node.settings,
+                None => return,
+            },
+        };
+        settings.fields.retain(|field, _| !unset.contains(field));
+        settings.annotations.retain(|name, _| !unset.contains(name));
+        settings.fields.extend(set.clone());
+        settings.annotations.extend(annotations.clone());
+        match node {
+            None => self.cluster.read_settings(unset),
+            Some(name) => {
+                let named = self.nodes.iter_mut().find(|node| &node.name == name);
+                named.into_iter().for_each(|node| node.read_settings(unset));
+            }
+        }
+    }
+
     fn settle(&mut self) {
         for node in &self.nodes {
             if !self.agents.contains(&node.name) {
@@ -83,6 +133,15 @@ impl State {
 }
 
 impl Plan {
+    /// This plan with the cluster of another moment, for whoever asks what it is then.
+    pub fn with(&self, state: State) -> Self {
+        Self {
+            cluster: state.cluster,
+            nodes: state.nodes,
+            ..self.clone()
+        }
+    }
+
     /// The cluster after the first `steps` steps.
     pub fn after(&self, steps: usize) -> State {
         let mut state = State::at_first(self);
@@ -90,6 +149,13 @@ impl Plan {
             state.act(&step.action);
         }
         state
+    }
+
+    /// What tunnel devices are called, at any time.
+    pub fn tunnels(&self) -> BTreeSet<IfName> {
+        (0..=self.steps.len())
+            .map(|steps| self.after(steps).cluster.interface)
+            .collect()
     }
 
     /// The cluster after every step, which is the one that the promises are about.

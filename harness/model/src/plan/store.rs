@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::frame::{Packet, Payload};
 use crate::name::NodeName;
 
-use super::{Node, Plan, RpFilter};
+use super::{Node, Plan, RpFilter, Settings};
 
 /// The port of etcd's clients.
 const PORT: u16 = 2379;
@@ -72,6 +72,7 @@ impl Plan {
             mtu: self.fabric.mtu,
             rp_filter: RpFilter::Strict,
             wireguard: false,
+            settings: Settings::default(),
             pods: Vec::new(),
         })
     }

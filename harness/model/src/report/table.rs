@@ -160,13 +160,30 @@ fn write_run(text: &mut String, report: &Report<'_>, directory: &str) -> fmt::Re
     if !timings.is_empty() {
         writeln!(text, "{}", timings.join(", "))?;
     }
+    let slowest = report.convergence();
+    if slowest.settled > slowest.began {
+        let micros = slowest.micros();
+        let when = match slowest.index {
+            0 => "at the start".into(),
+            index => format!("in step {index}"),
+        };
+        let writes = match report.writes() {
+            Some(writes) => format!("; {writes} kernel writes"),
+            None => String::new(),
+        };
+        writeln!(text, "settled within {} ({when}){writes}", span(micros))?;
+    }
     writeln!(text, "run directory {directory}")
 }
 
 fn duration(timing: &Timing) -> String {
-    let Timing { phase, micros } = timing;
+    format!("{} {}", timing.phase, span(timing.micros))
+}
+
+/// Microseconds as people read them.
+fn span(micros: u64) -> String {
     match micros / 1_000 {
-        millis @ 0..1_000 => format!("{phase} {millis} ms"),
-        millis => format!("{phase} {}.{:02} s", millis / 1_000, millis % 1_000 / 10),
+        millis @ 0..1_000 => format!("{millis} ms"),
+        millis => format!("{}.{:02} s", millis / 1_000, millis % 1_000 / 10),
     }
 }

@@ -138,6 +138,13 @@ fn class(from: &Endpoint<'_>, to: &Endpoint<'_>) -> Class {
 /// What the cluster's intent promises about a pair in a state.
 fn derived(state: &State, from: &Endpoint<'_>, to: &Endpoint<'_>) -> Option<Protection> {
     let class = class(from, to);
+    if class != Class::SameHost
+        && [from, to]
+            .iter()
+            .any(|end| state.unclear.contains(&end.node.name))
+    {
+        return None;
+    }
     let ends = [from, to].map(|end| state.encrypting.contains(&end.node.name));
     match class {
         Class::SameHost | Class::Mixed => Some(Protection::Plaintext),

@@ -48,7 +48,19 @@ impl Stage {
     fn act(&mut self, step: &scenario::Step) -> Result<(), Problem> {
         match &step.action {
             Action::Enable | Action::Disable => Ok(()),
-            Action::KillEngine { node } => self.end_agents(step, node.as_ref()),
+            Action::Configure { node, .. } => node
+                .as_ref()
+                .map_or(Ok(()), |node| self.known(step, "node", node)),
+            Action::StopEngine { node } | Action::KillEngine { node } => {
+                self.end_agents(step, node.as_ref())
+            }
+            Action::RestartEngine { node } => self.restart_agents(step, node.as_ref()),
+            Action::RotateKey { node } => self.known(step, "node", node),
+            Action::OverwriteKey { node, key } => {
+                self.known(step, "node", node)?;
+                key.as_ref()
+                    .map_or(Ok(()), |key| self.known(step, "key", key))
+            }
             Action::StartEngine { node } => self.start_agents(step, node.as_ref()),
         }
     }
@@ -99,6 +111,24 @@ impl Stage {
         Ok(())
     }
 
+    fn restart_agents(
+        &self,
+        step: &scenario::Step,
+        node: Option<&NodeName>,
+    ) -> Result<(), Problem> {
+        let (_, quiet) = self.agents(step, node)?;
+        let Some(ended) = quiet.first().and_then(|name| self.quiet.get(name)) else {
+            return Ok(());
+        };
+        let problem = Problem::new(
+            "an engine that does not run is restarted",
+            step.place("action"),
+            "not every agent runs",
+            "write `action = \"start-engine\"`",
+        );
+        Err(problem.and(ended.clone(), "ended here"))
+    }
+
     /// The nodes that a step is about, those with an agent first.
     fn agents(
         &self,
@@ -106,7 +136,7 @@ impl Stage {
         node: Option<&NodeName>,
     ) -> Result<(Vec<NodeName>, Vec<NodeName>), Problem> {
         if let Some(node) = node {
-            self.known(step, node)?;
+            self.known(step, "node", node)?;
         }
         let named = self
             .nodes
@@ -117,14 +147,14 @@ impl Stage {
             .partition(|name| !self.quiet.contains_key(name)))
     }
 
-    fn known(&self, step: &scenario::Step, node: &NodeName) -> Result<(), Problem> {
+    fn known(&self, step: &scenario::Step, key: &str, node: &NodeName) -> Result<(), Problem> {
         if self.nodes.contains(node) {
             return Ok(());
         }
         let known: Vec<&str> = self.nodes.iter().map(NodeName::as_str).collect();
         Err(Problem::new(
             format!("unknown node `{node}`"),
-            step.place("node"),
+            step.place(key),
             "no such node at this step",
             known_words("node", node.as_str(), &known),
         ))

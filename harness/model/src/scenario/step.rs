@@ -1,13 +1,13 @@
 //! Each `[[step]]`: what happens, and where the file says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
 use crate::document::Table;
 use crate::name::NodeName;
 use crate::plan::Action;
-use crate::problem::Span;
+use crate::problem::{Problem, Span};
 
 use super::value;
 
@@ -36,6 +36,21 @@ type Reader = fn(&mut Keys<'_, '_, '_>) -> Option<Action>;
 const ACTIONS: &[(&str, Reader)] = &[
     ("enable", |_| Some(Action::Enable)),
     ("disable", |_| Some(Action::Disable)),
+    ("configure", configure),
+    ("stop-engine", |keys| {
+        Some(Action::StopEngine { node: keys.node() })
+    }),
+    ("restart-engine", |keys| {
+        Some(Action::RestartEngine { node: keys.node() })
+    }),
+    ("rotate-key", |keys| {
+        let node = keys.target()?;
+        Some(Action::RotateKey { node })
+    }),
+    ("overwrite-key", |keys| {
+        let (node, key) = (keys.target(), keys.name("key"));
+        Some(Action::OverwriteKey { node: node?, key })
+    }),
     ("kill-engine", |keys| {
         Some(Action::KillEngine { node: keys.node() })
     }),
@@ -65,6 +80,35 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
     })
 }
 
+fn configure(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
+    let node = keys.node();
+    let set = keys.table.values("set");
+    let annotations = keys.table.annotations("annotations");
+    let unset = keys.table.texts("unset").map(Spanned::into_inner);
+    let unset: BTreeSet<_> = unset
+        .into_iter()
+        .flatten()
+        .map(Spanned::into_inner)
+        .collect();
+    if !["set", "annotations", "unset"]
+        .iter()
+        .any(|key| keys.table.has(key))
+    {
+        keys.table.report(Problem::new(
+            "a configuration that changes nothing",
+            keys.table.place(),
+            "none of `set`, `annotations` and `unset` is here",
+            "add `set = { wireguardListeningPort = 51821 }`",
+        ));
+    }
+    Some(Action::Configure {
+        node,
+        set,
+        annotations,
+        unset,
+    })
+}
+
 /// A step's table, and the places of what has been read from it.
 struct Keys<'k, 't, 'p> {
     table: &'k mut Table<'t, 'p>,
@@ -72,9 +116,21 @@ struct Keys<'k, 't, 'p> {
 }
 
 impl Keys<'_, '_, '_> {
+    /// The node that the step is about, if one is named.
     fn node(&mut self) -> Option<NodeName> {
-        let name = self.table.name("node", "a node");
-        self.noted("node", name)
+        self.name("node")
+    }
+
+    /// The node that the step must name.
+    fn target(&mut self) -> Option<NodeName> {
+        self.table.require("node", "node = \"NAME\"");
+        self.node()
+    }
+
+    /// A node's name under another key.
+    fn name(&mut self, key: &'static str) -> Option<NodeName> {
+        let name = self.table.name(key, "a node");
+        self.noted(key, name)
     }
 
     fn noted<T>(&mut self, key: &'static str, value: Option<Spanned<T>>) -> Option<T> {

@@ -53,6 +53,8 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
         title: "a run that never was".into(),
         engine: parsed("none"),
         throws: false,
+        broken_by: vec![],
+        snapshots: vec![],
         fabric: Fabric {
             subnet: parsed("10.240.0.0/16"),
             gateway: parsed("10.240.0.1"),
@@ -66,6 +68,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             listen_port: PORT,
             mtu: None,
             keepalive: 0,
+            settings: Settings::default(),
         },
         store: Store::Directory,
         nodes: nodes
@@ -126,6 +129,7 @@ fn node(name: &str, octet: u8, pods: &[&str], wireguard: bool) -> Node {
         mtu: 1500,
         rp_filter: RpFilter::Strict,
         wireguard,
+        settings: Settings::default(),
         pods: pods.collect(),
     }
 }

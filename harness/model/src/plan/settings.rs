@@ -1,0 +1,78 @@
+//! Fields of FelixConfiguration, as an author writes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::name::IfName;
+
+use super::{Cluster, Node};
+
+/// What an author writes into a FelixConfiguration, besides what scenarios have keys for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Settings {
+    /// Fields of its `spec`, with Calico's names; these go before what keys say.
+    pub fields: BTreeMap<String, Value>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Settings {
+    fn flag(&self, field: &str) -> Option<bool> {
+        self.fields.get(field)?.as_bool()
+    }
+
+    fn number(&self, field: &str) -> Option<u16> {
+        u16::try_from(self.fields.get(field)?.as_u64()?).ok()
+    }
+}
+
+/// Calico's default (`WireguardListeningPort`).
+pub(crate) const LISTEN_PORT: u16 = 51820;
+
+impl Cluster {
+    /// Takes over what the fields say that the model knows; those of `unset` get their defaults.
+    pub(crate) fn read_settings(&mut self, unset: &BTreeSet<String>) {
+        let fields = &self.settings;
+        let gone = |field: &str| unset.contains(field);
+        if let Some(on) = fields.flag("wireguardEnabled") {
+            self.wireguard = on;
+        } else if gone("wireguardEnabled") {
+            self.wireguard = false;
+        }
+        if let Some(on) = fields.flag("wireguardHostEncryptionEnabled") {
+            self.host_encryption = on;
+        } else if gone("wireguardHostEncryptionEnabled") {
+            self.host_encryption = false;
+        }
+        if let Some(port) = fields.number("wireguardListeningPort") {
+            self.listen_port = port;
+        } else if gone("wireguardListeningPort") {
+            self.listen_port = LISTEN_PORT;
+        }
+        if let Some(name) = fields.fields.get("wireguardInterfaceName")
+            && let Some(name) = name.as_str().and_then(|name| name.parse().ok())
+        {
+            self.interface = name;
+        } else if gone("wireguardInterfaceName") {
+            self.interface = IfName::of_calico_tunnel();
+        }
+        if let Some(mtu) = fields.number("wireguardMTU") {
+            self.mtu = Some(mtu).filter(|mtu| *mtu > 0);
+        } else if gone("wireguardMTU") {
+            self.mtu = None;
+        }
+    }
+}
+
+impl Node {
+    /// As [`Cluster::read_settings`], for the one field that decides about a node.
+    pub(crate) fn read_settings(&mut self, unset: &BTreeSet<String>) {
+        if let Some(on) = self.settings.flag("wireguardEnabled") {
+            self.wireguard = on;
+        } else if unset.contains("wireguardEnabled") {
+            self.wireguard = true;
+        }
+    }
+}
