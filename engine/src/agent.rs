@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +15,7 @@ use crate::cluster::{Cluster, Plain};
 use crate::crash::CrashPoint;
 use crate::dataplane::Dataplane;
 use crate::desired::{Situation, desired, is_active, peer_key};
+use crate::exporter::Exporter;
 use crate::family::{Family, PerFamily};
 use crate::fault::{Fault, spoil, spoil_cluster};
 use crate::kernel::{Kernel, ObserveError, Stale};
@@ -23,6 +24,7 @@ use crate::netlink::{Netlink, NetlinkError};
 use crate::nft;
 use crate::notify::{Counts, Supervisor};
 use crate::publication::{Publication, node_identity};
+use crate::record::{Cause, Mesh, Shared};
 use crate::store::{Changed, Feed, Store, StoreError};
 use crate::tunnel::Life;
 
@@ -41,6 +43,8 @@ pub(crate) struct Orders {
     pub(crate) node: String,
     pub(crate) store: Store,
     pub(crate) preference: Preference,
+    /// Where metrics are served, whatever the store says.
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -66,17 +70,6 @@ pub(crate) enum AgentError {
     Signal(std::io::Error),
 }
 
-/// What wakes an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// The store, or a failure that is tried again.
-    Intent,
-    /// The kernel.
-    Drift,
-    /// The clock.
-    Resync,
-}
-
 /// Runs until it is told to end. The device, its routes and its rule stay: traffic goes
 /// on encrypted while there is no agent.
 ///
@@ -90,17 +83,23 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
     if let Err(error) = nft::watch(changed) {
         tracing::warn!("{error}: their drift is found by the resync alone");
     }
+    let record = Shared::new(&orders.node);
+    let mut exporter = Exporter::new(record.clone());
+    exporter.listen(orders.metrics);
     let monitor = Monitor::open()?;
     let mut feed = tokio::select! {
         feed = orders.store.feed() => feed?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    let mut agent = Agent::new(orders, monitor)?;
+    let mut agent = Agent::new(orders, monitor, record, exporter)?;
     let mut retry = FIRST_RETRY;
     let mut cause = Cause::Intent;
     let mut compared = Instant::now();
     loop {
+        agent
+            .record
+            .with(|record| record.began(Instant::now().into()));
         let outcome = agent.reconcile(&mut feed, cause).await;
         if cause == Cause::Resync {
             compared = Instant::now();
@@ -110,13 +109,15 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
         match outcome {
             Ok(()) => retry = FIRST_RETRY,
             Err(error) => {
-                agent.complain(&error.to_string());
+                agent.fail(&error);
                 // What failed may have been half done.
                 agent.kernel.stale = Stale::ALL;
                 wake = wake.min(Instant::now() + retry);
                 retry = (retry * 2).min(LAST_RETRY);
             }
         }
+        let writes = agent.hands.writes;
+        agent.record.with(|record| record.ended(writes));
         let listens = !agent.has(Fault::NoWatch);
         cause = tokio::select! {
             news = feed.changed() => {
@@ -147,6 +148,8 @@ struct Agent {
     kernel: Kernel,
     supervisor: Supervisor,
     counts: Counts,
+    record: Shared,
+    exporter: Exporter,
     cluster: Cluster,
     /// What is wrong with the store's resources.
     wrong: Vec<String>,
@@ -165,7 +168,12 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(orders: Orders, monitor: Monitor) -> Result<Self, AgentError> {
+    fn new(
+        orders: Orders,
+        monitor: Monitor,
+        record: Shared,
+        exporter: Exporter,
+    ) -> Result<Self, AgentError> {
         let hands = Hands {
             netlink: Netlink::open()?,
             preference: orders.preference,
@@ -185,6 +193,8 @@ impl Agent {
             kernel,
             supervisor: Supervisor::from_environment(),
             counts: Counts::default(),
+            record,
+            exporter,
             cluster: Cluster::empty(),
             wrong: Vec::new(),
             news: true,
@@ -203,6 +213,8 @@ impl Agent {
 
     /// Takes note of what the store's feed tells.
     fn note(&mut self, news: Changed) {
+        let trouble = matches!(news, Changed::Trouble(_));
+        self.record.with(|record| record.store(trouble));
         match news {
             Changed::Trouble(what) => self.trouble = Some(what),
             Changed::Resources(_) | Changed::Everything => {
@@ -218,9 +230,12 @@ impl Agent {
             self.note(news);
         }
         if !feed.known() {
-            if let Some(trouble) = self.trouble.clone() {
-                self.complain(&trouble);
-            }
+            // Nothing is wanted of the dataplane until the store has been heard of: it stays.
+            let waiting = self
+                .trouble
+                .clone()
+                .unwrap_or("not heard of the store".into());
+            self.complain(&waiting);
             return Ok(());
         }
         if std::mem::take(&mut self.news) {
@@ -232,15 +247,6 @@ impl Agent {
             self.kernel.stale.sysctl = !self.has(Fault::NoSysctlRepair);
             self.unsupported = None;
         }
-        if !feed.known() {
-            // Nothing is wanted of the dataplane until the store has been heard of: it stays.
-            let waiting = self
-                .trouble
-                .clone()
-                .unwrap_or("not heard of the store".into());
-            self.complain(&waiting);
-            return Ok(());
-        }
         let node = self.orders.node.clone();
         if !self.cluster.nodes.contains_key(&node) {
             return Err(AgentError::NoNode(node));
@@ -248,15 +254,18 @@ impl Agent {
         if cause == Cause::Resync && self.has(Fault::RewritesOnResync) {
             self.rewrite().await?;
         }
-        self.realise().await?;
+        self.realise(cause).await?;
         self.settled = true;
         let published = self.publish().await?;
         self.counts.writes = self.hands.writes;
         self.counts.resyncs += u64::from(cause == Cause::Resync);
         let problems = self.problems();
+        self.write_down(problems.len());
         self.report(&problems);
         // A write to the store wakes the loop: what is announced is the store with the key.
         if !published && !self.has(Fault::NeverPublish) {
+            self.record
+                .with(|record| record.settled(Instant::now().into(), SystemTime::now()));
             self.announce(&problems, &feed.snapshot().digest);
         }
         Ok(())
@@ -274,6 +283,9 @@ impl Agent {
             self.kernel.stale.devices = true;
         }
         self.cluster = cluster;
+        let told = self.cluster.settings.metrics;
+        let configured = told.enabled.then_some(told.address);
+        self.exporter.listen(self.orders.metrics.or(configured));
         let bad = snapshot.bad.values();
         let bad = bad.map(|bad| format!("{}: {}", bad.name, bad.what));
         let wrong = wrong
@@ -284,7 +296,7 @@ impl Agent {
 
     /// Makes the dataplane what it should be. Where no device can be made at all, the node
     /// is left in clear, and so are its peers towards it.
-    async fn realise(&mut self) -> Result<(), AgentError> {
+    async fn realise(&mut self, cause: Cause) -> Result<(), AgentError> {
         let mut last = None;
         for _ in 0..ROUNDS {
             let changes = self.pending().await?;
@@ -293,7 +305,10 @@ impl Agent {
             };
             last = Some(first.to_string());
             for change in &changes {
-                match self.hands.apply(change, &mut self.kernel).await {
+                let done = self.hands.apply(change, &mut self.kernel).await;
+                let repair = self.settled.then_some(cause);
+                self.record.with(|record| record.changed(repair));
+                match done {
                     Ok(()) if self.settled => tracing::warn!(drift = true, "put right: {change}"),
                     Ok(()) => tracing::info!("{change}"),
                     Err(ApplyError::Unsupported(why)) => {
@@ -365,6 +380,7 @@ impl Agent {
                 if self.kernel.device(&name).is_some() && self.is_encrypting(family) {
                     let change = Change::GenerateKey { family, name };
                     self.hands.apply(&change, &mut self.kernel).await?;
+                    self.record.with(|record| record.changed(None));
                     tracing::info!("{change}, as was asked for");
                 }
             }
@@ -412,6 +428,28 @@ impl Agent {
         self.unsupported.is_none() && is_active(&self.cluster, &self.orders.node, family)
     }
 
+    /// For whoever asks meanwhile.
+    fn write_down(&self, problems: usize) {
+        let settings = &self.cluster.settings;
+        let meshes = PerFamily::each(|family| {
+            let name = &settings.tunnel[family].interface;
+            Mesh {
+                device: self.kernel.backend(name).map(|kind| (name.clone(), kind)),
+                ..match self.is_encrypting(family) {
+                    true => Mesh::of(&self.cluster, &self.orders.node, family),
+                    false => Mesh::default(),
+                }
+            }
+        });
+        self.record.with(|record| {
+            record.resyncs = self.counts.resyncs;
+            record.problems = problems;
+            record.strict = settings.strict.is_some();
+            record.tells_wireguard = settings.metrics.wireguard;
+            record.meshes = meshes;
+        });
+    }
+
     /// What is worth saying.
     fn problems(&self) -> Vec<String> {
         let mut problems = self.wrong.clone();
@@ -457,6 +495,18 @@ impl Agent {
             }
         }
         self.said = problems.iter().cloned().collect();
+    }
+
+    fn fail(&mut self, error: &AgentError) {
+        let why = error.to_string();
+        self.record.with(|record| {
+            record.failed(&why);
+            // A Node that comes later is met from then on.
+            if matches!(error, AgentError::NoNode(_)) {
+                record.idles();
+            }
+        });
+        self.complain(&why);
     }
 
     fn complain(&mut self, problem: &str) {

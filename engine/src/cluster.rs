@@ -47,6 +47,20 @@ pub(crate) enum Plain {
     OwnKeyShared(Vec<String>),
 }
 
+impl Plain {
+    /// As metrics have it.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::OptedOut => "opted_out",
+            Self::NoAddress(_) => "no_address",
+            Self::NoKey => "no_key",
+            Self::BadKey => "bad_key",
+            Self::SharedKey(_) => "shared_key",
+            Self::OwnKeyShared(_) => "own_key_shared",
+        }
+    }
+}
+
 impl std::fmt::Display for Plain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

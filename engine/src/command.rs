@@ -1,6 +1,7 @@
 //! Arguments, help, and what each command does.
 
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -119,6 +120,9 @@ struct Agent {
     /// Which WireGuard makes new devices
     #[arg(long, value_enum, default_value_t = Preference::Auto)]
     backend: Preference,
+    /// Serve Prometheus metrics, /healthz and /readyz there; else where FelixConfiguration says, if it does
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -196,6 +200,7 @@ fn obey(verb: Verb) -> Result<(), Failure> {
                 store: arguments.node.store.store.spoiled(&faults),
                 faults,
                 preference: arguments.backend,
+                metrics: arguments.metrics,
             })
             .await?;
             Ok(())

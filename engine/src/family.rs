@@ -28,6 +28,14 @@ impl Family {
     pub(crate) fn of_network(network: IpNet) -> Self {
         Self::of(network.addr())
     }
+
+    /// As metrics and logs have it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+        }
+    }
 }
 
 impl fmt::Display for Family {

@@ -85,6 +85,15 @@ mod apply;
 /// Telling a supervisor how things stand (sd_notify).
 mod notify;
 
+/// What an agent has done and how it stands, for whoever asks meanwhile.
+mod record;
+
+/// What Prometheus is told.
+mod metrics;
+
+/// Metrics, health and readiness over HTTP.
+mod exporter;
+
 /// The agent's loop.
 mod agent;
 

@@ -5,6 +5,7 @@
 //! What Felix has no field for is in annotations, which every Calico keeps.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -83,6 +84,27 @@ pub(crate) struct Settings {
     pub(crate) strict: Option<Strict>,
     /// Peers of the device that are somebody else's business.
     pub(crate) foreign_peers: BTreeSet<PublicKey>,
+    /// What the agent tells of itself.
+    pub(crate) metrics: Metrics,
+}
+
+/// What is told to Prometheus, and where it may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Metrics {
+    pub(crate) enabled: bool,
+    pub(crate) address: SocketAddr,
+    /// Whether that includes the counters of the tunnel devices.
+    pub(crate) wireguard: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            address: SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 9091),
+            wireguard: true,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -110,6 +132,7 @@ impl Default for Settings {
             threaded: false,
             strict: None,
             foreign_peers: BTreeSet::new(),
+            metrics: Metrics::default(),
         }
     }
 }
@@ -187,6 +210,7 @@ impl Settings {
         if let Some(tables) = fields.tables() {
             self.tables = tables;
         }
+        self.read_metrics(&mut fields);
         let mut wrong = fields.wrong;
         self.read_annotations(configuration, &mut wrong);
         wrong
@@ -227,6 +251,33 @@ impl Settings {
         }
         if let Some(mtu) = fields.number(&format!("wireguardMTU{end}"), 0, 65535) {
             tunnel.mtu = (mtu > 0).then_some(mtu);
+        }
+    }
+
+    fn read_metrics(&mut self, fields: &mut Fields<'_>) {
+        let metrics = &mut self.metrics;
+        if let Some(enabled) = fields.boolean("prometheusMetricsEnabled") {
+            metrics.enabled = enabled;
+        }
+        // Felix leaves it empty for every address of the node.
+        let host = fields.text(
+            "prometheusMetricsHost",
+            "is no IP address",
+            |host| match host {
+                "" => Some(Ipv6Addr::UNSPECIFIED.into()),
+                "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+                host => host.parse().ok(),
+            },
+        );
+        if let Some(host) = host {
+            metrics.address.set_ip(host);
+        }
+        if let Some(port) = fields.number("prometheusMetricsPort", 1, u16::MAX.into()) {
+            let address = &mut metrics.address;
+            address.set_port(u16::try_from(port).unwrap_or(address.port()));
+        }
+        if let Some(wireguard) = fields.boolean("prometheusWireGuardMetricsEnabled") {
+            metrics.wireguard = wireguard;
         }
     }
 
@@ -396,129 +447,4 @@ impl Fields<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn read(spec: Value) -> (Settings, Vec<String>) {
-        let Value::Object(spec) = spec else { panic!() };
-        let mut settings = Settings::default();
-        let configuration = Configuration {
-            spec,
-            ..Configuration::default()
-        };
-        let wrong = settings
-            .read(&configuration)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        (settings, wrong)
-    }
-
-    #[test]
-    fn the_default_mask_gives_the_mark_of_the_reference() {
-        assert_eq!(Settings::default().mark, 0x10_0000);
-        assert_eq!(
-            read(json!({"iptablesMarkMask": 0xffff_8000_u32})).0.mark,
-            0x8_0000
-        );
-    }
-
-    #[test]
-    fn aks_with_host_encryption_costs_160_bytes_and_anything_else_60() {
-        let (both, _) = read(json!({"wireguardHostEncryptionEnabled": true}));
-        assert_eq!(both.device_mtu(Family::V4, 1500, true), 1340);
-        assert_eq!(both.device_mtu(Family::V4, 1500, false), 1440);
-        assert_eq!(Settings::default().device_mtu(Family::V4, 1500, true), 1440);
-        assert_eq!(both.device_mtu(Family::V6, 1500, true), 1320);
-        assert_eq!(both.device_mtu(Family::V6, 1500, false), 1420);
-        assert_eq!(
-            read(json!({"wireguardMTU": 1300}))
-                .0
-                .device_mtu(Family::V4, 1500, true),
-            1300
-        );
-    }
-
-    #[test]
-    fn every_wrong_field_is_reported_and_the_others_count() {
-        let (settings, wrong) = read(json!({
-            "wireguardEnabled": "yes", "wireguardListeningPort": 0, "wireguardKeepAlive": "soon",
-            "routeSource": "workloadips", "wireguardMTU": 9,
-        }));
-        assert_eq!(
-            wrong,
-            [
-                "`spec.wireguardEnabled` is neither true nor false",
-                "`spec.wireguardListeningPort` is not a whole number from 1 to 65535",
-                "`spec.wireguardKeepAlive` is not a duration of 0s to 65535s",
-            ]
-        );
-        assert_eq!(settings.route_source, RouteSource::WorkloadIps);
-        assert_eq!(settings.tunnel.v4.mtu, Some(9));
-    }
-
-    #[test]
-    fn a_keepalive_is_a_duration() {
-        assert_eq!(read(json!({"wireguardKeepAlive": "25s"})).0.keepalive, 25);
-        assert_eq!(read(json!({"wireguardKeepAlive": "2m"})).0.keepalive, 120);
-    }
-
-    fn annotated(annotations: &[(&str, &str)]) -> (Settings, Vec<String>) {
-        let configuration = Configuration {
-            annotations: annotations
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-            ..Configuration::default()
-        };
-        let mut settings = Settings::default();
-        let wrong = settings.read(&configuration);
-        (settings, wrong.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn the_families_do_not_share_a_device() {
-        let (settings, wrong) = read(json!({"wireguardInterfaceNameV6": "wireguard.cali"}));
-        assert_eq!(settings.tunnel.v6.interface, "wg-v6.cali");
-        assert_eq!(wrong.len(), 1);
-    }
-
-    #[test]
-    fn strict_is_an_annotation_that_calico_keeps() {
-        let (settings, wrong) = annotated(&[
-            ("wiremesh/strict", "true"),
-            ("wiremesh/plain-nodes", "a, b"),
-            ("wiremesh/strict-networks", "10.0.0.0/8, fd00::/8"),
-        ]);
-        let strict = settings.strict.unwrap();
-        assert_eq!(strict.plain_nodes, ["a", "b"].map(String::from).into());
-        assert_eq!(strict.networks.len(), 2);
-        assert!(wrong.is_empty());
-        let (settings, wrong) = annotated(&[("wiremesh/strict", "yes")]);
-        assert_eq!(settings.strict, None);
-        assert_eq!(
-            wrong,
-            ["`metadata.annotations.wiremesh/strict` is neither \"true\" nor \"false\""]
-        );
-    }
-
-    #[test]
-    fn the_table_is_taken_from_ranges() {
-        let ranges = json!({"routeTableRanges": [{"min": 5, "max": 9}, {"min": 300, "max": 301}]});
-        assert_eq!(read(ranges).0.tables, [(5, 9), (300, 301)]);
-        assert_eq!(
-            read(json!({"routeTableRanges": [{"min": 9, "max": 5}]}))
-                .1
-                .len(),
-            1
-        );
-        assert_eq!(
-            read(json!({"routeTableRange": {"min": 7, "max": 7}}))
-                .0
-                .tables,
-            [(7, 7)]
-        );
-    }
-}
+mod tests;

@@ -1,0 +1,265 @@
+//! What an agent has done and how it stands, for whoever asks while it works.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use wireguard_control::Backend;
+
+use crate::cluster::Cluster;
+use crate::desired::peer_key;
+use crate::family::{Family, PerFamily};
+
+/// What wakes an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cause {
+    /// The store, or a failure that is tried again.
+    Intent,
+    /// The kernel.
+    Drift,
+    /// The clock.
+    Resync,
+}
+
+impl Cause {
+    /// In logs and metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Drift => "drift",
+            Self::Resync => "resync",
+        }
+    }
+}
+
+/// How an agent stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has not been in sync yet.
+    Starting,
+    /// The dataplane follows the store.
+    InSync,
+    /// It does not, because of this.
+    Struggling(String),
+}
+
+/// One family's mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Mesh {
+    /// Whether this node encrypts.
+    pub(crate) encrypting: bool,
+    /// The device, if there is one.
+    pub(crate) device: Option<(String, Backend)>,
+    /// How many nodes are peers.
+    pub(crate) encrypted: usize,
+    /// How many are not, by why.
+    pub(crate) plain: BTreeMap<&'static str, usize>,
+}
+
+impl Mesh {
+    /// How `node` reaches the others.
+    pub(crate) fn of(cluster: &Cluster, node: &str, family: Family) -> Self {
+        let mut mesh = Self {
+            encrypting: true,
+            ..Self::default()
+        };
+        for name in cluster.nodes.keys().filter(|name| *name != node) {
+            match peer_key(cluster, node, name, family) {
+                Ok(_) => mesh.encrypted += 1,
+                Err(plain) => *mesh.plain.entry(plain.label()).or_default() += 1,
+            }
+        }
+        mesh
+    }
+}
+
+/// How often something took how long.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Durations {
+    /// How many were at most as long as that bound, and longer than the one before.
+    pub(crate) counts: [u64; Self::BOUNDS.len()],
+    /// How many there were at all.
+    pub(crate) count: u64,
+    /// Together.
+    pub(crate) sum: Duration,
+}
+
+impl Durations {
+    /// In seconds.
+    pub(crate) const BOUNDS: [f64; 11] =
+        [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+    fn add(&mut self, duration: Duration) {
+        let bound = Self::BOUNDS
+            .iter()
+            .position(|bound| duration.as_secs_f64() <= *bound);
+        if let Some(bound) = bound {
+            self.counts[bound] += 1;
+        }
+        self.count += 1;
+        self.sum += duration;
+    }
+}
+
+/// What an agent has done and how it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    /// The node's name.
+    pub(crate) node: String,
+    /// How it stands.
+    pub(crate) standing: Standing,
+    /// Since when it has been working without a pause, if it is.
+    pub(crate) busy_since: Option<Instant>,
+    /// When the dataplane last followed the store.
+    pub(crate) synced: Option<SystemTime>,
+    /// Writes to the kernel.
+    pub(crate) writes: u64,
+    /// Comparisons that nothing but the clock had caused.
+    pub(crate) resyncs: u64,
+    /// Writes that put right what somebody else had changed, by what had told of it.
+    pub(crate) repairs: BTreeMap<Cause, u64>,
+    /// Reconciliations that failed.
+    pub(crate) failures: u64,
+    /// From the first event that was not dealt with to the settled dataplane.
+    pub(crate) convergence: Durations,
+    /// Whether the store cannot be reached or followed.
+    pub(crate) store_trouble: bool,
+    /// How often that began.
+    pub(crate) store_losses: u64,
+    /// How often it was over again.
+    pub(crate) store_recoveries: u64,
+    /// How many things are wrong.
+    pub(crate) problems: usize,
+    /// Whether it is "encrypt or drop".
+    pub(crate) strict: bool,
+    /// Whether WireGuard's own counters are told too.
+    pub(crate) tells_wireguard: bool,
+    /// By family.
+    pub(crate) meshes: PerFamily<Mesh>,
+    /// When the first event came that has not been dealt with, and whether it took a write.
+    unsettled: Option<(Instant, bool)>,
+}
+
+impl Record {
+    /// Of an agent that has just begun.
+    pub(crate) fn new(node: &str) -> Self {
+        Self {
+            node: node.to_owned(),
+            standing: Standing::Starting,
+            busy_since: None,
+            synced: None,
+            writes: 0,
+            resyncs: 0,
+            repairs: BTreeMap::from([(Cause::Drift, 0), (Cause::Resync, 0)]),
+            failures: 0,
+            convergence: Durations::default(),
+            store_trouble: false,
+            store_losses: 0,
+            store_recoveries: 0,
+            problems: 0,
+            strict: false,
+            tells_wireguard: true,
+            meshes: PerFamily::default(),
+            unsettled: None,
+        }
+    }
+
+    /// The agent begins to work.
+    pub(crate) fn began(&mut self, now: Instant) {
+        self.busy_since = Some(now);
+        self.unsettled.get_or_insert((now, false));
+    }
+
+    /// It waits again, and has made that many writes so far.
+    pub(crate) fn ended(&mut self, writes: u64) {
+        self.busy_since = None;
+        self.writes = writes;
+    }
+
+    /// It has written to the kernel: to put something right, if there was a cause for that.
+    pub(crate) fn changed(&mut self, repair: Option<Cause>) {
+        if let Some(cause) = repair {
+            *self.repairs.entry(cause).or_default() += 1;
+        }
+        if let Some((_, touched)) = &mut self.unsettled {
+            *touched = true;
+        }
+    }
+
+    /// The dataplane follows the store. What took no write is no convergence.
+    pub(crate) fn settled(&mut self, now: Instant, clock: SystemTime) {
+        if let Some((since, true)) = self.unsettled.take() {
+            self.convergence.add(now.duration_since(since));
+        }
+        self.standing = Standing::InSync;
+        self.synced = Some(clock);
+    }
+
+    /// The dataplane could not be made to follow the store.
+    pub(crate) fn failed(&mut self, why: &str) {
+        self.failures += 1;
+        self.standing = Standing::Struggling(why.to_owned());
+    }
+
+    /// There is nothing to follow yet.
+    pub(crate) fn idles(&mut self) {
+        self.unsettled = None;
+    }
+
+    /// Whether the store can be followed now.
+    pub(crate) fn store(&mut self, trouble: bool) {
+        self.store_losses += u64::from(trouble && !self.store_trouble);
+        self.store_recoveries += u64::from(!trouble && self.store_trouble);
+        self.store_trouble = trouble;
+    }
+}
+
+/// A record that its agent writes and others read.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared(Arc<Mutex<Record>>);
+
+impl Shared {
+    /// Of an agent that has just begun.
+    pub(crate) fn new(node: &str) -> Self {
+        Self(Arc::new(Mutex::new(Record::new(node))))
+    }
+
+    /// For a short look, or a short change: the agent waits meanwhile.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
+        // Whoever panicked had no part in what these numbers say.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_no_write_is_no_convergence() {
+        let mut record = Record::new("a");
+        let start = Instant::now();
+        record.began(start);
+        record.settled(start + Duration::from_millis(5), SystemTime::UNIX_EPOCH);
+        assert_eq!(record.convergence.count, 0);
+        record.began(start);
+        record.changed(None);
+        record.ended(1);
+        // The second event comes before the first is dealt with: the first one counts.
+        record.began(start + Duration::from_millis(80));
+        record.settled(start + Duration::from_millis(90), SystemTime::UNIX_EPOCH);
+        assert_eq!(record.convergence.count, 1);
+        assert_eq!(record.convergence.sum, Duration::from_millis(90));
+        assert_eq!(record.convergence.counts[3], 1);
+        assert_eq!(record.repairs[&Cause::Drift], 0);
+    }
+
+    #[test]
+    fn a_loss_of_the_store_counts_once_however_often_it_is_told() {
+        let mut record = Record::new("a");
+        for trouble in [false, true, true, false, false, true] {
+            record.store(trouble);
+        }
+        assert_eq!((record.store_losses, record.store_recoveries), (2, 1));
+    }
+}
