@@ -12,14 +12,14 @@ use crate::agent::{self, AgentError, Orders};
 use crate::apply::Preference;
 use crate::change::diff;
 use crate::cluster::Cluster;
-use crate::desired::is_active;
 use crate::device::{self, DeviceError};
 use crate::family::{Family, PerFamily};
 use crate::fault::{Fault, spoil};
 use crate::kernel::{Kernel, ObserveError};
 use crate::netlink::{Netlink, NetlinkError};
 use crate::operate::{self, Wishes};
-use crate::render::{self, Status};
+use crate::render;
+use crate::status::Status;
 use crate::store::{Store, StoreError};
 use crate::tunnel::{self, Life, TunnelError};
 
@@ -240,10 +240,11 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let status = Status {
         node: &node,
         cluster: &cluster,
-        active: PerFamily::each(|family| is_active(&cluster, &node, family)),
         devices: PerFamily::each(|family| {
-            kernel.device(&cluster.settings.tunnel[family].interface)
+            let name = &cluster.settings.tunnel[family].interface;
+            kernel.backend(name).zip(kernel.device(name))
         }),
+        actual: &actual,
         pending: &diff(&actual, &spoil(&actual, desired, &faults)),
         problems: &problems,
         now: SystemTime::now(),

@@ -73,8 +73,11 @@ mod device;
 /// The kernel as it is, kept up to date by what it tells.
 mod kernel;
 
-/// Devices, peers and states told as text and as JSON.
+/// Devices, times and sizes as text.
 mod render;
+
+/// How a node and its peers stand, for people and for programs.
+mod status;
 
 /// Dying at a chosen write, for judging the recovery.
 mod crash;

@@ -209,7 +209,7 @@ fn meshes(page: &mut Page, record: &Record) {
     page.head(
         "wiremesh_peers",
         "gauge",
-        "other nodes by how they are reached, and why in clear",
+        "other nodes by how they are reached, and why not encrypted",
     );
     for (family, mesh) in record.meshes.iter().filter(|(_, mesh)| mesh.encrypting) {
         let mut sample = |state, reason, count| {
@@ -221,9 +221,11 @@ fn meshes(page: &mut Page, record: &Record) {
             page.sample("wiremesh_peers", &labels, count);
         };
         sample("encrypted", "", mesh.encrypted);
-        for reason in REASONS {
-            let count = mesh.plain.get(reason).copied().unwrap_or_default();
-            sample("plain", reason, count);
+        for (state, reasons) in [("plain", &mesh.plain), ("dropped", &mesh.dropped)] {
+            for reason in REASONS {
+                let count = reasons.get(reason).copied().unwrap_or_default();
+                sample(state, reason, count);
+            }
         }
     }
 }

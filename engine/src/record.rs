@@ -52,8 +52,10 @@ pub(crate) struct Mesh {
     pub(crate) device: Option<(String, Backend)>,
     /// How many nodes are peers.
     pub(crate) encrypted: usize,
-    /// How many are not, by why.
+    /// How many are reached in clear, by why.
     pub(crate) plain: BTreeMap<&'static str, usize>,
+    /// How many are not reached at all, since it would be in clear, by why.
+    pub(crate) dropped: BTreeMap<&'static str, usize>,
 }
 
 impl Mesh {
@@ -64,9 +66,13 @@ impl Mesh {
             ..Self::default()
         };
         for name in cluster.nodes.keys().filter(|name| *name != node) {
+            let reasons = match cluster.settings.refuses(name) {
+                true => &mut mesh.dropped,
+                false => &mut mesh.plain,
+            };
             match peer_key(cluster, node, name, family) {
                 Ok(_) => mesh.encrypted += 1,
-                Err(plain) => *mesh.plain.entry(plain.label()).or_default() += 1,
+                Err(plain) => *reasons.entry(plain.label()).or_default() += 1,
             }
         }
         mesh

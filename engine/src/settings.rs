@@ -321,6 +321,12 @@ impl Settings {
         }
     }
 
+    /// Whether what cannot be encrypted towards that node is dropped.
+    pub(crate) fn refuses(&self, node: &str) -> bool {
+        let strict = self.strict.as_ref();
+        strict.is_some_and(|strict| !strict.plain_nodes.contains(node))
+    }
+
     /// The tunnel device's MTU over an uplink of `uplink` bytes (Felix: `wireguard.go`).
     pub(crate) fn device_mtu(&self, family: Family, uplink: u32, aks: bool) -> u32 {
         let aks = if aks && self.host_encryption {

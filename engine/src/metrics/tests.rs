@@ -130,6 +130,7 @@ fn the_agents_own_numbers_are_told_in_full() {
         device: None,
         encrypted: 2,
         plain: BTreeMap::from([("no_key", 1)]),
+        dropped: BTreeMap::from([("opted_out", 4)]),
     };
     let page = page(&record, &[]);
     let samples: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
@@ -169,6 +170,12 @@ wiremesh_peers{family="ipv4",reason="no_address",state="plain"} 0
 wiremesh_peers{family="ipv4",reason="no_key",state="plain"} 1
 wiremesh_peers{family="ipv4",reason="opted_out",state="plain"} 0
 wiremesh_peers{family="ipv4",reason="own_key_shared",state="plain"} 0
-wiremesh_peers{family="ipv4",reason="shared_key",state="plain"} 0"#
+wiremesh_peers{family="ipv4",reason="shared_key",state="plain"} 0
+wiremesh_peers{family="ipv4",reason="bad_key",state="dropped"} 0
+wiremesh_peers{family="ipv4",reason="no_address",state="dropped"} 0
+wiremesh_peers{family="ipv4",reason="no_key",state="dropped"} 0
+wiremesh_peers{family="ipv4",reason="opted_out",state="dropped"} 4
+wiremesh_peers{family="ipv4",reason="own_key_shared",state="dropped"} 0
+wiremesh_peers{family="ipv4",reason="shared_key",state="dropped"} 0"#
     );
 }
