@@ -25,8 +25,12 @@ use crate::nft;
 use crate::notify::{Counts, Supervisor};
 use crate::publication::{Publication, node_identity};
 use crate::record::{Cause, Mesh, Shared};
+use crate::resource::Identity;
 use crate::store::{Changed, Feed, Store, StoreError};
 use crate::tunnel::Life;
+
+/// The short way.
+mod shortcut;
 
 /// After a failure, this, and twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -153,8 +157,12 @@ struct Agent {
     cluster: Cluster,
     /// What is wrong with the store's resources.
     wrong: Vec<String>,
-    /// Whether the cluster has to be put together anew.
+    /// Whether the store has changed.
     news: bool,
+    /// Which resources have, as far as that is known.
+    changed: Option<BTreeSet<Identity>>,
+    /// What was wanted of the dataplane last.
+    desired: Option<Dataplane>,
     /// What has been said already and still holds, so that it is said once.
     said: BTreeSet<String>,
     /// What stands in the way of the store, if it cannot be reached.
@@ -198,6 +206,8 @@ impl Agent {
             cluster: Cluster::empty(),
             wrong: Vec::new(),
             news: true,
+            changed: None,
+            desired: None,
             said: BTreeSet::new(),
             trouble: None,
             unsupported: None,
@@ -217,9 +227,17 @@ impl Agent {
         self.record.with(|record| record.store(trouble));
         match news {
             Changed::Trouble(what) => self.trouble = Some(what),
-            Changed::Resources(_) | Changed::Everything => {
+            Changed::Resources(resources) => {
                 self.trouble = None;
                 self.news = true;
+                if let Some(changed) = &mut self.changed {
+                    changed.extend(resources);
+                }
+            }
+            Changed::Everything => {
+                self.trouble = None;
+                self.news = true;
+                self.changed = None;
             }
         }
     }
@@ -238,7 +256,10 @@ impl Agent {
             self.complain(&waiting);
             return Ok(());
         }
-        if std::mem::take(&mut self.news) {
+        let news = std::mem::take(&mut self.news);
+        let short = news && cause == Cause::Intent && self.shortcut(feed).await?;
+        self.changed = Some(BTreeSet::new());
+        if news && !short {
             self.take_in(feed);
             self.settled = false;
         }
@@ -254,7 +275,9 @@ impl Agent {
         if cause == Cause::Resync && self.has(Fault::RewritesOnResync) {
             self.rewrite().await?;
         }
-        self.realise(cause).await?;
+        if !short {
+            self.realise(cause).await?;
+        }
         self.settled = true;
         let published = self.publish().await?;
         self.counts.writes = self.hands.writes;
@@ -362,7 +385,9 @@ impl Agent {
         if std::mem::take(&mut self.anew) {
             return Ok(diff(&actual, &Dataplane::default()));
         }
-        Ok(diff(&actual, &desired))
+        let changes = diff(&actual, &desired);
+        self.desired = Some(desired);
+        Ok(changes)
     }
 
     /// Publishes what the devices have, and meets a request for new keys first. Says

@@ -286,7 +286,7 @@ fn configuration(family: Family, name: &str, actual: &Device, desired: &Device) 
     }
 }
 
-fn peer_change(actual: Option<&Peer>, desired: &Peer) -> Option<PeerChange> {
+pub(crate) fn peer_change(actual: Option<&Peer>, desired: &Peer) -> Option<PeerChange> {
     let fresh = Peer::default();
     let before = actual.unwrap_or(&fresh);
     if actual == Some(desired) {
@@ -429,5 +429,7 @@ impl fmt::Display for Rule {
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+pub(crate) mod random;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! All resources together: the cluster as one node's agent sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -15,7 +16,9 @@ pub(crate) struct Cluster {
     /// By name.
     pub(crate) nodes: BTreeMap<String, Node>,
     /// Every pod's interface.
-    pub(crate) workloads: Vec<Workload>,
+    pub(crate) workloads: BTreeMap<Identity, Workload>,
+    /// The nodes that pods claim each network for, and how often.
+    pod_claims: BTreeMap<IpNet, BTreeMap<String, usize>>,
     /// Calico IPAM's blocks.
     pub(crate) blocks: Vec<Block>,
     /// Where pods have their addresses from.
@@ -26,6 +29,8 @@ pub(crate) struct Cluster {
     pub(crate) aks: bool,
     /// Nodes that the operator has taken out, by a configuration of their own.
     pub(crate) opted_out: PerFamily<BTreeSet<String>>,
+    /// Every address of a node.
+    node_addresses: BTreeSet<IpAddr>,
     /// Which nodes have published each key.
     claims: PerFamily<BTreeMap<PublicKey, BTreeSet<String>>>,
 }
@@ -89,7 +94,7 @@ impl Cluster {
         for (identity, resource) in resources {
             match resource {
                 Resource::Node(node) => cluster.add_node(&identity.name, node),
-                Resource::Workload(workload) => cluster.workloads.push(workload.clone()),
+                Resource::Workload(workload) => cluster.add_workload(identity, workload),
                 Resource::Information(kind) => {
                     cluster.aks |= kind
                         .split(',')
@@ -115,33 +120,110 @@ impl Cluster {
             cluster.note_opt_out(name, configuration);
         }
         for (identity, resource) in resources {
-            let named = match resource {
-                Resource::Workload(workload) => Some(("spec.node", &workload.node)),
-                Resource::Block(block) => block.affinity.as_ref().map(|node| ("affinity", node)),
-                _ => None,
-            };
-            if let Some((field, node)) = named
-                && !cluster.nodes.contains_key(node)
-            {
-                let what = format!("is `{node}`, and there is no such Node");
-                wrong.push((identity.clone(), Wrong::at(field, what)));
-            }
+            let found = cluster.homeless(resource);
+            wrong.extend(found.map(|found| (identity.clone(), found)));
         }
         (cluster, wrong)
+    }
+
+    /// What is wrong with a resource that names a node that is not there.
+    fn homeless(&self, resource: &Resource) -> Option<Wrong> {
+        let (field, node) = match resource {
+            Resource::Workload(workload) => ("spec.node", &workload.node),
+            Resource::Block(block) => ("affinity", block.affinity.as_ref()?),
+            _ => return None,
+        };
+        let what = format!("is `{node}`, and there is no such Node");
+        (!self.nodes.contains_key(node)).then(|| Wrong::at(field, what))
+    }
+
+    /// Takes in that these resources have changed, if they are pods of known nodes; the cost
+    /// is theirs, not the cluster's. Returns the networks that they have had or have now;
+    /// none if the cluster must be put together anew.
+    pub(crate) fn advance(
+        &mut self,
+        changed: &BTreeSet<Identity>,
+        resources: &BTreeMap<Identity, Resource>,
+    ) -> Option<BTreeSet<IpNet>> {
+        let known = |node: &str| self.nodes.contains_key(node);
+        for identity in changed {
+            let before = self.workloads.get(identity);
+            let pod = match resources.get(identity) {
+                Some(Resource::Workload(workload)) => known(&workload.node),
+                None => before.is_some(),
+                Some(_) => false,
+            };
+            if !pod || before.is_some_and(|before| !known(&before.node)) {
+                return None;
+            }
+        }
+        let mut networks = BTreeSet::new();
+        for identity in changed {
+            if let Some(before) = self.remove_workload(identity) {
+                networks.extend(before.networks);
+            }
+            if let Some(Resource::Workload(workload)) = resources.get(identity) {
+                networks.extend(&workload.networks);
+                self.add_workload(identity, workload);
+            }
+        }
+        Some(networks)
+    }
+
+    /// Another pod.
+    pub(crate) fn add_workload(&mut self, identity: &Identity, workload: &Workload) {
+        for network in &workload.networks {
+            let owners = self.pod_claims.entry(*network).or_default();
+            *owners.entry(workload.node.clone()).or_default() += 1;
+        }
+        self.workloads.insert(identity.clone(), workload.clone());
+    }
+
+    fn remove_workload(&mut self, identity: &Identity) -> Option<Workload> {
+        let workload = self.workloads.remove(identity)?;
+        for network in &workload.networks {
+            let Some(owners) = self.pod_claims.get_mut(network) else {
+                continue;
+            };
+            if let Some(count) = owners.get_mut(&workload.node) {
+                *count -= 1;
+                if *count == 0 {
+                    owners.remove(&workload.node);
+                }
+            }
+            if owners.is_empty() {
+                self.pod_claims.remove(network);
+            }
+        }
+        Some(workload)
+    }
+
+    /// The nodes of the cluster for which pods claim a network, by name.
+    pub(crate) fn pod_claims(&self, network: &IpNet) -> impl Iterator<Item = &str> {
+        let owners = self.pod_claims.get(network).into_iter().flatten();
+        let owners = owners.map(|(owner, _)| owner.as_str());
+        owners.filter(|owner| self.nodes.contains_key(*owner))
     }
 
     /// A cluster without anything.
     pub(crate) fn empty() -> Self {
         Self {
             nodes: BTreeMap::new(),
-            workloads: Vec::new(),
+            workloads: BTreeMap::new(),
+            pod_claims: BTreeMap::new(),
             blocks: Vec::new(),
             pools: BTreeSet::new(),
             settings: Settings::default(),
             aks: false,
             opted_out: PerFamily::default(),
+            node_addresses: BTreeSet::new(),
             claims: PerFamily::default(),
         }
+    }
+
+    /// Whether that is any node's address, of its uplink or of one of its tunnels.
+    pub(crate) fn is_node_address(&self, address: IpAddr) -> bool {
+        self.node_addresses.contains(&address)
     }
 
     /// Another node, or another state of one that is not there any more.
@@ -152,6 +234,11 @@ impl Cluster {
                 claims.insert(name.to_owned());
             }
         }
+        let tunnels = node.tunnel_address.iter();
+        self.node_addresses
+            .extend(tunnels.filter_map(|(_, address)| *address));
+        self.node_addresses
+            .extend(node.addresses.iter().chain(&node.overlay_addresses));
         self.nodes.insert(name.to_owned(), node.clone());
     }
 

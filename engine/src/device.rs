@@ -32,6 +32,33 @@ pub(crate) struct State {
     pub(crate) peers: Vec<(PublicKey, PeerState)>,
 }
 
+impl State {
+    /// Takes in what the device has been told.
+    pub(crate) fn take(&mut self, configuration: &Configuration) {
+        self.fwmark = configuration.fwmark.unwrap_or(self.fwmark);
+        self.listen_port = configuration.listen_port.unwrap_or(self.listen_port);
+        let gone = &configuration.remove;
+        self.peers.retain(|(key, _)| !gone.contains(key));
+        for (key, change) in &configuration.set {
+            for (other, state) in &mut self.peers {
+                let peer = &mut state.peer;
+                if other != key {
+                    for network in &change.networks {
+                        peer.allowed_ips.remove(network);
+                    }
+                    continue;
+                }
+                if change.replace {
+                    peer.allowed_ips.clear();
+                }
+                peer.allowed_ips.extend(&change.networks);
+                peer.endpoint = change.endpoint.or(peer.endpoint);
+                peer.keepalive = change.keepalive.unwrap_or(peer.keepalive);
+            }
+        }
+    }
+}
+
 /// A peer with what has happened to it.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerState {

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use wireguard_control::Backend;
 
+use crate::change::Configuration;
 use crate::dataplane::{Dataplane, Device, Plane, Rule, Slot, Target};
 use crate::device::{self, DeviceError, State};
 use crate::family::{Family, PerFamily};
@@ -64,7 +65,7 @@ impl Stale {
     };
 
     /// Nothing.
-    const NOTHING: Self = Self {
+    pub(crate) const NOTHING: Self = Self {
         links: false,
         routes: false,
         devices: false,
@@ -260,6 +261,32 @@ impl Kernel {
         self.devices.get(name).map(|(_, state)| state)
     }
 
+    /// Takes note of what a device has just been told, so that it need not be asked.
+    pub(crate) fn configured(&mut self, configuration: &Configuration) {
+        if let Some((_, state)) = self.devices.get_mut(&configuration.name) {
+            state.take(configuration);
+            self.stale.devices = false;
+        }
+    }
+
+    /// What this engine's route at that place does.
+    pub(crate) fn target(&self, slot: Slot) -> Option<Target> {
+        let route = self.routes[Family::of_network(slot.network)].get(&slot)?;
+        Some(self.target_of(route))
+    }
+
+    fn target_of(&self, route: &Route) -> Target {
+        match route.way {
+            _ if !route.own => Target::Foreign,
+            Way::Throw => Target::Throw,
+            Way::Link(index) => self
+                .links
+                .get(&index)
+                .map_or(Target::Foreign, |link| Target::Tunnel(link.name.clone())),
+            Way::Other => Target::Foreign,
+        }
+    }
+
     /// The routing table of a family: the one that this engine's rule looks up already, else
     /// the first that nobody uses.
     pub(crate) fn table(&self, family: Family, settings: &Settings) -> u32 {
@@ -325,19 +352,8 @@ impl Kernel {
         let ours = self.routes[family]
             .values()
             .filter(|route| route.own || route.slot.table == table);
-        ours.map(|route| {
-            let target = match route.way {
-                _ if !route.own => Target::Foreign,
-                Way::Throw => Target::Throw,
-                Way::Link(index) => self
-                    .links
-                    .get(&index)
-                    .map_or(Target::Foreign, |link| Target::Tunnel(link.name.clone())),
-                Way::Other => Target::Foreign,
-            };
-            (route.slot, target)
-        })
-        .collect()
+        ours.map(|route| (route.slot, self.target_of(route)))
+            .collect()
     }
 
     /// The MTU of the link with the node's own address; else the least of those that look

@@ -49,6 +49,9 @@ mod change;
 /// What a node says of itself in the store.
 mod publication;
 
+/// What a pod's change does, at the cost of that pod.
+mod increment;
+
 /// Where the resources are: reading, following, compare-and-write.
 mod store;
 

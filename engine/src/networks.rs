@@ -51,7 +51,7 @@ pub(crate) fn of<'a>(cluster: &'a Cluster, own: &'a str, family: Family) -> Netw
 
 /// A network for each address of a pod.
 fn workloads<'a>(cluster: &'a Cluster, claims: &mut BTreeMap<&'a str, Vec<IpNet>>) {
-    for workload in &cluster.workloads {
+    for workload in cluster.workloads.values() {
         claims
             .entry(&workload.node)
             .or_default()
@@ -70,7 +70,7 @@ fn blocks<'a>(cluster: &'a Cluster, own: &str, claims: &mut BTreeMap<&'a str, Ve
             claims.entry(node).or_default().push(IpNet::from(*address));
         }
     }
-    for workload in cluster.workloads.iter().filter(|pod| pod.node == own) {
+    for workload in cluster.workloads.values().filter(|pod| pod.node == own) {
         let claimed = claims.entry(&workload.node).or_default();
         for network in &workload.networks {
             if !claimed.iter().any(|block| block.contains(network)) {

@@ -14,6 +14,18 @@ fn net(text: &str) -> IpNet {
     crate::family::network(text).unwrap()
 }
 
+/// Puts pods into a cluster, on top of those that are there.
+fn add(cluster: &mut Cluster, pods: impl IntoIterator<Item = Workload>) {
+    for pod in pods {
+        let identity = crate::resource::Identity {
+            kind: "WorkloadEndpoint".into(),
+            namespace: String::new(),
+            name: cluster.workloads.len().to_string(),
+        };
+        cluster.add_workload(&identity, &pod);
+    }
+}
+
 /// A node 10.240.0.LAST, fd00::LAST, with a key in each family.
 fn node(last: u8, key: Option<u8>) -> Node {
     let own = PerFamily {
@@ -57,16 +69,15 @@ fn seed() -> Cluster {
     for (name, last, key) in [("a", 4, 1), ("b", 64, 2), ("c", 33, 3)] {
         cluster.add_node(name, &node(last, Some(key)));
     }
-    cluster.workloads = [
+    let pods = [
         ("a", 5),
         ("a", 6),
         ("b", 65),
         ("b", 66),
         ("c", 34),
         ("c", 35),
-    ]
-    .map(|(node, last)| pod(node, last))
-    .into();
+    ];
+    add(&mut cluster, pods.map(|(node, last)| pod(node, last)));
     cluster.settings = settings();
     cluster.aks = true;
     cluster
@@ -78,7 +89,7 @@ fn with_node(cluster: &Cluster, name: &str, node: &Node) -> Cluster {
     for (known, known_node) in &cluster.nodes {
         other.add_node(known, if known == name { node } else { known_node });
     }
-    other.workloads.clone_from(&cluster.workloads);
+    add(&mut other, cluster.workloads.values().cloned());
     other.settings = cluster.settings.clone();
     other.aks = cluster.aks;
     other
@@ -216,8 +227,7 @@ fn without_host_encryption_nodes_are_left_alone() {
 #[test]
 fn a_network_of_two_nodes_is_allowed_for_one_peer_and_an_own_pod_stays_own() {
     let mut cluster = seed();
-    cluster.workloads.push(pod("b", 5));
-    cluster.workloads.push(pod("a", 34));
+    add(&mut cluster, [pod("b", 5), pod("a", 34)]);
     let plane = seen_from(&cluster, "c").planes.v4;
     assert_eq!(allowed(&plane, 1), hosts(&[4, 5, 6]));
     assert_eq!(allowed(&plane, 2), hosts(&[64, 65, 66]));
@@ -255,10 +265,11 @@ fn ipam() -> Cluster {
         block("10.65.0.0/26", "a", "10.65.0.4", "b"),
         block("10.65.1.0/26", "b", "10.65.1.4", "a"),
     ];
-    cluster.workloads = vec![Workload {
+    let pod = Workload {
         node: "a".into(),
         networks: vec![net("10.65.0.2"), net("10.65.1.4")],
-    }];
+    };
+    add(&mut cluster, [pod]);
     cluster.settings = Settings {
         host_encryption: false,
         route_source: RouteSource::CalicoIpam,

@@ -1,0 +1,65 @@
+//! The short way: pods that come, go and move, at their own cost.
+
+use crate::change::Change;
+use crate::family::PerFamily;
+use crate::increment;
+use crate::kernel::Stale;
+use crate::store::Feed;
+
+use super::{Agent, AgentError};
+
+impl Agent {
+    /// Deals with changed pods alone, if nothing else has changed and all was well before.
+    /// Says whether it has; if not, everything is compared.
+    pub(super) async fn shortcut(&mut self, feed: &Feed) -> Result<bool, AgentError> {
+        let snapshot = feed.snapshot();
+        let well = self.settled
+            && self.wrong.is_empty()
+            && snapshot.bad.is_empty()
+            && self.orders.faults.is_empty()
+            && self.unsupported.is_none()
+            && self.kernel.stale == Stale::NOTHING;
+        let (Some(changed), Some(desired), true) = (&self.changed, &mut self.desired, well) else {
+            return Ok(false);
+        };
+        let news = self.monitor.drain();
+        if !news.is_empty() {
+            self.kernel.hear(news);
+            return Ok(false);
+        }
+        let Some(networks) = self.cluster.advance(changed, &snapshot.resources) else {
+            return Ok(false);
+        };
+        let tables = PerFamily::each(|family| {
+            let rule = desired.planes[family].rules.first();
+            rule.map(|rule| rule.table).unwrap_or_default()
+        });
+        let node = &self.orders.node;
+        let Some(changes) = increment::advance(&self.cluster, node, &networks, tables, desired)
+        else {
+            return Ok(false);
+        };
+        for change in &changes {
+            self.hands.apply(change, &mut self.kernel).await?;
+            self.record.with(|record| record.changed(None));
+            tracing::info!("{change}");
+            if let Change::Configure(configuration) = change {
+                // It is known what it is like now: nobody tells it again.
+                self.kernel.configured(configuration);
+            }
+        }
+        self.kernel.hear(self.monitor.drain());
+        Ok(changes.iter().all(|change| self.is_kept(change)))
+    }
+
+    /// Whether the kernel has what it was given.
+    fn is_kept(&self, change: &Change) -> bool {
+        let Change::SetRoutes { set, remove, .. } = change else {
+            return true;
+        };
+        let kept = |slot| self.kernel.target(slot);
+        set.iter()
+            .all(|(slot, target)| kept(*slot).as_ref() == Some(target))
+            && remove.iter().all(|slot| kept(*slot).is_none())
+    }
+}
