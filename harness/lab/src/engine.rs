@@ -27,7 +27,7 @@ use crate::wait::Deadline;
 const NODE_READY: Duration = Duration::from_secs(10);
 
 /// How often a dataplane is looked at, when the engine does not say when it is done.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// How much of an engine's log an error shows, in lines.
 const LOG_TAIL: usize = 8;
@@ -210,6 +210,60 @@ impl<'a> Engines<'a> {
             &self.descriptor.rotate_key,
             deadline,
         )
+    }
+
+    /// Comparisons with the kernel that each agent has announced so far, where it counts them.
+    pub(crate) fn resyncs(&self) -> BTreeMap<NodeName, u64> {
+        let told = self.told.lock();
+        let counted = told
+            .iter()
+            .filter_map(|(name, node)| Some((name.clone(), node.resyncs?)));
+        counted.collect()
+    }
+
+    /// Waits until every running agent has announced `more` comparisons with the kernel since
+    /// it had announced those of `since`.
+    pub(crate) fn wait_for_resyncs(
+        &self,
+        since: &BTreeMap<NodeName, u64>,
+        more: u64,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        let wanted = |name: &NodeName| since.get(name).copied().unwrap_or(0) + more;
+        self.told
+            .wait_until(
+                &format!("every agent has compared its dataplane {more} times more"),
+                deadline,
+                |told| {
+                    if let Some(error) = self.fallen(told) {
+                        return Some(Err(error));
+                    }
+                    told.iter()
+                        .filter(|(name, _)| self.running.contains(*name))
+                        .all(|(name, node)| node.resyncs.unwrap_or(0) >= wanted(name))
+                        .then_some(Ok(()))
+                },
+                |told| {
+                    let counts = told.iter().map(|(name, node)| match node.resyncs {
+                        Some(count) => format!("{name}: {count}"),
+                        None => format!("{name} counts none"),
+                    });
+                    counts.collect::<Vec<_>>().join(", ")
+                },
+            )
+            .map_err(|error| self.blame(error))?
+    }
+
+    /// Returns after a moment, for another look at what announces nothing; at once, with its
+    /// error, where an agent has ended.
+    pub(crate) fn look_again(&self, deadline: Deadline) -> Result<(), LabError> {
+        let ended = self.told.wait_until(
+            "an agent ends",
+            Deadline::after(LOOK_AGAIN.min(deadline.left())),
+            |told| self.fallen(told),
+            |_| String::new(),
+        );
+        ended.map_or(Ok(()), Err)
     }
 
     /// Ends the agents of these nodes without warning.
@@ -443,7 +497,7 @@ impl<'a> Engines<'a> {
     }
 
     /// A missed deadline is the engine's fault, and its logs tell more.
-    fn blame(&self, error: LabError) -> LabError {
+    pub(crate) fn blame(&self, error: LabError) -> LabError {
         let logs = self.directory.path().join("*.engine.log");
         LabError {
             fault: crate::error::Fault::Engine,

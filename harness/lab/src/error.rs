@@ -17,8 +17,9 @@ pub struct LabError {
     pub help: Option<String>,
     /// Whose fault it is.
     pub fault: Fault,
-    /// Whether it is a wait that took longer than it may.
-    pub missed: bool,
+    /// Whether this is what was waited for and did not come, or what must not be and is: then an
+    /// engine that is at fault was seen to be.
+    pub refuted: bool,
 }
 
 /// Whose fault a failed run is; it decides the exit status.
@@ -50,7 +51,15 @@ impl LabError {
             cause: cause.to_string(),
             help: None,
             fault: Fault::Machine,
-            missed: false,
+            refuted: false,
+        }
+    }
+
+    /// The engine under test was seen to do what it must not.
+    pub(crate) fn refutation(operation: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Self {
+            refuted: true,
+            ..Self::engine(operation, cause)
         }
     }
 

@@ -62,6 +62,9 @@ mod store;
 /// A node's dataplane as the kernel tells it.
 mod observe;
 
+/// Changes to a node's dataplane behind the engine's back.
+mod tamper;
+
 /// A node's first process, as the lab sees it.
 mod node;
 

@@ -3,6 +3,9 @@
 //! The socket is opened inside the namespace and stays there, so any thread may use
 //! it afterwards. rtnetlink is asynchronous; its runtime is private to this file.
 
+/// Requests that take away, and those that only somebody makes who tampers.
+mod change;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 

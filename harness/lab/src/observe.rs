@@ -26,7 +26,7 @@ use crate::topology::Topology;
 type Names = BTreeMap<u32, IfName>;
 
 /// Where userspace WireGuard devices have their sockets.
-const SOCKETS: &str = "/var/run/wireguard";
+pub(crate) const SOCKETS: &str = "/var/run/wireguard";
 
 /// Counters of `/proc/net/netstat` and `/proc/net/snmp` that count dropped packets.
 const DROPS: &[&str] = &[
@@ -267,7 +267,7 @@ fn wireguard_devices() -> Vec<WireGuard> {
 
 /// Userspace devices have a socket each. (wireguard-control lists only those with a name
 /// file besides, which macOS needs and Linux has not.)
-fn userspace_names() -> impl Iterator<Item = InterfaceName> {
+pub(crate) fn userspace_names() -> impl Iterator<Item = InterfaceName> {
     fs::read_dir(SOCKETS)
         .into_iter()
         .flatten()

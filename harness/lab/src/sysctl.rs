@@ -1,5 +1,6 @@
 //! Kernel parameters of one namespace.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use wireproof_model::name::IfName;
@@ -85,6 +86,22 @@ pub(crate) fn make_node(namespace: &Namespace, node: &Node) -> Result<(), LabErr
     )
 }
 
+/// Sets parameters by their dotted names, behind everybody's back.
+pub(crate) fn overwrite(
+    namespace: &Namespace,
+    settings: &BTreeMap<String, String>,
+) -> Result<(), LabError> {
+    let paths: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| (undotted(name), value.as_str()))
+        .collect();
+    let settings: Vec<Setting<'_>> = paths
+        .iter()
+        .map(|(path, value)| (path.as_str(), *value))
+        .collect();
+    set(namespace, &settings)
+}
+
 fn set(namespace: &Namespace, settings: &[Setting<'_>]) -> Result<(), LabError> {
     namespace.enter(|| {
         for (path, value) in settings {
@@ -112,4 +129,9 @@ pub(crate) fn read_observed(tunnel: &str) -> impl Iterator<Item = (String, Strin
 /// As sysctl(8) writes it: dots between, and slashes for the dots inside a part.
 fn dotted(path: &str) -> String {
     path.replace('.', "\0").replace('/', ".").replace('\0', "/")
+}
+
+/// A path from a dotted name.
+fn undotted(name: &str) -> String {
+    name.replace('/', "\0").replace('.', "/").replace('\0', ".")
 }

@@ -4,16 +4,22 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wireguard_control::Key;
+use wireproof_model::dataplane;
 use wireproof_model::evidence::{Nanos, StepEvidence};
-use wireproof_model::name::NodeName;
-use wireproof_model::plan::{Action, Plan, State, Step};
+use wireproof_model::name::{IfName, NodeName};
+use wireproof_model::plan::{Action, Plan, Settles, State, Step, Tamper};
 use wireproof_model::resource;
 
 use crate::engine::{Engines, Until};
 use crate::error::LabError;
+use crate::observe;
 use crate::store::Store;
+use crate::tamper;
 use crate::topology::Topology;
 use crate::wait::Deadline;
+
+/// Each node's dataplane as text.
+type Portraits = BTreeMap<NodeName, String>;
 
 /// All that a step can have an effect on.
 #[derive(Debug)]
@@ -95,9 +101,77 @@ impl Timeline<'_, '_> {
                 self.engines.rotate_key(node, deadline)?;
                 return Ok(Until::PublishesNot(node.clone(), before));
             }
+            Action::Tamper {
+                node,
+                what,
+                settles,
+            } => self.tamper(number, node, what, *settles, deadline)?,
             Action::OverwriteKey { node, key } => return self.overwrite_key(node, key.as_ref()),
         }
         Ok(Until::InSync)
+    }
+
+    /// Tampers with a node, and waits until the engine has seen to it.
+    fn tamper(
+        &mut self,
+        number: usize,
+        node: &NodeName,
+        what: &Tamper,
+        settles: Settles,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        let tunnel = self.plan.after(number).cluster.interface;
+        let before = self.portraits(&tunnel)?;
+        let resyncs = self.engines.resyncs();
+        let namespace = self.topology.node(self.plan, node)?;
+        tamper::tamper(namespace, what, &tunnel, &self.store.published_keys()?)?;
+        if self.engines.running(Some(node)).is_empty() {
+            return Ok(());
+        }
+        match settles {
+            Settles::Repaired => self.wait_for_portraits(&tunnel, &before, deadline),
+            Settles::Unchanged => {
+                let left = self.portraits(&tunnel)?;
+                self.engines.wait_for_resyncs(&resyncs, 2, deadline)?;
+                let (what, now) = ("leave alone what is not its own", self.portraits(&tunnel)?);
+                match changed(&left, &now) {
+                    None => Ok(()),
+                    Some(change) => Err(LabError::refutation(what, change)),
+                }
+            }
+        }
+    }
+
+    /// Waits until every node's dataplane is what it was.
+    fn wait_for_portraits(
+        &self,
+        tunnel: &IfName,
+        wanted: &Portraits,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        loop {
+            let Some(change) = changed(wanted, &self.portraits(tunnel)?) else {
+                return Ok(());
+            };
+            if deadline.passed() {
+                let what = "the dataplane is what it was";
+                return Err(self.engines.blame(deadline.missed(what, &change)));
+            }
+            self.engines.look_again(deadline)?;
+        }
+    }
+
+    /// What every node's dataplane is like, in words that are the same for the same dataplane.
+    fn portraits(&self, tunnel: &IfName) -> Result<Portraits, LabError> {
+        let keys = self.store.published_keys()?.into_iter();
+        let keys = keys.map(|(node, key)| (key, node)).collect();
+        let nodes = self.plan.nodes.iter().zip(&self.topology.nodes);
+        nodes
+            .map(|(node, space)| {
+                let plane = observe::dataplane(&space.namespace, tunnel)?;
+                Ok((node.name.clone(), dataplane::comparable(&plane, &keys)))
+            })
+            .collect()
     }
 
     /// Writes what the operator's tools, or the cluster itself, write in a step.
@@ -157,6 +231,15 @@ impl Timeline<'_, '_> {
             note: None,
         }
     }
+}
+
+/// The first thing that differs between two portraits of the cluster.
+fn changed(before: &Portraits, after: &Portraits) -> Option<String> {
+    before.iter().find_map(|(node, text)| {
+        let now = after.get(node).map_or("", String::as_str);
+        let difference = dataplane::difference(text, now)?;
+        Some(format!("{node} {difference}"))
+    })
 }
 
 /// An error that says in which step it happened.

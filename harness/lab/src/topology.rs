@@ -12,7 +12,7 @@ use std::process::Stdio;
 use ipnet::Ipv4Net;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use wireproof_model::evidence::Place;
-use wireproof_model::name::{EndpointName, IfName};
+use wireproof_model::name::{EndpointName, IfName, NodeName};
 use wireproof_model::plan::{Fabric, Node, Plan, Pod};
 
 use crate::error::{Doing, LabError};
@@ -100,6 +100,15 @@ impl Topology {
             })
     }
 
+    /// A node's namespace.
+    pub(crate) fn node(&self, plan: &Plan, name: &NodeName) -> Result<&Namespace, LabError> {
+        let mut nodes = plan.nodes.iter().zip(&self.nodes);
+        let found = nodes.find(|(node, _)| &node.name == name);
+        found
+            .map(|(_, space)| &space.namespace)
+            .ok_or_else(|| LabError::machine(format!("find the node {name}"), "it was not built"))
+    }
+
     /// Every namespace with its place, the fabric first.
     pub(crate) fn places<'a>(&'a self, plan: &'a Plan) -> Vec<(Place, &'a Namespace)> {
         let mut places = vec![(Place::Fabric, &self.fabric)];
@@ -124,8 +133,8 @@ fn drop_oversized(fabric: &Namespace, plan: &Fabric) -> Result<(), LabError> {
 }
 
 /// Runs `nft` on `rules` in one transaction. Call it inside the namespace.
-fn nft(rules: &str) -> Result<(), LabError> {
-    let doing = "set the fabric's nftables rules";
+pub(crate) fn nft(rules: &str) -> Result<(), LabError> {
+    let doing = "set nftables rules";
     let mut child = program("nft")
         .args(["-f", "-"])
         .stdin(Stdio::piped())

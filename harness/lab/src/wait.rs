@@ -49,7 +49,7 @@ impl Deadline {
             ),
         );
         LabError {
-            missed: true,
+            refuted: true,
             ..late
         }
     }

@@ -1,6 +1,6 @@
 //! A node's dataplane as data, and as the text that reviewers read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -16,6 +16,36 @@ mod text;
 /// public keys in base64; a key that is nobody's becomes `unknown-1` and so on.
 pub fn render(plane: &Dataplane, keys: &BTreeMap<String, NodeName>) -> String {
     text::render(plane, keys)
+}
+
+/// The same for two dataplanes that do the same, in whatever order the kernel lists their parts.
+pub fn comparable(plane: &Dataplane, keys: &BTreeMap<String, NodeName>) -> String {
+    let mut plane = plane.clone();
+    plane.links.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut tables: Vec<_> = plane.nftables.split("table ").collect();
+    tables.sort_unstable();
+    plane.nftables = tables.join("table ");
+    text::render(&plane, keys)
+}
+
+/// The first lines that one of two texts of [`comparable`] has and the other has not; none if
+/// they are the same.
+pub fn difference(before: &str, after: &str) -> Option<String> {
+    let lines = |text: &str| -> BTreeSet<String> {
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    };
+    let (old, new) = (lines(before), lines(after));
+    if before == after {
+        return None;
+    }
+    let lacks = old.difference(&new).map(|line| format!("without `{line}`"));
+    let more = new.difference(&old).map(|line| format!("with `{line}`"));
+    let told: Vec<_> = lacks.chain(more).take(4).collect();
+    Some(if told.is_empty() {
+        "in another order".into()
+    } else {
+        told.join(", ")
+    })
 }
 
 /// All that decides what a node does with a packet. The lab fills it in as the kernel tells it.

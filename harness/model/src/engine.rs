@@ -76,7 +76,7 @@ impl Descriptor {
             | Action::KillEngine { .. }
             | Action::StartEngine { .. }
             | Action::RestartEngine { .. } => self.agent.is_some(),
-            Action::Configure { .. } | Action::OverwriteKey { .. } => true,
+            Action::Configure { .. } | Action::OverwriteKey { .. } | Action::Tamper { .. } => true,
         }
     }
 }

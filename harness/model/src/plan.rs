@@ -7,6 +7,9 @@ mod action;
 /// Fields of FelixConfiguration, as an author writes them.
 mod settings;
 
+/// What somebody else does to a node's dataplane, behind the engine's back.
+mod tamper;
+
 /// What a cluster has become after some of its steps.
 mod state;
 
@@ -25,6 +28,7 @@ pub(crate) use settings::LISTEN_PORT;
 pub use settings::Settings;
 pub use state::State;
 pub use store::{STORE_HOST, Store};
+pub use tamper::{Foreign, Own, Settles, Tamper};
 
 /// One scenario, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

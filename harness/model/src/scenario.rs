@@ -10,6 +10,9 @@ mod value;
 /// Each `[[step]]`: what happens, and where the file says so.
 mod step;
 
+/// The words of a step that tampers.
+mod tamper;
+
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;

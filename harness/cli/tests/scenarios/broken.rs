@@ -40,7 +40,7 @@ pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
     let name = format!("{}/{fault}", run_name(path));
     let status = match scenario::prove(plan, &engine, &runs(), &name, |_| {}) {
         Ok(told) => Report::new(&told.plan, &told.evidence, &told.verdicts).exit_status(),
-        Err(Failure::Lab(error)) if error.fault == Fault::Engine && error.missed => 1,
+        Err(Failure::Lab(error)) if error.fault == Fault::Engine && error.refuted => 1,
         Err(failure) => return Err(format!("not what the fault does: {failure}").into()),
     };
     match status {

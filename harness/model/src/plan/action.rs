@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use crate::name::NodeName;
 
+use super::{Settles, Tamper};
+
 /// The kinds of step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -48,6 +50,15 @@ pub enum Action {
         /// With this node's; none is a new one that nobody has the private key of.
         key: Option<NodeName>,
     },
+    /// Somebody changes a node's dataplane behind the engine's back.
+    Tamper {
+        /// On which node.
+        node: NodeName,
+        /// What is done.
+        what: Tamper,
+        /// What comes of it.
+        settles: Settles,
+    },
     /// Agents are ended without warning (SIGKILL). What they made stays.
     KillEngine {
         /// On this node; none is every node.
@@ -71,6 +82,7 @@ impl Action {
             Self::RestartEngine { .. } => "restart-engine",
             Self::RotateKey { .. } => "rotate-key",
             Self::OverwriteKey { .. } => "overwrite-key",
+            Self::Tamper { .. } => "tamper",
             Self::KillEngine { .. } => "kill-engine",
             Self::StartEngine { .. } => "start-engine",
         }
@@ -108,6 +120,7 @@ impl Action {
                 Some(other) => format!("publish {other}'s key as {node}'s"),
                 None => format!("publish a stranger's key as {node}'s"),
             },
+            Self::Tamper { node, what, .. } => format!("tamper with {node}: {what}"),
             Self::KillEngine { node } => format!("kill {}", agent_of(node.as_ref())),
             Self::StartEngine { node } => format!("start {} again", agent_of(node.as_ref())),
         }

@@ -58,6 +58,11 @@ impl State {
                     self.unclear.extend(key.clone());
                 }
             }
+            Action::Tamper { node, .. } => {
+                if !self.agents.contains(node) {
+                    self.unclear.insert(node.clone());
+                }
+            }
             Action::StopEngine { node } | Action::KillEngine { node } => {
                 for name in self.named(node.as_ref()) {
                     self.agents.remove(&name);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::NodeName;
-use crate::plan::{Action, Step};
+use crate::plan::{Action, Own, Step, Tamper};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -55,6 +55,13 @@ impl Stage {
                 self.end_agents(step, node.as_ref())
             }
             Action::RestartEngine { node } => self.restart_agents(step, node.as_ref()),
+            Action::Tamper { node, what, .. } => {
+                self.known(step, "node", node)?;
+                match what {
+                    Tamper::Delete(Own::Peer(peer)) => self.known(step, "delete", peer),
+                    Tamper::Delete(_) | Tamper::Sysctl(_) | Tamper::Add(_) => Ok(()),
+                }
+            }
             Action::RotateKey { node } => self.known(step, "node", node),
             Action::OverwriteKey { node, key } => {
                 self.known(step, "node", node)?;

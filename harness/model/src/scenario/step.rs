@@ -9,7 +9,7 @@ use crate::name::NodeName;
 use crate::plan::Action;
 use crate::problem::{Problem, Span};
 
-use super::value;
+use super::{tamper, value};
 
 /// `[[step]]`.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ const ACTIONS: &[(&str, Reader)] = &[
         let (node, key) = (keys.target(), keys.name("key"));
         Some(Action::OverwriteKey { node: node?, key })
     }),
+    ("tamper", tamper::tamper),
     ("kill-engine", |keys| {
         Some(Action::KillEngine { node: keys.node() })
     }),
@@ -110,8 +111,8 @@ fn configure(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
 }
 
 /// A step's table, and the places of what has been read from it.
-struct Keys<'k, 't, 'p> {
-    table: &'k mut Table<'t, 'p>,
+pub(super) struct Keys<'k, 't, 'p> {
+    pub(super) table: &'k mut Table<'t, 'p>,
     places: BTreeMap<&'static str, Span>,
 }
 
@@ -122,7 +123,7 @@ impl Keys<'_, '_, '_> {
     }
 
     /// The node that the step must name.
-    fn target(&mut self) -> Option<NodeName> {
+    pub(super) fn target(&mut self) -> Option<NodeName> {
         self.table.require("node", "node = \"NAME\"");
         self.node()
     }

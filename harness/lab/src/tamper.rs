@@ -1,0 +1,216 @@
+//! Changes to a node's dataplane behind the engine's back.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use ipnet::IpNet;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::Pid;
+use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use rtnetlink::packet_route::rule::RuleAttribute;
+use wireguard_control::{Backend, Device, DeviceUpdate, InterfaceName, Key, PeerConfigBuilder};
+use wireproof_model::name::{IfName, NodeName};
+use wireproof_model::plan::{Foreign, Own, Tamper};
+
+use crate::error::{Doing, LabError};
+use crate::namespace::Namespace;
+use crate::netlink::{Netlink, link_name};
+use crate::observe::{SOCKETS, userspace_names};
+use crate::sysctl;
+use crate::topology::nft;
+
+/// The tables that every Linux has: `default`, `main` and `local`.
+const USUAL_TABLES: [u32; 3] = [253, 254, 255];
+
+/// The table that a foreign rule looks up; nothing is in it.
+const FOREIGN_TABLE: u32 = 77;
+
+/// The mark of the packets that a foreign rule is about; nobody sets it.
+const FOREIGN_MARK: u32 = 0x7;
+
+/// Does it. `tunnel` is the tunnel device's name, and `keys` are those that the nodes have published.
+pub(crate) fn tamper(
+    namespace: &Namespace,
+    what: &Tamper,
+    tunnel: &IfName,
+    keys: &BTreeMap<NodeName, String>,
+) -> Result<(), LabError> {
+    match what {
+        Tamper::Delete(own) => delete(namespace, own, tunnel, keys),
+        Tamper::Sysctl(settings) => sysctl::overwrite(namespace, settings),
+        Tamper::Add(foreign) => add(namespace, foreign, tunnel),
+    }
+}
+
+fn delete(
+    namespace: &Namespace,
+    own: &Own,
+    tunnel: &IfName,
+    keys: &BTreeMap<NodeName, String>,
+) -> Result<(), LabError> {
+    match own {
+        Own::Route(destination) => delete_route(namespace, *destination),
+        Own::Rule => delete_rules(namespace),
+        Own::Peer(node) => {
+            let key = keys.get(node).ok_or_else(|| missing(own, tunnel))?;
+            let key = Key::from_base64(key).map_err(|_| {
+                LabError::engine("read a published key", format!("{node}'s is none"))
+            })?;
+            update(namespace, tunnel, |device| device.remove_peer_by_key(&key))
+        }
+        Own::Nft => namespace.enter(|| nft("flush ruleset\n")),
+        Own::Address => delete_addresses(namespace, tunnel),
+        Own::Device => Netlink::open(namespace)?.delete_link(tunnel.as_str()),
+        Own::TunnelProcess => end_tunnel(namespace, tunnel),
+    }
+}
+
+fn add(namespace: &Namespace, foreign: &Foreign, tunnel: &IfName) -> Result<(), LabError> {
+    match foreign {
+        Foreign::Route(destination) => Netlink::open(namespace)?.add_black_hole(*destination),
+        Foreign::Rule(priority) => {
+            Netlink::open(namespace)?.add_rule(*priority, FOREIGN_MARK, FOREIGN_TABLE)
+        }
+        Foreign::Peer => {
+            let stranger = Key::generate_private().get_public();
+            update(namespace, tunnel, |device| {
+                device.add_peer(PeerConfigBuilder::new(&stranger))
+            })
+        }
+        Foreign::Table => {
+            let table = "table inet foreign { chain count { type filter hook input priority 10; counter; }; }\n";
+            namespace.enter(|| nft(table))
+        }
+    }
+}
+
+fn delete_route(namespace: &Namespace, destination: IpNet) -> Result<(), LabError> {
+    let netlink = Netlink::open(namespace)?;
+    let routes = netlink.routes()?.into_iter();
+    let own: Vec<_> = routes
+        .filter(|route| !USUAL_TABLES.contains(&table_of(route)))
+        .filter(|route| destination_of(route) == Some(destination))
+        .collect();
+    if own.is_empty() {
+        return Err(LabError::engine(
+            format!("delete the route to {destination}"),
+            "there is none outside the main table",
+        ));
+    }
+    own.into_iter()
+        .try_for_each(|route| netlink.delete_route(route))
+}
+
+fn table_of(route: &RouteMessage) -> u32 {
+    let attribute = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Table(table) => Some(*table),
+            _ => None,
+        });
+    attribute.unwrap_or(route.header.table.into())
+}
+
+fn destination_of(route: &RouteMessage) -> Option<IpNet> {
+    let address = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+            RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
+            _ => None,
+        })?;
+    IpNet::new(address, route.header.destination_prefix_length).ok()
+}
+
+fn delete_rules(namespace: &Namespace) -> Result<(), LabError> {
+    let netlink = Netlink::open(namespace)?;
+    let marked = |attribute: &RuleAttribute| matches!(attribute, RuleAttribute::FwMark(_));
+    let rules = netlink.rules()?.into_iter();
+    let own: Vec<_> = rules
+        .filter(|rule| rule.attributes.iter().any(marked))
+        .collect();
+    if own.is_empty() {
+        let cause = "no rule has a mark";
+        return Err(LabError::engine("delete the engine's rules", cause));
+    }
+    own.into_iter()
+        .try_for_each(|rule| netlink.delete_rule(rule))
+}
+
+fn delete_addresses(namespace: &Namespace, tunnel: &IfName) -> Result<(), LabError> {
+    let netlink = Netlink::open(namespace)?;
+    let links = netlink.links()?;
+    let named = links
+        .iter()
+        .find(|link| link_name(link).is_ok_and(|name| &name == tunnel));
+    let index = named.map(|link| link.header.index);
+    let own: Vec<_> = netlink
+        .addresses()?
+        .into_iter()
+        .filter(|address| Some(address.header.index) == index)
+        // What the kernel gives every interface of its own accord.
+        .filter(|address| {
+            !address.attributes.iter().any(|attribute| {
+                matches!(attribute, AddressAttribute::Address(IpAddr::V6(ip)) if ip.is_unicast_link_local())
+            })
+        })
+        .collect();
+    if own.is_empty() {
+        let cause = format!("{tunnel} has none");
+        return Err(LabError::engine("delete the device's addresses", cause));
+    }
+    own.into_iter()
+        .try_for_each(|address| netlink.delete_address(address))
+}
+
+/// Changes the tunnel device, whoever implements it.
+fn update(
+    namespace: &Namespace,
+    tunnel: &IfName,
+    change: impl FnOnce(DeviceUpdate) -> DeviceUpdate + Send,
+) -> Result<(), LabError> {
+    let doing = || format!("change {tunnel}");
+    namespace.enter_with_mounts(|| {
+        let name: InterfaceName = tunnel
+            .as_str()
+            .parse()
+            .map_err(|error| LabError::machine(doing(), format!("{error:?}")))?;
+        let backend = if userspace_names().any(|known| known == name) {
+            Backend::Userspace
+        } else {
+            Backend::Kernel
+        };
+        // A device that is not there would be made.
+        Device::get(&name, backend).map_err(|error| LabError::engine(doing(), error))?;
+        change(DeviceUpdate::new())
+            .apply(&name, backend)
+            .doing(doing())
+    })
+}
+
+/// Ends the process behind a userspace device: it has the other end of the device's socket.
+fn end_tunnel(namespace: &Namespace, tunnel: &IfName) -> Result<(), LabError> {
+    let doing = || format!("end the process of {tunnel}");
+    namespace.enter_with_mounts(|| {
+        let socket = UnixStream::connect(format!("{SOCKETS}/{tunnel}.sock"))
+            .map_err(|error| LabError::machine(doing(), error))
+            .map_err(|error| error.help("a kernel device has no process: delete the device"))?;
+        let peer = getsockopt(&socket.as_fd(), PeerCredentials)
+            .map_err(io::Error::from)
+            .doing(doing())?;
+        kill(Pid::from_raw(peer.pid()), Signal::SIGKILL)
+            .map_err(io::Error::from)
+            .doing(doing())
+    })
+}
+
+fn missing(own: &Own, tunnel: &IfName) -> LabError {
+    LabError::engine(format!("delete {own}"), format!("{tunnel} has it not"))
+}

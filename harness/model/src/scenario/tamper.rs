@@ -1,0 +1,116 @@
+//! The words of a step that tampers.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::document::{Unfit, shown};
+use crate::plan::{Action, Foreign, Own, Settles, Tamper};
+use crate::problem::Problem;
+
+use super::step::Keys;
+
+const SETTLES: &[(&str, Settles)] = &[
+    ("repaired", Settles::Repaired),
+    ("unchanged", Settles::Unchanged),
+];
+
+pub(super) fn tamper(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
+    let node = keys.target();
+    let table = &mut *keys.table;
+    let delete = table.parsed("delete", own).map(|own| own.into_inner());
+    let sysctls = table.values("sysctl");
+    let add = table.parsed("add", foreign).map(|add| add.into_inner());
+    let settles = table.word("settles", "outcome", SETTLES);
+    let written = ["delete", "sysctl", "add"].map(|key| table.has(key));
+    if written.into_iter().filter(|there| *there).count() != 1 {
+        table.report(Problem::new(
+            "not one act of tampering",
+            table.place(),
+            "needs one of `delete`, `sysctl` and `add`",
+            "add `delete = \"rule\"`, or split the step",
+        ));
+        return None;
+    }
+    let what = match (delete, add) {
+        (Some(own), _) => Tamper::Delete(own),
+        (None, Some(foreign)) => Tamper::Add(foreign),
+        (None, None) if sysctls.is_empty() => return None,
+        (None, None) => Tamper::Sysctl(plain(sysctls)),
+    };
+    Some(Action::Tamper {
+        node: node?,
+        what,
+        settles: settles.map_or(Settles::Repaired, |settles| settles.into_inner()),
+    })
+}
+
+/// Numbers and texts alike: the kernel reads text.
+fn plain(values: BTreeMap<String, Value>) -> BTreeMap<String, String> {
+    let text = |value: Value| match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => value.to_string(),
+    };
+    values
+        .into_iter()
+        .map(|(name, value)| (name, text(value)))
+        .collect()
+}
+
+fn own(text: &str) -> Result<Own, Unfit> {
+    let (kind, which) = text.split_once(' ').unwrap_or((text, ""));
+    Ok(match (kind, which) {
+        ("route", which) => Own::Route(destination(text, which)?),
+        ("rule", "") => Own::Rule,
+        ("peer", which) => Own::Peer(which.parse().map_err(|error| Unfit {
+            what: format!("`{}` cannot be deleted", shown(text)),
+            label: format!("whose peer? {error}"),
+            help: "write `peer NODE`".to_owned(),
+        })?),
+        ("nft", "") => Own::Nft,
+        ("address", "") => Own::Address,
+        ("device", "") => Own::Device,
+        ("tunnel-process", "") => Own::TunnelProcess,
+        _ => {
+            return Err(Unfit {
+                what: format!("`{}` cannot be deleted", shown(text)),
+                label: "an engine makes nothing of that name".to_owned(),
+                help: "write `route ADDRESS`, `rule`, `peer NODE`, `nft`, `address`, `device` or \
+                       `tunnel-process`"
+                    .to_owned(),
+            });
+        }
+    })
+}
+
+fn foreign(text: &str) -> Result<Foreign, Unfit> {
+    let (kind, which) = text.split_once(' ').unwrap_or((text, ""));
+    let unfit = |label: &str| Unfit {
+        what: format!("`{}` cannot be added", shown(text)),
+        label: label.to_owned(),
+        help: "write `route SUBNET`, `rule PRIORITY`, `peer` or `table`".to_owned(),
+    };
+    Ok(match (kind, which) {
+        ("route", which) => Foreign::Route(destination(text, which)?),
+        ("rule", priority) => Foreign::Rule(
+            priority
+                .parse()
+                .map_err(|_| unfit("a rule has a priority"))?,
+        ),
+        ("peer", "") => Foreign::Peer,
+        ("table", "") => Foreign::Table,
+        _ => return Err(unfit("the lab knows nothing of that name")),
+    })
+}
+
+fn destination(text: &str, which: &str) -> Result<IpNet, Unfit> {
+    let network = which.parse::<IpNet>().ok();
+    let network = network.or_else(|| which.parse::<IpAddr>().map(IpNet::from).ok());
+    network.ok_or_else(|| Unfit {
+        what: format!("`{}` is no route", shown(text)),
+        label: "where to?".to_owned(),
+        help: "write `route 10.240.0.5`, or with a prefix length".to_owned(),
+    })
+}
