@@ -14,7 +14,7 @@ use crate::family::{Family, PerFamily};
 use crate::firewall::{Firewall, Protected, Wanted};
 use crate::key::PublicKey;
 use crate::networks::{self, Networks};
-use crate::settings::Strict;
+use crate::settings::{RouteSource, Strict};
 
 /// What the answer depends on besides the cluster.
 #[derive(Debug, Clone)]
@@ -199,16 +199,22 @@ fn protected(
                 false => protected.networks.insert(*network),
             };
         }
+        // Where hosts are not encrypted they speak in clear, whatever network they are in.
         let plain = cluster
             .nodes
             .iter()
-            .filter(|(name, _)| strict.plain_nodes.contains(*name));
+            .filter(|(name, _)| !settings.host_encryption || strict.plain_nodes.contains(*name));
         let addresses = plain.flat_map(|(_, node)| &node.addresses);
         let addresses = addresses.filter(|address| Family::of(**address) == *family);
         protected
             .exceptions
             .extend(addresses.copied().map(IpNet::from));
-        let whole = strict.networks.iter().chain(&cluster.pools);
+        // Calico's pools hold nothing but pods; those of others may hold a whole cloud.
+        let pools = cluster
+            .pools
+            .iter()
+            .filter(|_| settings.route_source == RouteSource::CalicoIpam);
+        let whole = strict.networks.iter().chain(pools);
         let whole = whole.filter(|network| Family::of_network(**network) == *family);
         protected.networks.extend(whole.copied());
     }

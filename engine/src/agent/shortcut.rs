@@ -1,7 +1,5 @@
 //! The short way: pods that come, go and move, at their own cost.
 
-use std::time::Instant;
-
 use crate::change::Change;
 use crate::family::PerFamily;
 use crate::increment;
@@ -44,7 +42,7 @@ impl Agent {
         for change in &changes {
             self.hands.apply(change, &mut self.kernel).await?;
             self.record.with(|record| record.changed(None));
-            self.journal.changed(change, None, Instant::now());
+            tracing::info!("{change}");
             if let Change::Configure(configuration) = change {
                 // It is known what it is like now: nobody tells it again.
                 self.kernel.configured(configuration);
