@@ -32,14 +32,26 @@ pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
     breaks(engine, &good::run(&root().join(scenario), engine.to_str())?)
 }
 
-/// A scenario breaks under an engine with one of the faults that it names: a promise, or the
-/// engine's deadline. An agent that ends is no proof: it may not know the fault.
+/// A scenario breaks under an engine with one of the faults that it names: a promise, the
+/// engine's deadline, or a dataplane that is not the one that reviewers have read. An agent
+/// that ends is no proof: it may not know the fault.
 pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
     let mut plan = scenario::read(path).map_err(Failed::from)?;
     let engine = scenario::engine_for(&mut plan, None, Some(fault)).map_err(Failed::from)?;
     let name = format!("{}/{fault}", run_name(path));
     let status = match scenario::prove(plan, &engine, &runs(), &name, |_| {}) {
-        Ok(told) => Report::new(&told.plan, &told.evidence, &told.verdicts).exit_status(),
+        Ok(told) => {
+            let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+            let mut dataplanes = good::dataplanes(&told).into_iter();
+            match report.exit_status() {
+                0 if dataplanes
+                    .any(|(node, text)| snapshot::differs(path, node.as_str(), &text)) =>
+                {
+                    1
+                }
+                status => status,
+            }
+        }
         Err(Failure::Lab(error)) if error.fault == Fault::Engine && error.refuted => 1,
         Err(failure) => return Err(format!("not what the fault does: {failure}").into()),
     };

@@ -20,14 +20,20 @@ pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
         return Err(report.failure(&directory).into());
     }
     snapshot::check(path, None, &report.snapshot());
-    let keys: BTreeMap<_, _> = told
-        .evidence
-        .nodes
-        .iter()
+    for (name, text) in dataplanes(&told) {
+        snapshot::check(path, Some(name.as_str()), &text);
+    }
+    Ok(())
+}
+
+/// The dataplanes that reviewers have read, as they are now.
+pub(crate) fn dataplanes(told: &Told) -> BTreeMap<NodeName, String> {
+    let nodes = || told.evidence.nodes.iter();
+    let keys: BTreeMap<_, _> = nodes()
         .filter_map(|(name, node)| Some((node.published_key.clone()?, name.clone())))
         .collect();
     let read = |(name, _): &(&NodeName, _)| told.plan.snapshots.contains(name);
-    for (name, node) in told.evidence.nodes.iter().filter(read) {
+    let texts = nodes().filter(read).map(|(name, node)| {
         let mut text = dataplane::render(&node.dataplane, &keys);
         // A node keeps its key with its device; one that did not is for the reviewer to see.
         if node.key_history.len() > 1 {
@@ -36,9 +42,9 @@ pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
                 node.key_history.len()
             );
         }
-        snapshot::check(path, Some(name.as_str()), &text);
-    }
-    Ok(())
+        (name.clone(), text)
+    });
+    texts.collect()
 }
 
 /// An engine that announces nothing is ready when its dataplane looks so, through every step.

@@ -2,6 +2,15 @@
 
 use std::path::Path;
 
+/// Whether `text` is another than what is in the snapshot that [`check`] would compare it with.
+pub(crate) fn differs(file: &Path, part: &str, text: &str) -> bool {
+    let path = file.with_extension(format!("{part}.snap"));
+    let known = std::fs::read_to_string(path).unwrap_or_default();
+    // insta writes what it knows about a snapshot between two lines of dashes.
+    let body = known.splitn(3, "---\n").nth(2).unwrap_or_default();
+    body.trim_end() != text.trim_end()
+}
+
 /// Compares `text` with `<file>.snap`, or `<file>.<part>.snap`; panics with the difference.
 pub(crate) fn check(file: &Path, part: Option<&str>, text: &str) {
     let stem = file
