@@ -76,6 +76,8 @@ pub(crate) enum Fault {
     NoWatchResume,
     /// A resource that cannot be read any more counts as deleted.
     ForgetsLastGood,
+    /// A store that says nothing is taken for one in which nothing happens.
+    NeverAsksTheStore,
     /// A resource is written whatever others have written to it meanwhile.
     NoCas,
 }

@@ -56,12 +56,14 @@ pub(crate) enum Until {
     Publishes(NodeName, String),
     /// A node publishes another key than this one.
     PublishesNot(NodeName, Option<String>),
+    /// Every agent says something else of itself than this: that the store is gone.
+    SaysOtherwise(BTreeMap<NodeName, Option<String>>),
 }
 
 impl Until {
     fn reached(&self, store: &Store) -> Result<bool, LabError> {
         Ok(match self {
-            Self::InSync => true,
+            Self::InSync | Self::SaysOtherwise(_) => true,
             Self::Publishes(node, key) => store.published_keys()?.get(node) == Some(key),
             Self::PublishesNot(node, key) => {
                 let keys = store.published_keys()?;
@@ -130,6 +132,15 @@ impl<'a> Engines<'a> {
             commands: AGENT,
             running: BTreeSet::new(),
         })
+    }
+
+    /// What every agent says of itself.
+    pub(crate) fn statuses(&self) -> BTreeMap<NodeName, Option<String>> {
+        let told = self.told.lock();
+        let statuses = told
+            .iter()
+            .map(|(name, node)| (name.clone(), node.status.clone()));
+        statuses.collect()
     }
 
     /// Starts the agent on these nodes. What earlier ones have told counts no more.
@@ -401,14 +412,29 @@ impl<'a> Engines<'a> {
                     if let Some(error) = self.fallen(told) {
                         return Some(Err(error));
                     }
+                    let mut running = told.iter().filter(|(name, _)| self.running.contains(*name));
+                    if !store.is_reachable() {
+                        // There is nothing to be in sync with: an agent says that it waits.
+                        let before = |name| match until {
+                            Until::SaysOtherwise(before) => before.get(name).unwrap_or(&None),
+                            _ => &None,
+                        };
+                        let noticed = running.all(|(name, node)| node.status != *before(name));
+                        return noticed.then_some(Ok(()));
+                    }
+                    let applied: Vec<_> =
+                        running.map(|(_, node)| node.applied.as_deref()).collect();
+                    if !store.may_be_at(&applied) {
+                        return None;
+                    }
                     // Read after the announcements, so that an agent's own writes count.
-                    let digest = match store.digest() {
-                        Ok(digest) => digest,
+                    let position = match store.position() {
+                        Ok(position) => position,
                         Err(error) => return Some(Err(error)),
                     };
-                    told.iter()
-                        .filter(|(name, _)| self.running.contains(*name))
-                        .all(|(_, node)| node.applied.as_deref() == Some(&digest))
+                    applied
+                        .into_iter()
+                        .all(|applied| position.is_reached(applied))
                         .then(|| until.reached(store))
                         .filter(|reached| !matches!(reached, Ok(false)))
                         .map(|reached| reached.map(drop))

@@ -28,7 +28,8 @@ use crate::error::{Doing, LabError};
 /// The first argument that makes this program a node's first process; the second is the node's name.
 pub(crate) const ARGUMENT: &str = "wireproof-node-init";
 
-/// Abstract socket address for `NOTIFY_SOCKET`; every node has its own network namespace, hence its own.
+/// Abstract socket address for `NOTIFY_SOCKET`, before the host's name; a node's network
+/// namespace may be an etcd's as well.
 const NOTIFY: &str = "wireproof/notify";
 
 /// Number of a started command.
@@ -48,6 +49,10 @@ pub(crate) enum Order {
     Stop { id: CommandId },
     /// End a command at once (SIGKILL). What it has started lives on.
     Kill { id: CommandId },
+    /// Let a command do nothing any more (SIGSTOP).
+    Freeze { id: CommandId },
+    /// Let it go on.
+    Thaw { id: CommandId },
 }
 
 /// What the lab is told, one JSON document a line on standard output.
@@ -102,6 +107,7 @@ pub fn run_if_asked() -> Option<ExitCode> {
 }
 
 struct Init {
+    name: String,
     notify: UnixDatagram,
     signals: SignalFd,
     running: BTreeMap<i32, CommandId>,
@@ -120,7 +126,8 @@ impl Init {
         }
         // Where a container hides parts of /proc, the kernel refuses a fresh one; the old one serves.
         let _ = mount_fresh("proc", Path::new("/proc"));
-        let address = SocketAddr::from_abstract_name(NOTIFY).doing("name the notify socket")?;
+        let address = SocketAddr::from_abstract_name(format!("{NOTIFY}/{name}"))
+            .doing("name the notify socket")?;
         let notify = UnixDatagram::bind_addr(&address).doing("bind the notify socket")?;
         notify
             .set_nonblocking(true)
@@ -131,6 +138,7 @@ impl Init {
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
             .doing("watch for SIGCHLD")?;
         Ok(Self {
+            name: name.to_owned(),
             notify,
             signals,
             running: BTreeMap::new(),
@@ -182,7 +190,7 @@ impl Init {
                 words,
                 environment,
                 log,
-            }) => match start(&words, &environment, &log) {
+            }) => match start(&self.name, &words, &environment, &log) {
                 Ok(pid) => {
                     self.running.insert(pid, id);
                 }
@@ -193,6 +201,8 @@ impl Init {
             },
             Ok(Order::Stop { id }) => self.signal(id, Signal::SIGTERM),
             Ok(Order::Kill { id }) => self.signal(id, Signal::SIGKILL),
+            Ok(Order::Freeze { id }) => self.signal(id, Signal::SIGSTOP),
+            Ok(Order::Thaw { id }) => self.signal(id, Signal::SIGCONT),
             // The lab and this process are one program; there are no other orders.
             Err(_) => {}
         }
@@ -249,7 +259,12 @@ fn mount_fresh(kind: &str, target: &Path) -> nix::Result<()> {
     )
 }
 
-fn start(words: &[String], environment: &BTreeMap<String, String>, log: &Path) -> io::Result<i32> {
+fn start(
+    host: &str,
+    words: &[String],
+    environment: &BTreeMap<String, String>,
+    log: &Path,
+) -> io::Result<i32> {
     let (program, arguments) = words
         .split_first()
         .ok_or_else(|| io::Error::other("the command is empty"))?;
@@ -258,7 +273,7 @@ fn start(words: &[String], environment: &BTreeMap<String, String>, log: &Path) -
         .args(arguments)
         .env_clear()
         .envs(environment)
-        .env("NOTIFY_SOCKET", format!("@{NOTIFY}"))
+        .env("NOTIFY_SOCKET", format!("@{NOTIFY}/{host}"))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -56,9 +56,6 @@ mod capture;
 /// Frames that show that the observers see.
 mod beacon;
 
-/// Calico resources in a directory, and the digest that tells its states apart.
-mod store;
-
 /// A node's dataplane as the kernel tells it.
 mod observe;
 
@@ -67,6 +64,9 @@ mod tamper;
 
 /// A node's first process, as the lab sees it.
 mod node;
+
+/// Where the cluster's resources are: a directory, or an etcd on the fabric.
+mod store;
 
 /// The engine under test, as processes.
 mod engine;

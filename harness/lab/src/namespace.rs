@@ -39,6 +39,16 @@ impl Namespace {
         })
     }
 
+    /// The same network, with no processes of its own yet.
+    pub(crate) fn share(&self) -> Result<Self, LabError> {
+        let network = self.network.try_clone();
+        Ok(Self {
+            label: self.label.clone(),
+            network: network.doing("share a network namespace")?,
+            mounts: None,
+        })
+    }
+
     /// The name used in messages.
     pub(crate) fn label(&self) -> &str {
         &self.label

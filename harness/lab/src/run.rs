@@ -46,7 +46,7 @@ pub fn run(
 
     phase("setup");
     let mut topology = Topology::build(plan)?;
-    let store = Store::create(directory.store(), plan)?;
+    let store = Store::create(plan, &topology, directory)?;
     let mut engines = Engines::boot(plan, &mut topology, engine, directory, &store)?;
     clock.lap("setup");
 
@@ -86,6 +86,7 @@ pub fn run(
 
     phase("teardown");
     drop(engines);
+    drop(store);
     drop(topology);
     clock.lap("teardown");
 

@@ -1,37 +1,125 @@
-//! Calico resources in a directory, and the digest that tells its states apart.
+//! Where the cluster's resources are: a directory, or an etcd on the fabric.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::PathBuf;
 
-use nix::fcntl::{Flock, FlockArg};
-use serde_json::Value;
+use serde_json::{Value, json};
 use wireproof_model::name::NodeName;
-use wireproof_model::plan::Plan;
+use wireproof_model::plan::{self, Plan};
 use wireproof_model::resource::{self, ResourceFile};
 
-use crate::error::{Doing, LabError};
+use crate::artifact::RunDirectory;
+use crate::error::LabError;
+use crate::topology::Topology;
 
-/// A directory of Calico v3 resources, one file each.
+mod directory;
+mod etcd;
+mod gateway;
+
+use directory::Directory;
+use etcd::Etcd;
+
+/// How many resources a burst of events is about.
+const BURST_RESOURCES: usize = 100;
+
+/// The cluster's resources, as the engines share them.
 #[derive(Debug)]
-pub(crate) struct Store {
-    path: PathBuf,
+pub(crate) enum Store {
+    /// A directory of Calico v3 resources, one file each.
+    Directory(Directory),
+    /// Calico's keys in an etcd.
+    Etcd(Etcd),
+}
+
+/// How far a store has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// Its content is this one and no other.
+    Content(String),
+    /// Its history has come to this revision.
+    Revision(u64),
+}
+
+impl Position {
+    /// Whether an engine that announced `applied` has seen all of it.
+    pub(crate) fn is_reached(&self, applied: Option<&str>) -> bool {
+        match self {
+            Self::Content(digest) => applied == Some(digest),
+            Self::Revision(revision) => {
+                let seen = applied.and_then(|applied| applied.parse::<u64>().ok());
+                seen >= Some(*revision)
+            }
+        }
+    }
 }
 
 impl Store {
-    /// Writes the planned cluster's resources to a new directory.
-    pub(crate) fn create(path: PathBuf, plan: &Plan) -> Result<Self, LabError> {
-        fs::create_dir(&path).doing(format!("create {}", path.display()))?;
-        for file in resource::files(plan) {
-            let target = path.join(&file.name);
-            fs::write(&target, &file.text).doing(format!("write {}", target.display()))?;
+    /// Makes the planned store and writes the planned cluster's resources to it.
+    pub(crate) fn create(
+        plan: &Plan,
+        topology: &Topology,
+        directory: &RunDirectory,
+    ) -> Result<Self, LabError> {
+        let files = resource::files(plan);
+        match &plan.store {
+            plan::Store::Directory => Ok(Self::Directory(Directory::create(
+                directory.store(),
+                &files,
+            )?)),
+            plan::Store::Etcd { .. } => {
+                let etcd = Etcd::create(plan, topology, directory)?;
+                etcd.put(&files)?;
+                Ok(Self::Etcd(etcd))
+            }
         }
-        Ok(Self { path })
     }
 
     /// What engines are told as `{store}`.
     pub(crate) fn argument(&self) -> String {
-        format!("dir:{}", self.path.display())
+        match self {
+            Self::Directory(directory) => directory.argument(),
+            Self::Etcd(etcd) => etcd.argument(),
+        }
+    }
+
+    /// Whether the engines can reach it.
+    pub(crate) fn is_reachable(&self) -> bool {
+        match self {
+            Self::Directory(directory) => directory.is_there(),
+            Self::Etcd(etcd) => etcd.is_up(),
+        }
+    }
+
+    /// How far it has come; while it cannot be reached, how far it had come before.
+    pub(crate) fn position(&self) -> Result<Position, LabError> {
+        match self {
+            Self::Directory(directory) => Ok(Position::Content(directory.digest()?)),
+            Self::Etcd(etcd) => Ok(Position::Revision(etcd.revision()?)),
+        }
+    }
+
+    /// Whether engines that announced this can all be in sync: looking costs more than asking.
+    pub(crate) fn may_be_at(&self, applied: &[Option<&str>]) -> bool {
+        let alike = || applied.windows(2).all(|pair| pair[0] == pair[1]);
+        let all = applied.iter().all(Option::is_some);
+        all && (matches!(self, Self::Etcd(_)) || alike())
+    }
+
+    /// The public key that each node's engine has published.
+    pub(crate) fn published_keys(&self) -> Result<BTreeMap<NodeName, String>, LabError> {
+        let documents = match self {
+            Self::Directory(directory) => directory.documents()?,
+            Self::Etcd(etcd) => etcd.nodes()?,
+        };
+        let key_of = |content: Vec<u8>| {
+            let resource: Value = serde_json::from_slice(&content).ok()?;
+            if resource["kind"] != "Node" {
+                return None;
+            }
+            let name = resource["metadata"]["name"].as_str()?.parse().ok()?;
+            let key = resource["status"]["wireguardPublicKey"].as_str()?;
+            (!key.is_empty()).then(|| (name, key.to_owned()))
+        };
+        Ok(documents.into_iter().filter_map(key_of).collect())
     }
 
     /// Makes of the resources of one moment those of another: what differs is written, with the
@@ -43,15 +131,15 @@ impl Store {
     ) -> Result<(), LabError> {
         for file in before {
             if after.iter().all(|other| other.name != file.name) {
-                self.remove(&file.name)?;
+                self.remove(file)?;
             }
         }
         for file in after.iter().filter(|file| !before.contains(file)) {
             let written: Value = serde_json::from_str(&file.text)
                 .map_err(|error| LabError::machine(format!("read {}", file.name), error))?;
-            self.edit(&file.name, |resource| {
+            self.edit(file, |resource| {
                 let status = resource["status"].take();
-                *resource = written;
+                resource.clone_from(&written);
                 if !status.is_null() {
                     resource["status"] = status;
                 }
@@ -60,92 +148,130 @@ impl Store {
         Ok(())
     }
 
-    /// Edits a resource, or makes it of nothing, as whoever has the directory's lock.
-    pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Value)) -> Result<(), LabError> {
-        let _lock = self.lock()?;
-        let target = self.path.join(name);
-        let doing = || format!("write {}", target.display());
-        let mut resource = fs::read(&target)
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok())
-            .unwrap_or(Value::Null);
-        edit(&mut resource);
-        // Nobody reads it half written.
-        let fresh = self.path.join(format!(".{name}.wireproof"));
-        fs::write(&fresh, format!("{resource:#}\n")).doing(doing())?;
-        fs::rename(&fresh, &target).doing(doing())
-    }
-
-    fn remove(&self, name: &str) -> Result<(), LabError> {
-        let _lock = self.lock()?;
-        let target = self.path.join(name);
-        fs::remove_file(&target).doing(format!("remove {}", target.display()))
-    }
-
-    /// What everybody holds who edits a resource, so that no edit undoes another's.
-    fn lock(&self) -> Result<Flock<File>, LabError> {
-        let path = self.path.join(".lock");
-        let doing = || format!("lock {}", path.display());
-        let file = File::create(&path).doing(doing())?;
-        Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| LabError::machine(doing(), errno))
-    }
-
     /// Publishes a key as a node's, whoever has the private key.
     pub(crate) fn publish_key(&self, node: &NodeName, key: &str) -> Result<(), LabError> {
-        self.edit(&format!("node.{node}.json"), |resource| {
+        let unnamed = json!({"kind": "Node", "metadata": {"name": node}});
+        let file = ResourceFile {
+            name: format!("node.{node}.json"),
+            text: unnamed.to_string(),
+        };
+        self.edit(&file, |resource| {
             resource["status"]["wireguardPublicKey"] = Value::from(key);
         })
     }
 
-    /// What engines announce as `X_WIREMESH_APPLIED`: the wrapping sum, over the resource
-    /// files, of FNV-1a (64 bits) over the file's name, a zero byte, its content and a
-    /// zero byte; as 16 hex digits.
-    pub(crate) fn digest(&self) -> Result<String, LabError> {
-        let fnv = |(name, content): (String, Vec<u8>)| {
-            let bytes = name.bytes().chain([0]).chain(content).chain([0]);
-            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-            })
-        };
-        let hashes = self.files()?.into_iter().map(fnv);
-        Ok(format!("{:016x}", hashes.fold(0, u64::wrapping_add)))
+    /// Takes a resource away.
+    fn remove(&self, file: &ResourceFile) -> Result<(), LabError> {
+        match self {
+            Self::Directory(directory) => directory.remove(file),
+            Self::Etcd(etcd) => etcd.remove(file),
+        }
     }
 
-    /// The public key that each node's engine has published.
-    pub(crate) fn published_keys(&self) -> Result<BTreeMap<NodeName, String>, LabError> {
-        let key_of = |(_, content): (String, Vec<u8>)| {
-            let resource: Value = serde_json::from_slice(&content).ok()?;
-            if resource["kind"] != "Node" {
-                return None;
-            }
-            let name = resource["metadata"]["name"].as_str()?.parse().ok()?;
-            let key = resource["status"]["wireguardPublicKey"].as_str()?;
-            (!key.is_empty()).then(|| (name, key.to_owned()))
-        };
-        Ok(self.files()?.into_iter().filter_map(key_of).collect())
+    /// Changes a resource, or `file` where there is none, and loses nothing that others
+    /// write to it meanwhile.
+    fn edit(&self, file: &ResourceFile, edit: impl FnMut(&mut Value)) -> Result<(), LabError> {
+        match self {
+            Self::Directory(directory) => directory.edit(file, edit),
+            Self::Etcd(etcd) => etcd.edit(file, edit),
+        }
     }
 
-    /// Every resource file. One that vanishes meanwhile was being replaced.
-    fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, LabError> {
-        let doing = || format!("read {}", self.path.display());
-        let mut files = BTreeMap::new();
-        for entry in fs::read_dir(&self.path).doing(doing())? {
-            let name = entry
-                .doing(doing())?
-                .file_name()
-                .to_string_lossy()
-                .into_owned();
-            let wanted = [".yaml", ".yml", ".json"]
-                .iter()
-                .any(|end| name.ends_with(end));
-            if !wanted || name.starts_with('.') {
-                continue;
-            }
-            if let Ok(content) = fs::read(self.path.join(&name)) {
-                files.insert(name, content);
+    /// Nobody can reach it: the directory is renamed away, etcd is killed.
+    pub(crate) fn down(&self) -> Result<(), LabError> {
+        match self {
+            Self::Directory(directory) => directory.down(),
+            Self::Etcd(etcd) => etcd.down(),
+        }
+    }
+
+    /// It is back, with all that was written to it meanwhile.
+    pub(crate) fn up(&self) -> Result<(), LabError> {
+        match self {
+            Self::Directory(directory) => directory.up(),
+            Self::Etcd(etcd) => etcd.up(),
+        }
+    }
+
+    /// It takes connections and answers nothing (SIGSTOP).
+    pub(crate) fn freeze(&self) -> Result<(), LabError> {
+        self.etcd("freeze")?.freeze()
+    }
+
+    /// It goes on.
+    pub(crate) fn thaw(&self) -> Result<(), LabError> {
+        self.etcd("thaw")?.thaw()
+    }
+
+    /// It forgets its history, up to now.
+    pub(crate) fn compact(&self) -> Result<(), LabError> {
+        self.etcd("compact")?.compact()
+    }
+
+    /// Writes many times, to resources that concern no node.
+    pub(crate) fn burst(&self, events: usize) -> Result<(), LabError> {
+        match self {
+            Self::Directory(directory) => (0..events)
+                .map(burst_resource)
+                .try_for_each(|file| directory.put(&file)),
+            Self::Etcd(etcd) => {
+                let files: Vec<_> = (0..events).map(burst_resource).collect();
+                etcd.put(&files)
             }
         }
-        Ok(files)
+    }
+
+    /// Something that is no resource takes the place of a node's, or of none: `text`, or
+    /// the first half of what there is.
+    pub(crate) fn spoil(
+        &self,
+        node: Option<&NodeName>,
+        text: Option<&str>,
+    ) -> Result<(), LabError> {
+        match self {
+            Self::Directory(directory) => directory.spoil(node, text),
+            Self::Etcd(etcd) => etcd.spoil(node, text),
+        }
+    }
+
+    /// Undoes every [`spoil`](Self::spoil).
+    pub(crate) fn repair(&self) -> Result<(), LabError> {
+        match self {
+            Self::Directory(directory) => directory.repair(),
+            Self::Etcd(etcd) => etcd.repair(),
+        }
+    }
+
+    fn etcd(&self, what: &str) -> Result<&Etcd, LabError> {
+        match self {
+            Self::Etcd(etcd) => Ok(etcd),
+            Self::Directory(_) => Err(LabError::machine(
+                format!("{what} the store"),
+                "it is a directory",
+            )),
+        }
+    }
+}
+
+/// What a `text` of none spoils a resource with.
+fn half(content: &[u8]) -> &[u8] {
+    match content {
+        [] => b"{\"kind\": \"No",
+        content => &content[..content.len() / 2],
+    }
+}
+
+/// A configuration of a node that there is not.
+fn burst_resource(number: usize) -> ResourceFile {
+    let name = format!("node.burst-{}", number % BURST_RESOURCES);
+    let resource = json!({
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "FelixConfiguration",
+        "metadata": {"name": name},
+        "spec": {"burst": number},
+    });
+    ResourceFile {
+        name: format!("felixconfiguration.{name}.json"),
+        text: resource.to_string(),
     }
 }

@@ -7,7 +7,7 @@ use wireguard_control::Key;
 use wireproof_model::dataplane;
 use wireproof_model::evidence::{Nanos, StepEvidence};
 use wireproof_model::name::{IfName, NodeName};
-use wireproof_model::plan::{Action, Plan, Settles, State, Step, Tamper};
+use wireproof_model::plan::{Action, Plan, Settles, State, Step, StoreAction, Tamper};
 use wireproof_model::resource;
 
 use crate::engine::{Engines, Until};
@@ -106,6 +106,7 @@ impl Timeline<'_, '_> {
                 what,
                 settles,
             } => self.tamper(number, node, what, *settles, deadline)?,
+            Action::Store(action) => return self.act_on_store(action),
             Action::OverwriteKey { node, key } => return self.overwrite_key(node, key.as_ref()),
         }
         Ok(Until::InSync)
@@ -178,6 +179,29 @@ impl Timeline<'_, '_> {
     fn rewrite_resources(&self, number: usize) -> Result<(), LabError> {
         let moment = |steps| resource::files(&self.plan.with(self.plan.after(steps)));
         self.store.change(&moment(number), &moment(number + 1))
+    }
+
+    fn act_on_store(&self, action: &StoreAction) -> Result<Until, LabError> {
+        let store = self.store;
+        match action {
+            StoreAction::Down => {
+                let before = self.engines.statuses();
+                store.down()?;
+                return Ok(Until::SaysOtherwise(before));
+            }
+            StoreAction::Freeze => {
+                let before = self.engines.statuses();
+                store.freeze()?;
+                return Ok(Until::SaysOtherwise(before));
+            }
+            StoreAction::Up => store.up()?,
+            StoreAction::Thaw => store.thaw()?,
+            StoreAction::Compact => store.compact()?,
+            StoreAction::Burst { events } => store.burst((*events).into())?,
+            StoreAction::Garbage { node, text } => store.spoil(node.as_ref(), text.as_deref())?,
+            StoreAction::Repair => store.repair()?,
+        }
+        Ok(Until::InSync)
     }
 
     fn overwrite_key(&self, node: &NodeName, other: Option<&NodeName>) -> Result<Until, LabError> {

@@ -49,6 +49,8 @@ pub(crate) struct Topology {
     pub(crate) fabric: Namespace,
     /// In the plan's order.
     pub(crate) nodes: Vec<NodeSpace>,
+    /// The host of an etcd that is on no node.
+    pub(crate) store: Option<Namespace>,
 }
 
 /// A node's namespace, and those of its pods in the plan's order.
@@ -82,7 +84,18 @@ impl Topology {
                 .collect::<Result<_, _>>()?;
             nodes.push(NodeSpace { namespace, pods });
         }
-        Ok(Self { fabric, nodes })
+        let mut store = None;
+        if let Some(host) = plan.store_host() {
+            let namespace = Namespace::create(host.name.to_string())?;
+            sysctl::reset(&namespace)?;
+            connect_node(&fabric, &fabric_net, &namespace, &host, &plan.fabric)?;
+            store = Some(namespace);
+        }
+        Ok(Self {
+            fabric,
+            nodes,
+            store,
+        })
     }
 
     /// The namespace that an endpoint's sockets are opened in.

@@ -76,7 +76,10 @@ impl Descriptor {
             | Action::KillEngine { .. }
             | Action::StartEngine { .. }
             | Action::RestartEngine { .. } => self.agent.is_some(),
-            Action::Configure { .. } | Action::OverwriteKey { .. } | Action::Tamper { .. } => true,
+            Action::Configure { .. }
+            | Action::OverwriteKey { .. }
+            | Action::Tamper { .. }
+            | Action::Store(_) => true,
         }
     }
 }

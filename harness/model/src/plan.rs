@@ -27,7 +27,7 @@ pub use action::Action;
 pub(crate) use settings::LISTEN_PORT;
 pub use settings::Settings;
 pub use state::State;
-pub use store::{STORE_HOST, Store};
+pub use store::{STORE_HOST, Store, StoreAction};
 pub use tamper::{Foreign, Own, Settles, Tamper};
 
 /// One scenario, resolved.

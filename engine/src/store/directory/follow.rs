@@ -144,7 +144,13 @@ impl Follower {
             };
             // What was received is taken in without waiting, so nothing can be lost by cancelling.
             self.pending = match events {
-                Some(events) => self.take(&events),
+                Some(mut events) => {
+                    // All that has come by now is one change.
+                    while let Ok(more) = self.events.try_recv() {
+                        events.extend(more);
+                    }
+                    self.take(&events)
+                }
                 // Inotify cannot be read any more: the only way left is to look.
                 None => {
                     sleep(LOOK_AGAIN).await;

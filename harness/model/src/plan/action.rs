@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::name::NodeName;
 
-use super::{Settles, Tamper};
+use super::{Settles, StoreAction, Tamper};
 
 /// The kinds of step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,8 @@ pub enum Action {
         /// What comes of it.
         settles: Settles,
     },
+    /// Something happens to the store.
+    Store(StoreAction),
     /// Agents are ended without warning (SIGKILL). What they made stays.
     KillEngine {
         /// On this node; none is every node.
@@ -83,6 +85,7 @@ impl Action {
             Self::RotateKey { .. } => "rotate-key",
             Self::OverwriteKey { .. } => "overwrite-key",
             Self::Tamper { .. } => "tamper",
+            Self::Store(action) => action.as_str(),
             Self::KillEngine { .. } => "kill-engine",
             Self::StartEngine { .. } => "start-engine",
         }
@@ -121,6 +124,7 @@ impl Action {
                 None => format!("publish a stranger's key as {node}'s"),
             },
             Self::Tamper { node, what, .. } => format!("tamper with {node}: {what}"),
+            Self::Store(action) => action.told(),
             Self::KillEngine { node } => format!("kill {}", agent_of(node.as_ref())),
             Self::StartEngine { node } => format!("start {} again", agent_of(node.as_ref())),
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::name::{EndpointName, IfName, NodeName};
 
-use super::{Action, Cluster, Endpoint, Node, Plan, endpoints_of};
+use super::{Action, Cluster, Endpoint, Node, Plan, StoreAction, endpoints_of};
 
 /// A cluster between two steps, as an engine that does its part makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,9 @@ pub struct State {
     /// The nodes whose dataplane encrypts: what is asked for while an agent does not run takes
     /// effect when it is started again.
     pub encrypting: BTreeSet<NodeName>,
+    /// Whether agents can reach the store: what is asked for while they cannot takes effect when
+    /// they can again.
+    pub reachable: bool,
     /// The nodes about whose traffic with others nothing follows from the intent.
     pub unclear: BTreeSet<NodeName>,
 }
@@ -32,6 +35,7 @@ impl State {
             nodes: plan.nodes.clone(),
             agents: plan.nodes.iter().map(|node| node.name.clone()).collect(),
             encrypting: BTreeSet::new(),
+            reachable: true,
             unclear: BTreeSet::new(),
         };
         state.settle();
@@ -51,6 +55,9 @@ impl State {
             } => self.configure(node.as_ref(), set, annotations, unset),
             Action::RestartEngine { .. } => {}
             Action::RotateKey { .. } => {}
+            Action::Store(StoreAction::Down | StoreAction::Freeze) => self.reachable = false,
+            Action::Store(StoreAction::Up | StoreAction::Thaw) => self.reachable = true,
+            Action::Store(_) => {}
             Action::OverwriteKey { node, key } => {
                 // An agent that runs puts its key right.
                 if !self.agents.contains(node) {
@@ -124,6 +131,9 @@ impl State {
     }
 
     fn settle(&mut self) {
+        if !self.reachable {
+            return;
+        }
         for node in &self.nodes {
             if !self.agents.contains(&node.name) {
                 continue;

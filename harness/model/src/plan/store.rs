@@ -31,6 +31,69 @@ pub enum Store {
     },
 }
 
+/// What happens to the store in a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreAction {
+    /// Nobody can reach it: the directory is renamed away, etcd is killed.
+    Down,
+    /// It is back, with all that was written to it meanwhile.
+    Up,
+    /// It takes connections and answers nothing (SIGSTOP).
+    Freeze,
+    /// It goes on.
+    Thaw,
+    /// It forgets its history, up to now.
+    Compact,
+    /// Many writes, to resources that concern no node.
+    Burst {
+        /// How many.
+        events: u16,
+    },
+    /// Something that is no resource takes the place of one.
+    Garbage {
+        /// Of this node; none is one of its own.
+        node: Option<NodeName>,
+        /// What is there then; none is the first half of what was there.
+        text: Option<String>,
+    },
+    /// All garbage is gone, and what was in its place is there again.
+    Repair,
+}
+
+impl StoreAction {
+    /// As written in scenarios.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Down => "store-down",
+            Self::Up => "store-up",
+            Self::Freeze => "store-freeze",
+            Self::Thaw => "store-thaw",
+            Self::Compact => "store-compact",
+            Self::Burst { .. } => "store-burst",
+            Self::Garbage { .. } => "store-garbage",
+            Self::Repair => "store-repair",
+        }
+    }
+
+    /// What happens, in words.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Down => "the store goes down".into(),
+            Self::Up => "the store is up again".into(),
+            Self::Freeze => "the store freezes".into(),
+            Self::Thaw => "the store thaws".into(),
+            Self::Compact => "the store forgets its history".into(),
+            Self::Burst { events } => format!("{events} writes to the store"),
+            Self::Garbage { node: None, .. } => "garbage in the store".into(),
+            Self::Garbage {
+                node: Some(node), ..
+            } => format!("garbage in place of {node}'s resource"),
+            Self::Repair => "the garbage is taken away".into(),
+        }
+    }
+}
+
 impl Store {
     /// What engines are told; of a directory, the part after its path is known.
     pub fn url(&self) -> Option<String> {

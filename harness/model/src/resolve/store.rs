@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 
 use crate::name::{EndpointName, NodeName};
-use crate::plan::{Fabric, Store};
-use crate::problem::{Problem, known_words};
-use crate::scenario::{Scenario, StoreKind};
+use crate::plan::{Fabric, Store, StoreAction};
+use crate::problem::{Problem, Span, known_words};
+use crate::scenario::{self, Scenario, StoreKind};
 
 use super::address::Addresses;
 use super::placement::Placement;
@@ -71,4 +71,78 @@ fn last_free(fabric: &Fabric, addresses: &Addresses) -> Option<Ipv4Addr> {
         .rev()
         .map(Ipv4Addr::from)
         .find(|address| addresses.values().all(|taken| taken != address))
+}
+
+/// What the store is like between two steps.
+pub(super) struct StoreStage {
+    kind: StoreKind,
+    /// Why it cannot be reached, and the step that began it.
+    absent: Option<(StoreAction, Span)>,
+}
+
+impl StoreStage {
+    pub(super) fn at_first(scenario: &Scenario) -> Self {
+        Self {
+            kind: kind(scenario),
+            absent: None,
+        }
+    }
+
+    /// Reports what cannot happen to the store as it is.
+    pub(super) fn act(
+        &mut self,
+        step: &scenario::Step,
+        action: &StoreAction,
+    ) -> Result<(), Problem> {
+        let place = step.place("action");
+        let etcds_alone = matches!(
+            action,
+            StoreAction::Freeze | StoreAction::Thaw | StoreAction::Compact
+        );
+        if self.kind == StoreKind::Directory && etcds_alone {
+            return Err(Problem::new(
+                format!("`{}` of a directory", action.as_str()),
+                place,
+                "only an etcd can do that",
+                "add `store = \"etcd\"` at the top, or take `store-down`",
+            ));
+        }
+        let began = self.absent.as_ref().map(|(action, _)| action);
+        let fits = match action {
+            StoreAction::Down | StoreAction::Freeze => began.is_none(),
+            StoreAction::Up => began == Some(&StoreAction::Down),
+            StoreAction::Thaw => began == Some(&StoreAction::Freeze),
+            // What is down is changed by the lab alone.
+            StoreAction::Compact
+            | StoreAction::Burst { .. }
+            | StoreAction::Garbage { .. }
+            | StoreAction::Repair => began != Some(&StoreAction::Freeze),
+        };
+        if fits {
+            if matches!(action, StoreAction::Down | StoreAction::Freeze) {
+                self.absent = Some((action.clone(), place));
+            } else if matches!(action, StoreAction::Up | StoreAction::Thaw) {
+                self.absent = None;
+            }
+            return Ok(());
+        }
+        let (state, help) = match &self.absent {
+            None => (
+                "up",
+                "add `store-down` or `store-freeze` before it, or remove it",
+            ),
+            Some((StoreAction::Freeze, _)) => ("frozen", "add a step `store-thaw` before it"),
+            Some(_) => ("down", "add a step `store-up` before it"),
+        };
+        let problem = Problem::new(
+            format!("`{}` of a store that is {state}", action.as_str()),
+            place,
+            format!("it is {state} at this step"),
+            help,
+        );
+        Err(match &self.absent {
+            Some((_, first)) => problem.and(first.clone(), "since here"),
+            None => problem,
+        })
+    }
 }

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::NodeName;
-use crate::plan::{Action, Own, Step, Tamper};
+use crate::plan::{Action, Own, Step, StoreAction, Tamper};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
 
 use super::line;
 use super::placement::Placement;
+use super::store::StoreStage;
 
 /// Reports each step that cannot happen when it is its turn.
 pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut Vec<Problem>) {
-    let mut stage = Stage::at_first(placement);
+    let mut stage = Stage::at_first(placement, StoreStage::at_first(scenario));
     for step in &scenario.steps {
         if let Err(problem) = stage.act(step) {
             problems.push(problem);
@@ -35,13 +36,15 @@ struct Stage {
     nodes: BTreeSet<NodeName>,
     /// Nodes without an agent, and the step that ended it.
     quiet: BTreeMap<NodeName, Span>,
+    store: StoreStage,
 }
 
 impl Stage {
-    fn at_first(placement: &Placement) -> Self {
+    fn at_first(placement: &Placement, store: StoreStage) -> Self {
         Self {
             nodes: placement.nodes.keys().cloned().collect(),
             quiet: BTreeMap::new(),
+            store,
         }
     }
 
@@ -69,6 +72,15 @@ impl Stage {
                     .map_or(Ok(()), |key| self.known(step, "key", key))
             }
             Action::StartEngine { node } => self.start_agents(step, node.as_ref()),
+            Action::Store(action) => {
+                if let StoreAction::Garbage {
+                    node: Some(node), ..
+                } = action
+                {
+                    self.known(step, "node", node)?;
+                }
+                self.store.act(step, action)
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use crate::document::Table;
 use crate::name::NodeName;
-use crate::plan::Action;
+use crate::plan::{Action, StoreAction};
 use crate::problem::{Problem, Span};
 
 use super::{tamper, value};
@@ -52,6 +52,24 @@ const ACTIONS: &[(&str, Reader)] = &[
         Some(Action::OverwriteKey { node: node?, key })
     }),
     ("tamper", tamper::tamper),
+    ("store-down", |_| Some(Action::Store(StoreAction::Down))),
+    ("store-up", |_| Some(Action::Store(StoreAction::Up))),
+    ("store-freeze", |_| Some(Action::Store(StoreAction::Freeze))),
+    ("store-thaw", |_| Some(Action::Store(StoreAction::Thaw))),
+    ("store-compact", |_| {
+        Some(Action::Store(StoreAction::Compact))
+    }),
+    ("store-burst", |keys| {
+        keys.table.require("events", "events = 10000");
+        let events = keys.table.number("events", 1..=u16::MAX, "")?;
+        Some(Action::Store(StoreAction::Burst { events }))
+    }),
+    ("store-garbage", |keys| {
+        let text = keys.table.text("text").map(Spanned::into_inner);
+        let node = keys.node();
+        Some(Action::Store(StoreAction::Garbage { node, text }))
+    }),
+    ("store-repair", |_| Some(Action::Store(StoreAction::Repair))),
     ("kill-engine", |keys| {
         Some(Action::KillEngine { node: keys.node() })
     }),

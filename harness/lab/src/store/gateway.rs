@@ -1,0 +1,150 @@
+//! What the lab says to its etcd, through the JSON gateway and the loopback device of
+//! the namespace that etcd is in.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::error::{Doing, LabError};
+use crate::namespace::Namespace;
+
+/// Where etcd listens for the lab.
+pub(super) const LOCAL: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 2379);
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many keys are put in one transaction: etcd allows 128.
+const AT_ONCE: usize = 100;
+
+/// A key's value, and the revision that wrote it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) value: Vec<u8>,
+    pub(super) revision: u64,
+}
+
+/// The way to an etcd.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    pub(super) space: Namespace,
+}
+
+impl Gateway {
+    /// How many revisions there have been.
+    pub(super) fn revision(&self) -> Result<u64, LabError> {
+        let answer = self.call("/v3/kv/range", &json!({"key": STANDARD.encode("x")}))?;
+        number(&answer["header"]["revision"])
+    }
+
+    /// What is at a key.
+    pub(super) fn get(&self, key: &str) -> Result<Option<Entry>, LabError> {
+        let question = json!({"key": STANDARD.encode(key)});
+        Ok(self.range(&question)?.pop())
+    }
+
+    /// What is at the keys that begin with `prefix`, which ends with a slash.
+    pub(super) fn below(&self, prefix: &str) -> Result<Vec<Entry>, LabError> {
+        let end = format!("{}0", prefix.trim_end_matches('/'));
+        let question = json!({
+            "key": STANDARD.encode(prefix),
+            "range_end": STANDARD.encode(end),
+        });
+        self.range(&question)
+    }
+
+    /// Puts them all, many at once.
+    pub(super) fn put_all(&self, pairs: &[(String, String)]) -> Result<(), LabError> {
+        for pairs in pairs.chunks(AT_ONCE) {
+            let puts: Vec<_> = pairs.iter().map(|(key, value)| put(key, value)).collect();
+            self.call("/v3/kv/txn", &json!({"success": puts}))?;
+        }
+        Ok(())
+    }
+
+    /// Puts a key if `revision` has written it last (0: if it is not there). Says whether it has.
+    pub(super) fn put_if(&self, key: &str, value: &str, revision: u64) -> Result<bool, LabError> {
+        let compare = json!({
+            "key": STANDARD.encode(key), "target": "MOD", "result": "EQUAL",
+            "mod_revision": revision.to_string(),
+        });
+        let answer = self.call(
+            "/v3/kv/txn",
+            &json!({"compare": [compare], "success": [put(key, value)]}),
+        )?;
+        Ok(answer["succeeded"] == true)
+    }
+
+    /// Takes a key away.
+    pub(super) fn delete(&self, key: &str) -> Result<(), LabError> {
+        let question = json!({"key": STANDARD.encode(key)});
+        self.call("/v3/kv/deleterange", &question).map(drop)
+    }
+
+    /// Forgets the history before `revision`.
+    pub(super) fn compact(&self, revision: u64) -> Result<(), LabError> {
+        let question = json!({"revision": revision.to_string()});
+        self.call("/v3/kv/compaction", &question).map(drop)
+    }
+
+    fn range(&self, question: &Value) -> Result<Vec<Entry>, LabError> {
+        let answer = self.call("/v3/kv/range", question)?;
+        let pairs = answer["kvs"].as_array().into_iter().flatten();
+        pairs
+            .map(|pair| {
+                let value = pair["value"].as_str().unwrap_or_default();
+                Ok(Entry {
+                    value: STANDARD
+                        .decode(value)
+                        .map_err(|error| LabError::machine("read a value of etcd", error))?,
+                    revision: number(&pair["mod_revision"])?,
+                })
+            })
+            .collect()
+    }
+
+    fn call(&self, path: &str, question: &Value) -> Result<Value, LabError> {
+        let doing = || format!("ask etcd for {path}");
+        let body = question.to_string();
+        // HTTP/1.0: the answer ends with the connection.
+        let request = format!(
+            "POST {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let stream = self
+            .space
+            .enter(|| TcpStream::connect_timeout(&LOCAL, PATIENCE).doing("connect to etcd"))?;
+        let answer = converse(stream, &request).doing(doing())?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or_else(|| LabError::machine(doing(), "it answers without a header"))?;
+        let status = head.lines().next().unwrap_or_default();
+        if !status.contains(" 200 ") {
+            return Err(LabError::machine(doing(), format!("{status}: {body}")));
+        }
+        serde_json::from_str(body).map_err(|error| LabError::machine(doing(), error))
+    }
+}
+
+fn converse(mut stream: TcpStream, request: &str) -> io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn put(key: &str, value: &str) -> Value {
+    json!({"request_put": {"key": STANDARD.encode(key), "value": STANDARD.encode(value)}})
+}
+
+fn number(value: &Value) -> Result<u64, LabError> {
+    let number = value.as_str().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| LabError::machine("read a number of etcd", format!("`{value}` is none")))
+}
