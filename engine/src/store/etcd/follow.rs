@@ -232,6 +232,10 @@ impl Listener {
             };
             if self.following {
                 (failed, wait) = (0, FIRST_RETRY);
+                // What breaks may be there again at once; if it is not, that says why.
+                if matches!(failure, Failure::Unreachable(_)) {
+                    continue;
+                }
             }
             failed += 1;
             // Another member may do as well: it is trouble when all have failed.

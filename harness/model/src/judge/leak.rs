@@ -63,8 +63,7 @@ fn shown(plan: &Plan, case: &Case<'_>, seen: &Seen<'_>) -> Option<Shown> {
         return Some(Shown::Tag);
     }
     let packet = seen.sighting.frame.packet()?;
-    // Nodes that lost their keys learn the new ones from it.
-    if plan.store.is_addressed(packet) || is_ciphertext(plan, case, packet) {
+    if is_store(plan, packet) || is_ciphertext(plan, case, packet) {
         return None;
     }
     packet
@@ -108,6 +107,26 @@ fn quotes(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
     is_between(case, quote.source, quote.destination)
         && quote.protocol == case.protocol().number()
         && !quotes_ciphertext(plan, case, quote)
+}
+
+/// A conversation with the store. With an etcd on a node these are the only ones that two
+/// encrypting nodes may have in clear: over them they tell each other their keys.
+fn is_store(plan: &Plan, packet: &Packet) -> bool {
+    let Payload::Tcp {
+        source_port,
+        destination_port,
+        ..
+    } = packet.payload
+    else {
+        return false;
+    };
+    let ends = [
+        SocketAddr::new(packet.source, source_port),
+        SocketAddr::new(packet.destination, destination_port),
+    ];
+    plan.store
+        .socket()
+        .is_some_and(|store| ends.contains(&store))
 }
 
 /// WireGuard between the endpoints of the two nodes, which is all that may be seen of a protected pair.

@@ -1,10 +1,9 @@
 //! Where the cluster's resources are.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::frame::{Packet, Payload};
 use crate::name::NodeName;
 
 use super::{Node, Plan, RpFilter, Settings};
@@ -97,29 +96,15 @@ impl StoreAction {
 impl Store {
     /// What engines are told; of a directory, the part after its path is known.
     pub fn url(&self) -> Option<String> {
-        match self {
-            Self::Directory => None,
-            Self::Etcd { address, .. } => Some(format!("http://{address}:{PORT}")),
-        }
+        self.socket().map(|socket| format!("http://{socket}"))
     }
 
-    /// Whether a packet is part of a conversation with the store. With an etcd on a node
-    /// these are the only ones that two encrypting nodes may have in clear: over them they
-    /// tell each other their keys.
-    pub fn is_addressed(&self, packet: &Packet) -> bool {
-        let Self::Etcd { address, .. } = self else {
-            return false;
-        };
-        let Payload::Tcp {
-            source_port,
-            destination_port,
-            ..
-        } = packet.payload
-        else {
-            return false;
-        };
-        (packet.source == *address && source_port == PORT)
-            || (packet.destination == *address && destination_port == PORT)
+    /// Where it listens.
+    pub fn socket(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Directory => None,
+            Self::Etcd { address, .. } => Some(SocketAddr::new((*address).into(), PORT)),
+        }
     }
 }
 
@@ -138,39 +123,5 @@ impl Plan {
             settings: Settings::default(),
             pods: Vec::new(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn packet(from: (&str, u16), to: (&str, u16)) -> Packet {
-        Packet {
-            source: from.0.parse().unwrap(),
-            destination: to.0.parse().unwrap(),
-            length: 60,
-            dont_fragment: true,
-            fragment: false,
-            payload: Payload::Tcp {
-                source_port: from.1,
-                destination_port: to.1,
-                flags: 0x02,
-            },
-        }
-    }
-
-    #[test]
-    fn only_the_store_s_own_port_at_its_own_address_is_the_store() {
-        let store = Store::Etcd {
-            address: Ipv4Addr::new(10, 0, 0, 1),
-            on: None,
-        };
-        let is = |from, to| store.is_addressed(&packet(from, to));
-        assert!(is(("10.0.0.2", 4000), ("10.0.0.1", 2379)));
-        assert!(is(("10.0.0.1", 2379), ("10.0.0.2", 4000)));
-        assert!(!is(("10.0.0.2", 2379), ("10.0.0.1", 4000)));
-        assert!(!is(("10.0.0.2", 4000), ("10.0.0.3", 2379)));
-        assert!(!Store::Directory.is_addressed(&packet(("10.0.0.2", 1), ("10.0.0.1", 2379))));
     }
 }

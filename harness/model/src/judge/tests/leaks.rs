@@ -1,9 +1,12 @@
 //! What must not be readable on the wire.
 
+use std::net::IpAddr;
+
 use super::world::{World, mixed, parsed, wireguard};
 use crate::evidence::Direction;
 use crate::frame::{Frame, Message, Packet, Payload, Quote};
 use crate::name::NodeName;
+use crate::plan::Store;
 use crate::tag::Tag;
 use crate::verdict::Outcome::Broken;
 
@@ -135,6 +138,33 @@ fn an_error_that_quotes_the_pair_is_a_leak_of_the_quoted_protocol() {
     );
     world.holds("web > db icmp");
     world.holds("web > db tcp");
+}
+
+#[test]
+fn what_is_said_to_the_store_is_no_leak_and_what_is_said_to_its_host_is() {
+    let mut world = mixed();
+    let mut frame = world.request("web > bob tcp").frame;
+    let Frame::Ip(Packet {
+        destination,
+        payload: Payload::Tcp {
+            destination_port, ..
+        },
+        ..
+    }) = &mut frame
+    else {
+        panic!("{frame:?}")
+    };
+    let IpAddr::V4(address) = *destination else {
+        panic!("{destination}")
+    };
+    *destination_port = 2379;
+    world.see(world.port(&ada()), Direction::In, &frame, None);
+    world.check("web > bob tcp", Broken, BETWEEN);
+    world.plan.store = Store::Etcd {
+        address,
+        on: Some(bob()),
+    };
+    world.holds("web > bob tcp");
 }
 
 #[test]
