@@ -97,3 +97,34 @@ fn a_store_of_an_unknown_kind_is_a_wrong_argument() {
     assert_eq!(status, Some(2));
     assert!(text.contains("dir:PATH"), "{text}");
 }
+
+#[test]
+fn an_etcd_that_is_not_there_is_named_with_the_reason() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let (status, text) = said(&wiremesh(&["enable", "--store", &format!("etcd:{url}")]));
+    assert_eq!(status, Some(1));
+    let expected =
+        format!("cannot use the etcd at {url}: it cannot be reached: Connection refused");
+    assert!(text.contains(&expected), "{text}");
+}
+
+#[test]
+fn an_etcd_without_a_scheme_is_a_wrong_argument() {
+    let (status, text) = said(&wiremesh(&["enable", "--store", "etcd:10.0.0.1:2379"]));
+    assert_eq!(status, Some(2));
+    assert!(
+        text.contains("begins with neither http:// nor https://"),
+        "{text}"
+    );
+}
+
+#[test]
+fn https_without_certificates_says_which_files_are_missing() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = format!("etcd:https://{}", listener.local_addr().unwrap());
+    let (status, text) = said(&wiremesh(&["enable", "--store", &store]));
+    assert_eq!(status, Some(1));
+    assert!(text.contains("ETCD_CA_CERT_FILE"), "{text}");
+}

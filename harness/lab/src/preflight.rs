@@ -101,6 +101,13 @@ pub fn survey() -> Vec<Capability> {
         "modprobe nf_tables",
     );
     tried(
+        "etcd",
+        false,
+        try_program("etcd", "--version"),
+        "scenarios with `store = \"etcd\"` do not run",
+        "Debian: apt-get install etcd-server",
+    );
+    tried(
         "TUN devices",
         false,
         try_tun(),
