@@ -25,6 +25,8 @@ pub(crate) struct Cluster {
     pub(crate) pools: BTreeSet<IpNet>,
     /// What the operator asked for, for this node.
     pub(crate) settings: Settings,
+    /// Whether the cluster is to be encrypted, whatever is said of single nodes.
+    pub(crate) wanted: PerFamily<bool>,
     /// Whether the cluster is AKS, whose network takes more of the MTU.
     pub(crate) aks: bool,
     /// Nodes that the operator has taken out, by a configuration of their own.
@@ -113,6 +115,10 @@ impl Cluster {
         for name in ["default", own.as_str()] {
             if let Some((identity, configuration)) = configurations.get(name) {
                 let found = cluster.settings.read(configuration);
+                if name == "default" {
+                    let tunnel = &cluster.settings.tunnel;
+                    cluster.wanted = PerFamily::each(|family| tunnel[family].enabled);
+                }
                 wrong.extend(found.into_iter().map(|found| ((*identity).clone(), found)));
             }
         }
@@ -214,6 +220,7 @@ impl Cluster {
             blocks: Vec::new(),
             pools: BTreeSet::new(),
             settings: Settings::default(),
+            wanted: PerFamily::default(),
             aks: false,
             opted_out: PerFamily::default(),
             node_addresses: BTreeSet::new(),

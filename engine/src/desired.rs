@@ -56,7 +56,7 @@ pub(crate) fn desired(cluster: &Cluster, situation: &Situation<'_>) -> Dataplane
         strict: settings
             .strict
             .as_ref()
-            .and_then(|strict| protected(cluster, situation.node, strict, &networks)),
+            .and_then(|strict| protected(cluster, situation.node, strict, &networks, active)),
     });
     Dataplane {
         planes,
@@ -183,10 +183,16 @@ fn protected(
     own: &str,
     strict: &Strict,
     networks: &PerFamily<Networks<'_>>,
+    active: PerFamily<bool>,
 ) -> Option<Protected> {
     let settings = &cluster.settings;
-    let families = Family::ALL.map(|family| settings.tunnel[family].enabled.then_some(family));
-    let families: Vec<_> = families.into_iter().flatten().collect();
+    // A node that does not encrypt refuses the others just as they refuse it: what it sends
+    // in clear would be readable, though nobody takes it.
+    let listed = strict.plain_nodes.contains(own);
+    let refuses = |family: &Family| {
+        active[*family] || !listed && (settings.tunnel[*family].enabled || cluster.wanted[*family])
+    };
+    let families: Vec<_> = Family::ALL.into_iter().filter(refuses).collect();
     if families.is_empty() {
         return None;
     }

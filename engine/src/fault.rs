@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     NoIpv6,
     /// "Encrypt or drop" is not asked of the kernel.
     NoStrict,
+    /// Nodes that may be spoken to in clear are not let through.
+    ForgetsPlainNodes,
     /// The store's own connections go through the mesh.
     NoStoreBypass,
     /// Borrowed addresses are left to their lenders' routes.
@@ -96,6 +98,11 @@ pub(crate) fn spoil_cluster(cluster: &mut Cluster, faults: &[Fault]) {
                 for node in cluster.nodes.values_mut() {
                     node.tunnel_address = Default::default();
                     node.overlay_addresses.clear();
+                }
+            }
+            Fault::ForgetsPlainNodes => {
+                if let Some(strict) = &mut cluster.settings.strict {
+                    strict.plain_nodes.clear();
                 }
             }
             Fault::RemovesForeignPeers => cluster.settings.foreign_peers.clear(),

@@ -137,6 +137,9 @@ impl<'a> Court<'a> {
         if let Some(why) = self.watch.doubt(case, &self.atlas) {
             return Finding::open(why);
         }
+        if case.promise.protection == Protection::Blocked {
+            return self.refused(case);
+        }
         if !self.was_sent(case) {
             return match &case.outcome.error {
                 Some(error) => Finding::broken(format!("never left {}: {error}", case.from.name)),
@@ -149,6 +152,22 @@ impl<'a> Court<'a> {
         match self.show(case) {
             Ok(frames) => Finding::held(self.held(case)).with_frames(frames),
             Err(finding) => finding,
+        }
+    }
+
+    /// A probe that must not arrive: it was tried, and neither side heard of the other.
+    fn refused(&self, case: &Case<'_>) -> Finding<'a> {
+        let arrived = case.outcome.delivered || case.outcome.answered;
+        match (&case.outcome.error, self.was_sent(case)) {
+            _ if arrived => Finding::broken(format!("arrived at {}", case.to.name)),
+            (_, true) => Finding::held(self.held(case)),
+            // What a node refuses itself to send passes no interface.
+            (Some(_), false) => Finding::held(self.held(case)),
+            (None, false) if case.from.pod.is_none() => Finding::held(self.held(case)),
+            (None, false) => Finding::open(format!(
+                "no packet of the probe was seen, not even at {}",
+                case.from.name
+            )),
         }
     }
 
@@ -204,7 +223,9 @@ impl<'a> Court<'a> {
             (Protection::Encrypted, Some(node)) => {
                 Err(Finding::broken(format!("{} has no {device}", node.name)))
             }
-            (Protection::Encrypted, None) | (Protection::Plaintext, _) => Ok(()),
+            (Protection::Encrypted, None) | (Protection::Plaintext | Protection::Blocked, _) => {
+                Ok(())
+            }
         }
     }
 
@@ -273,7 +294,7 @@ impl<'a> Court<'a> {
 
     /// A packet of the pair, tagged or not, that came out of the tunnel without having been ciphertext.
     fn bare(&self, case: &Case<'_>) -> Option<Seen<'a>> {
-        if case.promise.protection == Protection::Plaintext {
+        if case.promise.protection != Protection::Encrypted {
             return None;
         }
         [Leg::Request, Leg::Answer].into_iter().find_map(|leg| {
@@ -299,7 +320,7 @@ impl<'a> Court<'a> {
             Some(_) => true,
             None => self.plan.cluster.host_encryption && case.to.address != node.address,
         };
-        if case.promise.protection == Protection::Encrypted || !listed {
+        if case.promise.protection != Protection::Plaintext || !listed {
             return None;
         }
         let tunnel = &self.plan.cluster.interface;
@@ -319,7 +340,9 @@ impl<'a> Court<'a> {
         };
         let place = leak.first.interface.place.name();
         let fact = match (case.promise.protection, &leak.first.interface.role) {
-            (Protection::Encrypted, _) => format!("{what} is readable on the wire"),
+            (Protection::Encrypted | Protection::Blocked, _) => {
+                format!("{what} is readable on the wire")
+            }
             (Protection::Plaintext, Role::Port(_)) => {
                 format!("{what} was on the wire")
             }
@@ -342,6 +365,7 @@ impl<'a> Court<'a> {
                 "only ciphertext on the wire, tag entered and left {}",
                 self.plan.cluster.interface
             ),
+            (Protection::Blocked, _) => "sent, never arrived, never on the wire".into(),
             (Protection::Plaintext, true) => {
                 "plaintext on the veths between them, never on a tunnel device, eth0 or the wire"
                     .into()

@@ -269,6 +269,8 @@ pub enum Protection {
     Plaintext,
     /// Delivered, and only ciphertext on the wire.
     Encrypted,
+    /// Not delivered, and nothing of it on the wire: encrypt or drop.
+    Blocked,
 }
 
 impl Protection {
@@ -277,6 +279,7 @@ impl Protection {
         match self {
             Self::Plaintext => "plaintext",
             Self::Encrypted => "encrypted",
+            Self::Blocked => "blocked",
         }
     }
 }

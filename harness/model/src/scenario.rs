@@ -45,6 +45,7 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
 const PROTECTIONS: &[(&str, Protection)] = &[
     ("encrypted", Protection::Encrypted),
     ("plaintext", Protection::Plaintext),
+    ("blocked", Protection::Blocked),
 ];
 
 /// A scenario as its author wrote it. What was left out is none.

@@ -51,9 +51,10 @@ pub(super) fn find<'a>(plan: &Plan, case: &Case<'_>, index: &Index<'a>) -> Optio
 
 fn is_forbidden(case: &Case<'_>, role: &Role) -> bool {
     match (case.promise.protection, role) {
-        (Protection::Encrypted, Role::Port(_)) | (Protection::Plaintext, Role::Tunnel) => true,
+        (Protection::Encrypted | Protection::Blocked, Role::Port(_))
+        | (Protection::Plaintext, Role::Tunnel) => true,
         (Protection::Plaintext, Role::Port(_) | Role::Uplink) => case.same_host(),
-        (Protection::Encrypted, Role::Tunnel | Role::Uplink)
+        (Protection::Encrypted | Protection::Blocked, Role::Tunnel | Role::Uplink)
         | (_, Role::PodLink(_) | Role::PodUplink | Role::Loopback | Role::Other) => false,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::name::IfName;
+use crate::name::{IfName, NodeName};
 
 use super::{Cluster, Node};
 
@@ -19,6 +19,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether plaintext with that node is refused: encrypt or drop is asked for, and the
+    /// node is not listed as one that may be spoken to in clear.
+    pub(crate) fn refuses(&self, node: &NodeName) -> bool {
+        let listed = self.annotations.get(PLAIN_NODES);
+        let mut listed = listed.into_iter().flat_map(|nodes| nodes.split(','));
+        self.annotations.get(STRICT).is_some_and(|on| on == "true")
+            && !listed.any(|listed| listed.trim() == node.as_str())
+    }
+
     fn flag(&self, field: &str) -> Option<bool> {
         self.fields.get(field)?.as_bool()
     }
@@ -27,6 +36,11 @@ impl Settings {
         u16::try_from(self.fields.get(field)?.as_u64()?).ok()
     }
 }
+
+/// Annotations of FelixConfiguration by which wiremesh is told to encrypt or drop; Calico
+/// has no field for it.
+const STRICT: &str = "wiremesh/strict";
+const PLAIN_NODES: &str = "wiremesh/plain-nodes";
 
 /// Calico's default (`WireguardListeningPort`).
 pub(crate) const LISTEN_PORT: u16 = 51820;

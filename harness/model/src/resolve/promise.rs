@@ -146,8 +146,20 @@ fn derived(state: &State, from: &Endpoint<'_>, to: &Endpoint<'_>) -> Option<Prot
         return None;
     }
     let ends = [from, to].map(|end| state.encrypting.contains(&end.node.name));
+    let settings = &state.cluster.settings;
     match class {
-        Class::SameHost | Class::Mixed => Some(Protection::Plaintext),
+        Class::SameHost => Some(Protection::Plaintext),
+        // One that encrypts refuses another that does not, unless that one is listed.
+        Class::Mixed if ends != [false, false] => {
+            let plain = if ends[0] { to } else { from };
+            let hosts = from.pod.is_none() || to.pod.is_none();
+            match settings.refuses(&plain.node.name) {
+                true if hosts && !state.cluster.host_encryption => None,
+                true => Some(Protection::Blocked),
+                false => Some(Protection::Plaintext),
+            }
+        }
+        Class::Mixed => Some(Protection::Plaintext),
         Class::CrossHost | Class::HostToHost if ends == [false, false] => {
             Some(Protection::Plaintext)
         }
