@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::dataplane::Dataplane;
 use crate::frame::{Frame, LinkType};
 use crate::name::{IfName, NodeName, PodName};
-use crate::plan::{ProbeId, Protocol};
+use crate::plan::{FlowId, ProbeId, Protocol};
 use crate::tag::{BeaconId, Magic, Tag};
 
 /// One run's observations.
@@ -22,8 +22,16 @@ pub struct Evidence {
     pub observers: Vec<Observer>,
     /// What each beacon was; `beacons[i].id == BeaconId(i)`.
     pub beacons: Vec<Beacon>,
-    /// Every frame seen, in order of time (ties: in the order of the observers).
+    /// Every frame seen, in order of time (ties: in the order of the observers). Of flows, only
+    /// what came out of a node onto the wire; the rest is in `flows`.
     pub sightings: Vec<Sighting>,
+    /// When the first probe was sent, after the last step. What promises about probes say is
+    /// about what was seen from here on.
+    #[serde(default)]
+    pub probing: Nanos,
+    /// What became of the flows; `flows[i].id == FlowId(i)`.
+    #[serde(default)]
+    pub flows: Vec<FlowEvidence>,
     /// What the sockets said of each probe; `probes[i].id == ProbeId(i)`.
     pub probes: Vec<ProbeOutcome>,
     /// What each node looked like after the last probe.
@@ -123,7 +131,7 @@ pub struct Beacon {
     pub interface: InterfaceId,
     /// What it is made of.
     pub protocol: Protocol,
-    /// Before the first probe, or after the last.
+    /// When.
     pub round: Round,
 }
 
@@ -131,6 +139,8 @@ pub struct Beacon {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Round {
+    /// Before the first agent was started.
+    Armed,
     /// Before the first probe.
     Opening,
     /// After the last probe.
@@ -213,6 +223,63 @@ pub struct ProbeOutcome {
     pub error: Option<String>,
     /// From the first packet to the answer, in microseconds.
     pub round_trip_us: Option<u64>,
+}
+
+/// What became of a flow's packets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowEvidence {
+    /// Which flow.
+    pub id: FlowId,
+    /// When its first packet was sent; the times of its packets count from here.
+    pub since: Nanos,
+    /// Every packet that was sent, in order: its number in tags is its index here.
+    pub packets: Vec<FlowPacket>,
+}
+
+/// One packet of a flow; saved as a list of its three parts, for there are many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(u64, Option<u64>, u8)", from = "(u64, Option<u64>, u8)")]
+pub struct FlowPacket {
+    /// When it was sent, in microseconds since the flow's first.
+    pub sent: u64,
+    /// When the receiver's socket got it; none if it never did.
+    pub received: Option<u64>,
+    /// Where the observers saw its tag.
+    pub form: Form,
+}
+
+/// Where the tag of a flow's packet was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// At no tunnel device and not on the wire.
+    #[default]
+    Unseen,
+    /// At a tunnel device, and not on the wire: if it crossed, then as ciphertext.
+    Tunnelled,
+    /// On the wire.
+    Readable,
+}
+
+impl From<FlowPacket> for (u64, Option<u64>, u8) {
+    fn from(packet: FlowPacket) -> Self {
+        (packet.sent, packet.received, packet.form as u8)
+    }
+}
+
+impl From<(u64, Option<u64>, u8)> for FlowPacket {
+    fn from((sent, received, form): (u64, Option<u64>, u8)) -> Self {
+        let form = match form {
+            0 => Form::Unseen,
+            1 => Form::Tunnelled,
+            _ => Form::Readable,
+        };
+        Self {
+            sent,
+            received,
+            form,
+        }
+    }
 }
 
 /// A node after the last probe.

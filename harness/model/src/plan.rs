@@ -10,6 +10,12 @@ mod settings;
 /// What somebody else does to a node's dataplane, behind the engine's back.
 mod tamper;
 
+/// Packets that go through every step.
+mod flow;
+
+/// What the cluster's intent says about two endpoints.
+mod pair;
+
 /// What a cluster has become after some of its steps.
 mod state;
 
@@ -24,6 +30,8 @@ use serde::{Deserialize, Serialize};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 
 pub use action::Action;
+pub(crate) use flow::OUTAGE;
+pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
 pub(crate) use settings::LISTEN_PORT;
 pub use settings::Settings;
 pub use state::State;
@@ -62,6 +70,9 @@ pub struct Plan {
     pub probes: Vec<Probe>,
     /// In the order of the report; `promises[i].id == PromiseId(i)`.
     pub promises: Vec<Promise>,
+    /// What goes on through every step, and what is promised about it.
+    #[serde(default)]
+    pub flows: Flows,
     /// How long the lab waits for what it waits for.
     pub deadlines: Deadlines,
 }
@@ -150,6 +161,9 @@ pub struct Step {
     pub action: Action,
     /// How long everything may take to settle, in milliseconds.
     pub deadline: u32,
+    /// For how long flows may be interrupted by it, in milliseconds.
+    #[serde(default = "flow::outage")]
+    pub outage: u32,
     /// The scenario's line that says so, counted from 1.
     pub line: u32,
 }

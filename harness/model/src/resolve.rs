@@ -19,6 +19,9 @@ mod timeline;
 /// Who speaks to whom, and what is promised about it.
 mod promise;
 
+/// What goes on through every step.
+mod flow;
+
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
@@ -86,6 +89,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         steps: timeline::steps(&scenario, text, ready),
         probes: Vec::new(),
         promises: Vec::new(),
+        flows: plan::Flows::default(),
         deadlines: Deadlines {
             ready,
             probe: scenario.deadline.probe.unwrap_or(DEADLINES.probe),
@@ -93,6 +97,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     };
     plan.probes = promise::probes(&plan);
     plan.promises = promise::promises(&plan, &stated);
+    plan.flows = flow::flows(&plan);
     Ok(plan)
 }
 

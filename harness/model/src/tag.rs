@@ -3,10 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::ProbeId;
+use crate::plan::{FlowId, ProbeId};
 
-/// Bytes of one tag.
+/// Bytes of one tag, of any kind but a flow's.
 pub const TAG_LENGTH: usize = 12;
+
+/// Bytes of a flow packet's tag, which holds a longer number.
+pub const FLOW_TAG_LENGTH: usize = 16;
+
+/// Bytes of the magic, with which each tag starts.
+const MAGIC: usize = 8;
 
 /// Eight bytes that no other traffic holds, drawn at random for each run by the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +29,8 @@ pub enum Tag {
     Answer(ProbeId),
     /// Sent through one interface to show that its observer sees; the number is the [`BeaconId`]'s.
     Beacon(BeaconId),
+    /// Part of a flow; the packets of each are numbered from 0.
+    Flow(FlowId, u32),
 }
 
 /// Number of a beacon; what it means is in the evidence.
@@ -31,17 +39,18 @@ pub enum Tag {
 pub struct BeaconId(pub u16);
 
 impl Tag {
-    fn encode(self, magic: Magic) -> [u8; TAG_LENGTH] {
-        let (kind, id) = match self {
-            Self::Probe(id) => (b'p', id.0),
-            Self::Answer(id) => (b'a', id.0),
-            Self::Beacon(id) => (b'b', id.0),
+    fn encode(self, magic: Magic) -> Vec<u8> {
+        let (kind, id, number) = match self {
+            Self::Probe(id) => (b'p', id.0, None),
+            Self::Answer(id) => (b'a', id.0, None),
+            Self::Beacon(id) => (b'b', id.0, None),
+            Self::Flow(id, number) => (b'f', id.0, Some(number)),
         };
-        let [high, low] = id.to_be_bytes();
-        let mut bytes = [0; TAG_LENGTH];
-        bytes[..8].copy_from_slice(&magic.0);
-        bytes[8..].copy_from_slice(&[kind, high, low, kind ^ high ^ low]);
-        bytes
+        let mut body = vec![kind];
+        body.extend(id.to_be_bytes());
+        body.extend(number.into_iter().flat_map(u32::to_be_bytes));
+        let check = body.iter().fold(0, |check, byte| check ^ byte);
+        [&magic.0, &body[..], &[check]].concat()
     }
 
     /// `length` bytes that are nothing but this tag, over and over.
@@ -55,22 +64,31 @@ impl Tag {
 
     /// The first whole tag in `bytes`, wherever it starts.
     pub fn find(magic: Magic, bytes: &[u8]) -> Option<Self> {
-        bytes.windows(TAG_LENGTH).find_map(|window| {
-            let (head, tail) = window.split_at(8);
-            let [kind, high, low, check] = tail else {
-                return None;
-            };
-            if head != magic.0 || *check != kind ^ high ^ low {
-                return None;
+        let mut starts = (0..bytes.len()).filter_map(|start| bytes.get(start..));
+        starts.find_map(|rest| Self::decode(rest.strip_prefix(&magic.0)?))
+    }
+
+    /// What follows the magic.
+    fn decode(body: &[u8]) -> Option<Self> {
+        let length = match body.first()? {
+            b'f' => FLOW_TAG_LENGTH - MAGIC,
+            _ => TAG_LENGTH - MAGIC,
+        };
+        let body = body.get(..length)?;
+        if body.iter().fold(0, |check, byte| check ^ byte) != 0 {
+            return None;
+        }
+        let id = u16::from_be_bytes([*body.get(1)?, *body.get(2)?]);
+        match body {
+            [b'p', ..] => Some(Self::Probe(ProbeId(id))),
+            [b'a', ..] => Some(Self::Answer(ProbeId(id))),
+            [b'b', ..] => Some(Self::Beacon(BeaconId(id))),
+            [b'f', _, _, number @ .., _] => {
+                let number = u32::from_be_bytes(number.try_into().ok()?);
+                Some(Self::Flow(FlowId(id), number))
             }
-            let id = u16::from_be_bytes([*high, *low]);
-            match kind {
-                b'p' => Some(Self::Probe(ProbeId(id))),
-                b'a' => Some(Self::Answer(ProbeId(id))),
-                b'b' => Some(Self::Beacon(BeaconId(id))),
-                _ => None,
-            }
-        })
+            _ => None,
+        }
     }
 }
 
@@ -86,6 +104,14 @@ mod tests {
             let tag = Tag::Answer(ProbeId(id));
             let bytes = tag.fill(Magic(magic), 400);
             let cut = &bytes[start..start + 2 * TAG_LENGTH - 1 + more];
+            prop_assert_eq!(Tag::find(Magic(magic), cut), Some(tag));
+        }
+
+        #[test]
+        fn any_cut_of_two_flow_tags_shows_one(id: u16, number: u32, magic: [u8; 8], start in 0usize..200) {
+            let tag = Tag::Flow(FlowId(id), number);
+            let bytes = tag.fill(Magic(magic), 400);
+            let cut = &bytes[start..start + 2 * FLOW_TAG_LENGTH - 1];
             prop_assert_eq!(Tag::find(Magic(magic), cut), Some(tag));
         }
 

@@ -9,7 +9,7 @@ use crate::frame::{Frame, Payload};
 use crate::plan::ProbeId;
 use crate::tag::Tag;
 
-/// All sightings of a run, in order of time.
+/// All sightings from the first probe on, in order of time.
 #[derive(Debug)]
 pub(crate) struct Index<'a> {
     seen: Vec<Seen<'a>>,
@@ -20,7 +20,11 @@ pub(crate) struct Index<'a> {
 
 impl<'a> Index<'a> {
     pub(crate) fn new(evidence: &'a Evidence) -> Self {
-        let mut sightings: Vec<_> = evidence.sightings.iter().collect();
+        let mut sightings: Vec<_> = evidence
+            .sightings
+            .iter()
+            .filter(|sighting| sighting.at >= evidence.probing)
+            .collect();
         // Saved evidence may have been edited; in order already, this costs one pass.
         sightings.sort_by_key(|sighting| sighting.at);
         let seen: Vec<_> = sightings

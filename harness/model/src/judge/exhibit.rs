@@ -16,6 +16,7 @@ pub(super) fn exhibit(seen: &Seen<'_>) -> Exhibit {
         Some(Tag::Probe(id)) => format!(", probe {}", id.0),
         Some(Tag::Answer(id)) => format!(", answer {}", id.0),
         Some(Tag::Beacon(id)) => format!(", beacon {}", id.0),
+        Some(Tag::Flow(id, number)) => format!(", flow {} packet {number}", id.0),
         None => String::new(),
     };
     Exhibit {

@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::EndpointName;
-use crate::plan::{
-    Class, Endpoint, Origin, Plan, Probe, ProbeId, Promise, PromiseId, Protection, Protocol, State,
-};
+use crate::plan::{Origin, Plan, Probe, ProbeId, Promise, PromiseId, Protection, Protocol};
 use crate::problem::{Problem, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -104,9 +102,9 @@ pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<Promise> {
         let subject = (probe.from.clone(), probe.to.clone(), probe.protocol);
         let (protection, origin) = match stated.get(&subject) {
             Some((protection, line)) => (*protection, Origin::Stated { line: *line }),
-            None => (derived(&state, from, to)?, Origin::Derived),
+            None => (state.protection(from, to)?, Origin::Derived),
         };
-        Some((probe, class(from, to), protection, origin))
+        Some((probe, from.class(to), protection, origin))
     });
     (0..)
         .zip(expected)
@@ -121,58 +119,6 @@ pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<Promise> {
             origin,
         })
         .collect()
-}
-
-fn class(from: &Endpoint<'_>, to: &Endpoint<'_>) -> Class {
-    if from.node.name == to.node.name {
-        Class::SameHost
-    } else if !(from.node.wireguard && to.node.wireguard) {
-        Class::Mixed
-    } else if from.pod.is_none() && to.pod.is_none() {
-        Class::HostToHost
-    } else {
-        Class::CrossHost
-    }
-}
-
-/// What the cluster's intent promises about a pair in a state.
-fn derived(state: &State, from: &Endpoint<'_>, to: &Endpoint<'_>) -> Option<Protection> {
-    let class = class(from, to);
-    if class != Class::SameHost
-        && [from, to]
-            .iter()
-            .any(|end| state.unclear.contains(&end.node.name))
-    {
-        return None;
-    }
-    let ends = [from, to].map(|end| state.encrypting.contains(&end.node.name));
-    let settings = &state.cluster.settings;
-    match class {
-        Class::SameHost => Some(Protection::Plaintext),
-        // One that encrypts refuses another that does not, unless that one is listed.
-        Class::Mixed if ends != [false, false] => {
-            let plain = if ends[0] { to } else { from };
-            let hosts = from.pod.is_none() || to.pod.is_none();
-            match settings.refuses(&plain.node.name) {
-                true if hosts && !state.cluster.host_encryption => None,
-                true => Some(Protection::Blocked),
-                false => Some(Protection::Plaintext),
-            }
-        }
-        Class::Mixed => Some(Protection::Plaintext),
-        Class::CrossHost | Class::HostToHost if ends == [false, false] => {
-            Some(Protection::Plaintext)
-        }
-        // One of the two has no agent, and keeps to what was asked for before.
-        Class::CrossHost | Class::HostToHost if ends != [true, true] => None,
-        Class::HostToHost if state.cluster.host_encryption => Some(Protection::Encrypted),
-        Class::HostToHost => Some(Protection::Plaintext),
-        Class::CrossHost if from.pod.is_some() && to.pod.is_some() => Some(Protection::Encrypted),
-        Class::CrossHost if state.cluster.host_encryption => Some(Protection::Encrypted),
-        // Without host encryption Calico sends a pod's packets to a remote node through the
-        // tunnel, where no peer is allowed to have the node's address (projectcalico/calico, 9751).
-        Class::CrossHost => None,
-    }
 }
 
 /// Bytes of payload. Five steps of the padding between neighbours are more than their headers

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::NodeName;
-use crate::plan::{Action, Own, Step, StoreAction, Tamper};
+use crate::plan::{self, Action, Own, Step, StoreAction, Tamper};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -26,6 +26,7 @@ pub(super) fn steps(scenario: &Scenario, text: &str, ready: u32) -> Vec<Step> {
     let step = |written: &scenario::Step| Step {
         action: written.action.clone(),
         deadline: written.deadline.unwrap_or(ready),
+        outage: written.outage.unwrap_or(plan::OUTAGE),
         line: line(text, written.place("action").start),
     };
     scenario.steps.iter().map(step).collect()

@@ -18,6 +18,8 @@ pub struct Step {
     pub action: Action,
     /// Milliseconds until everything has settled.
     pub deadline: Option<u32>,
+    /// Milliseconds for which it may interrupt flows.
+    pub outage: Option<u32>,
     /// Where the action and the names in it are written, by key.
     places: BTreeMap<&'static str, Span>,
 }
@@ -82,6 +84,7 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
     table.require("action", "action = \"enable\"");
     let reader = table.word("action", "action", ACTIONS);
     let deadline = table.parsed("deadline", value::millis);
+    let outage = table.parsed("outage", value::millis);
     let Some(reader) = reader else {
         // Which keys belong here is unknown.
         table.accept_any_key();
@@ -95,6 +98,7 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
     Some(Step {
         action,
         deadline: deadline.map(Spanned::into_inner),
+        outage: outage.map(Spanned::into_inner),
         places: keys.places,
     })
 }

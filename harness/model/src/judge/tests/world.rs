@@ -78,6 +78,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
         steps: vec![],
         probes: vec![],
         promises: vec![],
+        flows: Flows::default(),
         deadlines: Deadlines {
             ready: 20_000,
             probe: 3_000,
@@ -157,6 +158,8 @@ impl World {
             observers: observers(&plan),
             beacons: vec![],
             sightings: vec![],
+            probing: Nanos(0),
+            flows: vec![],
             probes: vec![],
             nodes: plan
                 .nodes

@@ -1,0 +1,85 @@
+//! What the cluster's intent says about two endpoints.
+
+use super::{Class, Endpoint, Flow, Protection, State};
+
+impl Endpoint<'_> {
+    /// The traffic class of packets from here to `to`.
+    pub fn class(&self, to: &Endpoint<'_>) -> Class {
+        if self.node.name == to.node.name {
+            Class::SameHost
+        } else if !(self.node.wireguard && to.node.wireguard) {
+            Class::Mixed
+        } else if self.pod.is_none() && to.pod.is_none() {
+            Class::HostToHost
+        } else {
+            Class::CrossHost
+        }
+    }
+}
+
+impl Protection {
+    /// Whether nothing of it may be readable on the wire.
+    pub fn is_secret(self) -> bool {
+        match self {
+            Self::Encrypted | Self::Blocked => true,
+            Self::Plaintext => false,
+        }
+    }
+
+    /// Whether it arrives.
+    pub fn is_delivered(self) -> bool {
+        match self {
+            Self::Encrypted | Self::Plaintext => true,
+            Self::Blocked => false,
+        }
+    }
+}
+
+impl State {
+    /// What the cluster's intent promises about a flow; none if it has no endpoints now, or if
+    /// nothing follows from the intent.
+    pub fn flow(&self, flow: &Flow) -> Option<Protection> {
+        self.protection(&self.endpoint(&flow.from)?, &self.endpoint(&flow.to)?)
+    }
+
+    /// What the cluster's intent promises about a pair; none if nothing follows from it.
+    pub fn protection(&self, from: &Endpoint<'_>, to: &Endpoint<'_>) -> Option<Protection> {
+        let class = from.class(to);
+        if class != Class::SameHost
+            && [from, to]
+                .iter()
+                .any(|end| self.unclear.contains(&end.node.name))
+        {
+            return None;
+        }
+        let ends = [from, to].map(|end| self.encrypting.contains(&end.node.name));
+        match class {
+            Class::SameHost => Some(Protection::Plaintext),
+            // One that encrypts refuses another that does not, unless that one is listed.
+            Class::Mixed if ends != [false, false] => {
+                let plain = if ends[0] { to } else { from };
+                let hosts = from.pod.is_none() || to.pod.is_none();
+                match self.cluster.settings.refuses(&plain.node.name) {
+                    true if hosts && !self.cluster.host_encryption => None,
+                    true => Some(Protection::Blocked),
+                    false => Some(Protection::Plaintext),
+                }
+            }
+            Class::Mixed => Some(Protection::Plaintext),
+            Class::CrossHost | Class::HostToHost if ends == [false, false] => {
+                Some(Protection::Plaintext)
+            }
+            // One of the two has no agent, and keeps to what was asked for before.
+            Class::CrossHost | Class::HostToHost if ends != [true, true] => None,
+            Class::HostToHost if self.cluster.host_encryption => Some(Protection::Encrypted),
+            Class::HostToHost => Some(Protection::Plaintext),
+            Class::CrossHost if from.pod.is_some() && to.pod.is_some() => {
+                Some(Protection::Encrypted)
+            }
+            Class::CrossHost if self.cluster.host_encryption => Some(Protection::Encrypted),
+            // Without host encryption Calico sends a pod's packets to a remote node through the
+            // tunnel, where no peer is allowed to have the node's address (projectcalico/calico, 9751).
+            Class::CrossHost => None,
+        }
+    }
+}
