@@ -63,14 +63,16 @@ struct Target {
 }
 
 impl Lamp {
-    /// Prepares for every interface that `capture` observes and that connects something.
+    /// Prepares for every interface that `capture` observes now and that connects something;
+    /// `sent` are the beacons of the rounds before.
     pub(crate) fn new(
         plan: &Plan,
         topology: &Topology,
         capture: &Capture,
         magic: Magic,
+        sent: Vec<Beacon>,
     ) -> Result<Self, LabError> {
-        let interfaces = capture.interfaces();
+        let interfaces = capture.interfaces()?;
         let (mut targets, mut injectors) = (Vec::new(), Vec::new());
         for (place, namespace) in topology.places(plan) {
             for (interface, index) in &interfaces {
@@ -90,7 +92,7 @@ impl Lamp {
             magic,
             targets,
             injectors,
-            sent: Vec::new(),
+            sent,
         })
     }
 
@@ -126,6 +128,7 @@ impl Lamp {
             }
         }
         let what = match round {
+            Round::Armed => "every observer has seen its first beacons",
             Round::Opening => "every observer has seen its opening beacons",
             Round::Closing => "every observer has seen its closing beacons",
         };

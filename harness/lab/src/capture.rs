@@ -1,20 +1,20 @@
-//! One observer per namespace, armed before the first probe.
+//! One observer per namespace, armed before the first agent is started.
 //!
-//! One thread reads them all, writes a capture file per namespace, and keeps every
-//! frame decoded. It drops nothing and judges nothing.
+//! One thread reads them all, writes a capture file per namespace, and keeps frames
+//! decoded: from the first probe on every one, before that what came out of a node
+//! onto the wire. It drops nothing and judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wireproof_model::evidence::{
-    Direction, Interface, InterfaceId, Observer, Place, Role, Sighting,
+    Direction, Interface, InterfaceId, Nanos, Observer, Place, Sighting,
 };
-use wireproof_model::frame::LinkType;
-use wireproof_model::name::IfName;
 use wireproof_model::plan::Plan;
 use wireproof_model::tag::{BeaconId, Magic};
 
@@ -22,21 +22,46 @@ use crate::artifact::RunDirectory;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
-use crate::observer::{Desk, Seen};
+use crate::observer::{Desk, Ear, Seen};
 use crate::packet::{Listener, close_together};
-use crate::topology::{POD_MTU, Topology, UPLINK};
+use crate::role::Roles;
+use crate::topology::{POD_MTU, Topology};
 use crate::wait::{Deadline, Watched};
 
 /// Bytes of an Ethernet header with a VLAN tag.
 const ETHERNET_HEADER: usize = 18;
 
+/// How long the capture thread may take to do what it is told.
+const ORDERS: Duration = Duration::from_secs(10);
+
 /// The armed observers. Ending it returns what they saw; dropping it stops them.
 #[derive(Debug)]
 pub(crate) struct Capture {
     seen: Arc<Watched<Seen>>,
-    indexes: BTreeMap<InterfaceId, u32>,
-    stop: Option<io::PipeWriter>,
+    orders: Arc<Watched<Orders>>,
+    longest: usize,
+    /// The namespaces that are observed, by place.
+    posts: BTreeMap<Place, u64>,
+    bell: Option<io::PipeWriter>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the capture thread is told.
+#[derive(Debug, Default)]
+struct Orders {
+    waiting: Vec<Order>,
+    given: u64,
+    obeyed: u64,
+}
+
+#[derive(Debug)]
+enum Order {
+    /// Listen there, from now on or again.
+    Open(Place, Ear),
+    /// Stop listening there.
+    Shut(Place),
+    /// See which interfaces there are.
+    Look,
 }
 
 /// What a capture returns at its end.
@@ -55,46 +80,97 @@ impl Capture {
         magic: Magic,
         directory: &RunDirectory,
     ) -> Result<Self, LabError> {
-        let mut interfaces = Vec::new();
-        let mut indexes = BTreeMap::new();
-        let mut desks = Vec::new();
-        let places = topology.places(plan);
-        let listeners = open_together(&places, longest_frame(plan))?;
-        for ((place, namespace), listener) in places.into_iter().zip(listeners) {
-            let mut known = BTreeMap::new();
-            for (index, interface) in interfaces_of(plan, &place, namespace, interfaces.len())? {
-                known.insert(index, interface.id);
-                indexes.insert(interface.id, index);
-                interfaces.push(interface);
-            }
-            desks.push(Desk::new(place, listener, known, &interfaces, directory)?);
-        }
-        let seen = Arc::new(Watched::default());
-        seen.change(|seen: &mut Seen| seen.interfaces = interfaces);
-        let (until, stop) = io::pipe().doing("create the capture's stop signal")?;
-        let thread = {
-            let seen = Arc::clone(&seen);
-            thread::Builder::new()
-                .name("capture".into())
-                .spawn(move || read_all(desks, magic, &until, &seen))
-                .doing("start the capture thread")?
+        let (until, bell) = io::pipe().doing("create the capture's bell")?;
+        let (seen, orders) = (Arc::<Watched<Seen>>::default(), Arc::default());
+        let studio = Studio {
+            desks: BTreeMap::new(),
+            roles: Roles::of(plan),
+            magic,
+            directory: directory.clone(),
+            seen: Arc::clone(&seen),
+            orders: Arc::clone(&orders),
         };
-        Ok(Self {
+        let thread = thread::Builder::new()
+            .name("capture".into())
+            .spawn(move || studio.work(&until))
+            .doing("start the capture thread")?;
+        let mut capture = Self {
             seen,
-            indexes,
-            stop: Some(stop),
+            orders,
+            longest: longest_frame(plan),
+            posts: BTreeMap::new(),
+            bell: Some(bell),
             thread: Some(thread),
-        })
+        };
+        capture.follow(plan, topology)?;
+        Ok(capture)
     }
 
-    /// The observed interfaces with their kernel indexes.
-    pub(crate) fn interfaces(&self) -> Vec<(Interface, u32)> {
+    /// Observes the namespaces that there are now, and no others.
+    pub(crate) fn follow(&mut self, plan: &Plan, topology: &Topology) -> Result<(), LabError> {
+        let places = topology.places(plan);
+        let mut now = BTreeMap::new();
+        for (place, namespace) in &places {
+            now.insert(place.clone(), namespace.identity()?);
+        }
+        let gone = |(place, identity): &(&Place, &u64)| now.get(*place) != Some(*identity);
+        let orders = self.posts.iter().filter(gone);
+        let mut orders: Vec<_> = orders
+            .map(|(place, _)| Order::Shut(place.clone()))
+            .collect();
+        let fresh: Vec<_> = places
+            .into_iter()
+            .filter(|(place, _)| self.posts.get(place) != now.get(place))
+            .collect();
+        let ears = open_together(&fresh, self.longest)?;
+        let opened = fresh.into_iter().zip(ears);
+        orders.extend(opened.map(|((place, _), ear)| Order::Open(place, ear)));
+        self.posts = now;
+        self.obey(orders)
+    }
+
+    /// The interfaces that there are now, with their kernel indexes.
+    pub(crate) fn interfaces(&self) -> Result<Vec<(Interface, u32)>, LabError> {
+        self.obey(vec![Order::Look])?;
         let seen = self.seen.lock();
-        let index = |interface: &Interface| self.indexes.get(&interface.id).copied();
-        seen.interfaces
+        let index = |interface: &Interface| seen.indexes.get(&interface.id).copied();
+        Ok(seen
+            .interfaces
             .iter()
             .filter_map(|interface| Some((interface.clone(), index(interface)?)))
-            .collect()
+            .collect())
+    }
+
+    /// Keeps every frame from this moment on.
+    pub(crate) fn keep_all_from(&self, moment: Nanos) {
+        self.seen.change(|seen| seen.all_from = Some(moment));
+    }
+
+    /// Gives orders to the thread, and waits until it has done all it was told.
+    fn obey(&self, orders: Vec<Order>) -> Result<(), LabError> {
+        let given = self.orders.change(|all| {
+            all.given += 1;
+            all.waiting.extend(orders);
+            all.given
+        });
+        if let Some(mut bell) = self.bell.as_ref() {
+            bell.write_all(&[0]).doing("wake the capture thread")?;
+        }
+        self.orders.wait_until(
+            "the observers are where they must be",
+            Deadline::after(ORDERS),
+            |orders| (orders.obeyed >= given).then_some(()),
+            |orders| format!("{} of {given} orders", orders.obeyed),
+        )?;
+        self.sound()
+    }
+
+    /// Whether it has failed by now.
+    fn sound(&self) -> Result<(), LabError> {
+        match &self.seen.lock().failure {
+            Some(failure) => Err(LabError::machine("capture frames", failure)),
+            None => Ok(()),
+        }
     }
 
     /// Waits until each of these beacons was seen where it must be.
@@ -117,10 +193,7 @@ impl Capture {
                 )
             },
         )?;
-        match &self.seen.lock().failure {
-            Some(failure) => Err(LabError::machine("capture frames", failure)),
-            None => Ok(()),
-        }
+        self.sound()
     }
 
     /// Disarms the observers and returns what they saw.
@@ -140,7 +213,7 @@ impl Capture {
     }
 
     fn halt(&mut self) {
-        drop(self.stop.take());
+        drop(self.bell.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -155,19 +228,22 @@ impl Drop for Capture {
 
 /// Opens a packet socket in each namespace, each on a thread of its own: every ring waits some
 /// 10 ms for the kernel's readers, and they can wait together.
-fn open_together(
-    places: &[(Place, &Namespace)],
-    longest: usize,
-) -> Result<Vec<Listener>, LabError> {
+fn open_together(places: &[(Place, &Namespace)], longest: usize) -> Result<Vec<Ear>, LabError> {
+    let open = |namespace: &Namespace| {
+        Ok(Ear {
+            listener: Listener::open(namespace, longest)?,
+            netlink: Netlink::open(namespace)?,
+        })
+    };
     thread::scope(|scope| {
         let opening: Vec<_> = places
             .iter()
-            .map(|(_, namespace)| scope.spawn(move || Listener::open(namespace, longest)))
+            .map(|(_, namespace)| scope.spawn(|| open(namespace)))
             .collect();
         opening
             .into_iter()
             .map(|thread| match thread.join() {
-                Ok(listener) => listener,
+                Ok(ear) => ear,
                 Err(panic) => std::panic::resume_unwind(panic),
             })
             .collect()
@@ -176,106 +252,102 @@ fn open_together(
 
 /// In bytes, of any link of the lab: its MTU and an Ethernet header with a VLAN tag.
 fn longest_frame(plan: &Plan) -> usize {
-    let uplinks = plan.nodes.iter().map(|node| node.mtu);
+    let moments = (0..=plan.steps.len()).map(|steps| plan.after(steps));
+    let uplinks = moments.flat_map(|state| state.nodes).map(|node| node.mtu);
     usize::from(uplinks.chain([POD_MTU]).max().unwrap_or(POD_MTU)) + ETHERNET_HEADER
 }
 
-/// The interfaces of a namespace with their kernel indexes; ids start at `first`.
-fn interfaces_of(
-    plan: &Plan,
-    place: &Place,
-    namespace: &Namespace,
-    first: usize,
-) -> Result<Vec<(u32, Interface)>, LabError> {
-    let mut interfaces = Vec::new();
-    for link in Netlink::open(namespace)?.link_summaries()? {
-        let role = role_of(plan, place, &link.name);
-        let link_type = if role == Role::Tunnel || link.no_header {
-            LinkType::RawIp
-        } else {
-            LinkType::Ethernet
-        };
-        let id = u16::try_from(first + interfaces.len())
-            .map_err(|_| LabError::machine("number the interfaces", "more than 65535"))?;
-        interfaces.push((
-            link.index,
-            Interface {
-                id: InterfaceId(id),
-                place: place.clone(),
-                name: link.name,
-                role,
-                link: link_type,
-            },
-        ));
-    }
-    Ok(interfaces)
-}
-
-fn role_of(plan: &Plan, place: &Place, name: &IfName) -> Role {
-    if name.as_str() == "lo" {
-        return Role::Loopback;
-    }
-    match place {
-        Place::Fabric => plan
-            .nodes
-            .iter()
-            .find(|node| &IfName::from(&node.name) == name)
-            .map_or(Role::Other, |node| Role::Port(node.name.clone())),
-        Place::Node(_) if plan.tunnels().contains(name) => Role::Tunnel,
-        Place::Node(_) if name.as_str() == UPLINK => Role::Uplink,
-        Place::Node(node) => plan
-            .nodes
-            .iter()
-            .filter(|planned| &planned.name == node)
-            .flat_map(|planned| &planned.pods)
-            .find(|pod| &pod.interface == name)
-            .map_or(Role::Other, |pod| Role::PodLink(pod.name.clone())),
-        Place::Pod(_) if name.as_str() == UPLINK => Role::PodUplink,
-        Place::Pod(_) => Role::Other,
-    }
-}
-
-fn read_all(mut desks: Vec<Desk>, magic: Magic, until: &io::PipeReader, seen: &Watched<Seen>) {
-    let result = read_until(&mut desks, magic, until, seen);
-    let (closed, failed): (Vec<_>, Vec<_>) = desks
-        .into_iter()
-        .map(|desk| desk.close(seen))
-        .partition(Result::is_ok);
-    close_together(closed);
-    let failures = failed.into_iter().filter_map(Result::err);
-    if let Some(error) = result.err().into_iter().chain(failures).next() {
-        seen.change(|seen| seen.failure = Some(error.to_string()));
-    }
-}
-
-fn read_until(
-    desks: &mut [Desk],
+/// All observers, on their thread.
+struct Studio {
+    desks: BTreeMap<Place, Desk>,
+    roles: Roles,
     magic: Magic,
-    until: &io::PipeReader,
-    seen: &Watched<Seen>,
-) -> io::Result<()> {
-    loop {
-        let mut fds: Vec<_> = desks
-            .iter()
-            .map(|desk| PollFd::new(desk.as_fd(), PollFlags::POLLIN))
-            .collect();
-        fds.push(PollFd::new(until.as_fd(), PollFlags::POLLIN));
-        poll(&mut fds, PollTimeout::NONE)?;
-        let stirred: Vec<_> = fds
-            .iter()
-            .map(|fd| fd.revents().is_some_and(|seen| !seen.is_empty()))
-            .collect();
-        for (desk, stirred) in desks.iter_mut().zip(&stirred) {
-            if *stirred {
-                desk.drain(magic, seen)?;
+    directory: RunDirectory,
+    seen: Arc<Watched<Seen>>,
+    orders: Arc<Watched<Orders>>,
+}
+
+impl Studio {
+    fn work(mut self, bell: &io::PipeReader) {
+        let mut result = self.observe(bell);
+        let mut ears = Vec::new();
+        for (_, mut desk) in std::mem::take(&mut self.desks) {
+            match desk.shut() {
+                Ok(ear) => ears.extend(ear),
+                Err(error) => result = result.and(Err(error)),
+            }
+            result = result.and(desk.finish(&self.seen));
+        }
+        close_together(ears);
+        if let Err(error) = result {
+            self.seen
+                .change(|seen| seen.failure = Some(error.to_string()));
+        }
+        // Whoever still waits is told of the failure.
+        self.orders.change(|orders| orders.obeyed = orders.given);
+    }
+
+    /// Reads what the observers hear until nobody holds the bell's other end.
+    fn observe(&mut self, mut bell: &io::PipeReader) -> io::Result<()> {
+        loop {
+            let listening: Vec<_> = self
+                .desks
+                .values_mut()
+                .filter(|desk| desk.is_open())
+                .collect();
+            let mut fds: Vec<_> = listening.iter().filter_map(|desk| desk.poll_fd()).collect();
+            fds.push(PollFd::new(bell.as_fd(), PollFlags::POLLIN));
+            poll(&mut fds, PollTimeout::NONE)?;
+            let stirred: Vec<_> = fds
+                .iter()
+                .map(|fd| fd.revents().is_some_and(|seen| !seen.is_empty()))
+                .collect();
+            let rung = stirred.last() == Some(&true);
+            for (desk, stirred) in listening.into_iter().zip(stirred) {
+                // What arrived before an order was given belongs to the time before it.
+                if stirred || rung {
+                    desk.drain(self.magic, &self.roles, &self.seen)?;
+                }
+            }
+            if rung {
+                if bell.read(&mut [0; 64])? == 0 {
+                    return Ok(());
+                }
+                self.take_orders()?;
             }
         }
-        if stirred.last() == Some(&true) {
-            // What arrived before the end belongs to the run.
-            for desk in desks.iter_mut() {
-                desk.drain(magic, seen)?;
+    }
+
+    fn take_orders(&mut self) -> io::Result<()> {
+        let (orders, given) = self
+            .orders
+            .change(|orders| (std::mem::take(&mut orders.waiting), orders.given));
+        let mut closing = Vec::new();
+        for order in orders {
+            match order {
+                Order::Open(place, ear) => {
+                    let desk = match self.desks.remove(&place) {
+                        Some(desk) => desk,
+                        None => Desk::new(place.clone(), &self.directory)?,
+                    };
+                    let mut desk = desk.open(ear);
+                    desk.learn(&self.roles, &self.seen)?;
+                    self.desks.insert(place, desk);
+                }
+                Order::Shut(place) => {
+                    if let Some(desk) = self.desks.get_mut(&place) {
+                        closing.extend(desk.shut()?);
+                    }
+                }
+                Order::Look => {
+                    for desk in self.desks.values_mut() {
+                        desk.learn(&self.roles, &self.seen)?;
+                    }
+                }
             }
-            return Ok(());
         }
+        close_together(closing);
+        self.orders.change(|orders| orders.obeyed = given);
+        Ok(())
     }
 }

@@ -47,10 +47,13 @@ mod packet;
 /// What this machine can do, and what each missing thing costs.
 pub mod preflight;
 
+/// What the interfaces of a namespace are, by their names and at any time of a run.
+mod role;
+
 /// One namespace's observer: its socket, its interfaces and its capture file.
 mod observer;
 
-/// All observers, armed before the first probe.
+/// All observers, armed before the first agent is started.
 mod capture;
 
 /// Frames that show that the observers see.

@@ -11,6 +11,7 @@ use std::process::{Child, Command};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::fstat;
 
 use crate::error::{Doing, LabError};
 
@@ -52,6 +53,14 @@ impl Namespace {
     /// The name used in messages.
     pub(crate) fn label(&self) -> &str {
         &self.label
+    }
+
+    /// What tells it apart from every other one of this run.
+    pub(crate) fn identity(&self) -> Result<u64, LabError> {
+        fstat(&self.network)
+            .map(|stat| stat.st_ino)
+            .doing("tell a network namespace")
+            .map_err(|error| self.locate(error))
     }
 
     /// For netlink attributes that name a namespace.

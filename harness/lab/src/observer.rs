@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags};
 use pcap_file::DataLink;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
 use pcap_file::pcapng::blocks::interface_description::{
@@ -14,14 +15,17 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use pcap_file::pcapng::{PcapNgBlock, PcapNgWriter};
 use wireproof_model::evidence::{
-    Direction, Interface, InterfaceId, Observer, Place, Role, Sighting,
+    Direction, Form, Interface, InterfaceId, Nanos, Observer, Place, Role, Sighting,
 };
 use wireproof_model::frame::{LinkType, decode};
+use wireproof_model::name::IfName;
+use wireproof_model::plan::FlowId;
 use wireproof_model::tag::{BeaconId, Magic, Tag};
 
 use crate::artifact::RunDirectory;
-use crate::error::{Doing, LabError};
+use crate::netlink::Netlink;
 use crate::packet::Listener;
+use crate::role::Roles;
 use crate::wait::Watched;
 
 /// The longest frame of any capture, in bytes, as its file's header says.
@@ -31,17 +35,69 @@ const SNAP_LENGTH: u32 = 1 << 16;
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) interfaces: Vec<Interface>,
+    /// The kernel's indexes of those that there are.
+    pub(crate) indexes: BTreeMap<InterfaceId, u32>,
+    /// Every frame from here on is kept; none yet.
+    pub(crate) all_from: Option<Nanos>,
     pub(crate) sightings: Vec<Sighting>,
     pub(crate) beacons: BTreeSet<(BeaconId, InterfaceId, Direction)>,
+    pub(crate) forms: BTreeMap<(FlowId, u32), Form>,
     pub(crate) observers: Vec<Observer>,
     pub(crate) failure: Option<String>,
 }
 
-/// One namespace's observer, its interfaces and its file.
+impl Seen {
+    fn note(&mut self, sighting: Sighting) {
+        let role = self
+            .interfaces
+            .get(usize::from(sighting.interface.0))
+            .map(|interface| &interface.role);
+        let from_node = matches!(role, Some(Role::Port(_))) && sighting.direction == Direction::In;
+        match sighting.tag {
+            Some(Tag::Beacon(id)) => {
+                self.beacons
+                    .insert((id, sighting.interface, sighting.direction));
+                self.sightings.push(sighting);
+            }
+            Some(Tag::Flow(id, number)) => {
+                let form = match role {
+                    Some(Role::Port(_)) => Form::Readable,
+                    Some(Role::Tunnel) => Form::Tunnelled,
+                    _ => Form::Unseen,
+                };
+                if form > Form::Unseen {
+                    let known = self.forms.entry((id, number)).or_default();
+                    *known = form.max(*known);
+                }
+                if from_node {
+                    self.sightings.push(sighting);
+                }
+            }
+            _ => {
+                if from_node || self.all_from.is_some_and(|moment| sighting.at >= moment) {
+                    self.sightings.push(sighting);
+                }
+            }
+        }
+    }
+}
+
+/// What listens in a namespace, and what knows its links.
+#[derive(Debug)]
+pub(crate) struct Ear {
+    pub(crate) listener: Listener,
+    pub(crate) netlink: Netlink,
+}
+
+/// The observer of one place, its interfaces and its file. The place may have another
+/// namespace later, or none.
 pub(crate) struct Desk {
     place: Place,
-    listener: Listener,
+    ear: Option<Ear>,
+    /// By the kernel's index.
     known: BTreeMap<u32, InterfaceId>,
+    /// By what stays the same when an interface is made anew.
+    named: BTreeMap<(IfName, LinkType), InterfaceId>,
     links: BTreeMap<InterfaceId, LinkType>,
     /// The file's own numbers of the interfaces.
     filed: BTreeMap<InterfaceId, u32>,
@@ -52,47 +108,56 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(
-        place: Place,
-        listener: Listener,
-        known: BTreeMap<u32, InterfaceId>,
-        interfaces: &[Interface],
-        directory: &RunDirectory,
-    ) -> Result<Self, LabError> {
-        let path = directory.capture(&place);
-        let doing = || format!("write {}", path.display());
-        let file = File::create(&path).doing(doing())?;
-        let mut file = PcapNgWriter::new(BufWriter::new(file))
-            .map_err(|error| LabError::machine(doing(), error))?;
-        let (mut links, mut filed) = (BTreeMap::new(), BTreeMap::new());
-        for interface in interfaces.iter().filter(|known| known.place == place) {
-            file.write_block(&described(interface).into_block())
-                .map_err(|error| LabError::machine(doing(), error))?;
-            filed.insert(interface.id, u32::try_from(filed.len()).unwrap_or(u32::MAX));
-            links.insert(interface.id, interface.link);
-        }
+    pub(crate) fn new(place: Place, directory: &RunDirectory) -> io::Result<Self> {
+        let file = File::create(directory.capture(&place))?;
         Ok(Self {
             place,
-            listener,
-            known,
-            links,
-            filed,
-            file,
+            ear: None,
+            known: BTreeMap::new(),
+            named: BTreeMap::new(),
+            links: BTreeMap::new(),
+            filed: BTreeMap::new(),
+            file: PcapNgWriter::new(BufWriter::new(file)).map_err(io::Error::other)?,
             frames: 0,
             handed: 0,
             dropped: 0,
         })
     }
 
+    /// Listens with `ear` from now on.
+    pub(crate) fn open(self, ear: Ear) -> Self {
+        Self {
+            ear: Some(ear),
+            known: BTreeMap::new(),
+            ..self
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.ear.is_some()
+    }
+
+    pub(crate) fn poll_fd(&self) -> Option<PollFd<'_>> {
+        let ear = self.ear.as_ref()?;
+        Some(PollFd::new(ear.listener.as_fd(), PollFlags::POLLIN))
+    }
+
     /// Reads what waits, and reports it.
-    pub(crate) fn drain(&mut self, magic: Magic, seen: &Watched<Seen>) -> io::Result<()> {
+    pub(crate) fn drain(
+        &mut self,
+        magic: Magic,
+        roles: &Roles,
+        seen: &Watched<Seen>,
+    ) -> io::Result<()> {
         let mut fresh = Vec::new();
         // Copied out, so that its slot is free again before the file is written.
         let copy = |received, bytes: &[u8]| (received, bytes.to_vec());
-        while let Some((received, bytes)) = self.listener.receive(copy) {
+        while let Some((received, bytes)) =
+            self.ear.as_mut().and_then(|ear| ear.listener.receive(copy))
+        {
             let interface = match self.known.get(&received.index) {
                 Some(id) => *id,
-                None => self.admit(received.index, received.raw_ip, seen)?,
+                None => self.identify(received.index, received.raw_ip, roles, seen)?,
             };
             let link = self
                 .links
@@ -122,40 +187,78 @@ impl Desk {
                 tag: Tag::find(magic, &bytes),
             });
         }
-        if fresh.is_empty() {
+        if !fresh.is_empty() {
+            seen.change(|seen| fresh.into_iter().for_each(|sighting| seen.note(sighting)));
+        }
+        Ok(())
+    }
+
+    /// Sees which interfaces there are. One that is made anew under its old name is the same
+    /// one, with another index.
+    pub(crate) fn learn(&mut self, roles: &Roles, seen: &Watched<Seen>) -> io::Result<()> {
+        let Some(ear) = &self.ear else {
             return Ok(());
+        };
+        let links = ear.netlink.link_summaries().map_err(io::Error::other)?;
+        let mut present = BTreeMap::new();
+        for summary in links {
+            let role = roles.role(&self.place, &summary.name);
+            let link = Roles::link(&role, summary.no_header);
+            let id = self.enrol(summary.name, role, link, seen)?;
+            self.known.insert(summary.index, id);
+            present.insert(id, summary.index);
         }
         seen.change(|seen| {
-            for sighting in &fresh {
-                if let Some(Tag::Beacon(id)) = sighting.tag {
-                    seen.beacons
-                        .insert((id, sighting.interface, sighting.direction));
-                }
-            }
-            seen.sightings.append(&mut fresh);
+            seen.indexes.retain(|id, _| !self.links.contains_key(id));
+            seen.indexes.extend(present);
         });
         Ok(())
     }
 
-    /// An interface that appeared after the observers were armed.
-    fn admit(&mut self, index: u32, raw_ip: bool, seen: &Watched<Seen>) -> io::Result<InterfaceId> {
+    /// The interface of an index that is new.
+    fn identify(
+        &mut self,
+        index: u32,
+        raw_ip: bool,
+        roles: &Roles,
+        seen: &Watched<Seen>,
+    ) -> io::Result<InterfaceId> {
+        self.learn(roles, seen)?;
+        if let Some(id) = self.known.get(&index) {
+            return Ok(*id);
+        }
+        // It is gone already, and with it its name.
         let name = format!("if{index}").parse().map_err(io::Error::other)?;
-        let link = if raw_ip {
-            LinkType::RawIp
-        } else {
-            LinkType::Ethernet
-        };
+        let link = Roles::link(&Role::Other, raw_ip);
+        let id = self.enrol(name, Role::Other, link, seen)?;
+        self.known.insert(index, id);
+        Ok(id)
+    }
+
+    /// The interface of that name, which is a new one if none had it before.
+    fn enrol(
+        &mut self,
+        name: IfName,
+        role: Role,
+        link: LinkType,
+        seen: &Watched<Seen>,
+    ) -> io::Result<InterfaceId> {
+        let key = (name, link);
+        if let Some(id) = self.named.get(&key) {
+            return Ok(*id);
+        }
         let interface = seen.change(|seen| {
+            let id = u16::try_from(seen.interfaces.len()).map_err(io::Error::other)?;
             let interface = Interface {
-                id: InterfaceId(u16::try_from(seen.interfaces.len()).unwrap_or(u16::MAX)),
+                id: InterfaceId(id),
                 place: self.place.clone(),
-                name,
-                role: Role::Other,
+                name: key.0.clone(),
+                role,
                 link,
             };
             seen.interfaces.push(interface.clone());
-            interface
-        });
+            Ok::<_, io::Error>(interface)
+        })?;
         self.file
             .write_block(&described(&interface).into_block())
             .map_err(io::Error::other)?;
@@ -164,28 +267,30 @@ impl Desk {
             u32::try_from(self.filed.len()).unwrap_or(u32::MAX),
         );
         self.links.insert(interface.id, link);
-        self.known.insert(index, interface.id);
+        self.named.insert(key, interface.id);
         Ok(interface.id)
     }
 
-    fn count(&mut self) -> io::Result<()> {
-        let (handed, dropped) = self.listener.statistics()?;
+    /// Stops listening; what listened is for the caller to close.
+    pub(crate) fn shut(&mut self) -> io::Result<Option<Ear>> {
+        let Some(ear) = self.ear.take() else {
+            return Ok(None);
+        };
+        let (handed, dropped) = ear.listener.statistics()?;
         self.handed += u64::from(handed);
         self.dropped += u64::from(dropped);
-        Ok(())
+        Ok(Some(ear))
     }
 
-    /// Writes what is left of the file and tells the counts; the socket is for the caller to close.
-    pub(crate) fn close(mut self, seen: &Watched<Seen>) -> io::Result<Listener> {
-        self.count()?;
+    /// Writes what is left of the file, and tells the counts.
+    pub(crate) fn finish(self, seen: &Watched<Seen>) -> io::Result<()> {
         let observer = Observer {
             place: self.place,
             seen: self.handed.saturating_sub(self.dropped),
             dropped: self.dropped,
         };
         seen.change(|seen| seen.observers.push(observer));
-        self.file.into_inner().flush()?;
-        Ok(self.listener)
+        self.file.into_inner().flush()
     }
 }
 
@@ -201,11 +306,5 @@ fn described(interface: &Interface) -> InterfaceDescriptionBlock<'static> {
             // Nanoseconds.
             InterfaceDescriptionOption::IfTsResol(9),
         ],
-    }
-}
-
-impl AsFd for Desk {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
     }
 }

@@ -19,7 +19,7 @@ use crate::observe;
 use crate::probe;
 use crate::responder::Responders;
 use crate::store::Store;
-use crate::timeline::{KeyHistory, Timeline};
+use crate::timeline::{KeyHistory, Timeline, now};
 use crate::topology::Topology;
 use crate::wait::Deadline;
 
@@ -50,6 +50,12 @@ pub fn run(
     let mut engines = Engines::boot(plan, &mut topology, engine, directory, &store)?;
     clock.lap("setup");
 
+    let mut capture = Capture::arm(plan, &topology, magic, directory)?;
+    let mut lamp = Lamp::new(plan, &topology, &capture, magic, Vec::new())?;
+    lamp.light(Round::Armed, &capture, Deadline::after(BEACONS))?;
+    let beacons = lamp.put_out();
+    clock.lap("arming");
+
     phase("convergence");
     let mut history = KeyHistory::default();
     let mut timeline = Timeline {
@@ -68,9 +74,11 @@ pub fn run(
     clock.lap("convergence");
 
     phase("probing");
-    let capture = Capture::arm(plan, &topology, magic, directory)?;
+    capture.follow(plan, &topology)?;
     let responders = Responders::open(plan, &topology, magic)?;
-    let mut lamp = Lamp::new(plan, &topology, &capture, magic)?;
+    let mut lamp = Lamp::new(plan, &topology, &capture, magic, beacons)?;
+    let probing = now();
+    capture.keep_all_from(probing);
     lamp.light(Round::Opening, &capture, Deadline::after(BEACONS))?;
     let probes = probe::send_all(plan, &topology, magic, &responders)?;
     lamp.light(Round::Closing, &capture, Deadline::after(BEACONS))?;
@@ -96,6 +104,8 @@ pub fn run(
         observers: captured.observers,
         beacons,
         sightings: captured.sightings,
+        probing,
+        flows: Vec::new(),
         probes,
         nodes,
         start,

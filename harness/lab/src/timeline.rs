@@ -283,7 +283,7 @@ fn after_millis(millis: u32) -> Deadline {
 }
 
 /// The clock that the kernel stamps packets with.
-fn now() -> Nanos {
+pub(crate) fn now() -> Nanos {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Nanos(u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::{Evidence, Interface, Place, Role};
+use crate::evidence::{Evidence, Interface, Place, Role, Round};
 use crate::name::IfName;
 use crate::plan::{Endpoint, Node, Pod};
 
@@ -75,14 +75,26 @@ impl<'a> Atlas<'a> {
 
     /// A node's tunnel device, which is called `name`.
     pub(crate) fn tunnel(&self, node: &Node, name: &IfName) -> Tunnel<'a> {
-        if let Some(interface) = self.find(&Place::Node(node.name.clone()), &Role::Tunnel) {
-            return Tunnel::Observed(interface);
-        }
-        match self.evidence.nodes.get(&node.name) {
-            Some(seen) if seen.dataplane.links.iter().all(|link| &link.name != name) => {
-                Tunnel::Absent
-            }
-            Some(_) | None => Tunnel::Unobserved,
+        let place = Place::Node(node.name.clone());
+        let observed = self.evidence.interfaces.iter().find(|interface| {
+            (&interface.place, &interface.role, &interface.name) == (&place, &Role::Tunnel, name)
+        });
+        // One that only an earlier step had is none that a probe could have passed.
+        let was_there = |interface: &Interface| {
+            let beacons = self.evidence.beacons.iter();
+            beacons
+                .filter(|beacon| beacon.round != Round::Armed)
+                .any(|beacon| beacon.interface == interface.id)
+        };
+        let evidence = self.evidence.nodes.get(&node.name);
+        let is_there = evidence.is_none_or(|seen| {
+            let mut links = seen.dataplane.links.iter();
+            links.any(|link| &link.name == name)
+        });
+        match observed {
+            Some(interface) if is_there || was_there(interface) => Tunnel::Observed(interface),
+            None if is_there => Tunnel::Unobserved,
+            Some(_) | None => Tunnel::Absent,
         }
     }
 
