@@ -1,6 +1,6 @@
 //! What goes on through every step, and what is promised about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::EndpointName;
 use crate::plan::{
@@ -14,7 +14,8 @@ const MOST: usize = 48;
 const PACKETS: u32 = 400;
 
 /// The shortest and the longest time between two packets of a flow, in microseconds.
-const EVERY: std::ops::RangeInclusive<u32> = 5_000..=200_000;
+const SHORTEST: u32 = 5_000;
+const LONGEST: u32 = 200_000;
 
 /// The flows of a plan that has all else; none without steps.
 pub(super) fn flows(plan: &Plan) -> Flows {
@@ -33,7 +34,7 @@ pub(super) fn flows(plan: &Plan) -> Flows {
         })
         .collect();
     let count = u32::try_from(flows.len()).unwrap_or(u32::MAX);
-    let every = (count.saturating_mul(1_000_000) / PACKETS).clamp(*EVERY.start(), *EVERY.end());
+    let every = (count.saturating_mul(1_000_000) / PACKETS).clamp(SHORTEST, LONGEST);
     let first = u32::try_from(plan.promises.len()).unwrap_or(u32::MAX);
     Flows {
         every,
@@ -46,7 +47,7 @@ pub(super) fn flows(plan: &Plan) -> Flows {
 /// turn while there is room.
 fn pairs(states: &[State]) -> Vec<(EndpointName, EndpointName)> {
     let mut kinds = BTreeMap::<_, Vec<_>>::new();
-    let mut known = std::collections::BTreeSet::new();
+    let mut known = BTreeSet::new();
     for state in states {
         let endpoints = state.endpoints();
         for from in &endpoints {
@@ -56,11 +57,11 @@ fn pairs(states: &[State]) -> Vec<(EndpointName, EndpointName)> {
                     continue;
                 }
                 let ends = (from.node.name.clone(), to.node.name.clone());
-                let class = match from.class(to) {
-                    // The fewest of all: nothing between nodes has an effect on them.
-                    Class::SameHost if from.pod.is_none() || to.pod.is_none() => continue,
-                    class => class,
-                };
+                let class = from.class(to);
+                // Of those within a node, pods tell all there is to know.
+                if class == Class::SameHost && (from.pod.is_none() || to.pod.is_none()) {
+                    continue;
+                }
                 kinds.entry((ends, class)).or_default().push(pair);
             }
         }
