@@ -83,16 +83,17 @@ fn pairs(states: &[State]) -> Vec<(EndpointName, EndpointName)> {
 
 /// What can be promised of each step, numbered from `first`.
 fn promises(first: u32, states: &[State], flows: &[Flow]) -> Vec<StepPromise> {
+    let secret = |state: &State, flow: &Flow| state.flow(flow).is_some_and(Protection::is_secret);
+    let delivered =
+        |state: &State, flow: &Flow| state.flow(flow).is_some_and(Protection::is_delivered);
     let steps = states.windows(2).zip(1..).flat_map(|(around, step)| {
         let mut kinds = Vec::new();
         if let [before, after] = around {
-            let any = |holds: &dyn Fn(&Flow) -> bool| flows.iter().any(holds);
-            let delivered =
-                |state: &State, flow| state.flow(flow).is_some_and(Protection::is_delivered);
-            if any(&|flow| after.flow(flow).is_some_and(Protection::is_secret)) {
+            if flows.iter().any(|flow| secret(after, flow)) {
                 kinds.push(StepKind::Leak);
             }
-            if any(&|flow| delivered(before, flow) && delivered(after, flow)) {
+            let lasts = |flow: &Flow| delivered(before, flow) && delivered(after, flow);
+            if flows.iter().any(lasts) {
                 kinds.push(StepKind::Outage);
             }
         }
