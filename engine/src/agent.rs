@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
@@ -47,6 +48,8 @@ pub(crate) struct Orders {
     pub(crate) node: String,
     pub(crate) store: Store,
     pub(crate) preference: Preference,
+    /// Where sysctls are written.
+    pub(crate) procfs: PathBuf,
     /// Where metrics are served, whatever the store says.
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) faults: Vec<Fault>,
@@ -185,6 +188,7 @@ impl Agent {
         let hands = Hands {
             netlink: Netlink::open()?,
             preference: orders.preference,
+            procfs: orders.procfs.clone(),
             tunnel_life: match orders.faults.contains(&Fault::MortalTunnel) {
                 true => Life::Agents,
                 false => Life::Own,

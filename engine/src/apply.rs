@@ -1,6 +1,7 @@
 //! Carrying changes out, one by one. Nothing is decided here.
 
-use std::fs;
+use std::path::PathBuf;
+use std::{fs, io};
 
 use wireguard_control::Backend;
 
@@ -44,8 +45,8 @@ pub(crate) enum ApplyError {
     #[error("this node cannot encrypt: {0}")]
     Unsupported(String),
     /// A sysctl cannot be written.
-    #[error("cannot write {SRC_VALID_MARK}: {0} (is /proc/sys mounted read-only?)")]
-    Sysctl(std::io::Error),
+    #[error("cannot write {}: {cause}\n  help: in a container, give a mount of /proc that can be written as --procfs", .path.display())]
+    Sysctl { path: PathBuf, cause: io::Error },
     /// The device that a change is for is not there.
     #[error("{0} is gone")]
     Gone(String),
@@ -56,6 +57,8 @@ pub(crate) enum ApplyError {
 pub(crate) struct Hands {
     pub(crate) netlink: Netlink,
     pub(crate) preference: Preference,
+    /// Where sysctls are written: /proc, or another mount of it.
+    pub(crate) procfs: PathBuf,
     /// How long a new userspace tunnel lives.
     pub(crate) tunnel_life: Life,
     /// How many changes were carried out.
@@ -83,7 +86,8 @@ impl Hands {
         match change {
             Change::SetSrcValidMark => {
                 kernel.stale.sysctl = true;
-                fs::write(SRC_VALID_MARK, "1").map_err(ApplyError::Sysctl)?;
+                let path = self.procfs.join(SRC_VALID_MARK);
+                fs::write(&path, "1").map_err(|cause| ApplyError::Sysctl { path, cause })?;
             }
             Change::SetFirewall { from, to } => {
                 kernel.stale.firewall = true;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -123,6 +124,9 @@ struct Agent {
     /// Serve Prometheus metrics, /healthz and /readyz there; else where FelixConfiguration says, if it does
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<SocketAddr>,
+    /// A mount of /proc whose sysctls can be written, where the first cannot
+    #[arg(long, value_name = "PATH", default_value = "/proc")]
+    procfs: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -201,6 +205,7 @@ fn obey(verb: Verb) -> Result<(), Failure> {
                 faults,
                 preference: arguments.backend,
                 metrics: arguments.metrics,
+                procfs: arguments.procfs,
             })
             .await?;
             Ok(())

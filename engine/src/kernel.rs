@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use wireguard_control::Backend;
@@ -24,8 +25,8 @@ const UNKNOWN_UPLINK_MTU: u32 = 1460;
 /// How the names of uplinks start where none has the node's address (Felix: `MTUIfacePattern`).
 const UPLINK_PREFIXES: &[&str] = &["en", "eth", "wl", "ww", "sl", "ib"];
 
-/// What the reverse-path filter looks at.
-pub(crate) const SRC_VALID_MARK: &str = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
+/// What the reverse-path filter looks at, below /proc.
+pub(crate) const SRC_VALID_MARK: &str = "sys/net/ipv4/conf/all/src_valid_mark";
 
 /// What could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -206,7 +207,7 @@ impl Kernel {
             self.firewall = nft::read().await?;
         }
         if stale.sysctl {
-            let text = fs::read_to_string(SRC_VALID_MARK);
+            let text = fs::read_to_string(Path::new("/proc").join(SRC_VALID_MARK));
             self.src_valid_mark = text.is_ok_and(|text| text.trim() == "1");
         }
         self.stale = Stale::NOTHING;

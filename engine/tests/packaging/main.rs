@@ -1,0 +1,173 @@
+//! What is shipped to start the agent with, taken at its word: the agent is run with the
+//! command line, the capabilities and the mounts that the unit and the manifest give it, and
+//! with less.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A root of its own, and an agent in it.
+mod sandbox;
+
+/// The Kubernetes manifest.
+mod manifest;
+
+/// The systemd unit.
+mod unit;
+
+use sandbox::{Outcome, Sandbox, possible};
+
+fn packaged(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn the_unit() -> unit::Unit {
+    let text = fs::read_to_string(packaged("systemd/wiremesh.service")).unwrap();
+    unit::Unit::read(&text)
+}
+
+fn the_manifest() -> manifest::Manifest {
+    let text = fs::read_to_string(packaged("kubernetes/daemonset.yaml")).unwrap();
+    manifest::Manifest::read(&text)
+}
+
+/// The agent gets ready with what it is given, and with nothing less than that.
+fn needs_all_it_is_given(sandbox: &Sandbox) {
+    if !possible() {
+        return;
+    }
+    let outcome = sandbox.run();
+    assert!(matches!(outcome, Outcome::Ready { .. }), "{outcome:?}");
+    assert!(!sandbox.capabilities.is_empty());
+    for less in &sandbox.capabilities {
+        let mut sandbox = sandbox.clone();
+        sandbox.capabilities.retain(|capability| capability != less);
+        let outcome = sandbox.run();
+        let Outcome::Struggling { status } = &outcome else {
+            panic!("without {less}: {outcome:?}");
+        };
+        assert!(status.contains("ermitted"), "without {less}: {status}");
+    }
+}
+
+#[test]
+fn the_unit_gives_the_agent_what_it_needs_and_nothing_more() {
+    needs_all_it_is_given(&the_unit().sandbox());
+}
+
+#[test]
+fn the_manifest_gives_the_agent_what_it_needs_and_nothing_more() {
+    needs_all_it_is_given(&the_manifest().sandbox());
+}
+
+#[test]
+fn the_manifests_probes_are_answered() {
+    if !possible() {
+        return;
+    }
+    let manifest = the_manifest();
+    let mut sandbox = manifest.sandbox();
+    sandbox.asks = manifest.probes();
+    assert_eq!(sandbox.asks.len(), 2);
+    let Outcome::Ready { answers, .. } = sandbox.run() else {
+        panic!("it did not get ready");
+    };
+    for (ask, answer) in sandbox.asks.iter().zip(&answers) {
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{ask:?}: {answer}");
+    }
+    assert_eq!(answers.len(), 2);
+}
+
+#[test]
+fn a_container_without_the_mounts_of_the_manifest_says_what_it_lacks() {
+    if !possible() {
+        return;
+    }
+    let mut sandbox = the_manifest().sandbox();
+    sandbox.command.retain(|word| !word.starts_with("--procfs"));
+    let Outcome::Struggling { status } = sandbox.run() else {
+        panic!("a container can write its own /proc/sys");
+    };
+    assert!(status.contains("Read-only file system"), "{status}");
+    for (without, says) in [
+        (
+            "/host/proc/sys/net",
+            "/host/proc/sys/net/ipv4/conf/all/src_valid_mark",
+        ),
+        ("/dev/net", "/dev/net/tun"),
+    ] {
+        let mut sandbox = the_manifest().sandbox();
+        let before = sandbox.mounts.len();
+        sandbox
+            .mounts
+            .retain(|mount| mount.inside != Path::new(without));
+        assert_eq!(sandbox.mounts.len(), before - 1);
+        // A node that cannot encrypt is in sync all the same, and says so.
+        let (Outcome::Struggling { status } | Outcome::Ready { status, .. }) = sandbox.run();
+        if without == "/dev/net" && !status.contains("cannot encrypt") && kernel_wireguard() {
+            continue;
+        }
+        assert!(status.contains(says), "without {without}: {status}");
+    }
+}
+
+/// Where the kernel has WireGuard, nothing else is asked for a device.
+fn kernel_wireguard() -> bool {
+    Path::new("/sys/module/wireguard").exists()
+}
+
+#[test]
+fn the_unit_is_one_that_systemd_understands() {
+    let unit = the_unit();
+    assert_eq!(unit.get("Type"), Some("notify"));
+    // The tunnel outlives the agent, and its socket is found again.
+    assert_eq!(unit.get("KillMode"), Some("process"));
+    assert_eq!(unit.get("RuntimeDirectoryPreserve"), Some("yes"));
+    if Command::new("systemd-analyze")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!("not verified: systemd-analyze is not installed");
+        return;
+    }
+    // systemd looks for the program, which is not installed here.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiremesh.service");
+    let text = fs::read_to_string(packaged("systemd/wiremesh.service")).unwrap();
+    let text = text.replace("/usr/local/bin/wiremesh", env!("CARGO_BIN_EXE_wiremesh"));
+    fs::write(&file, text).unwrap();
+    let verified = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success(), "{said}");
+    assert!(!said.contains("wiremesh.service"), "{said}");
+}
+
+#[test]
+fn the_manifest_asks_for_no_privilege_that_can_be_left_out() {
+    let manifest = the_manifest();
+    let container = manifest.container();
+    let security = &container["securityContext"];
+    assert_eq!(security["privileged"], false);
+    assert_eq!(security["allowPrivilegeEscalation"], false);
+    assert_eq!(security["readOnlyRootFilesystem"], true);
+    assert_eq!(security["capabilities"]["drop"][0], "ALL");
+    let pod = manifest.pod();
+    assert_eq!(pod["hostNetwork"], true);
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    // Every node, tainted or not.
+    assert_eq!(pod["tolerations"][0]["operator"], "Exists");
+    let mounted: BTreeMap<_, _> = manifest
+        .sandbox()
+        .mounts
+        .into_iter()
+        .map(|mount| (mount.inside, mount.host))
+        .collect();
+    let socket = Path::new("/var/run/wireguard");
+    assert_eq!(mounted[socket].as_deref(), Some(socket));
+}
