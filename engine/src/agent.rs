@@ -12,13 +12,14 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::apply::{ApplyError, Hands, Preference};
 use crate::change::{Change, diff};
-use crate::cluster::{Cluster, Plain};
+use crate::cluster::Cluster;
 use crate::crash::CrashPoint;
 use crate::dataplane::Dataplane;
-use crate::desired::{Situation, desired, is_active, peer_key};
+use crate::desired::{Situation, desired, is_active};
 use crate::exporter::Exporter;
 use crate::family::{Family, PerFamily};
 use crate::fault::{Fault, spoil, spoil_cluster};
+use crate::journal::Journal;
 use crate::kernel::{Kernel, ObserveError, Stale};
 use crate::netlink::monitor::Monitor;
 use crate::netlink::{Netlink, NetlinkError};
@@ -32,6 +33,9 @@ use crate::tunnel::Life;
 
 /// The short way.
 mod shortcut;
+
+/// What an agent tells.
+mod tell;
 
 /// After a failure, this, and twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -166,8 +170,9 @@ struct Agent {
     changed: Option<BTreeSet<Identity>>,
     /// What was wanted of the dataplane last.
     desired: Option<Dataplane>,
-    /// What has been said already and still holds, so that it is said once.
-    said: BTreeSet<String>,
+    journal: Journal,
+    /// How this node reaches the others.
+    meshes: PerFamily<Mesh>,
     /// What stands in the way of the store, if it cannot be reached.
     trouble: Option<String>,
     /// Why this node can make no device, if it cannot.
@@ -212,7 +217,8 @@ impl Agent {
             news: true,
             changed: None,
             desired: None,
-            said: BTreeSet::new(),
+            journal: Journal::default(),
+            meshes: PerFamily::default(),
             trouble: None,
             unsupported: None,
             settled: false,
@@ -257,6 +263,7 @@ impl Agent {
                 .trouble
                 .clone()
                 .unwrap_or("not heard of the store".into());
+            self.record.with(|record| record.failed(&waiting));
             self.complain(&waiting);
             return Ok(());
         }
@@ -286,9 +293,11 @@ impl Agent {
         let published = self.publish().await?;
         self.counts.writes = self.hands.writes;
         self.counts.resyncs += u64::from(cause == Cause::Resync);
+        if !short {
+            self.look_around();
+        }
         let problems = self.problems();
-        self.write_down(problems.len());
-        self.report(&problems);
+        self.tell(&problems);
         // A write to the store wakes the loop: what is announced is the store with the key.
         if !published && !self.has(Fault::NeverPublish) {
             self.record
@@ -336,8 +345,7 @@ impl Agent {
                 let repair = self.settled.then_some(cause);
                 self.record.with(|record| record.changed(repair));
                 match done {
-                    Ok(()) if self.settled => tracing::warn!(drift = true, "put right: {change}"),
-                    Ok(()) => tracing::info!("{change}"),
+                    Ok(()) => self.journal.changed(change, repair, Instant::now().into()),
                     Err(ApplyError::Unsupported(why)) => {
                         self.unsupported = Some(why);
                         break;
@@ -410,7 +418,7 @@ impl Agent {
                     let change = Change::GenerateKey { family, name };
                     self.hands.apply(&change, &mut self.kernel).await?;
                     self.record.with(|record| record.changed(None));
-                    tracing::info!("{change}, as was asked for");
+                    self.journal.changed(&change, None, Instant::now().into());
                 }
             }
             let settings = &self.cluster.settings;
@@ -455,95 +463,6 @@ impl Agent {
 
     fn is_encrypting(&self, family: Family) -> bool {
         self.unsupported.is_none() && is_active(&self.cluster, &self.orders.node, family)
-    }
-
-    /// For whoever asks meanwhile.
-    fn write_down(&self, problems: usize) {
-        let settings = &self.cluster.settings;
-        let meshes = PerFamily::each(|family| {
-            let name = &settings.tunnel[family].interface;
-            Mesh {
-                device: self.kernel.backend(name).map(|kind| (name.clone(), kind)),
-                ..match self.is_encrypting(family) {
-                    true => Mesh::of(&self.cluster, &self.orders.node, family),
-                    false => Mesh::default(),
-                }
-            }
-        });
-        self.record.with(|record| {
-            record.resyncs = self.counts.resyncs;
-            record.problems = problems;
-            record.strict = settings.strict.is_some();
-            record.tells_wireguard = settings.metrics.wireguard;
-            record.meshes = meshes;
-        });
-    }
-
-    /// What is worth saying.
-    fn problems(&self) -> Vec<String> {
-        let mut problems = self.wrong.clone();
-        problems.extend(self.trouble.clone());
-        let unsupported = self.unsupported.iter();
-        problems.extend(unsupported.map(|why| format!("this node cannot encrypt: {why}")));
-        for family in Family::ALL.into_iter().filter(|f| self.is_encrypting(*f)) {
-            for name in self.cluster.nodes.keys() {
-                if *name == self.orders.node {
-                    continue;
-                }
-                match peer_key(&self.cluster, &self.orders.node, name, family) {
-                    // Normal: it does not encrypt, or not yet.
-                    Ok(_) | Err(Plain::NoKey | Plain::OptedOut | Plain::NoAddress(_)) => {}
-                    Err(plain) => problems.push(format!("{name} is reached in clear: {plain}")),
-                }
-            }
-        }
-        problems
-    }
-
-    /// Tells the supervisor that the store's state of that digest has been dealt with.
-    fn announce(&mut self, problems: &[String], digest: &str) {
-        let peers = Family::ALL.into_iter().filter_map(|family| {
-            let name = &self.cluster.settings.tunnel[family].interface;
-            self.kernel.device(name).map(|device| device.peers.len())
-        });
-        let how = format!("in sync: {} peers", peers.sum::<usize>());
-        let status = std::iter::once(how.as_str())
-            .chain(problems.iter().map(String::as_str))
-            .collect::<Vec<_>>()
-            .join("; ");
-        if let Err(error) = self.supervisor.in_sync(&status, digest, self.counts) {
-            self.complain(&format!("cannot tell the supervisor: {error}"));
-        }
-    }
-
-    /// Logs each problem once, and again only after it has gone away in between.
-    fn report(&mut self, problems: &[String]) {
-        for problem in problems {
-            if !self.said.contains(problem) {
-                tracing::warn!("{problem}");
-            }
-        }
-        self.said = problems.iter().cloned().collect();
-    }
-
-    fn fail(&mut self, error: &AgentError) {
-        let why = error.to_string();
-        self.record.with(|record| {
-            record.failed(&why);
-            // A Node that comes later is met from then on.
-            if matches!(error, AgentError::NoNode(_)) {
-                record.idles();
-            }
-        });
-        self.complain(&why);
-    }
-
-    fn complain(&mut self, problem: &str) {
-        if self.said.insert(problem.to_owned()) {
-            tracing::error!("{problem}");
-        }
-        // If even this fails, the log is all there is.
-        let _ = self.supervisor.struggling(problem);
     }
 }
 

@@ -55,6 +55,11 @@ pub(crate) enum Plain {
 }
 
 impl Plain {
+    /// Whether that is as somebody wants it, or will pass: it does not encrypt, or not yet.
+    pub(crate) fn is_normal(&self) -> bool {
+        matches!(self, Self::OptedOut | Self::NoAddress(_) | Self::NoKey)
+    }
+
     /// As metrics have it.
     pub(crate) fn label(&self) -> &'static str {
         match self {

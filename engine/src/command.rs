@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::agent::{self, AgentError, Orders};
@@ -30,8 +30,20 @@ use crate::tunnel::{self, Life, TunnelError};
 #[derive(Debug, Parser)]
 #[command(name = "wiremesh", version)]
 struct Arguments {
+    /// How the log on standard error is written
+    #[arg(long, value_enum, global = true, env = "WIREMESH_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
     #[command(subcommand)]
     verb: Verb,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// A line of words
+    Text,
+    /// A JSON object a line
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -162,18 +174,24 @@ enum Failure {
 /// The program, from arguments to exit status: 0 done, 1 failed, 2 wrong arguments.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_default_env()
                 .unwrap_or_else(|_| EnvFilter::new("info,gotatun=off")),
         )
         .with_writer(io::stderr)
-        .with_ansi(false)
-        .init();
+        .with_ansi(false);
+    match arguments.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
     match obey(arguments.verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("wiremesh: {failure}");
+            match arguments.log_format {
+                LogFormat::Text => eprintln!("wiremesh: {failure}"),
+                LogFormat::Json => tracing::error!("{failure}"),
+            }
             ExitCode::FAILURE
         }
     }

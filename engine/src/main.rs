@@ -94,6 +94,9 @@ mod notify;
 /// What an agent has done and how it stands, for whoever asks meanwhile.
 mod record;
 
+/// What the log says, each thing once.
+mod journal;
+
 /// What Prometheus is told.
 mod metrics;
 

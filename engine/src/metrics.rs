@@ -223,8 +223,8 @@ fn meshes(page: &mut Page, record: &Record) {
         sample("encrypted", "", mesh.encrypted);
         for (state, reasons) in [("plain", &mesh.plain), ("dropped", &mesh.dropped)] {
             for reason in REASONS {
-                let count = reasons.get(reason).copied().unwrap_or_default();
-                sample(state, reason, count);
+                let alike = reasons.values().filter(|plain| plain.label() == *reason);
+                sample(state, reason, alike.count());
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use wireguard_control::Backend;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Plain};
 use crate::desired::peer_key;
 use crate::family::{Family, PerFamily};
 
@@ -52,30 +52,48 @@ pub(crate) struct Mesh {
     pub(crate) device: Option<(String, Backend)>,
     /// How many nodes are peers.
     pub(crate) encrypted: usize,
-    /// How many are reached in clear, by why.
-    pub(crate) plain: BTreeMap<&'static str, usize>,
-    /// How many are not reached at all, since it would be in clear, by why.
-    pub(crate) dropped: BTreeMap<&'static str, usize>,
+    /// Those that are reached in clear, and why.
+    pub(crate) plain: BTreeMap<String, Plain>,
+    /// Those that are not reached at all, since it would be in clear, and why.
+    pub(crate) dropped: BTreeMap<String, Plain>,
 }
 
 impl Mesh {
     /// How `node` reaches the others.
-    pub(crate) fn of(cluster: &Cluster, node: &str, family: Family) -> Self {
+    pub(crate) fn of(
+        cluster: &Cluster,
+        node: &str,
+        family: Family,
+        device: Option<(String, Backend)>,
+    ) -> Self {
         let mut mesh = Self {
             encrypting: true,
+            device,
             ..Self::default()
         };
         for name in cluster.nodes.keys().filter(|name| *name != node) {
-            let reasons = match cluster.settings.refuses(name) {
+            let unencrypted = match cluster.settings.refuses(name) {
                 true => &mut mesh.dropped,
                 false => &mut mesh.plain,
             };
             match peer_key(cluster, node, name, family) {
                 Ok(_) => mesh.encrypted += 1,
-                Err(plain) => *reasons.entry(plain.label()).or_default() += 1,
+                Err(plain) => drop(unencrypted.insert(name.clone(), plain)),
             }
         }
         mesh
+    }
+
+    /// The peers that somebody has to see to.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
+        let groups = [
+            ("reached in clear", &self.plain),
+            ("cut off", &self.dropped),
+        ];
+        groups.into_iter().flat_map(|(how, nodes)| {
+            let odd = nodes.iter().filter(|(_, plain)| !plain.is_normal());
+            odd.map(move |(name, plain)| format!("{name} is {how}: {plain}"))
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The short way: pods that come, go and move, at their own cost.
 
+use std::time::Instant;
+
 use crate::change::Change;
 use crate::family::PerFamily;
 use crate::increment;
@@ -42,7 +44,7 @@ impl Agent {
         for change in &changes {
             self.hands.apply(change, &mut self.kernel).await?;
             self.record.with(|record| record.changed(None));
-            tracing::info!("{change}");
+            self.journal.changed(change, None, Instant::now());
             if let Change::Configure(configuration) = change {
                 // It is known what it is like now: nobody tells it again.
                 self.kernel.configured(configuration);

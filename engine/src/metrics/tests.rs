@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::cluster::Plain;
 use crate::dataplane::Peer;
 use crate::family::Family;
 use crate::key::PublicKey;
@@ -129,8 +130,8 @@ fn the_agents_own_numbers_are_told_in_full() {
         encrypting: true,
         device: None,
         encrypted: 2,
-        plain: BTreeMap::from([("no_key", 1)]),
-        dropped: BTreeMap::from([("opted_out", 4)]),
+        plain: BTreeMap::from([("a".into(), Plain::NoKey)]),
+        dropped: ["b", "c"].map(|name| (name.into(), Plain::OptedOut)).into(),
     };
     let page = page(&record, &[]);
     let samples: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
@@ -174,7 +175,7 @@ wiremesh_peers{family="ipv4",reason="shared_key",state="plain"} 0
 wiremesh_peers{family="ipv4",reason="bad_key",state="dropped"} 0
 wiremesh_peers{family="ipv4",reason="no_address",state="dropped"} 0
 wiremesh_peers{family="ipv4",reason="no_key",state="dropped"} 0
-wiremesh_peers{family="ipv4",reason="opted_out",state="dropped"} 4
+wiremesh_peers{family="ipv4",reason="opted_out",state="dropped"} 2
 wiremesh_peers{family="ipv4",reason="own_key_shared",state="dropped"} 0
 wiremesh_peers{family="ipv4",reason="shared_key",state="dropped"} 0"#
     );

@@ -1,0 +1,89 @@
+//! What an agent tells: its log, its supervisor, and whoever asks for its metrics.
+
+use std::time::Instant;
+
+use crate::family::{Family, PerFamily};
+use crate::record::Mesh;
+
+use super::{Agent, AgentError};
+
+impl Agent {
+    /// How this node reaches the others.
+    pub(super) fn look_around(&mut self) {
+        self.meshes = PerFamily::each(|family| {
+            let name = &self.cluster.settings.tunnel[family].interface;
+            let device = self.kernel.backend(name).map(|kind| (name.clone(), kind));
+            match self.is_encrypting(family) {
+                true => Mesh::of(&self.cluster, &self.orders.node, family, device),
+                false => Mesh {
+                    device,
+                    ..Mesh::default()
+                },
+            }
+        });
+        for (family, mesh) in self.meshes.iter() {
+            self.journal.peers(family, mesh);
+        }
+        let settings = &self.cluster.settings;
+        self.record.with(|record| {
+            record.strict = settings.strict.is_some();
+            record.tells_wireguard = settings.metrics.wireguard;
+            record.meshes.clone_from(&self.meshes);
+        });
+    }
+
+    /// Tells the log, and whoever asks meanwhile.
+    pub(super) fn tell(&mut self, problems: &[String]) {
+        self.journal.stands(problems, Instant::now());
+        self.record.with(|record| {
+            record.resyncs = self.counts.resyncs;
+            record.problems = problems.len();
+        });
+    }
+
+    /// What is worth saying.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = self.wrong.clone();
+        problems.extend(self.trouble.clone());
+        let unsupported = self.unsupported.iter();
+        problems.extend(unsupported.map(|why| format!("this node cannot encrypt: {why}")));
+        problems.extend(self.meshes.iter().flat_map(|(_, mesh)| mesh.problems()));
+        problems
+    }
+
+    /// Tells the supervisor that the store's state of that digest has been dealt with.
+    pub(super) fn announce(&mut self, problems: &[String], digest: &str) {
+        let peers = Family::ALL.into_iter().filter_map(|family| {
+            let name = &self.cluster.settings.tunnel[family].interface;
+            self.kernel.device(name).map(|device| device.peers.len())
+        });
+        let how = format!("in sync: {} peers", peers.sum::<usize>());
+        let status = std::iter::once(how.as_str())
+            .chain(problems.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join("; ");
+        if let Err(error) = self.supervisor.in_sync(&status, digest, self.counts) {
+            self.complain(&format!("cannot tell the supervisor: {error}"));
+        }
+    }
+
+    /// Tells of a failure.
+    pub(super) fn fail(&mut self, error: &AgentError) {
+        let why = error.to_string();
+        self.record.with(|record| {
+            record.failed(&why);
+            // A Node that comes later is met from then on.
+            if matches!(error, AgentError::NoNode(_)) {
+                record.idles();
+            }
+        });
+        self.complain(&why);
+    }
+
+    /// Tells the log and the supervisor what stands in the way.
+    pub(super) fn complain(&mut self, problem: &str) {
+        self.journal.failed(problem, Instant::now());
+        // If even this fails, the log is all there is.
+        let _ = self.supervisor.struggling(problem);
+    }
+}
