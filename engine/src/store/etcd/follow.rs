@@ -5,6 +5,7 @@
 //! etcd's history.
 
 use std::collections::BTreeSet;
+use std::mem::{Discriminant, discriminant};
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
@@ -43,8 +44,8 @@ enum News {
     Events(Vec<Pair>, u64),
     /// From here on nothing is missed.
     Following,
-    /// Etcd cannot be followed.
-    Trouble(String),
+    /// Etcd cannot be followed: of what kind the failure is, and all of it in words.
+    Trouble(Discriminant<Failure>, String),
 }
 
 /// An etcd and what it held when it was last heard of.
@@ -56,7 +57,7 @@ pub(crate) struct Follower {
     /// Whether it has ever been listed.
     known: bool,
     /// Why it cannot be followed, if it cannot.
-    trouble: Option<String>,
+    trouble: Option<(Discriminant<Failure>, String)>,
     /// What has been taken in and not been told.
     untold: Untold,
 }
@@ -119,14 +120,17 @@ impl Follower {
                 return Changed::Resources(resources);
             }
             if std::mem::take(&mut untold.trouble)
-                && let Some(trouble) = &self.trouble
+                && let Some((_, trouble)) = &self.trouble
             {
                 return Changed::Trouble(trouble.clone());
             }
             match self.news.recv().await {
                 Some(news) => self.hear(news),
-                // The task has no end; should it have ended, there is nothing to come.
-                None => std::future::pending().await,
+                // The task has no end but this one, and an agent that hears nothing is none.
+                None => match (&mut self.task).await {
+                    Err(end) if end.is_panic() => std::panic::resume_unwind(end.into_panic()),
+                    Ok(()) | Err(_) => std::future::pending().await,
+                },
             }
         }
     }
@@ -156,10 +160,15 @@ impl Follower {
                     self.untold.resources.get_or_insert_default();
                 }
             }
-            News::Trouble(trouble) => {
-                if self.trouble.as_ref() != Some(&trouble) {
+            News::Trouble(kind, trouble) => {
+                // A connection fails in many words, and in one way.
+                if self
+                    .trouble
+                    .as_ref()
+                    .is_none_or(|(known, _)| *known != kind)
+                {
                     self.untold.trouble = true;
-                    self.trouble = Some(trouble);
+                    self.trouble = Some((kind, trouble));
                 }
             }
         }
@@ -241,7 +250,8 @@ impl Listener {
             // Another member may do as well: it is trouble when all have failed.
             if failed >= endpoints.len() {
                 let trouble = format!("the etcd at {endpoint}: {failure}");
-                if self.tell.send(News::Trouble(trouble)).await.is_err() {
+                let news = News::Trouble(discriminant(&failure), trouble);
+                if self.tell.send(news).await.is_err() {
                     return;
                 }
                 sleep(wait + jitter(wait)).await;

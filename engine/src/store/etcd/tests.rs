@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::{Changed, Feed, Store};
 use super::*;
@@ -287,6 +288,46 @@ async fn another_member_serves_where_one_does_not() {
     assert_eq!(next(&mut feed).await, "everything");
     assert_eq!(store.read().await.unwrap().resources.len(), 1);
     assert!(publish(&store, "a", "k").await.unwrap());
+}
+
+/// Passes bytes on to `to`, each piece a second late. Returns where it listens.
+async fn slow_way(to: String) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = tokio::net::TcpStream::connect(&to).await.unwrap();
+            let (near, far) = (near.into_split(), far.into_split());
+            tokio::spawn(pass_on(near.0, far.1));
+            tokio::spawn(pass_on(far.0, near.1));
+        }
+    });
+    url
+}
+
+async fn pass_on(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+) {
+    let mut buffer = [0; 65536];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_etcd_is_followed_without_trouble() {
+    let server = Server::start().await;
+    server.put(&node_key("a"), &node("a", "10.0.0.1/24")).await;
+    let url = slow_way(server.url().replace("http://", "")).await;
+    let store: Store = format!("etcd:{url}").parse().unwrap();
+    let mut feed = store.feed().await.unwrap();
+    assert_eq!(next(&mut feed).await, "everything");
+    server.put(&node_key("b"), &node("b", "10.0.0.2/24")).await;
+    assert_eq!(next(&mut feed).await, "Node b");
 }
 
 #[tokio::test]
