@@ -31,7 +31,7 @@ use crate::tunnel::{self, Life, TunnelError};
 #[command(name = "wiremesh", version)]
 struct Arguments {
     /// How the log on standard error is written
-    #[arg(long, value_enum, global = true, env = "WIREMESH_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    #[arg(long, value_enum, global = true, display_order = 100, env = "WIREMESH_LOG_FORMAT", default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     #[command(subcommand)]
     verb: Verb,
@@ -331,4 +331,31 @@ fn threaded(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
         .build()
         .map_err(Failure::Runtime)?;
     runtime.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_of_the_readme_are_understood() {
+        let commands: Vec<_> = include_str!("../README.md")
+            .split('`')
+            .filter(|text| text.starts_with("wiremesh ") && !text.contains('\n'))
+            .map(|text| text.replace("STORE", "dir:/resources"))
+            // A mere name of a verb, in prose, has no arguments.
+            .filter(|text| text.contains(" --") || text == "wiremesh show")
+            .collect();
+        assert!(commands.len() > 8, "{commands:?}");
+        for command in commands {
+            let store = match command.contains("--store") || !command.contains("agent") {
+                true => "",
+                false => " --node node-1 --store dir:/resources",
+            };
+            let command = format!("{command}{store}");
+            if let Err(error) = Arguments::try_parse_from(command.split(' ')) {
+                panic!("{command}: {error}");
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The text, word by word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -179,4 +179,19 @@ wiremesh_peers{family="ipv4",reason="opted_out",state="dropped"} 2
 wiremesh_peers{family="ipv4",reason="own_key_shared",state="dropped"} 0
 wiremesh_peers{family="ipv4",reason="shared_key",state="dropped"} 0"#
     );
+}
+
+#[test]
+fn the_readme_names_every_metric_and_no_other() {
+    let page = page(&Record::new("node-1"), &[]);
+    let heads = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let told: BTreeSet<_> = heads.filter_map(|head| head.split(' ').next()).collect();
+    let readme = include_str!("../../README.md");
+    let words = readme.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let named = words.filter(|word| {
+        ["wiremesh_", "wireguard_"]
+            .iter()
+            .any(|s| word.starts_with(s))
+    });
+    assert_eq!(named.collect::<BTreeSet<_>>(), told);
 }
