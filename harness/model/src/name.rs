@@ -137,8 +137,8 @@ impl IfName {
     }
 
     /// The node's end of the veth to `pod`.
-    pub fn of_pod(pod: &PodName) -> Self {
-        Self(format!("{POD_INTERFACE_PREFIX}{pod}"))
+    pub fn of_pod(prefix: &str, pod: &PodName) -> Self {
+        Self(format!("{prefix}{pod}"))
     }
 }
 

@@ -1,6 +1,9 @@
 //! The scenario as meant. A [`Plan`] that exists is valid: building the lab from
 //! it can fail only because of the machine.
 
+/// Calico IPAM: blocks of a pool, and who has which.
+mod ipam;
+
 /// What happens in a step.
 mod action;
 
@@ -32,6 +35,8 @@ use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 pub use action::Action;
 pub(crate) use flow::OUTAGE;
 pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
+pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, POOL};
+pub use ipam::{Block, RouteSource, blocks_of};
 pub(crate) use settings::LISTEN_PORT;
 pub use settings::Settings;
 pub use state::State;
@@ -98,6 +103,9 @@ pub struct Cluster {
     pub wireguard: bool,
     /// Whether traffic of the nodes themselves is encrypted too.
     pub host_encryption: bool,
+    /// Where the pods' addresses come from.
+    #[serde(default)]
+    pub route_source: RouteSource,
     /// The tunnel device's name.
     pub interface: IfName,
     /// UDP port of every tunnel device.
@@ -127,6 +135,12 @@ pub struct Node {
     /// Fields and annotations of FelixConfiguration `node.<name>`.
     #[serde(default)]
     pub settings: Settings,
+    /// Its blocks of Calico's pool.
+    #[serde(default)]
+    pub blocks: Vec<Ipv4Net>,
+    /// Its tunnel device's own address, where hosts are not encrypted.
+    #[serde(default)]
+    pub tunnel_address: Option<Ipv4Addr>,
     /// In the order of their names.
     pub pods: Vec<Pod>,
 }

@@ -10,6 +10,9 @@ mod placement;
 /// Who has which address.
 mod address;
 
+/// Blocks of Calico IPAM.
+mod ipam;
+
 /// Where the cluster's resources are.
 mod store;
 
@@ -22,14 +25,14 @@ mod promise;
 /// What goes on through every step.
 mod flow;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::name::{EndpointName, EngineName, IfName, NodeName};
-use crate::plan::{self, Cluster, Deadlines, Fabric, Node, Plan, Pod, RpFilter};
+use crate::plan::{self, Cluster, Deadlines, Fabric, Node, POOL, Plan, Pod, RouteSource, RpFilter};
 use crate::problem::{Problem, Problems, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -62,13 +65,26 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let engine = engine(&scenario, engines, &mut problems);
     let placement = placement::place(&scenario, &mut problems);
     let fabric = fabric(&scenario);
-    let given = address::given(&scenario, &fabric, &mut problems);
+    let route_source = scenario.cluster.route_source.unwrap_or_default();
+    let pods_from = match route_source {
+        RouteSource::WorkloadIps => fabric.subnet,
+        RouteSource::CalicoIpam => POOL,
+    };
+    let given = address::given(&scenario, &fabric, pods_from, &mut problems);
+    if route_source == RouteSource::CalicoIpam {
+        ipam::check(&scenario, &placement, &mut problems);
+    }
     store::check(&scenario, &placement, &mut problems);
     timeline::check(&scenario, &placement, &mut problems);
     let snapshots = snapshots(&scenario, &placement, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));
+    };
+    let mut given = given;
+    let shares = match route_source {
+        RouteSource::WorkloadIps => Shares::new(),
+        RouteSource::CalicoIpam => ipam::allocate(&placement, &mut given),
     };
     let addresses = address::allocate(&scenario, &placement, &fabric, given)
         .map_err(|problem| Problems::new(file, text, vec![problem]))?;
@@ -85,7 +101,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         fabric,
         cluster: cluster(&scenario),
         store,
-        nodes: nodes(&scenario, &placement, &addresses),
+        nodes: nodes(&scenario, &placement, &addresses, &shares),
         steps: timeline::steps(&scenario, text, ready),
         probes: Vec::new(),
         promises: Vec::new(),
@@ -165,6 +181,7 @@ fn cluster(scenario: &Scenario) -> Cluster {
         cluster_type: written.kind.clone(),
         wireguard: written.wireguard.unwrap_or(true),
         host_encryption: written.host_encryption.unwrap_or(true),
+        route_source: written.route_source.unwrap_or_default(),
         interface: written
             .interface
             .clone()
@@ -178,7 +195,21 @@ fn cluster(scenario: &Scenario) -> Cluster {
     cluster
 }
 
-fn nodes(scenario: &Scenario, placement: &Placement, addresses: &Addresses) -> Vec<Node> {
+/// What each node has of Calico's pool.
+type Shares = BTreeMap<NodeName, ipam::Share>;
+
+fn nodes(
+    scenario: &Scenario,
+    placement: &Placement,
+    addresses: &Addresses,
+    shares: &Shares,
+) -> Vec<Node> {
+    let prefix = scenario
+        .cluster
+        .route_source
+        .unwrap_or_default()
+        .interface_prefix();
+    let hosts = scenario.cluster.host_encryption.unwrap_or(true);
     let node = |written: &scenario::Node| {
         let name = written.name.get_ref().clone();
         let pods = placement.nodes.get(&name).into_iter().flatten();
@@ -192,11 +223,19 @@ fn nodes(scenario: &Scenario, placement: &Placement, addresses: &Addresses) -> V
                     Some(Pod {
                         name: pod.clone(),
                         address: *addresses.get(&EndpointName::from(pod))?,
-                        interface: IfName::of_pod(pod),
+                        interface: IfName::of_pod(prefix, pod),
                     })
                 })
                 .collect(),
             settings: written.settings.clone(),
+            blocks: shares
+                .get(&name)
+                .map(|share| share.blocks.clone())
+                .unwrap_or_default(),
+            tunnel_address: shares
+                .get(&name)
+                .and_then(|share| share.tunnel)
+                .filter(|_| !hosts),
             name,
         };
         node.read_settings(&BTreeSet::new());

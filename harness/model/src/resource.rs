@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::name::POD_INTERFACE_PREFIX;
-use crate::plan::{Cluster, Node, Plan, Pod, Settings};
+use crate::plan::{
+    BLOCK_PREFIX, BLOCK_SIZE, Block, Cluster, Node, POOL, Plan, Pod, RouteSource, Settings,
+};
 
 /// Calico's word for who runs a workload. Kubernetes' own word would promise a Pod resource.
 const ORCHESTRATOR: &str = "wireproof";
@@ -63,6 +64,9 @@ pub fn files(plan: &Plan) -> Vec<ResourceFile> {
         configuration(&plan.cluster),
         pool(plan),
     ];
+    if plan.cluster.route_source == RouteSource::CalicoIpam {
+        files.extend(plan.blocks().iter().map(block));
+    }
     for node in &plan.nodes {
         files.push(node_resource(node, plan));
         files.extend(override_of(node));
@@ -87,9 +91,9 @@ fn cluster_information(cluster: &Cluster) -> ResourceFile {
 /// FelixConfiguration for all nodes, with the field names of Calico's API.
 fn configuration(cluster: &Cluster) -> ResourceFile {
     let mut spec = json!({
-        "interfacePrefix": POD_INTERFACE_PREFIX,
+        "interfacePrefix": cluster.route_source.interface_prefix(),
         "mtuIfacePattern": "^eth0$",
-        "routeSource": "WorkloadIPs",
+        "routeSource": cluster.route_source.calico(),
         "wireguardEnabled": cluster.wireguard,
         "wireguardHostEncryptionEnabled": cluster.host_encryption,
         "wireguardInterfaceName": cluster.interface,
@@ -129,18 +133,55 @@ fn configuration_file(name: &str, settings: &Settings, mut spec: Value) -> Resou
 }
 
 fn pool(plan: &Plan) -> ResourceFile {
-    let spec = json!({ "cidr": plan.fabric.subnet, "ipipMode": "Never", "vxlanMode": "Never" });
-    file("IPPool", json!({ "name": "fabric" }), "fabric", spec)
+    let (name, cidr) = match plan.cluster.route_source {
+        RouteSource::WorkloadIps => ("fabric", plan.fabric.subnet),
+        RouteSource::CalicoIpam => ("pods", POOL),
+    };
+    let mut spec = json!({ "cidr": cidr, "ipipMode": "Never", "vxlanMode": "Never" });
+    if plan.cluster.route_source == RouteSource::CalicoIpam {
+        spec["blockSize"] = json!(BLOCK_PREFIX);
+    }
+    file("IPPool", json!({ "name": name }), name, spec)
+}
+
+/// A block, in the shape that Calico keeps it in Kubernetes; in etcd its spec is bare.
+pub fn block(block: &Block<'_>) -> ResourceFile {
+    let place = |place: u32| usize::try_from(place).unwrap_or(usize::MAX);
+    let mut allocations = vec![Value::Null; place(BLOCK_SIZE)];
+    let mut attributes = Vec::new();
+    for (number, node) in &block.allocations {
+        if let Some(allocation) = allocations.get_mut(place(*number)) {
+            *allocation = json!(attributes.len());
+        }
+        attributes.push(json!({ "secondary": { "node": node.name } }));
+    }
+    let free = allocations.iter().enumerate();
+    let free: Vec<_> = free
+        .filter_map(|(number, taken)| taken.is_null().then_some(number))
+        .collect();
+    let spec = json!({
+        "affinity": format!("host:{}", block.node.name),
+        "allocations": allocations,
+        "attributes": attributes,
+        "cidr": block.cidr,
+        "deleted": false,
+        "unallocated": free,
+    });
+    let name = block.cidr.to_string().replace(['.', '/'], "-");
+    file("IPAMBlock", json!({ "name": name }), &name, spec)
 }
 
 /// Felix reads the endpoint of a node's tunnel from the BGP address, and drops one that has no
 /// prefix length.
 fn node_resource(node: &Node, plan: &Plan) -> ResourceFile {
     let prefix = plan.fabric.subnet.prefix_len();
-    let spec = json!({
+    let mut spec = json!({
         "addresses": [{ "address": node.address, "type": "InternalIP" }],
         "bgp": { "ipv4Address": format!("{}/{prefix}", node.address) },
     });
+    if let Some(address) = node.tunnel_address {
+        spec["wireguard"] = json!({ "interfaceIPv4Address": address });
+    }
     file(
         "Node",
         json!({ "name": node.name }),

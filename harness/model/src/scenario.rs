@@ -20,7 +20,7 @@ use toml::Spanned;
 
 use crate::document::{self, Table};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
-use crate::plan::{Protection, Protocol, RpFilter, Settings};
+use crate::plan::{Protection, Protocol, RouteSource, RpFilter, Settings};
 use crate::problem::{Problems, Span};
 
 pub use step::Step;
@@ -34,6 +34,11 @@ const RP_FILTERS: &[(&str, RpFilter)] = &[
     ("strict", RpFilter::Strict),
     ("loose", RpFilter::Loose),
     ("off", RpFilter::Off),
+];
+
+const ROUTE_SOURCES: &[(&str, RouteSource)] = &[
+    ("workload-ips", RouteSource::WorkloadIps),
+    ("calico-ipam", RouteSource::CalicoIpam),
 ];
 
 const PROTOCOLS: &[(&str, Protocol)] = &[
@@ -106,6 +111,8 @@ pub struct Cluster {
     pub wireguard: Option<bool>,
     /// Whether it covers the nodes' own traffic.
     pub host_encryption: Option<bool>,
+    /// Where the pods' addresses come from.
+    pub route_source: Option<RouteSource>,
     /// Name of the tunnel device.
     pub interface: Option<IfName>,
     /// UDP port of the tunnel devices.
@@ -238,6 +245,9 @@ fn cluster(table: &mut Table<'_, '_>) -> Cluster {
             .map(Spanned::into_inner),
         wireguard: table.flag("wireguard"),
         host_encryption: table.flag("host-encryption"),
+        route_source: table
+            .word("route-source", "route source", ROUTE_SOURCES)
+            .map(Spanned::into_inner),
         interface: table
             .parsed("interface", value::tunnel_device)
             .map(Spanned::into_inner),

@@ -121,6 +121,8 @@ impl Plan {
             rp_filter: RpFilter::Strict,
             wireguard: false,
             settings: Settings::default(),
+            blocks: Vec::new(),
+            tunnel_address: None,
             pods: Vec::new(),
         })
     }

@@ -5,6 +5,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use toml::Spanned;
 
 use crate::name::EndpointName;
@@ -28,32 +30,33 @@ pub(super) type Addresses = BTreeMap<EndpointName, Ipv4Addr>;
 pub(super) fn given(
     scenario: &Scenario,
     fabric: &Fabric,
+    pods_from: Ipv4Net,
     problems: &mut Vec<Problem>,
 ) -> Addresses {
     let nodes = scenario.nodes.iter().map(|node| {
         let name = EndpointName::from(node.name.get_ref());
-        (name, node.address.as_ref())
+        (name, node.address.as_ref(), fabric.subnet)
     });
     let pods = scenario.pods.iter().map(|pod| {
         let name = EndpointName::from(pod.name.get_ref());
-        (name, pod.address.as_ref())
+        (name, pod.address.as_ref(), pods_from)
     });
     let mut written: Vec<_> = nodes
         .chain(pods)
-        .filter_map(|(name, address)| Some((name, address?)))
+        .filter_map(|(name, address, subnet)| Some((name, address?, subnet)))
         .collect();
-    written.sort_by_key(|(_, address)| address.span().start);
+    written.sort_by_key(|(_, address, _)| address.span().start);
 
     let mut addresses = Addresses::new();
     let mut owners = BTreeMap::<Ipv4Addr, (EndpointName, &Spanned<Ipv4Addr>)>::new();
-    for (name, place) in written {
+    for (name, place, subnet) in written {
         let address = *place.get_ref();
-        if let Some(why) = unusable(address, fabric) {
+        if let Some(why) = unusable(address, subnet, fabric) {
             problems.push(Problem::new(
                 format!("`{name}` cannot have the address `{address}`"),
                 place.span(),
                 why,
-                usable(fabric),
+                usable(subnet, fabric),
             ));
         } else if let Some((owner, first)) = owners.get(&address) {
             let problem = Problem::new(
@@ -167,8 +170,7 @@ impl Pool {
     }
 }
 
-fn unusable(address: Ipv4Addr, fabric: &Fabric) -> Option<String> {
-    let subnet = fabric.subnet;
+fn unusable(address: Ipv4Addr, subnet: Ipv4Net, fabric: &Fabric) -> Option<String> {
     if !subnet.contains(&address) {
         Some(format!("outside the subnet `{subnet}`"))
     } else if address == subnet.network() {
@@ -182,7 +184,10 @@ fn unusable(address: Ipv4Addr, fabric: &Fabric) -> Option<String> {
     }
 }
 
-fn usable(fabric: &Fabric) -> String {
+fn usable(subnet: Ipv4Net, fabric: &Fabric) -> String {
+    if subnet != fabric.subnet {
+        return format!("pods have addresses of Calico's pool `{subnet}`");
+    }
     let first = Ipv4Addr::from(u32::from(fabric.gateway).saturating_add(1));
     let last = Ipv4Addr::from(u32::from(fabric.subnet.broadcast()).saturating_sub(1));
     format!("nodes and pods have addresses from {first} to {last}")

@@ -64,6 +64,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             cluster_type: Some("aks".into()),
             wireguard: true,
             host_encryption: true,
+            route_source: RouteSource::WorkloadIps,
             interface: parsed("wireguard.cali"),
             listen_port: PORT,
             mtu: None,
@@ -119,7 +120,7 @@ fn node(name: &str, octet: u8, pods: &[&str], wireguard: bool) -> Node {
     let pods = pods.iter().zip(octet + 1..).map(|(name, octet)| {
         let name: PodName = parsed(name);
         Pod {
-            interface: IfName::of_pod(&name),
+            interface: IfName::of_pod(RouteSource::WorkloadIps.interface_prefix(), &name),
             name,
             address: [10, 240, 0, octet].into(),
         }
@@ -131,6 +132,8 @@ fn node(name: &str, octet: u8, pods: &[&str], wireguard: bool) -> Node {
         rp_filter: RpFilter::Strict,
         wireguard,
         settings: Settings::default(),
+        blocks: vec![],
+        tunnel_address: None,
         pods: pods.collect(),
     }
 }
