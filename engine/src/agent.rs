@@ -259,12 +259,14 @@ impl Agent {
         }
         if !feed.known() {
             // Nothing is wanted of the dataplane until the store has been heard of: it stays.
-            let waiting = self
-                .trouble
-                .clone()
-                .unwrap_or("not heard of the store".into());
-            self.record.with(|record| record.failed(&waiting));
-            self.complain(&waiting);
+            let trouble = self.trouble.clone();
+            let waiting = trouble.as_deref().unwrap_or("waiting for the store");
+            self.record.with(|record| record.failed(waiting));
+            match &trouble {
+                Some(trouble) => self.complain(trouble),
+                // It has not answered yet, and nothing is wrong with that.
+                None => drop(self.supervisor.struggling(waiting)),
+            }
             return Ok(());
         }
         let news = std::mem::take(&mut self.news);
