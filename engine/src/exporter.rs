@@ -19,8 +19,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
+use wireguard_control::Backend;
 
-use crate::device;
+use crate::device::{self, State};
 use crate::metrics::{Reading, page};
 use crate::record::{Record, Shared, Standing};
 
@@ -204,7 +205,8 @@ impl Server {
         let record = self.record.with(|record| record.clone());
         let meshes = record.meshes.iter();
         let named = meshes.filter_map(|(_, mesh)| mesh.device.clone()).collect();
-        let readings = self.devices.lock().await.read(named).await;
+        let ask = |name: &str, backend| device::read(name, backend).ok();
+        let readings = self.devices.lock().await.read(named, ask).await;
         page(&record, &readings)
     }
 }
@@ -251,9 +253,11 @@ struct Devices {
 }
 
 impl Devices {
+    /// What the devices say when they are asked one after another, or said just now.
     async fn read(
         &mut self,
-        named: Vec<(String, wireguard_control::Backend)>,
+        named: Vec<(String, Backend)>,
+        ask: impl Fn(&str, Backend) -> Option<State> + Send + 'static,
     ) -> Arc<Vec<Reading>> {
         if let Some((at, readings)) = &self.last
             && at.elapsed() < FRESH
@@ -263,9 +267,9 @@ impl Devices {
         }
         let silent = named.iter().map(|(name, _)| (name.clone(), None)).collect();
         let underway = self.underway.get_or_insert_with(|| {
-            spawn_blocking(|| {
+            spawn_blocking(move || {
                 let read = |(name, backend): (String, _)| {
-                    let state = device::read(&name, backend).ok();
+                    let state = ask(&name, backend);
                     (name, state)
                 };
                 named.into_iter().map(read).collect()

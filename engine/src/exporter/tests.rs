@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream as Stream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
@@ -126,4 +127,51 @@ fn it_moves_where_it_is_wanted_and_waits_for_an_address_that_is_taken() {
             "somebody still listens at {second}"
         );
     }
+}
+
+fn named() -> Vec<(String, Backend)> {
+    vec![("wg".into(), Backend::Userspace)]
+}
+
+fn state() -> Option<State> {
+    Some(State {
+        public_key: None,
+        listen_port: 1,
+        fwmark: 0,
+        peers: Vec::new(),
+    })
+}
+
+#[tokio::test]
+async fn a_device_is_asked_at_most_once_a_second() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut devices = Devices::default();
+    for _ in 0..10 {
+        let asked = asked.clone();
+        let ask = move |_: &str, _| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            state()
+        };
+        assert!(devices.read(named(), ask).await[0].1.is_some());
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    // A device more is asked at once.
+    let two = [named(), named()].concat();
+    assert_eq!(devices.read(two, |_, _| state()).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_frozen_device_delays_one_scrape_and_is_not_asked_again_meanwhile() {
+    let (thaw, frozen) = std::sync::mpsc::channel();
+    let mut devices = Devices::default();
+    let ask = move |_: &str, _| {
+        let _ = frozen.recv();
+        state()
+    };
+    let start = Instant::now();
+    assert!(devices.read(named(), ask).await[0].1.is_none());
+    assert!(start.elapsed() < 2 * DEVICE_PATIENCE);
+    let again = devices.read(named(), |_, _| panic!("it is asked a second time"));
+    let (readings, ()) = tokio::join!(again, async { thaw.send(()).unwrap() });
+    assert!(readings[0].1.is_some());
 }

@@ -69,14 +69,24 @@ fn the_manifests_probes_are_answered() {
     let manifest = the_manifest();
     let mut sandbox = manifest.sandbox();
     sandbox.asks = manifest.probes();
-    assert_eq!(sandbox.asks.len(), 2);
+    let metrics = sandbox.asks[0].0;
+    sandbox.asks.push((metrics, "/metrics".into()));
     let Outcome::Ready { answers, .. } = sandbox.run() else {
         panic!("it did not get ready");
     };
     for (ask, answer) in sandbox.asks.iter().zip(&answers) {
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{ask:?}: {answer}");
     }
-    assert_eq!(answers.len(), 2);
+    assert_eq!(answers.len(), 3);
+    for sample in [
+        "wireguard_meta{hostname=\"node-1\",iface=\"wireguard.cali\",listen_port=\"51820\",",
+        "wireguard_bytes_sent{hostname=\"node-1\",peer_endpoint=\"10.9.0.2:51820\",",
+        "wiremesh_peers{family=\"ipv4\",reason=\"\",state=\"encrypted\"} 1\t",
+        "wiremesh_in_sync 1\t",
+    ] {
+        assert!(answers[2].contains(sample), "{sample}: {}", answers[2]);
+    }
+    assert!(!answers[2].contains("wiremesh_convergence_seconds_count 0\t"));
 }
 
 #[test]

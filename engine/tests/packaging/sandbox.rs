@@ -211,14 +211,14 @@ impl Sandbox {
     }
 }
 
-/// Asks over HTTP what it is told to ask, and prints the first line of each answer; goes on
-/// until nobody tells it any more, so that the namespaces stay as long as they are needed.
+/// Asks over HTTP what it is told to ask, and prints each answer on a line, with tabs for its
+/// line ends; goes on until nobody tells it any more, so that the namespaces stay meanwhile.
 const ASK: &str = r#"
 agent=$!
 while read -r port path; do
   bash -c "exec 3<>/dev/tcp/127.0.0.1/$port
     printf 'GET $path HTTP/1.1\r\nHost: node-1\r\n\r\n' >&3
-    head -n 1 <&3"
+    tr '\n' '\t' <&3; echo"
 done
 wait $agent
 "#;
