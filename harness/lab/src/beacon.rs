@@ -74,7 +74,7 @@ impl Lamp {
     ) -> Result<Self, LabError> {
         let interfaces = capture.interfaces()?;
         let (mut targets, mut injectors) = (Vec::new(), Vec::new());
-        for (place, namespace) in topology.places(plan) {
+        for (place, namespace) in topology.places() {
             for (interface, index) in &interfaces {
                 let idle = matches!(interface.role, Role::Loopback | Role::Other);
                 if interface.place == place && !idle {

@@ -102,13 +102,13 @@ impl Capture {
             bell: Some(bell),
             thread: Some(thread),
         };
-        capture.follow(plan, topology)?;
+        capture.follow(topology)?;
         Ok(capture)
     }
 
     /// Observes the namespaces that there are now, and no others.
-    pub(crate) fn follow(&mut self, plan: &Plan, topology: &Topology) -> Result<(), LabError> {
-        let places = topology.places(plan);
+    pub(crate) fn follow(&mut self, topology: &Topology) -> Result<(), LabError> {
+        let places = topology.places();
         let mut now = BTreeMap::new();
         for (place, namespace) in &places {
             now.insert(place.clone(), namespace.identity()?);

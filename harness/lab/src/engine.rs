@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use wireproof_model::engine::{Descriptor, Ready, expand};
 use wireproof_model::name::NodeName;
-use wireproof_model::plan::{Plan, State};
+use wireproof_model::plan::State;
 
 use crate::artifact::RunDirectory;
 use crate::error::LabError;
@@ -88,39 +88,24 @@ pub(crate) struct Engines<'a> {
     commands: CommandId,
     /// The nodes whose agent has been started, and not ended since.
     running: BTreeSet<NodeName>,
+    /// The nodes that are part of the cluster now.
+    pub(crate) present: BTreeSet<NodeName>,
 }
 
 impl<'a> Engines<'a> {
     /// Starts every node's first process and waits until all nodes are set up.
     pub(crate) fn boot(
-        plan: &Plan,
         topology: &mut Topology,
         engine: &'a EngineCommand,
         directory: &'a RunDirectory,
         store: &'a Store,
     ) -> Result<Self, LabError> {
         let told = Arc::new(Told::default());
-        let mut nodes = Vec::with_capacity(plan.nodes.len());
-        for (node, space) in plan.nodes.iter().zip(&mut topology.nodes) {
-            told.change(|told| told.insert(node.name.clone(), NodeState::default()));
-            nodes.push(start_init(&node.name, &mut space.namespace, &told)?);
+        let mut nodes = Vec::with_capacity(topology.nodes.len());
+        for space in &mut topology.nodes {
+            nodes.push(start_init(&space.name, &mut space.namespace, &told)?);
         }
-        told.wait_until(
-            "every node is set up",
-            Deadline::after(NODE_READY),
-            |told| {
-                let unfit = told
-                    .iter()
-                    .find_map(|(name, node)| Some((name.clone(), node.unfit.clone()?)));
-                match unfit {
-                    Some((name, cause)) => {
-                        Some(Err(LabError::machine("set the node up", cause).at(name)))
-                    }
-                    None => told.values().all(|node| node.ready).then_some(Ok(())),
-                }
-            },
-            |told| format!("{} nodes ready", told.values().filter(|n| n.ready).count()),
-        )??;
+        wait_until_set_up(&told)?;
         Ok(Self {
             descriptor: &engine.descriptor,
             programs: &engine.programs,
@@ -131,6 +116,7 @@ impl<'a> Engines<'a> {
             nodes,
             commands: AGENT,
             running: BTreeSet::new(),
+            present: BTreeSet::new(),
         })
     }
 
@@ -194,6 +180,7 @@ impl<'a> Engines<'a> {
     fn chosen(&self, node: Option<&NodeName>, running: bool) -> Vec<NodeName> {
         let names = self.nodes.iter().map(|init| &init.name);
         names
+            .filter(|name| self.present.contains(*name))
             .filter(|name| node.is_none_or(|node| node == *name))
             .filter(|name| self.running.contains(*name) == running)
             .cloned()
@@ -277,6 +264,22 @@ impl<'a> Engines<'a> {
         ended.map_or(Ok(()), Err)
     }
 
+    /// Ends every process of a node, as a power cut does, and starts its first one again.
+    pub(crate) fn restart_node(
+        &mut self,
+        name: &NodeName,
+        topology: &mut Topology,
+    ) -> Result<(), LabError> {
+        self.running.remove(name);
+        let space = topology.nodes.iter_mut().find(|space| &space.name == name);
+        let init = self.nodes.iter_mut().find(|init| &init.name == name);
+        if let (Some(space), Some(init)) = (space, init) {
+            init.end();
+            *init = start_init(name, &mut space.namespace, &self.told)?;
+        }
+        wait_until_set_up(&self.told)
+    }
+
     /// Ends the agents of these nodes without warning.
     pub(crate) fn kill_agents(
         &mut self,
@@ -348,7 +351,10 @@ impl<'a> Engines<'a> {
             ))
         })?;
         let mut names = self.nodes.iter().map(|init| &init.name).enumerate();
-        let chosen = names.find(|(_, name)| node.is_none_or(|node| node == *name));
+        let chosen = names.find(|(_, name)| match node {
+            Some(node) => node == *name,
+            None => self.present.contains(*name),
+        });
         let Some((position, first)) = chosen.map(|(position, name)| (position, name.clone()))
         else {
             return Ok(());
@@ -380,7 +386,6 @@ impl<'a> Engines<'a> {
     /// says what the cluster should be by now.
     pub(crate) fn wait_until_in_sync(
         &self,
-        plan: &Plan,
         topology: &Topology,
         store: &Store,
         state: &State,
@@ -393,7 +398,7 @@ impl<'a> Engines<'a> {
         match self.descriptor.ready {
             Ready::None => Ok(()),
             Ready::Notify => self.wait_for_notifications(store, until, deadline),
-            Ready::Peers => self.wait_for_peers(plan, topology, state, deadline),
+            Ready::Peers => self.wait_for_peers(topology, state, deadline),
         }
     }
 
@@ -446,7 +451,6 @@ impl<'a> Engines<'a> {
 
     fn wait_for_peers(
         &self,
-        plan: &Plan,
         topology: &Topology,
         state: &State,
         deadline: Deadline,
@@ -461,7 +465,7 @@ impl<'a> Engines<'a> {
                 return Err(error);
             }
             let keys = self.store.published_keys()?;
-            let lagging = observe::nodes_out_of_sync(plan, topology, state, &keys)?;
+            let lagging = observe::nodes_out_of_sync(topology, state, &keys)?;
             // Twice in a row: an engine's last routes come after its last peer.
             looks = if lagging.is_empty() { looks + 1 } else { 0 };
             if looks == 2 {
@@ -567,6 +571,26 @@ impl<'a> Engines<'a> {
         };
         node.order(&order)
     }
+}
+
+/// Waits until every node's first process has set its node up.
+fn wait_until_set_up(told: &Told) -> Result<(), LabError> {
+    told.wait_until(
+        "every node is set up",
+        Deadline::after(NODE_READY),
+        |told| {
+            let unfit = told
+                .iter()
+                .find_map(|(name, node)| Some((name.clone(), node.unfit.clone()?)));
+            match unfit {
+                Some((name, cause)) => {
+                    Some(Err(LabError::machine("set the node up", cause).at(name)))
+                }
+                None => told.values().all(|node| node.ready).then_some(Ok(())),
+            }
+        },
+        |told| format!("{} nodes ready", told.values().filter(|n| n.ready).count()),
+    )?
 }
 
 /// The last lines of a log, on lines of their own.

@@ -159,7 +159,8 @@ impl Netlink {
         Ok(index)
     }
 
-    fn index(&self, name: &str) -> Result<u32, LabError> {
+    /// An interface's kernel index.
+    pub(crate) fn index(&self, name: &str) -> Result<u32, LabError> {
         let mut links = self
             .handle
             .link()
@@ -191,16 +192,10 @@ impl Netlink {
         index: u32,
         gateway: Option<Ipv4Addr>,
     ) -> Result<(), LabError> {
-        let mut builder = RouteMessageBuilder::<Ipv4Addr>::new()
-            .destination_prefix(destination.addr(), destination.prefix_len())
-            .output_interface(index);
-        builder = match gateway {
-            Some(gateway) => builder.gateway(gateway).onlink(),
-            None => builder.scope(RouteScope::Link),
-        };
+        let route = route(destination, index, gateway);
         self.run(
             format!("add the route to {destination}"),
-            self.handle.route().add(builder.build()).execute(),
+            self.handle.route().add(route).execute(),
         )
     }
 
@@ -262,6 +257,18 @@ impl Netlink {
         let routes = self.handle.route().get(every).execute().try_collect();
         self.run("list the routes", routes)
     }
+}
+
+/// A route through an interface, and to a gateway where there is one (taken to be on that link).
+fn route(destination: Ipv4Net, index: u32, gateway: Option<Ipv4Addr>) -> RouteMessage {
+    let builder = RouteMessageBuilder::<Ipv4Addr>::new()
+        .destination_prefix(destination.addr(), destination.prefix_len())
+        .output_interface(index);
+    match gateway {
+        Some(gateway) => builder.gateway(gateway).onlink(),
+        None => builder.scope(RouteScope::Link),
+    }
+    .build()
 }
 
 /// A link's name.

@@ -41,12 +41,17 @@ pub(crate) struct Init {
 
 impl Drop for Init {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
 }
 
 impl Init {
+    /// Ends it, and with it every process of the node.
+    pub(crate) fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Gives it an order.
     pub(crate) fn order(&self, order: &Order) -> Result<(), LabError> {
         let mut line = serde_json::to_string(order)
@@ -73,6 +78,8 @@ pub(crate) fn start_init(
         .arg(name.as_str())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
+    // What an earlier one has told counts no more.
+    told.change(|told| told.insert(name.clone(), NodeState::default()));
     let mut child = namespace.spawn_init(&mut command)?;
     let (Some(orders), Some(news)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(LabError::machine(doing(), "it has no pipes").at(name));

@@ -13,7 +13,7 @@ use rtnetlink::packet_route::{AddressFamily, route::RouteProtocol, route::RouteT
 use wireguard_control::{Backend, Device, InterfaceName};
 use wireproof_model::dataplane::{Address, Dataplane, Link, Peer, Route, Rule, WireGuard};
 use wireproof_model::name::{IfName, NodeName};
-use wireproof_model::plan::{Plan, State};
+use wireproof_model::plan::State;
 
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
@@ -101,39 +101,32 @@ pub(crate) fn drops(namespace: &Namespace) -> Result<BTreeMap<String, u64>, LabE
 /// The nodes that do not look in sync, of those that have an agent. One that encrypts has a
 /// peer for every other one's published key, and a rule with a mark; another has no such rule.
 pub(crate) fn nodes_out_of_sync(
-    plan: &Plan,
     topology: &Topology,
     state: &State,
     keys: &BTreeMap<NodeName, String>,
 ) -> Result<Vec<String>, LabError> {
     let mut lagging = Vec::new();
-    let followers = plan
-        .nodes
-        .iter()
-        .zip(&topology.nodes)
-        .filter(|(node, _)| state.agents.contains(&node.name));
-    for (node, space) in followers {
-        let marked = Netlink::open(&space.namespace)?
+    for node in &state.agents {
+        let namespace = topology.node(node)?;
+        let marked = Netlink::open(namespace)?
             .rules()?
             .iter()
             .any(|message| rule(message).fwmark.is_some());
-        let in_sync = if state.encrypting.contains(&node.name) {
-            let devices = space
-                .namespace
-                .enter_with_mounts(|| Ok(wireguard_devices()))?;
+        let in_sync = if state.encrypting.contains(node) {
+            let devices = namespace.enter_with_mounts(|| Ok(wireguard_devices()))?;
             let known = |key: &String| {
                 devices
                     .iter()
                     .flat_map(|device| &device.peers)
                     .any(|peer| &peer.public_key == key)
             };
-            let mut others = state.encrypting.iter().filter(|other| **other != node.name);
+            let mut others = state.encrypting.iter().filter(|other| *other != node);
             marked && others.all(|other| keys.get(other).is_some_and(known))
         } else {
             !marked
         };
         if !in_sync {
-            lagging.push(node.name.to_string());
+            lagging.push(node.to_string());
         }
     }
     Ok(lagging)

@@ -200,7 +200,7 @@ impl Flight {
     ) -> Result<Self, LabError> {
         let unknown = || LabError::machine("prepare a probe", "the plan names no such endpoint");
         let to = plan.endpoint(&probe.to).ok_or_else(unknown)?.address;
-        let namespace = topology.endpoint(plan, &probe.from).ok_or_else(unknown)?;
+        let namespace = topology.endpoint(&probe.from)?;
         let vessel = namespace.enter(|| Vessel::open(probe.protocol, to))?;
         let outcome = ProbeOutcome {
             id: probe.id,

@@ -48,9 +48,7 @@ impl Responders {
             delivered: Arc::default(),
         };
         for endpoint in plan.endpoints() {
-            let Some(namespace) = topology.endpoint(plan, &endpoint.name) else {
-                continue;
-            };
+            let namespace = topology.endpoint(&endpoint.name)?;
             let (datagrams, listener) = namespace.enter(|| {
                 let any = (Ipv4Addr::UNSPECIFIED, PORT);
                 let datagrams = UdpSocket::bind(any).doing("open the UDP responder")?;

@@ -47,7 +47,7 @@ pub fn run(
     phase("setup");
     let mut topology = Topology::build(plan)?;
     let store = Store::create(plan, &topology, directory)?;
-    let mut engines = Engines::boot(plan, &mut topology, engine, directory, &store)?;
+    let mut engines = Engines::boot(&mut topology, engine, directory, &store)?;
     clock.lap("setup");
 
     let mut capture = Capture::arm(plan, &topology, magic, directory)?;
@@ -74,13 +74,15 @@ pub fn run(
     clock.lap("convergence");
 
     phase("probing");
-    capture.follow(plan, &topology)?;
-    let responders = Responders::open(plan, &topology, magic)?;
-    let mut lamp = Lamp::new(plan, &topology, &capture, magic, beacons)?;
+    // Who probes, and where they are, is what the last step has left.
+    let last = &plan.with(plan.at_last());
+    capture.follow(&topology)?;
+    let responders = Responders::open(last, &topology, magic)?;
+    let mut lamp = Lamp::new(last, &topology, &capture, magic, beacons)?;
     let probing = now();
     capture.keep_all_from(probing);
     lamp.light(Round::Opening, &capture, Deadline::after(BEACONS))?;
-    let probes = probe::send_all(plan, &topology, magic, &responders)?;
+    let probes = probe::send_all(last, &topology, magic, &responders)?;
     lamp.light(Round::Closing, &capture, Deadline::after(BEACONS))?;
     let captured = capture.end()?;
     let beacons = lamp.put_out();
@@ -89,7 +91,7 @@ pub fn run(
 
     phase("observation");
     let keys = store.published_keys()?;
-    let nodes = observe_nodes(plan, &topology, &keys, &history)?;
+    let nodes = observe_nodes(last, &topology, &keys, &history)?;
     clock.lap("observation");
 
     phase("teardown");
@@ -120,16 +122,16 @@ fn observe_nodes(
     keys: &BTreeMap<NodeName, String>,
     history: &KeyHistory,
 ) -> Result<BTreeMap<NodeName, NodeEvidence>, LabError> {
-    let tunnel = plan.at_last().cluster.interface;
+    let tunnel = &plan.cluster.interface;
     plan.nodes
         .iter()
-        .zip(&topology.nodes)
-        .map(|(node, space)| {
+        .map(|node| {
+            let namespace = topology.node(&node.name)?;
             let evidence = NodeEvidence {
-                dataplane: observe::dataplane(&space.namespace, &tunnel)?,
+                dataplane: observe::dataplane(namespace, tunnel)?,
                 published_key: keys.get(&node.name).cloned(),
                 key_history: history.0.get(&node.name).cloned().unwrap_or_default(),
-                drops: observe::drops(&space.namespace)?,
+                drops: observe::drops(namespace)?,
             };
             Ok((node.name.clone(), evidence))
         })

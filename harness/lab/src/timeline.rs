@@ -50,6 +50,7 @@ impl Timeline<'_, '_> {
     /// Starts every agent and waits until all are in sync.
     pub(crate) fn start(&mut self) -> Result<StepEvidence, LabError> {
         let state = self.plan.after(0);
+        self.engines.present = state.nodes.iter().map(|node| node.name.clone()).collect();
         let deadline = after_millis(self.plan.deadlines.ready);
         let began = now();
         self.engines.start_agents(&state.named(None))?;
@@ -60,6 +61,7 @@ impl Timeline<'_, '_> {
     /// Does one of the plan's steps, counted from 0, and waits until everything has settled.
     pub(crate) fn step(&mut self, number: usize, step: &Step) -> Result<StepEvidence, LabError> {
         let state = self.plan.after(number + 1);
+        self.engines.present = state.nodes.iter().map(|node| node.name.clone()).collect();
         let deadline = after_millis(step.deadline);
         let before = self.engines.writes();
         let began = now();
@@ -107,6 +109,26 @@ impl Timeline<'_, '_> {
                 settles,
             } => self.tamper(number, node, what, *settles, deadline)?,
             Action::Store(action) => return self.act_on_store(action),
+            Action::AddPod { .. }
+            | Action::RemovePod { .. }
+            | Action::MovePod { .. }
+            | Action::ReaddressNode { .. }
+            | Action::Partition { .. }
+            | Action::Heal { .. } => self.reshape(number)?,
+            Action::SetMtu { node, .. } => {
+                self.reshape(number)?;
+                self.wait_for_mtu(&self.plan.after(number + 1), node, deadline)?;
+            }
+            Action::AddNode { node } => {
+                self.reshape(number)?;
+                self.engines.start_agents(std::slice::from_ref(node))?;
+                return Ok(self.publishes_anew(number, node, None));
+            }
+            Action::RemoveNode { node } => {
+                self.engines.restart_node(node, self.topology)?;
+                self.reshape(number)?;
+            }
+            Action::RebootNode { node } => return self.reboot(number, node),
             Action::OverwriteKey { node, key } => return self.overwrite_key(node, key.as_ref()),
         }
         Ok(Until::InSync)
@@ -124,7 +146,7 @@ impl Timeline<'_, '_> {
         let tunnel = self.plan.after(number).cluster.interface;
         let before = self.portraits(&tunnel)?;
         let resyncs = self.engines.resyncs();
-        let namespace = self.topology.node(self.plan, node)?;
+        let namespace = self.topology.node(node)?;
         tamper::tamper(namespace, what, &tunnel, &self.store.published_keys()?)?;
         if self.engines.running(Some(node)).is_empty() {
             return Ok(());
@@ -162,22 +184,80 @@ impl Timeline<'_, '_> {
         }
     }
 
+    /// Waits until a node's tunnel device has the MTU that follows from its uplink's. The store
+    /// knows nothing of it, so no agent announces that it is done.
+    fn wait_for_mtu(
+        &self,
+        state: &State,
+        name: &NodeName,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        let follows = state.encrypting.contains(name) && state.agents.contains(name);
+        let node = state.nodes.iter().find(|node| &node.name == name);
+        let Some(node) = node.filter(|_| follows) else {
+            return Ok(());
+        };
+        let (tunnel, wanted) = (&state.cluster.interface, u32::from(state.tunnel_mtu(node)));
+        loop {
+            let plane = observe::dataplane(self.topology.node(name)?, tunnel)?;
+            let link = plane.links.iter().find(|link| &link.name == tunnel);
+            let is = link.map(|link| link.mtu);
+            if is == Some(wanted) {
+                return Ok(());
+            }
+            if deadline.passed() {
+                let what = format!("{tunnel} of {name} has the MTU {wanted}");
+                return Err(self
+                    .engines
+                    .blame(deadline.missed(&what, &format!("{is:?}"))));
+            }
+            self.engines.look_again(deadline)?;
+        }
+    }
+
     /// What every node's dataplane is like, in words that are the same for the same dataplane.
     fn portraits(&self, tunnel: &IfName) -> Result<Portraits, LabError> {
         let keys = self.store.published_keys()?.into_iter();
         let keys = keys.map(|(node, key)| (key, node)).collect();
-        let nodes = self.plan.nodes.iter().zip(&self.topology.nodes);
-        nodes
-            .map(|(node, space)| {
-                let plane = observe::dataplane(&space.namespace, tunnel)?;
-                Ok((node.name.clone(), dataplane::comparable(&plane, &keys)))
+        self.engines
+            .present
+            .iter()
+            .map(|node| {
+                let plane = observe::dataplane(self.topology.node(node)?, tunnel)?;
+                Ok((node.clone(), dataplane::comparable(&plane, &keys)))
             })
             .collect()
     }
 
+    /// Makes the cluster what it is after a step, links first, and tells the store.
+    fn reshape(&self, number: usize) -> Result<(), LabError> {
+        let (before, after) = (self.plan.after(number), self.plan.after(number + 1));
+        self.topology.reshape(&self.plan.fabric, &before, &after)?;
+        self.rewrite_resources(number)
+    }
+
+    fn reboot(&mut self, number: usize, name: &NodeName) -> Result<Until, LabError> {
+        let before = self.store.published_keys()?.remove(name);
+        self.engines.restart_node(name, self.topology)?;
+        let state = self.plan.after(number + 1);
+        if let Some(node) = state.nodes.iter().find(|node| &node.name == name) {
+            self.topology.reboot(&self.plan.fabric, node)?;
+        }
+        self.engines.start_agents(std::slice::from_ref(name))?;
+        Ok(self.publishes_anew(number, name, before))
+    }
+
+    /// A node that encrypts after a step publishes another key than it had `before`.
+    fn publishes_anew(&self, number: usize, node: &NodeName, before: Option<String>) -> Until {
+        match self.plan.after(number + 1).encrypting.contains(node) {
+            true => Until::PublishesNot(node.clone(), before),
+            false => Until::InSync,
+        }
+    }
+
     /// Writes what the operator's tools, or the cluster itself, write in a step.
     fn rewrite_resources(&self, number: usize) -> Result<(), LabError> {
-        let moment = |steps| resource::files(&self.plan.with(self.plan.after(steps)));
+        let moment = |steps| resource::files_after(self.plan, steps);
         self.store.change(&moment(number), &moment(number + 1))
     }
 
@@ -223,14 +303,8 @@ impl Timeline<'_, '_> {
     }
 
     fn settle(&mut self, state: &State, until: &Until, deadline: Deadline) -> Result<(), LabError> {
-        self.engines.wait_until_in_sync(
-            self.plan,
-            self.topology,
-            self.store,
-            state,
-            until,
-            deadline,
-        )
+        self.engines
+            .wait_until_in_sync(self.topology, self.store, state, until, deadline)
     }
 
     fn evidence(

@@ -4,6 +4,9 @@
 //! pod eth0 -- azv<pod> [node] eth0 -- <node> [fabric] <node> -- eth0 [node] azv<pod> -- eth0 pod
 //! ```
 
+/// The cluster's links from one moment to the next.
+mod reshape;
+
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
@@ -12,7 +15,7 @@ use std::process::Stdio;
 use ipnet::Ipv4Net;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use wireproof_model::evidence::Place;
-use wireproof_model::name::{EndpointName, IfName, NodeName};
+use wireproof_model::name::{EndpointName, IfName, NodeName, PodName};
 use wireproof_model::plan::{Fabric, Node, Plan, Pod};
 
 use crate::error::{Doing, LabError};
@@ -56,12 +59,13 @@ pub(crate) struct Topology {
 /// A node's namespace, and those of its pods in the plan's order.
 #[derive(Debug)]
 pub(crate) struct NodeSpace {
+    pub(crate) name: NodeName,
     pub(crate) namespace: Namespace,
-    pub(crate) pods: Vec<Namespace>,
+    pub(crate) pods: Vec<(PodName, Namespace)>,
 }
 
 impl Topology {
-    /// Builds what the plan says. When it fails, everything made so far vanishes with its descriptors.
+    /// Builds what the plan says, as it is before the first step. When it fails, everything made so far vanishes with its descriptors.
     pub(crate) fn build(plan: &Plan) -> Result<Self, LabError> {
         let fabric = Namespace::create("fabric")?;
         sysctl::reset(&fabric)?;
@@ -73,66 +77,67 @@ impl Topology {
 
         let mut nodes = Vec::with_capacity(plan.nodes.len());
         for node in &plan.nodes {
-            let namespace = Namespace::create(node.name.to_string())?;
-            sysctl::reset(&namespace)?;
-            connect_node(&fabric, &fabric_net, &namespace, node, &plan.fabric)?;
-            let node_net = Netlink::open(&namespace)?;
-            let pods = node
-                .pods
-                .iter()
-                .map(|pod| connect_pod(&namespace, &node_net, pod))
-                .collect::<Result<_, _>>()?;
-            nodes.push(NodeSpace { namespace, pods });
+            let pods = node.pods.iter().map(|pod| {
+                let inside = empty(pod.name.as_str())?;
+                Ok((pod.name.clone(), inside))
+            });
+            nodes.push(NodeSpace {
+                name: node.name.clone(),
+                namespace: empty(node.name.as_str())?,
+                pods: pods.collect::<Result<_, LabError>>()?,
+            });
         }
         let mut store = None;
         if let Some(host) = plan.store_host() {
-            let namespace = Namespace::create(host.name.to_string())?;
-            sysctl::reset(&namespace)?;
+            let namespace = empty(host.name.as_str())?;
             connect_node(&fabric, &fabric_net, &namespace, &host, &plan.fabric)?;
             store = Some(namespace);
         }
-        Ok(Self {
+        let topology = Self {
             fabric,
             nodes,
             store,
-        })
+        };
+        let first = plan.after(0);
+        topology.reshape(&plan.fabric, &first.without_nodes(), &first)?;
+        Ok(topology)
     }
 
     /// The namespace that an endpoint's sockets are opened in.
-    pub(crate) fn endpoint(&self, plan: &Plan, name: &EndpointName) -> Option<&Namespace> {
-        plan.nodes
-            .iter()
-            .zip(&self.nodes)
-            .find_map(|(node, space)| {
-                if &EndpointName::from(&node.name) == name {
-                    return Some(&space.namespace);
-                }
-                node.pods.iter().zip(&space.pods).find_map(|(pod, inside)| {
-                    (&EndpointName::from(&pod.name) == name).then_some(inside)
-                })
-            })
+    pub(crate) fn endpoint(&self, name: &EndpointName) -> Result<&Namespace, LabError> {
+        let found = self.nodes.iter().find_map(|node| {
+            if &EndpointName::from(&node.name) == name {
+                return Some(&node.namespace);
+            }
+            let mut pods = node.pods.iter();
+            pods.find_map(|(pod, inside)| (&EndpointName::from(pod) == name).then_some(inside))
+        });
+        found.ok_or_else(|| LabError::machine(format!("find `{name}`"), "it was not built"))
     }
 
     /// A node's namespace.
-    pub(crate) fn node(&self, plan: &Plan, name: &NodeName) -> Result<&Namespace, LabError> {
-        let mut nodes = plan.nodes.iter().zip(&self.nodes);
-        let found = nodes.find(|(node, _)| &node.name == name);
-        found
-            .map(|(_, space)| &space.namespace)
-            .ok_or_else(|| LabError::machine(format!("find the node {name}"), "it was not built"))
+    pub(crate) fn node(&self, name: &NodeName) -> Result<&Namespace, LabError> {
+        self.endpoint(&EndpointName::from(name))
     }
 
     /// Every namespace with its place, the fabric first.
-    pub(crate) fn places<'a>(&'a self, plan: &'a Plan) -> Vec<(Place, &'a Namespace)> {
+    pub(crate) fn places(&self) -> Vec<(Place, &Namespace)> {
         let mut places = vec![(Place::Fabric, &self.fabric)];
-        for (node, space) in plan.nodes.iter().zip(&self.nodes) {
-            places.push((Place::Node(node.name.clone()), &space.namespace));
-            for (pod, inside) in node.pods.iter().zip(&space.pods) {
-                places.push((Place::Pod(pod.name.clone()), inside));
+        for node in &self.nodes {
+            places.push((Place::Node(node.name.clone()), &node.namespace));
+            for (pod, inside) in &node.pods {
+                places.push((Place::Pod(pod.clone()), inside));
             }
         }
         places
     }
+}
+
+/// A namespace without anything, and with the kernel's own settings.
+fn empty(label: &str) -> Result<Namespace, LabError> {
+    let namespace = Namespace::create(label)?;
+    sysctl::reset(&namespace)?;
+    Ok(namespace)
 }
 
 /// The cloud drops what is too large for it and tells nobody (felix#2840).
@@ -217,19 +222,17 @@ fn connect_node(
     let index = fabric_net.up(port.as_str())?;
     fabric_net.add_route(Ipv4Net::from(node.address), index, None)?;
     fabric_net.add_neighbour(index, node.address, node_mac)?;
-    for pod in &node.pods {
-        fabric_net.add_route(Ipv4Net::from(pod.address), index, Some(node.address))?;
-    }
     Ok(())
 }
 
 fn connect_pod(
+    fabric_net: &Netlink,
     node_space: &Namespace,
-    node_net: &Netlink,
+    namespace: &Namespace,
+    node: &Node,
     pod: &Pod,
-) -> Result<Namespace, LabError> {
-    let namespace = Namespace::create(pod.name.to_string())?;
-    sysctl::reset(&namespace)?;
+) -> Result<(), LabError> {
+    let node_net = Netlink::open(node_space)?;
     let uplink = interface(UPLINK)?;
     let pod_mac = mac_of(pod.address);
     node_net.add_veth(
@@ -247,9 +250,9 @@ fn connect_pod(
         },
     )?;
     disable_offloads(node_space, &pod.interface)?;
-    disable_offloads(&namespace, &uplink)?;
+    disable_offloads(namespace, &uplink)?;
 
-    let pod_net = Netlink::open(&namespace)?;
+    let pod_net = Netlink::open(namespace)?;
     pod_net.up("lo")?;
     let index = pod_net.up(UPLINK)?;
     pod_net.add_address(index, Ipv4Net::from(pod.address))?;
@@ -260,7 +263,8 @@ fn connect_pod(
     let index = node_net.up(pod.interface.as_str())?;
     node_net.add_route(Ipv4Net::from(pod.address), index, None)?;
     node_net.add_neighbour(index, pod.address, pod_mac)?;
-    Ok(namespace)
+    let port = fabric_net.index(node.name.as_str())?;
+    fabric_net.add_route(Ipv4Net::from(pod.address), port, Some(node.address))
 }
 
 /// Otherwise a sniffer sees frames that never existed: larger than the MTU, and with checksums still to be made.

@@ -68,19 +68,18 @@ impl Descriptor {
 
     /// Whether there is a command for what the operator does in a step.
     pub fn supports(&self, action: &Action) -> bool {
-        match action {
-            Action::Enable => self.enable.is_some(),
-            Action::Disable => self.disable.is_some(),
-            Action::RotateKey { .. } => self.rotate_key.is_some(),
+        let of_agents = matches!(
+            action,
             Action::StopEngine { .. }
-            | Action::KillEngine { .. }
-            | Action::StartEngine { .. }
-            | Action::RestartEngine { .. } => self.agent.is_some(),
-            Action::Configure { .. }
-            | Action::OverwriteKey { .. }
-            | Action::Tamper { .. }
-            | Action::Store(_) => true,
-        }
+                | Action::KillEngine { .. }
+                | Action::StartEngine { .. }
+                | Action::RestartEngine { .. }
+        );
+        let of_rotation = matches!(action, Action::RotateKey { .. });
+        !(of_agents && self.agent.is_none()
+            || of_rotation && self.rotate_key.is_none()
+            || *action == Action::Enable && self.enable.is_none()
+            || *action == Action::Disable && self.disable.is_none())
     }
 }
 

@@ -25,6 +25,7 @@ mod state;
 /// Where the cluster's resources are.
 mod store;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -67,8 +68,11 @@ pub struct Plan {
     /// Where its resources are.
     #[serde(default)]
     pub store: Store,
-    /// In the order of their names.
+    /// Everyone who exists at some time, in the order of their names; pods are where they are at first.
     pub nodes: Vec<Node>,
+    /// Those of them who only come with a step.
+    #[serde(default)]
+    pub later: BTreeSet<EndpointName>,
     /// What happens, in order, before the probes are sent.
     pub steps: Vec<Step>,
     /// In the order in which they are sent; `probes[i].id == ProbeId(i)`.

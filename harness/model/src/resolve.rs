@@ -75,9 +75,9 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         ipam::check(&scenario, &placement, &mut problems);
     }
     store::check(&scenario, &placement, &mut problems);
-    timeline::check(&scenario, &placement, &mut problems);
+    let course = timeline::check(&scenario, &placement, &mut problems);
     let snapshots = snapshots(&scenario, &placement, &mut problems);
-    let stated = promise::stated(&scenario, text, &placement, &mut problems);
+    let stated = promise::stated(&scenario, text, &placement, &course.last, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));
     };
@@ -102,6 +102,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         cluster: cluster(&scenario),
         store,
         nodes: nodes(&scenario, &placement, &addresses, &shares),
+        later: course.later,
         steps: timeline::steps(&scenario, text, ready),
         probes: Vec::new(),
         promises: Vec::new(),

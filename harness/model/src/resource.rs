@@ -59,6 +59,12 @@ impl ResourceFile {
 
 /// Everything that an engine is told about the planned cluster, before any step.
 pub fn files(plan: &Plan) -> Vec<ResourceFile> {
+    files_after(plan, 0)
+}
+
+/// The same after the first `steps` steps, less what engines write themselves.
+pub fn files_after(plan: &Plan, steps: usize) -> Vec<ResourceFile> {
+    let plan = &plan.with(plan.after(steps));
     let mut files = vec![
         cluster_information(&plan.cluster),
         configuration(&plan.cluster),

@@ -1,16 +1,16 @@
 //! Requests that take away, and those that only somebody makes who tampers.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
-use rtnetlink::RouteMessageBuilder;
-use rtnetlink::packet_route::address::AddressMessage;
-use rtnetlink::packet_route::route::{RouteMessage, RouteType};
-use rtnetlink::packet_route::rule::{RuleAction, RuleMessage};
+use ipnet::{IpNet, Ipv4Net};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol, RouteType};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 
 use crate::error::LabError;
 
-use super::Netlink;
+use super::{Mac, Netlink, route};
 
 impl Netlink {
     /// Deletes a route as it was listed.
@@ -28,6 +28,70 @@ impl Netlink {
         self.run(
             "delete an address",
             self.handle.address().del(address).execute(),
+        )
+    }
+
+    /// Deletes a route as [`add_route`](Self::add_route) adds it.
+    pub(crate) fn remove_route(
+        &self,
+        destination: Ipv4Net,
+        index: u32,
+        gateway: Option<Ipv4Addr>,
+    ) -> Result<(), LabError> {
+        self.delete_route(route(destination, index, gateway))
+    }
+
+    /// Takes an address from an interface.
+    pub(crate) fn remove_address(&self, index: u32, address: IpAddr) -> Result<(), LabError> {
+        let is_it = |message: &AddressMessage| {
+            let of_it = |attribute: &AddressAttribute| matches!(attribute, AddressAttribute::Local(local) if *local == address);
+            message.header.index == index && message.attributes.iter().any(of_it)
+        };
+        let found = self.addresses()?.into_iter().find(is_it);
+        let found = found.ok_or_else(|| {
+            LabError::machine(format!("delete the address {address}"), "it is not there")
+        })?;
+        self.delete_address(found)
+    }
+
+    /// Deletes every rule that the kernel did not make itself.
+    pub(crate) fn delete_rules_of_others(&self) -> Result<(), LabError> {
+        let kernels = |message: &RuleMessage| {
+            let own = RuleAttribute::Protocol(RouteProtocol::Kernel);
+            message.attributes.contains(&own)
+        };
+        let others = self.rules()?.into_iter().filter(|rule| !kernels(rule));
+        others
+            .into_iter()
+            .try_for_each(|rule| self.delete_rule(rule))
+    }
+
+    /// Deletes every route that the kernel did not make itself.
+    pub(crate) fn delete_routes_of_others(&self) -> Result<(), LabError> {
+        let routes = self.routes()?.into_iter();
+        routes
+            .filter(|route| route.header.protocol != RouteProtocol::Kernel)
+            .try_for_each(|route| self.delete_route(route))
+    }
+
+    /// Sets an interface's MTU.
+    pub(crate) fn set_mtu(&self, name: &str, mtu: u16) -> Result<(), LabError> {
+        let index = self.index(name)?;
+        let message = LinkUnspec::new_with_index(index).mtu(mtu.into()).build();
+        self.run(
+            format!("set the MTU of {name}"),
+            self.handle.link().set(message).execute(),
+        )
+    }
+
+    /// Sets an interface's Ethernet address.
+    pub(crate) fn set_mac(&self, index: u32, mac: Mac) -> Result<(), LabError> {
+        let message = LinkUnspec::new_with_index(index)
+            .address(mac.to_vec())
+            .build();
+        self.run(
+            "set an Ethernet address",
+            self.handle.link().set(message).execute(),
         )
     }
 

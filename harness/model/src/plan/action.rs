@@ -1,11 +1,12 @@
 //! What happens in a step.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::name::NodeName;
+use crate::name::{NodeName, PodName};
 
 use super::{Settles, StoreAction, Tamper};
 
@@ -61,6 +62,62 @@ pub enum Action {
     },
     /// Something happens to the store.
     Store(StoreAction),
+    /// A pod appears on its node.
+    AddPod {
+        /// Which.
+        pod: PodName,
+    },
+    /// A pod is deleted.
+    RemovePod {
+        /// Which.
+        pod: PodName,
+    },
+    /// A pod goes to another node, and keeps its address.
+    MovePod {
+        /// Which.
+        pod: PodName,
+        /// Where to.
+        to: NodeName,
+    },
+    /// A node joins, with its pods.
+    AddNode {
+        /// Which.
+        node: NodeName,
+    },
+    /// A node goes for good, with its pods.
+    RemoveNode {
+        /// Which.
+        node: NodeName,
+    },
+    /// A node's uplink gets another address.
+    ReaddressNode {
+        /// Which.
+        node: NodeName,
+        /// Its address from here on.
+        address: Ipv4Addr,
+    },
+    /// A node boots again: its network is new, and every process of it.
+    RebootNode {
+        /// Which.
+        node: NodeName,
+    },
+    /// The fabric carries nothing to or from a node any more.
+    Partition {
+        /// Which.
+        node: NodeName,
+    },
+    /// The fabric serves a node again.
+    Heal {
+        /// Which.
+        node: NodeName,
+    },
+    /// A node's uplink gets another MTU.
+    SetMtu {
+        /// Which.
+        node: NodeName,
+        /// In bytes.
+        mtu: u16,
+    },
     /// Agents are ended without warning (SIGKILL). What they made stays.
     KillEngine {
         /// On this node; none is every node.
@@ -86,6 +143,16 @@ impl Action {
             Self::OverwriteKey { .. } => "overwrite-key",
             Self::Tamper { .. } => "tamper",
             Self::Store(action) => action.as_str(),
+            Self::AddPod { .. } => "add-pod",
+            Self::RemovePod { .. } => "remove-pod",
+            Self::MovePod { .. } => "move-pod",
+            Self::AddNode { .. } => "add-node",
+            Self::RemoveNode { .. } => "remove-node",
+            Self::ReaddressNode { .. } => "readdress-node",
+            Self::RebootNode { .. } => "reboot-node",
+            Self::Partition { .. } => "partition",
+            Self::Heal { .. } => "heal",
+            Self::SetMtu { .. } => "set-mtu",
             Self::KillEngine { .. } => "kill-engine",
             Self::StartEngine { .. } => "start-engine",
         }
@@ -125,6 +192,16 @@ impl Action {
             },
             Self::Tamper { node, what, .. } => format!("tamper with {node}: {what}"),
             Self::Store(action) => action.told(),
+            Self::AddPod { pod } => format!("{pod} appears"),
+            Self::RemovePod { pod } => format!("{pod} is deleted"),
+            Self::MovePod { pod, to } => format!("{pod} moves to {to}"),
+            Self::AddNode { node } => format!("{node} joins"),
+            Self::RemoveNode { node } => format!("{node} goes for good"),
+            Self::ReaddressNode { node, address } => format!("{node} gets the address {address}"),
+            Self::RebootNode { node } => format!("{node} boots again"),
+            Self::Partition { node } => format!("{node} is cut off"),
+            Self::Heal { node } => format!("{node} is connected again"),
+            Self::SetMtu { node, mtu } => format!("{node}'s uplink gets the MTU {mtu}"),
             Self::KillEngine { node } => format!("kill {}", agent_of(node.as_ref())),
             Self::StartEngine { node } => format!("start {} again", agent_of(node.as_ref())),
         }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::name::{EndpointName, IfName, NodeName};
+use crate::name::{EndpointName, IfName, NodeName, PodName};
 
-use super::{Action, Cluster, Endpoint, Node, Plan, StoreAction, endpoints_of};
+use super::{Action, Cluster, Endpoint, Node, Plan, Pod, StoreAction, endpoints_of};
 
 /// A cluster between two steps, as an engine that does its part makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct State {
     /// Whether agents can reach the store: what is asked for while they cannot takes effect when
     /// they can again.
     pub reachable: bool,
+    /// The nodes that the fabric does not serve.
+    pub apart: BTreeSet<NodeName>,
     /// The nodes about whose traffic with others nothing follows from the intent.
     pub unclear: BTreeSet<NodeName>,
 }
@@ -32,18 +34,24 @@ impl State {
     fn at_first(plan: &Plan) -> Self {
         let mut state = Self {
             cluster: plan.cluster.clone(),
-            nodes: plan.nodes.clone(),
-            agents: plan.nodes.iter().map(|node| node.name.clone()).collect(),
+            nodes: Vec::new(),
+            agents: BTreeSet::new(),
             encrypting: BTreeSet::new(),
             reachable: true,
+            apart: BTreeSet::new(),
             unclear: BTreeSet::new(),
         };
+        for node in &plan.nodes {
+            if !plan.later.contains(&EndpointName::from(&node.name)) {
+                state.join(plan, &node.name);
+            }
+        }
         state.settle();
         state
     }
 
     /// What a step makes of it.
-    pub fn act(&mut self, action: &Action) {
+    fn act(&mut self, plan: &Plan, action: &Action) {
         match action {
             Action::Enable => self.cluster.wireguard = true,
             Action::Disable => self.cluster.wireguard = false,
@@ -70,6 +78,36 @@ impl State {
                     self.unclear.insert(node.clone());
                 }
             }
+            Action::AddPod { pod } => self.add_pod(plan, pod),
+            Action::RemovePod { pod } => drop(self.take_pod(pod)),
+            Action::MovePod { pod, to } => {
+                if let Some(pod) = self.take_pod(pod) {
+                    self.put_pod(to, pod);
+                }
+            }
+            Action::AddNode { node } => self.join(plan, node),
+            Action::RemoveNode { node } => {
+                self.nodes.retain(|known| &known.name != node);
+                for names in [&mut self.agents, &mut self.encrypting, &mut self.apart] {
+                    names.remove(node);
+                }
+            }
+            Action::ReaddressNode { node, address } => {
+                for node in self.nodes.iter_mut().filter(|known| &known.name == node) {
+                    node.address = *address;
+                }
+            }
+            Action::RebootNode { node } => {
+                self.encrypting.remove(node);
+                self.agents.insert(node.clone());
+            }
+            Action::Partition { node } => drop(self.apart.insert(node.clone())),
+            Action::Heal { node } => drop(self.apart.remove(node)),
+            Action::SetMtu { node, mtu } => {
+                for node in self.nodes.iter_mut().filter(|known| &known.name == node) {
+                    node.mtu = *mtu;
+                }
+            }
             Action::StopEngine { node } | Action::KillEngine { node } => {
                 for name in self.named(node.as_ref()) {
                     self.agents.remove(&name);
@@ -86,11 +124,39 @@ impl State {
         self.settle();
     }
 
+    /// The same without any node: what a cluster is built from.
+    pub fn without_nodes(&self) -> Self {
+        Self {
+            nodes: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// The node of that name, or all where none is named.
     pub fn named(&self, node: Option<&NodeName>) -> Vec<NodeName> {
         let all = self.nodes.iter().map(|node| node.name.clone());
         all.filter(|name| node.is_none_or(|wanted| wanted == name))
             .collect()
+    }
+
+    /// Whether the fabric carries nothing between two endpoints.
+    pub fn are_apart(&self, from: &Endpoint<'_>, to: &Endpoint<'_>) -> bool {
+        let cut_off = |end: &Endpoint<'_>| self.apart.contains(&end.node.name);
+        from.node.name != to.node.name && (cut_off(from) || cut_off(to))
+    }
+
+    /// The MTU that a node's tunnel device must have: the uplink's without what WireGuard adds to
+    /// a packet, and on AKS with host encryption without 100 bytes more.
+    pub fn tunnel_mtu(&self, node: &Node) -> u16 {
+        let aks = self.cluster.cluster_type.as_deref() == Some("aks");
+        let overhead = if aks && self.cluster.host_encryption {
+            160
+        } else {
+            60
+        };
+        self.cluster
+            .mtu
+            .unwrap_or_else(|| node.mtu.saturating_sub(overhead))
     }
 
     /// Every endpoint that exists: for each node in order, the node and then its pods.
@@ -101,6 +167,56 @@ impl State {
     /// The endpoint of that name, if it exists.
     pub fn endpoint(&self, name: &EndpointName) -> Option<Endpoint<'_>> {
         self.endpoints().into_iter().find(|e| &e.name == name)
+    }
+
+    /// A node with those of its pods that do not come later.
+    fn join(&mut self, plan: &Plan, name: &NodeName) {
+        let Some(node) = plan.nodes.iter().find(|node| &node.name == name) else {
+            return;
+        };
+        let mut node = node.clone();
+        let elsewhere: BTreeSet<_> = self.endpoints().into_iter().map(|e| e.name).collect();
+        node.pods.retain(|pod| {
+            let name = EndpointName::from(&pod.name);
+            !plan.later.contains(&name) && !elsewhere.contains(&name)
+        });
+        let position = self.nodes.partition_point(|known| known.name < node.name);
+        self.agents.insert(node.name.clone());
+        self.nodes.insert(position, node);
+        self.note_idle_agents();
+    }
+
+    fn add_pod(&mut self, plan: &Plan, name: &PodName) {
+        let home = plan.nodes.iter().find_map(|node| {
+            let pod = node.pods.iter().find(|pod| &pod.name == name)?;
+            Some((node.name.clone(), pod.clone()))
+        });
+        if let Some((node, pod)) = home {
+            self.put_pod(&node, pod);
+        }
+    }
+
+    fn put_pod(&mut self, node: &NodeName, pod: Pod) {
+        for node in self.nodes.iter_mut().filter(|known| &known.name == node) {
+            let position = node.pods.partition_point(|known| known.name < pod.name);
+            node.pods.insert(position, pod.clone());
+        }
+        self.note_idle_agents();
+    }
+
+    fn take_pod(&mut self, name: &PodName) -> Option<Pod> {
+        self.note_idle_agents();
+        self.nodes.iter_mut().find_map(|node| {
+            let position = node.pods.iter().position(|pod| &pod.name == name)?;
+            Some(node.pods.remove(position))
+        })
+    }
+
+    /// A node without an agent does not follow.
+    fn note_idle_agents(&mut self) {
+        let idle = self.nodes.iter().map(|node| &node.name);
+        let idle = idle.filter(|name| !self.agents.contains(*name)).cloned();
+        self.unclear.extend(idle);
     }
 
     fn configure(
@@ -153,6 +269,8 @@ impl Plan {
         Self {
             cluster: state.cluster,
             nodes: state.nodes,
+            later: BTreeSet::new(),
+            steps: Vec::new(),
             ..self.clone()
         }
     }
@@ -161,7 +279,7 @@ impl Plan {
     pub fn after(&self, steps: usize) -> State {
         let mut state = State::at_first(self);
         for step in self.steps.iter().take(steps) {
-            state.act(&step.action);
+            state.act(self, &step.action);
         }
         state
     }

@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::name::EndpointName;
-use crate::plan::Fabric;
+use crate::plan::{Action, Fabric};
 use crate::problem::Problem;
 use crate::scenario::Scenario;
 
@@ -41,15 +41,16 @@ pub(super) fn given(
         let name = EndpointName::from(pod.name.get_ref());
         (name, pod.address.as_ref(), pods_from)
     });
-    let mut written: Vec<_> = nodes
-        .chain(pods)
-        .filter_map(|(name, address, subnet)| Some((name, address?, subnet)))
-        .collect();
-    written.sort_by_key(|(_, address, _)| address.span().start);
+    let at_first = nodes.chain(pods);
+    let at_first =
+        at_first.filter_map(|(name, address, subnet)| Some((name, address?.clone(), subnet, true)));
+    let later = readdressed(scenario).map(|(name, address)| (name, address, fabric.subnet, false));
+    let mut written: Vec<_> = at_first.chain(later).collect();
+    written.sort_by_key(|(_, address, ..)| address.span().start);
 
     let mut addresses = Addresses::new();
-    let mut owners = BTreeMap::<Ipv4Addr, (EndpointName, &Spanned<Ipv4Addr>)>::new();
-    for (name, place, subnet) in written {
+    let mut owners = BTreeMap::<Ipv4Addr, (EndpointName, Spanned<Ipv4Addr>)>::new();
+    for (name, place, subnet, at_first) in written {
         let address = *place.get_ref();
         if let Some(why) = unusable(address, subnet, fabric) {
             problems.push(Problem::new(
@@ -58,7 +59,7 @@ pub(super) fn given(
                 why,
                 usable(subnet, fabric),
             ));
-        } else if let Some((owner, first)) = owners.get(&address) {
+        } else if let Some((owner, first)) = owners.get(&address).filter(|known| known.0 != name) {
             let problem = Problem::new(
                 format!("`{name}` and `{owner}` have one address"),
                 place.span(),
@@ -68,10 +69,23 @@ pub(super) fn given(
             problems.push(problem.and(first.span(), format!("`{owner}`'s")));
         } else {
             owners.insert(address, (name.clone(), place));
-            addresses.insert(name, address);
+            if at_first {
+                addresses.insert(name, address);
+            }
         }
     }
     addresses
+}
+
+/// The addresses that nodes get in steps.
+fn readdressed(scenario: &Scenario) -> impl Iterator<Item = (EndpointName, Spanned<Ipv4Addr>)> {
+    scenario.steps.iter().filter_map(|step| {
+        let Action::ReaddressNode { node, address } = &step.action else {
+            return None;
+        };
+        let address = Spanned::new(step.place("address"), *address);
+        Some((EndpointName::from(node), address))
+    })
 }
 
 /// Adds an address for everyone who has none: nodes at even distances from the subnet's
@@ -82,7 +96,8 @@ pub(super) fn allocate(
     fabric: &Fabric,
     given: Addresses,
 ) -> Result<Addresses, Problem> {
-    let mut pool = Pool::new(fabric, &given);
+    let later = readdressed(scenario).map(|(_, address)| address.into_inner());
+    let mut pool = Pool::new(fabric, given.values().copied().chain(later));
     let mut addresses = given;
     let most_pods = placement
         .nodes
@@ -146,11 +161,11 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(fabric: &Fabric, given: &Addresses) -> Self {
+    fn new(fabric: &Fabric, taken: impl Iterator<Item = Ipv4Addr>) -> Self {
         Self {
             first: u32::from(fabric.gateway).saturating_add(1),
             last: u32::from(fabric.subnet.broadcast()).saturating_sub(1),
-            taken: given.values().copied().map(u32::from).collect(),
+            taken: taken.map(u32::from).collect(),
         }
     }
 

@@ -30,12 +30,13 @@ pub(super) fn stated(
     scenario: &Scenario,
     text: &str,
     placement: &Placement,
+    last: &BTreeSet<EndpointName>,
     problems: &mut Vec<Problem>,
 ) -> Stated {
     let mut by_subject = BTreeMap::<Subject, &scenario::Promise>::new();
     for promise in &scenario.promises {
         let protocols = protocols(promise, problems);
-        if !are_a_pair(promise, placement, problems) {
+        if !are_a_pair(promise, placement, last, problems) {
             continue;
         }
         let mut told = false;
@@ -102,6 +103,7 @@ pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<Promise> {
         let subject = (probe.from.clone(), probe.to.clone(), probe.protocol);
         let (protection, origin) = match stated.get(&subject) {
             Some((protection, line)) => (*protection, Origin::Stated { line: *line }),
+            None if state.are_apart(from, to) => return None,
             None => (state.protection(from, to)?, Origin::Derived),
         };
         Some((probe, from.class(to), protection, origin))
@@ -159,6 +161,7 @@ fn protocols(promise: &scenario::Promise, problems: &mut Vec<Problem>) -> BTreeS
 fn are_a_pair(
     promise: &scenario::Promise,
     placement: &Placement,
+    last: &BTreeSet<EndpointName>,
     problems: &mut Vec<Problem>,
 ) -> bool {
     let before = problems.len();
@@ -175,6 +178,13 @@ fn are_a_pair(
                 end.span(),
                 "no node or pod has this name",
                 known_words("endpoint", name.as_str(), &known),
+            ));
+        } else if !last.contains(name) {
+            problems.push(Problem::new(
+                format!("a promise about `{name}`, which is gone"),
+                end.span(),
+                "not there after the last step",
+                "promises are about the cluster after the last step: remove it",
             ));
         }
     }

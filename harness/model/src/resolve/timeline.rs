@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::name::NodeName;
+use crate::name::{EndpointName, NodeName, PodName};
 use crate::plan::{self, Action, Own, Step, StoreAction, Tamper};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
@@ -11,14 +11,54 @@ use super::line;
 use super::placement::Placement;
 use super::store::StoreStage;
 
+/// Who is there when.
+pub(super) struct Course {
+    /// Those who only come with a step.
+    pub(super) later: BTreeSet<EndpointName>,
+    /// Those who are there after the last.
+    pub(super) last: BTreeSet<EndpointName>,
+}
+
 /// Reports each step that cannot happen when it is its turn.
-pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut Vec<Problem>) {
-    let mut stage = Stage::at_first(placement, StoreStage::at_first(scenario));
+pub(super) fn check(
+    scenario: &Scenario,
+    placement: &Placement,
+    problems: &mut Vec<Problem>,
+) -> Course {
+    let later = later(scenario);
+    let mut stage = Stage::at_first(placement, &later, StoreStage::at_first(scenario));
     for step in &scenario.steps {
         if let Err(problem) = stage.act(step) {
             problems.push(problem);
         }
     }
+    let nodes = stage.nodes.iter().map(EndpointName::from);
+    let last = nodes.chain(stage.pods.keys().map(EndpointName::from));
+    Course {
+        last: last.collect(),
+        later,
+    }
+}
+
+/// Whoever is added before anything else happens to them was not there before.
+fn later(scenario: &Scenario) -> BTreeSet<EndpointName> {
+    let mut met = BTreeMap::<EndpointName, bool>::new();
+    for step in &scenario.steps {
+        let (name, added) = if let Action::AddNode { node } = &step.action {
+            (EndpointName::from(node), true)
+        } else if let Action::AddPod { pod } = &step.action {
+            (EndpointName::from(pod), true)
+        } else if let Action::RemoveNode { node } = &step.action {
+            (EndpointName::from(node), false)
+        } else if let Action::RemovePod { pod } | Action::MovePod { pod, .. } = &step.action {
+            (EndpointName::from(pod), false)
+        } else {
+            continue;
+        };
+        met.entry(name).or_insert(added);
+    }
+    let added = met.into_iter().filter(|(_, added)| *added);
+    added.map(|(name, _)| name).collect()
 }
 
 /// The steps as meant. `ready` is the deadline of those that have none of their own.
@@ -34,18 +74,50 @@ pub(super) fn steps(scenario: &Scenario, text: &str, ready: u32) -> Vec<Step> {
 
 /// What there is between two steps.
 struct Stage {
+    /// Everyone who is there at some time, with the pods' first nodes.
+    homes: BTreeMap<PodName, NodeName>,
+    all_nodes: BTreeSet<NodeName>,
     nodes: BTreeSet<NodeName>,
+    pods: BTreeMap<PodName, NodeName>,
+    apart: BTreeSet<NodeName>,
+    later: BTreeSet<EndpointName>,
     /// Nodes without an agent, and the step that ended it.
     quiet: BTreeMap<NodeName, Span>,
     store: StoreStage,
 }
 
 impl Stage {
-    fn at_first(placement: &Placement, store: StoreStage) -> Self {
-        Self {
-            nodes: placement.nodes.keys().cloned().collect(),
+    fn at_first(placement: &Placement, later: &BTreeSet<EndpointName>, store: StoreStage) -> Self {
+        let homes = placement.nodes.iter().flat_map(|(node, pods)| {
+            let pair = move |pod: &PodName| (pod.clone(), node.clone());
+            pods.iter().map(pair)
+        });
+        let mut stage = Self {
+            homes: homes.collect(),
+            all_nodes: placement.nodes.keys().cloned().collect(),
+            nodes: BTreeSet::new(),
+            pods: BTreeMap::new(),
+            apart: BTreeSet::new(),
+            later: later.clone(),
             quiet: BTreeMap::new(),
             store,
+        };
+        for node in placement.nodes.keys() {
+            if !later.contains(&EndpointName::from(node)) {
+                stage.join(node);
+            }
+        }
+        stage
+    }
+
+    fn join(&mut self, node: &NodeName) {
+        self.nodes.insert(node.clone());
+        let homes = self.homes.iter().filter(|(_, home)| *home == node);
+        for (pod, home) in homes {
+            let comes_later = self.later.contains(&EndpointName::from(pod));
+            if !comes_later && !self.pods.contains_key(pod) {
+                self.pods.insert(pod.clone(), home.clone());
+            }
         }
     }
 
@@ -66,6 +138,53 @@ impl Stage {
                     Tamper::Delete(_) | Tamper::Sysctl(_) | Tamper::Add(_) => Ok(()),
                 }
             }
+            Action::AddPod { pod } => self.add_pod(step, pod),
+            Action::RemovePod { pod } => {
+                self.there(step, pod)?;
+                self.pods.remove(pod);
+                Ok(())
+            }
+            Action::MovePod { pod, to } => self.move_pod(step, pod, to),
+            Action::AddNode { node } => self.add_node(step, node),
+            Action::RemoveNode { node } => {
+                self.known(step, "node", node)?;
+                self.nodes.remove(node);
+                self.quiet.remove(node);
+                self.apart.remove(node);
+                self.pods.retain(|_, on| on != node);
+                Ok(())
+            }
+            Action::RebootNode { node } => {
+                self.quiet.remove(node);
+                self.known(step, "node", node)
+            }
+            Action::ReaddressNode { node, .. } | Action::SetMtu { node, .. } => {
+                self.known(step, "node", node)
+            }
+            Action::Partition { node } => {
+                self.known(step, "node", node)?;
+                if self.apart.insert(node.clone()) {
+                    return Ok(());
+                }
+                Err(Problem::new(
+                    format!("`{node}` is cut off twice"),
+                    step.place("node"),
+                    "cut off already",
+                    "add a step `action = \"heal\"` between the two, or remove one",
+                ))
+            }
+            Action::Heal { node } => {
+                self.known(step, "node", node)?;
+                if self.apart.remove(node) {
+                    return Ok(());
+                }
+                Err(Problem::new(
+                    format!("`{node}` is not cut off"),
+                    step.place("node"),
+                    "nothing to heal",
+                    "add a step `action = \"partition\"` before it, or remove it",
+                ))
+            }
             Action::RotateKey { node } => self.known(step, "node", node),
             Action::OverwriteKey { node, key } => {
                 self.known(step, "node", node)?;
@@ -83,6 +202,69 @@ impl Stage {
                 self.store.act(step, action)
             }
         }
+    }
+
+    fn add_pod(&mut self, step: &scenario::Step, pod: &PodName) -> Result<(), Problem> {
+        if self.pods.contains_key(pod) {
+            return Err(twice(step, "pod", pod.as_str()));
+        }
+        let Some(home) = self.homes.get(pod).cloned() else {
+            return self.there(step, pod);
+        };
+        if !self.nodes.contains(&home) {
+            return Err(Problem::new(
+                format!("`{pod}` appears on a node that is not there"),
+                step.place("pod"),
+                format!("its node is `{home}`"),
+                format!("add a step that adds `{home}` before it"),
+            ));
+        }
+        self.pods.insert(pod.clone(), home);
+        Ok(())
+    }
+
+    fn move_pod(
+        &mut self,
+        step: &scenario::Step,
+        pod: &PodName,
+        to: &NodeName,
+    ) -> Result<(), Problem> {
+        self.there(step, pod)?;
+        self.known(step, "to", to)?;
+        if self.pods.insert(pod.clone(), to.clone()).as_ref() != Some(to) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            format!("`{pod}` moves to where it is"),
+            step.place("to"),
+            "the same node",
+            "name another node, or remove the step",
+        ))
+    }
+
+    fn add_node(&mut self, step: &scenario::Step, node: &NodeName) -> Result<(), Problem> {
+        if self.nodes.contains(node) {
+            return Err(twice(step, "node", node.as_str()));
+        }
+        if !self.all_nodes.contains(node) {
+            return self.known(step, "node", node);
+        }
+        self.join(node);
+        Ok(())
+    }
+
+    /// Whether a pod is there.
+    fn there(&self, step: &scenario::Step, pod: &PodName) -> Result<(), Problem> {
+        if self.pods.contains_key(pod) {
+            return Ok(());
+        }
+        let known: Vec<&str> = self.pods.keys().map(PodName::as_str).collect();
+        Err(Problem::new(
+            format!("unknown pod `{pod}`"),
+            step.place("pod"),
+            "no such pod at this step",
+            known_words("pod", pod.as_str(), &known),
+        ))
     }
 
     fn end_agents(
@@ -179,4 +361,13 @@ impl Stage {
             known_words("node", node.as_str(), &known),
         ))
     }
+}
+
+fn twice(step: &scenario::Step, key: &str, name: &str) -> Problem {
+    Problem::new(
+        format!("`{name}` is added twice"),
+        step.place(key),
+        "it is there already",
+        "remove the step, or add one before it that removes it",
+    )
 }

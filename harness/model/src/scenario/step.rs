@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
 use crate::document::Table;
-use crate::name::NodeName;
+use crate::name::{NodeName, PodName};
 use crate::plan::{Action, StoreAction};
 use crate::problem::{Problem, Span};
 
@@ -72,6 +72,52 @@ const ACTIONS: &[(&str, Reader)] = &[
         Some(Action::Store(StoreAction::Garbage { node, text }))
     }),
     ("store-repair", |_| Some(Action::Store(StoreAction::Repair))),
+    ("add-pod", |keys| Some(Action::AddPod { pod: keys.pod()? })),
+    ("remove-pod", |keys| {
+        Some(Action::RemovePod { pod: keys.pod()? })
+    }),
+    ("move-pod", |keys| {
+        keys.table.require("to", "to = \"NODE\"");
+        let (pod, to) = (keys.pod(), keys.name("to"));
+        Some(Action::MovePod { pod: pod?, to: to? })
+    }),
+    ("add-node", |keys| {
+        let node = keys.target()?;
+        Some(Action::AddNode { node })
+    }),
+    ("remove-node", |keys| {
+        let node = keys.target()?;
+        Some(Action::RemoveNode { node })
+    }),
+    ("readdress-node", |keys| {
+        keys.table.require("address", "address = \"10.240.0.99\"");
+        let (node, address) = (keys.target(), keys.table.address("address"));
+        let address = keys.noted("address", address);
+        Some(Action::ReaddressNode {
+            node: node?,
+            address: address?,
+        })
+    }),
+    ("reboot-node", |keys| {
+        let node = keys.target()?;
+        Some(Action::RebootNode { node })
+    }),
+    ("partition", |keys| {
+        let node = keys.target()?;
+        Some(Action::Partition { node })
+    }),
+    ("heal", |keys| {
+        let node = keys.target()?;
+        Some(Action::Heal { node })
+    }),
+    ("set-mtu", |keys| {
+        keys.table.require("mtu", "mtu = 1400");
+        let (node, mtu) = (keys.target(), super::mtu(keys.table));
+        Some(Action::SetMtu {
+            node: node?,
+            mtu: mtu?,
+        })
+    }),
     ("kill-engine", |keys| {
         Some(Action::KillEngine { node: keys.node() })
     }),
@@ -148,6 +194,13 @@ impl Keys<'_, '_, '_> {
     pub(super) fn target(&mut self) -> Option<NodeName> {
         self.table.require("node", "node = \"NAME\"");
         self.node()
+    }
+
+    /// The pod that the step must name.
+    fn pod(&mut self) -> Option<PodName> {
+        self.table.require("pod", "pod = \"NAME\"");
+        let name = self.table.name("pod", "a pod");
+        self.noted("pod", name)
     }
 
     /// A node's name under another key.

@@ -76,6 +76,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             .iter()
             .map(|(name, octet, pods, on)| node(name, *octet, pods, *on))
             .collect(),
+        later: Default::default(),
         steps: vec![],
         probes: vec![],
         promises: vec![],

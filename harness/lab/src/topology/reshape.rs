@@ -1,0 +1,176 @@
+//! The cluster's links from one moment to the next. Namespaces stay: everyone who is there
+//! at some time has one from the beginning.
+
+use ipnet::Ipv4Net;
+use rtnetlink::packet_route::link::LinkMessage;
+use wireproof_model::name::{EndpointName, NodeName};
+use wireproof_model::plan::{Fabric, Node, Pod, State};
+
+use crate::error::LabError;
+use crate::namespace::Namespace;
+use crate::netlink::{Netlink, link_name};
+use crate::sysctl;
+
+use super::{Topology, UPLINK, connect_node, connect_pod, mac_of, nft};
+
+impl Topology {
+    /// Makes links, addresses and routes what `after` says, where they were what `before` says.
+    pub(crate) fn reshape(
+        &self,
+        fabric: &Fabric,
+        before: &State,
+        after: &State,
+    ) -> Result<(), LabError> {
+        let fabric_net = Netlink::open(&self.fabric)?;
+        for (node, pod) in pods_only_in(before, after) {
+            self.disconnect_pod(&fabric_net, node, pod)?;
+        }
+        for node in nodes_only_in(before, after) {
+            fabric_net.delete_link(node.name.as_str())?;
+            wipe(self.node(&node.name)?)?;
+        }
+        for node in nodes_only_in(after, before) {
+            let namespace = self.node(&node.name)?;
+            connect_node(&self.fabric, &fabric_net, namespace, node, fabric)?;
+        }
+        for (old, new) in nodes_in_both(before, after) {
+            if old.address != new.address {
+                self.readdress(&fabric_net, old, new, fabric)?;
+            }
+            if old.mtu != new.mtu {
+                Netlink::open(self.node(&new.name)?)?.set_mtu(UPLINK, new.mtu)?;
+            }
+        }
+        for (node, pod) in pods_only_in(after, before) {
+            let inside = self.endpoint(&EndpointName::from(&pod.name))?;
+            connect_pod(&fabric_net, self.node(&node.name)?, inside, node, pod)?;
+        }
+        if before.apart != after.apart {
+            self.fabric.enter(|| nft(&dropping(&after.apart)))?;
+        }
+        Ok(())
+    }
+
+    /// Takes everything from a node that a boot takes, and connects it again.
+    pub(crate) fn reboot(&self, fabric: &Fabric, node: &Node) -> Result<(), LabError> {
+        let fabric_net = Netlink::open(&self.fabric)?;
+        for pod in &node.pods {
+            self.disconnect_pod(&fabric_net, node, pod)?;
+        }
+        fabric_net.delete_link(node.name.as_str())?;
+        let namespace = self.node(&node.name)?;
+        wipe(namespace)?;
+        connect_node(&self.fabric, &fabric_net, namespace, node, fabric)?;
+        for pod in &node.pods {
+            let inside = self.endpoint(&EndpointName::from(&pod.name))?;
+            connect_pod(&fabric_net, namespace, inside, node, pod)?;
+        }
+        Ok(())
+    }
+
+    fn disconnect_pod(&self, fabric_net: &Netlink, node: &Node, pod: &Pod) -> Result<(), LabError> {
+        let node_net = Netlink::open(self.node(&node.name)?)?;
+        node_net.delete_link(pod.interface.as_str())?;
+        let port = fabric_net.index(node.name.as_str())?;
+        fabric_net.remove_route(Ipv4Net::from(pod.address), port, Some(node.address))
+    }
+
+    /// Gives a node's uplink another address. Its pods keep theirs, and are now behind the new one.
+    fn readdress(
+        &self,
+        fabric_net: &Netlink,
+        old: &Node,
+        new: &Node,
+        fabric: &Fabric,
+    ) -> Result<(), LabError> {
+        let port = fabric_net.index(new.name.as_str())?;
+        for pod in &old.pods {
+            fabric_net.remove_route(Ipv4Net::from(pod.address), port, Some(old.address))?;
+        }
+        fabric_net.remove_route(Ipv4Net::from(old.address), port, None)?;
+
+        let node_net = Netlink::open(self.node(&new.name)?)?;
+        let uplink = node_net.index(UPLINK)?;
+        let mac = mac_of(new.address);
+        node_net.set_mac(uplink, mac)?;
+        // With its last address an interface loses its routes.
+        node_net.remove_address(uplink, old.address.into())?;
+        let address = Ipv4Net::new(new.address, fabric.subnet.prefix_len())
+            .map_err(|error| LabError::machine("read the node's address", error))?;
+        node_net.add_address(uplink, address)?;
+        node_net.add_route(Ipv4Net::default(), uplink, Some(fabric.gateway))?;
+
+        fabric_net.add_route(Ipv4Net::from(new.address), port, None)?;
+        fabric_net.add_neighbour(port, new.address, mac)?;
+        for pod in &old.pods {
+            fabric_net.add_route(Ipv4Net::from(pod.address), port, Some(new.address))?;
+        }
+        Ok(())
+    }
+}
+
+/// Leaves a namespace without anything that a boot does not bring: every link but the loopback
+/// device, with its addresses and routes; rules, nftables and kernel parameters.
+fn wipe(namespace: &Namespace) -> Result<(), LabError> {
+    let netlink = Netlink::open(namespace)?;
+    let name_of = |link: &LinkMessage| link_name(link).map(|name| name.to_string());
+    for link in netlink.links()? {
+        let name = name_of(&link)?;
+        if name != "lo" {
+            // The other end of a pair may have taken it along.
+            let _ = netlink.delete_link(&name);
+        }
+    }
+    netlink.delete_rules_of_others()?;
+    netlink.delete_routes_of_others()?;
+    namespace.enter(|| nft("flush ruleset\n"))?;
+    sysctl::reset(namespace)
+}
+
+/// The fabric's rules that drop whatever comes from or goes to the nodes that are cut off.
+fn dropping<'a>(apart: impl IntoIterator<Item = &'a NodeName>) -> String {
+    let ports: Vec<_> = apart
+        .into_iter()
+        .map(|name| format!("\"{name}\""))
+        .collect();
+    let mut rules = "table inet apart {}\ndelete table inet apart\n".to_owned();
+    if !ports.is_empty() {
+        let ports = ports.join(", ");
+        rules += &format!(
+            "table inet apart {{\n\
+             chain from {{ type filter hook prerouting priority -310; iifname {{ {ports} }} drop; }}\n\
+             chain to {{ type filter hook postrouting priority 310; oifname {{ {ports} }} drop; }}\n\
+             }}\n"
+        );
+    }
+    rules
+}
+
+/// The nodes of one moment that are not there at another.
+fn nodes_only_in<'a>(here: &'a State, there: &'a State) -> impl Iterator<Item = &'a Node> {
+    let known = |name: &NodeName| there.nodes.iter().any(|node| &node.name == name);
+    here.nodes.iter().filter(move |node| !known(&node.name))
+}
+
+fn nodes_in_both<'a>(
+    before: &'a State,
+    after: &'a State,
+) -> impl Iterator<Item = (&'a Node, &'a Node)> {
+    after.nodes.iter().filter_map(|new| {
+        let old = before.nodes.iter().find(|old| old.name == new.name)?;
+        Some((old, new))
+    })
+}
+
+/// The pods of one moment that are not on the same node at another.
+fn pods_only_in<'a>(here: &'a State, there: &'a State) -> Vec<(&'a Node, &'a Pod)> {
+    let on = |node: &NodeName, pod: &Pod| {
+        let mut nodes = there.nodes.iter().filter(|known| &known.name == node);
+        nodes.any(|node| node.pods.iter().any(|known| known.name == pod.name))
+    };
+    let all = here
+        .nodes
+        .iter()
+        .flat_map(|node| node.pods.iter().map(move |pod| (node, pod)));
+    all.filter(|(node, pod)| !on(&node.name, pod)).collect()
+}
