@@ -16,7 +16,7 @@ mod manifest;
 /// The systemd unit.
 mod unit;
 
-use sandbox::{Outcome, Sandbox, possible};
+use sandbox::{Ends, Outcome, Sandbox, possible};
 
 fn packaged(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -128,11 +128,36 @@ fn kernel_wireguard() -> bool {
 }
 
 #[test]
+fn a_restart_of_the_unit_keeps_the_tunnel_and_its_key() {
+    if !possible() {
+        return;
+    }
+    let unit = the_unit();
+    let ends = match unit.get("KillMode") {
+        Some("process") => Ends::Agent,
+        _ => Ends::Everything,
+    };
+    let keys = |ends| {
+        let mut sandbox = unit.sandbox();
+        sandbox.command.push("--backend=userspace".into());
+        sandbox.restart = Some(ends);
+        match sandbox.run() {
+            Outcome::Ready { keys, .. } => keys,
+            outcome => panic!("{outcome:?}"),
+        }
+    };
+    let kept = keys(ends);
+    assert_eq!(kept[0], kept[1]);
+    // So it would not be, if the unit ended all of its processes.
+    let lost = keys(Ends::Everything);
+    assert_ne!(lost[0], lost[1]);
+}
+
+#[test]
 fn the_unit_is_one_that_systemd_understands() {
     let unit = the_unit();
     assert_eq!(unit.get("Type"), Some("notify"));
-    // The tunnel outlives the agent, and its socket is found again.
-    assert_eq!(unit.get("KillMode"), Some("process"));
+    // The tunnel's socket is found again.
     assert_eq!(unit.get("RuntimeDirectoryPreserve"), Some("yes"));
     if Command::new("systemd-analyze")
         .arg("--version")

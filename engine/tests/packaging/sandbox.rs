@@ -36,6 +36,17 @@ pub(crate) struct Sandbox {
     pub(crate) mounts: Vec<Mount>,
     /// Ports and paths that are asked over HTTP when it is ready.
     pub(crate) asks: Vec<(u16, String)>,
+    /// What is ended when it is ready, before it is started again.
+    pub(crate) restart: Option<Ends>,
+}
+
+/// What a supervisor ends when it ends a service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ends {
+    /// The agent itself.
+    Agent,
+    /// Every process.
+    Everything,
 }
 
 /// What became of it.
@@ -45,6 +56,8 @@ pub(crate) enum Outcome {
     Ready {
         status: String,
         answers: Vec<String>,
+        /// What the agent published, after each start.
+        keys: Vec<String>,
     },
     /// It said what stands in the way.
     Struggling { status: String },
@@ -123,7 +136,11 @@ impl Sandbox {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let outcome = self.wait(&socket, &mut child);
+        let outcome = self.follow(
+            &socket,
+            &mut child,
+            &folder.path().join("store/node-1.yaml"),
+        );
         child.kill().unwrap();
         let output = child.wait_with_output().unwrap();
         outcome.unwrap_or_else(|why| {
@@ -134,37 +151,50 @@ impl Sandbox {
         })
     }
 
-    fn wait(&self, socket: &UnixDatagram, child: &mut Child) -> Result<Outcome, String> {
-        let deadline = Instant::now() + DEADLINE;
-        let mut buffer = [0; 8192];
-        socket
-            .set_read_timeout(Some(Duration::from_millis(200)))
-            .unwrap();
-        let message = loop {
-            if let Ok(length) = socket.recv(&mut buffer) {
-                break String::from_utf8_lossy(&buffer[..length]).into_owned();
-            }
-            if let Some(status) = child.try_wait().unwrap() {
-                return Err(format!("the agent ended: {status}"));
-            }
-            if Instant::now() > deadline {
-                return Err("the agent has said nothing".into());
-            }
+    fn follow(
+        &self,
+        socket: &UnixDatagram,
+        child: &mut Child,
+        node: &Path,
+    ) -> Result<Outcome, String> {
+        let key = || {
+            let node: serde_json::Value =
+                serde_yaml_ng::from_slice(&fs::read(node).unwrap()).unwrap();
+            let key = node["status"]["wireguardPublicKey"].as_str();
+            key.unwrap_or_default().to_owned()
         };
-        let status = message
-            .lines()
-            .find_map(|line| line.strip_prefix("STATUS="));
-        let status = status.unwrap_or_default().to_owned();
-        if !message.lines().any(|line| line == "READY=1") {
-            return Ok(Outcome::Struggling { status });
-        }
-        let mut answers = Vec::new();
+        let status = match hear(socket, child)? {
+            Ok(status) => status,
+            Err(status) => return Ok(Outcome::Struggling { status }),
+        };
+        let mut keys = vec![key()];
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut tell = |what: String| writeln!(stdin, "{what}").unwrap();
+        let mut answers = Vec::new();
         for (port, path) in &self.asks {
-            writeln!(child.stdin.as_ref().unwrap(), "{port} {path}").unwrap();
+            tell(format!("ask {port} {path}"));
             answers.push(lines.next().unwrap_or(Ok(String::new())).unwrap());
         }
-        Ok(Outcome::Ready { status, answers })
+        if let Some(ends) = self.restart {
+            tell(match ends {
+                Ends::Agent => "end agent".into(),
+                Ends::Everything => "end everything".into(),
+            });
+            assert_eq!(lines.next().unwrap().unwrap(), "ended");
+            // What the one that ended had still said is not the next one's.
+            socket.set_nonblocking(true).unwrap();
+            while socket.recv(&mut [0; 8]).is_ok() {}
+            socket.set_nonblocking(false).unwrap();
+            tell("start".into());
+            hear(socket, child)?.unwrap();
+            keys.push(key());
+        }
+        Ok(Outcome::Ready {
+            status,
+            answers,
+            keys,
+        })
     }
 
     fn script(&self) -> String {
@@ -202,8 +232,8 @@ impl Sandbox {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         script += &format!(
-            "chroot $R env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin NOTIFY_SOCKET=/notify/socket {} \
-             setpriv --bounding-set={set} --inh-caps={set} {privileges} -- '{}' &\n",
+            "start() {{ chroot $R env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin NOTIFY_SOCKET=/notify/socket {} \
+             setpriv --bounding-set={set} --inh-caps={set} {privileges} -- '{}' & agent=$!; }}\n",
             environment.join(" "),
             self.command.join("' '"),
         );
@@ -211,17 +241,50 @@ impl Sandbox {
     }
 }
 
-/// Asks over HTTP what it is told to ask, and prints each answer on a line, with tabs for its
-/// line ends; goes on until nobody tells it any more, so that the namespaces stay meanwhile.
+/// Starts the agent, and does what it is told. Asks over HTTP, and prints each answer on a
+/// line, with tabs for its line ends; ends and starts processes; goes on until nobody tells it
+/// any more, so that the namespaces stay meanwhile.
 const ASK: &str = r#"
-agent=$!
-while read -r port path; do
-  bash -c "exec 3<>/dev/tcp/127.0.0.1/$port
-    printf 'GET $path HTTP/1.1\r\nHost: node-1\r\n\r\n' >&3
-    tr '\n' '\t' <&3; echo"
+start
+while read -r verb what path; do
+  case $verb in
+  ask)
+    bash -c "exec 3<>/dev/tcp/127.0.0.1/$what
+      printf 'GET $path HTTP/1.1\r\nHost: node-1\r\n\r\n' >&3
+      tr '\n' '\t' <&3; echo" ;;
+  end)
+    case $what in agent) kill $agent ;; everything) kill -KILL -1 ;; esac
+    wait $agent || true
+    echo ended ;;
+  start) start ;;
+  esac
 done
 wait $agent
 "#;
+
+/// The agent's next word: its status, when it is ready or when it is not.
+fn hear(socket: &UnixDatagram, child: &mut Child) -> Result<Result<String, String>, String> {
+    let deadline = Instant::now() + DEADLINE;
+    let mut buffer = [0; 8192];
+    let patience = Duration::from_millis(200);
+    socket.set_read_timeout(Some(patience)).unwrap();
+    let message = loop {
+        if let Ok(length) = socket.recv(&mut buffer) {
+            break String::from_utf8_lossy(&buffer[..length]).into_owned();
+        }
+        if let Some(status) = child.try_wait().unwrap() {
+            return Err(format!("the agent ended: {status}"));
+        }
+        if Instant::now() > deadline {
+            return Err("the agent has said nothing".into());
+        }
+    };
+    let mut lines = message.lines();
+    let status = lines.find_map(|line| line.strip_prefix("STATUS="));
+    let status = status.unwrap_or_default().to_owned();
+    let ready = message.lines().any(|line| line == "READY=1");
+    Ok(if ready { Ok(status) } else { Err(status) })
+}
 
 /// What a machine has by itself; other paths of the host are made when they are asked for.
 fn is_the_machines(host: &Path) -> bool {
