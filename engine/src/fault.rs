@@ -78,6 +78,10 @@ pub(crate) enum Fault {
     NoWatchResume,
     /// A resource that cannot be read any more counts as deleted.
     ForgetsLastGood,
+    /// While the store cannot be reached its configurations count as deleted.
+    ForgetsTheAbsent,
+    /// After a thousand events of the store nobody listens any more.
+    DeafAfterABurst,
     /// A store that says nothing is taken for one in which nothing happens.
     NeverAsksTheStore,
     /// A resource is written whatever others have written to it meanwhile.

@@ -61,6 +61,9 @@ impl Content {
     }
 }
 
+/// After how many events the fault of [`Catalogue::is_deaf`] sets in.
+const MANY_EVENTS: usize = 1000;
+
 /// Documents by name, and the snapshot that they add up to.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
@@ -72,15 +75,16 @@ pub(super) struct Catalogue {
     unreadable: BTreeSet<String>,
     /// Resources that stay though no document holds a good one.
     kept: BTreeSet<Identity>,
-    /// A fault: what cannot be read counts as deleted.
-    forgets: bool,
+    faults: Vec<Fault>,
+    /// How many documents have been put.
+    events: usize,
 }
 
 impl Catalogue {
     /// An empty one, with these things left out.
     pub(super) fn new(faults: &[Fault]) -> Self {
         Self {
-            forgets: faults.contains(&Fault::ForgetsLastGood),
+            faults: faults.to_vec(),
             ..Self::default()
         }
     }
@@ -105,11 +109,33 @@ impl Catalogue {
         self.documents.keys()
     }
 
+    /// Whether nobody listens any more, as a fault has it.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.events > MANY_EVENTS && self.faults.contains(&Fault::DeafAfterABurst)
+    }
+
+    /// Says which resources have gone with the store that held them: none, but for a fault.
+    pub(super) fn lose_store(&mut self) -> Option<BTreeSet<Identity>> {
+        if !self.faults.contains(&Fault::ForgetsTheAbsent) {
+            return None;
+        }
+        let is_configuration = |content: &Content| {
+            let identity = content.identity();
+            identity.is_some_and(|identity| identity.kind == "FelixConfiguration")
+        };
+        let documents = self.documents.iter();
+        let gone = documents.filter(|(_, content)| is_configuration(content));
+        let gone: Vec<_> = gone.map(|(name, _)| name.clone()).collect();
+        Some(gone.iter().flat_map(|name| self.put(name, None)).collect())
+    }
+
     /// Puts a document in the place of the one of that name; `None` takes it away. Says
     /// which resources that has changed.
     pub(super) fn put(&mut self, name: &str, content: Option<Content>) -> BTreeSet<Identity> {
+        self.events += 1;
         let old = self.documents.remove(name);
-        let content = content.filter(|content| !self.forgets || !content.is_bad());
+        let forgets = self.faults.contains(&Fault::ForgetsLastGood);
+        let content = content.filter(|content| !forgets || !content.is_bad());
         // What cannot be read is taken for a state of what the document held before.
         let content = content.map(|content| match content {
             Content::Bad(None, what) => {

@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use super::super::catalogue::{Catalogue, Snapshot};
 use super::super::{Changed, StoreError};
 use super::{Digest, Directory, content_of, is_resource};
+use crate::fault::Fault;
 use crate::resource::Identity;
 
 /// What changes a store's content, and what takes the directory itself away.
@@ -201,7 +202,10 @@ impl Follower {
         let read = match Inside::open(&self.path, &self.inotify) {
             Ok(inside) => {
                 self.inside = Some(inside);
-                self.read_all()
+                match lost {
+                    None if self.directory.faults.contains(&Fault::NoWatchResume) => Ok(None),
+                    _ => self.read_all(),
+                }
             }
             Err(error) => Err(self.directory.unreadable(error)),
         };
@@ -222,7 +226,10 @@ impl Follower {
             // It is back, or another one holds what it held.
             Ok(None) => Some(Changed::Resources(BTreeSet::new())),
             // Said once; it is looked for all the same.
-            Err(error) => lost.map(|_| Changed::Trouble(error.to_string())),
+            Err(error) => lost.map(|_| match self.catalogue.lose_store() {
+                Some(gone) => Changed::Resources(gone),
+                None => Changed::Trouble(error.to_string()),
+            }),
         }
     }
 
@@ -246,6 +253,9 @@ impl Follower {
         files: BTreeMap<String, Option<Vec<u8>>>,
     ) -> Option<BTreeSet<Identity>> {
         let mut stirred = None;
+        if self.catalogue.is_deaf() {
+            return stirred;
+        }
         for (name, content) in files {
             if self.digest.set(&name, content.as_deref()) {
                 let content = content.map(|content| content_of(&name, &content));

@@ -169,12 +169,18 @@ impl Follower {
                 {
                     self.untold.trouble = true;
                     self.trouble = Some((kind, trouble));
+                    if let Some(gone) = self.catalogue.lose_store() {
+                        self.untold.resources.get_or_insert_default().extend(gone);
+                    }
                 }
             }
         }
     }
 
     fn take(&mut self, pairs: Vec<Pair>, revision: u64) {
+        if self.catalogue.is_deaf() {
+            return;
+        }
         let resources = self.untold.resources.get_or_insert_default();
         for pair in pairs {
             resources.extend(take(&mut self.catalogue, pair));
