@@ -23,6 +23,10 @@ use crate::store::Store;
 use crate::topology::Topology;
 use crate::wait::Deadline;
 
+mod until;
+
+pub(crate) use until::Until;
+
 /// How long a node's first process may take to set the node up.
 const NODE_READY: Duration = Duration::from_secs(10);
 
@@ -44,33 +48,6 @@ pub struct EngineCommand {
     pub programs: BTreeMap<String, PathBuf>,
     /// The fault that its agents are asked to have, for judging the harness.
     pub fault: Option<String>,
-}
-
-/// What must be so in the store, besides the agents' being in sync with it.
-#[derive(Debug, Default)]
-pub(crate) enum Until {
-    /// Nothing.
-    #[default]
-    InSync,
-    /// A node publishes this key.
-    Publishes(NodeName, String),
-    /// A node publishes another key than this one.
-    PublishesNot(NodeName, Option<String>),
-    /// Every agent says something else of itself than this: that the store is gone.
-    SaysOtherwise(BTreeMap<NodeName, Option<String>>),
-}
-
-impl Until {
-    fn reached(&self, store: &Store) -> Result<bool, LabError> {
-        Ok(match self {
-            Self::InSync | Self::SaysOtherwise(_) => true,
-            Self::Publishes(node, key) => store.published_keys()?.get(node) == Some(key),
-            Self::PublishesNot(node, key) => {
-                let keys = store.published_keys()?;
-                keys.contains_key(node) && keys.get(node) != key.as_ref()
-            }
-        })
-    }
 }
 
 /// All nodes' processes. Dropping it ends them.
