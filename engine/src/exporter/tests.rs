@@ -112,7 +112,7 @@ fn a_crowd_that_says_nothing_does_not_grow() {
 }
 
 #[test]
-fn it_moves_where_it_is_wanted_and_waits_for_an_address_that_is_taken() {
+fn it_moves_to_where_it_is_wanted() {
     let (mut exporter, _, first) = exporter();
     assert!(get(first, "/healthz").starts_with("HTTP/1.1 200 "));
     let second = free();
