@@ -5,18 +5,19 @@
 //! observers at both ends of the link see it all the same.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use pnet_packet::Packet as _;
 use pnet_packet::icmp::echo_request::MutableEchoRequestPacket;
 use pnet_packet::icmp::{IcmpPacket, IcmpTypes};
 use pnet_packet::ip::{IpNextHeaderProtocol, IpNextHeaderProtocols};
 use pnet_packet::ipv4::{self, MutableIpv4Packet};
+use pnet_packet::ipv6::MutableIpv6Packet;
 use pnet_packet::tcp::{self, MutableTcpPacket};
 use pnet_packet::udp::{self, MutableUdpPacket};
 use wireproof_model::evidence::{Beacon, Direction, Interface, InterfaceId, Place, Role, Round};
 use wireproof_model::frame::LinkType;
-use wireproof_model::plan::{Plan, Protocol};
+use wireproof_model::plan::{Family, Plan, Protocol};
 use wireproof_model::tag::{BeaconId, Magic, Tag};
 
 use crate::capture::Capture;
@@ -42,6 +43,14 @@ const NOBODY: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 1];
 const HARNESS: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 2];
 
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+
+/// The same for IPv6 (RFC 3849).
+const SOURCE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+const DESTINATION6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+
+/// `ICMP6_ECHO_REQUEST` (RFC 4443).
+const ECHO_REQUEST6: u8 = 128;
 
 /// Sends the beacons of a run, one round after the other.
 #[derive(Debug)]
@@ -52,6 +61,8 @@ pub(crate) struct Lamp {
     /// One per namespace, in the order of the topology's places.
     injectors: Vec<Injector>,
     sent: Vec<Beacon>,
+    /// What probes are sent with.
+    protocols: Vec<Protocol>,
 }
 
 #[derive(Debug)]
@@ -93,6 +104,12 @@ impl Lamp {
             targets,
             injectors,
             sent,
+            protocols: plan
+                .cluster
+                .families
+                .iter()
+                .flat_map(|family| Protocol::of(*family))
+                .collect(),
         })
     }
 
@@ -106,7 +123,8 @@ impl Lamp {
     ) -> Result<(), LabError> {
         let mut expected = BTreeSet::new();
         for target in &self.targets {
-            for protocol in Protocol::ALL {
+            for protocol in &self.protocols {
+                let protocol = *protocol;
                 let number = u16::try_from(self.sent.len())
                     .map_err(|_| LabError::machine("number the beacons", "more than 65535"))?;
                 let id = BeaconId(number);
@@ -173,13 +191,17 @@ fn far_end(plan: &Plan, near: &Interface, interfaces: &[(Interface, u32)]) -> Op
 fn frame(link: LinkType, protocol: Protocol, payload: &[u8]) -> Vec<u8> {
     let (number, segment) = match protocol {
         Protocol::Icmp => (IpNextHeaderProtocols::Icmp, icmp_echo(0, 0, payload)),
-        Protocol::Udp => (IpNextHeaderProtocols::Udp, udp_datagram(payload)),
-        Protocol::Tcp => (IpNextHeaderProtocols::Tcp, tcp_segment(payload)),
+        Protocol::Icmp6 => (IpNextHeaderProtocols::Icmpv6, icmp6_echo(0, 0, payload)),
+        Protocol::Udp | Protocol::Udp6 => (IpNextHeaderProtocols::Udp, udp_datagram(payload)),
+        Protocol::Tcp | Protocol::Tcp6 => (IpNextHeaderProtocols::Tcp, tcp_segment(payload)),
     };
-    let packet = ipv4_packet(number, &segment);
+    let (packet, ethertype) = match protocol.family() {
+        Family::Ipv4 => (ipv4_packet(number, &segment), ETHERTYPE_IPV4),
+        Family::Ipv6 => (ipv6_packet(number, &segment), ETHERTYPE_IPV6),
+    };
     match link {
         LinkType::RawIp => packet,
-        LinkType::Ethernet => ethernet_frame(&packet),
+        LinkType::Ethernet => ethernet_frame(ethertype, &packet),
     }
 }
 
@@ -244,6 +266,31 @@ fn ipv4_packet(protocol: IpNextHeaderProtocol, segment: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn ethernet_frame(packet: &[u8]) -> Vec<u8> {
-    [&NOBODY[..], &HARNESS, &ETHERTYPE_IPV4, packet].concat()
+/// Its checksums are none: nobody but the observers reads a beacon.
+fn ipv6_packet(protocol: IpNextHeaderProtocol, segment: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; MutableIpv6Packet::minimum_packet_size() + segment.len()];
+    let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
+    if let Some(mut packet) = MutableIpv6Packet::new(&mut bytes) {
+        packet.set_version(6);
+        packet.set_payload_length(length);
+        packet.set_next_header(protocol);
+        packet.set_hop_limit(1);
+        packet.set_source(SOURCE6);
+        packet.set_destination(DESTINATION6);
+        packet.set_payload(segment);
+    }
+    bytes
+}
+
+fn ethernet_frame(ethertype: [u8; 2], packet: &[u8]) -> Vec<u8> {
+    [&NOBODY[..], &HARNESS, &ethertype, packet].concat()
+}
+
+/// An ICMPv6 echo request (RFC 4443). Sockets fill the checksum in themselves.
+pub(crate) fn icmp6_echo(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = icmp_echo(identifier, sequence, payload);
+    if let Some(kind) = bytes.first_mut() {
+        *kind = ECHO_REQUEST6;
+    }
+    bytes
 }

@@ -6,11 +6,11 @@
 /// Requests that take away, and those that only somebody makes who tampers.
 mod change;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use futures_util::TryStreamExt;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkLayerType, LinkMessage,
@@ -174,24 +174,28 @@ impl Netlink {
     }
 
     /// Gives an interface an address.
-    pub(crate) fn add_address(&self, index: u32, address: Ipv4Net) -> Result<(), LabError> {
-        self.run(
-            format!("add the address {address}"),
-            self.handle
-                .address()
-                .add(index, IpAddr::V4(address.addr()), address.prefix_len())
-                .execute(),
-        )
+    pub(crate) fn add_address(
+        &self,
+        index: u32,
+        address: impl Into<IpNet>,
+    ) -> Result<(), LabError> {
+        let address = address.into();
+        let request = self
+            .handle
+            .address()
+            .add(index, address.addr(), address.prefix_len());
+        self.run(format!("add the address {address}"), request.execute())
     }
 
     /// Routes `destination` to an interface, through `gateway` where there is one
     /// (taken to be on that link).
     pub(crate) fn add_route(
         &self,
-        destination: Ipv4Net,
+        destination: impl Into<IpNet>,
         index: u32,
-        gateway: Option<Ipv4Addr>,
+        gateway: Option<IpAddr>,
     ) -> Result<(), LabError> {
+        let destination = destination.into();
         let route = route(destination, index, gateway);
         self.run(
             format!("add the route to {destination}"),
@@ -203,14 +207,15 @@ impl Netlink {
     pub(crate) fn add_neighbour(
         &self,
         index: u32,
-        address: Ipv4Addr,
+        address: impl Into<IpAddr>,
         mac: Mac,
     ) -> Result<(), LabError> {
+        let address = address.into();
         self.run(
             format!("add the neighbour {address}"),
             self.handle
                 .neighbours()
-                .add(index, IpAddr::V4(address))
+                .add(index, address)
                 .state(NeighbourState::Permanent)
                 .link_layer_address(&mac)
                 .execute(),
@@ -245,6 +250,24 @@ impl Netlink {
         self.run("list the addresses", addresses)
     }
 
+    /// Every IPv6 rule.
+    pub(crate) fn rules6(&self) -> Result<Vec<RuleMessage>, LabError> {
+        let rules = self
+            .handle
+            .rule()
+            .get(IpVersion::V6)
+            .execute()
+            .try_collect();
+        self.run("list the IPv6 rules", rules)
+    }
+
+    /// Every IPv6 route of every table.
+    pub(crate) fn routes6(&self) -> Result<Vec<RouteMessage>, LabError> {
+        let every = RouteMessageBuilder::<Ipv6Addr>::new().build();
+        let routes = self.handle.route().get(every).execute().try_collect();
+        self.run("list the IPv6 routes", routes)
+    }
+
     /// Every IPv4 rule.
     pub(crate) fn rules(&self) -> Result<Vec<RuleMessage>, LabError> {
         let rules = self.handle.rule().get(FAMILY).execute().try_collect();
@@ -260,15 +283,29 @@ impl Netlink {
 }
 
 /// A route through an interface, and to a gateway where there is one (taken to be on that link).
-fn route(destination: Ipv4Net, index: u32, gateway: Option<Ipv4Addr>) -> RouteMessage {
-    let builder = RouteMessageBuilder::<Ipv4Addr>::new()
-        .destination_prefix(destination.addr(), destination.prefix_len())
-        .output_interface(index);
-    match gateway {
-        Some(gateway) => builder.gateway(gateway).onlink(),
-        None => builder.scope(RouteScope::Link),
+fn route(destination: IpNet, index: u32, gateway: Option<IpAddr>) -> RouteMessage {
+    match destination {
+        IpNet::V4(destination) => {
+            let builder = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(destination.addr(), destination.prefix_len())
+                .output_interface(index);
+            match gateway {
+                Some(IpAddr::V4(gateway)) => builder.gateway(gateway).onlink(),
+                Some(IpAddr::V6(_)) | None => builder.scope(RouteScope::Link),
+            }
+            .build()
+        }
+        IpNet::V6(destination) => {
+            let builder = RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(destination.addr(), destination.prefix_len())
+                .output_interface(index);
+            match gateway {
+                Some(IpAddr::V6(gateway)) => builder.gateway(gateway).onlink(),
+                Some(IpAddr::V4(_)) | None => builder,
+            }
+            .build()
+        }
     }
-    .build()
 }
 
 /// A link's name.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
@@ -69,15 +69,25 @@ pub(crate) fn dataplane(namespace: &Namespace, tunnel: &IfName) -> Result<Datapl
             sysctl::read_observed(tunnel.as_str()).collect(),
         ))
     })?;
+    let addresses = addresses(&netlink, &names)?;
+    let ipv6 = addresses.iter().any(|address| {
+        let own = address.address.addr();
+        own.is_ipv6() && !own.is_loopback()
+    });
+    let mut messages = netlink.routes()?;
+    if ipv6 {
+        messages.extend(netlink.routes6()?);
+    }
+    let routes = messages.iter().filter_map(|message| route(message, &names));
     Ok(Dataplane {
         links,
-        addresses: addresses(&netlink, &names)?,
+        addresses,
         rules: netlink.rules()?.iter().map(rule).collect(),
-        routes: netlink
-            .routes()?
-            .iter()
-            .filter_map(|message| route(message, &names))
-            .collect(),
+        rules6: match ipv6 {
+            true => netlink.rules6()?.iter().map(rule).collect(),
+            false => Vec::new(),
+        },
+        routes: routes.collect(),
         wireguard,
         nftables,
         sysctls,
@@ -162,7 +172,14 @@ fn addresses(netlink: &Netlink, names: &Names) -> Result<Vec<Address>, LabError>
             scope: scope_name(&message.header.scope),
         })
     };
-    Ok(netlink.addresses()?.iter().filter_map(read).collect())
+    // The kernel gives every link one by itself, from its random Ethernet address.
+    let by_itself = |address: &Address| match address.address {
+        IpNet::V6(network) => network.addr().is_unicast_link_local(),
+        IpNet::V4(_) => false,
+    };
+    let messages = netlink.addresses()?;
+    let read = messages.iter().filter_map(read);
+    Ok(read.filter(|address| !by_itself(address)).collect())
 }
 
 fn rule(message: &RuleMessage) -> Rule {
@@ -192,12 +209,14 @@ fn rule(message: &RuleMessage) -> Rule {
 }
 
 fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
-    if message.header.address_family != AddressFamily::Inet {
-        return None;
-    }
+    let destination = match message.header.address_family {
+        AddressFamily::Inet => IpNet::V4(Ipv4Net::default()),
+        AddressFamily::Inet6 => IpNet::V6(Ipv6Net::default()),
+        _ => return None,
+    };
     let mut route = Route {
         table: message.header.table.into(),
-        destination: IpNet::V4(Ipv4Net::default()),
+        destination,
         kind: kind_name(message.header.kind),
         via: None,
         interface: None,
@@ -212,8 +231,15 @@ fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
                 let length = message.header.destination_prefix_length;
                 route.destination = IpNet::V4(Ipv4Net::new(*address, length).ok()?);
             }
+            RouteAttribute::Destination(RouteAddress::Inet6(address)) => {
+                let length = message.header.destination_prefix_length;
+                route.destination = IpNet::V6(Ipv6Net::new(*address, length).ok()?);
+            }
             RouteAttribute::Gateway(RouteAddress::Inet(address)) => {
                 route.via = Some(IpAddr::V4(*address));
+            }
+            RouteAttribute::Gateway(RouteAddress::Inet6(address)) => {
+                route.via = Some(IpAddr::V6(*address));
             }
             RouteAttribute::PrefSource(RouteAddress::Inet(address)) => {
                 route.source = Some(IpAddr::V4(*address));
@@ -224,7 +250,14 @@ fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
             _ => {}
         }
     }
-    Some(route)
+    // The kernel gives every link one of these by itself, from its random Ethernet address.
+    let by_itself = match route.destination {
+        IpNet::V6(network) => {
+            network.addr().is_unicast_link_local() || network.addr().is_multicast()
+        }
+        IpNet::V4(_) => false,
+    };
+    (!by_itself).then_some(route)
 }
 
 /// As ip-route(8) prints it: rtnetlink calls the global scope `Universe`.

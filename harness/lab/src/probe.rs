@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::SocketError;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, connect, getsockopt,
-    recv, send, socket,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, connect,
+    getsockopt, recv, send, socket,
 };
 use wireproof_model::evidence::ProbeOutcome;
-use wireproof_model::plan::{Plan, Probe, Protocol};
+use wireproof_model::plan::{Family, Plan, Probe, Protocol};
 use wireproof_model::tag::{Magic, Tag};
 
-use crate::beacon::icmp_echo;
+use crate::beacon::{icmp_echo, icmp6_echo};
 use crate::error::{Doing, LabError};
 use crate::responder::{PORT, Responders};
 use crate::topology::Topology;
@@ -35,6 +35,9 @@ const RESEND: Duration = Duration::from_millis(250);
 
 /// `ICMP_ECHOREPLY` (RFC 792).
 const ECHO_REPLY: u8 = 0;
+
+/// `ICMP6_ECHO_REPLY` (RFC 4443).
+const ECHO_REPLY6: u8 = 129;
 
 /// Sends every probe of the plan and collects the answers.
 ///
@@ -139,38 +142,41 @@ enum Vessel {
     Icmp(OwnedFd),
     Udp(UdpSocket),
     /// Not connected yet.
-    TcpBefore(OwnedFd, SockaddrIn),
+    TcpBefore(OwnedFd, SockaddrStorage),
     /// Connected: what has come back so far.
     Tcp(TcpStream, Vec<u8>),
 }
 
 impl Vessel {
-    fn open(protocol: Protocol, to: Ipv4Addr) -> Result<Self, LabError> {
+    fn open(protocol: Protocol, to: IpAddr) -> Result<Self, LabError> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let doing = "open a probe's socket";
+        let (family, any, icmp) = match to {
+            IpAddr::V4(_) => (
+                AddressFamily::Inet,
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                SockProtocol::Icmp,
+            ),
+            IpAddr::V6(_) => (
+                AddressFamily::Inet6,
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                SockProtocol::IcmpV6,
+            ),
+        };
         match protocol {
-            Protocol::Icmp => {
-                let echo = socket(
-                    AddressFamily::Inet,
-                    SockType::Raw,
-                    flags,
-                    SockProtocol::Icmp,
-                )
-                .doing(doing)?;
+            Protocol::Icmp | Protocol::Icmp6 => {
+                let echo = socket(family, SockType::Raw, flags, icmp).doing(doing)?;
                 Ok(Self::Icmp(echo))
             }
-            Protocol::Udp => {
-                let datagrams = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).doing(doing)?;
+            Protocol::Udp | Protocol::Udp6 => {
+                let datagrams = UdpSocket::bind((any, 0)).doing(doing)?;
                 datagrams.set_nonblocking(true).doing(doing)?;
                 Ok(Self::Udp(datagrams))
             }
-            Protocol::Tcp => {
-                let stream =
-                    socket(AddressFamily::Inet, SockType::Stream, flags, None).doing(doing)?;
-                Ok(Self::TcpBefore(
-                    stream,
-                    SockaddrIn::from(SocketAddrV4::new(to, PORT)),
-                ))
+            Protocol::Tcp | Protocol::Tcp6 => {
+                let stream = socket(family, SockType::Stream, flags, None).doing(doing)?;
+                let target = SockaddrStorage::from(SocketAddr::new(to, PORT));
+                Ok(Self::TcpBefore(stream, target))
             }
         }
     }
@@ -200,6 +206,7 @@ impl Flight {
     ) -> Result<Self, LabError> {
         let unknown = || LabError::machine("prepare a probe", "the plan names no such endpoint");
         let to = plan.endpoint(&probe.to).ok_or_else(unknown)?.address;
+        let to = probe.protocol.family().address(to);
         let namespace = topology.endpoint(&probe.from)?;
         let vessel = namespace.enter(|| Vessel::open(probe.protocol, to))?;
         let outcome = ProbeOutcome {
@@ -223,11 +230,13 @@ impl Flight {
     }
 
     /// A datagram socket that is bound to its destination hears of errors from there.
-    fn aim(&self, to: Ipv4Addr) -> Result<(), LabError> {
-        let target = SocketAddrV4::new(to, PORT);
+    fn aim(&self, to: IpAddr) -> Result<(), LabError> {
+        let target = SocketAddr::new(to, PORT);
         let result = match &self.vessel {
             Vessel::Icmp(fd) => {
-                connect(fd.as_raw_fd(), &SockaddrIn::from(target)).map_err(io::Error::from)
+                // A raw socket has no port.
+                let target = SockaddrStorage::from(SocketAddr::new(to, 0));
+                connect(fd.as_raw_fd(), &target).map_err(io::Error::from)
             }
             Vessel::Udp(socket) => socket.connect(target),
             Vessel::TcpBefore(..) | Vessel::Tcp(..) => Ok(()),
@@ -264,7 +273,10 @@ impl Flight {
         let result = match &self.vessel {
             Vessel::Icmp(fd) => {
                 self.sequence += 1;
-                let echo = icmp_echo(self.probe.id.0, self.sequence, &payload);
+                let echo = match self.probe.protocol.family() {
+                    Family::Ipv4 => icmp_echo(self.probe.id.0, self.sequence, &payload),
+                    Family::Ipv6 => icmp6_echo(self.probe.id.0, self.sequence, &payload),
+                };
                 send(fd.as_raw_fd(), &echo, MsgFlags::empty())
                     .map(drop)
                     .map_err(io::Error::from)
@@ -343,12 +355,17 @@ impl Flight {
     fn take(&mut self, bytes: &[u8]) {
         let id = self.probe.id;
         let answered = match &mut self.vessel {
-            // A raw socket hears every ICMP message of its node, IP header included.
+            // A raw socket hears every ICMP message of its node, in IPv4 with the IP header.
             Vessel::Icmp(_) => {
-                let header = bytes
-                    .first()
-                    .map_or(0, |first| usize::from(first & 0x0f) * 4);
-                bytes.get(header) == Some(&ECHO_REPLY)
+                let (header, reply) = match self.probe.protocol.family() {
+                    Family::Ipv4 => {
+                        let first = bytes.first();
+                        let header = first.map_or(0, |first| usize::from(first & 0x0f) * 4);
+                        (header, ECHO_REPLY)
+                    }
+                    Family::Ipv6 => (0, ECHO_REPLY6),
+                };
+                bytes.get(header) == Some(&reply)
                     && Tag::find(self.magic, bytes) == Some(Tag::Probe(id))
             }
             Vessel::Udp(_) => Tag::find(self.magic, bytes) == Some(Tag::Answer(id)),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -50,7 +50,12 @@ impl Responders {
         for endpoint in plan.endpoints() {
             let namespace = topology.endpoint(&endpoint.name)?;
             let (datagrams, listener) = namespace.enter(|| {
-                let any = (Ipv4Addr::UNSPECIFIED, PORT);
+                // An IPv6 socket of Linux hears IPv4 as well (ipv6(7), `IPV6_V6ONLY`).
+                let any = match plan.fabric.ipv6 {
+                    true => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                    false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                };
+                let any = (any, PORT);
                 let datagrams = UdpSocket::bind(any).doing("open the UDP responder")?;
                 datagrams
                     .set_nonblocking(true)

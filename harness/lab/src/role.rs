@@ -3,7 +3,7 @@
 use wireproof_model::evidence::{Place, Role};
 use wireproof_model::frame::LinkType;
 use wireproof_model::name::IfName;
-use wireproof_model::plan::{Plan, State};
+use wireproof_model::plan::{Family, Plan, State};
 
 use crate::topology::UPLINK;
 
@@ -51,7 +51,13 @@ fn role_in(state: &State, place: &Place, name: &IfName) -> Option<Role> {
             .iter()
             .find(|node| &IfName::from(&node.name) == name)
             .map(|node| Role::Port(node.name.clone())),
-        Place::Node(_) if &state.cluster.interface == name => Some(Role::Tunnel),
+        Place::Node(_)
+            if Family::ALL
+                .into_iter()
+                .any(|family| state.cluster.tunnel(family) == *name) =>
+        {
+            Some(Role::Tunnel)
+        }
         Place::Node(_) if name.as_str() == UPLINK => Some(Role::Uplink),
         Place::Node(node) => state
             .nodes

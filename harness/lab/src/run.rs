@@ -90,8 +90,7 @@ pub fn run(
     clock.lap("probing");
 
     phase("observation");
-    let keys = store.published_keys()?;
-    let nodes = observe_nodes(last, &topology, &keys, &history)?;
+    let nodes = observe_nodes(last, &topology, &store, &history)?;
     clock.lap("observation");
 
     phase("teardown");
@@ -119,9 +118,10 @@ pub fn run(
 fn observe_nodes(
     plan: &Plan,
     topology: &Topology,
-    keys: &BTreeMap<NodeName, String>,
+    store: &Store,
     history: &KeyHistory,
 ) -> Result<BTreeMap<NodeName, NodeEvidence>, LabError> {
+    let (keys, keys6) = (store.published_keys()?, store.published_keys6()?);
     let tunnel = &plan.cluster.interface;
     plan.nodes
         .iter()
@@ -130,6 +130,7 @@ fn observe_nodes(
             let evidence = NodeEvidence {
                 dataplane: observe::dataplane(namespace, tunnel)?,
                 published_key: keys.get(&node.name).cloned(),
+                published_key6: keys6.get(&node.name).cloned(),
                 key_history: history.0.get(&node.name).cloned().unwrap_or_default(),
                 drops: observe::drops(namespace)?,
             };

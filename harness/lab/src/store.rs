@@ -104,8 +104,21 @@ impl Store {
         all && (matches!(self, Self::Etcd(_)) || alike())
     }
 
-    /// The public key that each node's engine has published.
+    /// The public key that each node's engine has published; of two, the one for IPv4.
     pub(crate) fn published_keys(&self) -> Result<BTreeMap<NodeName, String>, LabError> {
+        let keys = [
+            self.keys_in("wireguardPublicKeyV6")?,
+            self.keys_in("wireguardPublicKey")?,
+        ];
+        Ok(keys.into_iter().flatten().collect())
+    }
+
+    /// The public key that each node's engine has published for IPv6.
+    pub(crate) fn published_keys6(&self) -> Result<BTreeMap<NodeName, String>, LabError> {
+        self.keys_in("wireguardPublicKeyV6")
+    }
+
+    fn keys_in(&self, field: &str) -> Result<BTreeMap<NodeName, String>, LabError> {
         let documents = match self {
             Self::Directory(directory) => directory.documents()?,
             Self::Etcd(etcd) => etcd.nodes()?,
@@ -116,7 +129,7 @@ impl Store {
                 return None;
             }
             let name = resource["metadata"]["name"].as_str()?.parse().ok()?;
-            let key = resource["status"]["wireguardPublicKey"].as_str()?;
+            let key = resource["status"][field].as_str()?;
             (!key.is_empty()).then(|| (name, key.to_owned()))
         };
         Ok(documents.into_iter().filter_map(key_of).collect())

@@ -54,6 +54,26 @@ pub(crate) fn reset(namespace: &Namespace) -> Result<(), LabError> {
     set(namespace, KERNEL_DEFAULTS)
 }
 
+/// Lets a namespace speak IPv6, before it has any interface. Its addresses are the lab's, so
+/// that nobody needs to look for duplicates or to ask a router.
+pub(crate) fn speak_ipv6(namespace: &Namespace) -> Result<(), LabError> {
+    set(
+        namespace,
+        &[
+            ("net/ipv6/conf/all/disable_ipv6", "0"),
+            ("net/ipv6/conf/default/disable_ipv6", "0"),
+            ("net/ipv6/conf/default/accept_dad", "0"),
+            ("net/ipv6/conf/default/accept_ra", "0"),
+            ("net/ipv6/conf/default/router_solicitations", "0"),
+        ],
+    )
+}
+
+/// Lets a namespace forward IPv6.
+pub(crate) fn forward_ipv6(namespace: &Namespace) -> Result<(), LabError> {
+    set(namespace, &[("net/ipv6/conf/all/forwarding", "1")])
+}
+
 /// The fabric forwards.
 pub(crate) fn make_fabric(namespace: &Namespace) -> Result<(), LabError> {
     set(namespace, &[("net/ipv4/ip_forward", "1")])

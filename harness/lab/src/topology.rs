@@ -8,15 +8,15 @@
 mod reshape;
 
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::process::Stdio;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use wireproof_model::evidence::Place;
 use wireproof_model::name::{EndpointName, IfName, NodeName, PodName};
-use wireproof_model::plan::{Fabric, Node, Plan, Pod};
+use wireproof_model::plan::{Fabric, Family, Node, Plan, Pod};
 
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
@@ -39,6 +39,10 @@ const POD_GATEWAY_MAC: Mac = [0xaa; 6];
 
 /// The pods' default gateway, which no interface has (Azure CNI in transparent mode).
 const POD_GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+
+/// The link-local address that is the way out of every link (RFC 4291); nobody is asked
+/// where it is.
+const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// MTU of a pod's link, in bytes; Azure CNI leaves it at Ethernet's.
 pub(crate) const POD_MTU: u16 = 1500;
@@ -70,6 +74,10 @@ impl Topology {
         let fabric = Namespace::create("fabric")?;
         sysctl::reset(&fabric)?;
         sysctl::make_fabric(&fabric)?;
+        if plan.fabric.ipv6 {
+            sysctl::speak_ipv6(&fabric)?;
+            sysctl::forward_ipv6(&fabric)?;
+        }
         let fabric_net = Netlink::open(&fabric)?;
         fabric_net.up("lo")?;
         drop_oversized(&fabric, &plan.fabric)?;
@@ -143,7 +151,7 @@ fn empty(label: &str) -> Result<Namespace, LabError> {
 /// The cloud drops what is too large for it and tells nobody (felix#2840).
 fn drop_oversized(fabric: &Namespace, plan: &Fabric) -> Result<(), LabError> {
     let rules = format!(
-        "table ip fabric {{ chain carry {{ type filter hook prerouting priority raw; policy accept; \
+        "table inet fabric {{ chain carry {{ type filter hook prerouting priority raw; policy accept; \
          meta length > {} counter drop; }}; }}\n",
         plan.mtu
     );
@@ -191,6 +199,10 @@ fn connect_node(
     let port = IfName::from(&node.name);
     let uplink = interface(UPLINK)?;
     let node_mac = mac_of(node.address);
+    if plan.ipv6 {
+        sysctl::speak_ipv6(namespace)?;
+        sysctl::forward_ipv6(namespace)?;
+    }
     fabric_net.add_veth(
         VethEnd {
             name: &port,
@@ -213,15 +225,44 @@ fn connect_node(
     let node_net = Netlink::open(namespace)?;
     node_net.up("lo")?;
     let index = node_net.up(UPLINK)?;
-    let address = Ipv4Net::new(node.address, plan.subnet.prefix_len())
-        .map_err(|error| LabError::machine("read the node's address", error))?;
-    node_net.add_address(index, address)?;
-    node_net.add_route(Ipv4Net::default(), index, Some(plan.gateway))?;
+    address_uplink(&node_net, index, node, plan)?;
 
     // The cloud knows which NIC holds which address: it never asks.
     let index = fabric_net.up(port.as_str())?;
-    fabric_net.add_route(Ipv4Net::from(node.address), index, None)?;
-    fabric_net.add_neighbour(index, node.address, node_mac)?;
+    lead_to_node(fabric_net, index, node, plan)
+}
+
+/// Gives an uplink its node's addresses and its ways out.
+fn address_uplink(
+    node_net: &Netlink,
+    index: u32,
+    node: &Node,
+    plan: &Fabric,
+) -> Result<(), LabError> {
+    let address = Ipv4Net::new(node.address, plan.subnet.prefix_len())
+        .map_err(|error| LabError::machine("read the node's address", error))?;
+    node_net.add_address(index, address)?;
+    node_net.add_route(Ipv4Net::default(), index, Some(plan.gateway.into()))?;
+    if plan.ipv6 {
+        node_net.add_address(index, Family::Ipv6.address(node.address))?;
+        node_net.add_neighbour(index, ROUTER, FABRIC_MAC)?;
+        node_net.add_route(Ipv6Net::default(), index, Some(ROUTER.into()))?;
+    }
+    Ok(())
+}
+
+/// Leads the fabric to a node.
+fn lead_to_node(
+    fabric_net: &Netlink,
+    port: u32,
+    node: &Node,
+    plan: &Fabric,
+) -> Result<(), LabError> {
+    for family in plan.families() {
+        let address = family.address(node.address);
+        fabric_net.add_route(address, port, None)?;
+        fabric_net.add_neighbour(port, address, mac_of(node.address))?;
+    }
     Ok(())
 }
 
@@ -231,8 +272,12 @@ fn connect_pod(
     namespace: &Namespace,
     node: &Node,
     pod: &Pod,
+    plan: &Fabric,
 ) -> Result<(), LabError> {
     let node_net = Netlink::open(node_space)?;
+    if plan.ipv6 {
+        sysctl::speak_ipv6(namespace)?;
+    }
     let uplink = interface(UPLINK)?;
     let pod_mac = mac_of(pod.address);
     node_net.add_veth(
@@ -258,13 +303,22 @@ fn connect_pod(
     pod_net.add_address(index, Ipv4Net::from(pod.address))?;
     pod_net.add_route(Ipv4Net::from(POD_GATEWAY), index, None)?;
     pod_net.add_neighbour(index, POD_GATEWAY, POD_GATEWAY_MAC)?;
-    pod_net.add_route(Ipv4Net::default(), index, Some(POD_GATEWAY))?;
+    pod_net.add_route(Ipv4Net::default(), index, Some(POD_GATEWAY.into()))?;
+    if plan.ipv6 {
+        pod_net.add_address(index, Family::Ipv6.address(pod.address))?;
+        pod_net.add_neighbour(index, ROUTER, POD_GATEWAY_MAC)?;
+        pod_net.add_route(Ipv6Net::default(), index, Some(ROUTER.into()))?;
+    }
 
     let index = node_net.up(pod.interface.as_str())?;
-    node_net.add_route(Ipv4Net::from(pod.address), index, None)?;
-    node_net.add_neighbour(index, pod.address, pod_mac)?;
     let port = fabric_net.index(node.name.as_str())?;
-    fabric_net.add_route(Ipv4Net::from(pod.address), port, Some(node.address))
+    for family in plan.families() {
+        let address = family.address(pod.address);
+        node_net.add_route(address, index, None)?;
+        node_net.add_neighbour(index, address, pod_mac)?;
+        fabric_net.add_route(address, port, Some(family.address(node.address)))?;
+    }
+    Ok(())
 }
 
 /// Otherwise a sniffer sees frames that never existed: larger than the MTU, and with checksums still to be made.

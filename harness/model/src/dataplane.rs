@@ -57,7 +57,10 @@ pub struct Dataplane {
     pub addresses: Vec<Address>,
     /// IPv4 rules in order of priority.
     pub rules: Vec<Rule>,
-    /// IPv4 routes of every table.
+    /// IPv6 rules; none where the cluster does not speak it.
+    #[serde(default)]
+    pub rules6: Vec<Rule>,
+    /// Routes of every table.
     pub routes: Vec<Route>,
     /// Every WireGuard device, kernel or userspace.
     pub wireguard: Vec<WireGuard>,

@@ -289,6 +289,9 @@ pub struct NodeEvidence {
     pub dataplane: Dataplane,
     /// The public key that the engine published for it, in base64; none if it published none.
     pub published_key: Option<String>,
+    /// The same for IPv6.
+    #[serde(default)]
+    pub published_key6: Option<String>,
     /// Every key that was seen published for it, in order: at first, and after each step. A
     /// node that keeps its device keeps its key.
     #[serde(default)]

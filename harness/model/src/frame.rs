@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Protocol;
+use crate::plan::{Family, Protocol};
 
 /// A frame in one line.
 mod text;
@@ -180,10 +180,15 @@ impl Packet {
 
     /// Whether its payload, or the payload that it is a fragment of, speaks `protocol`.
     pub fn carries(&self, protocol: Protocol) -> bool {
+        if Family::of(self.source) != protocol.family() {
+            return false;
+        }
         match &self.payload {
-            Payload::Icmp { .. } => protocol == Protocol::Icmp,
-            Payload::Tcp { .. } => protocol == Protocol::Tcp,
-            Payload::Udp { .. } | Payload::WireGuard { .. } => protocol == Protocol::Udp,
+            Payload::Icmp { .. } => matches!(protocol, Protocol::Icmp | Protocol::Icmp6),
+            Payload::Tcp { .. } => matches!(protocol, Protocol::Tcp | Protocol::Tcp6),
+            Payload::Udp { .. } | Payload::WireGuard { .. } => {
+                matches!(protocol, Protocol::Udp | Protocol::Udp6)
+            }
             Payload::Tunnelled {
                 protocol: number, ..
             }

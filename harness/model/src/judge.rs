@@ -174,8 +174,10 @@ impl<'a> Court<'a> {
     /// Whether any packet of the probe was seen anywhere; of a connection, its first.
     fn was_sent(&self, case: &Case<'_>) -> bool {
         let packets = match case.protocol() {
-            Protocol::Icmp | Protocol::Udp => case.tagged(Leg::Request, &self.index),
-            Protocol::Tcp => case.addressed(Leg::Request, &self.index),
+            Protocol::Icmp | Protocol::Udp | Protocol::Icmp6 | Protocol::Udp6 => {
+                case.tagged(Leg::Request, &self.index)
+            }
+            Protocol::Tcp | Protocol::Tcp6 => case.addressed(Leg::Request, &self.index),
         };
         !packets.is_empty()
     }
@@ -215,7 +217,7 @@ impl<'a> Court<'a> {
 
     /// Nothing can be encrypted without a device to do it.
     fn devices_exist(&self, case: &Case<'_>) -> Result<(), Finding<'a>> {
-        let device = &self.plan.cluster.interface;
+        let device = &self.plan.cluster.tunnel(case.family());
         let without = [case.from.node, case.to.node]
             .into_iter()
             .find(|node| matches!(self.atlas.tunnel(node, device), Tunnel::Absent));
@@ -232,7 +234,7 @@ impl<'a> Court<'a> {
     fn leg(&self, case: &Case<'_>, leg: Leg) -> Result<Vec<Seen<'a>>, Finding<'a>> {
         let way = Way::of(self.plan, case, leg, &self.atlas).map_err(Finding::open)?;
         let tagged = case.tagged(leg, &self.index);
-        if tagged.is_empty() && case.protocol() == Protocol::Tcp {
+        if tagged.is_empty() && case.is_connection() {
             return Err(self.no_connection(case));
         }
         way.walk(&tagged, &self.crossings).map_err(|ended| {
@@ -323,9 +325,9 @@ impl<'a> Court<'a> {
         if case.promise.protection != Protection::Plaintext || !listed {
             return None;
         }
-        let tunnel = &self.plan.cluster.interface;
+        let tunnel = &self.plan.cluster.tunnel(case.family());
         let plane = &self.evidence.nodes.get(&node.name)?.dataplane;
-        let table = exempt::table_without_throw(plane, tunnel, case.to.address)?;
+        let table = exempt::table_without_throw(plane, tunnel, case.addresses(Leg::Request).1)?;
         Some(format!(
             "arrived in clear, but not by a throw: table {table} of {}, which leads into {tunnel}, does not list {}",
             node.name, case.to.name
@@ -363,7 +365,7 @@ impl<'a> Court<'a> {
         match (case.promise.protection, case.same_host()) {
             (Protection::Encrypted, _) => format!(
                 "only ciphertext on the wire, tag entered and left {}",
-                self.plan.cluster.interface
+                self.plan.cluster.tunnel(case.family())
             ),
             (Protection::Blocked, _) => "sent, never arrived, never on the wire".into(),
             (Protection::Plaintext, true) => {

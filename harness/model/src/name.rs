@@ -136,6 +136,11 @@ impl IfName {
         Self("wireguard.cali".into())
     }
 
+    /// What Calico calls its tunnel device for IPv6 (`WireguardInterfaceNameV6`).
+    pub fn of_calico_tunnel_v6() -> Self {
+        Self("wg-v6.cali".into())
+    }
+
     /// The node's end of the veth to `pod`.
     pub fn of_pod(prefix: &str, pod: &PodName) -> Self {
         Self(format!("{prefix}{pod}"))

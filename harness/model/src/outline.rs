@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::plan::{Class, Plan, Promise, Protection, RpFilter, Store};
+use crate::plan::{Class, Family, Plan, Promise, Protection, RpFilter, Store};
 
 /// What `wireproof plan` prints.
 pub fn outline(plan: &Plan) -> String {
@@ -54,6 +54,17 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
         }
     }
     writeln!(text, "\n{}", intent(plan))?;
+    if plan.cluster.speaks(Family::Ipv6) {
+        let words = plan.cluster.families.iter().map(|family| family.as_str());
+        let spoken: Vec<_> = words.collect();
+        let example = Family::Ipv6.address(plan.fabric.gateway);
+        writeln!(
+            text,
+            "speaks {}: the IPv6 addresses follow from those above, as {example} from {}",
+            spoken.join(" and "),
+            plan.fabric.gateway
+        )?;
+    }
     for (number, step) in plan.steps.iter().enumerate() {
         writeln!(text, "step {}: {}", number + 1, step.action.told())?;
     }

@@ -1,6 +1,9 @@
 //! The scenario as meant. A [`Plan`] that exists is valid: building the lab from
 //! it can fail only because of the machine.
 
+/// IPv4 and IPv6.
+mod family;
+
 /// Calico IPAM: blocks of a pool, and who has which.
 mod ipam;
 
@@ -34,12 +37,13 @@ use serde::{Deserialize, Serialize};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 
 pub use action::Action;
+pub use family::Family;
 pub(crate) use flow::OUTAGE;
 pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
 pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, POOL};
 pub use ipam::{Block, RouteSource, blocks_of};
-pub(crate) use settings::LISTEN_PORT;
 pub use settings::Settings;
+pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};
 pub use state::State;
 pub use store::{STORE_HOST, Store, StoreAction};
 pub use tamper::{Foreign, Own, Settles, Tamper};
@@ -96,6 +100,17 @@ pub struct Fabric {
     pub gateway: Ipv4Addr,
     /// The largest IP packet that the fabric carries, in bytes; larger ones are dropped without a word.
     pub mtu: u16,
+    /// Whether it carries IPv6 besides IPv4.
+    #[serde(default)]
+    pub ipv6: bool,
+}
+
+impl Fabric {
+    /// The families that it carries.
+    pub fn families(&self) -> Vec<Family> {
+        let ipv6 = self.ipv6.then_some(Family::Ipv6);
+        std::iter::once(Family::Ipv4).chain(ipv6).collect()
+    }
 }
 
 /// What the engine is told: FelixConfiguration `default` and ClusterInformation.
@@ -110,6 +125,9 @@ pub struct Cluster {
     /// Where the pods' addresses come from.
     #[serde(default)]
     pub route_source: RouteSource,
+    /// The families that the cluster speaks, in the order of reports.
+    #[serde(default = "ipv4_only")]
+    pub families: Vec<Family>,
     /// The tunnel device's name.
     pub interface: IfName,
     /// UDP port of every tunnel device.
@@ -121,6 +139,34 @@ pub struct Cluster {
     /// Further fields and annotations of FelixConfiguration `default`.
     #[serde(default)]
     pub settings: Settings,
+}
+
+/// What clusters of old plans speak.
+fn ipv4_only() -> Vec<Family> {
+    vec![Family::Ipv4]
+}
+
+impl Cluster {
+    /// The tunnel device of a family.
+    pub fn tunnel(&self, family: Family) -> IfName {
+        match family {
+            Family::Ipv4 => self.interface.clone(),
+            Family::Ipv6 => IfName::of_calico_tunnel_v6(),
+        }
+    }
+
+    /// The UDP port of a family's tunnels (Felix: `WireguardListeningPortV6`).
+    pub fn port(&self, family: Family) -> u16 {
+        match family {
+            Family::Ipv4 => self.listen_port,
+            Family::Ipv6 => LISTEN_PORT_V6,
+        }
+    }
+
+    /// Whether it speaks that family.
+    pub fn speaks(&self, family: Family) -> bool {
+        self.families.contains(&family)
+    }
 }
 
 /// A host of the cluster.
@@ -216,11 +262,36 @@ pub enum Protocol {
     Udp,
     /// A connection; its payload comes back.
     Tcp,
+    /// ICMP echo over IPv6.
+    Icmp6,
+    /// A datagram over IPv6, and one back.
+    Udp6,
+    /// A connection over IPv6.
+    Tcp6,
 }
 
 impl Protocol {
-    /// All, in the order of the report.
-    pub const ALL: [Self; 3] = [Self::Icmp, Self::Udp, Self::Tcp];
+    /// All of IPv4, in the order of the report.
+    pub const IPV4: [Self; 3] = [Self::Icmp, Self::Udp, Self::Tcp];
+
+    /// All of IPv6, in the order of the report.
+    pub const IPV6: [Self; 3] = [Self::Icmp6, Self::Udp6, Self::Tcp6];
+
+    /// All of a family.
+    pub fn of(family: Family) -> [Self; 3] {
+        match family {
+            Family::Ipv4 => Self::IPV4,
+            Family::Ipv6 => Self::IPV6,
+        }
+    }
+
+    /// What its packets are.
+    pub fn family(self) -> Family {
+        match self {
+            Self::Icmp | Self::Udp | Self::Tcp => Family::Ipv4,
+            Self::Icmp6 | Self::Udp6 | Self::Tcp6 => Family::Ipv6,
+        }
+    }
 
     /// As written in scenarios and reports.
     pub fn as_str(self) -> &'static str {
@@ -228,6 +299,9 @@ impl Protocol {
             Self::Icmp => "icmp",
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Icmp6 => "icmp6",
+            Self::Udp6 => "udp6",
+            Self::Tcp6 => "tcp6",
         }
     }
 
@@ -235,8 +309,9 @@ impl Protocol {
     pub fn number(self) -> u8 {
         match self {
             Self::Icmp => 1,
-            Self::Tcp => 6,
-            Self::Udp => 17,
+            Self::Tcp | Self::Tcp6 => 6,
+            Self::Udp | Self::Udp6 => 17,
+            Self::Icmp6 => 58,
         }
     }
 }

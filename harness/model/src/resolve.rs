@@ -32,7 +32,9 @@ use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::name::{EndpointName, EngineName, IfName, NodeName};
-use crate::plan::{self, Cluster, Deadlines, Fabric, Node, POOL, Plan, Pod, RouteSource, RpFilter};
+use crate::plan::{
+    self, Cluster, Deadlines, Fabric, Family, Node, POOL, Plan, Pod, RouteSource, RpFilter,
+};
 use crate::problem::{Problem, Problems, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -173,6 +175,17 @@ fn fabric(scenario: &Scenario) -> Fabric {
         subnet,
         gateway: Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1)),
         mtu: scenario.fabric.mtu.unwrap_or(MTU),
+        ipv6: families(&scenario.cluster).contains(&Family::Ipv6),
+    }
+}
+
+/// In the order of reports; IPv4 where none is named.
+fn families(written: &scenario::Cluster) -> Vec<Family> {
+    let named = written.families.iter().flatten();
+    let named: BTreeSet<_> = named.map(|family| *family.get_ref()).collect();
+    match named.is_empty() {
+        true => vec![Family::Ipv4],
+        false => named.into_iter().collect(),
     }
 }
 
@@ -183,6 +196,7 @@ fn cluster(scenario: &Scenario) -> Cluster {
         wireguard: written.wireguard.unwrap_or(true),
         host_encryption: written.host_encryption.unwrap_or(true),
         route_source: written.route_source.unwrap_or_default(),
+        families: families(written),
         interface: written
             .interface
             .clone()

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::plan::{
-    BLOCK_PREFIX, BLOCK_SIZE, Block, Cluster, Node, POOL, Plan, Pod, RouteSource, Settings,
+    BLOCK_PREFIX, BLOCK_SIZE, Block, Cluster, Family, Node, POOL, Plan, Pod, RouteSource, Settings,
 };
 
 /// Calico's word for who runs a workload. Kubernetes' own word would promise a Pod resource.
@@ -71,12 +71,15 @@ pub fn files_after(plan: &Plan, steps: usize) -> Vec<ResourceFile> {
         pool(plan),
     ];
     if plan.cluster.route_source == RouteSource::CalicoIpam {
-        files.extend(plan.blocks().iter().map(block));
+        for family in &plan.cluster.families {
+            files.extend(plan.blocks().iter().map(|taken| block(taken, *family)));
+        }
     }
     for node in &plan.nodes {
         files.push(node_resource(node, plan));
-        files.extend(override_of(node));
-        files.extend(node.pods.iter().map(|pod| workload(node, pod)));
+        files.extend(override_of(node, &plan.cluster));
+        let pods = node.pods.iter();
+        files.extend(pods.map(|pod| workload(node, pod, &plan.cluster)));
     }
     files
 }
@@ -100,11 +103,14 @@ fn configuration(cluster: &Cluster) -> ResourceFile {
         "interfacePrefix": cluster.route_source.interface_prefix(),
         "mtuIfacePattern": "^eth0$",
         "routeSource": cluster.route_source.calico(),
-        "wireguardEnabled": cluster.wireguard,
+        "wireguardEnabled": cluster.wireguard && cluster.speaks(Family::Ipv4),
         "wireguardHostEncryptionEnabled": cluster.host_encryption,
         "wireguardInterfaceName": cluster.interface,
         "wireguardListeningPort": cluster.listen_port,
     });
+    if cluster.speaks(Family::Ipv6) {
+        spec["wireguardEnabledV6"] = json!(cluster.wireguard);
+    }
     if let Some(mtu) = cluster.mtu {
         spec["wireguardMTU"] = json!(mtu);
     }
@@ -115,10 +121,13 @@ fn configuration(cluster: &Cluster) -> ResourceFile {
 }
 
 /// FelixConfiguration of one node, which overrides the one for all.
-fn override_of(node: &Node) -> Option<ResourceFile> {
+fn override_of(node: &Node, cluster: &Cluster) -> Option<ResourceFile> {
     let mut spec = json!({});
     if !node.wireguard {
         spec["wireguardEnabled"] = json!(false);
+        if cluster.speaks(Family::Ipv6) {
+            spec["wireguardEnabledV6"] = json!(false);
+        }
     } else if node.settings == Settings::default() {
         return None;
     }
@@ -151,7 +160,7 @@ fn pool(plan: &Plan) -> ResourceFile {
 }
 
 /// A block, in the shape that Calico keeps it in Kubernetes; in etcd its spec is bare.
-pub fn block(block: &Block<'_>) -> ResourceFile {
+pub fn block(block: &Block<'_>, family: Family) -> ResourceFile {
     let place = |place: u32| usize::try_from(place).unwrap_or(usize::MAX);
     let mut allocations = vec![Value::Null; place(BLOCK_SIZE)];
     let mut attributes = Vec::new();
@@ -169,24 +178,34 @@ pub fn block(block: &Block<'_>) -> ResourceFile {
         "affinity": format!("host:{}", block.node.name),
         "allocations": allocations,
         "attributes": attributes,
-        "cidr": block.cidr,
+        "cidr": family.network(block.cidr),
         "deleted": false,
         "unallocated": free,
     });
-    let name = block.cidr.to_string().replace(['.', '/'], "-");
+    let cidr = family.network(block.cidr).to_string();
+    let name = cidr.replace(['.', '/', ':'], "-");
     file("IPAMBlock", json!({ "name": name }), &name, spec)
 }
 
 /// Felix reads the endpoint of a node's tunnel from the BGP address, and drops one that has no
 /// prefix length.
 fn node_resource(node: &Node, plan: &Plan) -> ResourceFile {
-    let prefix = plan.fabric.subnet.prefix_len();
-    let mut spec = json!({
-        "addresses": [{ "address": node.address, "type": "InternalIP" }],
-        "bgp": { "ipv4Address": format!("{}/{prefix}", node.address) },
-    });
-    if let Some(address) = node.tunnel_address {
-        spec["wireguard"] = json!({ "interfaceIPv4Address": address });
+    let mut spec = json!({ "addresses": [], "bgp": {} });
+    for family in &plan.cluster.families {
+        let address = family.address(node.address);
+        let prefix = family.network(plan.fabric.subnet).prefix_len();
+        let version = match family {
+            Family::Ipv4 => 4,
+            Family::Ipv6 => 6,
+        };
+        if let Some(addresses) = spec["addresses"].as_array_mut() {
+            addresses.push(json!({ "address": address, "type": "InternalIP" }));
+        }
+        spec["bgp"][format!("ipv{version}Address")] = json!(format!("{address}/{prefix}"));
+        if let Some(address) = node.tunnel_address {
+            let address = family.address(address);
+            spec["wireguard"][format!("interfaceIPv{version}Address")] = json!(address);
+        }
     }
     file(
         "Node",
@@ -196,14 +215,18 @@ fn node_resource(node: &Node, plan: &Plan) -> ResourceFile {
     )
 }
 
-fn workload(node: &Node, pod: &Pod) -> ResourceFile {
+fn workload(node: &Node, pod: &Pod, cluster: &Cluster) -> ResourceFile {
+    let networks = cluster.families.iter().map(|family| {
+        let address = family.address(pod.address);
+        ipnet::IpNet::from(address).to_string()
+    });
     let parts = [node.name.as_str(), ORCHESTRATOR, pod.name.as_str(), "eth0"];
     // The name is split again at single hyphens, so those inside a part are doubled.
     let name = parts.map(|part| part.replace('-', "--")).join("-");
     let spec = json!({
         "endpoint": "eth0",
         "interfaceName": pod.interface,
-        "ipNetworks": [format!("{}/32", pod.address)],
+        "ipNetworks": networks.collect::<Vec<_>>(),
         "node": node.name,
         "orchestrator": ORCHESTRATOR,
         "workload": pod.name,

@@ -20,7 +20,7 @@ use toml::Spanned;
 
 use crate::document::{self, Table};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
-use crate::plan::{Protection, Protocol, RouteSource, RpFilter, Settings};
+use crate::plan::{Family, Protection, Protocol, RouteSource, RpFilter, Settings};
 use crate::problem::{Problems, Span};
 
 pub use step::Step;
@@ -36,6 +36,8 @@ const RP_FILTERS: &[(&str, RpFilter)] = &[
     ("off", RpFilter::Off),
 ];
 
+const FAMILIES: &[(&str, Family)] = &[("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
+
 const ROUTE_SOURCES: &[(&str, RouteSource)] = &[
     ("workload-ips", RouteSource::WorkloadIps),
     ("calico-ipam", RouteSource::CalicoIpam),
@@ -45,6 +47,9 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
     ("icmp", Protocol::Icmp),
     ("udp", Protocol::Udp),
     ("tcp", Protocol::Tcp),
+    ("icmp6", Protocol::Icmp6),
+    ("udp6", Protocol::Udp6),
+    ("tcp6", Protocol::Tcp6),
 ];
 
 const PROTECTIONS: &[(&str, Protection)] = &[
@@ -113,6 +118,8 @@ pub struct Cluster {
     pub host_encryption: Option<bool>,
     /// Where the pods' addresses come from.
     pub route_source: Option<RouteSource>,
+    /// The families that it speaks.
+    pub families: Option<Vec<Spanned<Family>>>,
     /// Name of the tunnel device.
     pub interface: Option<IfName>,
     /// UDP port of the tunnel devices.
@@ -247,6 +254,9 @@ fn cluster(table: &mut Table<'_, '_>) -> Cluster {
         host_encryption: table.flag("host-encryption"),
         route_source: table
             .word("route-source", "route source", ROUTE_SOURCES)
+            .map(Spanned::into_inner),
+        families: table
+            .words("families", "family", FAMILIES)
             .map(Spanned::into_inner),
         interface: table
             .parsed("interface", value::tunnel_device)

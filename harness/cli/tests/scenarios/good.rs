@@ -30,7 +30,10 @@ pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
 pub(crate) fn dataplanes(told: &Told) -> BTreeMap<NodeName, String> {
     let nodes = || told.evidence.nodes.iter();
     let keys: BTreeMap<_, _> = nodes()
-        .filter_map(|(name, node)| Some((node.published_key.clone()?, name.clone())))
+        .flat_map(|(name, node)| {
+            let keys = node.published_key.iter().chain(&node.published_key6);
+            keys.map(|key| (key.clone(), name.clone()))
+        })
         .collect();
     let read = |(name, _): &(&NodeName, _)| told.plan.snapshots.contains(name);
     let texts = nodes().filter(read).map(|(name, node)| {

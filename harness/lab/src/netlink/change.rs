@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
@@ -34,11 +34,11 @@ impl Netlink {
     /// Deletes a route as [`add_route`](Self::add_route) adds it.
     pub(crate) fn remove_route(
         &self,
-        destination: Ipv4Net,
+        destination: impl Into<IpNet>,
         index: u32,
-        gateway: Option<Ipv4Addr>,
+        gateway: Option<IpAddr>,
     ) -> Result<(), LabError> {
-        self.delete_route(route(destination, index, gateway))
+        self.delete_route(route(destination.into(), index, gateway))
     }
 
     /// Takes an address from an interface.

@@ -1,17 +1,19 @@
 //! The cluster's links from one moment to the next. Namespaces stay: everyone who is there
 //! at some time has one from the beginning.
 
-use ipnet::Ipv4Net;
+use ipnet::Ipv6Net;
 use rtnetlink::packet_route::link::LinkMessage;
 use wireproof_model::name::{EndpointName, NodeName};
-use wireproof_model::plan::{Fabric, Node, Pod, State};
+use wireproof_model::plan::{Fabric, Family, Node, Pod, State};
 
 use crate::error::LabError;
 use crate::namespace::Namespace;
 use crate::netlink::{Netlink, link_name};
 use crate::sysctl;
 
-use super::{Topology, UPLINK, connect_node, connect_pod, mac_of, nft};
+use super::{
+    ROUTER, Topology, UPLINK, address_uplink, connect_node, connect_pod, lead_to_node, mac_of, nft,
+};
 
 impl Topology {
     /// Makes links, addresses and routes what `after` says, where they were what `before` says.
@@ -23,7 +25,7 @@ impl Topology {
     ) -> Result<(), LabError> {
         let fabric_net = Netlink::open(&self.fabric)?;
         for (node, pod) in pods_only_in(before, after) {
-            self.disconnect_pod(&fabric_net, node, pod)?;
+            self.disconnect_pod(&fabric_net, fabric, node, pod)?;
         }
         for node in nodes_only_in(before, after) {
             fabric_net.delete_link(node.name.as_str())?;
@@ -43,7 +45,14 @@ impl Topology {
         }
         for (node, pod) in pods_only_in(after, before) {
             let inside = self.endpoint(&EndpointName::from(&pod.name))?;
-            connect_pod(&fabric_net, self.node(&node.name)?, inside, node, pod)?;
+            connect_pod(
+                &fabric_net,
+                self.node(&node.name)?,
+                inside,
+                node,
+                pod,
+                fabric,
+            )?;
         }
         if before.apart != after.apart {
             self.fabric.enter(|| nft(&dropping(&after.apart)))?;
@@ -55,7 +64,7 @@ impl Topology {
     pub(crate) fn reboot(&self, fabric: &Fabric, node: &Node) -> Result<(), LabError> {
         let fabric_net = Netlink::open(&self.fabric)?;
         for pod in &node.pods {
-            self.disconnect_pod(&fabric_net, node, pod)?;
+            self.disconnect_pod(&fabric_net, fabric, node, pod)?;
         }
         fabric_net.delete_link(node.name.as_str())?;
         let namespace = self.node(&node.name)?;
@@ -63,16 +72,26 @@ impl Topology {
         connect_node(&self.fabric, &fabric_net, namespace, node, fabric)?;
         for pod in &node.pods {
             let inside = self.endpoint(&EndpointName::from(&pod.name))?;
-            connect_pod(&fabric_net, namespace, inside, node, pod)?;
+            connect_pod(&fabric_net, namespace, inside, node, pod, fabric)?;
         }
         Ok(())
     }
 
-    fn disconnect_pod(&self, fabric_net: &Netlink, node: &Node, pod: &Pod) -> Result<(), LabError> {
+    fn disconnect_pod(
+        &self,
+        fabric_net: &Netlink,
+        fabric: &Fabric,
+        node: &Node,
+        pod: &Pod,
+    ) -> Result<(), LabError> {
         let node_net = Netlink::open(self.node(&node.name)?)?;
         node_net.delete_link(pod.interface.as_str())?;
         let port = fabric_net.index(node.name.as_str())?;
-        fabric_net.remove_route(Ipv4Net::from(pod.address), port, Some(node.address))
+        for family in fabric.families() {
+            let gateway = family.address(node.address);
+            fabric_net.remove_route(family.address(pod.address), port, Some(gateway))?;
+        }
+        Ok(())
     }
 
     /// Gives a node's uplink another address. Its pods keep theirs, and are now behind the new one.
@@ -84,10 +103,13 @@ impl Topology {
         fabric: &Fabric,
     ) -> Result<(), LabError> {
         let port = fabric_net.index(new.name.as_str())?;
-        for pod in &old.pods {
-            fabric_net.remove_route(Ipv4Net::from(pod.address), port, Some(old.address))?;
+        for family in fabric.families() {
+            let gateway = family.address(old.address);
+            for pod in &old.pods {
+                fabric_net.remove_route(family.address(pod.address), port, Some(gateway))?;
+            }
+            fabric_net.remove_route(gateway, port, None)?;
         }
-        fabric_net.remove_route(Ipv4Net::from(old.address), port, None)?;
 
         let node_net = Netlink::open(self.node(&new.name)?)?;
         let uplink = node_net.index(UPLINK)?;
@@ -95,15 +117,18 @@ impl Topology {
         node_net.set_mac(uplink, mac)?;
         // With its last address an interface loses its routes.
         node_net.remove_address(uplink, old.address.into())?;
-        let address = Ipv4Net::new(new.address, fabric.subnet.prefix_len())
-            .map_err(|error| LabError::machine("read the node's address", error))?;
-        node_net.add_address(uplink, address)?;
-        node_net.add_route(Ipv4Net::default(), uplink, Some(fabric.gateway))?;
+        if fabric.ipv6 {
+            node_net.remove_address(uplink, Family::Ipv6.address(old.address))?;
+            node_net.remove_route(Ipv6Net::default(), uplink, Some(ROUTER.into()))?;
+        }
+        address_uplink(&node_net, uplink, new, fabric)?;
 
-        fabric_net.add_route(Ipv4Net::from(new.address), port, None)?;
-        fabric_net.add_neighbour(port, new.address, mac)?;
-        for pod in &old.pods {
-            fabric_net.add_route(Ipv4Net::from(pod.address), port, Some(new.address))?;
+        lead_to_node(fabric_net, port, new, fabric)?;
+        for family in fabric.families() {
+            let gateway = family.address(new.address);
+            for pod in &old.pods {
+                fabric_net.add_route(family.address(pod.address), port, Some(gateway))?;
+            }
         }
         Ok(())
     }

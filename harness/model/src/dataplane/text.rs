@@ -19,6 +19,7 @@ pub(super) fn render(plane: &Dataplane, keys: &BTreeMap<String, NodeName>) -> St
         ("links", links(plane)),
         ("addresses", addresses(plane)),
         ("rules", rules(&plane.rules)),
+        ("IPv6 rules", rules(&plane.rules6)),
         ("routes", routes(&plane.routes)),
         ("wireguard", wireguard::devices(&plane.wireguard, keys)),
         ("nftables", nftables(&plane.nftables)),
@@ -26,6 +27,7 @@ pub(super) fn render(plane: &Dataplane, keys: &BTreeMap<String, NodeName>) -> St
     ];
     let told: Vec<_> = sections
         .into_iter()
+        .filter(|(title, lines)| *title != "IPv6 rules" || !lines.is_empty())
         .map(|(title, lines)| {
             let lines = if lines.is_empty() {
                 vec!["(none)".to_owned()]

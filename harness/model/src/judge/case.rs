@@ -7,11 +7,11 @@ use crate::evidence::{Evidence, ProbeOutcome};
 use crate::frame::Payload;
 use crate::journey::{Index, Leg, Seen};
 use crate::name::EndpointName;
-use crate::plan::{Endpoint, Plan, ProbeId, Promise, Protocol};
+use crate::plan::{Endpoint, Family, Plan, ProbeId, Promise, Protocol};
 use crate::tag::Tag;
 
-/// ICMP echo reply and echo request (RFC 792).
-const ECHO: [u8; 2] = [0, 8];
+/// ICMP echo reply and echo request (RFC 792), and those of ICMPv6 (RFC 4443).
+const ECHO: [u8; 4] = [0, 8, 128, 129];
 
 /// What promises refer to, by name and number.
 #[derive(Debug)]
@@ -83,6 +83,15 @@ impl<'a> Case<'a> {
         self.promise.protocol
     }
 
+    pub(super) fn family(&self) -> Family {
+        self.promise.protocol.family()
+    }
+
+    /// Whether its payload waits for a handshake.
+    pub(super) fn is_connection(&self) -> bool {
+        matches!(self.promise.protocol, Protocol::Tcp | Protocol::Tcp6)
+    }
+
     pub(super) fn same_host(&self) -> bool {
         self.from.node.name == self.to.node.name
     }
@@ -98,7 +107,8 @@ impl<'a> Case<'a> {
     /// Source and destination of a leg's packets.
     pub(super) fn addresses(&self, leg: Leg) -> (IpAddr, IpAddr) {
         let (from, to) = self.ends(leg);
-        (IpAddr::V4(from.address), IpAddr::V4(to.address))
+        let family = self.family();
+        (family.address(from.address), family.address(to.address))
     }
 
     /// Whether a frame holds the tag of this probe or of its answer.
@@ -114,8 +124,8 @@ impl<'a> Case<'a> {
     pub(super) fn tagged<'s>(&self, leg: Leg, index: &Index<'s>) -> Vec<Seen<'s>> {
         let id = self.promise.probe;
         let tag = match (self.protocol(), leg) {
-            (Protocol::Icmp, Leg::Request | Leg::Answer) | (_, Leg::Request) => Tag::Probe(id),
-            (Protocol::Udp | Protocol::Tcp, Leg::Answer) => Tag::Answer(id),
+            (Protocol::Icmp | Protocol::Icmp6, Leg::Answer) | (_, Leg::Request) => Tag::Probe(id),
+            (_, Leg::Answer) => Tag::Answer(id),
         };
         self.of_leg(leg, index.of_probe(id))
             .filter(|seen| seen.sighting.tag == Some(tag))

@@ -6,13 +6,13 @@
 //! prove another.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use crate::evidence::{Direction, Evidence, Nanos, Place, Role};
 use crate::frame::{Message, Packet, Payload};
 use crate::journey::{Index, Seen};
 use crate::name::NodeName;
-use crate::plan::{Node, Plan};
+use crate::plan::{Family, Node, Plan};
 use crate::tag::Tag;
 
 /// Type, receiver and counter before the packet, authentication after it.
@@ -142,23 +142,19 @@ fn at_tunnels<'i, 'a>(
     })
 }
 
-fn owners(plan: &Plan) -> BTreeMap<Ipv4Addr, &Node> {
-    plan.nodes
-        .iter()
-        .flat_map(|node| {
-            let pods = node.pods.iter().map(|pod| pod.address);
-            std::iter::once(node.address)
-                .chain(pods)
-                .map(move |address| (address, node))
-        })
-        .collect()
+fn owners(plan: &Plan) -> BTreeMap<IpAddr, &Node> {
+    let all = plan.nodes.iter().flat_map(|node| {
+        let pods = node.pods.iter().map(|pod| pod.address);
+        std::iter::once(node.address)
+            .chain(pods)
+            .flat_map(|address| Family::ALL.map(|family| family.address(address)))
+            .map(move |address| (address, node))
+    });
+    all.collect()
 }
 
-fn owner<'a>(owners: &BTreeMap<Ipv4Addr, &'a Node>, address: IpAddr) -> Option<&'a Node> {
-    match address {
-        IpAddr::V4(address) => owners.get(&address).copied(),
-        IpAddr::V6(_) => None,
-    }
+fn owner<'a>(owners: &BTreeMap<IpAddr, &'a Node>, address: IpAddr) -> Option<&'a Node> {
+    owners.get(&address).copied()
 }
 
 /// WireGuard pads to 16 bytes, but not beyond the device's MTU (wireguard-linux: `calculate_skb_padding`).
@@ -185,7 +181,7 @@ impl<'a> Messages<'a> {
         let nodes: BTreeMap<_, _> = plan
             .nodes
             .iter()
-            .map(|node| (IpAddr::V4(node.address), &node.name))
+            .flat_map(|node| Family::ALL.map(|family| (family.address(node.address), &node.name)))
             .collect();
         let mut messages = Self::default();
         for seen in index.all() {
@@ -261,7 +257,7 @@ fn transport<'a>(plan: &Plan, seen: &Seen<'a>) -> Option<(&'a Packet, u32)> {
     else {
         return None;
     };
-    let port = plan.cluster.listen_port;
+    let port = plan.cluster.port(Family::of(packet.source));
     ((source_port, destination_port) == (port, port)).then_some((packet, length))
 }
 

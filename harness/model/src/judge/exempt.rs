@@ -7,23 +7,27 @@
 //! is merely not listed, it stays in clear until there is such a route. Engines that
 //! claim throws are held to them; no packet could tell.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::dataplane::{Dataplane, Route};
 use crate::name::IfName;
+use crate::plan::Family;
 
 /// The table that a marking rule leads to and that does not throw `destination` back, if
 /// there is one. A table without a route into the tunnel leads nobody into it.
 pub(super) fn table_without_throw(
     plane: &Dataplane,
     tunnel: &IfName,
-    destination: Ipv4Addr,
+    destination: IpAddr,
 ) -> Option<u32> {
-    let destination = IpNet::from(std::net::IpAddr::V4(destination));
-    let tables = plane
-        .rules
+    let rules = match Family::of(destination) {
+        Family::Ipv4 => &plane.rules,
+        Family::Ipv6 => &plane.rules6,
+    };
+    let destination = IpNet::from(destination);
+    let tables = rules
         .iter()
         .filter(|rule| rule.not && rule.fwmark.is_some())
         .filter_map(|rule| rule.table);
@@ -46,7 +50,7 @@ mod tests {
     use super::*;
     use crate::dataplane::Rule;
 
-    const OWN_POD: Ipv4Addr = Ipv4Addr::new(10, 240, 0, 5);
+    const OWN_POD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 240, 0, 5));
 
     fn route(destination: &str, kind: &str) -> Route {
         Route {

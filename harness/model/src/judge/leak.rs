@@ -94,7 +94,18 @@ fn concerns(case: &Case<'_>, packet: &Packet) -> bool {
             ..
         }
     );
-    is_error || packet.carries(case.protocol())
+    // Neighbour discovery (RFC 4861) finds the way to the other node, as ARP does.
+    let finds_neighbours = matches!(
+        (&packet.payload, packet.source),
+        (
+            Payload::Icmp {
+                kind: 133..=137,
+                ..
+            },
+            IpAddr::V6(_)
+        )
+    );
+    is_error || packet.carries(case.protocol()) && !finds_neighbours
 }
 
 fn quotes(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
@@ -167,7 +178,9 @@ fn are_endpoints(
     source: SocketAddr,
     destination: SocketAddr,
 ) -> bool {
-    let endpoint = |node: &Node| SocketAddr::new(node.address.into(), plan.cluster.listen_port);
+    let family = case.family();
+    let endpoint =
+        |node: &Node| SocketAddr::new(family.address(node.address), plan.cluster.port(family));
     let (one, other) = (endpoint(case.from.node), endpoint(case.to.node));
     [(one, other), (other, one)].contains(&(source, destination))
 }

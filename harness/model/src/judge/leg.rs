@@ -48,13 +48,11 @@ impl<'a> Way<'a> {
         after.reverse();
         let crosses = case.promise.protection == Protection::Encrypted;
         if crosses {
-            let tunnel = |node: &Node| match atlas.tunnel(node, &plan.cluster.interface) {
+            let device = &plan.cluster.tunnel(case.family());
+            let tunnel = |node: &Node| match atlas.tunnel(node, device) {
                 Tunnel::Observed(interface) => Ok(interface),
-                Tunnel::Absent => Err(format!("{} has no {}", node.name, plan.cluster.interface)),
-                Tunnel::Unobserved => Err(format!(
-                    "{} on {} was not observed",
-                    plan.cluster.interface, node.name
-                )),
+                Tunnel::Absent => Err(format!("{} has no {device}", node.name)),
+                Tunnel::Unobserved => Err(format!("{} on {} was not observed", device, node.name)),
             };
             before.push(Stop::out(tunnel(from.node)?));
             after.insert(0, Stop::into(tunnel(to.node)?));

@@ -118,13 +118,14 @@ impl<'a> Watch<'a> {
             interfaces.extend(atlas.veth(endpoint)?);
             interfaces.push(atlas.uplink(endpoint.node)?);
             interfaces.push(atlas.port(endpoint.node)?);
-            match atlas.tunnel(endpoint.node, &self.plan.cluster.interface) {
+            let device = self.plan.cluster.tunnel(case.family());
+            match atlas.tunnel(endpoint.node, &device) {
                 Tunnel::Observed(tunnel) => interfaces.push(tunnel),
                 Tunnel::Absent => {}
                 Tunnel::Unobserved => {
                     return Err(format!(
                         "{} on {} was not observed",
-                        self.plan.cluster.interface, endpoint.node.name
+                        device, endpoint.node.name
                     ));
                 }
             }

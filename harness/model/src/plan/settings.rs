@@ -45,6 +45,9 @@ const PLAIN_NODES: &str = "wiremesh/plain-nodes";
 /// Calico's default (`WireguardListeningPort`).
 pub(crate) const LISTEN_PORT: u16 = 51820;
 
+/// Calico's default (`WireguardListeningPortV6`).
+pub(crate) const LISTEN_PORT_V6: u16 = 51821;
+
 impl Cluster {
     /// Takes over what the fields say that the model knows; those of `unset` get their defaults.
     pub(crate) fn read_settings(&mut self, unset: &BTreeSet<String>) {

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::EndpointName;
-use crate::plan::{Origin, Plan, Probe, ProbeId, Promise, PromiseId, Protection, Protocol};
+use crate::plan::{
+    Cluster, Family, Origin, Plan, Probe, ProbeId, Promise, PromiseId, Protection, Protocol,
+};
 use crate::problem::{Problem, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -78,7 +80,11 @@ pub(super) fn probes(plan: &Plan) -> Vec<Probe> {
         .flat_map(|from| endpoints.iter().map(move |to| (from, to)))
         .filter(|(from, to)| from.name != to.name);
     pairs
-        .flat_map(|(from, to)| Protocol::ALL.map(|protocol| (from, to, protocol)))
+        .flat_map(|(from, to)| {
+            protocols_of(&plan.cluster)
+                .into_iter()
+                .map(move |protocol| (from, to, protocol))
+        })
         .zip(0..=u16::MAX)
         .map(|((from, to, protocol), id)| Probe {
             id: ProbeId(id),
@@ -130,10 +136,17 @@ fn payload(id: u16) -> u16 {
     u16::try_from(PAYLOAD_MIN + PADDING * steps).unwrap_or(u16::MAX)
 }
 
-/// The protocols of a promise, each once.
+/// What a cluster speaks.
+fn protocols_of(cluster: &Cluster) -> Vec<Protocol> {
+    let families = cluster.families.iter();
+    families.flat_map(|family| Protocol::of(*family)).collect()
+}
+
+/// The protocols of a promise, each once; all where none is named.
 fn protocols(promise: &scenario::Promise, problems: &mut Vec<Problem>) -> BTreeSet<Protocol> {
     let Some(written) = &promise.protocols else {
-        return Protocol::ALL.into();
+        let all = Family::ALL.into_iter();
+        return all.flat_map(Protocol::of).collect();
     };
     if written.get_ref().is_empty() {
         problems.push(Problem::new(

@@ -122,7 +122,6 @@ impl Stage {
     }
 
     fn act(&mut self, step: &scenario::Step) -> Result<(), Problem> {
-        self.store.stay(step)?;
         match &step.action {
             Action::Enable | Action::Disable => Ok(()),
             Action::Configure { node, .. } => node

@@ -73,6 +73,7 @@ fn node_33() -> Dataplane {
             address("eth0", "10.240.0.33/16", "global"),
             address("lo", "127.0.0.1/8", "host"),
         ],
+        rules6: vec![],
         rules: vec![
             plain(0, 255),
             Rule {

@@ -59,12 +59,14 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             subnet: parsed("10.240.0.0/16"),
             gateway: parsed("10.240.0.1"),
             mtu: 1400,
+            ipv6: false,
         },
         cluster: Cluster {
             cluster_type: Some("aks".into()),
             wireguard: true,
             host_encryption: true,
             route_source: RouteSource::WorkloadIps,
+            families: vec![Family::Ipv4],
             interface: parsed("wireguard.cali"),
             listen_port: PORT,
             mtu: None,
@@ -90,7 +92,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
     let (mut probes, mut promises) = (vec![], vec![]);
     for from in &endpoints {
         for to in endpoints.iter().filter(|to| to.name != from.name) {
-            for protocol in Protocol::ALL {
+            for protocol in Protocol::IPV4 {
                 let number = u16::try_from(probes.len()).unwrap();
                 probes.push(Probe {
                     id: ProbeId(number),
@@ -201,7 +203,7 @@ impl World {
             if interface.role == Role::Loopback {
                 continue;
             }
-            for protocol in Protocol::ALL {
+            for protocol in Protocol::IPV4 {
                 let id = BeaconId(u16::try_from(self.evidence.beacons.len()).unwrap());
                 self.evidence.beacons.push(Beacon {
                     id,
@@ -246,9 +248,13 @@ impl World {
         let bytes = u32::from(probe.payload);
         // Direction, ICMP kind or TCP flags, payload, tag.
         let packets: &[(bool, u8, u32, Option<Tag>)] = match probe.protocol {
-            Protocol::Icmp => &[(true, 8, bytes + 28, tag), (false, 0, bytes + 28, tag)],
-            Protocol::Udp => &[(true, 0, bytes + 28, tag), (false, 0, bytes + 28, answer)],
-            Protocol::Tcp => &[
+            Protocol::Icmp | Protocol::Icmp6 => {
+                &[(true, 8, bytes + 28, tag), (false, 0, bytes + 28, tag)]
+            }
+            Protocol::Udp | Protocol::Udp6 => {
+                &[(true, 0, bytes + 28, tag), (false, 0, bytes + 28, answer)]
+            }
+            Protocol::Tcp | Protocol::Tcp6 => &[
                 (true, 0x02, 60, None),
                 (false, 0x12, 60, None),
                 (true, 0x10, 52, None),
@@ -469,16 +475,16 @@ pub(crate) fn wireguard(from: &Node, to: &Node, message: Message, length: u32) -
 
 fn payload(protocol: Protocol, from: u16, to: u16, kind: u8, flags: u8) -> Payload {
     match protocol {
-        Protocol::Icmp => Payload::Icmp {
+        Protocol::Icmp | Protocol::Icmp6 => Payload::Icmp {
             kind,
             code: 0,
             quoted: None,
         },
-        Protocol::Udp => Payload::Udp {
+        Protocol::Udp | Protocol::Udp6 => Payload::Udp {
             source_port: from,
             destination_port: to,
         },
-        Protocol::Tcp => Payload::Tcp {
+        Protocol::Tcp | Protocol::Tcp6 => Payload::Tcp {
             source_port: from,
             destination_port: to,
             flags,
@@ -558,6 +564,7 @@ fn node_evidence(node: &Node) -> NodeEvidence {
             links,
             ..Dataplane::default()
         },
+        published_key6: None,
         published_key: node.wireguard.then(|| format!("{}=", node.name)),
         key_history: vec![],
         drops: BTreeMap::new(),

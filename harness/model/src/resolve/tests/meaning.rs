@@ -10,7 +10,7 @@ type Promised = Option<(Class, Protection)>;
 
 /// Class and protection of the promise about `from` and `to`, the same for every protocol.
 fn promised(plan: &Plan, from: &str, to: &str) -> Promised {
-    let [icmp, udp, tcp] = Protocol::ALL.map(|protocol| {
+    let [icmp, udp, tcp] = Protocol::IPV4.map(|protocol| {
         promise(plan, from, to, protocol).map(|found| (found.class, found.protection))
     });
     assert_eq!((icmp, udp), (udp, tcp), "{from} to {to}");
@@ -262,6 +262,9 @@ fn neighbouring_probes_have_ciphertext_of_different_length() {
             let header = match probe.protocol {
                 Protocol::Icmp | Protocol::Udp => 28,
                 Protocol::Tcp => tcp_header,
+                Protocol::Icmp6 | Protocol::Udp6 | Protocol::Tcp6 => {
+                    unreachable!("a cluster of IPv4")
+                }
             };
             (probe.payload + header).next_multiple_of(16)
         };
