@@ -192,7 +192,8 @@ async fn list(client: &mut Client) -> Result<Listing, Failure> {
             let next = page.pairs.last().map(|last| format!("{}\0", last.key));
             listing.pairs.extend(page.pairs);
             match next {
-                Some(next) if page.more => from = next,
+                // A key that is no text could lead back to where it was.
+                Some(next) if page.more && next > from => from = next,
                 _ => break,
             }
         }

@@ -196,6 +196,9 @@ async fn refusal(response: Response<Incoming>) -> Failure {
     // The gateway's errors are JSON; anything else is not the gateway.
     match serde_json::from_slice::<Value>(&text) {
         Ok(error) if error.get("code").is_some() => Failure::Refused(message::complaint(&error)),
+        _ if status == StatusCode::NOT_FOUND => Failure::Garbage(format!(
+            "it answers {status}, as an etcd does whose --enable-grpc-gateway is off"
+        )),
         _ => Failure::Garbage(format!("it answers {status}")),
     }
 }

@@ -2,8 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use toml::Spanned;
+
 use crate::name::{EndpointName, NodeName};
-use crate::plan::{Fabric, Store, StoreAction};
+use crate::plan::{Action, Fabric, Store, StoreAction};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{self, Scenario, StoreKind};
 
@@ -76,6 +78,8 @@ fn last_free(fabric: &Fabric, addresses: &Addresses) -> Option<Ipv4Addr> {
 /// What the store is like between two steps.
 pub(super) struct StoreStage {
     kind: StoreKind,
+    /// The node it is on, and where that is written.
+    on: Option<Spanned<NodeName>>,
     /// Why it cannot be reached, and the step that began it.
     absent: Option<(StoreAction, Span)>,
 }
@@ -84,8 +88,33 @@ impl StoreStage {
     pub(super) fn at_first(scenario: &Scenario) -> Self {
         Self {
             kind: kind(scenario),
+            on: scenario.store_on.clone(),
             absent: None,
         }
+    }
+
+    /// Reports that the node it is on comes late, goes, or is another one afterwards.
+    pub(super) fn stay(&self, step: &scenario::Step) -> Result<(), Problem> {
+        let (Action::AddNode { node }
+        | Action::RemoveNode { node }
+        | Action::RebootNode { node }
+        | Action::ReaddressNode { node, .. }) = &step.action
+        else {
+            return Ok(());
+        };
+        let Some(on) = self.on.as_ref().filter(|on| on.get_ref() == node) else {
+            return Ok(());
+        };
+        let problem = Problem::new(
+            format!(
+                "`{}` of the node that the store is on",
+                step.action.as_str()
+            ),
+            step.place("node"),
+            "the store has to be there throughout, at one address",
+            "take another node, or leave `store-on` out",
+        );
+        Err(problem.and(on.span(), "the store is here"))
     }
 
     /// Reports what cannot happen to the store as it is.

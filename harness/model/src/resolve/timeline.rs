@@ -122,6 +122,7 @@ impl Stage {
     }
 
     fn act(&mut self, step: &scenario::Step) -> Result<(), Problem> {
+        self.store.stay(step)?;
         match &step.action {
             Action::Enable | Action::Disable => Ok(()),
             Action::Configure { node, .. } => node
