@@ -3,38 +3,41 @@
 //! Every node has a first process of its own ([`crate::init`]); the engine's agent
 //! and the operator's commands are started by it, inside the node.
 
+/// When the agents are in sync with the store, and what they said if they are not.
+mod sync;
+
+/// What must be so in the store besides.
+mod until;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wireproof_model::engine::{Descriptor, Ready, expand};
+use wireproof_model::engine::{Descriptor, expand};
 use wireproof_model::name::NodeName;
-use wireproof_model::plan::State;
 
 use crate::artifact::RunDirectory;
 use crate::error::LabError;
 use crate::init::{CommandId, Ended, Order};
-use crate::node::{Init, NodeState, Told, start_init};
-use crate::observe;
+use crate::node::{Init, Told, start_init};
 use crate::program::search_path;
 use crate::store::Store;
 use crate::topology::Topology;
 use crate::wait::Deadline;
 
-mod until;
-
+pub(crate) use sync::Fate;
 pub(crate) use until::Until;
 
 /// How long a node's first process may take to set the node up.
 const NODE_READY: Duration = Duration::from_secs(10);
 
-/// How often a dataplane is looked at, when the engine does not say when it is done.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
-
 /// How much of an engine's log an error shows, in lines.
 const LOG_TAIL: usize = 8;
+
+/// Tells an agent where to die.
+const CRASH: &str = "WIREMESH_CRASH";
 
 /// The number of every node's agent; operator's commands count from here.
 const AGENT: CommandId = 0;
@@ -108,6 +111,23 @@ impl<'a> Engines<'a> {
 
     /// Starts the agent on these nodes. What earlier ones have told counts no more.
     pub(crate) fn start_agents(&mut self, nodes: &[NodeName]) -> Result<(), LabError> {
+        self.start_agents_with(nodes, None)
+    }
+
+    /// Starts a node's agent, which dies at a point that it knows: `before:3`.
+    pub(crate) fn start_agent_to_crash(
+        &mut self,
+        node: &NodeName,
+        point: &str,
+    ) -> Result<(), LabError> {
+        self.start_agents_with(std::slice::from_ref(node), Some(point))
+    }
+
+    fn start_agents_with(
+        &mut self,
+        nodes: &[NodeName],
+        crash: Option<&str>,
+    ) -> Result<(), LabError> {
         let Some(words) = &self.descriptor.agent else {
             return Ok(());
         };
@@ -128,7 +148,8 @@ impl<'a> Engines<'a> {
             if let (Some(fault), Some(more)) = (self.fault, &self.descriptor.fault) {
                 words.extend(more.iter().map(|word| word.replace("{fault}", fault)));
             }
-            self.order(position, AGENT, words, &self.directory.engine_log(&name))?;
+            let log = self.directory.engine_log(&name);
+            self.order_with(position, AGENT, words, &log, crash)?;
             self.running.insert(name);
         }
         Ok(())
@@ -194,51 +215,6 @@ impl<'a> Engines<'a> {
             .iter()
             .filter_map(|(name, node)| Some((name.clone(), node.resyncs?)));
         counted.collect()
-    }
-
-    /// Waits until every running agent has announced `more` comparisons with the kernel since
-    /// it had announced those of `since`.
-    pub(crate) fn wait_for_resyncs(
-        &self,
-        since: &BTreeMap<NodeName, u64>,
-        more: u64,
-        deadline: Deadline,
-    ) -> Result<(), LabError> {
-        let wanted = |name: &NodeName| since.get(name).copied().unwrap_or(0) + more;
-        self.told
-            .wait_until(
-                &format!("every agent has compared its dataplane {more} times more"),
-                deadline,
-                |told| {
-                    if let Some(error) = self.fallen(told) {
-                        return Some(Err(error));
-                    }
-                    told.iter()
-                        .filter(|(name, _)| self.running.contains(*name))
-                        .all(|(name, node)| node.resyncs.unwrap_or(0) >= wanted(name))
-                        .then_some(Ok(()))
-                },
-                |told| {
-                    let counts = told.iter().map(|(name, node)| match node.resyncs {
-                        Some(count) => format!("{name}: {count}"),
-                        None => format!("{name} counts none"),
-                    });
-                    counts.collect::<Vec<_>>().join(", ")
-                },
-            )
-            .map_err(|error| self.blame(error))?
-    }
-
-    /// Returns after a moment, for another look at what announces nothing; at once, with its
-    /// error, where an agent has ended.
-    pub(crate) fn look_again(&self, deadline: Deadline) -> Result<(), LabError> {
-        let ended = self.told.wait_until(
-            "an agent ends",
-            Deadline::after(LOOK_AGAIN.min(deadline.left())),
-            |told| self.fallen(told),
-            |_| String::new(),
-        );
-        ended.map_or(Ok(()), Err)
     }
 
     /// Ends every process of a node, as a power cut does, and starts its first one again.
@@ -359,163 +335,6 @@ impl<'a> Engines<'a> {
         Err(LabError::engine(doing, format!("{ended}{}", tail(&log))))
     }
 
-    /// Waits until the dataplane of every node with an agent follows the store as it is. `state`
-    /// says what the cluster should be by now.
-    pub(crate) fn wait_until_in_sync(
-        &self,
-        topology: &Topology,
-        store: &Store,
-        state: &State,
-        until: &Until,
-        deadline: Deadline,
-    ) -> Result<(), LabError> {
-        if self.running.is_empty() {
-            return Ok(());
-        }
-        match self.descriptor.ready {
-            Ready::None => Ok(()),
-            Ready::Notify => self.wait_for_notifications(store, until, deadline),
-            Ready::Peers => self.wait_for_peers(topology, state, deadline),
-        }
-    }
-
-    fn wait_for_notifications(
-        &self,
-        store: &Store,
-        until: &Until,
-        deadline: Deadline,
-    ) -> Result<(), LabError> {
-        let what = "every node's engine is in sync with the store";
-        self.told
-            .wait_until(
-                what,
-                deadline,
-                |told| {
-                    if let Some(error) = self.fallen(told) {
-                        return Some(Err(error));
-                    }
-                    let mut running = told.iter().filter(|(name, _)| self.running.contains(*name));
-                    if !store.is_reachable() {
-                        // There is nothing to be in sync with: an agent says that it waits.
-                        let before = |name| match until {
-                            Until::SaysOtherwise(before) => before.get(name).unwrap_or(&None),
-                            _ => &None,
-                        };
-                        let noticed = running.all(|(name, node)| node.status != *before(name));
-                        return noticed.then_some(Ok(()));
-                    }
-                    let applied: Vec<_> =
-                        running.map(|(_, node)| node.applied.as_deref()).collect();
-                    if !store.may_be_at(&applied) {
-                        return None;
-                    }
-                    // Read after the announcements, so that an agent's own writes count.
-                    let position = match store.position() {
-                        Ok(position) => position,
-                        Err(error) => return Some(Err(error)),
-                    };
-                    applied
-                        .into_iter()
-                        .all(|applied| position.is_reached(applied))
-                        .then(|| until.reached(store))
-                        .filter(|reached| !matches!(reached, Ok(false)))
-                        .map(|reached| reached.map(drop))
-                },
-                |told| self.last_seen(told),
-            )
-            .map_err(|error| self.blame(error))?
-    }
-
-    fn wait_for_peers(
-        &self,
-        topology: &Topology,
-        state: &State,
-        deadline: Deadline,
-    ) -> Result<(), LabError> {
-        let what = match state.encrypting.is_empty() {
-            false => "every node's device has a peer for each published key",
-            true => "no node has a rule with a mark",
-        };
-        let mut looks = 0;
-        loop {
-            if let Some(error) = self.fallen(&self.told.lock()) {
-                return Err(error);
-            }
-            let keys = self.store.published_keys()?;
-            let lagging = observe::nodes_out_of_sync(topology, state, &keys)?;
-            // Twice in a row: an engine's last routes come after its last peer.
-            looks = if lagging.is_empty() { looks + 1 } else { 0 };
-            if looks == 2 {
-                return Ok(());
-            }
-            if deadline.passed() {
-                let seen = format!("not yet so: {}", lagging.join(", "));
-                return Err(self.blame(deadline.missed(what, &seen)));
-            }
-            // An engine that announces nothing can only be looked at again; an ending agent wakes this at once.
-            let _ = self.told.wait_until(
-                what,
-                Deadline::after(LOOK_AGAIN.min(deadline.left())),
-                |told| self.fallen(told),
-                |_| String::new(),
-            );
-        }
-    }
-
-    /// An agent that is not running any more, or never was.
-    fn fallen(&self, told: &BTreeMap<NodeName, NodeState>) -> Option<LabError> {
-        let followed = |name: &NodeName| self.running.contains(name);
-        told.iter()
-            .filter(|(name, _)| followed(name))
-            .find_map(|(name, node)| {
-                if let Some(cause) = node.not_started.get(&AGENT) {
-                    return Some(LabError::machine("start the engine", cause).at(name));
-                }
-                let how = node.ended.get(&AGENT)?;
-                let log = self.directory.engine_log(name);
-                Some(
-                    LabError::engine(
-                        "keep the engine running",
-                        format!("it ended: {how}{}", tail(&log)),
-                    )
-                    .at(name)
-                    .help(format!("the whole log is {}", log.display())),
-                )
-            })
-    }
-
-    fn last_seen(&self, told: &BTreeMap<NodeName, NodeState>) -> String {
-        let keys = self.store.published_keys().unwrap_or_default();
-        let nodes: Vec<_> = told
-            .iter()
-            .map(|(name, node)| {
-                let key = if keys.contains_key(name) {
-                    ""
-                } else {
-                    "no key published, "
-                };
-                match &node.status {
-                    Some(status) => format!("{name}: {key}{status}"),
-                    None => format!("{name}: {key}not a word from the engine"),
-                }
-            })
-            .collect();
-        nodes.join("; ")
-    }
-
-    /// A missed deadline is the engine's fault, and its logs tell more.
-    pub(crate) fn blame(&self, error: LabError) -> LabError {
-        let logs = self.directory.path().join("*.engine.log");
-        LabError {
-            fault: crate::error::Fault::Engine,
-            ..error
-        }
-        .help(format!(
-            "read the engines' logs ({}), or allow more time with `[deadline] ready`",
-            logs.display()
-        ))
-    }
-
     fn command(&self, words: &[String], node: Option<&NodeName>) -> Result<Vec<String>, LabError> {
         let mut words = expand(words, node, &self.store.argument());
         if let Some(program) = words.first_mut() {
@@ -537,9 +356,21 @@ impl<'a> Engines<'a> {
         words: Vec<String>,
         log: &Path,
     ) -> Result<(), LabError> {
+        self.order_with(position, id, words, log, None)
+    }
+
+    fn order_with(
+        &self,
+        position: usize,
+        id: CommandId,
+        words: Vec<String>,
+        log: &Path,
+        crash: Option<&str>,
+    ) -> Result<(), LabError> {
         let node = &self.nodes[position];
         let mut environment = self.descriptor.env.clone();
         environment.entry("PATH".into()).or_insert_with(search_path);
+        environment.extend(crash.map(|point| (CRASH.to_owned(), point.to_owned())));
         let order = Order::Start {
             id,
             words,

@@ -62,6 +62,9 @@ mod beacon;
 /// A node's dataplane as the kernel tells it.
 mod observe;
 
+/// What the kernel tells of changes in one namespace's network, counted by kind.
+mod monitor;
+
 /// Changes to a node's dataplane behind the engine's back.
 mod tamper;
 

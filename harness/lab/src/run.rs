@@ -58,12 +58,7 @@ pub fn run(
 
     phase("convergence");
     let mut history = KeyHistory::default();
-    let mut timeline = Timeline {
-        plan,
-        topology: &mut topology,
-        engines: &mut engines,
-        store: &store,
-    };
+    let mut timeline = Timeline::new(plan, &mut topology, &mut engines, &store)?;
     let start = timeline.start()?;
     history.note(store.published_keys()?);
     let mut steps = Vec::with_capacity(plan.steps.len());

@@ -67,6 +67,7 @@ fn delete(
         Own::Address => delete_addresses(namespace, tunnel),
         Own::Device => Netlink::open(namespace)?.delete_link(tunnel.as_str()),
         Own::TunnelProcess => end_tunnel(namespace, tunnel),
+        Own::Everything => delete_everything(namespace, tunnel),
     }
 }
 
@@ -87,6 +88,20 @@ fn add(namespace: &Namespace, foreign: &Foreign, tunnel: &IfName) -> Result<(), 
             namespace.enter(|| nft(table))
         }
     }
+}
+
+/// All that makes a node part of a mesh.
+fn delete_everything(namespace: &Namespace, tunnel: &IfName) -> Result<(), LabError> {
+    let netlink = Netlink::open(namespace)?;
+    netlink.delete_link(tunnel.as_str())?;
+    let routes = netlink.routes()?.into_iter();
+    routes
+        .filter(|route| !USUAL_TABLES.contains(&table_of(route)))
+        .try_for_each(|route| netlink.delete_route(route))?;
+    delete_rules(namespace)?;
+    namespace.enter(|| nft("flush ruleset\n"))?;
+    let parameter = ("net.ipv4.conf.all.src_valid_mark".into(), "0".into());
+    sysctl::overwrite(namespace, &BTreeMap::from([parameter]))
 }
 
 fn delete_route(namespace: &Namespace, destination: IpNet) -> Result<(), LabError> {

@@ -1,5 +1,8 @@
 //! The steps, one by one: each is done, and then everything has to settle.
 
+/// An agent that dies before and after each of its kernel writes, and has to recover.
+mod crash;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,10 +11,10 @@ use wireproof_model::dataplane;
 use wireproof_model::evidence::{Nanos, StepEvidence};
 use wireproof_model::name::{IfName, NodeName};
 use wireproof_model::plan::{Action, Plan, Settles, State, Step, StoreAction, Tamper};
-use wireproof_model::resource;
 
 use crate::engine::{Engines, Until};
 use crate::error::LabError;
+use crate::monitor::Monitor;
 use crate::observe;
 use crate::store::Store;
 use crate::tamper;
@@ -28,6 +31,8 @@ pub(crate) struct Timeline<'a, 'e> {
     pub(crate) topology: &'a mut Topology,
     pub(crate) engines: &'a mut Engines<'e>,
     pub(crate) store: &'a Store,
+    /// The kernel's own word about what changes.
+    pub(crate) monitors: BTreeMap<NodeName, Monitor>,
 }
 
 /// The keys that each node's engine has published, one after the other.
@@ -46,7 +51,27 @@ impl KeyHistory {
     }
 }
 
-impl Timeline<'_, '_> {
+impl<'a, 'e> Timeline<'a, 'e> {
+    /// Prepares for the plan's steps.
+    pub(crate) fn new(
+        plan: &'a Plan,
+        topology: &'a mut Topology,
+        engines: &'a mut Engines<'e>,
+        store: &'a Store,
+    ) -> Result<Self, LabError> {
+        let monitors = topology.nodes.iter().map(|space| {
+            let monitor = Monitor::open(&space.namespace)?;
+            Ok((space.name.clone(), monitor))
+        });
+        Ok(Self {
+            monitors: monitors.collect::<Result<_, LabError>>()?,
+            plan,
+            topology,
+            engines,
+            store,
+        })
+    }
+
     /// Starts every agent and waits until all are in sync.
     pub(crate) fn start(&mut self) -> Result<StepEvidence, LabError> {
         let state = self.plan.after(0);
@@ -55,7 +80,7 @@ impl Timeline<'_, '_> {
         let began = now();
         self.engines.start_agents(&state.named(None))?;
         self.settle(&state, &Until::InSync, deadline)?;
-        Ok(self.evidence(0, "start".into(), began, &BTreeMap::new()))
+        self.evidence(0, "start".into(), began, &BTreeMap::new())
     }
 
     /// Does one of the plan's steps, counted from 0, and waits until everything has settled.
@@ -64,11 +89,22 @@ impl Timeline<'_, '_> {
         self.engines.present = state.nodes.iter().map(|node| node.name.clone()).collect();
         let deadline = after_millis(step.deadline);
         let before = self.engines.writes();
+        self.notifications()?;
         let began = now();
-        self.act(number, &step.action, deadline)
-            .and_then(|until| self.settle(&state, &until, deadline))
-            .map_err(|error| in_step(error, number, step))?;
-        Ok(self.evidence(number + 1, step.action.told(), began, &before))
+        let mut crash_points = None;
+        let done = if let Action::CrashEverywhere { node, provoke } = &step.action {
+            self.crash_everywhere(number, step, node, provoke)
+                .map(|points| crash_points = Some(points))
+        } else {
+            self.act(number, &step.action, deadline)
+                .and_then(|until| self.settle(&state, &until, deadline))
+        };
+        done.map_err(|error| in_step(error, number, step))?;
+        let evidence = self.evidence(number + 1, step.action.told(), began, &before)?;
+        Ok(StepEvidence {
+            crash_points,
+            ..evidence
+        })
     }
 
     fn act(
@@ -129,6 +165,13 @@ impl Timeline<'_, '_> {
                 self.reshape(number)?;
             }
             Action::RebootNode { node } => return self.reboot(number, node),
+            Action::WaitResyncs { count } => {
+                let since = self.engines.resyncs();
+                self.engines
+                    .wait_for_resyncs(&since, (*count).into(), deadline)?;
+            }
+            // It settles many times, and has its own evidence.
+            Action::CrashEverywhere { .. } => {}
             Action::OverwriteKey { node, key } => return self.overwrite_key(node, key.as_ref()),
         }
         Ok(Until::InSync)
@@ -257,8 +300,7 @@ impl Timeline<'_, '_> {
 
     /// Writes what the operator's tools, or the cluster itself, write in a step.
     fn rewrite_resources(&self, number: usize) -> Result<(), LabError> {
-        let moment = |steps| resource::files_after(self.plan, steps);
-        self.store.change(&moment(number), &moment(number + 1))
+        self.rewrite(self.plan, number, number + 1)
     }
 
     fn act_on_store(&self, action: &StoreAction) -> Result<Until, LabError> {
@@ -307,27 +349,41 @@ impl Timeline<'_, '_> {
             .wait_until_in_sync(self.topology, self.store, state, until, deadline)
     }
 
+    /// What the kernel has told since this was last asked, of the nodes where it told anything.
+    fn notifications(&self) -> Result<BTreeMap<NodeName, BTreeMap<String, u64>>, LabError> {
+        let mut told = BTreeMap::new();
+        for (node, monitor) in &self.monitors {
+            let counts = monitor.count().map_err(|error| error.at(node))?;
+            if !counts.is_empty() {
+                told.insert(node.clone(), counts);
+            }
+        }
+        Ok(told)
+    }
+
     fn evidence(
         &self,
         index: usize,
         action: String,
         began: Nanos,
         before: &BTreeMap<NodeName, u64>,
-    ) -> StepEvidence {
+    ) -> Result<StepEvidence, LabError> {
         let settled = now();
         let writes = self.engines.writes().into_iter().map(|(node, writes)| {
             // A new process counts from zero.
             let since = before.get(&node).copied().unwrap_or(0);
             (node, writes.checked_sub(since).unwrap_or(writes))
         });
-        StepEvidence {
+        Ok(StepEvidence {
             index,
             action,
             began,
             settled,
             writes: writes.collect(),
+            notifications: self.notifications()?,
+            crash_points: None,
             note: None,
-        }
+        })
     }
 }
 

@@ -165,6 +165,12 @@ pub struct StepEvidence {
     pub settled: Nanos,
     /// Kernel writes that each node's agent has announced since the step began, where it counts them.
     pub writes: BTreeMap<NodeName, u64>,
+    /// What the kernel has told of changes in each node's network since the step began, by kind.
+    #[serde(default)]
+    pub notifications: BTreeMap<NodeName, BTreeMap<String, u64>>,
+    /// How many points an agent was made to die at.
+    #[serde(default)]
+    pub crash_points: Option<u32>,
     /// What else there is to know.
     pub note: Option<String>,
 }

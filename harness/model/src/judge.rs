@@ -33,6 +33,11 @@ mod exempt;
 /// Frames shown as evidence.
 mod exhibit;
 
+/// What a scenario promises besides its pairs.
+mod breach;
+
+pub use breach::{Breach, breaches};
+
 use case::{Case, Register};
 use crossing::Crossings;
 use leak::{Leak, Shown};

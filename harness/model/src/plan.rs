@@ -79,6 +79,9 @@ pub struct Plan {
     pub later: BTreeSet<EndpointName>,
     /// What happens, in order, before the probes are sent.
     pub steps: Vec<Step>,
+    /// What nodes' dataplanes must have and lack after the last step.
+    #[serde(default)]
+    pub facts: Vec<Fact>,
     /// In the order in which they are sent; `probes[i].id == ProbeId(i)`.
     pub probes: Vec<Probe>,
     /// In the order of the report; `promises[i].id == PromiseId(i)`.
@@ -228,6 +231,22 @@ pub struct Step {
     /// For how long flows may be interrupted by it, in milliseconds.
     #[serde(default = "flow::outage")]
     pub outage: u32,
+    /// The scenario's line that says so, counted from 1.
+    pub line: u32,
+    /// The most kernel writes that the engine may do in it, announced or observed; none is any.
+    #[serde(default)]
+    pub writes: Option<u32>,
+}
+
+/// What a node's dataplane must have and lack after the last step: parts of lines of its snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Whose.
+    pub node: NodeName,
+    /// Each must be in some line.
+    pub has: Vec<String>,
+    /// None may be in any line.
+    pub lacks: Vec<String>,
     /// The scenario's line that says so, counted from 1.
     pub line: u32,
 }

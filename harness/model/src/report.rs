@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::evidence::{Evidence, StepEvidence};
+use crate::judge::{Breach, breaches};
 use crate::plan::{Plan, ProbeId, Promise, PromiseId};
 use crate::verdict::{Outcome, Verdict};
 
@@ -63,7 +64,7 @@ impl<'a> Report<'a> {
     /// if a step never ran, or if there is no promise: a run that promises nothing proves nothing.
     pub fn exit_status(&self) -> u8 {
         let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
-        if outcomes.contains(&Outcome::Broken) {
+        if outcomes.contains(&Outcome::Broken) || !self.breaches().is_empty() {
             1
         } else if !self.every_step_ran()
             || outcomes.is_empty()
@@ -133,12 +134,18 @@ impl<'a> Report<'a> {
             "status": self.exit_status(),
             "pairs": pairs,
             "nodes": nodes,
+            "breaches": self.breaches().iter().map(|breach| &breach.told).collect::<Vec<_>>(),
             "convergence": self.convergence().micros(),
             "writes": self.writes(),
             "start": step(&self.evidence.start),
             "steps": self.evidence.steps.iter().map(step).collect::<Vec<_>>(),
             "timings": self.evidence.timings,
         })
+    }
+
+    /// What was promised besides the pairs, and broken.
+    fn breaches(&self) -> Vec<Breach> {
+        breaches(self.plan, self.evidence)
     }
 
     /// Whether each step of the plan is in the evidence: one that never ran was no test.
@@ -178,6 +185,8 @@ fn step(step: &StepEvidence) -> Value {
         "action": step.action,
         "micros": step.micros(),
         "writes": step.all_writes(),
+        "notifications": step.notifications,
+        "crashPoints": step.crash_points,
         "note": step.note,
     })
 }

@@ -33,7 +33,7 @@ use toml::Spanned;
 
 use crate::name::{EndpointName, EngineName, IfName, NodeName};
 use crate::plan::{
-    self, Cluster, Deadlines, Fabric, Family, Node, POOL, Plan, Pod, RouteSource, RpFilter,
+    self, Cluster, Deadlines, Fabric, Fact, Family, Node, POOL, Plan, Pod, RouteSource, RpFilter,
 };
 use crate::problem::{Problem, Problems, known_words};
 use crate::scenario::{self, Scenario};
@@ -79,6 +79,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     store::check(&scenario, &placement, &mut problems);
     let course = timeline::check(&scenario, &placement, &mut problems);
     let snapshots = snapshots(&scenario, &placement, &mut problems);
+    let facts = facts(&scenario, text, &course.last, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &course.last, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));
@@ -106,6 +107,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         nodes: nodes(&scenario, &placement, &addresses, &shares),
         later: course.later,
         steps: timeline::steps(&scenario, text, ready),
+        facts,
         probes: Vec::new(),
         promises: Vec::new(),
         flows: plan::Flows::default(),
@@ -140,6 +142,38 @@ fn engine(
         ));
     }
     found.cloned()
+}
+
+/// What is said about dataplanes. Reports those of nodes that are not there at the end.
+fn facts(
+    scenario: &Scenario,
+    text: &str,
+    last: &BTreeSet<EndpointName>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Fact> {
+    let nodes = scenario.nodes.iter().map(|node| node.name.get_ref());
+    let known: Vec<&str> = nodes
+        .filter(|name| last.contains(&EndpointName::from(*name)))
+        .map(NodeName::as_str)
+        .collect();
+    let fact = |fact: &scenario::Fact| {
+        let node = fact.node.get_ref().clone();
+        if !known.contains(&node.as_str()) {
+            problems.push(Problem::new(
+                format!("unknown node `{node}`"),
+                fact.node.span(),
+                "no such node after the last step",
+                known_words("node", node.as_str(), &known),
+            ));
+        }
+        Fact {
+            node,
+            has: fact.has.clone(),
+            lacks: fact.lacks.clone(),
+            line: line(text, fact.place.start),
+        }
+    };
+    scenario.facts.iter().map(fact).collect()
 }
 
 /// The nodes whose dataplanes are snapshotted: those listed, or all.

@@ -21,7 +21,7 @@ use toml::Spanned;
 use crate::document::{self, Table};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 use crate::plan::{Family, Protection, Protocol, RouteSource, RpFilter, Settings};
-use crate::problem::{Problems, Span};
+use crate::problem::{Problem, Problems, Span};
 
 pub use step::Step;
 
@@ -83,6 +83,8 @@ pub struct Scenario {
     pub pods: Vec<Pod>,
     /// Each `[[step]]`.
     pub steps: Vec<Step>,
+    /// Each `[[dataplane]]`.
+    pub facts: Vec<Fact>,
     /// Each `[[promise]]`.
     pub promises: Vec<Promise>,
     /// `[deadline]`.
@@ -162,6 +164,19 @@ pub struct Pod {
     pub node: Option<Spanned<NodeName>>,
 }
 
+/// `[[dataplane]]`.
+#[derive(Debug)]
+pub struct Fact {
+    /// Its header.
+    pub place: Span,
+    /// Whose.
+    pub node: Spanned<NodeName>,
+    /// What must be in it.
+    pub has: Vec<String>,
+    /// What must not.
+    pub lacks: Vec<String>,
+}
+
 /// `[[promise]]`.
 #[derive(Debug)]
 pub struct Promise {
@@ -224,6 +239,11 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
         pods: table.named_tables("pod", "a pod", pod),
         steps: table
             .tables("step", "a step", step::step)
+            .into_iter()
+            .flatten()
+            .collect(),
+        facts: table
+            .tables("dataplane", "a dataplane", fact)
             .into_iter()
             .flatten()
             .collect(),
@@ -296,6 +316,31 @@ fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
         address: table.address("address"),
         node: table.name("node", "a node"),
     }
+}
+
+fn fact(table: &mut Table<'_, '_>) -> Option<Fact> {
+    table.require("node", "node = \"NAME\"");
+    let node = table.name("node", "a node");
+    let mut lines = |key| {
+        let texts = table.texts(key).map(Spanned::into_inner);
+        let texts = texts.into_iter().flatten();
+        texts.map(Spanned::into_inner).collect::<Vec<_>>()
+    };
+    let (has, lacks) = (lines("has"), lines("lacks"));
+    if !table.has("has") && !table.has("lacks") {
+        table.report(Problem::new(
+            "nothing is said about a dataplane",
+            table.place(),
+            "neither `has` nor `lacks` is here",
+            "add `has = [\"listening port: 51820\"]`, a part of a line of the snapshot",
+        ));
+    }
+    Some(Fact {
+        place: table.place(),
+        node: node?,
+        has,
+        lacks,
+    })
 }
 
 fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {

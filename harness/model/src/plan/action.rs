@@ -118,6 +118,18 @@ pub enum Action {
         /// In bytes.
         mtu: u16,
     },
+    /// Waits until each agent has compared its dataplane with the kernel so many times more.
+    WaitResyncs {
+        /// How many.
+        count: u16,
+    },
+    /// An agent is made to die before and after each of its kernel writes, and has to recover.
+    CrashEverywhere {
+        /// Whose.
+        node: NodeName,
+        /// What it has to write for: a tampering, or a configuration, which is undone each time.
+        provoke: Box<Action>,
+    },
     /// Agents are ended without warning (SIGKILL). What they made stays.
     KillEngine {
         /// On this node; none is every node.
@@ -153,6 +165,8 @@ impl Action {
             Self::Partition { .. } => "partition",
             Self::Heal { .. } => "heal",
             Self::SetMtu { .. } => "set-mtu",
+            Self::WaitResyncs { .. } => "wait-resyncs",
+            Self::CrashEverywhere { .. } => "crash-everywhere",
             Self::KillEngine { .. } => "kill-engine",
             Self::StartEngine { .. } => "start-engine",
         }
@@ -202,6 +216,10 @@ impl Action {
             Self::Partition { node } => format!("{node} is cut off"),
             Self::Heal { node } => format!("{node} is connected again"),
             Self::SetMtu { node, mtu } => format!("{node}'s uplink gets the MTU {mtu}"),
+            Self::WaitResyncs { count } => format!("{count} comparisons with the kernel"),
+            Self::CrashEverywhere { node, provoke } => {
+                format!("{node}'s agent dies at every write; {}", provoke.told())
+            }
             Self::KillEngine { node } => format!("kill {}", agent_of(node.as_ref())),
             Self::StartEngine { node } => format!("start {} again", agent_of(node.as_ref())),
         }

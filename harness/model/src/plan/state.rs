@@ -61,7 +61,9 @@ impl State {
                 annotations,
                 unset,
             } => self.configure(node.as_ref(), set, annotations, unset),
-            Action::RestartEngine { .. } => {}
+            Action::RestartEngine { .. }
+            | Action::WaitResyncs { .. }
+            | Action::CrashEverywhere { .. } => {}
             Action::RotateKey { .. } => {}
             Action::Store(StoreAction::Down | StoreAction::Freeze) => self.reachable = false,
             Action::Store(StoreAction::Up | StoreAction::Thaw) => self.reachable = true,

@@ -38,6 +38,8 @@ pub enum Own {
     Device,
     /// The process that is the tunnel device, where the kernel has none.
     TunnelProcess,
+    /// All of it: device, routes, rules, nftables and the kernel parameter.
+    Everything,
 }
 
 /// What an engine has not made.
@@ -89,6 +91,7 @@ impl fmt::Display for Own {
             Self::Nft => f.write_str("every nftables rule"),
             Self::Address => f.write_str("the tunnel device's addresses"),
             Self::Device => f.write_str("the tunnel device"),
+            Self::Everything => f.write_str("everything"),
             Self::TunnelProcess => f.write_str("the tunnel's process"),
         }
     }

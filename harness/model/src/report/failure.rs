@@ -20,6 +20,12 @@ pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
     // The broken ones first: they are about the engine, the open ones about the run.
     failed.sort_by_key(Told::outcome);
     let mut text = String::new();
+    for breach in report.breaches() {
+        text += &format!("BROKEN line {}, {}\n", breach.line, breach.told);
+    }
+    if failed.is_empty() && !text.is_empty() {
+        text += &format!("run directory {directory}\n");
+    }
     if !failed.is_empty() {
         // Writing to a string cannot fail.
         let _ = write(&mut text, &failed, directory);

@@ -43,6 +43,9 @@ fn write_promises(text: &mut String, report: &Report<'_>, colour: bool) -> fmt::
     for total in totals(report) {
         writeln!(text, "{total}")?;
     }
+    for breach in report.breaches() {
+        writeln!(text, "BROKEN line {}, {}", breach.line, breach.told)?;
+    }
     Ok(())
 }
 
@@ -172,6 +175,11 @@ fn write_run(text: &mut String, report: &Report<'_>, directory: &str) -> fmt::Re
             None => String::new(),
         };
         writeln!(text, "settled within {} ({when}){writes}", span(micros))?;
+    }
+    for step in &report.evidence.steps {
+        if let Some(points) = step.crash_points {
+            writeln!(text, "step {}: {points} crash points", step.index)?;
+        }
     }
     writeln!(text, "run directory {directory}")
 }

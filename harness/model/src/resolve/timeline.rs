@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName, PodName};
-use crate::plan::{self, Action, Own, Step, StoreAction, Tamper};
+use crate::plan::{self, Action, Own, Settles, Step, StoreAction, Tamper};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -68,6 +68,7 @@ pub(super) fn steps(scenario: &Scenario, text: &str, ready: u32) -> Vec<Step> {
         deadline: written.deadline.unwrap_or(ready),
         outage: written.outage.unwrap_or(plan::OUTAGE),
         line: line(text, written.place("action").start),
+        writes: written.writes.map(u32::from),
     };
     scenario.steps.iter().map(step).collect()
 }
@@ -138,6 +139,26 @@ impl Stage {
                     Tamper::Delete(Own::Peer(peer)) => self.known(step, "delete", peer),
                     Tamper::Delete(_) | Tamper::Sysctl(_) | Tamper::Add(_) => Ok(()),
                 }
+            }
+            Action::WaitResyncs { .. } => Ok(()),
+            Action::CrashEverywhere { node, provoke } => {
+                self.known(step, "node", node)?;
+                if matches!(
+                    **provoke,
+                    Action::Configure { .. }
+                        | Action::Tamper {
+                            settles: Settles::Repaired,
+                            ..
+                        }
+                ) {
+                    return Ok(());
+                }
+                Err(Problem::new(
+                    format!("`{}` provokes nothing that is undone", provoke.as_str()),
+                    step.place("provoke"),
+                    "neither a configuration nor something to repair",
+                    "write `provoke = { action = \"tamper\", node = \"NAME\", delete = \"everything\" }`",
+                ))
             }
             Action::AddPod { pod } => self.add_pod(step, pod),
             Action::RemovePod { pod } => {

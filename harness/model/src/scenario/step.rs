@@ -20,6 +20,8 @@ pub struct Step {
     pub deadline: Option<u32>,
     /// Milliseconds for which it may interrupt flows.
     pub outage: Option<u32>,
+    /// The most kernel writes that the engine may do.
+    pub writes: Option<u16>,
     /// Where the action and the names in it are written, by key.
     places: BTreeMap<&'static str, Span>,
 }
@@ -34,6 +36,9 @@ impl Step {
 
 /// Reads the keys of one kind of step.
 type Reader = fn(&mut Keys<'_, '_, '_>) -> Option<Action>;
+
+const PROVOCATION: &str =
+    "provoke = { action = \"tamper\", node = \"NAME\", delete = \"everything\" }";
 
 const ACTIONS: &[(&str, Reader)] = &[
     ("enable", |_| Some(Action::Enable)),
@@ -118,6 +123,20 @@ const ACTIONS: &[(&str, Reader)] = &[
             mtu: mtu?,
         })
     }),
+    ("wait-resyncs", |keys| {
+        keys.table.require("count", "count = 3");
+        let count = keys.table.number("count", 1..=1000, "")?;
+        Some(Action::WaitResyncs { count })
+    }),
+    ("crash-everywhere", |keys| {
+        keys.table.require("provoke", PROVOCATION);
+        let node = keys.target();
+        let provoke = keys.table.table("provoke", "a provocation", step).flatten();
+        Some(Action::CrashEverywhere {
+            node: node?,
+            provoke: Box::new(provoke?.action),
+        })
+    }),
     ("kill-engine", |keys| {
         Some(Action::KillEngine { node: keys.node() })
     }),
@@ -131,6 +150,7 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
     let reader = table.word("action", "action", ACTIONS);
     let deadline = table.parsed("deadline", value::millis);
     let outage = table.parsed("outage", value::millis);
+    let writes = table.number("writes", 0..=u16::MAX, "");
     let Some(reader) = reader else {
         // Which keys belong here is unknown.
         table.accept_any_key();
@@ -145,6 +165,7 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
         action,
         deadline: deadline.map(Spanned::into_inner),
         outage: outage.map(Spanned::into_inner),
+        writes,
         places: keys.places,
     })
 }

@@ -73,12 +73,13 @@ fn own(text: &str) -> Result<Own, Unfit> {
         ("address", "") => Own::Address,
         ("device", "") => Own::Device,
         ("tunnel-process", "") => Own::TunnelProcess,
+        ("everything", "") => Own::Everything,
         _ => {
             return Err(Unfit {
                 what: format!("`{}` cannot be deleted", shown(text)),
                 label: "an engine makes nothing of that name".to_owned(),
-                help: "write `route ADDRESS`, `rule`, `peer NODE`, `nft`, `address`, `device` or \
-                       `tunnel-process`"
+                help: "write `route ADDRESS`, `rule`, `peer NODE`, `nft`, `address`, `device`, \
+                       `tunnel-process` or `everything`"
                     .to_owned(),
             });
         }

@@ -80,6 +80,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             .collect(),
         later: Default::default(),
         steps: vec![],
+        facts: vec![],
         probes: vec![],
         promises: vec![],
         flows: Flows::default(),

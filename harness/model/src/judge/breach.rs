@@ -1,0 +1,74 @@
+//! What a scenario promises besides its pairs: how much a step makes the engine write, and what
+//! a dataplane has at the end.
+
+use std::collections::BTreeMap;
+
+use crate::dataplane;
+use crate::evidence::{Evidence, StepEvidence};
+use crate::plan::{Fact, Plan, Step};
+
+/// A promise that is about no pair and was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breach {
+    /// The scenario's line that promises it.
+    pub line: u32,
+    /// What it was about, and what was seen instead.
+    pub told: String,
+}
+
+/// Every such promise that was broken, in the order of the scenario's parts.
+pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
+    let steps = plan.steps.iter().zip(&evidence.steps);
+    let written = steps.filter_map(|(step, seen)| too_many_writes(step, seen));
+    let facts = plan
+        .facts
+        .iter()
+        .flat_map(|fact| contradicted(fact, evidence));
+    written.chain(facts).collect()
+}
+
+fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
+    let most = u64::from(step.writes?);
+    let announced = seen.all_writes().unwrap_or(0);
+    let observed: u64 = seen.notifications.values().flat_map(BTreeMap::values).sum();
+    let what = if announced > most {
+        format!("{announced} kernel writes")
+    } else if observed > most {
+        let by_kind = seen.notifications.iter().flat_map(|(node, kinds)| {
+            let told = move |(kind, count): (&String, &u64)| format!("{node}: {count} of {kind}");
+            kinds.iter().map(told)
+        });
+        let by_kind: Vec<_> = by_kind.collect();
+        format!(
+            "{observed} notifications of the kernel ({})",
+            by_kind.join(", ")
+        )
+    } else {
+        return None;
+    };
+    Some(Breach {
+        line: step.line,
+        told: format!("step {}: {what}, not at most {most}", seen.index),
+    })
+}
+
+fn contradicted(fact: &Fact, evidence: &Evidence) -> Vec<Breach> {
+    let breach = |told: String| Breach {
+        line: fact.line,
+        told: format!("dataplane of {}: {told}", fact.node),
+    };
+    let Some(node) = evidence.nodes.get(&fact.node) else {
+        return vec![breach("nobody looked at it".into())];
+    };
+    let keys = evidence.nodes.iter().filter_map(|(name, node)| {
+        let key = node.published_key.clone()?;
+        Some((key, name.clone()))
+    });
+    let text = dataplane::render(&node.dataplane, &keys.collect());
+    let there = |part: &String| text.lines().any(|line| line.contains(part.as_str()));
+    let missing = fact.has.iter().filter(|part| !there(part));
+    let missing = missing.map(|part| breach(format!("no line has `{part}`")));
+    let present = fact.lacks.iter().filter(|part| there(part));
+    let present = present.map(|part| breach(format!("a line has `{part}`")));
+    missing.chain(present).collect()
+}
