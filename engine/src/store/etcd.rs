@@ -4,7 +4,9 @@
 //! port of its clients. A resource is written as a whole, with every field that was in
 //! it, and only if nobody else has written it since it was read.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -38,6 +40,8 @@ const PAGE: usize = 1000;
 pub(crate) struct Etcd {
     endpoints: Vec<Endpoint>,
     faults: Vec<Fault>,
+    /// For a fault: what was read first at each key.
+    copies: Arc<Mutex<BTreeMap<String, Value>>>,
 }
 
 /// All that concerns us, at one revision.
@@ -57,6 +61,7 @@ impl Etcd {
         Ok(Self {
             endpoints,
             faults: Vec::new(),
+            copies: Arc::default(),
         })
     }
 
@@ -147,6 +152,9 @@ impl Etcd {
                 (None, None) => return Ok(None),
             };
             let mut value: Value = before.clone().or(otherwise.cloned()).unwrap_or_default();
+            if self.faults.contains(&Fault::NoCas) {
+                value = self.old_copy(&key, value);
+            }
             edit(&mut value);
             if Some(&value) == before.as_ref() {
                 return Ok(Some(false));
@@ -161,6 +169,12 @@ impl Etcd {
         Err(Failure::Refused(format!(
             "{identity} was written by others {TRIES} times meanwhile"
         )))
+    }
+
+    /// What the fault of no compare-and-swap writes back: what was there at first.
+    fn old_copy(&self, key: &str, value: Value) -> Value {
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.entry(key.to_owned()).or_insert(value).clone()
     }
 
     fn failed(&self, endpoint: &Endpoint, failure: Failure) -> StoreError {
@@ -202,7 +216,7 @@ async fn list(client: &mut Client) -> Result<Listing, Failure> {
 }
 
 /// Puts what is at a key into a catalogue. Says which resources that changes.
-fn take(catalogue: &mut Catalogue, pair: message::Pair) -> std::collections::BTreeSet<Identity> {
+fn take(catalogue: &mut Catalogue, pair: message::Pair) -> BTreeSet<Identity> {
     let Some(identity) = key::identity(&pair.key) else {
         return Default::default();
     };

@@ -22,6 +22,9 @@ use super::failure::{Failure, PATIENCE};
 use super::message;
 use super::tls;
 
+/// How long the other end may leave unacknowledged what was sent, in milliseconds.
+const UNHEARD: u32 = 2000;
+
 /// How large an answer may be, in bytes: what is larger is no etcd's.
 const LARGEST: usize = 256 << 20;
 
@@ -220,6 +223,8 @@ async fn connect(endpoint: &Endpoint) -> Result<Connection, Failure> {
     let _ = setsockopt(&stream, sockopt::TcpKeepIdle, &3);
     let _ = setsockopt(&stream, sockopt::TcpKeepInterval, &1);
     let _ = setsockopt(&stream, sockopt::TcpKeepCount, &3);
+    // And a connection from an address that this node has no more is as good as gone.
+    let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &UNHEARD);
     if endpoint.secure {
         let name = tls::name_of(&endpoint.host)?;
         let secured = tls::connector()?

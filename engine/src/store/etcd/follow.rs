@@ -25,7 +25,7 @@ use crate::resource::Identity;
 
 /// How often etcd is asked whether it is still there. With the patience of a request
 /// this is how long a frozen etcd goes unnoticed.
-const ASK: Duration = Duration::from_secs(3);
+const ASK: Duration = Duration::from_secs(2);
 
 /// After a failure, this, and twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
