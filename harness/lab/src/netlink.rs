@@ -139,6 +139,15 @@ impl Netlink {
         )
     }
 
+    /// Plugs an interface into a bridge.
+    pub(crate) fn plug(&self, index: u32, bridge: u32) -> Result<(), LabError> {
+        let message = LinkUnspec::new_with_index(index).controller(bridge).build();
+        self.run(
+            "plug a port into the switch".to_owned(),
+            self.handle.link().set(message).execute(),
+        )
+    }
+
     /// Creates a link of a kind, to see whether the kernel can.
     pub(crate) fn try_kind(&self, name: &str, kind: InfoKind) -> Result<(), LabError> {
         let operation = format!("create a {kind} link");

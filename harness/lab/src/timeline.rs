@@ -284,7 +284,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         self.engines.restart_node(name, self.topology)?;
         let state = self.plan.after(number + 1);
         if let Some(node) = state.nodes.iter().find(|node| &node.name == name) {
-            self.topology.reboot(&self.plan.fabric, node)?;
+            self.topology.reboot(&self.plan.fabric, node, &state)?;
         }
         self.engines.start_agents(std::slice::from_ref(name))?;
         Ok(self.publishes_anew(number, name, before))

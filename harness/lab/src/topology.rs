@@ -12,11 +12,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::process::Stdio;
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use wireproof_model::evidence::Place;
 use wireproof_model::name::{EndpointName, IfName, NodeName, PodName};
-use wireproof_model::plan::{Fabric, Family, Node, Plan, Pod};
+use wireproof_model::plan::{Fabric, FabricKind, Family, Node, Plan, Pod};
 
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
@@ -27,6 +27,9 @@ use crate::sysctl;
 
 /// What every endpoint calls its own interface.
 pub(crate) const UPLINK: &str = "eth0";
+
+/// The fabric's switch, where it is one.
+pub(crate) const SWITCH: &str = "switch";
 
 /// The fabric's device for packets to addresses that nobody has.
 const VOID: &str = "void";
@@ -81,7 +84,10 @@ impl Topology {
         let fabric_net = Netlink::open(&fabric)?;
         fabric_net.up("lo")?;
         drop_oversized(&fabric, &plan.fabric)?;
-        answer_for_all(&fabric_net)?;
+        match plan.fabric.kind {
+            FabricKind::Vnet => answer_for_all(&fabric_net)?,
+            FabricKind::Flat => switch(&fabric_net, &plan.fabric)?,
+        }
 
         let mut nodes = Vec::with_capacity(plan.nodes.len());
         for node in &plan.nodes {
@@ -152,7 +158,9 @@ fn empty(label: &str) -> Result<Namespace, LabError> {
 fn drop_oversized(fabric: &Namespace, plan: &Fabric) -> Result<(), LabError> {
     let rules = format!(
         "table inet fabric {{ chain carry {{ type filter hook prerouting priority raw; policy accept; \
-         meta length > {} counter drop; }}; }}\n",
+         meta length > {0} counter drop; }}; }}\n\
+         table bridge fabric {{ chain carry {{ type filter hook forward priority 0; policy accept; \
+         meta length > {0} counter drop; }}; }}\n",
         plan.mtu
     );
     fabric.enter(|| nft(&rules))
@@ -189,6 +197,23 @@ fn answer_for_all(fabric: &Netlink) -> Result<(), LabError> {
     fabric.add_route(Ipv4Net::default(), index, None)
 }
 
+/// One switch for all ports, which has the gateway's address itself.
+fn switch(fabric: &Netlink, plan: &Fabric) -> Result<(), LabError> {
+    let switch = interface(SWITCH)?;
+    fabric.add_empty_bridge(&switch)?;
+    let index = fabric.up(SWITCH)?;
+    let gateway = Ipv4Net::new(plan.gateway, plan.subnet.prefix_len())
+        .map_err(|error| LabError::machine("read the gateway's address", error))?;
+    fabric.add_address(index, gateway)?;
+    if plan.ipv6 {
+        let length = Family::Ipv6.network(plan.subnet).prefix_len();
+        let gateway = IpNet::new(Family::Ipv6.address(plan.gateway), length)
+            .map_err(|error| LabError::machine("read the gateway's address", error))?;
+        fabric.add_address(index, gateway)?;
+    }
+    Ok(())
+}
+
 fn connect_node(
     fabric: &Namespace,
     fabric_net: &Netlink,
@@ -206,7 +231,11 @@ fn connect_node(
     fabric_net.add_veth(
         VethEnd {
             name: &port,
-            mac: FABRIC_MAC,
+            mac: match plan.kind {
+                FabricKind::Vnet => FABRIC_MAC,
+                // A switch's port has an address of its own, which nobody speaks to.
+                FabricKind::Flat => port_mac(node.address),
+            },
             mtu: PORT_MTU,
             namespace: fabric.network(),
         },
@@ -219,7 +248,9 @@ fn connect_node(
     )?;
     disable_offloads(fabric, &port)?;
     disable_offloads(namespace, &uplink)?;
-    sysctl::make_port(fabric, &port)?;
+    if plan.kind == FabricKind::Vnet {
+        sysctl::make_port(fabric, &port)?;
+    }
     sysctl::make_node(namespace, node)?;
 
     let node_net = Netlink::open(namespace)?;
@@ -227,9 +258,12 @@ fn connect_node(
     let index = node_net.up(UPLINK)?;
     address_uplink(&node_net, index, node, plan)?;
 
-    // The cloud knows which NIC holds which address: it never asks.
     let index = fabric_net.up(port.as_str())?;
-    lead_to_node(fabric_net, index, node, plan)
+    match plan.kind {
+        // The cloud knows which NIC holds which address: it never asks.
+        FabricKind::Vnet => lead_to_node(fabric_net, index, node, plan),
+        FabricKind::Flat => fabric_net.plug(index, fabric_net.index(SWITCH)?),
+    }
 }
 
 /// Gives an uplink its node's addresses and its ways out.
@@ -243,10 +277,38 @@ fn address_uplink(
         .map_err(|error| LabError::machine("read the node's address", error))?;
     node_net.add_address(index, address)?;
     node_net.add_route(Ipv4Net::default(), index, Some(plan.gateway.into()))?;
-    if plan.ipv6 {
-        node_net.add_address(index, Family::Ipv6.address(node.address))?;
-        node_net.add_neighbour(index, ROUTER, FABRIC_MAC)?;
-        node_net.add_route(Ipv6Net::default(), index, Some(ROUTER.into()))?;
+    if !plan.ipv6 {
+        return Ok(());
+    }
+    let address = Family::Ipv6.address(node.address);
+    match plan.kind {
+        FabricKind::Vnet => {
+            node_net.add_address(index, address)?;
+            node_net.add_neighbour(index, ROUTER, FABRIC_MAC)?;
+            node_net.add_route(Ipv6Net::default(), index, Some(ROUTER.into()))
+        }
+        FabricKind::Flat => {
+            let length = Family::Ipv6.network(plan.subnet).prefix_len();
+            let address = IpNet::new(address, length)
+                .map_err(|error| LabError::machine("read the node's address", error))?;
+            node_net.add_address(index, address)?;
+            let gateway = Family::Ipv6.address(plan.gateway);
+            node_net.add_route(Ipv6Net::default(), index, Some(gateway))
+        }
+    }
+}
+
+/// Tells a node by which other node a pod is reached, as a routing daemon would.
+pub(super) fn lead_to_pod(
+    net: &Netlink,
+    uplink: u32,
+    node: &Node,
+    pod: &Pod,
+    plan: &Fabric,
+) -> Result<(), LabError> {
+    for family in plan.families() {
+        let gateway = family.address(node.address);
+        net.add_route(family.address(pod.address), uplink, Some(gateway))?;
     }
     Ok(())
 }
@@ -311,14 +373,19 @@ fn connect_pod(
     }
 
     let index = node_net.up(pod.interface.as_str())?;
-    let port = fabric_net.index(node.name.as_str())?;
     for family in plan.families() {
         let address = family.address(pod.address);
         node_net.add_route(address, index, None)?;
         node_net.add_neighbour(index, address, pod_mac)?;
-        fabric_net.add_route(address, port, Some(family.address(node.address)))?;
     }
-    Ok(())
+    match plan.kind {
+        FabricKind::Vnet => {
+            let port = fabric_net.index(node.name.as_str())?;
+            lead_to_pod(fabric_net, port, node, pod, plan)
+        }
+        // The other nodes are told once all are there.
+        FabricKind::Flat => Ok(()),
+    }
 }
 
 /// Otherwise a sniffer sees frames that never existed: larger than the MTU, and with checksums still to be made.
@@ -344,6 +411,12 @@ fn disable_offloads(namespace: &Namespace, interface: &IfName) -> Result<(), Lab
         }
         Ok(())
     })
+}
+
+/// The Ethernet address of a switch's port.
+fn port_mac(address: Ipv4Addr) -> Mac {
+    let [a, b, c, d] = address.octets();
+    [0x02, 0x01, a, b, c, d]
 }
 
 /// A locally administered address made of the IPv4 address, so that captures read well.

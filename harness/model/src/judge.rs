@@ -6,10 +6,13 @@
 //! request's way and of the answer's, ciphertext between the nodes where there
 //! must be some, and the word of both sockets.
 
-use crate::evidence::{Evidence, NodeEvidence, Role};
+use std::collections::BTreeSet;
+
+use crate::evidence::{Evidence, Nanos, NodeEvidence, Role, Round};
 use crate::journey::{Atlas, Index, Leg, Seen, Tunnel};
 use crate::name::NodeName;
 use crate::plan::{Plan, Promise, Protection, Protocol};
+use crate::tag::Tag;
 use crate::verdict::{Outcome, Verdict};
 
 /// A promise with all that is known about it.
@@ -59,6 +62,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
         evidence,
         atlas: Atlas::new(evidence),
         watch: Watch::new(plan, evidence, &index),
+        closing: closing(evidence, &index),
         crossings: Crossings::new(plan, evidence, &index),
         index,
     };
@@ -77,6 +81,9 @@ struct Court<'a> {
     evidence: &'a Evidence,
     atlas: Atlas<'a>,
     watch: Watch<'a>,
+    /// When the closing beacons began: from here on one observer may see what another does
+    /// not see any more, such as the end of a connection.
+    closing: Nanos,
     crossings: Crossings<'a>,
     index: Index<'a>,
 }
@@ -312,7 +319,8 @@ impl<'a> Court<'a> {
                     let packet = crossing.entered.sighting.frame.packet();
                     packet.is_some_and(|packet| packet.carries(case.protocol()))
                 })
-                .find_map(|crossing| crossing.left.filter(|_| crossing.delivered.is_none()))
+                .filter(|crossing| crossing.delivered.is_none())
+                .find_map(|crossing| crossing.left.filter(|left| left.at() < self.closing))
         })
     }
 
@@ -412,6 +420,19 @@ impl<'a> Court<'a> {
     fn node(&self, name: &NodeName) -> Option<&NodeEvidence> {
         self.evidence.nodes.get(name)
     }
+}
+
+/// When the first of the closing beacons was seen; never, if none was.
+fn closing(evidence: &Evidence, index: &Index<'_>) -> Nanos {
+    let closing: BTreeSet<_> = evidence
+        .beacons
+        .iter()
+        .filter(|beacon| beacon.round == Round::Closing)
+        .map(|beacon| Tag::Beacon(beacon.id))
+        .collect();
+    let mut seen = index.all().iter();
+    let first = seen.find(|seen| seen.sighting.tag.is_some_and(|tag| closing.contains(&tag)));
+    first.map_or(Nanos(u64::MAX), |seen| seen.at())
 }
 
 /// The frame that decides comes first; of a way that ended, that is the last one seen.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::plan::{Class, Family, Plan, Promise, Protection, RpFilter, Store};
+use crate::plan::{Class, FabricKind, Family, Plan, Promise, Protection, RpFilter, Store};
 
 /// What `wireproof plan` prints.
 pub fn outline(plan: &Plan) -> String {
@@ -19,8 +19,14 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
     let fabric = &plan.fabric;
     writeln!(
         text,
-        "\nfabric {} carries {} bytes, gateway {}",
-        fabric.subnet, fabric.mtu, fabric.gateway
+        "\nfabric {}{} carries {} bytes, gateway {}",
+        match fabric.kind {
+            FabricKind::Vnet => "",
+            FabricKind::Flat => "(one switch) ",
+        },
+        fabric.subnet,
+        fabric.mtu,
+        fabric.gateway
     )?;
     if let Store::Etcd { address, on } = &plan.store {
         let place = match on {

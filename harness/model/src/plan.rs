@@ -93,8 +93,7 @@ pub struct Plan {
     pub deadlines: Deadlines,
 }
 
-/// The cloud's network between the nodes: routed, answers ARP for every address,
-/// and delivers each known address to the NIC that holds it, as Azure's does.
+/// The network between the nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fabric {
     /// Nodes and pods have their addresses from here.
@@ -106,6 +105,32 @@ pub struct Fabric {
     /// Whether it carries IPv6 besides IPv4.
     #[serde(default)]
     pub ipv6: bool,
+    /// What it is made of.
+    #[serde(default)]
+    pub kind: FabricKind,
+}
+
+/// What connects the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FabricKind {
+    /// A cloud's network: routed, answers ARP for every address, and delivers each known
+    /// address to the NIC that holds it, as Azure's does.
+    #[default]
+    Vnet,
+    /// A switch: nodes ask each other for their Ethernet addresses, and know by routes of
+    /// their own behind which node a pod is.
+    Flat,
+}
+
+impl FabricKind {
+    /// As written in scenarios.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vnet => "vnet",
+            Self::Flat => "flat",
+        }
+    }
 }
 
 impl Fabric {

@@ -209,6 +209,7 @@ fn fabric(scenario: &Scenario) -> Fabric {
         subnet,
         gateway: Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1)),
         mtu: scenario.fabric.mtu.unwrap_or(MTU),
+        kind: scenario.fabric.kind.unwrap_or_default(),
         ipv6: families(&scenario.cluster).contains(&Family::Ipv6),
     }
 }

@@ -20,7 +20,7 @@ use toml::Spanned;
 
 use crate::document::{self, Table};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
-use crate::plan::{Family, Protection, Protocol, RouteSource, RpFilter, Settings};
+use crate::plan::{FabricKind, Family, Protection, Protocol, RouteSource, RpFilter, Settings};
 use crate::problem::{Problem, Problems, Span};
 
 pub use step::Step;
@@ -35,6 +35,8 @@ const RP_FILTERS: &[(&str, RpFilter)] = &[
     ("loose", RpFilter::Loose),
     ("off", RpFilter::Off),
 ];
+
+const FABRICS: &[(&str, FabricKind)] = &[("vnet", FabricKind::Vnet), ("flat", FabricKind::Flat)];
 
 const FAMILIES: &[(&str, Family)] = &[("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
 
@@ -107,6 +109,8 @@ pub struct Fabric {
     pub subnet: Option<Spanned<Ipv4Net>>,
     /// Bytes that the fabric carries.
     pub mtu: Option<u16>,
+    /// What it is made of.
+    pub kind: Option<FabricKind>,
 }
 
 /// `[cluster]`.
@@ -262,6 +266,9 @@ fn fabric(table: &mut Table<'_, '_>) -> Fabric {
     Fabric {
         subnet: table.parsed("subnet", value::subnet),
         mtu: mtu(table),
+        kind: table
+            .word("kind", "kind of fabric", FABRICS)
+            .map(Spanned::into_inner),
     }
 }
 

@@ -1,10 +1,13 @@
 //! The cluster's links from one moment to the next. Namespaces stay: everyone who is there
 //! at some time has one from the beginning.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv6Net;
 use rtnetlink::packet_route::link::LinkMessage;
 use wireproof_model::name::{EndpointName, NodeName};
-use wireproof_model::plan::{Fabric, Family, Node, Pod, State};
+use wireproof_model::plan::{Fabric, FabricKind, Family, Node, Pod, State};
 
 use crate::error::LabError;
 use crate::namespace::Namespace;
@@ -12,7 +15,8 @@ use crate::netlink::{Netlink, link_name};
 use crate::sysctl;
 
 use super::{
-    ROUTER, Topology, UPLINK, address_uplink, connect_node, connect_pod, lead_to_node, mac_of, nft,
+    ROUTER, Topology, UPLINK, address_uplink, connect_node, connect_pod, lead_to_node, lead_to_pod,
+    mac_of, nft,
 };
 
 impl Topology {
@@ -54,6 +58,9 @@ impl Topology {
                 fabric,
             )?;
         }
+        if fabric.kind == FabricKind::Flat {
+            self.tell_the_ways(fabric, before, after)?;
+        }
         if before.apart != after.apart {
             self.fabric.enter(|| nft(&dropping(&after.apart)))?;
         }
@@ -61,7 +68,12 @@ impl Topology {
     }
 
     /// Takes everything from a node that a boot takes, and connects it again.
-    pub(crate) fn reboot(&self, fabric: &Fabric, node: &Node) -> Result<(), LabError> {
+    pub(crate) fn reboot(
+        &self,
+        fabric: &Fabric,
+        node: &Node,
+        state: &State,
+    ) -> Result<(), LabError> {
         let fabric_net = Netlink::open(&self.fabric)?;
         for pod in &node.pods {
             self.disconnect_pod(&fabric_net, fabric, node, pod)?;
@@ -73,6 +85,48 @@ impl Topology {
         for pod in &node.pods {
             let inside = self.endpoint(&EndpointName::from(&pod.name))?;
             connect_pod(&fabric_net, namespace, inside, node, pod, fabric)?;
+        }
+        if fabric.kind == FabricKind::Flat {
+            let net = Netlink::open(namespace)?;
+            let uplink = net.index(UPLINK)?;
+            for (there, pod) in ways(state, node) {
+                for family in fabric.families() {
+                    let gateway = family.address(there);
+                    net.add_route(family.address(pod), uplink, Some(gateway))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// On a switch every node has to know by which node each pod is reached.
+    fn tell_the_ways(
+        &self,
+        fabric: &Fabric,
+        before: &State,
+        after: &State,
+    ) -> Result<(), LabError> {
+        for here in &after.nodes {
+            let old = before.nodes.iter().find(|node| node.name == here.name);
+            // With its last address an uplink has lost its routes.
+            let kept = old.filter(|old| old.address == here.address);
+            let known: BTreeSet<_> = kept
+                .into_iter()
+                .flat_map(|here| ways(before, here))
+                .collect();
+            let wanted: BTreeSet<_> = ways(after, here).collect();
+            let net = Netlink::open(self.node(&here.name)?)?;
+            let uplink = net.index(UPLINK)?;
+            for family in fabric.families() {
+                for (node, pod) in known.difference(&wanted) {
+                    let gateway = family.address(*node);
+                    net.remove_route(family.address(*pod), uplink, Some(gateway))?;
+                }
+                for (node, pod) in wanted.difference(&known) {
+                    let gateway = family.address(*node);
+                    net.add_route(family.address(*pod), uplink, Some(gateway))?;
+                }
+            }
         }
         Ok(())
     }
@@ -86,6 +140,9 @@ impl Topology {
     ) -> Result<(), LabError> {
         let node_net = Netlink::open(self.node(&node.name)?)?;
         node_net.delete_link(pod.interface.as_str())?;
+        if fabric.kind == FabricKind::Flat {
+            return Ok(());
+        }
         let port = fabric_net.index(node.name.as_str())?;
         for family in fabric.families() {
             let gateway = family.address(node.address);
@@ -103,7 +160,8 @@ impl Topology {
         fabric: &Fabric,
     ) -> Result<(), LabError> {
         let port = fabric_net.index(new.name.as_str())?;
-        for family in fabric.families() {
+        let cloud = fabric.kind == FabricKind::Vnet;
+        for family in fabric.families().into_iter().filter(|_| cloud) {
             let gateway = family.address(old.address);
             for pod in &old.pods {
                 fabric_net.remove_route(family.address(pod.address), port, Some(gateway))?;
@@ -119,19 +177,30 @@ impl Topology {
         node_net.remove_address(uplink, old.address.into())?;
         if fabric.ipv6 {
             node_net.remove_address(uplink, Family::Ipv6.address(old.address))?;
-            node_net.remove_route(Ipv6Net::default(), uplink, Some(ROUTER.into()))?;
+            let router = match cloud {
+                true => ROUTER.into(),
+                false => Family::Ipv6.address(fabric.gateway),
+            };
+            node_net.remove_route(Ipv6Net::default(), uplink, Some(router))?;
         }
         address_uplink(&node_net, uplink, new, fabric)?;
 
-        lead_to_node(fabric_net, port, new, fabric)?;
-        for family in fabric.families() {
-            let gateway = family.address(new.address);
-            for pod in &old.pods {
-                fabric_net.add_route(family.address(pod.address), port, Some(gateway))?;
-            }
+        if !cloud {
+            return Ok(());
         }
-        Ok(())
+        lead_to_node(fabric_net, port, new, fabric)?;
+        let mut pods = old.pods.iter();
+        pods.try_for_each(|pod| lead_to_pod(fabric_net, port, new, pod, fabric))
     }
+}
+
+/// The addresses of the pods of the other nodes, each after its node's.
+fn ways<'a>(state: &'a State, here: &'a Node) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> + 'a {
+    let others = state
+        .nodes
+        .iter()
+        .filter(move |node| node.name != here.name);
+    others.flat_map(|node| node.pods.iter().map(move |pod| (node.address, pod.address)))
 }
 
 /// Leaves a namespace without anything that a boot does not bring: every link but the loopback

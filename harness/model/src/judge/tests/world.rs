@@ -60,6 +60,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             gateway: parsed("10.240.0.1"),
             mtu: 1400,
             ipv6: false,
+            kind: FabricKind::Vnet,
         },
         cluster: Cluster {
             cluster_type: Some("aks".into()),
