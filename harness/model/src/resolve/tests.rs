@@ -3,6 +3,9 @@
 /// What each key does to the plan, and what the cluster's intent promises.
 mod meaning;
 
+/// What a cluster is after each of its steps.
+mod moments;
+
 /// Promises over arbitrary text and arbitrary clusters.
 mod arbitrary;
 

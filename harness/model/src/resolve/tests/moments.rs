@@ -1,0 +1,101 @@
+//! What a cluster is after each of its steps.
+
+use super::{TWO_NODES, planned, promise};
+use crate::plan::{Plan, Protection, Protocol};
+
+fn steps(lines: &[&str]) -> String {
+    let steps: String = lines
+        .iter()
+        .map(|line| format!("[[step]]\n{}\n", line.replace("; ", "\n")))
+        .collect();
+    format!("{TWO_NODES}{steps}")
+}
+
+/// Who is where after some of the steps: each node with its pods.
+fn there(plan: &Plan, after: usize) -> Vec<String> {
+    let state = plan.after(after);
+    let told = state.nodes.iter().map(|node| {
+        let pods: Vec<_> = node.pods.iter().map(|pod| pod.name.as_str()).collect();
+        format!("{}: {}", node.name, pods.join(" "))
+    });
+    told.collect()
+}
+
+#[test]
+fn whoever_is_added_first_was_not_there() {
+    let text = steps(&["action = \"add-node\"; node = \"bob\""]);
+    let plan = planned(&text);
+    assert_eq!(there(&plan, 0), ["ada: web"]);
+    assert_eq!(there(&plan, 1), ["ada: web", "bob: db"]);
+
+    let text = steps(&[
+        "action = \"remove-pod\"; pod = \"db\"",
+        "action = \"add-pod\"; pod = \"db\"",
+    ]);
+    let plan = planned(&text);
+    assert_eq!(there(&plan, 0), ["ada: web", "bob: db"]);
+    assert_eq!(there(&plan, 1), ["ada: web", "bob: "]);
+    assert_eq!(there(&plan, 2), ["ada: web", "bob: db"]);
+}
+
+#[test]
+fn a_pod_that_moves_is_promised_what_its_new_node_is() {
+    let text = steps(&["action = \"move-pod\"; pod = \"web\"; to = \"bob\""]);
+    let plan = planned(&text);
+    assert_eq!(there(&plan, 1), ["ada: ", "bob: db web"]);
+    let kept = promise(&plan, "web", "db", Protocol::Udp).unwrap();
+    assert_eq!(kept.protection, Protection::Plaintext);
+    let new = promise(&plan, "web", "ada", Protocol::Udp).unwrap();
+    assert_eq!(new.protection, Protection::Encrypted);
+}
+
+#[test]
+fn the_address_that_a_node_gets_later_is_nobody_else_s() {
+    // The address that `bob` would get.
+    let text = steps(&["action = \"readdress-node\"; node = \"ada\"; address = \"10.240.0.20\""]);
+    let plan = planned(&text);
+    let (before, after) = (plan.after(0), plan.at_last());
+    assert_ne!(before.nodes[1].address, after.nodes[0].address);
+    assert_ne!(before.nodes[0].address, after.nodes[0].address);
+}
+
+#[test]
+fn what_is_asked_for_without_an_agent_waits_for_it() {
+    let text = steps(&[
+        "action = \"kill-engine\"; node = \"bob\"",
+        "action = \"disable\"",
+        "action = \"start-engine\"",
+    ]);
+    let plan = planned(&text);
+    let encrypting = |after| {
+        let names = plan.after(after).encrypting.into_iter();
+        names.map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(encrypting(0), ["ada", "bob"]);
+    assert_eq!(encrypting(2), ["bob"]);
+    assert!(encrypting(3).is_empty());
+}
+
+#[test]
+fn fields_of_a_configuration_go_before_keys() {
+    let text = steps(&[
+        "action = \"configure\"; set = { wireguardListeningPort = 7, wireguardMTU = 1300 }",
+        "action = \"configure\"; unset = [\"wireguardListeningPort\"]",
+        "action = \"configure\"; node = \"ada\"; set = { wireguardEnabled = false }",
+    ]);
+    let plan = planned(&text);
+    let ports: Vec<_> = (0..3)
+        .map(|after| plan.after(after).cluster.listen_port)
+        .collect();
+    assert_eq!(ports, [51820, 7, 51820]);
+    assert_eq!(plan.at_last().cluster.mtu, Some(1300));
+    let udp = promise(&plan, "web", "db", Protocol::Udp).unwrap();
+    assert_eq!(udp.protection, Protection::Plaintext);
+}
+
+#[test]
+fn nothing_is_promised_across_a_cut() {
+    let plan = planned(&steps(&["action = \"partition\"; node = \"ada\""]));
+    assert!(promise(&plan, "web", "db", Protocol::Tcp).is_none());
+    assert!(promise(&plan, "web", "ada", Protocol::Tcp).is_some());
+}
