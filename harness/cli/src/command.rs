@@ -197,6 +197,8 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
     in_sandbox(|| {
         let mut worst = Status::Held;
         let mut documents = Vec::new();
+        let many = prepared.len() > 1;
+        let mut lines = String::new();
         for (path, plan, engine) in prepared {
             let progress = Progress::of(&path, arguments.json);
             let title = plan.title.clone();
@@ -210,8 +212,12 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
                     documents.push(document(&path, &report(told).json()));
                     status_of(told)
                 }
-                Ok(told) => tell(told),
+                Ok(told) => {
+                    lines += &report(told).line(&run_name(&path));
+                    tell(told)
+                }
                 Err(failure) => {
+                    lines += &format!("{:<70} did not come to its end\n", run_name(&path));
                     eprintln!("{}: {failure}", path.display());
                     documents.push(document(&path, &failed(Some(&title), failure)));
                     failure.status()
@@ -221,6 +227,8 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
         }
         if arguments.json {
             print_json(&summary(worst, documents));
+        } else if many {
+            print(&format!("\n{lines}"));
         }
         Ok(worst)
     })

@@ -81,7 +81,13 @@ impl<'a> Report<'a> {
         table::table(self, directory, colour)
     }
 
+    /// One line for a list of many runs: what held, how soon it settled, and what it cost.
+    pub fn line(&self, name: &str) -> String {
+        table::line(self, name)
+    }
+
     /// The table without what differs from run to run: only words of the plan and of the verdicts.
+
     pub fn snapshot(&self) -> String {
         table::snapshot(self)
     }

@@ -158,6 +158,34 @@ fn totals(report: &Report<'_>) -> Vec<String> {
     lines
 }
 
+/// One line for a list of many runs.
+pub(super) fn line(report: &Report<'_>, name: &str) -> String {
+    let all = report.verdicts.len();
+    let verdicts = report.verdicts.values();
+    let held = verdicts
+        .filter(|verdict| verdict.outcome == Outcome::Held)
+        .count();
+    let settled = span(report.convergence().micros());
+    let writes = match report.writes() {
+        Some(writes) => format!("{writes} writes"),
+        None => "writes unknown".into(),
+    };
+    let points: u32 = report
+        .evidence
+        .steps
+        .iter()
+        .filter_map(|step| step.crash_points)
+        .sum();
+    let points = match points {
+        0 => String::new(),
+        points => format!(", {points} crash points"),
+    };
+    let verdict = if held == all { "held" } else { "NOT HELD" };
+    format!(
+        "{name:<70} {held:>4} of {all:<4} {verdict:<8} settled {settled:>8}, {writes}{points}\n"
+    )
+}
+
 fn write_run(text: &mut String, report: &Report<'_>, directory: &str) -> fmt::Result {
     let timings: Vec<_> = report.evidence.timings.iter().map(duration).collect();
     if !timings.is_empty() {
