@@ -272,13 +272,18 @@ impl Agent {
         let news = std::mem::take(&mut self.news);
         let short = news && cause == Cause::Intent && self.shortcut(feed).await?;
         self.changed = Some(BTreeSet::new());
-        if news && !short {
+        let frozen = self.has(Fault::FreezesCluster) && all_have_keys(&self.cluster);
+        if news && !short && !frozen {
             self.take_in(feed);
             self.settled = false;
         }
         if cause == Cause::Resync {
             self.kernel.stale = Stale::ALL;
             self.kernel.stale.sysctl = !self.has(Fault::NoSysctlRepair);
+            if self.has(Fault::NoPeerRepair) {
+                self.kernel.stale.devices = false;
+                self.kernel.stale.links = false;
+            }
             self.unsupported = None;
         }
         let node = self.orders.node.clone();
@@ -287,6 +292,10 @@ impl Agent {
         }
         if cause == Cause::Resync && self.has(Fault::RewritesOnResync) {
             self.rewrite().await?;
+        }
+        if self.has(Fault::NoWatch) && cause != Cause::Resync {
+            // What happened before this agent writes is not heard of.
+            drop(self.monitor.drain());
         }
         if !short {
             self.realise(cause).await?;
@@ -396,6 +405,11 @@ impl Agent {
                 found.retain(|name, _| wanted.contains_key(name));
             }
         }
+        let found = !actual.planes.v4.devices.is_empty();
+        if self.has(Fault::HalfIsWhole) && found && self.hands.writes == 0 {
+            self.desired = Some(desired);
+            return Ok(Vec::new());
+        }
         if std::mem::take(&mut self.anew) {
             return Ok(diff(&actual, &Dataplane::default()));
         }
@@ -466,6 +480,12 @@ impl Agent {
     fn is_encrypting(&self, family: Family) -> bool {
         self.unsupported.is_none() && is_active(&self.cluster, &self.orders.node, family)
     }
+}
+
+/// Whether every node has published a key for IPv4.
+fn all_have_keys(cluster: &Cluster) -> bool {
+    let mut nodes = cluster.nodes.keys();
+    !cluster.nodes.is_empty() && nodes.all(|node| cluster.key_of(node, Family::V4).is_ok())
 }
 
 /// Whether a node has published a key.

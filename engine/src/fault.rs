@@ -72,6 +72,12 @@ pub(crate) enum Fault {
     TakesForeign,
     /// Listed foreign peers are removed all the same.
     RemovesForeignPeers,
+    /// The resync does not ask the devices.
+    NoPeerRepair,
+    /// Once every node has a key, nothing that the store tells is taken in.
+    FreezesCluster,
+    /// A device that is found is taken for all that there has to be.
+    HalfIsWhole,
     /// A configuration of one node is not looked at.
     NoOptOut,
     /// After a break the store is watched from the present on: what changed meanwhile is missed.

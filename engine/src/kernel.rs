@@ -350,9 +350,9 @@ impl Kernel {
     }
 
     fn routes_of(&self, family: Family, table: u32) -> BTreeMap<Slot, Target> {
-        let ours = self.routes[family]
-            .values()
-            .filter(|route| route.own || route.slot.table == table);
+        let ours = self.routes[family].values().filter(|route| {
+            route.own || route.slot.table == table || self.takes_foreign && route.slot.table < 253
+        });
         ours.map(|route| (route.slot, self.target_of(route)))
             .collect()
     }

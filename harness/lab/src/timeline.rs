@@ -200,6 +200,10 @@ impl<'a, 'e> Timeline<'a, 'e> {
                 let left = self.portraits(&tunnel)?;
                 self.engines.wait_for_resyncs(&resyncs, 2, deadline)?;
                 let (what, now) = ("leave alone what is not its own", self.portraits(&tunnel)?);
+                // It may have gone before the first look.
+                if changed(&before, &now).is_none() {
+                    return Err(LabError::refutation(what, "it is gone"));
+                }
                 match changed(&left, &now) {
                     None => Ok(()),
                     Some(change) => Err(LabError::refutation(what, change)),
