@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wireproof_model::evidence::{
-    Direction, Interface, InterfaceId, Nanos, Observer, Place, Sighting,
+    Direction, Form, Interface, InterfaceId, Nanos, Observer, Place, Sighting,
 };
-use wireproof_model::plan::Plan;
+use wireproof_model::plan::{FlowId, Plan};
 use wireproof_model::tag::{BeaconId, Magic};
 
 use crate::artifact::RunDirectory;
@@ -62,6 +62,8 @@ enum Order {
     Shut(Place),
     /// See which interfaces there are.
     Look,
+    /// Count dropped frames anew.
+    TurnThePage,
 }
 
 /// What a capture returns at its end.
@@ -70,6 +72,8 @@ pub(crate) struct Captured {
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) sightings: Vec<Sighting>,
     pub(crate) observers: Vec<Observer>,
+    /// Where the tags of flows were seen.
+    pub(crate) forms: BTreeMap<(FlowId, u32), Form>,
 }
 
 impl Capture {
@@ -142,8 +146,9 @@ impl Capture {
     }
 
     /// Keeps every frame from this moment on.
-    pub(crate) fn keep_all_from(&self, moment: Nanos) {
+    pub(crate) fn keep_all_from(&self, moment: Nanos) -> Result<(), LabError> {
         self.seen.change(|seen| seen.all_from = Some(moment));
+        self.obey(vec![Order::TurnThePage])
     }
 
     /// Gives orders to the thread, and waits until it has done all it was told.
@@ -209,6 +214,7 @@ impl Capture {
             interfaces: std::mem::take(&mut seen.interfaces),
             sightings,
             observers: std::mem::take(&mut seen.observers),
+            forms: std::mem::take(&mut seen.forms),
         })
     }
 
@@ -337,6 +343,11 @@ impl Studio {
                 Order::Shut(place) => {
                     if let Some(desk) = self.desks.get_mut(&place) {
                         closing.extend(desk.shut()?);
+                    }
+                }
+                Order::TurnThePage => {
+                    for desk in self.desks.values_mut() {
+                        desk.turn_the_page()?;
                     }
                 }
                 Order::Look => {

@@ -59,6 +59,12 @@ mod capture;
 /// Frames that show that the observers see.
 mod beacon;
 
+/// Numbered packets from endpoint to endpoint while everything else happens.
+mod flow;
+
+/// What watches the cluster while it changes: the observers, and the flows that they see.
+mod witness;
+
 /// A node's dataplane as the kernel tells it.
 mod observe;
 

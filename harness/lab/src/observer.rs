@@ -31,6 +31,13 @@ use crate::wait::Watched;
 /// The longest frame of any capture, in bytes, as its file's header says.
 const SNAP_LENGTH: u32 = 1 << 16;
 
+/// Frames that are read at a time, so that no place keeps the others waiting.
+const TURN: usize = 1024;
+
+/// Bytes that one place's file holds at most. A loop of packets would fill the disk; what is not
+/// kept counts as dropped.
+const FILE_MAX: usize = 48 << 20;
+
 /// What has been seen so far.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
@@ -103,6 +110,15 @@ pub(crate) struct Desk {
     filed: BTreeMap<InterfaceId, u32>,
     file: PcapNgWriter<BufWriter<File>>,
     frames: u32,
+    written: usize,
+    counts: Counts,
+    /// The counts until every frame was kept.
+    early: Counts,
+}
+
+/// Frames handed over, and those of them that nobody has seen.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
     handed: u64,
     dropped: u64,
 }
@@ -119,8 +135,9 @@ impl Desk {
             filed: BTreeMap::new(),
             file: PcapNgWriter::new(BufWriter::new(file)).map_err(io::Error::other)?,
             frames: 0,
-            handed: 0,
-            dropped: 0,
+            written: 0,
+            counts: Counts::default(),
+            early: Counts::default(),
         })
     }
 
@@ -150,11 +167,18 @@ impl Desk {
         seen: &Watched<Seen>,
     ) -> io::Result<()> {
         let mut fresh = Vec::new();
+        let mut turn = 0..TURN;
         // Copied out, so that its slot is free again before the file is written.
         let copy = |received, bytes: &[u8]| (received, bytes.to_vec());
-        while let Some((received, bytes)) =
-            self.ear.as_mut().and_then(|ear| ear.listener.receive(copy))
-        {
+        while let (Some(_), Some(ear)) = (turn.next(), self.ear.as_mut()) {
+            let Some((received, bytes)) = ear.listener.receive(copy) else {
+                break;
+            };
+            self.written += bytes.len();
+            if self.written > FILE_MAX {
+                self.counts.dropped += 1;
+                continue;
+            }
             let interface = match self.known.get(&received.index) {
                 Some(id) => *id,
                 None => self.identify(received.index, received.raw_ip, roles, seen)?,
@@ -276,21 +300,37 @@ impl Desk {
         let Some(ear) = self.ear.take() else {
             return Ok(None);
         };
-        let (handed, dropped) = ear.listener.statistics()?;
-        self.handed += u64::from(handed);
-        self.dropped += u64::from(dropped);
+        self.counts.add(ear.listener.statistics()?);
         Ok(Some(ear))
+    }
+
+    /// Counts anew from here on.
+    pub(crate) fn turn_the_page(&mut self) -> io::Result<()> {
+        if let Some(ear) = &self.ear {
+            self.counts.add(ear.listener.statistics()?);
+        }
+        self.early = std::mem::take(&mut self.counts);
+        Ok(())
     }
 
     /// Writes what is left of the file, and tells the counts.
     pub(crate) fn finish(self, seen: &Watched<Seen>) -> io::Result<()> {
         let observer = Observer {
             place: self.place,
-            seen: self.handed.saturating_sub(self.dropped),
-            dropped: self.dropped,
+            seen: (self.early.handed + self.counts.handed)
+                .saturating_sub(self.early.dropped + self.counts.dropped),
+            dropped: self.counts.dropped,
+            dropped_early: self.early.dropped,
         };
         seen.change(|seen| seen.observers.push(observer));
         self.file.into_inner().flush()
+    }
+}
+
+impl Counts {
+    fn add(&mut self, (handed, dropped): (u32, u32)) {
+        self.handed += u64::from(handed);
+        self.dropped += u64::from(dropped);
     }
 }
 

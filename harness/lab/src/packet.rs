@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket};
@@ -133,4 +134,10 @@ pub(crate) fn close_together<T: Send>(sockets: Vec<T>) {
             scope.spawn(move || drop(socket));
         }
     });
+}
+
+/// The clock that the kernel stamps packets with.
+pub(crate) fn now() -> Nanos {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Nanos(u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX))
 }

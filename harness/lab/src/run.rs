@@ -16,12 +16,14 @@ use crate::capture::Capture;
 use crate::engine::Engines;
 use crate::error::{Doing, LabError};
 use crate::observe;
+use crate::packet::now;
 use crate::probe;
 use crate::responder::Responders;
 use crate::store::Store;
-use crate::timeline::{KeyHistory, Timeline, now};
+use crate::timeline::{KeyHistory, Timeline};
 use crate::topology::Topology;
 use crate::wait::Deadline;
+use crate::witness::Witness;
 
 pub use crate::engine::EngineCommand;
 
@@ -50,36 +52,39 @@ pub fn run(
     let mut engines = Engines::boot(&mut topology, engine, directory, &store)?;
     clock.lap("setup");
 
-    let mut capture = Capture::arm(plan, &topology, magic, directory)?;
+    let capture = Capture::arm(plan, &topology, magic, directory)?;
     let mut lamp = Lamp::new(plan, &topology, &capture, magic, Vec::new())?;
     lamp.light(Round::Armed, &capture, Deadline::after(BEACONS))?;
     let beacons = lamp.put_out();
+    let mut witness = Witness::new(capture);
     clock.lap("arming");
 
     phase("convergence");
     let mut history = KeyHistory::default();
-    let mut timeline = Timeline::new(plan, &mut topology, &mut engines, &store)?;
+    let mut timeline = Timeline::new(plan, &mut topology, &mut engines, &store, &mut witness)?;
     let start = timeline.start()?;
     history.note(store.published_keys()?);
+    timeline.begin_flows(magic)?;
     let mut steps = Vec::with_capacity(plan.steps.len());
     for (number, step) in plan.steps.iter().enumerate() {
         steps.push(timeline.step(number, step)?);
         history.note(store.published_keys()?);
     }
+    let mut flows = witness.end_flows();
     clock.lap("convergence");
 
     phase("probing");
     // Who probes, and where they are, is what the last step has left.
     let last = &plan.with(plan.at_last());
-    capture.follow(&topology)?;
+    witness.capture.follow(&topology)?;
     let responders = Responders::open(last, &topology, magic)?;
-    let mut lamp = Lamp::new(last, &topology, &capture, magic, beacons)?;
+    let mut lamp = Lamp::new(last, &topology, &witness.capture, magic, beacons)?;
     let probing = now();
-    capture.keep_all_from(probing);
-    lamp.light(Round::Opening, &capture, Deadline::after(BEACONS))?;
+    witness.capture.keep_all_from(probing)?;
+    lamp.light(Round::Opening, &witness.capture, Deadline::after(BEACONS))?;
     let probes = probe::send_all(last, &topology, magic, &responders)?;
-    lamp.light(Round::Closing, &capture, Deadline::after(BEACONS))?;
-    let captured = capture.end()?;
+    lamp.light(Round::Closing, &witness.capture, Deadline::after(BEACONS))?;
+    let captured = witness.end(&mut flows)?;
     let beacons = lamp.put_out();
     drop(responders);
     clock.lap("probing");
@@ -101,7 +106,7 @@ pub fn run(
         beacons,
         sightings: captured.sightings,
         probing,
-        flows: Vec::new(),
+        flows,
         probes,
         nodes,
         start,

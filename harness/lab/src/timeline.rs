@@ -4,22 +4,28 @@
 mod crash;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use wireguard_control::Key;
 use wireproof_model::dataplane;
 use wireproof_model::evidence::{Nanos, StepEvidence};
 use wireproof_model::name::{IfName, NodeName};
 use wireproof_model::plan::{Action, Plan, Settles, State, Step, StoreAction, Tamper};
+use wireproof_model::tag::Magic;
 
 use crate::engine::{Engines, Until};
 use crate::error::LabError;
 use crate::monitor::Monitor;
 use crate::observe;
+use crate::packet::now;
 use crate::store::Store;
 use crate::tamper;
 use crate::topology::Topology;
 use crate::wait::Deadline;
+use crate::witness::Witness;
+
+/// How much longer than allowed an interruption is waited for.
+const OVER_BUDGET: Duration = Duration::from_millis(500);
 
 /// Each node's dataplane as text.
 type Portraits = BTreeMap<NodeName, String>;
@@ -33,6 +39,7 @@ pub(crate) struct Timeline<'a, 'e> {
     pub(crate) store: &'a Store,
     /// The kernel's own word about what changes.
     pub(crate) monitors: BTreeMap<NodeName, Monitor>,
+    pub(crate) witness: &'a mut Witness,
 }
 
 /// The keys that each node's engine has published, one after the other.
@@ -58,6 +65,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         topology: &'a mut Topology,
         engines: &'a mut Engines<'e>,
         store: &'a Store,
+        witness: &'a mut Witness,
     ) -> Result<Self, LabError> {
         let monitors = topology.nodes.iter().map(|space| {
             let monitor = Monitor::open(&space.namespace)?;
@@ -69,6 +77,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
             topology,
             engines,
             store,
+            witness,
         })
     }
 
@@ -81,6 +90,11 @@ impl<'a, 'e> Timeline<'a, 'e> {
         self.engines.start_agents(&state.named(None))?;
         self.settle(&state, &Until::InSync, deadline)?;
         self.evidence(0, "start".into(), began, &BTreeMap::new())
+    }
+
+    /// Starts the plan's flows.
+    pub(crate) fn begin_flows(&mut self, magic: Magic) -> Result<(), LabError> {
+        self.witness.begin_flows(self.plan, self.topology, magic)
     }
 
     /// Does one of the plan's steps, counted from 0, and waits until everything has settled.
@@ -96,11 +110,16 @@ impl<'a, 'e> Timeline<'a, 'e> {
             self.crash_everywhere(number, step, node, provoke)
                 .map(|points| crash_points = Some(points))
         } else {
-            self.act(number, &step.action, deadline)
-                .and_then(|until| self.settle(&state, &until, deadline))
+            self.act(number, &step.action, deadline).and_then(|until| {
+                self.witness.follow(self.topology, &state)?;
+                self.settle(&state, &until, deadline)
+            })
         };
         done.map_err(|error| in_step(error, number, step))?;
         let evidence = self.evidence(number + 1, step.action.told(), began, &before)?;
+        // The next step shall find the flows as this one leaves them, and a broken budget shows.
+        let outage = Duration::from_millis(step.outage.into()) + OVER_BUDGET;
+        self.witness.catch_up(&state, outage);
         Ok(StepEvidence {
             crash_points,
             ..evidence
@@ -414,10 +433,4 @@ fn in_step(error: LabError, number: usize, step: &Step) -> LabError {
 
 fn after_millis(millis: u32) -> Deadline {
     Deadline::after(Duration::from_millis(millis.into()))
-}
-
-/// The clock that the kernel stamps packets with.
-pub(crate) fn now() -> Nanos {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    Nanos(u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX))
 }

@@ -117,8 +117,12 @@ pub struct Observer {
     pub place: Place,
     /// Frames that the kernel handed to it (`PACKET_STATISTICS`, `tp_packets` less the drops).
     pub seen: u64,
-    /// Frames that the kernel dropped for want of room (`tp_drops`).
+    /// Frames from the first probe on that the kernel dropped for want of room (`tp_drops`), or
+    /// that the capture file had no room for.
     pub dropped: u64,
+    /// Those among the frames before the first probe, which `dropped` does not count.
+    #[serde(default)]
+    pub dropped_early: u64,
 }
 
 /// A frame that the lab itself put on an interface, past every route and filter,

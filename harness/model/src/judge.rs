@@ -40,6 +40,11 @@ mod exhibit;
 mod breach;
 
 pub use breach::{Breach, breaches};
+/// What the flows show of each step.
+mod through;
+
+pub(crate) use through::told;
+pub use through::{Outage, Passage, passages};
 
 use case::{Case, Register};
 use crossing::Crossings;
@@ -53,6 +58,7 @@ const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
 /// Decides about every promise of the plan, in the plan's order. A promise that the
 /// evidence is not enough for is [`Outcome::Inconclusive`], with the reason.
 pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
+    let throughout = through::judge(plan, evidence);
     // The probes were sent when every step had run.
     let plan = &plan.with(plan.at_last());
     let index = Index::new(evidence);
@@ -72,6 +78,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
             Ok(case) => court.decide(&case),
             Err(why) => Finding::open(why).about(promise),
         })
+        .chain(throughout)
         .collect()
 }
 

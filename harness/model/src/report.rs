@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::evidence::{Evidence, StepEvidence};
-use crate::judge::{Breach, breaches};
-use crate::plan::{Plan, ProbeId, Promise, PromiseId};
+use crate::judge::{Breach, breaches, passages};
+use crate::plan::{FlowId, Plan, ProbeId, Promise, PromiseId, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
 /// Promises of one kind in one line.
 mod row;
+
+/// What the flows showed of each step.
+mod through;
 
 /// Rows and totals as a table.
 mod table;
@@ -29,13 +32,13 @@ pub struct Report<'a> {
 
 /// What a promise came to.
 #[derive(Debug, Clone, Copy)]
-struct Told<'a> {
-    promise: &'a Promise,
+struct Told<'a, P = Promise> {
+    promise: &'a P,
     /// None if nobody judged it, which is an error of the run.
     verdict: Option<&'a Verdict>,
 }
 
-impl<'a> Told<'a> {
+impl<'a, P> Told<'a, P> {
     fn outcome(&self) -> Outcome {
         self.verdict
             .map_or(Outcome::Inconclusive, |verdict| verdict.outcome)
@@ -64,11 +67,14 @@ impl<'a> Report<'a> {
     /// if a step never ran, or if there is no promise: a run that promises nothing proves nothing.
     pub fn exit_status(&self) -> u8 {
         let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
-        if outcomes.contains(&Outcome::Broken) || !self.breaches().is_empty() {
+        let throughout: Vec<_> = self.of_steps().map(|told| told.outcome()).collect();
+        let mut all = outcomes.iter().chain(&throughout);
+        let broken = all.clone().any(|outcome| *outcome == Outcome::Broken);
+        if broken || !self.breaches().is_empty() {
             1
         } else if !self.every_step_ran()
             || outcomes.is_empty()
-            || outcomes.iter().any(|outcome| *outcome != Outcome::Held)
+            || all.any(|outcome| *outcome != Outcome::Held)
         {
             3
         } else {
@@ -100,7 +106,7 @@ impl<'a> Report<'a> {
     /// One document: `title`, `scenario` (for the caller to fill in), `engine`, `status` (the exit
     /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
     /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
-    /// `start`, `steps` and `timings`. Times are in microseconds.
+    /// `start`, `steps`, `through` (what the flows showed of each step) and `timings`. Times are in microseconds.
     pub fn json(&self) -> Value {
         let promises: BTreeMap<ProbeId, _> =
             self.told().map(|told| (told.promise.probe, told)).collect();
@@ -145,6 +151,7 @@ impl<'a> Report<'a> {
             "writes": self.writes(),
             "start": step(&self.evidence.start),
             "steps": self.evidence.steps.iter().map(step).collect::<Vec<_>>(),
+            "through": self.through(),
             "timings": self.evidence.timings,
         })
     }
@@ -152,6 +159,36 @@ impl<'a> Report<'a> {
     /// What was promised besides the pairs, and broken.
     fn breaches(&self) -> Vec<Breach> {
         breaches(self.plan, self.evidence)
+    }
+
+    /// One entry for each promise about a step.
+    fn through(&self) -> Vec<Value> {
+        let passages = passages(self.plan, self.evidence);
+        let name = |id: FlowId| self.plan.flows.flows.get(usize::from(id.0));
+        self.of_steps()
+            .map(|told| {
+                let step = told.promise.step;
+                let passage = passages.iter().find(|passage| passage.step == step);
+                let outage = passage.and_then(|passage| passage.outage);
+                json!({
+                    "step": step,
+                    "action": self.action(step),
+                    "kind": told.promise.kind,
+                    "verdict": told.outcome(),
+                    "fact": told.fact(),
+                    "exhibits": told.verdict.map_or(&[][..], |verdict| &verdict.exhibits),
+                    "notes": told.verdict.map_or(&[][..], |verdict| &verdict.notes),
+                    "leaked": passage.map(|passage| passage.leaked),
+                    "leak": passage.and_then(|passage| passage.leak),
+                    "outage": outage.map(|outage| json!({
+                        "micros": outage.micros,
+                        "lost": outage.lost,
+                        "from": name(outage.flow).map(|flow| &flow.from),
+                        "to": name(outage.flow).map(|flow| &flow.to),
+                    })),
+                })
+            })
+            .collect()
     }
 
     /// Whether each step of the plan is in the evidence: one that never ran was no test.
@@ -174,6 +211,20 @@ impl<'a> Report<'a> {
             .chain(&self.evidence.steps);
         all.filter_map(StepEvidence::all_writes)
             .reduce(|sum, writes| sum + writes)
+    }
+
+    /// Every promise about a step, in the plan's order.
+    fn of_steps(&self) -> impl Iterator<Item = Told<'a, StepPromise>> {
+        self.plan.flows.promises.iter().map(|promise| Told {
+            promise,
+            verdict: self.verdicts.get(&promise.id).copied(),
+        })
+    }
+
+    /// What happened in a step, in words.
+    fn action(&self, step: usize) -> String {
+        let planned = step.checked_sub(1).and_then(|at| self.plan.steps.get(at));
+        planned.map_or_else(|| "start".into(), |step| step.action.told())
     }
 
     /// Every promise of the plan, in its order.

@@ -118,7 +118,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     };
     plan.probes = promise::probes(&plan);
     plan.promises = promise::promises(&plan, &stated);
-    plan.flows = flow::flows(&plan);
+    plan.flows = flow::flows(&plan, &scenario.flows);
     Ok(plan)
 }
 

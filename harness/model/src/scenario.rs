@@ -89,8 +89,19 @@ pub struct Scenario {
     pub facts: Vec<Fact>,
     /// Each `[[promise]]`.
     pub promises: Vec<Promise>,
+    /// `[flows]`.
+    pub flows: Flows,
     /// `[deadline]`.
     pub deadline: Deadline,
+}
+
+/// `[flows]`.
+#[derive(Debug, Default)]
+pub struct Flows {
+    /// Whether there are none, although there are steps.
+    pub off: bool,
+    /// Milliseconds between two packets of a flow.
+    pub every: Option<u16>,
 }
 
 /// What the cluster's resources are in.
@@ -256,6 +267,7 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .into_iter()
             .flatten()
             .collect(),
+        flows: table.table("flows", "the flows", flows).unwrap_or_default(),
         deadline: table
             .table("deadline", "the deadline", deadline)
             .unwrap_or_default(),
@@ -365,6 +377,13 @@ fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {
         protocols,
         expect: expect?,
     })
+}
+
+fn flows(table: &mut Table<'_, '_>) -> Flows {
+    Flows {
+        off: table.flag("off").unwrap_or_default(),
+        every: table.number("every", 1..=1000, " milliseconds"),
+    }
 }
 
 fn deadline(table: &mut Table<'_, '_>) -> Deadline {

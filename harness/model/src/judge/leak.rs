@@ -123,7 +123,7 @@ fn quotes(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
 
 /// A conversation with the store. With an etcd on a node these are the only ones that two
 /// encrypting nodes may have in clear: over them they tell each other their keys.
-fn is_store(plan: &Plan, packet: &Packet) -> bool {
+pub(super) fn is_store(plan: &Plan, packet: &Packet) -> bool {
     let Payload::Tcp {
         source_port,
         destination_port,

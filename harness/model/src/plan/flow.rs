@@ -47,7 +47,7 @@ pub struct FlowId(pub u16);
 pub struct StepPromise {
     /// Its number among all promises.
     pub id: PromiseId,
-    /// Which step, counted from 1.
+    /// Which step, counted from 1; 0 is the time before.
     pub step: usize,
     /// What is promised.
     pub kind: StepKind,

@@ -19,7 +19,7 @@ impl Endpoint<'_> {
 
 impl Protection {
     /// Whether nothing of it may be readable on the wire.
-    pub fn is_secret(self) -> bool {
+    fn is_secret(self) -> bool {
         match self {
             Self::Encrypted | Self::Blocked => true,
             Self::Plaintext => false,
@@ -27,7 +27,7 @@ impl Protection {
     }
 
     /// Whether it arrives.
-    pub fn is_delivered(self) -> bool {
+    fn is_delivered(self) -> bool {
         match self {
             Self::Encrypted | Self::Plaintext => true,
             Self::Blocked => false,
@@ -38,8 +38,20 @@ impl Protection {
 impl State {
     /// What the cluster's intent promises about a flow; none if it has no endpoints now, or if
     /// nothing follows from the intent.
-    pub fn flow(&self, flow: &Flow) -> Option<Protection> {
+    fn flow(&self, flow: &Flow) -> Option<Protection> {
         self.protection(&self.endpoint(&flow.from)?, &self.endpoint(&flow.to)?)
+    }
+
+    /// Whether nothing of a flow may be readable.
+    pub fn hides(&self, flow: &Flow) -> bool {
+        self.flow(flow).is_some_and(Protection::is_secret)
+    }
+
+    /// Whether a flow has to arrive.
+    pub fn delivers(&self, flow: &Flow) -> bool {
+        let ends = self.endpoint(&flow.from).zip(self.endpoint(&flow.to));
+        let apart = ends.is_none_or(|(from, to)| self.are_apart(&from, &to));
+        !apart && self.flow(flow).is_some_and(Protection::is_delivered)
     }
 
     /// What the cluster's intent promises about a pair; none if nothing follows from it.

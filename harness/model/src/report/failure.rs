@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 
 use super::{Report, Told};
-use crate::plan::{Origin, Promise};
-use crate::verdict::Outcome;
+use crate::plan::{Origin, Promise, StepKind, StepPromise};
+use crate::verdict::{Outcome, Verdict};
 
 /// More would hide what they have in common.
 const IN_FULL: usize = 10;
@@ -12,13 +12,38 @@ const IN_FULL: usize = 10;
 /// Frames shown of one promise; the first is the one that decides.
 const FRAMES: usize = 3;
 
+/// A promise that did not hold.
+struct Failed<'a> {
+    outcome: Outcome,
+    sentence: String,
+    fact: &'a str,
+    verdict: Option<&'a Verdict>,
+}
+
+impl<'a> Failed<'a> {
+    fn new<P>(told: &Told<'a, P>, sentence: String) -> Self {
+        Self {
+            outcome: told.outcome(),
+            sentence,
+            fact: told.fact(),
+            verdict: told.verdict,
+        }
+    }
+}
+
 pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
-    let mut failed: Vec<_> = report
+    let through = report
+        .of_steps()
+        .map(|told| Failed::new(&told, of_step(report, told.promise)));
+    let after = report
         .told()
-        .filter(|told| told.outcome() != Outcome::Held)
+        .map(|told| Failed::new(&told, sentence(told.promise)));
+    let mut failed: Vec<_> = through
+        .chain(after)
+        .filter(|failed| failed.outcome != Outcome::Held)
         .collect();
     // The broken ones first: they are about the engine, the open ones about the run.
-    failed.sort_by_key(Told::outcome);
+    failed.sort_by_key(|failed| failed.outcome);
     let mut text = String::new();
     for breach in report.breaches() {
         text += &format!("BROKEN line {}, {}\n", breach.line, breach.told);
@@ -33,16 +58,11 @@ pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
     text
 }
 
-fn write(text: &mut String, failed: &[Told<'_>], directory: &str) -> fmt::Result {
-    for told in failed.iter().take(IN_FULL) {
-        writeln!(
-            text,
-            "{} {}",
-            told.outcome().as_str(),
-            sentence(told.promise)
-        )?;
-        writeln!(text, "  {}", told.fact())?;
-        if let Some(verdict) = told.verdict {
+fn write(text: &mut String, failed: &[Failed<'_>], directory: &str) -> fmt::Result {
+    for one in failed.iter().take(IN_FULL) {
+        writeln!(text, "{} {}", one.outcome.as_str(), one.sentence)?;
+        writeln!(text, "  {}", one.fact)?;
+        if let Some(verdict) = one.verdict {
             for exhibit in verdict.exhibits.iter().take(FRAMES) {
                 writeln!(text, "  {}: {}", exhibit.capture, exhibit.frame)?;
             }
@@ -53,12 +73,25 @@ fn write(text: &mut String, failed: &[Told<'_>], directory: &str) -> fmt::Result
     }
     let rest = failed.get(IN_FULL..).unwrap_or_default();
     for outcome in [Outcome::Broken, Outcome::Inconclusive, Outcome::Skipped] {
-        let count = rest.iter().filter(|told| told.outcome() == outcome).count();
+        let count = rest.iter().filter(|one| one.outcome == outcome).count();
         if count > 0 {
             writeln!(text, "and {count} more {}", outcome.as_str())?;
         }
     }
     writeln!(text, "run directory {directory}")
+}
+
+/// `step 1 (kill every node's agent) must leave no protected flow readable`.
+fn of_step(report: &Report<'_>, promise: &StepPromise) -> String {
+    let must = match promise.kind {
+        StepKind::Leak => "must leave no protected flow readable",
+        StepKind::Outage => "must not interrupt flows for long",
+    };
+    format!(
+        "step {} ({}) {must}",
+        promise.step,
+        report.action(promise.step)
+    )
 }
 
 /// `pod-5 → pod-65 udp must be encrypted (cross host, derived)`.

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use super::row::{Kind, Row, sections};
+use super::through;
 use crate::evidence::Timing;
 use crate::plan::Protocol;
 use crate::verdict::Outcome;
@@ -22,23 +23,29 @@ const PLAIN: &str = "\x1b[0m";
 pub(super) fn table(report: &Report<'_>, directory: &str, colour: bool) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write_promises(&mut text, report, colour);
+    let _ = write_promises(&mut text, report, colour, true);
     let _ = write_run(&mut text, report, directory);
     text
 }
 
 pub(super) fn snapshot(report: &Report<'_>) -> String {
     let mut text = String::new();
-    let _ = write_promises(&mut text, report, false);
+    let _ = write_promises(&mut text, report, false, false);
     text
 }
 
-fn write_promises(text: &mut String, report: &Report<'_>, colour: bool) -> fmt::Result {
+fn write_promises(
+    text: &mut String,
+    report: &Report<'_>,
+    colour: bool,
+    measured: bool,
+) -> fmt::Result {
     writeln!(text, "{}", report.plan.title)?;
     writeln!(text, "engine {}", report.plan.engine)?;
     for (kind, rows) in sections(report.told()) {
         write_section(text, &kind, &rows, colour)?;
     }
+    through::write(text, report, measured)?;
     text.push('\n');
     for total in totals(report) {
         writeln!(text, "{total}")?;
@@ -144,6 +151,7 @@ fn totals(report: &Report<'_>) -> Vec<String> {
             line
         })
         .collect();
+    lines.extend(through::total(report));
     let free = report
         .plan
         .probes

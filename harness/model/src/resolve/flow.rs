@@ -3,23 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::EndpointName;
-use crate::plan::{
-    Class, Flow, FlowId, Flows, Plan, PromiseId, Protection, State, StepKind, StepPromise,
-};
+use crate::plan::{Class, Flow, FlowId, Flows, Plan, PromiseId, State, StepKind, StepPromise};
+
+use crate::scenario;
 
 /// As many flows as there are at most, if a few for each pair of nodes suffice.
 const MOST: usize = 48;
 
 /// Packets that all flows send together, in a second: what a small machine bears beside its work.
-const PACKETS: u32 = 400;
+const PACKETS: u32 = 800;
 
 /// The shortest and the longest time between two packets of a flow, in microseconds.
 const SHORTEST: u32 = 5_000;
 const LONGEST: u32 = 200_000;
 
-/// The flows of a plan that has all else; none without steps.
-pub(super) fn flows(plan: &Plan) -> Flows {
-    if plan.steps.is_empty() {
+/// The flows of a plan that has all else; none without steps, or if the author wants none.
+pub(super) fn flows(plan: &Plan, written: &scenario::Flows) -> Flows {
+    if plan.steps.is_empty() || written.off {
         return Flows::default();
     }
     let states: Vec<_> = (0..=plan.steps.len())
@@ -35,6 +35,9 @@ pub(super) fn flows(plan: &Plan) -> Flows {
         .collect();
     let count = u32::try_from(flows.len()).unwrap_or(u32::MAX);
     let every = (count.saturating_mul(1_000_000) / PACKETS).clamp(SHORTEST, LONGEST);
+    let every = written
+        .every
+        .map_or(every, |millis| u32::from(millis) * 1_000);
     let first = u32::try_from(plan.promises.len()).unwrap_or(u32::MAX);
     Flows {
         every,
@@ -81,24 +84,25 @@ fn pairs(states: &[State]) -> Vec<(EndpointName, EndpointName)> {
     chosen
 }
 
-/// What can be promised of each step, numbered from `first`.
+/// What can be promised of each step and of the time before them, numbered from `first`.
 fn promises(first: u32, states: &[State], flows: &[Flow]) -> Vec<StepPromise> {
-    let secret = |state: &State, flow: &Flow| state.flow(flow).is_some_and(Protection::is_secret);
-    let delivered =
-        |state: &State, flow: &Flow| state.flow(flow).is_some_and(Protection::is_delivered);
-    let steps = states.windows(2).zip(1..).flat_map(|(around, step)| {
-        let mut kinds = Vec::new();
-        if let [before, after] = around {
-            if flows.iter().any(|flow| secret(after, flow)) {
+    let befores = [None].into_iter().chain(states.iter().map(Some));
+    let steps = befores
+        .zip(states)
+        .zip(0..)
+        .flat_map(|((before, after), step)| {
+            let mut kinds = Vec::new();
+            if flows.iter().any(|flow| after.hides(flow)) {
                 kinds.push(StepKind::Leak);
             }
-            let lasts = |flow: &Flow| delivered(before, flow) && delivered(after, flow);
+            let lasts = |flow: &Flow| {
+                before.is_some_and(|state| state.delivers(flow)) && after.delivers(flow)
+            };
             if flows.iter().any(lasts) {
                 kinds.push(StepKind::Outage);
             }
-        }
-        kinds.into_iter().map(move |kind| (step, kind))
-    });
+            kinds.into_iter().map(move |kind| (step, kind))
+        });
     (first..)
         .zip(steps)
         .map(|(id, (step, kind))| StepPromise {

@@ -546,6 +546,7 @@ fn observers(plan: &Plan) -> Vec<Observer> {
             place,
             seen: 1,
             dropped: 0,
+            dropped_early: 0,
         })
         .collect()
 }

@@ -1,0 +1,79 @@
+//! What watches the cluster while it changes: the observers, and the flows that they see.
+
+use std::time::Duration;
+
+use wireproof_model::evidence::FlowEvidence;
+use wireproof_model::plan::{Plan, State};
+use wireproof_model::tag::Magic;
+
+use crate::capture::{Capture, Captured};
+use crate::error::LabError;
+use crate::flow::Streams;
+use crate::topology::Topology;
+
+/// The observers, and the flows of a plan with steps.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    pub(crate) capture: Capture,
+    streams: Option<Streams>,
+}
+
+impl Witness {
+    /// With observers that are armed, and no flow yet.
+    pub(crate) fn new(capture: Capture) -> Self {
+        Self {
+            capture,
+            streams: None,
+        }
+    }
+
+    /// Starts the plan's flows, if it has any.
+    pub(crate) fn begin_flows(
+        &mut self,
+        plan: &Plan,
+        topology: &Topology,
+        magic: Magic,
+    ) -> Result<(), LabError> {
+        if plan.flows.flows.is_empty() {
+            return Ok(());
+        }
+        let mut streams = Streams::new(plan, magic)?;
+        streams.begin(topology, &plan.after(0))?;
+        self.streams = Some(streams);
+        Ok(())
+    }
+
+    /// Goes where the cluster has gone: to new namespaces, and away from old ones.
+    pub(crate) fn follow(&mut self, topology: &Topology, state: &State) -> Result<(), LabError> {
+        self.capture.follow(topology)?;
+        match &mut self.streams {
+            Some(streams) => streams.follow(topology, state),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until all flows of `state` arrive again, or for as long as `allowed`.
+    pub(crate) fn catch_up(&self, state: &State, allowed: Duration) {
+        if let Some(streams) = &self.streams {
+            streams.wait_for_arrivals(state, allowed);
+        }
+    }
+
+    /// Ends the flows; the observers go on.
+    pub(crate) fn end_flows(&mut self) -> Vec<FlowEvidence> {
+        let streams = self.streams.take();
+        streams.map(Streams::end).unwrap_or_default()
+    }
+
+    /// Ends the observers too, and adds to the flows what they have seen of them.
+    pub(crate) fn end(self, flows: &mut [FlowEvidence]) -> Result<Captured, LabError> {
+        let captured = self.capture.end()?;
+        for flow in flows {
+            for (number, packet) in (0..).zip(&mut flow.packets) {
+                let form = captured.forms.get(&(flow.id, number));
+                packet.form = form.copied().unwrap_or_default();
+            }
+        }
+        Ok(captured)
+    }
+}

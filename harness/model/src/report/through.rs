@@ -1,0 +1,86 @@
+//! What the flows showed of each step.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use super::Report;
+use crate::judge::{Passage, passages, told};
+use crate::plan::StepKind;
+use crate::verdict::Outcome;
+
+/// One paragraph for each step. What differs from run to run is told only if `measured`.
+pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
+    let mut last = None;
+    let passages = passages(report.plan, report.evidence);
+    for promised in report.of_steps() {
+        let step = promised.promise.step;
+        if last.is_none() {
+            let flows = report.plan.flows.flows.len();
+            writeln!(text, "\nthrough the steps, {flows} flows")?;
+        }
+        if last != Some(step) {
+            writeln!(text, "  {step} {}", report.action(step))?;
+            let passage = passages.iter().find(|passage| passage.step == step);
+            if let Some(passage) = passage.filter(|_| measured) {
+                writeln!(text, "    {}", measures(report, passage))?;
+            }
+        }
+        last = Some(step);
+        let kind = match promised.promise.kind {
+            StepKind::Leak => "secrecy",
+            StepKind::Outage => "service",
+        };
+        let (outcome, fact) = (promised.outcome().as_str(), promised.fact());
+        writeln!(text, "    {kind}, {outcome}: {fact}")?;
+    }
+    Ok(())
+}
+
+/// `settled within 27 ms; 3 frames leaked, from 1 ms to 5 ms; longest outage 9 ms (pod-1 → pod-2)`.
+fn measures(report: &Report<'_>, passage: &Passage) -> String {
+    let steps = &report.evidence.steps;
+    let step = match passage.step.checked_sub(1) {
+        Some(at) => steps.get(at),
+        None => Some(&report.evidence.start),
+    };
+    let mut parts = Vec::new();
+    if let Some(step) = step {
+        parts.push(format!("settled within {}", told(step.micros())));
+    }
+    parts.push(match passage.leak {
+        Some((first, last)) => format!(
+            "{} frames leaked, from {} to {} after it began",
+            passage.leaked,
+            told(first),
+            told(last)
+        ),
+        None => "no frame leaked".into(),
+    });
+    parts.push(match passage.outage {
+        Some(outage) => {
+            let flow = report.plan.flows.flows.get(usize::from(outage.flow.0));
+            let name = flow.map(|flow| format!(" ({} → {})", flow.from, flow.to));
+            format!(
+                "longest outage {}{}",
+                told(outage.micros),
+                name.unwrap_or_default()
+            )
+        }
+        None => "no packet lost".into(),
+    });
+    parts.join("; ")
+}
+
+/// `through the steps 4 promises: 4 held`.
+pub(super) fn total(report: &Report<'_>) -> Option<String> {
+    let mut outcomes = BTreeMap::<Outcome, usize>::new();
+    for told in report.of_steps() {
+        *outcomes.entry(told.outcome()).or_default() += 1;
+    }
+    let all: usize = outcomes.values().sum();
+    let counts: Vec<_> = outcomes
+        .iter()
+        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
+        .collect();
+    (all > 0).then(|| format!("through the steps {all} promises: {}", counts.join(", ")))
+}
