@@ -18,5 +18,8 @@ mod plaintext;
 /// What makes observers unfit to say that something was not there.
 mod observers;
 
+/// What the flows show of each step.
+mod through;
+
 /// Any evidence gets a verdict for every promise.
 mod any_evidence;

@@ -200,6 +200,18 @@ impl World {
         world
     }
 
+    /// Adds the beacons of before the first agent.
+    pub(crate) fn arm(&mut self) {
+        self.now = 0;
+        self.light(Round::Armed);
+        self.number();
+    }
+
+    /// An endpoint's address.
+    pub(crate) fn address_of(&self, name: &str) -> IpAddr {
+        self.address(&parsed(name))
+    }
+
     fn light(&mut self, round: Round) {
         for interface in self.evidence.interfaces.clone() {
             if interface.role == Role::Loopback {
@@ -572,4 +584,19 @@ fn node_evidence(node: &Node) -> NodeEvidence {
         key_history: vec![],
         drops: BTreeMap::new(),
     }
+}
+
+/// A datagram of a flow.
+pub(crate) fn plain_udp(source: IpAddr, destination: IpAddr) -> Frame {
+    Frame::Ip(Packet {
+        source,
+        destination,
+        length: 92,
+        dont_fragment: true,
+        fragment: false,
+        payload: Payload::Udp {
+            source_port: 50_000,
+            destination_port: 7008,
+        },
+    })
 }
