@@ -157,14 +157,17 @@ impl<'a> Times<'a> {
         self.holds(self.delivered.get(&flow), moment)
     }
 
-    /// Whether somebody has just broken the sender's dataplane, once or over and over: until the
-    /// engine has put it right, what that node sends is not the engine's doing.
+    /// Whether somebody has just broken or emptied the sender's dataplane: until the engine has put it
+    /// right, what that node sends is not the engine's doing.
     fn is_sabotaged(&self, flow: FlowId, moment: Nanos) -> bool {
         let step = self.step_at(moment);
         let planned = step.checked_sub(1).and_then(|at| self.plan.steps.get(at));
         let own = match planned.map(|step| &step.action) {
-            Some(Action::Tamper { node, .. }) => self.sender(flow, step) == Some(node),
-            Some(Action::CrashEverywhere { .. }) => true,
+            Some(Action::Tamper { node, .. } | Action::RebootNode { node }) => {
+                self.sender(flow, step) == Some(node)
+            }
+            // Two nodes with one key have none until it is put right.
+            Some(Action::CrashEverywhere { .. } | Action::OverwriteKey { .. }) => true,
             Some(_) | None => false,
         };
         own && self.is_under_way(step, moment)
@@ -224,9 +227,7 @@ impl<'a> Times<'a> {
         }
         let packet = sighting.frame.packet()?;
         let step = self.step_at(sighting.at);
-        let around = step.saturating_sub(1)..=step;
-        let states: Vec<_> = around.filter_map(|at| self.states.get(at)).collect();
-        if super::leak::is_store(self.plan, packet) || is_ciphertext(&states, packet) {
+        if super::leak::is_store(self.plan, packet) || is_ciphertext(&self.states, packet) {
             return None;
         }
         let state = self.states.get(step)?;
@@ -444,21 +445,18 @@ fn is_between(state: &State, flow: &Flow, packet: &Packet) -> bool {
     ends == (from, to) || ends == (to, from)
 }
 
-/// WireGuard between two nodes, an error about it, or a piece of it, whose tags show elsewhere if
-/// it is none.
-fn is_ciphertext(states: &[&State], packet: &Packet) -> bool {
+/// A WireGuard message, an error about one, or a piece of a packet, whose tags show elsewhere if
+/// it is none. A message's ports are not asked for: they change while a device is made anew.
+fn is_ciphertext(states: &[State], packet: &Packet) -> bool {
     let port = |port| states.iter().any(|state| state.cluster.listen_port == port);
-    let ports = match &packet.payload {
-        Payload::WireGuard {
-            source_port,
-            destination_port,
-            ..
-        } => Some((*source_port, *destination_port)),
-        Payload::Icmp { quoted, .. } => quoted.and_then(|quote| quote.ports),
-        Payload::Other { .. } => return packet.fragment,
-        Payload::Tcp { .. } | Payload::Udp { .. } | Payload::Tunnelled { .. } => None,
-    };
-    ports.is_some_and(|(source, destination)| port(source) && port(destination))
+    match &packet.payload {
+        Payload::WireGuard { .. } => true,
+        Payload::Icmp { quoted, .. } => quoted
+            .and_then(|quote| quote.ports)
+            .is_some_and(|(source, destination)| port(source) || port(destination)),
+        Payload::Other { .. } => packet.fragment,
+        Payload::Tcp { .. } | Payload::Udp { .. } | Payload::Tunnelled { .. } => false,
+    }
 }
 
 fn verdict(promise: &StepPromise, outcome: Outcome, fact: String) -> Verdict {
