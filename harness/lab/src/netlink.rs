@@ -225,6 +225,8 @@ impl Netlink {
             self.handle
                 .neighbours()
                 .add(index, address)
+                // While packets go on, somebody may be asked for already.
+                .replace()
                 .state(NeighbourState::Permanent)
                 .link_layer_address(&mac)
                 .execute(),
