@@ -93,7 +93,6 @@ impl<'a> Report<'a> {
     }
 
     /// The table without what differs from run to run: only words of the plan and of the verdicts.
-
     pub fn snapshot(&self) -> String {
         table::snapshot(self)
     }

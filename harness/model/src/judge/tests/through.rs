@@ -1,9 +1,12 @@
 //! What the flows show of each step.
 
-use super::world::{World, mixed, parsed, plain_udp};
+use std::net::IpAddr;
+
+use super::world::{World, mixed, parsed};
 use crate::evidence::{
     Direction, FlowEvidence, FlowPacket, Form, Nanos, Place, Role, Sighting, StepEvidence,
 };
+use crate::frame::{Frame, Packet, Payload};
 use crate::judge::{judge, passages};
 use crate::plan::{Action, Flow, FlowId, Flows, PromiseId, Step, StepKind, StepPromise};
 use crate::tag::Tag;
@@ -291,4 +294,19 @@ fn a_flow_of_a_node_that_is_cut_off_need_not_arrive() {
     assert_eq!(world.service(), Held);
     world.lose(0, 10..30);
     assert_eq!(world.service(), Broken);
+}
+
+/// A datagram of a flow.
+fn plain_udp(source: IpAddr, destination: IpAddr) -> Frame {
+    Frame::Ip(Packet {
+        source,
+        destination,
+        length: 92,
+        dont_fragment: true,
+        fragment: false,
+        payload: Payload::Udp {
+            source_port: 50_000,
+            destination_port: 7008,
+        },
+    })
 }

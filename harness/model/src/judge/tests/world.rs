@@ -585,18 +585,3 @@ fn node_evidence(node: &Node) -> NodeEvidence {
         drops: BTreeMap::new(),
     }
 }
-
-/// A datagram of a flow.
-pub(crate) fn plain_udp(source: IpAddr, destination: IpAddr) -> Frame {
-    Frame::Ip(Packet {
-        source,
-        destination,
-        length: 92,
-        dont_fragment: true,
-        fragment: false,
-        payload: Payload::Udp {
-            source_port: 50_000,
-            destination_port: 7008,
-        },
-    })
-}
