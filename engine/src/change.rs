@@ -210,7 +210,11 @@ fn encrypting(
             address: *address,
         });
     }
-    for address in current.addresses.difference(&device.addresses) {
+    // With its last address an interface loses its IPv4 routes, and what they led into the
+    // tunnel would go in clear: the last one stays, where it does no harm.
+    let removable = family == Family::V6 || !device.addresses.is_empty();
+    let unwanted = current.addresses.difference(&device.addresses);
+    for address in unwanted.filter(|_| removable) {
         changes.push(Change::RemoveAddress {
             family,
             name: owned(),

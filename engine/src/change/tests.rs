@@ -62,12 +62,20 @@ fn settled(mut plane: Dataplane) -> Dataplane {
     plane
 }
 
-/// Undoes nothing that others may rely on.
+/// Undoes nothing that others may rely on, and takes no device its last IPv4 address.
 fn goal(actual: &Dataplane, desired: &Dataplane) -> Dataplane {
-    Dataplane {
+    let mut goal = Dataplane {
         src_valid_mark: actual.src_valid_mark || desired.src_valid_mark,
         ..settled(desired.clone())
+    };
+    for (name, device) in &mut goal.planes.v4.devices {
+        if let Some(before) = actual.planes.v4.devices.get(name)
+            && device.addresses.is_empty()
+        {
+            device.addresses.clone_from(&before.addresses);
+        }
     }
+    goal
 }
 
 fn after(changes: &[Change], mut plane: Dataplane) -> Dataplane {
