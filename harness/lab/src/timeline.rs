@@ -167,9 +167,14 @@ impl<'a, 'e> Timeline<'a, 'e> {
             Action::AddPod { .. }
             | Action::RemovePod { .. }
             | Action::MovePod { .. }
-            | Action::ReaddressNode { .. }
             | Action::Partition { .. }
             | Action::Heal { .. } => self.reshape(number)?,
+            // An address that no engine has been told of cannot be protected by any: the store
+            // knows it first.
+            Action::ReaddressNode { .. } => {
+                self.rewrite_resources(number)?;
+                self.reshape(number)?;
+            }
             Action::SetMtu { node, .. } => {
                 self.reshape(number)?;
                 self.wait_for_mtu(&self.plan.after(number + 1), node, deadline)?;

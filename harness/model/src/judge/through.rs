@@ -13,7 +13,7 @@ use crate::evidence::{
 };
 use crate::frame::{Packet, Payload};
 use crate::journey::Seen;
-use crate::name::NodeName;
+use crate::name::{EndpointName, NodeName};
 use crate::plan::{Action, Flow, FlowId, Plan, Protocol, State, StepKind, StepPromise};
 use crate::tag::{BeaconId, Tag};
 use crate::verdict::{Outcome, Verdict};
@@ -166,6 +166,10 @@ impl<'a> Times<'a> {
             Some(Action::Tamper { node, .. } | Action::RebootNode { node }) => {
                 self.sender(flow, step) == Some(node)
             }
+            // An address that no engine has been told of yet can be protected by none.
+            Some(Action::ReaddressNode { node, .. }) => self
+                .flow(flow)
+                .is_some_and(|flow| flow.to == EndpointName::from(node)),
             // Two nodes with one key have none until it is put right.
             Some(Action::CrashEverywhere { .. } | Action::OverwriteKey { .. }) => true,
             Some(_) | None => false,
