@@ -74,7 +74,9 @@ pub(super) fn apply(change: &Change, plane: &mut Dataplane) {
             // With its last address an interface loses its IPv4 routes (kernel: `fib_disable_ip`).
             if *family == Family::V4 && device.addresses.is_empty() {
                 let target = Target::Tunnel(name.clone());
-                plane.planes[*family].routes.retain(|_, found| *found != target);
+                plane.planes[*family]
+                    .routes
+                    .retain(|_, found| *found != target);
             }
         }
     }
