@@ -23,7 +23,7 @@ use wireproof_model::tag::{BeaconId, Magic, Tag};
 use crate::capture::Capture;
 use crate::error::{Doing, LabError};
 use crate::packet::{Injector, close_together};
-use crate::topology::Topology;
+use crate::topology::{HARNESS_MAC, Topology};
 use crate::wait::Deadline;
 
 /// Bytes of payload: several whole tags.
@@ -38,9 +38,8 @@ const PORT: u16 = 9;
 
 const IPV4_HEADER: usize = 20;
 
-/// Locally administered addresses that no interface of the lab has.
+/// A locally administered address that no interface of the lab has.
 const NOBODY: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 1];
-const HARNESS: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 2];
 
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
@@ -283,7 +282,7 @@ fn ipv6_packet(protocol: IpNextHeaderProtocol, segment: &[u8]) -> Vec<u8> {
 }
 
 fn ethernet_frame(ethertype: [u8; 2], packet: &[u8]) -> Vec<u8> {
-    [&NOBODY[..], &HARNESS, &ethertype, packet].concat()
+    [&NOBODY[..], &HARNESS_MAC, &ethertype, packet].concat()
 }
 
 /// An ICMPv6 echo request (RFC 4443). Sockets fill the checksum in themselves.

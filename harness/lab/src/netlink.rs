@@ -16,7 +16,7 @@ use rtnetlink::packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkLayerType, LinkMessage,
 };
 use rtnetlink::packet_route::neighbour::NeighbourState;
-use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope};
 use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::{
     Handle, IpVersion, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
@@ -32,6 +32,9 @@ pub(crate) type Mac = [u8; 6];
 
 /// The `AddressFamily` whose state is asked for: the lab's clusters are IPv4.
 const FAMILY: IpVersion = IpVersion::V4;
+
+/// The place of a route's MTU among its metrics (Linux: `rtnetlink.h`).
+const RTAX_MTU: u32 = 2;
 
 /// A route netlink socket in a namespace.
 #[derive(Debug)]
@@ -209,6 +212,31 @@ impl Netlink {
         self.run(
             format!("add the route to {destination}"),
             self.handle.route().add(route).execute(),
+        )
+    }
+
+    /// Routes `destination` as [`add_route`](Self::add_route) does, in place of a route there may
+    /// be, and where there is an `mtu` as a router that knows that its link carries no more. An MTU
+    /// that is not locked is not minded while forwarding (Linux: `ip_dst_mtu_maybe_forward`).
+    pub(crate) fn lead(
+        &self,
+        destination: impl Into<IpNet>,
+        index: u32,
+        gateway: Option<IpAddr>,
+        mtu: Option<u16>,
+    ) -> Result<(), LabError> {
+        let destination = destination.into();
+        let mut route = route(destination, index, gateway);
+        if let Some(mtu) = mtu {
+            let metrics = vec![
+                RouteMetric::Lock(1 << RTAX_MTU),
+                RouteMetric::Mtu(mtu.into()),
+            ];
+            route.attributes.push(RouteAttribute::Metrics(metrics));
+        }
+        self.run(
+            format!("lead the fabric to {destination}"),
+            self.handle.route().add(route).replace().execute(),
         )
     }
 

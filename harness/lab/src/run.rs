@@ -21,7 +21,7 @@ use crate::probe;
 use crate::responder::Responders;
 use crate::store::Store;
 use crate::timeline::{KeyHistory, Timeline};
-use crate::topology::Topology;
+use crate::topology::{Topology, tallies};
 use crate::wait::Deadline;
 use crate::witness::Witness;
 
@@ -91,6 +91,7 @@ pub fn run(
 
     phase("observation");
     let nodes = observe_nodes(last, &topology, &store, &history)?;
+    let wire = tallies(&topology.fabric)?;
     clock.lap("observation");
 
     phase("teardown");
@@ -109,6 +110,7 @@ pub fn run(
         flows,
         probes,
         nodes,
+        wire,
         start,
         steps,
         timings: clock.timings,

@@ -74,9 +74,16 @@ pub(crate) fn forward_ipv6(namespace: &Namespace) -> Result<(), LabError> {
     set(namespace, &[("net/ipv6/conf/all/forwarding", "1")])
 }
 
-/// The fabric forwards.
+/// The fabric forwards, and answers each packet that is too large, however many there are.
 pub(crate) fn make_fabric(namespace: &Namespace) -> Result<(), LabError> {
-    set(namespace, &[("net/ipv4/ip_forward", "1")])
+    set(
+        namespace,
+        &[
+            ("net/ipv4/ip_forward", "1"),
+            ("net/ipv4/icmp_ratemask", "0"),
+            ("net/ipv6/icmp/ratelimit", "0"),
+        ],
+    )
 }
 
 /// A port of the fabric answers ARP for every address, and at once.

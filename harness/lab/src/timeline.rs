@@ -20,7 +20,7 @@ use crate::observe;
 use crate::packet::now;
 use crate::store::Store;
 use crate::tamper;
-use crate::topology::Topology;
+use crate::topology::{Topology, tallies};
 use crate::wait::Deadline;
 use crate::witness::Witness;
 
@@ -169,6 +169,10 @@ impl<'a, 'e> Timeline<'a, 'e> {
             | Action::MovePod { .. }
             | Action::Partition { .. }
             | Action::Heal { .. } => self.reshape(number)?,
+            Action::Fabric(_) => {
+                self.reshape(number)?;
+                self.wait_for_weather(number, deadline)?;
+            }
             // An address that no engine has been told of cannot be protected by any: the store
             // knows it first.
             Action::ReaddressNode { .. } => {
@@ -286,6 +290,26 @@ impl<'a, 'e> Timeline<'a, 'e> {
         }
     }
 
+    /// Waits until flows have met what a step makes the fabric do to them. That they never did is
+    /// for the report to say.
+    fn wait_for_weather(&self, number: usize, deadline: Deadline) -> Result<(), LabError> {
+        let line = self.plan.steps.get(number).map(|step| step.line);
+        let faults = self.plan.after(number + 1).fabric.faults.into_iter();
+        let mut begun = faults.filter(|fault| Some(fault.line) == line);
+        let Some(fault) = begun.next().filter(|_| !self.plan.flows.flows.is_empty()) else {
+            return Ok(());
+        };
+        let name = fault.counter();
+        loop {
+            let tallies = tallies(&self.topology.fabric)?.into_iter();
+            let mut hits = tallies.filter(|tally| tally.name == name && tally.packets > 0);
+            if hits.next().is_some() || deadline.passed() {
+                return Ok(());
+            }
+            self.engines.look_again(deadline)?;
+        }
+    }
+
     /// What every node's dataplane is like, in words that are the same for the same dataplane.
     fn portraits(&self, tunnel: &IfName) -> Result<Portraits, LabError> {
         let keys = self.store.published_keys()?.into_iter();
@@ -303,7 +327,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
     /// Makes the cluster what it is after a step, links first, and tells the store.
     fn reshape(&self, number: usize) -> Result<(), LabError> {
         let (before, after) = (self.plan.after(number), self.plan.after(number + 1));
-        self.topology.reshape(&self.plan.fabric, &before, &after)?;
+        self.topology.reshape(&before, &after)?;
         self.rewrite_resources(number)
     }
 
@@ -312,7 +336,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         self.engines.restart_node(name, self.topology)?;
         let state = self.plan.after(number + 1);
         if let Some(node) = state.nodes.iter().find(|node| &node.name == name) {
-            self.topology.reboot(&self.plan.fabric, node, &state)?;
+            self.topology.reboot(node, &state)?;
         }
         self.engines.start_agents(std::slice::from_ref(name))?;
         Ok(self.publishes_anew(number, name, before))

@@ -4,6 +4,9 @@
 //! pod eth0 -- azv<pod> [node] eth0 -- <node> [fabric] <node> -- eth0 [node] azv<pod> -- eth0 pod
 //! ```
 
+/// What the fabric does to packets, and how often it did.
+mod wire;
+
 /// The cluster's links from one moment to the next.
 mod reshape;
 
@@ -25,6 +28,8 @@ use crate::program::program;
 use crate::sys::{Offload, disable_offload};
 use crate::sysctl;
 
+pub(crate) use wire::tallies;
+
 /// What every endpoint calls its own interface.
 pub(crate) const UPLINK: &str = "eth0";
 
@@ -36,6 +41,9 @@ const VOID: &str = "void";
 
 /// The Ethernet address that Azure's network answers every ARP request with.
 const FABRIC_MAC: Mac = [0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc];
+
+/// The Ethernet address that the harness's own frames are from; no interface of the lab has it.
+pub(crate) const HARNESS_MAC: Mac = [0x02, 0xbe, 0xac, 0, 0, 2];
 
 /// The Ethernet address of the node's end of every pod's veth, as Azure CNI sets it.
 const POD_GATEWAY_MAC: Mac = [0xaa; 6];
@@ -83,9 +91,9 @@ impl Topology {
         }
         let fabric_net = Netlink::open(&fabric)?;
         fabric_net.up("lo")?;
-        drop_oversized(&fabric, &plan.fabric)?;
+        wire::set(&fabric, &plan.fabric)?;
         match plan.fabric.kind {
-            FabricKind::Vnet => answer_for_all(&fabric_net)?,
+            FabricKind::Vnet => answer_for_all(&fabric_net, &plan.fabric)?,
             FabricKind::Flat => switch(&fabric_net, &plan.fabric)?,
         }
 
@@ -113,7 +121,7 @@ impl Topology {
             store,
         };
         let first = plan.after(0);
-        topology.reshape(&plan.fabric, &first.without_nodes(), &first)?;
+        topology.reshape(&first.without_nodes(), &first)?;
         Ok(topology)
     }
 
@@ -154,18 +162,6 @@ fn empty(label: &str) -> Result<Namespace, LabError> {
     Ok(namespace)
 }
 
-/// The cloud drops what is too large for it and tells nobody (felix#2840).
-fn drop_oversized(fabric: &Namespace, plan: &Fabric) -> Result<(), LabError> {
-    let rules = format!(
-        "table inet fabric {{ chain carry {{ type filter hook prerouting priority raw; policy accept; \
-         meta length > {0} counter drop; }}; }}\n\
-         table bridge fabric {{ chain carry {{ type filter hook forward priority 0; policy accept; \
-         meta length > {0} counter drop; }}; }}\n",
-        plan.mtu
-    );
-    fabric.enter(|| nft(&rules))
-}
-
 /// Runs `nft` on `rules` in one transaction. Call it inside the namespace.
 pub(crate) fn nft(rules: &str) -> Result<(), LabError> {
     let doing = "set nftables rules";
@@ -190,11 +186,18 @@ pub(crate) fn nft(rules: &str) -> Result<(), LabError> {
 }
 
 /// Proxy ARP answers for what the namespace has a route to, so it gets a route to everything.
-fn answer_for_all(fabric: &Netlink) -> Result<(), LabError> {
+fn answer_for_all(fabric: &Netlink, plan: &Fabric) -> Result<(), LabError> {
     let void = interface(VOID)?;
     fabric.add_empty_bridge(&void)?;
     let index = fabric.up(VOID)?;
-    fabric.add_route(Ipv4Net::default(), index, None)
+    fabric.add_route(Ipv4Net::default(), index, None)?;
+    if plan.beyond_mtu.is_routers() {
+        // Whom its ICMP errors are from.
+        for family in plan.families() {
+            fabric.add_address(index, family.address(plan.gateway))?;
+        }
+    }
+    Ok(())
 }
 
 /// One switch for all ports, which has the gateway's address itself.
@@ -298,17 +301,17 @@ fn address_uplink(
     }
 }
 
-/// Tells a node by which other node a pod is reached, as a routing daemon would.
+/// Leads the fabric to a pod by its node.
 pub(super) fn lead_to_pod(
-    net: &Netlink,
-    uplink: u32,
+    fabric_net: &Netlink,
+    port: u32,
     node: &Node,
     pod: &Pod,
     plan: &Fabric,
 ) -> Result<(), LabError> {
     for family in plan.families() {
-        let gateway = family.address(node.address);
-        net.add_route(family.address(pod.address), uplink, Some(gateway))?;
+        let (gateway, pod) = (family.address(node.address), family.address(pod.address));
+        fabric_net.lead(pod, port, Some(gateway), plan.route_mtu())?;
     }
     Ok(())
 }
@@ -322,7 +325,7 @@ fn lead_to_node(
 ) -> Result<(), LabError> {
     for family in plan.families() {
         let address = family.address(node.address);
-        fabric_net.add_route(address, port, None)?;
+        fabric_net.lead(address, port, None, plan.route_mtu())?;
         fabric_net.add_neighbour(port, address, mac_of(node.address))?;
     }
     Ok(())

@@ -36,6 +36,9 @@ pub struct Evidence {
     pub probes: Vec<ProbeOutcome>,
     /// What each node looked like after the last probe.
     pub nodes: BTreeMap<NodeName, NodeEvidence>,
+    /// How often the fabric did each thing that it does to packets, in the order of the names.
+    #[serde(default)]
+    pub wire: Vec<Tally>,
     /// From the start of the agents until they were in sync.
     #[serde(default)]
     pub start: StepEvidence,
@@ -308,6 +311,26 @@ pub struct NodeEvidence {
     pub key_history: Vec<String>,
     /// Packets that the node dropped and counted, by counter name (`TcpExt.IPReversePathFilter`); zeroes left out.
     pub drops: BTreeMap<String, u64>,
+}
+
+/// A counter of packets larger than the fabric carries.
+pub const OVERSIZED: &str = "oversized";
+
+/// A counter of the fabric's answers that a packet is too big.
+pub const ANSWERED: &str = "answered";
+
+/// A counter of such answers that never left it.
+pub const SWALLOWED: &str = "swallowed";
+
+/// How often the fabric did something to a packet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// What: a fault by its line of the scenario, or one of the names above.
+    pub name: String,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of them.
+    pub bytes: u64,
 }
 
 /// One phase of a run.

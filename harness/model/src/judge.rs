@@ -39,7 +39,11 @@ mod exhibit;
 /// What a scenario promises besides its pairs.
 mod breach;
 
+/// What the fabric did to packets.
+mod wire;
+
 pub use breach::{Breach, breaches};
+pub use wire::{Weather, weather};
 /// What the flows show of each step.
 mod through;
 

@@ -19,15 +19,19 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
     let fabric = &plan.fabric;
     writeln!(
         text,
-        "\nfabric {}{} carries {} bytes, gateway {}",
+        "\nfabric {}{} carries {} bytes, gateway {}; larger packets are {}",
         match fabric.kind {
             FabricKind::Vnet => "",
             FabricKind::Flat => "(one switch) ",
         },
         fabric.subnet,
         fabric.mtu,
-        fabric.gateway
+        fabric.gateway,
+        fabric.beyond_mtu.told()
     )?;
+    for fault in &fabric.faults {
+        writeln!(text, "  {}", fault.told())?;
+    }
     if let Store::Etcd { address, on } = &plan.store {
         let place = match on {
             Some(node) => format!("on {node}"),

@@ -7,6 +7,9 @@ mod family;
 /// Calico IPAM: blocks of a pool, and who has which.
 mod ipam;
 
+/// What connects the nodes.
+mod fabric;
+
 /// What happens in a step.
 mod action;
 
@@ -37,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 
 pub use action::Action;
+pub use fabric::{BeyondMtu, Fabric, FabricAction, FabricKind, Harm, Way, WireFault};
 pub use family::Family;
 pub(crate) use flow::OUTAGE;
 pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
@@ -91,54 +95,6 @@ pub struct Plan {
     pub flows: Flows,
     /// How long the lab waits for what it waits for.
     pub deadlines: Deadlines,
-}
-
-/// The network between the nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fabric {
-    /// Nodes and pods have their addresses from here.
-    pub subnet: Ipv4Net,
-    /// The nodes' default gateway: the subnet's first host address.
-    pub gateway: Ipv4Addr,
-    /// The largest IP packet that the fabric carries, in bytes; larger ones are dropped without a word.
-    pub mtu: u16,
-    /// Whether it carries IPv6 besides IPv4.
-    #[serde(default)]
-    pub ipv6: bool,
-    /// What it is made of.
-    #[serde(default)]
-    pub kind: FabricKind,
-}
-
-/// What connects the nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FabricKind {
-    /// A cloud's network: routed, answers ARP for every address, and delivers each known
-    /// address to the NIC that holds it, as Azure's does.
-    #[default]
-    Vnet,
-    /// A switch: nodes ask each other for their Ethernet addresses, and know by routes of
-    /// their own behind which node a pod is.
-    Flat,
-}
-
-impl FabricKind {
-    /// As written in scenarios.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Vnet => "vnet",
-            Self::Flat => "flat",
-        }
-    }
-}
-
-impl Fabric {
-    /// The families that it carries.
-    pub fn families(&self) -> Vec<Family> {
-        let ipv6 = self.ipv6.then_some(Family::Ipv6);
-        std::iter::once(Family::Ipv4).chain(ipv6).collect()
-    }
 }
 
 /// What the engine is told: FelixConfiguration `default` and ClusterInformation.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::evidence::{Evidence, StepEvidence};
-use crate::judge::{Breach, breaches, passages};
+use crate::judge::{Breach, Weather, breaches, passages, weather};
 use crate::plan::{FlowId, Plan, ProbeId, Promise, PromiseId, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
@@ -15,6 +15,9 @@ mod row;
 
 /// What the flows showed of each step.
 mod through;
+
+/// What the fabric did to packets.
+mod wire;
 
 /// Rows and totals as a table.
 mod table;
@@ -64,7 +67,8 @@ impl<'a> Report<'a> {
     }
 
     /// 0 if every promise held; 1 if one was broken; 3 if none was broken but one is open,
-    /// if a step never ran, or if there is no promise: a run that promises nothing proves nothing.
+    /// if a step never ran, if a fault of the wire hit nothing, or if there is no promise: a run that
+    /// promises nothing proves nothing.
     pub fn exit_status(&self) -> u8 {
         let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
         let throughout: Vec<_> = self.of_steps().map(|told| told.outcome()).collect();
@@ -73,6 +77,7 @@ impl<'a> Report<'a> {
         if broken || !self.breaches().is_empty() {
             1
         } else if !self.every_step_ran()
+            || self.weather().iter().any(Weather::is_idle)
             || outcomes.is_empty()
             || all.any(|outcome| *outcome != Outcome::Held)
         {
@@ -105,7 +110,8 @@ impl<'a> Report<'a> {
     /// One document: `title`, `scenario` (for the caller to fill in), `engine`, `status` (the exit
     /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
     /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
-    /// `start`, `steps`, `through` (what the flows showed of each step) and `timings`. Times are in microseconds.
+    /// `wire` (what the fabric did to packets), `start`, `steps`, `through` (what the flows showed of
+    /// each step) and `timings`. Times are in microseconds.
     pub fn json(&self) -> Value {
         let promises: BTreeMap<ProbeId, _> =
             self.told().map(|told| (told.promise.probe, told)).collect();
@@ -146,6 +152,7 @@ impl<'a> Report<'a> {
             "pairs": pairs,
             "nodes": nodes,
             "breaches": self.breaches().iter().map(|breach| &breach.told).collect::<Vec<_>>(),
+            "wire": self.weather().iter().map(wire::json).collect::<Vec<_>>(),
             "convergence": self.convergence().micros(),
             "writes": self.writes(),
             "start": step(&self.evidence.start),
@@ -158,6 +165,11 @@ impl<'a> Report<'a> {
     /// What was promised besides the pairs, and broken.
     fn breaches(&self) -> Vec<Breach> {
         breaches(self.plan, self.evidence)
+    }
+
+    /// What the fabric did to packets.
+    fn weather(&self) -> Vec<Weather> {
+        weather(self.plan, self.evidence)
     }
 
     /// One entry for each promise about a step.

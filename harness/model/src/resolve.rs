@@ -13,6 +13,9 @@ mod address;
 /// Blocks of Calico IPAM.
 mod ipam;
 
+/// What connects the nodes, and what it does to packets.
+mod fabric;
+
 /// Where the cluster's resources are.
 mod store;
 
@@ -26,14 +29,12 @@ mod promise;
 mod flow;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::name::{EndpointName, EngineName, IfName, NodeName};
 use crate::plan::{
-    self, Cluster, Deadlines, Fabric, Fact, Family, Node, POOL, Plan, Pod, RouteSource, RpFilter,
+    self, Cluster, Deadlines, Fact, Family, Node, POOL, Plan, Pod, RouteSource, RpFilter,
 };
 use crate::problem::{Problem, Problems, known_words};
 use crate::scenario::{self, Scenario};
@@ -43,9 +44,6 @@ use placement::Placement;
 
 /// The engine of a scenario that names none.
 const ENGINE: &str = "wiremesh";
-
-/// Where addresses come from if the scenario does not say: the subnet that AKS proposes.
-const SUBNET: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 240, 0, 0), 16);
 
 /// Bytes that the fabric, and a node's uplink, carry if the scenario does not say.
 const MTU: u16 = 1500;
@@ -66,7 +64,8 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let mut problems = Vec::new();
     let engine = engine(&scenario, engines, &mut problems);
     let placement = placement::place(&scenario, &mut problems);
-    let fabric = fabric(&scenario);
+    let fabric = fabric::fabric(&scenario, text);
+    fabric::check(&scenario, &placement, &mut problems);
     let route_source = scenario.cluster.route_source.unwrap_or_default();
     let pods_from = match route_source {
         RouteSource::WorkloadIps => fabric.subnet,
@@ -116,7 +115,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
             probe: scenario.deadline.probe.unwrap_or(DEADLINES.probe),
         },
     };
-    plan.probes = promise::probes(&plan);
+    plan.probes = promise::probes(&plan, scenario.probes.payload);
     plan.promises = promise::promises(&plan, &stated);
     plan.flows = flow::flows(&plan, &scenario.flows);
     Ok(plan)
@@ -197,21 +196,6 @@ fn snapshots(
         }
     }
     listed.iter().map(|node| node.get_ref().clone()).collect()
-}
-
-fn fabric(scenario: &Scenario) -> Fabric {
-    let subnet = scenario
-        .fabric
-        .subnet
-        .as_ref()
-        .map_or(SUBNET, |subnet| *subnet.get_ref());
-    Fabric {
-        subnet,
-        gateway: Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1)),
-        mtu: scenario.fabric.mtu.unwrap_or(MTU),
-        kind: scenario.fabric.kind.unwrap_or_default(),
-        ipv6: families(&scenario.cluster).contains(&Family::Ipv6),
-    }
 }
 
 /// In the order of reports; IPv4 where none is named.

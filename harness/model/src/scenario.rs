@@ -13,16 +13,19 @@ mod step;
 /// The words of a step that tampers.
 mod tamper;
 
+/// The fabric, and what it does to packets: `[fabric]`, each `[[fault]]`, and the steps about it.
+mod fabric;
+
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::document::{self, Table};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
-use crate::plan::{FabricKind, Family, Protection, Protocol, RouteSource, RpFilter, Settings};
+use crate::plan::{Family, Protection, Protocol, RouteSource, RpFilter, Settings};
 use crate::problem::{Problem, Problems, Span};
 
+pub use fabric::{Fabric, Fault};
 pub use step::Step;
 
 /// The smallest MTU in bytes: every IPv4 host takes a packet of this size (RFC 791, RFC 1122).
@@ -35,8 +38,6 @@ const RP_FILTERS: &[(&str, RpFilter)] = &[
     ("loose", RpFilter::Loose),
     ("off", RpFilter::Off),
 ];
-
-const FABRICS: &[(&str, FabricKind)] = &[("vnet", FabricKind::Vnet), ("flat", FabricKind::Flat)];
 
 const FAMILIES: &[(&str, Family)] = &[("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
 
@@ -77,6 +78,10 @@ pub struct Scenario {
     pub snapshots: Option<Vec<Spanned<NodeName>>>,
     /// `[fabric]`.
     pub fabric: Fabric,
+    /// Each `[[fault]]`.
+    pub faults: Vec<Fault>,
+    /// `[probes]`.
+    pub probes: Probes,
     /// `[cluster]`.
     pub cluster: Cluster,
     /// Each `[node.NAME]`, in the order of the names.
@@ -111,17 +116,6 @@ pub enum StoreKind {
     Directory,
     /// An etcd.
     Etcd,
-}
-
-/// `[fabric]`.
-#[derive(Debug, Default)]
-pub struct Fabric {
-    /// Where addresses come from.
-    pub subnet: Option<Spanned<Ipv4Net>>,
-    /// Bytes that the fabric carries.
-    pub mtu: Option<u16>,
-    /// What it is made of.
-    pub kind: Option<FabricKind>,
 }
 
 /// `[cluster]`.
@@ -207,6 +201,13 @@ pub struct Promise {
     pub expect: Spanned<Protection>,
 }
 
+/// `[probes]`.
+#[derive(Debug, Default)]
+pub struct Probes {
+    /// The least payload, in bytes.
+    pub payload: Option<u16>,
+}
+
 /// `[deadline]`, in milliseconds.
 #[derive(Debug, Default)]
 pub struct Deadline {
@@ -245,7 +246,15 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .collect(),
         snapshots: table.names("snapshots", "a node"),
         fabric: table
-            .table("fabric", "the fabric", fabric)
+            .table("fabric", "the fabric", fabric::fabric)
+            .unwrap_or_default(),
+        faults: table
+            .tables("fault", "a fault", fabric::fault)
+            .into_iter()
+            .flatten()
+            .collect(),
+        probes: table
+            .table("probes", "the probes", probes)
             .unwrap_or_default(),
         cluster: table
             .table("cluster", "the cluster", cluster)
@@ -271,16 +280,6 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
         deadline: table
             .table("deadline", "the deadline", deadline)
             .unwrap_or_default(),
-    }
-}
-
-fn fabric(table: &mut Table<'_, '_>) -> Fabric {
-    Fabric {
-        subnet: table.parsed("subnet", value::subnet),
-        mtu: mtu(table),
-        kind: table
-            .word("kind", "kind of fabric", FABRICS)
-            .map(Spanned::into_inner),
     }
 }
 
@@ -383,6 +382,12 @@ fn flows(table: &mut Table<'_, '_>) -> Flows {
     Flows {
         off: table.flag("off").unwrap_or_default(),
         every: table.number("every", 1..=1000, " milliseconds"),
+    }
+}
+
+fn probes(table: &mut Table<'_, '_>) -> Probes {
+    Probes {
+        payload: table.number("payload", 64..=8000, " bytes"),
     }
 }
 

@@ -66,12 +66,21 @@ pub(crate) fn is_wrong(scenario: &Path) -> Result<(), Failed> {
     breaks(scenario, &good::run(scenario, None)?)
 }
 
+/// A scenario in which nothing is wrong, and not enough is shown either.
+pub(crate) fn is_open(scenario: &Path) -> Result<(), Failed> {
+    ends_with(3, scenario, &good::run(scenario, None)?)
+}
+
 /// The exit status is 1, and the snapshot beside `file` says what broke.
 fn breaks(file: &Path, told: &Told) -> Result<(), Failed> {
+    ends_with(1, file, told)
+}
+
+fn ends_with(status: u8, file: &Path, told: &Told) -> Result<(), Failed> {
     let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
-    if report.exit_status() != 1 {
+    if report.exit_status() != status {
         return Err(format!(
-            "exit status {} instead of 1; the run is {}",
+            "exit status {} instead of {status}; the run is {}",
             report.exit_status(),
             told.directory.display()
         )

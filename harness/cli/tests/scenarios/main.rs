@@ -48,6 +48,9 @@ fn main() -> ExitCode {
     for path in files("fixtures/broken") {
         trials.push(Trial::test(name(&path), move || broken::is_wrong(&path)));
     }
+    for path in files("fixtures/open") {
+        trials.push(Trial::test(name(&path), move || broken::is_open(&path)));
+    }
     for path in files("fixtures/engines/faults") {
         trials.push(Trial::test(name(&path), move || broken::is_caught(&path)));
     }

@@ -16,18 +16,18 @@ use crate::sysctl;
 
 use super::{
     ROUTER, Topology, UPLINK, address_uplink, connect_node, connect_pod, lead_to_node, lead_to_pod,
-    mac_of, nft,
+    mac_of, nft, wire,
 };
 
 impl Topology {
     /// Makes links, addresses and routes what `after` says, where they were what `before` says.
-    pub(crate) fn reshape(
-        &self,
-        fabric: &Fabric,
-        before: &State,
-        after: &State,
-    ) -> Result<(), LabError> {
+    pub(crate) fn reshape(&self, before: &State, after: &State) -> Result<(), LabError> {
+        let fabric = &after.fabric;
         let fabric_net = Netlink::open(&self.fabric)?;
+        if before.fabric != after.fabric {
+            wire::set(&self.fabric, fabric)?;
+            narrow(&fabric_net, before, fabric)?;
+        }
         for (node, pod) in pods_only_in(before, after) {
             self.disconnect_pod(&fabric_net, fabric, node, pod)?;
         }
@@ -68,12 +68,8 @@ impl Topology {
     }
 
     /// Takes everything from a node that a boot takes, and connects it again.
-    pub(crate) fn reboot(
-        &self,
-        fabric: &Fabric,
-        node: &Node,
-        state: &State,
-    ) -> Result<(), LabError> {
+    pub(crate) fn reboot(&self, node: &Node, state: &State) -> Result<(), LabError> {
+        let fabric = &state.fabric;
         let fabric_net = Netlink::open(&self.fabric)?;
         for pod in &node.pods {
             self.disconnect_pod(&fabric_net, fabric, node, pod)?;
@@ -192,6 +188,21 @@ impl Topology {
         let mut pods = old.pods.iter();
         pods.try_for_each(|pod| lead_to_pod(fabric_net, port, new, pod, fabric))
     }
+}
+
+/// Tells the fabric's routes what it carries now.
+fn narrow(fabric_net: &Netlink, state: &State, fabric: &Fabric) -> Result<(), LabError> {
+    if fabric.kind == FabricKind::Flat {
+        return Ok(());
+    }
+    for node in &state.nodes {
+        let port = fabric_net.index(node.name.as_str())?;
+        lead_to_node(fabric_net, port, node, fabric)?;
+        for pod in &node.pods {
+            lead_to_pod(fabric_net, port, node, pod, fabric)?;
+        }
+    }
+    Ok(())
 }
 
 /// The addresses of the pods of the other nodes, each after its node's.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::name::{NodeName, PodName};
 
-use super::{Settles, StoreAction, Tamper};
+use super::{FabricAction, Settles, StoreAction, Tamper};
 
 /// The kinds of step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,8 @@ pub enum Action {
     },
     /// Something happens to the store.
     Store(StoreAction),
+    /// Something happens to the fabric.
+    Fabric(FabricAction),
     /// A pod appears on its node.
     AddPod {
         /// Which.
@@ -155,6 +157,7 @@ impl Action {
             Self::OverwriteKey { .. } => "overwrite-key",
             Self::Tamper { .. } => "tamper",
             Self::Store(action) => action.as_str(),
+            Self::Fabric(action) => action.as_str(),
             Self::AddPod { .. } => "add-pod",
             Self::RemovePod { .. } => "remove-pod",
             Self::MovePod { .. } => "move-pod",
@@ -206,6 +209,7 @@ impl Action {
             },
             Self::Tamper { node, what, .. } => format!("tamper with {node}: {what}"),
             Self::Store(action) => action.told(),
+            Self::Fabric(action) => action.told(),
             Self::AddPod { pod } => format!("{pod} appears"),
             Self::RemovePod { pod } => format!("{pod} is deleted"),
             Self::MovePod { pod, to } => format!("{pod} moves to {to}"),

@@ -6,11 +6,13 @@ use serde_json::Value;
 
 use crate::name::{EndpointName, IfName, NodeName, PodName};
 
-use super::{Action, Cluster, Endpoint, Node, Plan, Pod, StoreAction, endpoints_of};
+use super::{Action, Cluster, Endpoint, Fabric, Node, Plan, Pod, Step, StoreAction, endpoints_of};
 
 /// A cluster between two steps, as an engine that does its part makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
+    /// What connects the nodes, and what it does to packets now.
+    pub fabric: Fabric,
     /// What the engine is told.
     pub cluster: Cluster,
     /// The nodes that exist, with the pods that are on them, in the order of their names.
@@ -33,6 +35,7 @@ impl State {
     /// Before the first step, once the engine is in sync.
     fn at_first(plan: &Plan) -> Self {
         let mut state = Self {
+            fabric: plan.fabric.clone(),
             cluster: plan.cluster.clone(),
             nodes: Vec::new(),
             agents: BTreeSet::new(),
@@ -51,8 +54,8 @@ impl State {
     }
 
     /// What a step makes of it.
-    fn act(&mut self, plan: &Plan, action: &Action) {
-        match action {
+    fn act(&mut self, plan: &Plan, step: &Step) {
+        match &step.action {
             Action::Enable => self.cluster.wireguard = true,
             Action::Disable => self.cluster.wireguard = false,
             Action::Configure {
@@ -68,6 +71,7 @@ impl State {
             Action::Store(StoreAction::Down | StoreAction::Freeze) => self.reachable = false,
             Action::Store(StoreAction::Up | StoreAction::Thaw) => self.reachable = true,
             Action::Store(_) => {}
+            Action::Fabric(action) => self.fabric.act(action, step.line),
             Action::OverwriteKey { node, key } => {
                 // An agent that runs puts its key right.
                 if !self.agents.contains(node) {
@@ -269,6 +273,7 @@ impl Plan {
     /// This plan with the cluster of another moment, for whoever asks what it is then.
     pub fn with(&self, state: State) -> Self {
         Self {
+            fabric: state.fabric,
             cluster: state.cluster,
             nodes: state.nodes,
             later: BTreeSet::new(),
@@ -281,7 +286,7 @@ impl Plan {
     pub fn after(&self, steps: usize) -> State {
         let mut state = State::at_first(self);
         for step in self.steps.iter().take(steps) {
-            state.act(self, &step.action);
+            state.act(self, step);
         }
         state
     }

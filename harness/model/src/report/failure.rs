@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Report, Told};
+use super::{Report, Told, wire};
 use crate::plan::{Origin, Promise, StepKind, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
@@ -48,6 +48,7 @@ pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
     for breach in report.breaches() {
         text += &format!("BROKEN line {}, {}\n", breach.line, breach.told);
     }
+    text += &wire::failure(report);
     if failed.is_empty() && !text.is_empty() {
         text += &format!("run directory {directory}\n");
     }

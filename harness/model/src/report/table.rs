@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use super::Report;
 use super::row::{Kind, Row, sections};
 use super::through;
+use super::wire;
 use crate::evidence::Timing;
 use crate::plan::Protocol;
 use crate::verdict::Outcome;
@@ -46,6 +47,7 @@ fn write_promises(
         write_section(text, &kind, &rows, colour)?;
     }
     through::write(text, report, measured)?;
+    wire::write(text, report, measured)?;
     text.push('\n');
     for total in totals(report) {
         writeln!(text, "{total}")?;

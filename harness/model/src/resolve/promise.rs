@@ -71,8 +71,9 @@ pub(super) fn stated(
         .collect()
 }
 
-/// A probe for every ordered pair and protocol.
-pub(super) fn probes(plan: &Plan) -> Vec<Probe> {
+/// A probe for every ordered pair and protocol, with at least `least` bytes of payload.
+pub(super) fn probes(plan: &Plan, least: Option<u16>) -> Vec<Probe> {
+    let least = least.map_or(PAYLOAD_MIN, usize::from);
     let state = plan.at_last();
     let endpoints = state.endpoints();
     let pairs = endpoints
@@ -91,7 +92,7 @@ pub(super) fn probes(plan: &Plan) -> Vec<Probe> {
             from: from.name.clone(),
             to: to.name.clone(),
             protocol,
-            payload: payload(id),
+            payload: payload(id, least),
         })
         .collect()
 }
@@ -131,9 +132,9 @@ pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<Promise> {
 
 /// Bytes of payload. Five steps of the padding between neighbours are more than their headers
 /// differ by, so that a neighbour's ciphertext never has the length of one's own.
-fn payload(id: u16) -> u16 {
+fn payload(id: u16, least: usize) -> u16 {
     let steps = usize::from(id) * 5 % 16;
-    u16::try_from(PAYLOAD_MIN + PADDING * steps).unwrap_or(u16::MAX)
+    u16::try_from(least + PADDING * steps).unwrap_or(u16::MAX)
 }
 
 /// What a cluster speaks.

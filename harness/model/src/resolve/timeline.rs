@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName, PodName};
-use crate::plan::{self, Action, Own, Settles, Step, StoreAction, Tamper};
+use crate::plan::{self, Action, FabricAction, Own, Settles, Step, StoreAction, Tamper};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -214,6 +214,10 @@ impl Stage {
                     .map_or(Ok(()), |key| self.known(step, "key", key))
             }
             Action::StartEngine { node } => self.start_agents(step, node.as_ref()),
+            Action::Fabric(FabricAction::Harm { node, .. } | FabricAction::Mend { node }) => node
+                .as_ref()
+                .map_or(Ok(()), |node| self.known(step, "node", node)),
+            Action::Fabric(_) => Ok(()),
             Action::Store(action) => {
                 if let StoreAction::Garbage {
                     node: Some(node), ..

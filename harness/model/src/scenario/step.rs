@@ -6,10 +6,10 @@ use toml::Spanned;
 
 use crate::document::Table;
 use crate::name::{NodeName, PodName};
-use crate::plan::{Action, StoreAction};
+use crate::plan::{Action, FabricAction, StoreAction};
 use crate::problem::{Problem, Span};
 
-use super::{tamper, value};
+use super::{fabric, tamper, value};
 
 /// `[[step]]`.
 #[derive(Debug)]
@@ -123,6 +123,17 @@ const ACTIONS: &[(&str, Reader)] = &[
             mtu: mtu?,
         })
     }),
+    ("set-fabric-mtu", fabric::set_mtu),
+    ("swallow-icmp", |_| {
+        Some(Action::Fabric(FabricAction::SwallowIcmp))
+    }),
+    ("answer-icmp", |_| {
+        Some(Action::Fabric(FabricAction::AnswerIcmp))
+    }),
+    ("set-loss", fabric::set_loss),
+    ("drop-nth", fabric::drop_nth),
+    ("set-rate", fabric::set_rate),
+    ("mend", fabric::mend),
     ("wait-resyncs", |keys| {
         keys.table.require("count", "count = 3");
         let count = keys.table.number("count", 1..=1000, "")?;
@@ -207,7 +218,7 @@ pub(super) struct Keys<'k, 't, 'p> {
 
 impl Keys<'_, '_, '_> {
     /// The node that the step is about, if one is named.
-    fn node(&mut self) -> Option<NodeName> {
+    pub(super) fn node(&mut self) -> Option<NodeName> {
         self.name("node")
     }
 
@@ -230,7 +241,7 @@ impl Keys<'_, '_, '_> {
         self.noted(key, name)
     }
 
-    fn noted<T>(&mut self, key: &'static str, value: Option<Spanned<T>>) -> Option<T> {
+    pub(super) fn noted<T>(&mut self, key: &'static str, value: Option<Spanned<T>>) -> Option<T> {
         let value = value?;
         self.places.insert(key, value.span());
         Some(value.into_inner())

@@ -59,8 +59,10 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             subnet: parsed("10.240.0.0/16"),
             gateway: parsed("10.240.0.1"),
             mtu: 1400,
+            beyond_mtu: BeyondMtu::Drop,
             ipv6: false,
             kind: FabricKind::Vnet,
+            faults: vec![],
         },
         cluster: Cluster {
             cluster_type: Some("aks".into()),
@@ -174,6 +176,7 @@ impl World {
                 .iter()
                 .map(|node| (node.name.clone(), node_evidence(node)))
                 .collect(),
+            wire: vec![],
             timings: vec![Timing {
                 phase: "probing".into(),
                 micros: 312_000,

@@ -1,0 +1,268 @@
+//! What connects the nodes, and what it does to packets on their way.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::name::NodeName;
+
+use super::Family;
+
+/// The network between the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fabric {
+    /// Nodes and pods have their addresses from here.
+    pub subnet: Ipv4Net,
+    /// The nodes' default gateway: the subnet's first host address.
+    pub gateway: Ipv4Addr,
+    /// The largest IP packet that the fabric carries, in bytes.
+    pub mtu: u16,
+    /// What becomes of larger ones.
+    #[serde(default)]
+    pub beyond_mtu: BeyondMtu,
+    /// Whether it carries IPv6 besides IPv4.
+    #[serde(default)]
+    pub ipv6: bool,
+    /// What it is made of.
+    #[serde(default)]
+    pub kind: FabricKind,
+    /// What it does to packets besides.
+    #[serde(default)]
+    pub faults: Vec<WireFault>,
+}
+
+/// What connects the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FabricKind {
+    /// A cloud's network: routed, answers ARP for every address, and delivers each known
+    /// address to the NIC that holds it, as Azure's does.
+    #[default]
+    Vnet,
+    /// A switch: nodes ask each other for their Ethernet addresses, and know by routes of
+    /// their own behind which node a pod is.
+    Flat,
+}
+
+impl FabricKind {
+    /// As written in scenarios.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vnet => "vnet",
+            Self::Flat => "flat",
+        }
+    }
+}
+
+/// What becomes of packets that are larger than the fabric carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BeyondMtu {
+    /// They are gone, and nobody is told (felix#2840 is about such a cloud).
+    #[default]
+    Drop,
+    /// The router that the fabric is fragments those that may be, and answers the others with
+    /// "fragmentation needed" (RFC 1191) or "packet too big" (RFC 4443).
+    Fragment,
+    /// The same router, and its answers never leave it: a black hole for path MTU discovery
+    /// (RFC 2923).
+    Swallow,
+}
+
+impl BeyondMtu {
+    /// As written in scenarios.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Fragment => "fragment",
+            Self::Swallow => "swallow",
+        }
+    }
+
+    /// What the fabric does with them, in words.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Drop => "dropped silently",
+            Self::Fragment => "fragmented, or answered where they must not be",
+            Self::Swallow => "fragmented, or lost where they must not be",
+        }
+    }
+
+    /// Whether there is a router that knows of its MTU.
+    pub fn is_routers(self) -> bool {
+        match self {
+            Self::Drop => false,
+            Self::Fragment | Self::Swallow => true,
+        }
+    }
+}
+
+/// Something that the fabric does to packets of its nodes, and that has to happen in a run: a
+/// fault that never hit a packet proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireFault {
+    /// The scenario's line that says so, counted from 1; its name among the others.
+    pub line: u32,
+    /// Whose packets; none is everybody's.
+    pub node: Option<NodeName>,
+    /// Which of them.
+    pub way: Way,
+    /// What becomes of them.
+    pub harm: Harm,
+}
+
+/// Packets of a node by their direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// What it sends and what it is sent.
+    #[default]
+    Both,
+    /// What it sends.
+    From,
+    /// What it is sent.
+    To,
+}
+
+/// What becomes of packets on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Harm {
+    /// So many of a hundred are lost, at random.
+    Loss {
+        /// From 1 to 99.
+        percent: u16,
+    },
+    /// Of so many, the last is lost.
+    EveryNth {
+        /// 1 is every packet.
+        nth: u16,
+    },
+    /// What is more than this is lost.
+    Rate {
+        /// Kilobytes (1024 bytes) in a second.
+        kilobytes: u16,
+    },
+}
+
+impl Fabric {
+    /// The families that it carries.
+    pub fn families(&self) -> Vec<Family> {
+        let ipv6 = self.ipv6.then_some(Family::Ipv6);
+        std::iter::once(Family::Ipv4).chain(ipv6).collect()
+    }
+
+    /// The MTU that its routes have: a router's own, where it is one.
+    pub fn route_mtu(&self) -> Option<u16> {
+        self.beyond_mtu.is_routers().then_some(self.mtu)
+    }
+
+    /// What a step in this line of the scenario makes of it.
+    pub(super) fn act(&mut self, action: &FabricAction, line: u32) {
+        match action {
+            FabricAction::SetMtu { mtu } => self.mtu = *mtu,
+            FabricAction::SwallowIcmp => self.beyond_mtu = BeyondMtu::Swallow,
+            FabricAction::AnswerIcmp => self.beyond_mtu = BeyondMtu::Fragment,
+            FabricAction::Harm { node, way, harm } => self.faults.push(WireFault {
+                line,
+                node: node.clone(),
+                way: *way,
+                harm: *harm,
+            }),
+            FabricAction::Mend { node } => {
+                let stays = |fault: &WireFault| node.is_some() && fault.node != *node;
+                self.faults.retain(stays);
+            }
+        }
+    }
+}
+
+/// What happens to the fabric in a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FabricAction {
+    /// It carries larger packets, or only smaller ones.
+    SetMtu {
+        /// In bytes.
+        mtu: u16,
+    },
+    /// The router's ICMP errors do not leave it any more.
+    SwallowIcmp,
+    /// They leave it again.
+    AnswerIcmp,
+    /// It begins to lose packets.
+    Harm {
+        /// Whose; none is everybody's.
+        node: Option<NodeName>,
+        /// Which of them.
+        way: Way,
+        /// What becomes of them.
+        harm: Harm,
+    },
+    /// It loses none any more.
+    Mend {
+        /// Of this node; none is of all.
+        node: Option<NodeName>,
+    },
+}
+
+impl FabricAction {
+    /// As written in scenarios.
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::SetMtu { .. } => "set-fabric-mtu",
+            Self::SwallowIcmp => "swallow-icmp",
+            Self::AnswerIcmp => "answer-icmp",
+            Self::Harm { harm, .. } => match harm {
+                Harm::Loss { .. } => "set-loss",
+                Harm::EveryNth { .. } => "drop-nth",
+                Harm::Rate { .. } => "set-rate",
+            },
+            Self::Mend { .. } => "mend",
+        }
+    }
+
+    /// What happens, in words.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::SetMtu { mtu } => format!("the fabric carries {mtu} bytes"),
+            Self::SwallowIcmp => "the fabric's ICMP errors are lost".into(),
+            Self::AnswerIcmp => "the fabric's ICMP errors arrive again".into(),
+            Self::Harm { node, way, harm } => told(node.as_ref(), *way, *harm),
+            Self::Mend { node: None } => "the fabric loses nothing any more".into(),
+            Self::Mend { node: Some(node) } => {
+                format!("the fabric loses nothing of {node} any more")
+            }
+        }
+    }
+}
+
+impl WireFault {
+    /// What its counter is called.
+    pub fn counter(&self) -> String {
+        format!("line{}", self.line)
+    }
+
+    /// In words: `10 % of the packets from ada are lost`.
+    pub fn told(&self) -> String {
+        told(self.node.as_ref(), self.way, self.harm)
+    }
+}
+
+fn told(node: Option<&NodeName>, way: Way, harm: Harm) -> String {
+    let whose = match (node, way) {
+        (None, _) => "between nodes".to_owned(),
+        (Some(node), Way::Both) => format!("from and to {node}"),
+        (Some(node), Way::From) => format!("from {node}"),
+        (Some(node), Way::To) => format!("to {node}"),
+    };
+    match harm {
+        Harm::Loss { percent } => format!("{percent} % of the packets {whose} are lost"),
+        Harm::EveryNth { nth: 1 } => format!("every packet {whose} is lost"),
+        Harm::EveryNth { nth } => format!("of {nth} packets {whose} one is lost"),
+        Harm::Rate { kilobytes } => {
+            format!("{kilobytes} kilobytes {whose} pass in a second, the rest is lost")
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What the fabric did to packets.
+
+use std::fmt::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::Report;
+use crate::judge::Weather;
+use crate::verdict::Outcome;
+
+/// One line for each thing. Numbers differ from run to run, and are told only if `measured`.
+pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
+    let weather = report.weather();
+    if !weather.is_empty() {
+        writeln!(text, "\non the wire")?;
+    }
+    for one in weather {
+        let line = one.line.map(|line| format!(" (line {line})"));
+        let line = line.unwrap_or_default();
+        let count = match (one.is_idle(), measured) {
+            (true, _) => format!("{}: hit no packet", Outcome::Inconclusive.as_str()),
+            (false, true) => format!("{} packets", one.packets),
+            (false, false) => "some packets".into(),
+        };
+        writeln!(text, "  {}{line}: {count}", one.told)?;
+    }
+    Ok(())
+}
+
+/// What went wrong: faults that hit nothing.
+pub(super) fn failure(report: &Report<'_>) -> String {
+    let weather = report.weather().into_iter();
+    let idle = weather.filter(Weather::is_idle).map(|one| {
+        format!(
+            "{} line {}: {}, but there was none to hit\n",
+            Outcome::Inconclusive.as_str(),
+            one.line.unwrap_or_default(),
+            one.told
+        )
+    });
+    idle.collect()
+}
+
+pub(super) fn json(weather: &Weather) -> Value {
+    json!({
+        "line": weather.line,
+        "what": weather.told,
+        "packets": weather.packets,
+    })
+}

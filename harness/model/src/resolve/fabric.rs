@@ -1,0 +1,134 @@
+//! What connects the nodes, and what it does to packets.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use toml::Spanned;
+
+use crate::name::NodeName;
+use crate::plan::{Action, Fabric, FabricAction, FabricKind, Family, Way, WireFault};
+use crate::problem::{Problem, Span, known_words};
+use crate::scenario::{self, Scenario};
+
+use super::placement::Placement;
+use super::{MTU, families, line};
+
+/// Where addresses come from if the scenario does not say: the subnet that AKS proposes.
+const SUBNET: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 240, 0, 0), 16);
+
+/// The fabric before the first step.
+pub(super) fn fabric(scenario: &Scenario, text: &str) -> Fabric {
+    let written = &scenario.fabric;
+    let subnet = written.subnet.as_ref();
+    let subnet = subnet.map_or(SUBNET, |subnet| *subnet.get_ref());
+    let fault = |fault: &scenario::Fault| WireFault {
+        line: line(text, fault.place.start),
+        node: fault.node.as_ref().map(|node| node.get_ref().clone()),
+        way: fault
+            .way
+            .as_ref()
+            .map(|way| *way.get_ref())
+            .unwrap_or_default(),
+        harm: fault.harm,
+    };
+    Fabric {
+        subnet,
+        gateway: Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1)),
+        mtu: written.mtu.unwrap_or(MTU),
+        beyond_mtu: written
+            .beyond_mtu
+            .as_ref()
+            .map(|beyond| *beyond.get_ref())
+            .unwrap_or_default(),
+        kind: kind(scenario),
+        ipv6: families(&scenario.cluster).contains(&Family::Ipv6),
+        faults: scenario.faults.iter().map(fault).collect(),
+    }
+}
+
+fn kind(scenario: &Scenario) -> FabricKind {
+    let kind = scenario.fabric.kind.as_ref();
+    kind.map(|kind| *kind.get_ref()).unwrap_or_default()
+}
+
+/// Reports what this kind of fabric cannot do, and faults of nobody's packets.
+pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut Vec<Problem>) {
+    let fabric = &scenario.fabric;
+    if let Some(beyond) = &fabric.beyond_mtu
+        && beyond.get_ref().is_routers()
+        && kind(scenario) == FabricKind::Flat
+    {
+        let problem = Problem::new(
+            format!("a switch cannot `{}`", beyond.get_ref().as_str()),
+            beyond.span(),
+            "only a router can",
+            "write `beyond-mtu = \"drop\"`, or take `kind = \"vnet\"`",
+        );
+        let place = fabric.kind.as_ref().map_or(0..0, Spanned::span);
+        problems.push(problem.and(place, "a switch"));
+    }
+    for fault in &scenario.faults {
+        let node = fault.node.as_ref();
+        let place = node.map_or(0..0, Spanned::span);
+        let node = node.map(Spanned::get_ref);
+        problems.extend(unknown(node, place, placement));
+        let way = fault.way.as_ref();
+        let place = way.map_or(0..0, Spanned::span);
+        problems.extend(aimless(node, way.map(|way| *way.get_ref()), place));
+    }
+    for step in &scenario.steps {
+        if let Action::Fabric(action) = &step.action {
+            check_step(scenario, step, action, problems);
+        }
+    }
+}
+
+fn check_step(
+    scenario: &Scenario,
+    step: &scenario::Step,
+    action: &FabricAction,
+    problems: &mut Vec<Problem>,
+) {
+    match action {
+        FabricAction::SetMtu { .. } | FabricAction::Mend { .. } => {}
+        FabricAction::Harm { node, way, .. } => {
+            problems.extend(aimless(node.as_ref(), Some(*way), step.place("direction")));
+        }
+        FabricAction::SwallowIcmp | FabricAction::AnswerIcmp => {
+            let beyond = scenario.fabric.beyond_mtu.as_ref();
+            if beyond.is_some_and(|beyond| beyond.get_ref().is_routers()) {
+                return;
+            }
+            problems.push(Problem::new(
+                format!("`{}` of a fabric that sends no ICMP", step.action.as_str()),
+                step.place("action"),
+                "it drops large packets silently",
+                "add `beyond-mtu = \"fragment\"` or `\"swallow\"` to `[fabric]`",
+            ));
+        }
+    }
+}
+
+fn unknown(node: Option<&NodeName>, place: Span, placement: &Placement) -> Option<Problem> {
+    let node = node.filter(|node| !placement.nodes.contains_key(*node))?;
+    let known: Vec<&str> = placement.nodes.keys().map(NodeName::as_str).collect();
+    Some(Problem::new(
+        format!("unknown node `{node}`"),
+        place,
+        "no such node",
+        known_words("node", node.as_str(), &known),
+    ))
+}
+
+/// A direction that is nobody's.
+fn aimless(node: Option<&NodeName>, way: Option<Way>, place: Span) -> Option<Problem> {
+    let one_way = way.is_some_and(|way| way != Way::Both);
+    (node.is_none() && one_way).then(|| {
+        Problem::new(
+            "a direction without a node",
+            place,
+            "from or to whom?",
+            "add `node = \"NAME\"`, or leave `direction` out: then it is about every packet",
+        )
+    })
+}

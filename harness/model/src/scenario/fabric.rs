@@ -1,0 +1,137 @@
+//! The fabric, and what it does to packets: `[fabric]`, each `[[fault]]`, and the steps about it.
+
+use ipnet::Ipv4Net;
+use toml::Spanned;
+
+use crate::document::Table;
+use crate::name::NodeName;
+use crate::plan::{Action, BeyondMtu, FabricAction, FabricKind, Harm, Way};
+use crate::problem::{Problem, Span};
+
+use super::step::Keys;
+use super::{mtu, value};
+
+const KINDS: &[(&str, FabricKind)] = &[("vnet", FabricKind::Vnet), ("flat", FabricKind::Flat)];
+
+const BEYOND: &[(&str, BeyondMtu)] = &[
+    ("drop", BeyondMtu::Drop),
+    ("fragment", BeyondMtu::Fragment),
+    ("swallow", BeyondMtu::Swallow),
+];
+
+const WAYS: &[(&str, Way)] = &[("both", Way::Both), ("from", Way::From), ("to", Way::To)];
+
+/// What a fault may do; one of them is needed.
+const HARMS: &[&str] = &["loss", "every", "rate"];
+
+/// `[fabric]`.
+#[derive(Debug, Default)]
+pub struct Fabric {
+    /// Where addresses come from.
+    pub subnet: Option<Spanned<Ipv4Net>>,
+    /// Bytes that the fabric carries.
+    pub mtu: Option<u16>,
+    /// What becomes of larger packets.
+    pub beyond_mtu: Option<Spanned<BeyondMtu>>,
+    /// What it is made of.
+    pub kind: Option<Spanned<FabricKind>>,
+}
+
+/// `[[fault]]`.
+#[derive(Debug)]
+pub struct Fault {
+    /// Its header.
+    pub place: Span,
+    /// Whose packets.
+    pub node: Option<Spanned<NodeName>>,
+    /// Which of them.
+    pub way: Option<Spanned<Way>>,
+    /// What becomes of them.
+    pub harm: Harm,
+}
+
+pub(super) fn fabric(table: &mut Table<'_, '_>) -> Fabric {
+    Fabric {
+        subnet: table.parsed("subnet", value::subnet),
+        mtu: mtu(table),
+        beyond_mtu: table.word("beyond-mtu", "hop", BEYOND),
+        kind: table.word("kind", "kind of fabric", KINDS),
+    }
+}
+
+pub(super) fn fault(table: &mut Table<'_, '_>) -> Option<Fault> {
+    let node = table.name("node", "a node");
+    let way = table.word("direction", "direction", WAYS);
+    let harms = [loss(table), every(table), rate(table)];
+    let written: Vec<_> = HARMS.iter().filter(|key| table.has(key)).collect();
+    if written.len() != 1 {
+        table.report(Problem::new(
+            "a fault does one thing",
+            table.place(),
+            match written.len() {
+                0 => "none of `loss`, `every` and `rate` is here",
+                _ => "more than one of `loss`, `every` and `rate` is here",
+            },
+            "write `loss = 10` (percent), `every = 7` (the seventh is lost) or `rate = 500` (kilobytes in a second)",
+        ));
+        return None;
+    }
+    Some(Fault {
+        place: table.place(),
+        node,
+        way,
+        harm: harms.into_iter().flatten().next()?,
+    })
+}
+
+fn loss(table: &mut Table<'_, '_>) -> Option<Harm> {
+    let percent = table.number("loss", 1..=99, " percent")?;
+    Some(Harm::Loss { percent })
+}
+
+fn every(table: &mut Table<'_, '_>) -> Option<Harm> {
+    let nth = table.number("every", 1..=u16::MAX, "")?;
+    Some(Harm::EveryNth { nth })
+}
+
+fn rate(table: &mut Table<'_, '_>) -> Option<Harm> {
+    let kilobytes = table.number("rate", 1..=u16::MAX, " kilobytes in a second")?;
+    Some(Harm::Rate { kilobytes })
+}
+
+pub(super) fn set_mtu(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
+    keys.table.require("mtu", "mtu = 1400");
+    let mtu = mtu(keys.table)?;
+    Some(Action::Fabric(FabricAction::SetMtu { mtu }))
+}
+
+pub(super) fn set_loss(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
+    keys.table.require("loss", "loss = 10");
+    harm(keys, loss)
+}
+
+pub(super) fn drop_nth(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
+    keys.table.require("every", "every = 7");
+    harm(keys, every)
+}
+
+pub(super) fn set_rate(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
+    keys.table.require("rate", "rate = 500");
+    harm(keys, rate)
+}
+
+fn harm(
+    keys: &mut Keys<'_, '_, '_>,
+    read: fn(&mut Table<'_, '_>) -> Option<Harm>,
+) -> Option<Action> {
+    let node = keys.node();
+    let way = keys.table.word("direction", "direction", WAYS);
+    let way = keys.noted("direction", way).unwrap_or_default();
+    let harm = read(keys.table)?;
+    Some(Action::Fabric(FabricAction::Harm { node, way, harm }))
+}
+
+pub(super) fn mend(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
+    let node = keys.node();
+    Some(Action::Fabric(FabricAction::Mend { node }))
+}
