@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use wireproof_lab::artifact::RunDirectory;
 use wireproof_lab::error::LabError;
+use wireproof_lab::preflight;
 use wireproof_lab::run::{EngineCommand, run};
 use wireproof_model::evidence::Evidence;
 use wireproof_model::judge::judge;
@@ -99,7 +100,14 @@ pub fn prove(
 ) -> Result<Told, Failure> {
     let directory = RunDirectory::create(runs, name)?;
     directory.save("plan.json", &plan)?;
-    let evidence = run(&plan, engine, &directory, phase).map_err(|error| {
+    let run = |plan| match preflight::lacks(plan) {
+        Some(why) => Ok(Evidence {
+            skipped: Some(why),
+            ..Evidence::none()
+        }),
+        None => run(plan, engine, &directory, phase),
+    };
+    let evidence = run(&plan).map_err(|error| {
         let help = match &error.help {
             Some(help) => format!("{help}\n  run directory: {}", directory.path().display()),
             None => format!("the run directory is {}", directory.path().display()),

@@ -6,6 +6,9 @@
 /// Requests that take away, and those that only somebody makes who tampers.
 mod change;
 
+/// Queueing disciplines: netem, which delays what leaves an interface.
+mod queue;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -26,6 +29,8 @@ use wireproof_model::name::IfName;
 
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
+
+pub(crate) use queue::Delay;
 
 /// A six-byte Ethernet address.
 pub(crate) type Mac = [u8; 6];

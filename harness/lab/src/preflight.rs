@@ -9,9 +9,11 @@ use std::path::Path;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use rtnetlink::packet_route::link::InfoKind;
 
+use wireproof_model::plan::{Need, Plan};
+
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
-use crate::netlink::Netlink;
+use crate::netlink::{Delay, Netlink};
 use crate::packet::Listener;
 use crate::program::program;
 use crate::sandbox;
@@ -121,7 +123,28 @@ pub fn survey() -> Vec<Capability> {
         "wiremesh falls back to its own userspace tunnel; kernel WireGuard is not tested",
         "modprobe wireguard",
     );
+    tried(
+        "netem",
+        false,
+        try_netem(),
+        "scenarios in which the wire delays packets are skipped",
+        "modprobe sch_netem",
+    );
     survey
+}
+
+/// Why a plan cannot be tried on this machine; none if it can.
+pub fn lacks(plan: &Plan) -> Option<String> {
+    plan.needs().into_iter().find_map(|need| {
+        let error = match need {
+            Need::Netem => try_netem().err()?,
+        };
+        let (what, why) = (need.as_str(), need.purpose());
+        Some(format!(
+            "this machine has no {what} ({}): {why}",
+            error.cause
+        ))
+    })
 }
 
 /// Whether scenarios can run: everything needed is there, and some WireGuard.
@@ -134,6 +157,18 @@ pub fn fit(survey: &[Capability]) -> bool {
 fn try_link(kind: InfoKind) -> Result<(), LabError> {
     let namespace = Namespace::create("survey")?;
     Netlink::open(&namespace)?.try_kind("survey0", kind)
+}
+
+fn try_netem() -> Result<(), LabError> {
+    let namespace = Namespace::create("survey")?;
+    let netlink = Netlink::open(&namespace)?;
+    netlink.try_kind("survey0", InfoKind::Bridge)?;
+    let delay = Delay {
+        millis: 1,
+        jitter: 1,
+        reorder: 1,
+    };
+    netlink.delay(netlink.index("survey0")?, delay)
 }
 
 fn try_raw_socket() -> Result<(), LabError> {

@@ -113,6 +113,7 @@ pub fn run(
         wire,
         start,
         steps,
+        skipped: None,
         timings: clock.timings,
     })
 }

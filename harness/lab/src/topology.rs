@@ -262,6 +262,9 @@ fn connect_node(
     address_uplink(&node_net, index, node, plan)?;
 
     let index = fabric_net.up(port.as_str())?;
+    if let Some(delay) = wire::delay(plan, &node.name) {
+        fabric_net.delay(index, delay)?;
+    }
     match plan.kind {
         // The cloud knows which NIC holds which address: it never asks.
         FabricKind::Vnet => lead_to_node(fabric_net, index, node, plan),

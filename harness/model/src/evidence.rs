@@ -46,6 +46,9 @@ pub struct Evidence {
     /// never ran.
     #[serde(default)]
     pub steps: Vec<StepEvidence>,
+    /// Why nothing was tried, where nothing was.
+    #[serde(default)]
+    pub skipped: Option<String>,
     /// How long each phase took, in microseconds, in order.
     pub timings: Vec<Timing>,
 }
@@ -343,6 +346,26 @@ pub struct Timing {
 }
 
 impl Evidence {
+    /// Of a run that never was.
+    pub fn none() -> Self {
+        Self {
+            magic: Magic([0; 8]),
+            interfaces: Vec::new(),
+            observers: Vec::new(),
+            beacons: Vec::new(),
+            sightings: Vec::new(),
+            probing: Nanos(0),
+            flows: Vec::new(),
+            probes: Vec::new(),
+            nodes: BTreeMap::new(),
+            wire: Vec::new(),
+            start: StepEvidence::default(),
+            steps: Vec::new(),
+            skipped: None,
+            timings: Vec::new(),
+        }
+    }
+
     /// The interface that a sighting was made at.
     pub fn interface(&self, id: InterfaceId) -> Option<&Interface> {
         self.interfaces.get(usize::from(id.0))

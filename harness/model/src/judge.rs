@@ -62,6 +62,9 @@ const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
 /// Decides about every promise of the plan, in the plan's order. A promise that the
 /// evidence is not enough for is [`Outcome::Inconclusive`], with the reason.
 pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
+    if let Some(why) = &evidence.skipped {
+        return skip(plan, why);
+    }
     let throughout = through::judge(plan, evidence);
     // The probes were sent when every step had run.
     let plan = &plan.with(plan.at_last());
@@ -84,6 +87,20 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
         })
         .chain(throughout)
         .collect()
+}
+
+/// A verdict on every promise of a plan that was not tried.
+fn skip(plan: &Plan, why: &str) -> Vec<Verdict> {
+    let pairs = plan.promises.iter().map(|promise| promise.id);
+    let steps = plan.flows.promises.iter().map(|promise| promise.id);
+    let skipped = |promise| Verdict {
+        promise,
+        outcome: Outcome::Skipped,
+        fact: why.to_owned(),
+        exhibits: Vec::new(),
+        notes: Vec::new(),
+    };
+    pairs.chain(steps).map(skipped).collect()
 }
 
 /// Everything that the verdicts of one run share.

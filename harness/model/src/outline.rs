@@ -32,6 +32,9 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
     for fault in &fabric.faults {
         writeln!(text, "  {}", fault.told())?;
     }
+    for need in plan.needs() {
+        writeln!(text, "needs {}: {}", need.as_str(), need.purpose())?;
+    }
     if let Store::Etcd { address, on } = &plan.store {
         let place = match on {
             Some(node) => format!("on {node}"),

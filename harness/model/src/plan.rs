@@ -31,6 +31,9 @@ mod state;
 /// Where the cluster's resources are.
 mod store;
 
+/// What a plan needs of a machine that not every machine has.
+mod need;
+
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
@@ -46,6 +49,7 @@ pub(crate) use flow::OUTAGE;
 pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
 pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, POOL};
 pub use ipam::{Block, RouteSource, blocks_of};
+pub use need::Need;
 pub use settings::Settings;
 pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};
 pub use state::State;

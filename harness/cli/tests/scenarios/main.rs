@@ -51,6 +51,10 @@ fn main() -> ExitCode {
     for path in files("fixtures/open") {
         trials.push(Trial::test(name(&path), move || broken::is_open(&path)));
     }
+    for path in files("fixtures/needs") {
+        let trial = Trial::test(name(&path), move || good::holds_or_is_skipped(&path));
+        trials.push(trial);
+    }
     for path in files("fixtures/engines/faults") {
         trials.push(Trial::test(name(&path), move || broken::is_caught(&path)));
     }

@@ -27,6 +27,7 @@ impl Topology {
         if before.fabric != after.fabric {
             wire::set(&self.fabric, fabric)?;
             narrow(&fabric_net, before, fabric)?;
+            wire::slow_down(&fabric_net, &before.nodes, &before.fabric, fabric)?;
         }
         for (node, pod) in pods_only_in(before, after) {
             self.disconnect_pod(&fabric_net, fabric, node, pod)?;

@@ -7,10 +7,14 @@ use std::fmt::Write;
 
 use serde_json::Value;
 use wireproof_model::evidence::{ANSWERED, OVERSIZED, SWALLOWED, Tally};
-use wireproof_model::plan::{BeyondMtu, Fabric, FabricKind, Harm, STORE_HOST, Way, WireFault};
+use wireproof_model::name::NodeName;
+use wireproof_model::plan::{
+    BeyondMtu, Fabric, FabricKind, Harm, Node, STORE_HOST, Way, WireFault,
+};
 
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
+use crate::netlink::{Delay, Netlink};
 use crate::program::program;
 
 use super::{HARNESS_MAC, nft};
@@ -89,10 +93,10 @@ fn write_rules(rules: &mut String, plan: &Fabric, family: &str, packets: &str) -
         let counter = fault.counter();
         writeln!(rules, "add counter {table} {counter}")?;
         for (chain, ports) in ports(fault) {
-            let harm = harm(fault.harm);
+            let (which, verdict) = harm(fault.harm);
             writeln!(
                 rules,
-                "add rule {table} {chain} {ports} {packets}{harm} counter name {counter} drop"
+                "add rule {table} {chain} {ports} {packets}{which} counter name {counter}{verdict}"
             )?;
         }
     }
@@ -138,13 +142,57 @@ fn ports(fault: &WireFault) -> Vec<(&'static str, String)> {
     }
 }
 
-/// Which of the packets are lost.
-fn harm(harm: Harm) -> String {
+/// Which of the packets, and what the rule does to them.
+fn harm(harm: Harm) -> (String, &'static str) {
     match harm {
-        Harm::Loss { percent } => format!("numgen random mod 100 < {percent}"),
-        Harm::EveryNth { nth } => format!("numgen inc mod {nth} == {}", nth.saturating_sub(1)),
+        Harm::Loss { percent } => (format!("numgen random mod 100 < {percent}"), " drop"),
+        Harm::EveryNth { nth } => {
+            let last = nth.saturating_sub(1);
+            (format!("numgen inc mod {nth} == {last}"), " drop")
+        }
         Harm::Rate { kilobytes } => {
-            format!("limit rate over {kilobytes} kbytes/second burst {BURST} kbytes")
+            let rate = format!("limit rate over {kilobytes} kbytes/second burst {BURST} kbytes");
+            (rate, " drop")
+        }
+        // The port's queue does it.
+        Harm::Delay { .. } => (String::new(), ""),
+    }
+}
+
+/// Gives the ports of nodes the delays that the plan says, where they had others.
+pub(super) fn slow_down(
+    fabric_net: &Netlink,
+    nodes: &[Node],
+    before: &Fabric,
+    after: &Fabric,
+) -> Result<(), LabError> {
+    for node in nodes {
+        let (old, new) = (delay(before, &node.name), delay(after, &node.name));
+        if old == new {
+            continue;
+        }
+        let port = fabric_net.index(node.name.as_str())?;
+        match new {
+            Some(delay) => fabric_net.delay(port, delay)?,
+            None => fabric_net.delay_no_more(port)?,
         }
     }
+    Ok(())
+}
+
+/// The last delay of what a node is sent.
+pub(super) fn delay(plan: &Fabric, node: &NodeName) -> Option<Delay> {
+    let mut faults = plan.faults.iter().rev();
+    faults.find_map(|fault| match fault.harm {
+        Harm::Delay {
+            millis,
+            jitter,
+            reorder,
+        } if fault.node.as_ref().is_none_or(|of| of == node) => Some(Delay {
+            millis,
+            jitter,
+            reorder,
+        }),
+        Harm::Delay { .. } | Harm::Loss { .. } | Harm::EveryNth { .. } | Harm::Rate { .. } => None,
+    })
 }

@@ -18,6 +18,9 @@ pub struct Breach {
 
 /// Every such promise that was broken, in the order of the scenario's parts.
 pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
+    if evidence.skipped.is_some() {
+        return Vec::new();
+    }
     let steps = plan.steps.iter().zip(&evidence.steps);
     let written = steps.filter_map(|(step, seen)| too_many_writes(step, seen));
     let facts = plan

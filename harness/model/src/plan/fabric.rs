@@ -144,6 +144,15 @@ pub enum Harm {
         /// Kilobytes (1024 bytes) in a second.
         kilobytes: u16,
     },
+    /// They come later, and perhaps in another order. Needs [`Need::Netem`](super::Need::Netem).
+    Delay {
+        /// By so many milliseconds.
+        millis: u16,
+        /// Give or take so many.
+        jitter: u16,
+        /// So many of a hundred are not delayed, and so overtake others.
+        reorder: u16,
+    },
 }
 
 impl Fabric {
@@ -191,7 +200,7 @@ pub enum FabricAction {
     SwallowIcmp,
     /// They leave it again.
     AnswerIcmp,
-    /// It begins to lose packets.
+    /// It begins to lose or delay packets.
     Harm {
         /// Whose; none is everybody's.
         node: Option<NodeName>,
@@ -200,7 +209,7 @@ pub enum FabricAction {
         /// What becomes of them.
         harm: Harm,
     },
-    /// It loses none any more.
+    /// It does so no more.
     Mend {
         /// Of this node; none is of all.
         node: Option<NodeName>,
@@ -218,6 +227,7 @@ impl FabricAction {
                 Harm::Loss { .. } => "set-loss",
                 Harm::EveryNth { .. } => "drop-nth",
                 Harm::Rate { .. } => "set-rate",
+                Harm::Delay { .. } => "set-delay",
             },
             Self::Mend { .. } => "mend",
         }
@@ -230,9 +240,9 @@ impl FabricAction {
             Self::SwallowIcmp => "the fabric's ICMP errors are lost".into(),
             Self::AnswerIcmp => "the fabric's ICMP errors arrive again".into(),
             Self::Harm { node, way, harm } => told(node.as_ref(), *way, *harm),
-            Self::Mend { node: None } => "the fabric loses nothing any more".into(),
+            Self::Mend { node: None } => "the wire carries everything again".into(),
             Self::Mend { node: Some(node) } => {
-                format!("the fabric loses nothing of {node} any more")
+                format!("the wire carries everything of {node} again")
             }
         }
     }
@@ -263,6 +273,21 @@ fn told(node: Option<&NodeName>, way: Way, harm: Harm) -> String {
         Harm::EveryNth { nth } => format!("of {nth} packets {whose} one is lost"),
         Harm::Rate { kilobytes } => {
             format!("{kilobytes} kilobytes {whose} pass in a second, the rest is lost")
+        }
+        Harm::Delay {
+            millis,
+            jitter,
+            reorder,
+        } => {
+            let jitter = match jitter {
+                0 => String::new(),
+                jitter => format!(", give or take {jitter} ms"),
+            };
+            let reorder = match reorder {
+                0 => String::new(),
+                reorder => format!("; {reorder} % of them overtake others"),
+            };
+            format!("packets {whose} come {millis} ms later{jitter}{reorder}")
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::verdict::Outcome;
 pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
     let mut last = None;
     let passages = passages(report.plan, report.evidence);
+    let measured = measured && report.evidence.skipped.is_none();
     for promised in report.of_steps() {
         let step = promised.promise.step;
         if last.is_none() {

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::name::NodeName;
-use crate::plan::{Action, Fabric, FabricAction, FabricKind, Family, Way, WireFault};
+use crate::plan::{Action, Fabric, FabricAction, FabricKind, Family, Harm, Way, WireFault};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -73,8 +73,9 @@ pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut V
         let node = node.map(Spanned::get_ref);
         problems.extend(unknown(node, place, placement));
         let way = fault.way.as_ref();
-        let place = way.map_or(0..0, Spanned::span);
-        problems.extend(aimless(node, way.map(|way| *way.get_ref()), place));
+        let place = way.map_or(fault.place.clone(), Spanned::span);
+        let way = way.map(|way| *way.get_ref()).unwrap_or_default();
+        problems.extend(aimless(node, way, fault.harm, place));
     }
     for step in &scenario.steps {
         if let Action::Fabric(action) = &step.action {
@@ -91,8 +92,9 @@ fn check_step(
 ) {
     match action {
         FabricAction::SetMtu { .. } | FabricAction::Mend { .. } => {}
-        FabricAction::Harm { node, way, .. } => {
-            problems.extend(aimless(node.as_ref(), Some(*way), step.place("direction")));
+        FabricAction::Harm { node, way, harm } => {
+            let place = step.place("direction");
+            problems.extend(aimless(node.as_ref(), *way, *harm, place));
         }
         FabricAction::SwallowIcmp | FabricAction::AnswerIcmp => {
             let beyond = scenario.fabric.beyond_mtu.as_ref();
@@ -120,15 +122,23 @@ fn unknown(node: Option<&NodeName>, place: Span, placement: &Placement) -> Optio
     ))
 }
 
-/// A direction that is nobody's.
-fn aimless(node: Option<&NodeName>, way: Option<Way>, place: Span) -> Option<Problem> {
-    let one_way = way.is_some_and(|way| way != Way::Both);
-    (node.is_none() && one_way).then(|| {
-        Problem::new(
+/// A direction that is nobody's, or that nothing can be delayed in.
+fn aimless(node: Option<&NodeName>, way: Way, harm: Harm, place: Span) -> Option<Problem> {
+    if node.is_none() && way != Way::Both {
+        return Some(Problem::new(
             "a direction without a node",
             place,
             "from or to whom?",
             "add `node = \"NAME\"`, or leave `direction` out: then it is about every packet",
+        ));
+    }
+    let late = matches!(harm, Harm::Delay { .. });
+    (late && node.is_some() && way != Way::To).then(|| {
+        Problem::new(
+            "a delay of what a node sends",
+            place,
+            "the fabric delays what it delivers",
+            "write `direction = \"to\"`, or leave `node` out",
         )
     })
 }

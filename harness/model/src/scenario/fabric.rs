@@ -22,7 +22,7 @@ const BEYOND: &[(&str, BeyondMtu)] = &[
 const WAYS: &[(&str, Way)] = &[("both", Way::Both), ("from", Way::From), ("to", Way::To)];
 
 /// What a fault may do; one of them is needed.
-const HARMS: &[&str] = &["loss", "every", "rate"];
+const HARMS: &[&str] = &["loss", "every", "rate", "delay"];
 
 /// `[fabric]`.
 #[derive(Debug, Default)]
@@ -62,17 +62,17 @@ pub(super) fn fabric(table: &mut Table<'_, '_>) -> Fabric {
 pub(super) fn fault(table: &mut Table<'_, '_>) -> Option<Fault> {
     let node = table.name("node", "a node");
     let way = table.word("direction", "direction", WAYS);
-    let harms = [loss(table), every(table), rate(table)];
+    let harms = [loss(table), every(table), rate(table), delay(table)];
     let written: Vec<_> = HARMS.iter().filter(|key| table.has(key)).collect();
     if written.len() != 1 {
         table.report(Problem::new(
             "a fault does one thing",
             table.place(),
             match written.len() {
-                0 => "none of `loss`, `every` and `rate` is here",
-                _ => "more than one of `loss`, `every` and `rate` is here",
+                0 => "none of `loss`, `every`, `rate` and `delay` is here",
+                _ => "more than one of `loss`, `every`, `rate` and `delay` is here",
             },
-            "write `loss = 10` (percent), `every = 7` (the seventh is lost) or `rate = 500` (kilobytes in a second)",
+            "write `loss = 10` (percent), `every = 7` (the seventh is lost), `rate = 500` (kilobytes in a second) or `delay = 20` (milliseconds)",
         ));
         return None;
     }
@@ -99,6 +99,17 @@ fn rate(table: &mut Table<'_, '_>) -> Option<Harm> {
     Some(Harm::Rate { kilobytes })
 }
 
+fn delay(table: &mut Table<'_, '_>) -> Option<Harm> {
+    let millis = table.number("delay", 1..=10_000, " milliseconds");
+    let jitter = table.number("jitter", 0..=10_000, " milliseconds");
+    let reorder = table.number("reorder", 0..=99, " percent");
+    Some(Harm::Delay {
+        millis: millis?,
+        jitter: jitter.unwrap_or(0),
+        reorder: reorder.unwrap_or(0),
+    })
+}
+
 pub(super) fn set_mtu(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     keys.table.require("mtu", "mtu = 1400");
     let mtu = mtu(keys.table)?;
@@ -118,6 +129,11 @@ pub(super) fn drop_nth(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
 pub(super) fn set_rate(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     keys.table.require("rate", "rate = 500");
     harm(keys, rate)
+}
+
+pub(super) fn set_delay(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
+    keys.table.require("delay", "delay = 20");
+    harm(keys, delay)
 }
 
 fn harm(

@@ -133,6 +133,7 @@ const ACTIONS: &[(&str, Reader)] = &[
     ("set-loss", fabric::set_loss),
     ("drop-nth", fabric::drop_nth),
     ("set-rate", fabric::set_rate),
+    ("set-delay", fabric::set_delay),
     ("mend", fabric::mend),
     ("wait-resyncs", |keys| {
         keys.table.require("count", "count = 3");

@@ -177,6 +177,7 @@ impl World {
                 .map(|node| (node.name.clone(), node_evidence(node)))
                 .collect(),
             wire: vec![],
+            skipped: None,
             timings: vec![Timing {
                 phase: "probing".into(),
                 micros: 312_000,
