@@ -3,9 +3,12 @@
 //! Each leaves out one thing that the encryption of a cluster needs. A harness that
 //! does not notice proves nothing.
 
+use serde_json::{Value, json};
+
 use crate::cluster::Cluster;
 use crate::dataplane::{Dataplane, Device, Plane, Target};
 use crate::family::Family;
+use crate::firewall::TABLE;
 
 /// One thing left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -28,6 +31,12 @@ pub(crate) enum Fault {
     MortalTunnel,
     /// The device's MTU is what the uplink's is.
     NoMtu,
+    /// The device's MTU is 20 bytes too large.
+    MtuTooLarge,
+    /// The device's MTU is 200 bytes too small.
+    MtuTooSmall,
+    /// The device's MTU is what the uplink's is, and TCP is told of smaller segments.
+    MssOnly,
     /// There is no IPv6 mesh.
     NoIpv6,
     /// "Encrypt or drop" is not asked of the kernel.
@@ -134,10 +143,26 @@ pub(crate) fn spoil(actual: &Dataplane, mut plane: Dataplane, faults: &[Fault]) 
                 drop_chain(&mut plane, "inet", "strict-in");
                 drop_chain(&mut plane, "inet", "strict-out");
             }
+            Fault::MssOnly => {
+                clamp_segments(&mut plane);
+                for family in Family::ALL {
+                    spoil_plane(
+                        family,
+                        &actual.planes[family],
+                        &mut plane.planes[family],
+                        Fault::NoMtu,
+                    );
+                }
+            }
             Fault::NoIpv6 => plane.planes.v6 = Plane::default(),
             _ => {
                 for family in Family::ALL {
-                    spoil_plane(&actual.planes[family], &mut plane.planes[family], *fault);
+                    spoil_plane(
+                        family,
+                        &actual.planes[family],
+                        &mut plane.planes[family],
+                        *fault,
+                    );
                 }
             }
         }
@@ -145,7 +170,7 @@ pub(crate) fn spoil(actual: &Dataplane, mut plane: Dataplane, faults: &[Fault]) 
     plane
 }
 
-fn spoil_plane(actual: &Plane, plane: &mut Plane, fault: Fault) {
+fn spoil_plane(family: Family, actual: &Plane, plane: &mut Plane, fault: Fault) {
     match fault {
         Fault::NoThrowRoutes => plane.routes.retain(|_, target| *target != Target::Throw),
         Fault::KeyConflictBlackHole => {
@@ -161,14 +186,18 @@ fn spoil_plane(actual: &Plane, plane: &mut Plane, fault: Fault) {
         _ => {}
     }
     for (name, device) in &mut plane.devices {
-        spoil_device(actual.devices.get(name), device, fault);
+        spoil_device(family, actual.devices.get(name), device, fault);
     }
 }
 
-fn spoil_device(actual: Option<&Device>, device: &mut Device, fault: Fault) {
+fn spoil_device(family: Family, actual: Option<&Device>, device: &mut Device, fault: Fault) {
     match (fault, actual) {
         (Fault::NoFwmark, _) => device.fwmark = 0,
         (Fault::NoMtu, _) => device.mtu = 1500,
+        (Fault::MtuTooLarge, _) => device.mtu += 20,
+        // The kernel takes IPv6 off a device that is smaller than 1280 bytes.
+        (Fault::MtuTooSmall, _) if family == Family::V6 => device.mtu = 1280,
+        (Fault::MtuTooSmall, _) => device.mtu -= 200,
         (Fault::NoHostAllowedIps, _) => {
             for peer in device.peers.values_mut() {
                 let host = peer.endpoint.map(|endpoint| endpoint.ip());
@@ -210,6 +239,35 @@ fn spoil_device(actual: Option<&Device>, device: &mut Device, fault: Fault) {
         }
         _ => {}
     }
+}
+
+/// Every segment that is forwarded fits into any tunnel.
+fn clamp_segments(plane: &mut Dataplane) {
+    const SEGMENT: u16 = 1_000;
+    let objects = &mut plane.firewall.objects;
+    let of = |object: &Value, kind: &str| object[kind]["family"] == "inet";
+    if !objects.iter().any(|object| of(object, "table")) {
+        objects.insert(0, json!({"table": {"family": "inet", "name": TABLE}}));
+    }
+    let chain = json!({"chain": {
+        "family": "inet", "table": TABLE, "name": "segments",
+        "type": "filter", "hook": "forward", "prio": 0, "policy": "accept",
+    }});
+    let rule = json!({"rule": {
+        "family": "inet", "table": TABLE, "chain": "segments", "expr": [{"mangle": {
+            "key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": SEGMENT,
+        }}],
+    }});
+    let after = |objects: &[Value], kinds: &[&str]| {
+        let last = objects
+            .iter()
+            .rposition(|object| kinds.iter().any(|kind| of(object, kind)));
+        last.map_or(0, |last| last + 1)
+    };
+    let at = after(objects, &["table", "set", "chain"]);
+    objects.insert(at, chain);
+    let at = after(objects, &["table", "set", "chain", "rule"]);
+    objects.insert(at, rule);
 }
 
 /// A chain less, with its rules.

@@ -18,6 +18,9 @@ use crate::resource::{Configuration, Wrong};
 /// What AKS's network takes of the MTU besides, when hosts are encrypted too (Felix: `wireguard.go`).
 pub(crate) const OVERHEAD_AKS: u32 = 100;
 
+/// The smallest MTU of a link that carries IPv6, in bytes (RFC 8200, section 5).
+const IPV6_MTU_MIN: u32 = 1280;
+
 /// What WireGuard takes of the MTU, in bytes: IP 20 or 40, UDP 8, header 16, authentication 16.
 pub(crate) fn overhead(family: Family) -> u32 {
     match family {
@@ -327,7 +330,9 @@ impl Settings {
         strict.is_some_and(|strict| !strict.plain_nodes.contains(node))
     }
 
-    /// The tunnel device's MTU over an uplink of `uplink` bytes (Felix: `wireguard.go`).
+    /// The tunnel device's MTU over an uplink of `uplink` bytes (Felix: `wireguard.go`). One that
+    /// carries IPv6 has at least IPv6's minimum: the kernel takes IPv6 off a smaller one, and what
+    /// should be encrypted would find its way in clear.
     pub(crate) fn device_mtu(&self, family: Family, uplink: u32, aks: bool) -> u32 {
         let aks = if aks && self.host_encryption {
             OVERHEAD_AKS
@@ -335,7 +340,11 @@ impl Settings {
             0
         };
         let found = uplink.saturating_sub(overhead(family) + aks);
-        self.tunnel[family].mtu.unwrap_or(found)
+        let wanted = self.tunnel[family].mtu.unwrap_or(found);
+        match family {
+            Family::V4 => wanted,
+            Family::V6 => wanted.max(IPV6_MTU_MIN),
+        }
     }
 }
 

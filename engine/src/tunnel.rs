@@ -12,7 +12,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use gotatun::device::DeviceBuilder;
-use gotatun::tun::tun_async_device::TunDevice;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
@@ -25,8 +24,13 @@ use tokio::time::timeout;
 use crate::netlink::Netlink;
 use crate::netlink::monitor::{Monitor, News};
 
+/// The TUN device, with the MTU that it has at the moment.
+mod tun;
+
 /// The control socket.
 mod control;
+
+use tun::Tun;
 
 /// Where userspace WireGuard devices have their sockets.
 const SOCKETS: &str = "/var/run/wireguard";
@@ -155,9 +159,9 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
             nix::errno::Errno::EPERM => Ok(()),
             other => Err(fail(&other)),
         })?;
-    let tun = TunDevice::from_name(name).map_err(|error| fail(&error))?;
-    // gotatun gives up on a TUN device that it cannot read, and one that is down cannot be read.
     let mut monitor = Monitor::open().map_err(|error| fail(&error))?;
+    let (tun, mtu) = Tun::make(name).map_err(|error| fail(&error))?;
+    // gotatun gives up on a TUN device that it cannot read, and one that is down cannot be read.
     let netlink = Netlink::open().map_err(|error| fail(&error))?;
     netlink
         .switch_on(name)
@@ -187,6 +191,7 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
             }
             () = monitor.ready() => {
                 let news = monitor.drain();
+                mtu.follow(&news);
                 let may_be_gone = news.iter().any(News::may_be_loss);
                 if may_be_gone && netlink.index(name).await.is_err() {
                     tracing::warn!("{name} is gone, and its tunnel with it");

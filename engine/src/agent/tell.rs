@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::family::{Family, PerFamily};
 use crate::record::Mesh;
+use crate::settings::overhead;
 
 use super::{Agent, AgentError};
 
@@ -47,8 +48,26 @@ impl Agent {
         problems.extend(self.trouble.clone());
         let unsupported = self.unsupported.iter();
         problems.extend(unsupported.map(|why| format!("this node cannot encrypt: {why}")));
+        problems.extend(self.too_narrow());
         problems.extend(self.meshes.iter().flat_map(|(_, mesh)| mesh.problems()));
         problems
+    }
+
+    /// Whether the uplink is too narrow for IPv6 inside the tunnel.
+    fn too_narrow(&self) -> Option<String> {
+        let (family, settings) = (Family::V6, &self.cluster.settings);
+        let own = self.cluster.nodes.get(&self.orders.node)?.endpoint[family];
+        let uplink = self.kernel.uplink_mtu(own, settings);
+        let mtu = settings.device_mtu(family, uplink, self.cluster.aks);
+        let squeezed = self.is_encrypting(family) && mtu + overhead(family) > uplink;
+        squeezed.then(|| {
+            format!(
+                "{} needs an MTU of {mtu} bytes, which do not fit into the uplink's {uplink} with \
+                 WireGuard's {}: its packets are fragmented",
+                settings.tunnel[family].interface,
+                overhead(family)
+            )
+        })
     }
 
     /// Tells the supervisor that the store's state of that digest has been dealt with.

@@ -36,6 +36,8 @@ fn aks_with_host_encryption_costs_160_bytes_and_anything_else_60() {
     assert_eq!(Settings::default().device_mtu(Family::V4, 1500, true), 1440);
     assert_eq!(both.device_mtu(Family::V6, 1500, true), 1320);
     assert_eq!(both.device_mtu(Family::V6, 1500, false), 1420);
+    assert_eq!(both.device_mtu(Family::V6, 1280, false), 1280);
+    assert_eq!(both.device_mtu(Family::V4, 1280, false), 1220);
     assert_eq!(
         read(json!({"wireguardMTU": 1300}))
             .0
