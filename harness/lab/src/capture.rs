@@ -25,7 +25,7 @@ use crate::netlink::Netlink;
 use crate::observer::{Desk, Ear, Seen};
 use crate::packet::{Listener, close_together};
 use crate::role::Roles;
-use crate::topology::{POD_MTU, Topology};
+use crate::topology::Topology;
 use crate::wait::{Deadline, Watched};
 
 /// Bytes of an Ethernet header with a VLAN tag.
@@ -259,8 +259,12 @@ fn open_together(places: &[(Place, &Namespace)], longest: usize) -> Result<Vec<E
 /// In bytes, of any link of the lab: its MTU and an Ethernet header with a VLAN tag.
 fn longest_frame(plan: &Plan) -> usize {
     let moments = (0..=plan.steps.len()).map(|steps| plan.after(steps));
-    let uplinks = moments.flat_map(|state| state.nodes).map(|node| node.mtu);
-    usize::from(uplinks.chain([POD_MTU]).max().unwrap_or(POD_MTU)) + ETHERNET_HEADER
+    let nodes = moments.flat_map(|state| state.nodes);
+    let links = nodes.flat_map(|node| {
+        let pods = node.pods.into_iter().map(|pod| pod.mtu);
+        std::iter::once(node.mtu).chain(pods)
+    });
+    usize::from(links.max().unwrap_or_default()) + ETHERNET_HEADER
 }
 
 /// All observers, on their thread.

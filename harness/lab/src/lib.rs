@@ -92,5 +92,11 @@ mod responder;
 /// Tagged packets from endpoint to endpoint.
 mod probe;
 
+/// Packets of chosen sizes, and what becomes of them.
+mod gauge;
+
+/// Transfers over TCP that fill packets.
+mod transfer;
+
 /// One run, from plan to evidence.
 pub mod run;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::SocketError;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, connect,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect,
     getsockopt, recv, send, socket,
 };
 use wireproof_model::evidence::ProbeOutcome;
@@ -151,17 +151,9 @@ impl Vessel {
     fn open(protocol: Protocol, to: IpAddr) -> Result<Self, LabError> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let doing = "open a probe's socket";
-        let (family, any, icmp) = match to {
-            IpAddr::V4(_) => (
-                AddressFamily::Inet,
-                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                SockProtocol::Icmp,
-            ),
-            IpAddr::V6(_) => (
-                AddressFamily::Inet6,
-                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-                SockProtocol::IcmpV6,
-            ),
+        let (family, icmp) = match to {
+            IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
+            IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
         };
         match protocol {
             Protocol::Icmp | Protocol::Icmp6 => {
@@ -169,9 +161,8 @@ impl Vessel {
                 Ok(Self::Icmp(echo))
             }
             Protocol::Udp | Protocol::Udp6 => {
-                let datagrams = UdpSocket::bind((any, 0)).doing(doing)?;
-                datagrams.set_nonblocking(true).doing(doing)?;
-                Ok(Self::Udp(datagrams))
+                let datagrams = socket(family, SockType::Datagram, flags, None).doing(doing)?;
+                Ok(Self::Udp(datagrams.into()))
             }
             Protocol::Tcp | Protocol::Tcp6 => {
                 let stream = socket(family, SockType::Stream, flags, None).doing(doing)?;
@@ -179,6 +170,12 @@ impl Vessel {
                 Ok(Self::TcpBefore(stream, target))
             }
         }
+    }
+
+    /// Sends from that address; where it is missing the verdict will tell.
+    fn call_from(&self, address: IpAddr) {
+        let address = SockaddrStorage::from(SocketAddr::new(address, 0));
+        let _ = bind(self.as_fd().as_raw_fd(), &address);
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -206,9 +203,16 @@ impl Flight {
     ) -> Result<Self, LabError> {
         let unknown = || LabError::machine("prepare a probe", "the plan names no such endpoint");
         let to = plan.endpoint(&probe.to).ok_or_else(unknown)?.address;
-        let to = probe.protocol.family().address(to);
+        let family = probe.protocol.family();
+        let to = family.address(to);
+        let from = plan.endpoint(&probe.from).ok_or_else(unknown)?;
         let namespace = topology.endpoint(&probe.from)?;
         let vessel = namespace.enter(|| Vessel::open(probe.protocol, to))?;
+        // Of several IPv6 addresses a sender takes the one most like the destination (RFC 6724),
+        // which may be its tunnel's. The probe is from the node's own.
+        if from.node.tunnel_address.is_some() && family == Family::Ipv6 {
+            vessel.call_from(family.address(from.address));
+        }
         let outcome = ProbeOutcome {
             id: probe.id,
             delivered: false,

@@ -49,24 +49,32 @@ impl Responders {
         };
         for endpoint in plan.endpoints() {
             let namespace = topology.endpoint(&endpoint.name)?;
-            let (datagrams, listener) = namespace.enter(|| {
+            // A node may have several addresses, and answers a datagram from the one it was sent to.
+            for family in plan.fabric.families() {
+                let address = family.address(endpoint.address);
+                let named =
+                    namespace.enter(|| Ok::<_, LabError>(UdpSocket::bind((address, PORT))))?;
+                // One that has lost its address hears nothing there; that is for the verdict.
+                if let Ok(named) = named {
+                    named
+                        .set_nonblocking(true)
+                        .doing("set up the UDP responder")?;
+                    desk.datagrams.push(named);
+                }
+            }
+            let listener = namespace.enter(|| {
                 // An IPv6 socket of Linux hears IPv4 as well (ipv6(7), `IPV6_V6ONLY`).
                 let any = match plan.fabric.ipv6 {
                     true => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
                     false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
                 };
                 let any = (any, PORT);
-                let datagrams = UdpSocket::bind(any).doing("open the UDP responder")?;
-                datagrams
-                    .set_nonblocking(true)
-                    .doing("set up the UDP responder")?;
                 let listener = TcpListener::bind(any).doing("open the TCP responder")?;
                 listener
                     .set_nonblocking(true)
                     .doing("set up the TCP responder")?;
-                Ok((datagrams, listener))
+                Ok::<_, LabError>(listener)
             })?;
-            desk.datagrams.push(datagrams);
             desk.listeners.push(listener);
         }
         let delivered = Arc::clone(&desk.delivered);

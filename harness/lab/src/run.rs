@@ -15,6 +15,7 @@ use crate::beacon::Lamp;
 use crate::capture::Capture;
 use crate::engine::Engines;
 use crate::error::{Doing, LabError};
+use crate::gauge;
 use crate::observe;
 use crate::packet::now;
 use crate::probe;
@@ -22,6 +23,7 @@ use crate::responder::Responders;
 use crate::store::Store;
 use crate::timeline::{KeyHistory, Timeline};
 use crate::topology::{Topology, tallies};
+use crate::transfer;
 use crate::wait::Deadline;
 use crate::witness::Witness;
 
@@ -83,7 +85,10 @@ pub fn run(
     witness.capture.keep_all_from(probing)?;
     lamp.light(Round::Opening, &witness.capture, Deadline::after(BEACONS))?;
     let probes = probe::send_all(last, &topology, magic, &responders)?;
+    let sizes = gauge::measure(last, &topology, magic)?;
     lamp.light(Round::Closing, &witness.capture, Deadline::after(BEACONS))?;
+    // Observers may see the end of a connection or not, so these come last.
+    let bulks = transfer::transfer(last, &topology, magic)?;
     let captured = witness.end(&mut flows)?;
     let beacons = lamp.put_out();
     drop(responders);
@@ -109,6 +114,8 @@ pub fn run(
         probing,
         flows,
         probes,
+        sizes,
+        bulks,
         nodes,
         wire,
         start,

@@ -291,3 +291,76 @@ fn set_packet_option<T>(socket: BorrowedFd<'_>, option: libc::c_int, value: &T) 
     }
     Ok(())
 }
+
+/// How a UDP socket treats packets that are too large for the way (ip(7), ipv6(7)).
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Discovery {
+    /// `IP_PMTUDISC_DONT`: anybody may fragment them.
+    Fragment,
+    /// `IP_PMTUDISC_PROBE`: nobody may, and what was learned of the way before is not heeded.
+    Probe,
+}
+
+/// Options of ip(7) and ipv6(7) that nix does not know.
+const IPV6_MTU: libc::c_int = 24;
+
+/// Says how an IPv4 socket, or an IPv6 one, treats packets that are too large.
+pub(crate) fn discover_mtu(socket: BorrowedFd<'_>, ipv6: bool, how: Discovery) -> io::Result<()> {
+    let value = match how {
+        Discovery::Fragment => libc::IP_PMTUDISC_DONT,
+        Discovery::Probe => libc::IP_PMTUDISC_PROBE,
+    };
+    if !ipv6 {
+        return set_number(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, value);
+    }
+    set_number(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, value)?;
+    let whole = libc::c_int::from(matches!(how, Discovery::Probe));
+    set_number(socket, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, whole)
+}
+
+/// The MTU of a connected socket's way as its kernel knows it, in bytes.
+pub(crate) fn known_mtu(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<u32> {
+    let (level, name) = match ipv6 {
+        false => (libc::IPPROTO_IP, libc::IP_MTU),
+        true => (libc::IPPROTO_IPV6, IPV6_MTU),
+    };
+    let mut value: libc::c_int = 0;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `value`, which has that size and for
+    // which any bytes are valid; both outlive the call.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    u32::try_from(value).map_err(io::Error::other)
+}
+
+fn set_number(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: the kernel reads `size_of::<c_int>()` bytes from `value`, which outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

@@ -10,7 +10,7 @@ use wireguard_control::Key;
 use wireproof_model::dataplane;
 use wireproof_model::evidence::{Nanos, StepEvidence};
 use wireproof_model::name::{IfName, NodeName};
-use wireproof_model::plan::{Action, Plan, Settles, State, Step, StoreAction, Tamper};
+use wireproof_model::plan::{Action, Family, Plan, Settles, State, Step, StoreAction, Tamper};
 use wireproof_model::tag::Magic;
 
 use crate::engine::{Engines, Until};
@@ -272,7 +272,10 @@ impl<'a, 'e> Timeline<'a, 'e> {
         let Some(node) = node.filter(|_| follows) else {
             return Ok(());
         };
-        let (tunnel, wanted) = (&state.cluster.interface, u32::from(state.tunnel_mtu(node)));
+        let (tunnel, wanted) = (
+            &state.cluster.interface,
+            u32::from(state.tunnel_mtu(node, Family::Ipv4)),
+        );
         loop {
             let plane = observe::dataplane(self.topology.node(name)?, tunnel)?;
             let link = plane.links.iter().find(|link| &link.name == tunnel);

@@ -55,9 +55,6 @@ const POD_GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// where it is.
 const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
-/// MTU of a pod's link, in bytes; Azure CNI leaves it at Ethernet's.
-pub(crate) const POD_MTU: u16 = 1500;
-
 /// MTU of the fabric's ports, in bytes: what the fabric carries is decided by its rule, not by its ports.
 const PORT_MTU: u16 = u16::MAX;
 
@@ -352,13 +349,13 @@ fn connect_pod(
         VethEnd {
             name: &pod.interface,
             mac: POD_GATEWAY_MAC,
-            mtu: POD_MTU,
+            mtu: pod.mtu,
             namespace: node_space.network(),
         },
         VethEnd {
             name: &uplink,
             mac: pod_mac,
-            mtu: POD_MTU,
+            mtu: pod.mtu,
             namespace: namespace.network(),
         },
     )?;

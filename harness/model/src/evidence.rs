@@ -1,6 +1,9 @@
 //! Everything a run observed. The lab fills it in, [`crate::judge`] reads it,
 //! and a saved one can be judged again anywhere.
 
+/// What became of the packets whose size was tried.
+mod size;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +13,8 @@ use crate::frame::{Frame, LinkType};
 use crate::name::{IfName, NodeName, PodName};
 use crate::plan::{FlowId, ProbeId, Protocol};
 use crate::tag::{BeaconId, Magic, Tag};
+
+pub use size::{BulkOutcome, SizeOutcome};
 
 /// One run's observations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +39,12 @@ pub struct Evidence {
     pub flows: Vec<FlowEvidence>,
     /// What the sockets said of each probe; `probes[i].id == ProbeId(i)`.
     pub probes: Vec<ProbeOutcome>,
+    /// What the sockets said of each packet whose size was tried; `sizes[i].id == SizeId(i)`.
+    #[serde(default)]
+    pub sizes: Vec<SizeOutcome>,
+    /// What became of each transfer.
+    #[serde(default)]
+    pub bulks: Vec<BulkOutcome>,
     /// What each node looked like after the last probe.
     pub nodes: BTreeMap<NodeName, NodeEvidence>,
     /// How often the fabric did each thing that it does to packets, in the order of the names.
@@ -357,6 +368,8 @@ impl Evidence {
             probing: Nanos(0),
             flows: Vec::new(),
             probes: Vec::new(),
+            sizes: Vec::new(),
+            bulks: Vec::new(),
             nodes: BTreeMap::new(),
             wire: Vec::new(),
             start: StepEvidence::default(),

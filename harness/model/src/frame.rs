@@ -91,6 +91,10 @@ pub enum Payload {
         kind: u8,
         /// Meaning depends on the kind.
         code: u8,
+        /// Of an error that says that a packet was too large: what fits, in bytes (RFC 1191,
+        /// RFC 4443).
+        #[serde(default)]
+        mtu: Option<u32>,
         /// For an error: the packet that it is about, as far as it quotes it.
         quoted: Option<Quote>,
     },

@@ -36,6 +36,11 @@ mod exempt;
 /// Frames shown as evidence.
 mod exhibit;
 
+/// What is promised about the sizes of packets.
+mod limit;
+
+pub use limit::{OuterPackets, outer_packets};
+
 /// What a scenario promises besides its pairs.
 mod breach;
 
@@ -70,6 +75,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     let plan = &plan.with(plan.at_last());
     let index = Index::new(evidence);
     let register = Register::new(plan, evidence);
+    let limits = limit::judge(plan, evidence, &index);
     let court = Court {
         plan,
         evidence,
@@ -86,6 +92,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
             Err(why) => Finding::open(why).about(promise),
         })
         .chain(throughout)
+        .chain(limits)
         .collect()
 }
 

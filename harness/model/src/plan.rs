@@ -22,6 +22,9 @@ mod tamper;
 /// Packets that go through every step.
 mod flow;
 
+/// What is promised about the sizes of packets.
+mod limit;
+
 /// What the cluster's intent says about two endpoints.
 mod pair;
 
@@ -49,6 +52,8 @@ pub(crate) use flow::OUTAGE;
 pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
 pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, POOL};
 pub use ipam::{Block, RouteSource, blocks_of};
+pub(crate) use limit::POD_MTU;
+pub use limit::{Bulk, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits, SizeId, SizeProbe};
 pub use need::Need;
 pub use settings::Settings;
 pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};
@@ -97,6 +102,9 @@ pub struct Plan {
     /// What goes on through every step, and what is promised about it.
     #[serde(default)]
     pub flows: Flows,
+    /// What is promised about the sizes of packets.
+    #[serde(default)]
+    pub limits: Limits,
     /// How long the lab waits for what it waits for.
     pub deadlines: Deadlines,
 }
@@ -192,6 +200,9 @@ pub struct Pod {
     pub address: Ipv4Addr,
     /// The node's end of the veth to it.
     pub interface: IfName,
+    /// MTU of that veth, in bytes.
+    #[serde(default = "limit::pod_mtu")]
+    pub mtu: u16,
 }
 
 /// `net.ipv4.conf.eth0.rp_filter` (RFC 3704).

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::evidence::{Evidence, StepEvidence};
 use crate::judge::{Breach, Weather, breaches, passages, weather};
-use crate::plan::{FlowId, Plan, ProbeId, Promise, PromiseId, StepPromise};
+use crate::plan::{FlowId, LimitPromise, Plan, ProbeId, Promise, PromiseId, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
 /// Promises of one kind in one line.
@@ -18,6 +18,9 @@ mod through;
 
 /// What the fabric did to packets.
 mod wire;
+
+/// What the sizes of packets came to.
+mod limit;
 
 /// Rows and totals as a table.
 mod table;
@@ -72,7 +75,8 @@ impl<'a> Report<'a> {
     pub fn exit_status(&self) -> u8 {
         let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
         let throughout: Vec<_> = self.of_steps().map(|told| told.outcome()).collect();
-        let mut all = outcomes.iter().chain(&throughout);
+        let sizes: Vec<_> = self.of_limits().map(|told| told.outcome()).collect();
+        let mut all = outcomes.iter().chain(&throughout).chain(&sizes);
         let broken = all.clone().any(|outcome| *outcome == Outcome::Broken);
         if broken || !self.breaches().is_empty() {
             1
@@ -111,7 +115,7 @@ impl<'a> Report<'a> {
     /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
     /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
     /// `wire` (what the fabric did to packets), `start`, `steps`, `through` (what the flows showed of
-    /// each step) and `timings`. Times are in microseconds.
+    /// each step), `sizes` and `timings`. Times are in microseconds.
     pub fn json(&self) -> Value {
         let promises: BTreeMap<ProbeId, _> =
             self.told().map(|told| (told.promise.probe, told)).collect();
@@ -158,6 +162,7 @@ impl<'a> Report<'a> {
             "start": step(&self.evidence.start),
             "steps": self.evidence.steps.iter().map(step).collect::<Vec<_>>(),
             "through": self.through(),
+            "sizes": limit::json(self),
             "timings": self.evidence.timings,
         })
     }
@@ -227,6 +232,14 @@ impl<'a> Report<'a> {
     /// Every promise about a step, in the plan's order.
     fn of_steps(&self) -> impl Iterator<Item = Told<'a, StepPromise>> {
         self.plan.flows.promises.iter().map(|promise| Told {
+            promise,
+            verdict: self.verdicts.get(&promise.id).copied(),
+        })
+    }
+
+    /// Every promise about sizes, in the plan's order.
+    fn of_limits(&self) -> impl Iterator<Item = Told<'a, LimitPromise>> {
+        self.plan.limits.promises.iter().map(|promise| Told {
             promise,
             verdict: self.verdicts.get(&promise.id).copied(),
         })

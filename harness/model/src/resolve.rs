@@ -28,13 +28,16 @@ mod promise;
 /// What goes on through every step.
 mod flow;
 
+/// Which sizes are tried, and what is promised about them.
+mod limit;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use crate::name::{EndpointName, EngineName, IfName, NodeName};
+use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 use crate::plan::{
-    self, Cluster, Deadlines, Fact, Family, Node, POOL, Plan, Pod, RouteSource, RpFilter,
+    self, Cluster, Deadlines, Fact, Family, Node, POD_MTU, POOL, Plan, Pod, RouteSource, RpFilter,
 };
 use crate::problem::{Problem, Problems, known_words};
 use crate::scenario::{self, Scenario};
@@ -80,6 +83,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let snapshots = snapshots(&scenario, &placement, &mut problems);
     let facts = facts(&scenario, text, &course.last, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &course.last, &mut problems);
+    limit::check(&scenario, &placement, &course.last, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));
     };
@@ -110,6 +114,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         probes: Vec::new(),
         promises: Vec::new(),
         flows: plan::Flows::default(),
+        limits: plan::Limits::default(),
         deadlines: Deadlines {
             ready,
             probe: scenario.deadline.probe.unwrap_or(DEADLINES.probe),
@@ -118,6 +123,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     plan.probes = promise::probes(&plan, scenario.probes.payload);
     plan.promises = promise::promises(&plan, &stated);
     plan.flows = flow::flows(&plan, &scenario.flows);
+    plan.limits = limit::limits(&plan, &scenario.limits, text);
     Ok(plan)
 }
 
@@ -258,6 +264,7 @@ fn nodes(
                         name: pod.clone(),
                         address: *addresses.get(&EndpointName::from(pod))?,
                         interface: IfName::of_pod(prefix, pod),
+                        mtu: mtu_of(scenario, pod),
                     })
                 })
                 .collect(),
@@ -276,6 +283,13 @@ fn nodes(
         Some(node)
     };
     scenario.nodes.iter().filter_map(node).collect()
+}
+
+/// MTU of a pod's link, in bytes.
+fn mtu_of(scenario: &Scenario, pod: &PodName) -> u16 {
+    let mut written = scenario.pods.iter();
+    let written = written.find(|written| written.name.get_ref() == pod);
+    written.and_then(|pod| pod.mtu).unwrap_or(POD_MTU)
 }
 
 /// The line of a place, counted from 1.

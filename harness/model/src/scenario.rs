@@ -16,6 +16,9 @@ mod tamper;
 /// The fabric, and what it does to packets: `[fabric]`, each `[[fault]]`, and the steps about it.
 mod fabric;
 
+/// Each `[[mtu]]`: whose largest packet is looked for.
+mod limit;
+
 use std::net::Ipv4Addr;
 
 use toml::Spanned;
@@ -26,6 +29,7 @@ use crate::plan::{Family, Protection, Protocol, RouteSource, RpFilter, Settings}
 use crate::problem::{Problem, Problems, Span};
 
 pub use fabric::{Fabric, Fault};
+pub use limit::{Limit, Teller};
 pub use step::Step;
 
 /// The smallest MTU in bytes: every IPv4 host takes a packet of this size (RFC 791, RFC 1122).
@@ -96,6 +100,8 @@ pub struct Scenario {
     pub promises: Vec<Promise>,
     /// `[flows]`.
     pub flows: Flows,
+    /// Each `[[mtu]]`.
+    pub limits: Vec<Limit>,
     /// `[deadline]`.
     pub deadline: Deadline,
 }
@@ -171,6 +177,8 @@ pub struct Pod {
     pub address: Option<Spanned<Ipv4Addr>>,
     /// The node it is on.
     pub node: Option<Spanned<NodeName>>,
+    /// MTU of its link, in bytes.
+    pub mtu: Option<u16>,
 }
 
 /// `[[dataplane]]`.
@@ -277,6 +285,11 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .flatten()
             .collect(),
         flows: table.table("flows", "the flows", flows).unwrap_or_default(),
+        limits: table
+            .tables("mtu", "a promise about sizes", limit::limit)
+            .into_iter()
+            .flatten()
+            .collect(),
         deadline: table
             .table("deadline", "the deadline", deadline)
             .unwrap_or_default(),
@@ -333,6 +346,7 @@ fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
         name,
         address: table.address("address"),
         node: table.name("node", "a node"),
+        mtu: mtu(table),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{FlowId, ProbeId};
+use crate::plan::{FlowId, ProbeId, SizeId};
 
 /// Bytes of one tag, of any kind but a flow's.
 pub const TAG_LENGTH: usize = 12;
@@ -29,6 +29,10 @@ pub enum Tag {
     Answer(ProbeId),
     /// Sent through one interface to show that its observer sees; the number is the [`BeaconId`]'s.
     Beacon(BeaconId),
+    /// A packet whose size is tried.
+    Size(SizeId),
+    /// A small packet on the way of one whose size is tried, sent after it.
+    Control(SizeId),
     /// Part of a flow; the packets of each are numbered from 0.
     Flow(FlowId, u32),
 }
@@ -44,6 +48,8 @@ impl Tag {
             Self::Probe(id) => (b'p', id.0, None),
             Self::Answer(id) => (b'a', id.0, None),
             Self::Beacon(id) => (b'b', id.0, None),
+            Self::Size(id) => (b's', id.0, None),
+            Self::Control(id) => (b'c', id.0, None),
             Self::Flow(id, number) => (b'f', id.0, Some(number)),
         };
         let mut body = vec![kind];
@@ -83,6 +89,8 @@ impl Tag {
             [b'p', ..] => Some(Self::Probe(ProbeId(id))),
             [b'a', ..] => Some(Self::Answer(ProbeId(id))),
             [b'b', ..] => Some(Self::Beacon(BeaconId(id))),
+            [b's', ..] => Some(Self::Size(SizeId(id))),
+            [b'c', ..] => Some(Self::Control(SizeId(id))),
             [b'f', _, _, number @ .., _] => {
                 let number = u32::from_be_bytes(number.try_into().ok()?);
                 Some(Self::Flow(FlowId(id), number))

@@ -33,6 +33,9 @@ const ICMPV6: u8 = 58;
 /// The port of RFC 7348, and the one that Linux used before it.
 const VXLAN_PORTS: [u16; 2] = [4789, 8472];
 
+/// RFC 768.
+const UDP_HEADER: usize = 8;
+
 const VXLAN_HEADER: usize = 8;
 
 /// Flags that say "the network identifier is valid" and nothing else.
@@ -220,20 +223,23 @@ fn tcp(carried: &[u8]) -> Option<Payload> {
 fn udp(carried: &[u8], part: Part, depth: u8) -> Option<Payload> {
     let header = UdpPacket::new(carried)?;
     let (source_port, destination_port) = (header.get_source(), header.get_destination());
-    let whole = part == Part::Whole && usize::from(header.get_length()) == carried.len();
-    if whole {
-        if let Some(message) = wireguard::message(header.payload()) {
-            return Some(Payload::WireGuard {
-                source_port,
-                destination_port,
-                message,
-            });
-        }
-        if VXLAN_PORTS.contains(&destination_port)
-            && let Some(inner) = vxlan(header.payload(), depth)
-        {
-            return Some(inner);
-        }
+    let said = usize::from(header.get_length());
+    let whole = part == Part::Whole && said == carried.len();
+    let start = part == Part::First && said > carried.len();
+    if (whole || start)
+        && let Some(message) = wireguard::message(header.payload(), said.saturating_sub(UDP_HEADER))
+    {
+        return Some(Payload::WireGuard {
+            source_port,
+            destination_port,
+            message,
+        });
+    }
+    if whole
+        && VXLAN_PORTS.contains(&destination_port)
+        && let Some(inner) = vxlan(header.payload(), depth)
+    {
+        return Some(inner);
     }
     Some(Payload::Udp {
         source_port,

@@ -22,24 +22,39 @@ const ICMP_HEADER: usize = 8;
 
 /// ICMP in IPv4.
 pub(super) fn version4(carried: &[u8]) -> Option<Payload> {
-    message(carried, &ICMP_ERRORS)
+    message(carried, &ICMP_ERRORS, |kind, code, rest| {
+        match (kind, code, rest) {
+            // Unreachable, fragmentation needed: two unused bytes, then the next hop's MTU.
+            (3, 4, [_, _, a, b]) => Some(u16::from_be_bytes([*a, *b]).into()),
+            _ => None,
+        }
+    })
 }
 
 /// ICMP in IPv6.
 pub(super) fn version6(carried: &[u8]) -> Option<Payload> {
-    message(carried, &ICMPV6_ERRORS)
+    message(carried, &ICMPV6_ERRORS, |kind, _, rest| {
+        (kind == 2).then_some(u32::from_be_bytes(*rest))
+    })
 }
 
-fn message(carried: &[u8], errors: &[u8]) -> Option<Payload> {
+fn message(
+    carried: &[u8],
+    errors: &[u8],
+    mtu: impl Fn(u8, u8, &[u8; 4]) -> Option<u32>,
+) -> Option<Payload> {
     let message = IcmpPacket::new(carried)?;
     let kind = message.get_icmp_type().0;
     let quoted = errors
         .contains(&kind)
         .then(|| carried.get(ICMP_HEADER..).and_then(quote))
         .flatten();
+    let code = message.get_icmp_code().0;
+    let rest = carried.get(ICMP_HEADER - 4..ICMP_HEADER)?;
     Some(Payload::Icmp {
         kind,
-        code: message.get_icmp_code().0,
+        code,
+        mtu: rest.try_into().ok().and_then(|rest| mtu(kind, code, rest)),
         quoted,
     })
 }

@@ -218,6 +218,7 @@ fn an_error_quotes_addresses_protocol_and_ports_of_a_cut_packet() {
         Payload::Icmp {
             kind: 3,
             code: 3,
+            mtu: None,
             quoted: Some(quoted)
         }
     );

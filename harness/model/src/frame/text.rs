@@ -39,9 +39,17 @@ impl fmt::Display for Packet {
         };
         let between = format!("{} > {}", self.source, self.destination);
         match &self.payload {
-            Payload::Icmp { kind, code, quoted } => {
+            Payload::Icmp {
+                kind,
+                code,
+                mtu,
+                quoted,
+            } => {
                 let what = icmp(*kind, *code, self.source);
                 write!(f, "{between} {what}")?;
+                if let Some(mtu) = mtu {
+                    write!(f, ", mtu {mtu}")?;
+                }
                 if let Some(quoted) = quoted {
                     write!(f, " about {quoted}")?;
                 }

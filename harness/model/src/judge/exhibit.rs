@@ -17,6 +17,8 @@ pub(super) fn exhibit(seen: &Seen<'_>) -> Exhibit {
         Some(Tag::Answer(id)) => format!(", answer {}", id.0),
         Some(Tag::Beacon(id)) => format!(", beacon {}", id.0),
         Some(Tag::Flow(id, number)) => format!(", flow {} packet {number}", id.0),
+        Some(Tag::Size(id)) => format!(", size probe {}", id.0),
+        Some(Tag::Control(id)) => format!(", control of size probe {}", id.0),
         None => String::new(),
     };
     Exhibit {

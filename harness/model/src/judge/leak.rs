@@ -64,7 +64,10 @@ fn shown(plan: &Plan, case: &Case<'_>, seen: &Seen<'_>) -> Option<Shown> {
         return Some(Shown::Tag);
     }
     let packet = seen.sighting.frame.packet()?;
-    if is_store(plan, packet) || is_ciphertext(plan, case, packet) {
+    if is_store(plan, packet)
+        || is_ciphertext(plan, case, packet)
+        || is_rest_of_ciphertext(plan, case, packet)
+    {
         return None;
     }
     packet
@@ -157,6 +160,22 @@ fn is_ciphertext(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
         SocketAddr::new(packet.source, source_port),
         SocketAddr::new(packet.destination, destination_port),
     )
+}
+
+/// A later fragment of a message, where IPv6's minimum does not fit into the way. Of fragments
+/// only the first shows ports; what somebody sent in clear would show its tag.
+fn is_rest_of_ciphertext(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
+    let later =
+        matches!(packet.payload, Payload::Other { protocol } if protocol == Protocol::Udp.number());
+    let family = case.family();
+    let [one, other] = [case.from.node, case.to.node];
+    let ends = [one, other].map(|node| family.address(node.address));
+    let between = ends.contains(&packet.source) && ends.contains(&packet.destination);
+    later && packet.fragment && between && {
+        let state = plan.at_last();
+        let outer = |node| state.tunnel_mtu(node, family) + family.wireguard_overhead();
+        [one, other].into_iter().any(|node| outer(node) > node.mtu)
+    }
 }
 
 /// The fabric may say of a message that it is too big; it quotes the message and not what is inside.

@@ -21,5 +21,8 @@ mod observers;
 /// What the flows show of each step.
 mod through;
 
+/// What is promised about the sizes of packets.
+mod limits;
+
 /// Any evidence gets a verdict for every promise.
 mod any_evidence;

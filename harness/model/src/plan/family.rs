@@ -47,6 +47,23 @@ impl Family {
         }
     }
 
+    /// Bytes of an IP header without options (RFC 791, RFC 8200).
+    pub fn ip_header(self) -> usize {
+        match self {
+            Self::Ipv4 => 20,
+            Self::Ipv6 => 40,
+        }
+    }
+
+    /// What WireGuard adds to a packet in bytes: IP header, UDP 8, message header 16,
+    /// authentication 16.
+    pub fn wireguard_overhead(self) -> u16 {
+        match self {
+            Self::Ipv4 => 60,
+            Self::Ipv6 => 80,
+        }
+    }
+
     /// The address in this family of whoever has that one in IPv4.
     pub fn address(self, of: Ipv4Addr) -> IpAddr {
         match self {

@@ -6,7 +6,13 @@ use serde_json::Value;
 
 use crate::name::{EndpointName, IfName, NodeName, PodName};
 
-use super::{Action, Cluster, Endpoint, Fabric, Node, Plan, Pod, Step, StoreAction, endpoints_of};
+use super::{
+    Action, Cluster, Endpoint, Fabric, Family, IPV6_MTU_MIN, Node, Plan, Pod, Step, StoreAction,
+    endpoints_of,
+};
+
+/// What AKS's network takes of the MTU besides, in bytes (Felix: `wireguard.go`).
+const AKS_OVERHEAD: u16 = 100;
 
 /// A cluster between two steps, as an engine that does its part makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,18 +157,22 @@ impl State {
         from.node.name != to.node.name && (cut_off(from) || cut_off(to))
     }
 
-    /// The MTU that a node's tunnel device must have: the uplink's without what WireGuard adds to
-    /// a packet, and on AKS with host encryption without 100 bytes more.
-    pub fn tunnel_mtu(&self, node: &Node) -> u16 {
+    /// The MTU that a node's tunnel device of a family must have: the uplink's without what
+    /// WireGuard adds to a packet, and on AKS with host encryption without 100 bytes more. A
+    /// device that carries IPv6 has no smaller one than IPv6's minimum.
+    pub fn tunnel_mtu(&self, node: &Node, family: Family) -> u16 {
         let aks = self.cluster.cluster_type.as_deref() == Some("aks");
-        let overhead = if aks && self.cluster.host_encryption {
-            160
+        let network = if aks && self.cluster.host_encryption {
+            AKS_OVERHEAD
         } else {
-            60
+            0
         };
-        self.cluster
-            .mtu
-            .unwrap_or_else(|| node.mtu.saturating_sub(overhead))
+        let overhead = family.wireguard_overhead() + network;
+        let found = node.mtu.saturating_sub(overhead);
+        match family {
+            Family::Ipv4 => self.cluster.mtu.unwrap_or(found),
+            Family::Ipv6 => found.max(IPV6_MTU_MIN),
+        }
     }
 
     /// Every endpoint that exists: for each node in order, the node and then its pods.

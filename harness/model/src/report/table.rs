@@ -5,8 +5,7 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use super::row::{Kind, Row, sections};
-use super::through;
-use super::wire;
+use super::{limit, through, wire};
 use crate::evidence::Timing;
 use crate::plan::Protocol;
 use crate::verdict::Outcome;
@@ -48,6 +47,7 @@ fn write_promises(
     }
     through::write(text, report, measured)?;
     wire::write(text, report, measured)?;
+    limit::write(text, report, measured)?;
     text.push('\n');
     for total in totals(report) {
         writeln!(text, "{total}")?;
@@ -154,6 +154,7 @@ fn totals(report: &Report<'_>) -> Vec<String> {
         })
         .collect();
     lines.extend(through::total(report));
+    lines.extend(limit::total(report));
     let free = report
         .plan
         .probes

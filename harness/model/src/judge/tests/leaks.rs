@@ -115,6 +115,7 @@ fn error_about(world: &World, quoted: Quote) -> Frame {
         payload: Payload::Icmp {
             kind: 3,
             code: 4,
+            mtu: Some(1340),
             quoted: Some(quoted),
         },
     })

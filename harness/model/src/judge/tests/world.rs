@@ -50,6 +50,7 @@ pub(crate) fn seed() -> World {
 /// Names, last octets (pods follow their node) and whether they encrypt.
 pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
     let mut plan = Plan {
+        limits: Limits::default(),
         title: "a run that never was".into(),
         engine: parsed("none"),
         throws: false,
@@ -130,6 +131,7 @@ fn node(name: &str, octet: u8, pods: &[&str], wireguard: bool) -> Node {
             interface: IfName::of_pod(RouteSource::WorkloadIps.interface_prefix(), &name),
             name,
             address: [10, 240, 0, octet].into(),
+            mtu: 1500,
         }
     });
     Node {
@@ -170,6 +172,8 @@ impl World {
             sightings: vec![],
             probing: Nanos(0),
             flows: vec![],
+            sizes: vec![],
+            bulks: vec![],
             probes: vec![],
             nodes: plan
                 .nodes
@@ -496,6 +500,7 @@ fn payload(protocol: Protocol, from: u16, to: u16, kind: u8, flags: u8) -> Paylo
         Protocol::Icmp | Protocol::Icmp6 => Payload::Icmp {
             kind,
             code: 0,
+            mtu: None,
             quoted: None,
         },
         Protocol::Udp | Protocol::Udp6 => Payload::Udp {

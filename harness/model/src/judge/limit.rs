@@ -1,0 +1,518 @@
+//! What is promised about the sizes of packets.
+//!
+//! That a packet does not arrive says nothing by itself: a small one has to arrive on the same
+//! way after it, and the packet has to be seen as it was meant, of that size and with that DF
+//! bit, where its sender's kernel let it go.
+
+use std::collections::BTreeMap;
+
+use super::exhibit::exhibit;
+use crate::evidence::{Direction, Evidence, Place, Role, SizeOutcome};
+use crate::frame::{Packet, Payload};
+use crate::journey::{Index, Seen};
+use crate::name::NodeName;
+use crate::plan::{
+    Endpoint, Family, Hop, LimitKind, LimitPromise, Node, Plan, SizeId, SizeProbe, State,
+};
+use crate::tag::Tag;
+use crate::verdict::{Outcome, Verdict};
+
+/// Frames shown of one promise.
+const SHOWN: usize = 3;
+
+/// One verdict for each promise about sizes, in the plan's order.
+pub(super) fn judge(plan: &Plan, evidence: &Evidence, index: &Index<'_>) -> Vec<Verdict> {
+    let state = plan.at_last();
+    let court = Court {
+        plan,
+        evidence,
+        state: &state,
+        outcomes: evidence
+            .sizes
+            .iter()
+            .map(|outcome| (outcome.id, outcome))
+            .collect(),
+        tagged: tagged(index),
+        index,
+    };
+    let promises = plan.limits.promises.iter();
+    promises.map(|promise| court.decide(promise)).collect()
+}
+
+/// What the tunnel's packets on the wire were like, of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OuterPackets {
+    /// How many there were.
+    pub count: usize,
+    /// How many of them had DF set (IPv4).
+    pub dont_fragment: usize,
+    /// How many were the first fragment of one.
+    pub fragmented: usize,
+    /// Bytes of the largest IP packet.
+    pub largest: u32,
+}
+
+/// What each family's tunnel packets were like, from the first probe on, as they came out of
+/// the nodes.
+pub fn outer_packets(plan: &Plan, evidence: &Evidence) -> BTreeMap<Family, OuterPackets> {
+    let index = Index::new(evidence);
+    let mut all = BTreeMap::<Family, OuterPackets>::new();
+    for (seen, packet) in outer(plan, &index) {
+        if seen.sighting.direction != Direction::In {
+            continue;
+        }
+        let told = all.entry(Family::of(packet.source)).or_default();
+        told.count += 1;
+        told.dont_fragment += usize::from(packet.dont_fragment);
+        told.fragmented += usize::from(packet.fragment);
+        told.largest = told.largest.max(packet.length);
+    }
+    all
+}
+
+/// The tunnel's packets at the ports, and first fragments of such.
+fn outer<'i, 'a>(
+    plan: &'i Plan,
+    index: &'i Index<'a>,
+) -> impl Iterator<Item = (&'i Seen<'a>, &'a Packet)> {
+    index.all().iter().filter_map(|seen| {
+        let packet = seen.sighting.frame.packet()?;
+        let port = plan.cluster.port(Family::of(packet.source));
+        let to_a_tunnel = match packet.payload {
+            Payload::WireGuard {
+                destination_port, ..
+            }
+            | Payload::Udp {
+                destination_port, ..
+            } => destination_port == port,
+            Payload::Icmp { .. }
+            | Payload::Tcp { .. }
+            | Payload::Tunnelled { .. }
+            | Payload::Other { .. } => false,
+        };
+        let on_the_wire = matches!(seen.interface.role, Role::Port(_));
+        (to_a_tunnel && on_the_wire).then_some((seen, packet))
+    })
+}
+
+/// The sightings of each size probe, and of errors that quote it.
+fn tagged<'a>(index: &Index<'a>) -> BTreeMap<SizeId, Vec<Seen<'a>>> {
+    let mut tagged = BTreeMap::<SizeId, Vec<Seen<'a>>>::new();
+    for seen in index.all() {
+        if let Some(Tag::Size(id)) = seen.sighting.tag {
+            tagged.entry(id).or_default().push(*seen);
+        }
+    }
+    tagged
+}
+
+struct Court<'a> {
+    plan: &'a Plan,
+    evidence: &'a Evidence,
+    state: &'a State,
+    outcomes: BTreeMap<SizeId, &'a SizeOutcome>,
+    tagged: BTreeMap<SizeId, Vec<Seen<'a>>>,
+    index: &'a Index<'a>,
+}
+
+/// How a promise was decided, and the frames that show it.
+type Finding<'a> = (Outcome, String, Vec<Seen<'a>>);
+
+fn held<'a>(fact: String) -> Finding<'a> {
+    (Outcome::Held, fact, Vec::new())
+}
+
+fn broken<'a>(fact: String) -> Finding<'a> {
+    (Outcome::Broken, fact, Vec::new())
+}
+
+fn open<'a>(why: String) -> Finding<'a> {
+    (Outcome::Inconclusive, why, Vec::new())
+}
+
+impl<'a> Court<'a> {
+    fn decide(&self, promise: &LimitPromise) -> Verdict {
+        let family = promise.family;
+        let (outcome, fact, frames) = match &promise.kind {
+            LimitKind::Device { node, mtu } => self.device(family, node, *mtu),
+            LimitKind::Largest {
+                below,
+                at,
+                above,
+                encrypted,
+            } => self.largest([*below, *at], *above, *encrypted),
+            LimitKind::TooLarge {
+                above,
+                mtu,
+                told_by,
+            } => self.too_large(*above, *mtu, told_by),
+            LimitKind::Fragmented { sizes } => self.fragmented(sizes),
+            LimitKind::Bulk { bulk, arrives } => self.bulk(*bulk, *arrives),
+            LimitKind::Outer {
+                from,
+                to,
+                mtu,
+                fragments,
+            } => self.outer(family, [from, to], (*mtu).into(), *fragments),
+        };
+        Verdict {
+            promise: promise.id,
+            outcome,
+            fact,
+            exhibits: frames.iter().take(SHOWN).map(exhibit).collect(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn device(&self, family: Family, node: &NodeName, mtu: u16) -> Finding<'a> {
+        let name = self.state.cluster.tunnel(family);
+        let Some(seen) = self.evidence.nodes.get(node) else {
+            return open(format!("nobody looked at {node}"));
+        };
+        let mut links = seen.dataplane.links.iter();
+        match links.find(|link| link.name == name) {
+            None => broken(format!("{node} has no {name}")),
+            Some(link) if link.mtu == u32::from(mtu) => held(format!("{name} has the MTU {mtu}")),
+            Some(link) => broken(format!(
+                "{name} of {node} has the MTU {}, not {mtu}",
+                link.mtu
+            )),
+        }
+    }
+
+    fn largest(&self, within: [SizeId; 2], above: SizeId, encrypted: bool) -> Finding<'a> {
+        let mut largest = 0;
+        for id in within {
+            let (probe, outcome) = match self.tried(id) {
+                Ok(tried) => tried,
+                Err(why) => return open(why),
+            };
+            if !outcome.delivered {
+                return self.lost(probe, outcome);
+            }
+            if let Err(finding) = self.was_sent_so(probe) {
+                return finding;
+            }
+            if encrypted && !self.entered_the_tunnel(probe) {
+                return broken(format!(
+                    "{} bytes arrived, and not through the tunnel",
+                    probe.size
+                ));
+            }
+            largest = probe.size;
+        }
+        let (probe, outcome) = match self.tried(above) {
+            Ok(tried) => tried,
+            Err(why) => return open(why),
+        };
+        if outcome.delivered {
+            let fact = format!("{} bytes arrive as well, unfragmented", probe.size);
+            return (Outcome::Broken, fact, self.frames(above));
+        }
+        if outcome.refused.is_none() {
+            if outcome.controls == 0 {
+                return open(format!(
+                    "{} bytes did not arrive, and nothing small after them either",
+                    probe.size
+                ));
+            }
+            if let Err(finding) = self.was_sent_so(probe) {
+                return finding;
+            }
+        }
+        held(format!(
+            "{largest} bytes arrive unfragmented, {} do not",
+            probe.size
+        ))
+    }
+
+    fn too_large(&self, above: SizeId, mtu: u32, told_by: &Hop) -> Finding<'a> {
+        let (probe, outcome) = match self.tried(above) {
+            Ok(tried) => tried,
+            Err(why) => return open(why),
+        };
+        let size = probe.size;
+        if outcome.delivered {
+            return broken(format!("{size} bytes arrive as well, unfragmented"));
+        }
+        let told = self.errors(probe);
+        match told_by {
+            Hop::Sender => match outcome.refused {
+                Some(named) if named == mtu => held(format!(
+                    "{size} bytes are refused where they start, mtu {mtu}"
+                )),
+                Some(named) => broken(format!(
+                    "refused where they start with mtu {named}, not {mtu}"
+                )),
+                None => broken(format!("{size} bytes left {}, and were lost", probe.from)),
+            },
+            _ if outcome.refused.is_some() => {
+                broken(format!("{size} bytes are refused where they start"))
+            }
+            Hop::Nobody => match told.first() {
+                Some((seen, named)) => {
+                    let fact = format!("{} is told of mtu {named}", probe.from);
+                    (Outcome::Broken, fact, vec![*seen])
+                }
+                None if outcome.controls == 0 => {
+                    open("nothing small arrived after it either".into())
+                }
+                None => held(format!("{size} bytes are lost without a word")),
+            },
+            Hop::Node(_) | Hop::Fabric => {
+                let Some((seen, named)) = told.first() else {
+                    return broken(format!(
+                        "nobody told {} that {size} bytes are too many",
+                        probe.from
+                    ));
+                };
+                let (teller, right) = self.teller(told_by, probe.family, seen);
+                let (outcome, fact) = if *named != mtu {
+                    let fact = format!("{} is told of mtu {named}, not {mtu}", probe.from);
+                    (Outcome::Broken, fact)
+                } else if !right {
+                    (
+                        Outcome::Broken,
+                        format!("not {teller} tells {} so", probe.from),
+                    )
+                } else {
+                    let fact = format!("{teller} tells who sends {size} bytes: mtu {mtu}");
+                    (Outcome::Held, fact)
+                };
+                (outcome, fact, vec![*seen])
+            }
+        }
+    }
+
+    /// Who has to tell, and whether an error is from there.
+    fn teller(&self, hop: &Hop, family: Family, error: &Seen<'_>) -> (String, bool) {
+        let packet = error.sighting.frame.packet();
+        let source = packet.map(|packet| packet.source);
+        let is_of = |node: &Node| {
+            let pods = node.pods.iter().map(|pod| pod.address);
+            let mut all = [node.address]
+                .into_iter()
+                .chain(node.tunnel_address)
+                .chain(pods);
+            all.any(|address| Some(family.address(address)) == source)
+        };
+        let nodes = &self.state.nodes;
+        match hop {
+            Hop::Node(name) => {
+                let right = nodes.iter().any(|node| node.name == *name && is_of(node));
+                (name.to_string(), right)
+            }
+            Hop::Fabric | Hop::Sender | Hop::Nobody => {
+                ("the fabric".into(), !nodes.iter().any(is_of))
+            }
+        }
+    }
+
+    fn fragmented(&self, sizes: &[SizeId]) -> Finding<'a> {
+        let mut arrived = Vec::new();
+        for id in sizes {
+            let (probe, outcome) = match self.tried(*id) {
+                Ok(tried) => tried,
+                Err(why) => return open(why),
+            };
+            if !outcome.delivered {
+                return self.lost(probe, outcome);
+            }
+            if let Err(finding) = self.was_sent_so(probe) {
+                return finding;
+            }
+            arrived.push(probe.size.to_string());
+        }
+        held(format!(
+            "{} bytes arrive where they may be fragmented",
+            arrived.join(", ")
+        ))
+    }
+
+    fn bulk(&self, id: SizeId, arrives: bool) -> Finding<'a> {
+        let planned = self.plan.limits.bulk(id);
+        let seen = self.evidence.bulks.iter().find(|seen| seen.id == id);
+        let (Some(planned), Some(seen)) = (planned, seen) else {
+            return open("the transfer was not tried".into());
+        };
+        match (seen.received == planned.bytes, arrives) {
+            (true, true) => return held(format!("{} bytes over TCP got through", planned.bytes)),
+            (true, false) => {
+                return broken(format!("{} bytes over TCP got through", planned.bytes));
+            }
+            (false, false) if seen.connected => {
+                return held("connected, and what fills packets is lost".into());
+            }
+            (false, _) => {}
+        }
+        let error = seen.error.as_ref();
+        let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+        broken(format!(
+            "{} of {} bytes over TCP got through{error}",
+            seen.received, planned.bytes
+        ))
+    }
+
+    fn outer(
+        &self,
+        family: Family,
+        ends: [&NodeName; 2],
+        mtu: u32,
+        fragments: bool,
+    ) -> Finding<'a> {
+        let address = |name: &NodeName| {
+            let node = self.state.nodes.iter().find(|node| &node.name == name);
+            node.map(|node| family.address(node.address))
+        };
+        let [Some(from), Some(to)] = ends.map(address) else {
+            return open("one of the nodes is not there".into());
+        };
+        let (mut largest, mut fragmented) = (0, false);
+        for (seen, packet) in outer(self.plan, self.index) {
+            if !seen.goes(from, to) || seen.sighting.direction != Direction::In {
+                continue;
+            }
+            let fact = if packet.length > mtu {
+                format!(
+                    "a packet of the tunnel has {} bytes, and the way carries {mtu}",
+                    packet.length
+                )
+            } else if packet.fragment && !fragments {
+                "a packet of the tunnel was fragmented".into()
+            } else {
+                largest = largest.max(packet.length);
+                fragmented |= packet.fragment;
+                continue;
+            };
+            return (Outcome::Broken, fact, vec![*seen]);
+        }
+        match largest {
+            0 => broken("no packet of the tunnel was seen on the wire".into()),
+            _ if fragments && !fragmented => {
+                broken("no packet of the tunnel was fragmented, and large ones do not fit".into())
+            }
+            _ if fragments => held(format!(
+                "packets of the tunnel are fragmented, as IPv6's minimum asks: {largest} bytes"
+            )),
+            _ => held(format!(
+                "packets of the tunnel have up to {largest} bytes, none is a fragment"
+            )),
+        }
+    }
+
+    fn tried(&self, id: SizeId) -> Result<(&'a SizeProbe, &'a SizeOutcome), String> {
+        let planned = self
+            .plan
+            .limits
+            .size(id)
+            .ok_or("the plan lacks a size probe")?;
+        let outcome = self.outcomes.get(&id);
+        outcome
+            .map(|outcome| (planned, *outcome))
+            .ok_or_else(|| format!("{} bytes were not tried", planned.size))
+    }
+
+    fn lost(&self, probe: &SizeProbe, outcome: &SizeOutcome) -> Finding<'a> {
+        let size = probe.size;
+        let may = match probe.dont_fragment {
+            true => "unfragmented",
+            false => "where they may be fragmented",
+        };
+        let told = self.errors(probe);
+        let why = match (outcome.refused, told.first(), outcome.controls) {
+            (Some(mtu), ..) => format!("refused where they start, mtu {mtu}"),
+            (None, Some((_, mtu)), _) => format!("{} is told of mtu {mtu}", probe.from),
+            (None, None, 0) => "nothing small arrives after them either".into(),
+            (None, None, _) => "lost without a word, and small packets after them are not".into(),
+        };
+        let fact = format!("{size} bytes do not arrive {may}: {why}");
+        (Outcome::Broken, fact, self.frames(probe.id))
+    }
+
+    fn frames(&self, id: SizeId) -> Vec<Seen<'a>> {
+        let mut frames = self.tagged.get(&id).cloned().unwrap_or_default();
+        frames.reverse();
+        frames
+    }
+
+    /// Whether it was seen where it started as it was meant: whole, and with the right DF bit.
+    fn was_sent_so(&self, probe: &SizeProbe) -> Result<(), Finding<'a>> {
+        let Some(from) = self.state.endpoint(&probe.from) else {
+            return Err(open(format!("{} is not there", probe.from)));
+        };
+        let mut seen = self.tagged.get(&probe.id).into_iter().flatten();
+        let right = seen.any(|seen| {
+            is_start(seen, &from)
+                && seen
+                    .sighting
+                    .frame
+                    .packet()
+                    .is_some_and(|packet| is_as_meant(packet, probe))
+        });
+        right.then_some(()).ok_or_else(|| {
+            open(format!(
+                "no packet of {} bytes {} DF was seen leaving {}",
+                probe.size,
+                if probe.dont_fragment {
+                    "with"
+                } else {
+                    "without"
+                },
+                probe.from
+            ))
+        })
+    }
+
+    fn entered_the_tunnel(&self, probe: &SizeProbe) -> bool {
+        let mut seen = self.tagged.get(&probe.id).into_iter().flatten();
+        seen.any(|seen| {
+            seen.interface.role == Role::Tunnel
+                && seen.sighting.direction == Direction::Out
+                && seen
+                    .sighting
+                    .frame
+                    .packet()
+                    .is_some_and(|packet| packet.length == probe.size)
+        })
+    }
+
+    /// What the sender was told: that its packet was too large, and what fits.
+    fn errors(&self, probe: &SizeProbe) -> Vec<(Seen<'a>, u32)> {
+        let Some(from) = self.state.endpoint(&probe.from) else {
+            return Vec::new();
+        };
+        let about = self.tagged.get(&probe.id).into_iter().flatten();
+        let told = about.filter_map(|seen| {
+            let packet = seen.sighting.frame.packet()?;
+            let here = is_at(seen, &from) && seen.sighting.direction == Direction::In;
+            let Payload::Icmp { mtu: Some(mtu), .. } = packet.payload else {
+                return None;
+            };
+            here.then_some((*seen, mtu))
+        });
+        told.collect()
+    }
+}
+
+/// Whether a frame left its sender there: at a pod's own link, or at whatever link of a node.
+fn is_start(seen: &Seen<'_>, from: &Endpoint<'_>) -> bool {
+    is_at(seen, from) && seen.sighting.direction == Direction::Out
+}
+
+fn is_at(seen: &Seen<'_>, end: &Endpoint<'_>) -> bool {
+    match (&seen.interface.place, end.pod) {
+        (Place::Pod(name), Some(pod)) => *name == pod.name,
+        (Place::Node(name), None) => *name == end.node.name,
+        _ => false,
+    }
+}
+
+/// A packet of the right size with the right DF bit. What may be fragmented may have been.
+fn is_as_meant(packet: &Packet, probe: &SizeProbe) -> bool {
+    let whole = packet.length == probe.size && !packet.fragment;
+    match (probe.dont_fragment, probe.family) {
+        (true, _) => whole && packet.dont_fragment,
+        (false, Family::Ipv4) => !packet.dont_fragment && (whole || packet.fragment),
+        (false, Family::Ipv6) => whole || packet.fragment,
+    }
+}

@@ -1,0 +1,174 @@
+//! What is promised about the sizes of packets.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{EndpointName, NodeName};
+
+use super::{Family, Origin, PromiseId};
+
+/// MTU of a pod's link in bytes, if its author does not say; Azure CNI leaves it at Ethernet's.
+pub(crate) const POD_MTU: u16 = 1500;
+
+/// The smallest MTU of a link that carries IPv6, in bytes (RFC 8200, section 5).
+pub const IPV6_MTU_MIN: u16 = 1280;
+
+pub(super) fn pod_mtu() -> u16 {
+    POD_MTU
+}
+
+/// The packets whose size is tried, and what is promised about them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Single datagrams; `sizes[i].id == SizeId(i)`.
+    pub sizes: Vec<SizeProbe>,
+    /// Whole transfers over TCP, whose numbers go on where those of the datagrams end.
+    pub bulks: Vec<Bulk>,
+    /// In the order of the report; their numbers follow those of the steps' promises.
+    pub promises: Vec<LimitPromise>,
+}
+
+/// One size of packet from one endpoint to another, sent as UDP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SizeProbe {
+    /// Its number.
+    pub id: SizeId,
+    /// Who sends.
+    pub from: EndpointName,
+    /// Who receives.
+    pub to: EndpointName,
+    /// With what.
+    pub family: Family,
+    /// Bytes of the whole IP packet, its header included.
+    pub size: u32,
+    /// Whether nobody may fragment it (IPv4: DF; IPv6: the sender does not either).
+    pub dont_fragment: bool,
+}
+
+impl SizeProbe {
+    /// Bytes of the UDP payload.
+    pub fn payload(&self) -> usize {
+        usize::try_from(self.size)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(self.family.ip_header() + UDP_HEADER)
+    }
+}
+
+/// RFC 768.
+const UDP_HEADER: usize = 8;
+
+/// A transfer over TCP that fills packets: it gets through only if both ends learn what fits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bulk {
+    /// Its number.
+    pub id: SizeId,
+    /// Who sends.
+    pub from: EndpointName,
+    /// Who receives.
+    pub to: EndpointName,
+    /// With what.
+    pub family: Family,
+    /// Bytes of payload.
+    pub bytes: u32,
+}
+
+/// Number of a size probe or a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SizeId(pub u16);
+
+/// An expectation about sizes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitPromise {
+    /// Its number among all promises.
+    pub id: PromiseId,
+    /// In which family.
+    pub family: Family,
+    /// What is promised.
+    pub kind: LimitKind,
+    /// Where the promise comes from.
+    pub origin: Origin,
+}
+
+/// What is promised about sizes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitKind {
+    /// A node's tunnel device has this MTU, in bytes.
+    Device {
+        /// Whose.
+        node: NodeName,
+        /// In bytes.
+        mtu: u16,
+    },
+    /// Of packets that nobody may fragment the first two arrive and the third does not.
+    Largest {
+        /// One byte less than the largest.
+        below: SizeId,
+        /// The largest.
+        at: SizeId,
+        /// One byte more.
+        above: SizeId,
+        /// Whether they go through the tunnel.
+        encrypted: bool,
+    },
+    /// What the sender of a packet that is too large hears.
+    TooLarge {
+        /// The packet.
+        above: SizeId,
+        /// The MTU that it must be told, in bytes.
+        mtu: u32,
+        /// From whom.
+        told_by: Hop,
+    },
+    /// Packets that may be fragmented arrive whole.
+    Fragmented {
+        /// Which.
+        sizes: Vec<SizeId>,
+    },
+    /// A transfer gets through, or does not although its connection stands: its segments fill
+    /// the sender's link, and nobody tells that they are too large for the way.
+    Bulk {
+        /// Which.
+        bulk: SizeId,
+        /// Whether it gets through.
+        arrives: bool,
+    },
+    /// No packet of the tunnel from one node to another is larger than the way, and none is
+    /// a fragment.
+    Outer {
+        /// The node that sends.
+        from: NodeName,
+        /// The node that receives.
+        to: NodeName,
+        /// The smallest MTU of the way, in bytes.
+        mtu: u16,
+        /// Whether fragments are what has to be: IPv6's minimum does not fit into the way.
+        fragments: bool,
+    },
+}
+
+/// Who tells a sender that its packet was too large.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hop {
+    /// The sender's own kernel refuses to send it (`EMSGSIZE`).
+    Sender,
+    /// A node, by ICMP "fragmentation needed" (RFC 1191) or ICMPv6 "packet too big" (RFC 4443).
+    Node(NodeName),
+    /// The router between the nodes, likewise.
+    Fabric,
+    /// Nobody: it is lost without a word.
+    Nobody,
+}
+
+impl Limits {
+    /// The probe of that number.
+    pub fn size(&self, id: SizeId) -> Option<&SizeProbe> {
+        self.sizes.get(usize::from(id.0))
+    }
+
+    /// The transfer of that number.
+    pub fn bulk(&self, id: SizeId) -> Option<&Bulk> {
+        self.bulks.iter().find(|bulk| bulk.id == id)
+    }
+}

@@ -1,0 +1,59 @@
+//! Each `[[mtu]]`: whose largest packet is looked for.
+
+use toml::Spanned;
+
+use crate::document::Table;
+use crate::name::EndpointName;
+use crate::problem::Span;
+
+use super::MTU_MIN;
+
+const TELLERS: &[(&str, Teller)] = &[
+    ("sender", Teller::Sender),
+    ("node", Teller::Node),
+    ("nobody", Teller::Nobody),
+];
+
+/// `[[mtu]]`.
+#[derive(Debug)]
+pub struct Limit {
+    /// Its header.
+    pub place: Span,
+    /// Who sends.
+    pub from: Spanned<EndpointName>,
+    /// Who receives.
+    pub to: Spanned<EndpointName>,
+    /// The largest IP packet that arrives unfragmented, in bytes, where the author says so.
+    pub largest: Option<u16>,
+    /// Who says that a larger one does not, where the author says so.
+    pub told_by: Option<Teller>,
+}
+
+/// Who says that a packet was too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Teller {
+    /// The kernel that it was to leave.
+    Sender,
+    /// The sending pod's node.
+    Node,
+    /// Nobody.
+    Nobody,
+}
+
+pub(super) fn limit(table: &mut Table<'_, '_>) -> Option<Limit> {
+    table.require("from", "from = \"NAME\"");
+    table.require("to", "to = \"NAME\"");
+    let from = table.name("from", "an endpoint");
+    let to = table.name("to", "an endpoint");
+    let largest = table.number("largest", MTU_MIN..=u16::MAX, " bytes");
+    let told_by = table
+        .word("told-by", "teller", TELLERS)
+        .map(Spanned::into_inner);
+    Some(Limit {
+        place: table.place(),
+        from: from?,
+        to: to?,
+        largest,
+        told_by,
+    })
+}
