@@ -13,6 +13,7 @@ use wireproof_model::report::Report;
 use crate::doctor::Examination;
 use crate::failure::{Failure, Status};
 use crate::input;
+use crate::rpf::Matrix;
 use crate::scenario::{self, Told};
 
 /// Proves from packets on the wire what a WireGuard mesh encrypts.
@@ -48,6 +49,12 @@ enum Verb {
     Judge {
         /// A run directory
         directory: PathBuf,
+        /// Print one JSON document and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show which packets this kernel takes from a peer that is routed into a tunnel, setting by setting
+    Rpf {
         /// Print one JSON document and nothing else
         #[arg(long)]
         json: bool,
@@ -122,6 +129,15 @@ fn obey(verb: Verb) -> Result<ExitCode, Failure> {
             };
             Ok(status.into())
         }
+        Verb::Rpf { json } => in_sandbox(|| {
+            let matrix = Matrix::of_this_kernel()?;
+            if json {
+                print_json(&matrix.json());
+            } else {
+                print(&matrix.table());
+            }
+            Ok(matrix.status())
+        }),
         Verb::Doctor { json } => in_sandbox(|| {
             let examination = Examination::of_this_machine();
             if json {

@@ -15,5 +15,8 @@ pub mod scenario;
 /// What this machine can do, as a table.
 pub mod doctor;
 
+/// The strict reverse-path matrix on this kernel, as a table.
+pub mod rpf;
+
 /// Arguments, help, and what each command prints.
 pub mod command;

@@ -44,6 +44,12 @@ mod topology;
 /// Frames to and from interfaces, past the network stack.
 mod packet;
 
+/// Whole frames with whatever source one likes.
+mod forge;
+
+/// The kernel's own names for why it dropped a packet.
+mod drop_reason;
+
 /// What this machine can do, and what each missing thing costs.
 pub mod preflight;
 
@@ -67,6 +73,9 @@ mod witness;
 
 /// A node's dataplane as the kernel tells it.
 mod observe;
+
+/// The strict reverse-path matrix, row by row in a network of its own.
+pub mod rpf;
 
 /// What the kernel tells of changes in one namespace's network, counted by kind.
 mod monitor;

@@ -10,7 +10,7 @@ use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 
 /// A parameter as a path below `/proc/sys`, since interface names may hold dots.
-type Setting<'a> = (&'a str, &'a str);
+pub(crate) type Setting<'a> = (&'a str, &'a str);
 
 /// New namespaces inherit the host's IPv4 settings (`net.core.devconf_inherit_init_net`),
 /// so everything that decides about a packet is set to the kernel's own default first.
@@ -129,7 +129,7 @@ pub(crate) fn overwrite(
     set(namespace, &settings)
 }
 
-fn set(namespace: &Namespace, settings: &[Setting<'_>]) -> Result<(), LabError> {
+pub(crate) fn set(namespace: &Namespace, settings: &[Setting<'_>]) -> Result<(), LabError> {
     namespace.enter(|| {
         for (path, value) in settings {
             // A kernel without IPv6 has nothing to switch off.

@@ -428,7 +428,7 @@ fn mac_of(address: Ipv4Addr) -> Mac {
     [0x02, 0x00, a, b, c, d]
 }
 
-fn interface(name: &str) -> Result<IfName, LabError> {
+pub(crate) fn interface(name: &str) -> Result<IfName, LabError> {
     name.parse()
         .map_err(|error| LabError::machine(format!("name an interface {name}"), error))
 }

@@ -62,7 +62,7 @@ use leg::{Break, Way};
 use watch::Watch;
 
 /// Counts packets whose source address would be answered through another interface (ip-sysctl, `rp_filter`).
-const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
+pub const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
 
 /// Decides about every promise of the plan, in the plan's order. A promise that the
 /// evidence is not enough for is [`Outcome::Inconclusive`], with the reason.

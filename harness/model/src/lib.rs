@@ -35,6 +35,9 @@ pub mod outline;
 /// Scenario to plan: checks everything, reports every problem at once.
 pub mod resolve;
 
+/// The strict reverse-path matrix, and what follows for each row from the kernel's source.
+pub mod rpf;
+
 /// The Calico v3 resources that tell an engine about the planned cluster.
 pub mod resource;
 

@@ -14,6 +14,7 @@ use wireproof_lab::sandbox::{self, Side};
 mod bad;
 mod broken;
 mod good;
+mod matrix;
 mod snapshot;
 
 fn main() -> ExitCode {
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         "fixtures/engines/a-lost-key",
         broken::a_lost_key_is_noticed,
     ));
+    trials.push(Trial::test("rpf-matrix", matrix::is_as_expected));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

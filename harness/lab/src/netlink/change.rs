@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol, RouteType};
-use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteType};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 use rtnetlink::{LinkUnspec, RouteMessageBuilder};
+use wireproof_model::plan::Family;
 
 use crate::error::LabError;
 
@@ -130,6 +132,50 @@ impl Netlink {
         self.run(
             format!("add a rule of priority {priority}"),
             request.execute(),
+        )
+    }
+
+    /// Adds a rule that looks `table` up for packets that do not have all bits of `mark`, as
+    /// Felix does.
+    pub(crate) fn add_rule_unless_marked(
+        &self,
+        family: Family,
+        priority: u32,
+        mark: u32,
+        table: u32,
+    ) -> Result<(), LabError> {
+        let mut request = self.handle.rule().add();
+        let message = request.message_mut();
+        message.header.family = match family {
+            Family::Ipv4 => AddressFamily::Inet,
+            Family::Ipv6 => AddressFamily::Inet6,
+        };
+        message.header.flags |= RuleFlags::Invert;
+        message.header.action = RuleAction::ToTable;
+        message.attributes.extend([
+            RuleAttribute::Priority(priority),
+            RuleAttribute::FwMark(mark),
+            RuleAttribute::FwMask(mark),
+            RuleAttribute::Table(table),
+        ]);
+        self.run(
+            format!("add a rule of priority {priority}"),
+            request.execute(),
+        )
+    }
+
+    /// Routes `destination` to an interface in a table of its own.
+    pub(crate) fn add_route_to_table(
+        &self,
+        destination: IpNet,
+        index: u32,
+        table: u32,
+    ) -> Result<(), LabError> {
+        let mut message = route(destination, index, None);
+        message.attributes.push(RouteAttribute::Table(table));
+        self.run(
+            format!("add the route to {destination} to table {table}"),
+            self.handle.route().add(message).execute(),
         )
     }
 }
