@@ -92,6 +92,8 @@ impl Topology {
         match plan.fabric.kind {
             FabricKind::Vnet => answer_for_all(&fabric_net, &plan.fabric)?,
             FabricKind::Flat => switch(&fabric_net, &plan.fabric)?,
+            // A router has an address in each rack, once that is there.
+            FabricKind::Routed => {}
         }
 
         let mut nodes = Vec::with_capacity(plan.nodes.len());
@@ -202,16 +204,11 @@ fn switch(fabric: &Netlink, plan: &Fabric) -> Result<(), LabError> {
     let switch = interface(SWITCH)?;
     fabric.add_empty_bridge(&switch)?;
     let index = fabric.up(SWITCH)?;
-    let gateway = Ipv4Net::new(plan.gateway, plan.subnet.prefix_len())
-        .map_err(|error| LabError::machine("read the gateway's address", error))?;
-    fabric.add_address(index, gateway)?;
-    if plan.ipv6 {
-        let length = Family::Ipv6.network(plan.subnet).prefix_len();
-        let gateway = IpNet::new(Family::Ipv6.address(plan.gateway), length)
-            .map_err(|error| LabError::machine("read the gateway's address", error))?;
-        fabric.add_address(index, gateway)?;
-    }
-    Ok(())
+    let mut families = plan.families().into_iter();
+    families.try_for_each(|family| {
+        let gateway = on_link(family, plan.gateway, plan)?;
+        fabric.add_address(index, gateway)
+    })
 }
 
 fn connect_node(
@@ -234,7 +231,7 @@ fn connect_node(
             mac: match plan.kind {
                 FabricKind::Vnet => FABRIC_MAC,
                 // A switch's port has an address of its own, which nobody speaks to.
-                FabricKind::Flat => port_mac(node.address),
+                FabricKind::Flat | FabricKind::Routed => port_mac(node.address),
             },
             mtu: PORT_MTU,
             namespace: fabric.network(),
@@ -266,7 +263,28 @@ fn connect_node(
         // The cloud knows which NIC holds which address: it never asks.
         FabricKind::Vnet => lead_to_node(fabric_net, index, node, plan),
         FabricKind::Flat => fabric_net.plug(index, fabric_net.index(SWITCH)?),
+        FabricKind::Routed => {
+            enter_rack(fabric_net, index, node, plan)?;
+            lead_to_node(fabric_net, index, node, plan)
+        }
     }
+}
+
+/// Gives the router its addresses in a node's rack.
+fn enter_rack(fabric_net: &Netlink, port: u32, node: &Node, plan: &Fabric) -> Result<(), LabError> {
+    let gateway = plan.gateway_of(node.address);
+    let mut families = plan.families().into_iter();
+    families.try_for_each(|family| {
+        let address = on_link(family, gateway, plan)?;
+        fabric_net.add_address(port, address)
+    })
+}
+
+/// An address with the length of the prefix of the link that it is on.
+fn on_link(family: Family, address: Ipv4Addr, plan: &Fabric) -> Result<IpNet, LabError> {
+    let length = family.network(plan.link_of(address)).prefix_len();
+    IpNet::new(family.address(address), length)
+        .map_err(|error| LabError::machine(format!("read the address {address}"), error))
 }
 
 /// Gives an uplink its node's addresses and its ways out.
@@ -276,26 +294,23 @@ fn address_uplink(
     node: &Node,
     plan: &Fabric,
 ) -> Result<(), LabError> {
-    let address = Ipv4Net::new(node.address, plan.subnet.prefix_len())
-        .map_err(|error| LabError::machine("read the node's address", error))?;
+    let gateway = plan.gateway_of(node.address);
+    let address = on_link(Family::Ipv4, node.address, plan)?;
     node_net.add_address(index, address)?;
-    node_net.add_route(Ipv4Net::default(), index, Some(plan.gateway.into()))?;
+    node_net.add_route(Ipv4Net::default(), index, Some(gateway.into()))?;
     if !plan.ipv6 {
         return Ok(());
     }
-    let address = Family::Ipv6.address(node.address);
     match plan.kind {
         FabricKind::Vnet => {
-            node_net.add_address(index, address)?;
+            node_net.add_address(index, Family::Ipv6.address(node.address))?;
             node_net.add_neighbour(index, ROUTER, FABRIC_MAC)?;
             node_net.add_route(Ipv6Net::default(), index, Some(ROUTER.into()))
         }
-        FabricKind::Flat => {
-            let length = Family::Ipv6.network(plan.subnet).prefix_len();
-            let address = IpNet::new(address, length)
-                .map_err(|error| LabError::machine("read the node's address", error))?;
+        FabricKind::Flat | FabricKind::Routed => {
+            let address = on_link(Family::Ipv6, node.address, plan)?;
             node_net.add_address(index, address)?;
-            let gateway = Family::Ipv6.address(plan.gateway);
+            let gateway = Family::Ipv6.address(gateway);
             node_net.add_route(Ipv6Net::default(), index, Some(gateway))
         }
     }
@@ -326,7 +341,14 @@ fn lead_to_node(
     for family in plan.families() {
         let address = family.address(node.address);
         fabric_net.lead(address, port, None, plan.route_mtu())?;
-        fabric_net.add_neighbour(port, address, mac_of(node.address))?;
+        // The cloud knows who is there; a router asks.
+        if plan.kind == FabricKind::Vnet {
+            fabric_net.add_neighbour(port, address, mac_of(node.address))?;
+        }
+        for block in &node.blocks {
+            let block = family.network(*block);
+            fabric_net.lead(block, port, Some(address), plan.route_mtu())?;
+        }
     }
     Ok(())
 }
@@ -382,7 +404,7 @@ fn connect_pod(
         node_net.add_neighbour(index, address, pod_mac)?;
     }
     match plan.kind {
-        FabricKind::Vnet => {
+        FabricKind::Vnet | FabricKind::Routed => {
             let port = fabric_net.index(node.name.as_str())?;
             lead_to_pod(fabric_net, port, node, pod, plan)
         }

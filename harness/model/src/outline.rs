@@ -19,14 +19,18 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
     let fabric = &plan.fabric;
     writeln!(
         text,
-        "\nfabric {}{} carries {} bytes, gateway {}; larger packets are {}",
+        "\nfabric {}{} carries {} bytes, {}; larger packets are {}",
         match fabric.kind {
             FabricKind::Vnet => "",
             FabricKind::Flat => "(one switch) ",
+            FabricKind::Routed => "(a router between racks) ",
         },
         fabric.subnet,
         fabric.mtu,
-        fabric.gateway,
+        match fabric.rack {
+            None => format!("gateway {}", fabric.gateway),
+            Some(length) => format!("racks of /{length}, each with its first address as gateway"),
+        },
         fabric.beyond_mtu.told()
     )?;
     for fault in &fabric.faults {

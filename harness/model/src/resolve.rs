@@ -13,6 +13,9 @@ mod address;
 /// Blocks of Calico IPAM.
 mod ipam;
 
+/// A subnet for each node.
+mod rack;
+
 /// What connects the nodes, and what it does to packets.
 mod fabric;
 
@@ -75,6 +78,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         RouteSource::CalicoIpam => POOL,
     };
     let given = address::given(&scenario, &fabric, pods_from, &mut problems);
+    rack::check(&scenario, &placement, &fabric, &mut problems);
     if route_source == RouteSource::CalicoIpam {
         ipam::check(&scenario, &placement, &mut problems);
     }
@@ -92,7 +96,11 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         RouteSource::WorkloadIps => Shares::new(),
         RouteSource::CalicoIpam => ipam::allocate(&placement, &mut given),
     };
-    let addresses = address::allocate(&scenario, &placement, &fabric, given)
+    let allocate = match fabric.rack {
+        Some(_) => rack::allocate,
+        None => address::allocate,
+    };
+    let addresses = allocate(&scenario, &placement, &fabric, given)
         .map_err(|problem| Problems::new(file, text, vec![problem]))?;
 
     let store = store::store(&scenario, &fabric, &addresses)

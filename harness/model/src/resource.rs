@@ -193,7 +193,8 @@ fn node_resource(node: &Node, plan: &Plan) -> ResourceFile {
     let mut spec = json!({ "addresses": [], "bgp": {} });
     for family in &plan.cluster.families {
         let address = family.address(node.address);
-        let prefix = family.network(plan.fabric.subnet).prefix_len();
+        let link = plan.fabric.link_of(node.address);
+        let prefix = family.network(link).prefix_len();
         let version = match family {
             Family::Ipv4 => 4,
             Family::Ipv6 => 6,

@@ -46,7 +46,12 @@ impl Netlink {
     /// Takes an address from an interface.
     pub(crate) fn remove_address(&self, index: u32, address: IpAddr) -> Result<(), LabError> {
         let is_it = |message: &AddressMessage| {
-            let of_it = |attribute: &AddressAttribute| matches!(attribute, AddressAttribute::Local(local) if *local == address);
+            let of_it = |attribute: &AddressAttribute| match attribute {
+                AddressAttribute::Local(local) => *local == address,
+                // IPv6 has no other name for it (Linux: `inet6_fill_ifaddr`).
+                AddressAttribute::Address(own) => own.is_ipv6() && *own == address,
+                _ => false,
+            };
             message.header.index == index && message.attributes.iter().any(of_it)
         };
         let found = self.addresses()?.into_iter().find(is_it);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv6Net;
+use ipnet::{IpNet, Ipv6Net};
 use rtnetlink::packet_route::link::LinkMessage;
 use wireproof_model::name::{EndpointName, NodeName};
 use wireproof_model::plan::{Fabric, FabricKind, Family, Node, Pod, State};
@@ -15,8 +15,8 @@ use crate::netlink::{Netlink, link_name};
 use crate::sysctl;
 
 use super::{
-    ROUTER, Topology, UPLINK, address_uplink, connect_node, connect_pod, lead_to_node, lead_to_pod,
-    mac_of, nft, wire,
+    ROUTER, Topology, UPLINK, address_uplink, connect_node, connect_pod, enter_rack, lead_to_node,
+    lead_to_pod, mac_of, nft, wire,
 };
 
 impl Topology {
@@ -157,11 +157,13 @@ impl Topology {
         fabric: &Fabric,
     ) -> Result<(), LabError> {
         let port = fabric_net.index(new.name.as_str())?;
-        let cloud = fabric.kind == FabricKind::Vnet;
-        for family in fabric.families().into_iter().filter(|_| cloud) {
+        let routed = fabric.kind.is_routed();
+        for family in fabric.families().into_iter().filter(|_| routed) {
             let gateway = family.address(old.address);
-            for pod in &old.pods {
-                fabric_net.remove_route(family.address(pod.address), port, Some(gateway))?;
+            let pods = old.pods.iter().map(|pod| family.address(pod.address));
+            let blocks = old.blocks.iter().map(|block| family.network(*block));
+            for behind in pods.map(IpNet::from).chain(blocks) {
+                fabric_net.remove_route(behind, port, Some(gateway))?;
             }
             fabric_net.remove_route(gateway, port, None)?;
         }
@@ -174,16 +176,26 @@ impl Topology {
         node_net.remove_address(uplink, old.address.into())?;
         if fabric.ipv6 {
             node_net.remove_address(uplink, Family::Ipv6.address(old.address))?;
-            let router = match cloud {
-                true => ROUTER.into(),
-                false => Family::Ipv6.address(fabric.gateway),
+            let router = match fabric.kind {
+                FabricKind::Vnet => ROUTER.into(),
+                FabricKind::Flat | FabricKind::Routed => {
+                    Family::Ipv6.address(fabric.gateway_of(old.address))
+                }
             };
             node_net.remove_route(Ipv6Net::default(), uplink, Some(router))?;
         }
         address_uplink(&node_net, uplink, new, fabric)?;
 
-        if !cloud {
+        if !routed {
             return Ok(());
+        }
+        let moves = fabric.link_of(old.address) != fabric.link_of(new.address);
+        if fabric.kind == FabricKind::Routed && moves {
+            for family in fabric.families() {
+                let gateway = family.address(fabric.gateway_of(old.address));
+                fabric_net.remove_address(port, gateway)?;
+            }
+            enter_rack(fabric_net, port, new, fabric)?;
         }
         lead_to_node(fabric_net, port, new, fabric)?;
         let mut pods = old.pods.iter();

@@ -56,7 +56,7 @@ pub(crate) fn tallies(fabric: &Namespace) -> Result<Vec<Tally>, LabError> {
 /// neither ARP nor the harness's own frames.
 fn family(kind: FabricKind) -> (&'static str, String) {
     match kind {
-        FabricKind::Vnet => ("inet", String::new()),
+        FabricKind::Vnet | FabricKind::Routed => ("inet", String::new()),
         FabricKind::Flat => {
             let mac: Vec<_> = HARNESS_MAC
                 .iter()

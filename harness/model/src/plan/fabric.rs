@@ -27,6 +27,9 @@ pub struct Fabric {
     /// What it is made of.
     #[serde(default)]
     pub kind: FabricKind,
+    /// Length of the racks' prefixes, where it has racks.
+    #[serde(default)]
+    pub rack: Option<u8>,
     /// What it does to packets besides.
     #[serde(default)]
     pub faults: Vec<WireFault>,
@@ -43,6 +46,9 @@ pub enum FabricKind {
     /// A switch: nodes ask each other for their Ethernet addresses, and know by routes of
     /// their own behind which node a pod is.
     Flat,
+    /// A router between racks: each node has a subnet to itself, and the router leads to pods by
+    /// static routes by way of their nodes.
+    Routed,
 }
 
 impl FabricKind {
@@ -51,6 +57,15 @@ impl FabricKind {
         match self {
             Self::Vnet => "vnet",
             Self::Flat => "flat",
+            Self::Routed => "routed",
+        }
+    }
+
+    /// Whether it leads packets to pods, as a switch does not.
+    pub fn is_routed(self) -> bool {
+        match self {
+            Self::Vnet | Self::Routed => true,
+            Self::Flat => false,
         }
     }
 }
@@ -160,6 +175,24 @@ impl Fabric {
     pub fn families(&self) -> Vec<Family> {
         let ipv6 = self.ipv6.then_some(Family::Ipv6);
         std::iter::once(Family::Ipv4).chain(ipv6).collect()
+    }
+
+    /// The rack that an address is in: a node's link, and the addresses of its pods behind.
+    pub fn rack_of(&self, address: Ipv4Addr) -> Option<Ipv4Net> {
+        let rack = Ipv4Net::new(address, self.rack?).ok()?;
+        Some(rack.trunc())
+    }
+
+    /// The subnet that a node with this address finds at its uplink: of a rack its lower half.
+    pub fn link_of(&self, address: Ipv4Addr) -> Ipv4Net {
+        let lower = |rack: Ipv4Net| rack.subnets(rack.prefix_len() + 1).ok()?.next();
+        self.rack_of(address).and_then(lower).unwrap_or(self.subnet)
+    }
+
+    /// The default gateway of a node with this address: the first of its link.
+    pub fn gateway_of(&self, address: Ipv4Addr) -> Ipv4Addr {
+        let link = self.link_of(address).network();
+        Ipv4Addr::from(u32::from(link).saturating_add(1))
     }
 
     /// The MTU that its routes have: a router's own, where it is one.

@@ -17,7 +17,7 @@ use crate::scenario::Scenario;
 use super::placement::Placement;
 
 /// Where the first node's address is in the subnet: Azure keeps the first four for itself.
-const FIRST_NODE: u32 = 4;
+pub(super) const FIRST_NODE: u32 = 4;
 
 /// The least distance between two nodes' addresses, which leaves room for pods to come.
 const STRIDE: u32 = 16;
@@ -78,7 +78,9 @@ pub(super) fn given(
 }
 
 /// The addresses that nodes get in steps.
-fn readdressed(scenario: &Scenario) -> impl Iterator<Item = (EndpointName, Spanned<Ipv4Addr>)> {
+pub(super) fn readdressed(
+    scenario: &Scenario,
+) -> impl Iterator<Item = (EndpointName, Spanned<Ipv4Addr>)> {
     scenario.steps.iter().filter_map(|step| {
         let Action::ReaddressNode { node, address } = &step.action else {
             return None;
@@ -134,7 +136,7 @@ pub(super) fn allocate(
     Ok(addresses)
 }
 
-fn exhausted(scenario: &Scenario, placement: &Placement, fabric: &Fabric) -> Problem {
+pub(super) fn exhausted(scenario: &Scenario, placement: &Placement, fabric: &Fabric) -> Problem {
     let place = scenario.fabric.subnet.as_ref().map_or(0..0, Spanned::span);
     // Besides the endpoints, the network, the gateway and the broadcast address take one each.
     let needed = placement.endpoints.len() + 3;

@@ -11,7 +11,7 @@ use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
 
 use super::placement::Placement;
-use super::{MTU, families, line};
+use super::{MTU, families, line, rack};
 
 /// Where addresses come from if the scenario does not say: the subnet that AKS proposes.
 const SUBNET: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 240, 0, 0), 16);
@@ -42,6 +42,7 @@ pub(super) fn fabric(scenario: &Scenario, text: &str) -> Fabric {
             .unwrap_or_default(),
         kind: kind(scenario),
         ipv6: families(&scenario.cluster).contains(&Family::Ipv6),
+        rack: rack::prefix(scenario, kind(scenario), subnet),
         faults: scenario.faults.iter().map(fault).collect(),
     }
 }
@@ -56,7 +57,7 @@ pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut V
     let fabric = &scenario.fabric;
     if let Some(beyond) = &fabric.beyond_mtu
         && beyond.get_ref().is_routers()
-        && kind(scenario) == FabricKind::Flat
+        && !kind(scenario).is_routed()
     {
         let problem = Problem::new(
             format!("a switch cannot `{}`", beyond.get_ref().as_str()),

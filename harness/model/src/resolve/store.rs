@@ -11,6 +11,7 @@ use crate::scenario::{self, Scenario, StoreKind};
 
 use super::address::Addresses;
 use super::placement::Placement;
+use super::rack;
 
 /// Reports a store on a node that there is not, and one that is on no node at all.
 pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut Vec<Problem>) {
@@ -48,6 +49,8 @@ pub(super) fn store(
     let on = scenario.store_on.as_ref().map(|on| on.get_ref().clone());
     let address = match &on {
         Some(node) => addresses.get(&EndpointName::from(node)).copied(),
+        // Its rack is the last.
+        None if fabric.rack.is_some() => rack::first_of(fabric, fabric.subnet.broadcast()),
         None => last_free(fabric, addresses),
     };
     match address {

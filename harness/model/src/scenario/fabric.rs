@@ -11,7 +11,11 @@ use crate::problem::{Problem, Span};
 use super::step::Keys;
 use super::{mtu, value};
 
-const KINDS: &[(&str, FabricKind)] = &[("vnet", FabricKind::Vnet), ("flat", FabricKind::Flat)];
+const KINDS: &[(&str, FabricKind)] = &[
+    ("vnet", FabricKind::Vnet),
+    ("flat", FabricKind::Flat),
+    ("routed", FabricKind::Routed),
+];
 
 const BEYOND: &[(&str, BeyondMtu)] = &[
     ("drop", BeyondMtu::Drop),

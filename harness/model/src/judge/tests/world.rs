@@ -63,6 +63,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             beyond_mtu: BeyondMtu::Drop,
             ipv6: false,
             kind: FabricKind::Vnet,
+            rack: None,
             faults: vec![],
         },
         cluster: Cluster {
