@@ -4,6 +4,9 @@
 //! pod eth0 -- azv<pod> [node] eth0 -- <node> [fabric] <node> -- eth0 [node] azv<pod> -- eth0 pod
 //! ```
 
+/// Pods, and how their nodes connect them.
+mod pod;
+
 /// What the fabric does to packets, and how often it did.
 mod wire;
 
@@ -44,12 +47,6 @@ const FABRIC_MAC: Mac = [0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc];
 
 /// The Ethernet address that the harness's own frames are from; no interface of the lab has it.
 pub(crate) const HARNESS_MAC: Mac = [0x02, 0xbe, 0xac, 0, 0, 2];
-
-/// The Ethernet address of the node's end of every pod's veth, as Azure CNI sets it.
-const POD_GATEWAY_MAC: Mac = [0xaa; 6];
-
-/// The pods' default gateway, which no interface has (Azure CNI in transparent mode).
-const POD_GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 /// The link-local address that is the way out of every link (RFC 4291); nobody is asked
 /// where it is.
@@ -254,6 +251,7 @@ fn connect_node(
     node_net.up("lo")?;
     let index = node_net.up(UPLINK)?;
     address_uplink(&node_net, index, node, plan)?;
+    pod::build_bridge(&node_net, node, plan)?;
 
     let index = fabric_net.up(port.as_str())?;
     if let Some(delay) = wire::delay(plan, &node.name) {
@@ -345,72 +343,17 @@ fn lead_to_node(
         if plan.kind == FabricKind::Vnet {
             fabric_net.add_neighbour(port, address, mac_of(node.address))?;
         }
-        for block in &node.blocks {
-            let block = family.network(*block);
+        for block in networks(node) {
+            let block = family.network(block);
             fabric_net.lead(block, port, Some(address), plan.route_mtu())?;
         }
     }
     Ok(())
 }
 
-fn connect_pod(
-    fabric_net: &Netlink,
-    node_space: &Namespace,
-    namespace: &Namespace,
-    node: &Node,
-    pod: &Pod,
-    plan: &Fabric,
-) -> Result<(), LabError> {
-    let node_net = Netlink::open(node_space)?;
-    if plan.ipv6 {
-        sysctl::speak_ipv6(namespace)?;
-    }
-    let uplink = interface(UPLINK)?;
-    let pod_mac = mac_of(pod.address);
-    node_net.add_veth(
-        VethEnd {
-            name: &pod.interface,
-            mac: POD_GATEWAY_MAC,
-            mtu: pod.mtu,
-            namespace: node_space.network(),
-        },
-        VethEnd {
-            name: &uplink,
-            mac: pod_mac,
-            mtu: pod.mtu,
-            namespace: namespace.network(),
-        },
-    )?;
-    disable_offloads(node_space, &pod.interface)?;
-    disable_offloads(namespace, &uplink)?;
-
-    let pod_net = Netlink::open(namespace)?;
-    pod_net.up("lo")?;
-    let index = pod_net.up(UPLINK)?;
-    pod_net.add_address(index, Ipv4Net::from(pod.address))?;
-    pod_net.add_route(Ipv4Net::from(POD_GATEWAY), index, None)?;
-    pod_net.add_neighbour(index, POD_GATEWAY, POD_GATEWAY_MAC)?;
-    pod_net.add_route(Ipv4Net::default(), index, Some(POD_GATEWAY.into()))?;
-    if plan.ipv6 {
-        pod_net.add_address(index, Family::Ipv6.address(pod.address))?;
-        pod_net.add_neighbour(index, ROUTER, POD_GATEWAY_MAC)?;
-        pod_net.add_route(Ipv6Net::default(), index, Some(ROUTER.into()))?;
-    }
-
-    let index = node_net.up(pod.interface.as_str())?;
-    for family in plan.families() {
-        let address = family.address(pod.address);
-        node_net.add_route(address, index, None)?;
-        node_net.add_neighbour(index, address, pod_mac)?;
-    }
-    match plan.kind {
-        FabricKind::Vnet | FabricKind::Routed => {
-            let port = fabric_net.index(node.name.as_str())?;
-            lead_to_pod(fabric_net, port, node, pod, plan)
-        }
-        // The other nodes are told once all are there.
-        FabricKind::Flat => Ok(()),
-    }
+/// The networks that a node's pods have to themselves.
+fn networks(node: &Node) -> impl Iterator<Item = Ipv4Net> {
+    node.blocks.iter().copied().chain(node.bridge)
 }
 
 /// Otherwise a sniffer sees frames that never existed: larger than the MTU, and with checksums still to be made.

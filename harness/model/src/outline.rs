@@ -62,6 +62,9 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
             "  node {:<15} {:<15} eth0 mtu {}, rp_filter {rp_filter}{wireguard}",
             node.name, node.address, node.mtu
         )?;
+        if let Some(bridge) = node.bridge {
+            writeln!(text, "    bridge cni0 with the subnet {bridge}")?;
+        }
         for pod in &node.pods {
             writeln!(
                 text,

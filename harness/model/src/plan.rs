@@ -46,12 +46,12 @@ use serde::{Deserialize, Serialize};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 
 pub use action::Action;
-pub use fabric::{BeyondMtu, Fabric, FabricAction, FabricKind, Harm, Way, WireFault};
+pub use fabric::{BeyondMtu, Fabric, FabricAction, FabricKind, Harm, Way, WireFault, gateway_of};
 pub use family::Family;
 pub(crate) use flow::OUTAGE;
 pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
-pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, POOL};
-pub use ipam::{Block, RouteSource, blocks_of};
+pub use ipam::{Addressing, Block, RouteSource, blocks_of};
+pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, BRIDGED_PREFIX, POOL};
 pub(crate) use limit::POD_MTU;
 pub use limit::{Bulk, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits, SizeId, SizeProbe};
 pub use need::Need;
@@ -121,6 +121,9 @@ pub struct Cluster {
     /// Where the pods' addresses come from.
     #[serde(default)]
     pub route_source: RouteSource,
+    /// How nodes connect their pods.
+    #[serde(default)]
+    pub addressing: Addressing,
     /// The families that the cluster speaks, in the order of reports.
     #[serde(default = "ipv4_only")]
     pub families: Vec<Family>,
@@ -184,6 +187,9 @@ pub struct Node {
     /// Its blocks of Calico's pool.
     #[serde(default)]
     pub blocks: Vec<Ipv4Net>,
+    /// The subnet of its bridge, whose first address the bridge has.
+    #[serde(default)]
+    pub bridge: Option<Ipv4Net>,
     /// Its tunnel device's own address, where hosts are not encrypted.
     #[serde(default)]
     pub tunnel_address: Option<Ipv4Addr>,

@@ -19,6 +19,9 @@ mod rack;
 /// What connects the nodes, and what it does to packets.
 mod fabric;
 
+/// A bridge on each node, and a subnet for its pods.
+mod bridge;
+
 /// Where the cluster's resources are.
 mod store;
 
@@ -40,7 +43,8 @@ use toml::Spanned;
 
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 use crate::plan::{
-    self, Cluster, Deadlines, Fact, Family, Node, POD_MTU, POOL, Plan, Pod, RouteSource, RpFilter,
+    self, Addressing, BRIDGED, Cluster, Deadlines, Fact, Family, Node, POD_MTU, POOL, Plan, Pod,
+    RouteSource, RpFilter,
 };
 use crate::problem::{Problem, Problems, known_words};
 use crate::scenario::{self, Scenario};
@@ -72,15 +76,19 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let placement = placement::place(&scenario, &mut problems);
     let fabric = fabric::fabric(&scenario, text);
     fabric::check(&scenario, &placement, &mut problems);
-    let route_source = scenario.cluster.route_source.unwrap_or_default();
-    let pods_from = match route_source {
-        RouteSource::WorkloadIps => fabric.subnet,
-        RouteSource::CalicoIpam => POOL,
+    let (route_source, addressing) = sources(&scenario.cluster);
+    let pods_from = match (route_source, addressing) {
+        (RouteSource::WorkloadIps, Addressing::Veth) => fabric.subnet,
+        (RouteSource::WorkloadIps, Addressing::Bridge) => BRIDGED,
+        (RouteSource::CalicoIpam, _) => POOL,
     };
     let given = address::given(&scenario, &fabric, pods_from, &mut problems);
     rack::check(&scenario, &placement, &fabric, &mut problems);
     if route_source == RouteSource::CalicoIpam {
         ipam::check(&scenario, &placement, &mut problems);
+    }
+    if addressing == Addressing::Bridge {
+        bridge::check(&scenario, &placement, &mut problems);
     }
     store::check(&scenario, &placement, &mut problems);
     let course = timeline::check(&scenario, &placement, &mut problems);
@@ -92,9 +100,10 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         return Err(Problems::new(file, text, problems));
     };
     let mut given = given;
-    let shares = match route_source {
-        RouteSource::WorkloadIps => Shares::new(),
-        RouteSource::CalicoIpam => ipam::allocate(&placement, &mut given),
+    let shares = match (route_source, addressing) {
+        (RouteSource::WorkloadIps, Addressing::Veth) => Shares::new(),
+        (RouteSource::WorkloadIps, Addressing::Bridge) => bridge::allocate(&placement, &mut given),
+        (RouteSource::CalicoIpam, _) => ipam::allocate(&placement, &mut given),
     };
     let allocate = match fabric.rack {
         Some(_) => rack::allocate,
@@ -228,7 +237,8 @@ fn cluster(scenario: &Scenario) -> Cluster {
         cluster_type: written.kind.clone(),
         wireguard: written.wireguard.unwrap_or(true),
         host_encryption: written.host_encryption.unwrap_or(true),
-        route_source: written.route_source.unwrap_or_default(),
+        route_source: sources(written).0,
+        addressing: sources(written).1,
         families: families(written),
         interface: written
             .interface
@@ -243,7 +253,17 @@ fn cluster(scenario: &Scenario) -> Cluster {
     cluster
 }
 
-/// What each node has of Calico's pool.
+/// Where the pods' addresses come from, and how nodes connect them.
+fn sources(written: &scenario::Cluster) -> (RouteSource, Addressing) {
+    let source = written.route_source.as_ref();
+    let addressing = written.addressing.as_ref();
+    (
+        source.map(|source| *source.get_ref()).unwrap_or_default(),
+        addressing.map(|one| *one.get_ref()).unwrap_or_default(),
+    )
+}
+
+/// What each node has of the pods' addresses.
 type Shares = BTreeMap<NodeName, ipam::Share>;
 
 fn nodes(
@@ -252,11 +272,8 @@ fn nodes(
     addresses: &Addresses,
     shares: &Shares,
 ) -> Vec<Node> {
-    let prefix = scenario
-        .cluster
-        .route_source
-        .unwrap_or_default()
-        .interface_prefix();
+    let (route_source, addressing) = sources(&scenario.cluster);
+    let prefix = addressing.veth_prefix(route_source);
     let hosts = scenario.cluster.host_encryption.unwrap_or(true);
     let node = |written: &scenario::Node| {
         let name = written.name.get_ref().clone();
@@ -281,6 +298,7 @@ fn nodes(
                 .get(&name)
                 .map(|share| share.blocks.clone())
                 .unwrap_or_default(),
+            bridge: shares.get(&name).and_then(|share| share.bridge),
             tunnel_address: shares
                 .get(&name)
                 .and_then(|share| share.tunnel)

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::plan::{
-    BLOCK_PREFIX, BLOCK_SIZE, Block, Cluster, Family, Node, POOL, Plan, Pod, RouteSource, Settings,
+    Addressing, BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, Block, Cluster, Family, Node, POOL, Plan, Pod,
+    RouteSource, Settings,
 };
 
 /// Calico's word for who runs a workload. Kubernetes' own word would promise a Pod resource.
@@ -100,7 +101,7 @@ fn cluster_information(cluster: &Cluster) -> ResourceFile {
 /// FelixConfiguration for all nodes, with the field names of Calico's API.
 fn configuration(cluster: &Cluster) -> ResourceFile {
     let mut spec = json!({
-        "interfacePrefix": cluster.route_source.interface_prefix(),
+        "interfacePrefix": cluster.addressing.interface_prefix(cluster.route_source),
         "mtuIfacePattern": "^eth0$",
         "routeSource": cluster.route_source.calico(),
         "wireguardEnabled": cluster.wireguard && cluster.speaks(Family::Ipv4),
@@ -148,9 +149,10 @@ fn configuration_file(name: &str, settings: &Settings, mut spec: Value) -> Resou
 }
 
 fn pool(plan: &Plan) -> ResourceFile {
-    let (name, cidr) = match plan.cluster.route_source {
-        RouteSource::WorkloadIps => ("fabric", plan.fabric.subnet),
-        RouteSource::CalicoIpam => ("pods", POOL),
+    let (name, cidr) = match (plan.cluster.route_source, plan.cluster.addressing) {
+        (RouteSource::WorkloadIps, Addressing::Veth) => ("fabric", plan.fabric.subnet),
+        (RouteSource::WorkloadIps, Addressing::Bridge) => ("pods", BRIDGED),
+        (RouteSource::CalicoIpam, _) => ("pods", POOL),
     };
     let mut spec = json!({ "cidr": cidr, "ipipMode": "Never", "vxlanMode": "Never" });
     if plan.cluster.route_source == RouteSource::CalicoIpam {

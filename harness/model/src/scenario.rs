@@ -25,7 +25,7 @@ use toml::Spanned;
 
 use crate::document::{self, Table};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
-use crate::plan::{Family, Protection, Protocol, RouteSource, RpFilter, Settings};
+use crate::plan::{Addressing, Family, Protection, Protocol, RouteSource, RpFilter, Settings};
 use crate::problem::{Problem, Problems, Span};
 
 pub use fabric::{Fabric, Fault};
@@ -49,6 +49,9 @@ const ROUTE_SOURCES: &[(&str, RouteSource)] = &[
     ("workload-ips", RouteSource::WorkloadIps),
     ("calico-ipam", RouteSource::CalicoIpam),
 ];
+
+const ADDRESSINGS: &[(&str, Addressing)] =
+    &[("veth", Addressing::Veth), ("bridge", Addressing::Bridge)];
 
 const PROTOCOLS: &[(&str, Protocol)] = &[
     ("icmp", Protocol::Icmp),
@@ -134,7 +137,9 @@ pub struct Cluster {
     /// Whether it covers the nodes' own traffic.
     pub host_encryption: Option<bool>,
     /// Where the pods' addresses come from.
-    pub route_source: Option<RouteSource>,
+    pub route_source: Option<Spanned<RouteSource>>,
+    /// How nodes connect their pods.
+    pub addressing: Option<Spanned<Addressing>>,
     /// The families that it speaks.
     pub families: Option<Vec<Spanned<Family>>>,
     /// Name of the tunnel device.
@@ -303,9 +308,8 @@ fn cluster(table: &mut Table<'_, '_>) -> Cluster {
             .map(Spanned::into_inner),
         wireguard: table.flag("wireguard"),
         host_encryption: table.flag("host-encryption"),
-        route_source: table
-            .word("route-source", "route source", ROUTE_SOURCES)
-            .map(Spanned::into_inner),
+        route_source: table.word("route-source", "route source", ROUTE_SOURCES),
+        addressing: table.word("addressing", "addressing", ADDRESSINGS),
         families: table
             .words("families", "family", FAMILIES)
             .map(Spanned::into_inner),

@@ -15,8 +15,8 @@ use crate::netlink::{Netlink, link_name};
 use crate::sysctl;
 
 use super::{
-    ROUTER, Topology, UPLINK, address_uplink, connect_node, connect_pod, enter_rack, lead_to_node,
-    lead_to_pod, mac_of, nft, wire,
+    ROUTER, Topology, UPLINK, address_uplink, connect_node, enter_rack, lead_to_node, lead_to_pod,
+    mac_of, networks, nft, pod::connect_pod, wire,
 };
 
 impl Topology {
@@ -161,7 +161,7 @@ impl Topology {
         for family in fabric.families().into_iter().filter(|_| routed) {
             let gateway = family.address(old.address);
             let pods = old.pods.iter().map(|pod| family.address(pod.address));
-            let blocks = old.blocks.iter().map(|block| family.network(*block));
+            let blocks = networks(old).map(|block| family.network(block));
             for behind in pods.map(IpNet::from).chain(blocks) {
                 fabric_net.remove_route(behind, port, Some(gateway))?;
             }

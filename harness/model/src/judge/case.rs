@@ -106,9 +106,13 @@ impl<'a> Case<'a> {
 
     /// Source and destination of a leg's packets.
     pub(super) fn addresses(&self, leg: Leg) -> (IpAddr, IpAddr) {
-        let (from, to) = self.ends(leg);
         let family = self.family();
-        (family.address(from.address), family.address(to.address))
+        let sender = family.address(self.from.speaks_from(self.to));
+        let other = family.address(self.to.address);
+        match leg {
+            Leg::Request => (sender, other),
+            Leg::Answer => (other, sender),
+        }
     }
 
     /// Whether a frame holds the tag of this probe or of its answer.

@@ -191,8 +191,7 @@ impl Fabric {
 
     /// The default gateway of a node with this address: the first of its link.
     pub fn gateway_of(&self, address: Ipv4Addr) -> Ipv4Addr {
-        let link = self.link_of(address).network();
-        Ipv4Addr::from(u32::from(link).saturating_add(1))
+        gateway_of(self.link_of(address))
     }
 
     /// The MTU that its routes have: a router's own, where it is one.
@@ -218,6 +217,11 @@ impl Fabric {
             }
         }
     }
+}
+
+/// The first address of a subnet, which its gateway has.
+pub fn gateway_of(subnet: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1))
 }
 
 /// What happens to the fabric in a step.

@@ -1,8 +1,18 @@
 //! What the cluster's intent says about two endpoints.
 
-use super::{Class, Endpoint, Flow, Protection, State};
+use std::net::Ipv4Addr;
+
+use super::{Class, Endpoint, Flow, Protection, State, gateway_of};
 
 impl Endpoint<'_> {
+    /// The address that it first speaks to `to` from: a node has its bridge's among its own pods,
+    /// as the one of the interface that leads there (ip(7), RFC 6724).
+    pub fn speaks_from(&self, to: &Endpoint<'_>) -> Ipv4Addr {
+        let to_own_pod = self.pod.is_none() && to.pod.is_some() && self.node.name == to.node.name;
+        let bridge = self.node.bridge.filter(|_| to_own_pod);
+        bridge.map_or(self.address, gateway_of)
+    }
+
     /// The traffic class of packets from here to `to`.
     pub fn class(&self, to: &Endpoint<'_>) -> Class {
         if self.node.name == to.node.name {

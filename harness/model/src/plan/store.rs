@@ -122,6 +122,7 @@ impl Plan {
             wireguard: false,
             settings: Settings::default(),
             blocks: Vec::new(),
+            bridge: None,
             tunnel_address: None,
             pods: Vec::new(),
         })

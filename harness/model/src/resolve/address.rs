@@ -203,7 +203,7 @@ fn unusable(address: Ipv4Addr, subnet: Ipv4Net, fabric: &Fabric) -> Option<Strin
 
 fn usable(subnet: Ipv4Net, fabric: &Fabric) -> String {
     if subnet != fabric.subnet {
-        return format!("pods have addresses of Calico's pool `{subnet}`");
+        return format!("pods have addresses of `{subnet}`");
     }
     let first = Ipv4Addr::from(u32::from(fabric.gateway).saturating_add(1));
     let last = Ipv4Addr::from(u32::from(fabric.subnet.broadcast()).saturating_sub(1));

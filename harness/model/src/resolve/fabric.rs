@@ -6,7 +6,9 @@ use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::name::NodeName;
-use crate::plan::{Action, Fabric, FabricAction, FabricKind, Family, Harm, Way, WireFault};
+use crate::plan::{
+    Action, Fabric, FabricAction, FabricKind, Family, Harm, Way, WireFault, gateway_of,
+};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
 
@@ -33,7 +35,7 @@ pub(super) fn fabric(scenario: &Scenario, text: &str) -> Fabric {
     };
     Fabric {
         subnet,
-        gateway: Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1)),
+        gateway: gateway_of(subnet),
         mtu: written.mtu.unwrap_or(MTU),
         beyond_mtu: written
             .beyond_mtu

@@ -20,6 +20,8 @@ pub(super) struct Share {
     pub(super) blocks: Vec<Ipv4Net>,
     /// The address of its tunnel device: the first of its blocks that nobody asked for.
     pub(super) tunnel: Option<Ipv4Addr>,
+    /// The subnet of its bridge.
+    pub(super) bridge: Option<Ipv4Net>,
 }
 
 /// How far apart the nodes' first blocks are, in blocks, so that addresses read well.

@@ -71,6 +71,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             wireguard: true,
             host_encryption: true,
             route_source: RouteSource::WorkloadIps,
+            addressing: Addressing::Veth,
             families: vec![Family::Ipv4],
             interface: parsed("wireguard.cali"),
             listen_port: PORT,
@@ -143,6 +144,7 @@ fn node(name: &str, octet: u8, pods: &[&str], wireguard: bool) -> Node {
         wireguard,
         settings: Settings::default(),
         blocks: vec![],
+        bridge: None,
         tunnel_address: None,
         pods: pods.collect(),
     }
