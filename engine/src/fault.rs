@@ -5,8 +5,10 @@
 
 use serde_json::{Value, json};
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
 use crate::cluster::Cluster;
-use crate::dataplane::{Dataplane, Device, Plane, Target};
+use crate::dataplane::{Dataplane, Device, Plane, Slot, Target};
 use crate::family::Family;
 use crate::firewall::TABLE;
 
@@ -21,6 +23,8 @@ pub(crate) enum Fault {
     NoIncomingMark,
     /// Incoming ARP is not marked (Calico's BUG-H).
     NoArpMark,
+    /// What nobody is known to have goes into the tunnel.
+    RoutesTheWorld,
     /// The device's packets carry no mark; the rule stays.
     NoFwmark,
     /// The peers' allowed IPs lack the nodes' own addresses; the routes stay.
@@ -173,6 +177,17 @@ pub(crate) fn spoil(actual: &Dataplane, mut plane: Dataplane, faults: &[Fault]) 
 fn spoil_plane(family: Family, actual: &Plane, plane: &mut Plane, fault: Fault) {
     match fault {
         Fault::NoThrowRoutes => plane.routes.retain(|_, target| *target != Target::Throw),
+        Fault::RoutesTheWorld => {
+            let mut routes = plane.routes.iter();
+            let own = routes.find(|(_, target)| matches!(target, Target::Tunnel(_)));
+            if let Some((slot, target)) = own.map(|(slot, target)| (*slot, target.clone())) {
+                let network = match slot.network {
+                    IpNet::V4(_) => IpNet::V4(Ipv4Net::default()),
+                    IpNet::V6(_) => IpNet::V6(Ipv6Net::default()),
+                };
+                plane.routes.insert(Slot { network, ..slot }, target);
+            }
+        }
         Fault::KeyConflictBlackHole => {
             for (slot, target) in &mut plane.routes {
                 if let Some(kept @ Target::Tunnel(_)) = actual.routes.get(slot) {

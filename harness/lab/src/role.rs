@@ -49,6 +49,7 @@ fn role_in(state: &State, place: &Place, name: &IfName) -> Option<Role> {
         Place::Fabric => state
             .nodes
             .iter()
+            .chain(&state.clients)
             .find(|node| &IfName::from(&node.name) == name)
             .map(|node| Role::Port(node.name.clone())),
         Place::Node(_)

@@ -7,6 +7,9 @@
 /// Pods, and how their nodes connect them.
 mod pod;
 
+/// Hosts outside the cluster.
+mod client;
+
 /// What the fabric does to packets, and how often it did.
 mod wire;
 
@@ -61,6 +64,8 @@ pub(crate) struct Topology {
     pub(crate) fabric: Namespace,
     /// In the plan's order.
     pub(crate) nodes: Vec<NodeSpace>,
+    /// Hosts outside the cluster, in the plan's order.
+    pub(crate) clients: Vec<(NodeName, Namespace)>,
     /// The host of an etcd that is on no node.
     pub(crate) store: Option<Namespace>,
 }
@@ -111,9 +116,16 @@ impl Topology {
             connect_node(&fabric, &fabric_net, &namespace, &host, &plan.fabric)?;
             store = Some(namespace);
         }
+        let clients = plan.clients.iter().map(|host| {
+            let namespace = empty(host.name.as_str())?;
+            client::connect(&fabric, &fabric_net, &namespace, host, &plan.fabric)?;
+            Ok((host.name.clone(), namespace))
+        });
+        let clients = clients.collect::<Result<_, LabError>>()?;
         let topology = Self {
             fabric,
             nodes,
+            clients,
             store,
         };
         let first = plan.after(0);
@@ -130,7 +142,11 @@ impl Topology {
             let mut pods = node.pods.iter();
             pods.find_map(|(pod, inside)| (&EndpointName::from(pod) == name).then_some(inside))
         });
-        found.ok_or_else(|| LabError::machine(format!("find `{name}`"), "it was not built"))
+        let mut clients = self.clients.iter();
+        let outside = clients.find(|(client, _)| &EndpointName::from(client) == name);
+        found
+            .or(outside.map(|(_, namespace)| namespace))
+            .ok_or_else(|| LabError::machine(format!("find `{name}`"), "it was not built"))
     }
 
     /// A node's namespace.
@@ -146,6 +162,9 @@ impl Topology {
             for (pod, inside) in &node.pods {
                 places.push((Place::Pod(pod.clone()), inside));
             }
+        }
+        for (client, inside) in &self.clients {
+            places.push((Place::Node(client.clone()), inside));
         }
         places
     }

@@ -73,6 +73,13 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
             )?;
         }
     }
+    for client in &plan.clients {
+        let (name, address) = (&client.name, client.address);
+        writeln!(
+            text,
+            "  client {name:<13} {address:<15} outside the cluster"
+        )?;
+    }
     writeln!(text, "\n{}", intent(plan))?;
     if plan.cluster.speaks(Family::Ipv6) {
         let words = plan.cluster.families.iter().map(|family| family.as_str());

@@ -87,7 +87,10 @@ pub struct Plan {
     pub store: Store,
     /// Everyone who exists at some time, in the order of their names; pods are where they are at first.
     pub nodes: Vec<Node>,
-    /// Those of them who only come with a step.
+    /// Hosts on the fabric that are outside the cluster: no engine knows of them.
+    #[serde(default)]
+    pub clients: Vec<Node>,
+    /// Those of the nodes and pods who only come with a step.
     #[serde(default)]
     pub later: BTreeSet<EndpointName>,
     /// What happens, in order, before the probes are sent.
@@ -193,6 +196,9 @@ pub struct Node {
     /// Its tunnel device's own address, where hosts are not encrypted.
     #[serde(default)]
     pub tunnel_address: Option<Ipv4Addr>,
+    /// Whether it is outside the cluster, on the fabric all the same.
+    #[serde(default)]
+    pub external: bool,
     /// In the order of their names.
     pub pods: Vec<Pod>,
 }
@@ -375,6 +381,8 @@ pub enum Class {
     HostToHost,
     /// Two nodes, at least one without WireGuard.
     Mixed,
+    /// One of the two is outside the cluster.
+    External,
 }
 
 impl Class {
@@ -385,6 +393,7 @@ impl Class {
             Self::CrossHost => "cross host",
             Self::HostToHost => "host to host",
             Self::Mixed => "mixed",
+            Self::External => "external",
         }
     }
 }
@@ -448,9 +457,10 @@ pub struct Endpoint<'a> {
 }
 
 impl Plan {
-    /// Every endpoint of the plan: for each node in order, the node and then its pods.
+    /// Every endpoint of the plan: for each node in order, the node and then its pods; then the
+    /// clients.
     pub fn endpoints(&self) -> Vec<Endpoint<'_>> {
-        endpoints_of(&self.nodes)
+        endpoints_of(self.nodes.iter().chain(&self.clients))
     }
 
     /// The endpoint of that name; a plan's own promises and probes name existing ones.
@@ -459,9 +469,8 @@ impl Plan {
     }
 }
 
-fn endpoints_of(nodes: &[Node]) -> Vec<Endpoint<'_>> {
+fn endpoints_of<'a>(nodes: impl Iterator<Item = &'a Node>) -> Vec<Endpoint<'a>> {
     nodes
-        .iter()
         .flat_map(|node| {
             let host = Endpoint {
                 name: EndpointName::from(&node.name),

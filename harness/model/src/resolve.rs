@@ -22,6 +22,9 @@ mod fabric;
 /// A bridge on each node, and a subnet for its pods.
 mod bridge;
 
+/// Hosts outside the cluster.
+mod client;
+
 /// Where the cluster's resources are.
 mod store;
 
@@ -90,6 +93,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     if addressing == Addressing::Bridge {
         bridge::check(&scenario, &placement, &mut problems);
     }
+    client::check(&scenario, &fabric, &mut problems);
     store::check(&scenario, &placement, &mut problems);
     let course = timeline::check(&scenario, &placement, &mut problems);
     let snapshots = snapshots(&scenario, &placement, &mut problems);
@@ -125,6 +129,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         cluster: cluster(&scenario),
         store,
         nodes: nodes(&scenario, &placement, &addresses, &shares),
+        clients: client::clients(&scenario),
         later: course.later,
         steps: timeline::steps(&scenario, text, ready),
         facts,
@@ -298,6 +303,7 @@ fn nodes(
                 .get(&name)
                 .map(|share| share.blocks.clone())
                 .unwrap_or_default(),
+            external: false,
             bridge: shares.get(&name).and_then(|share| share.bridge),
             tunnel_address: shares
                 .get(&name)

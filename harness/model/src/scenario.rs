@@ -95,6 +95,8 @@ pub struct Scenario {
     pub nodes: Vec<Node>,
     /// Each `[pod.NAME]`, in the order of the names.
     pub pods: Vec<Pod>,
+    /// Each `[client.NAME]`, in the order of the names.
+    pub clients: Vec<Client>,
     /// Each `[[step]]`.
     pub steps: Vec<Step>,
     /// Each `[[dataplane]]`.
@@ -186,6 +188,15 @@ pub struct Pod {
     pub mtu: Option<u16>,
 }
 
+/// `[client.NAME]`.
+#[derive(Debug)]
+pub struct Client {
+    /// Its name.
+    pub name: Spanned<NodeName>,
+    /// Its address.
+    pub address: Option<Spanned<Ipv4Addr>>,
+}
+
 /// `[[dataplane]]`.
 #[derive(Debug)]
 pub struct Fact {
@@ -274,6 +285,7 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .unwrap_or_default(),
         nodes: table.named_tables("node", "a node", node),
         pods: table.named_tables("pod", "a pod", pod),
+        clients: table.named_tables("client", "a client", client),
         steps: table
             .tables("step", "a step", step::step)
             .into_iter()
@@ -351,6 +363,13 @@ fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
         address: table.address("address"),
         node: table.name("node", "a node"),
         mtu: mtu(table),
+    }
+}
+
+fn client(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Client {
+    Client {
+        name,
+        address: table.address("address"),
     }
 }
 

@@ -114,7 +114,9 @@ pub(crate) fn no_engine_is_caught() -> Result<(), Failed> {
         let right = match promise.class {
             Class::SameHost => Outcome::Held,
             Class::CrossHost | Class::HostToHost => Outcome::Broken,
-            Class::Mixed => return Err("the seed cluster has no mixed pair".into()),
+            Class::Mixed | Class::External => {
+                return Err("the seed cluster has no such pair".into());
+            }
         };
         if verdict.outcome != right {
             return Err(format!(

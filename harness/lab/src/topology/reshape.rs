@@ -15,8 +15,8 @@ use crate::netlink::{Netlink, link_name};
 use crate::sysctl;
 
 use super::{
-    ROUTER, Topology, UPLINK, address_uplink, connect_node, enter_rack, lead_to_node, lead_to_pod,
-    mac_of, networks, nft, pod::connect_pod, wire,
+    ROUTER, SWITCH, Topology, UPLINK, address_uplink, connect_node, enter_rack, lead_to_node,
+    lead_to_pod, mac_of, networks, nft, pod::connect_pod, wire,
 };
 
 impl Topology {
@@ -61,6 +61,7 @@ impl Topology {
         }
         if fabric.kind == FabricKind::Flat {
             self.tell_the_ways(fabric, before, after)?;
+            self.tell_the_router(fabric, before, after)?;
         }
         if before.apart != after.apart {
             self.fabric.enter(|| nft(&dropping(&after.apart)))?;
@@ -91,6 +92,29 @@ impl Topology {
                     let gateway = family.address(there);
                     net.add_route(family.address(pod), uplink, Some(gateway))?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// The router beside a switch has to know it too, for clients.
+    fn tell_the_router(
+        &self,
+        fabric: &Fabric,
+        before: &State,
+        after: &State,
+    ) -> Result<(), LabError> {
+        let (known, wanted) = (all_ways(before), all_ways(after));
+        let net = Netlink::open(&self.fabric)?;
+        let switch = net.index(SWITCH)?;
+        for family in fabric.families() {
+            for (node, pod) in known.difference(&wanted) {
+                let gateway = family.address(*node);
+                net.remove_route(family.address(*pod), switch, Some(gateway))?;
+            }
+            for (node, pod) in wanted.difference(&known) {
+                let gateway = family.address(*node);
+                net.lead(family.address(*pod), switch, Some(gateway), None)?;
             }
         }
         Ok(())
@@ -225,6 +249,16 @@ fn ways<'a>(state: &'a State, here: &'a Node) -> impl Iterator<Item = (Ipv4Addr,
         .iter()
         .filter(move |node| node.name != here.name);
     others.flat_map(|node| node.pods.iter().map(move |pod| (node.address, pod.address)))
+}
+
+/// The addresses of all pods, each after its node's.
+fn all_ways(state: &State) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
+    let nodes = state.nodes.iter();
+    let ways = |node: &Node| {
+        let (here, pods) = (node.address, node.pods.clone());
+        pods.into_iter().map(move |pod| (here, pod.address))
+    };
+    nodes.flat_map(ways).collect()
 }
 
 /// Leaves a namespace without anything that a boot does not bring: every link but the loopback

@@ -118,6 +118,10 @@ impl<'a> Watch<'a> {
             interfaces.extend(atlas.veth(endpoint)?);
             interfaces.push(atlas.uplink(endpoint.node)?);
             interfaces.push(atlas.port(endpoint.node)?);
+            // Nobody looks for tunnels outside the cluster.
+            if endpoint.node.external {
+                continue;
+            }
             let device = self.plan.cluster.tunnel(case.family());
             match atlas.tunnel(endpoint.node, &device) {
                 Tunnel::Observed(tunnel) => interfaces.push(tunnel),

@@ -17,6 +17,8 @@ impl Endpoint<'_> {
     pub fn class(&self, to: &Endpoint<'_>) -> Class {
         if self.node.name == to.node.name {
             Class::SameHost
+        } else if self.node.external || to.node.external {
+            Class::External
         } else if !(self.node.wireguard && to.node.wireguard) {
             Class::Mixed
         } else if self.pod.is_none() && to.pod.is_none() {
@@ -76,7 +78,7 @@ impl State {
         }
         let ends = [from, to].map(|end| self.encrypting.contains(&end.node.name));
         match class {
-            Class::SameHost => Some(Protection::Plaintext),
+            Class::SameHost | Class::External => Some(Protection::Plaintext),
             // One that encrypts refuses another that does not, unless that one is listed.
             Class::Mixed if ends != [false, false] => {
                 let plain = if ends[0] { to } else { from };

@@ -23,6 +23,8 @@ pub struct State {
     pub cluster: Cluster,
     /// The nodes that exist, with the pods that are on them, in the order of their names.
     pub nodes: Vec<Node>,
+    /// Hosts outside the cluster.
+    pub clients: Vec<Node>,
     /// The nodes whose agent runs.
     pub agents: BTreeSet<NodeName>,
     /// The nodes whose dataplane encrypts: what is asked for while an agent does not run takes
@@ -44,6 +46,7 @@ impl State {
             fabric: plan.fabric.clone(),
             cluster: plan.cluster.clone(),
             nodes: Vec::new(),
+            clients: plan.clients.clone(),
             agents: BTreeSet::new(),
             encrypting: BTreeSet::new(),
             reachable: true,
@@ -177,7 +180,7 @@ impl State {
 
     /// Every endpoint that exists: for each node in order, the node and then its pods.
     pub fn endpoints(&self) -> Vec<Endpoint<'_>> {
-        endpoints_of(&self.nodes)
+        endpoints_of(self.nodes.iter().chain(&self.clients))
     }
 
     /// The endpoint of that name, if it exists.

@@ -123,6 +123,7 @@ impl Plan {
             settings: Settings::default(),
             blocks: Vec::new(),
             bridge: None,
+            external: false,
             tunnel_address: None,
             pods: Vec::new(),
         })

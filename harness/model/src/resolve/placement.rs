@@ -142,6 +142,13 @@ fn names_in_order(scenario: &Scenario, mentions: &Mentions<'_>) -> Vec<(Endpoint
         .nodes
         .iter()
         .map(|node| (EndpointName::from(node.name.get_ref()), node.name.span()));
+    let clients = scenario.clients.iter();
+    let clients = clients.map(|client| {
+        (
+            EndpointName::from(client.name.get_ref()),
+            client.name.span(),
+        )
+    });
     let listed = mentions.iter().filter_map(|(pod, mentions)| {
         let first = mentions.iter().find(|mention| mention.listed)?;
         Some((*pod, first.place.clone()))
@@ -158,6 +165,7 @@ fn names_in_order(scenario: &Scenario, mentions: &Mentions<'_>) -> Vec<(Endpoint
         }
     }
     let mut named: Vec<_> = nodes
+        .chain(clients)
         .chain(
             pods.into_iter()
                 .map(|(pod, place)| (EndpointName::from(pod), place)),
@@ -195,7 +203,7 @@ fn report_names(scenario: &Scenario, named: &[(EndpointName, Span)], problems: &
         }
         if let Some(first) = seen.insert(name, place) {
             let problem = Problem::new(
-                format!("`{name}` is both a node and a pod"),
+                format!("`{name}` is two things at once"),
                 place.clone(),
                 "again here",
                 "promises name nodes and pods alike: rename one of the two",

@@ -33,7 +33,11 @@ pub(super) fn check(
         }
     }
     let nodes = stage.nodes.iter().map(EndpointName::from);
-    let last = nodes.chain(stage.pods.keys().map(EndpointName::from));
+    let clients = scenario.clients.iter();
+    let clients = clients.map(|client| EndpointName::from(client.name.get_ref()));
+    let last = nodes
+        .chain(stage.pods.keys().map(EndpointName::from))
+        .chain(clients);
     Course {
         last: last.collect(),
         later,

@@ -84,6 +84,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             .iter()
             .map(|(name, octet, pods, on)| node(name, *octet, pods, *on))
             .collect(),
+        clients: vec![],
         later: Default::default(),
         steps: vec![],
         facts: vec![],
@@ -145,6 +146,7 @@ fn node(name: &str, octet: u8, pods: &[&str], wireguard: bool) -> Node {
         settings: Settings::default(),
         blocks: vec![],
         bridge: None,
+        external: false,
         tunnel_address: None,
         pods: pods.collect(),
     }
