@@ -1,5 +1,8 @@
 //! Each rule is seen to hold, and to break when one thing changes.
 
+/// The small cluster of that run, as planned.
+mod cluster;
+
 /// A run in which everything holds.
 pub(crate) mod world;
 

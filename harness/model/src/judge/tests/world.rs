@@ -10,12 +10,12 @@ use crate::dataplane::{Dataplane, Link};
 use crate::evidence::*;
 use crate::frame::{Frame, LinkType, Message, Packet, Payload};
 use crate::judge::judge;
-use crate::name::{EndpointName, IfName, NodeName, PodName};
+use crate::name::{EndpointName, NodeName, PodName};
 use crate::plan::*;
 use crate::tag::{BeaconId, Magic, Tag};
 use crate::verdict::{Outcome, Verdict};
 
-pub(crate) const PORT: u16 = 51820;
+pub(crate) use super::cluster::{PORT, parsed, plan};
 
 /// A plan, and evidence of a run of it in which everything holds.
 #[derive(Debug, Clone)]
@@ -23,10 +23,6 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) evidence: Evidence,
     now: u64,
-}
-
-pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> T {
-    name.parse().unwrap()
 }
 
 /// Two nodes that encrypt, and one that does not.
@@ -45,123 +41,6 @@ pub(crate) fn seed() -> World {
         ("node-4", 4, &["pod-5", "pod-6"], true),
         ("node-64", 64, &["pod-65", "pod-66"], true),
     ]))
-}
-
-/// Names, last octets (pods follow their node) and whether they encrypt.
-pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
-    let mut plan = Plan {
-        limits: Limits::default(),
-        title: "a run that never was".into(),
-        engine: parsed("none"),
-        throws: false,
-        broken_by: vec![],
-        snapshots: vec![],
-        fabric: Fabric {
-            subnet: parsed("10.240.0.0/16"),
-            gateway: parsed("10.240.0.1"),
-            mtu: 1400,
-            beyond_mtu: BeyondMtu::Drop,
-            ipv6: false,
-            kind: FabricKind::Vnet,
-            rack: None,
-            faults: vec![],
-        },
-        cluster: Cluster {
-            cluster_type: Some("aks".into()),
-            wireguard: true,
-            host_encryption: true,
-            route_source: RouteSource::WorkloadIps,
-            addressing: Addressing::Veth,
-            families: vec![Family::Ipv4],
-            interface: parsed("wireguard.cali"),
-            listen_port: PORT,
-            mtu: None,
-            keepalive: 0,
-            settings: Settings::default(),
-        },
-        store: Store::Directory,
-        nodes: nodes
-            .iter()
-            .map(|(name, octet, pods, on)| node(name, *octet, pods, *on))
-            .collect(),
-        clients: vec![],
-        later: Default::default(),
-        steps: vec![],
-        facts: vec![],
-        probes: vec![],
-        promises: vec![],
-        flows: Flows::default(),
-        deadlines: Deadlines {
-            ready: 20_000,
-            probe: 3_000,
-        },
-    };
-    let endpoints = plan.endpoints();
-    let (mut probes, mut promises) = (vec![], vec![]);
-    for from in &endpoints {
-        for to in endpoints.iter().filter(|to| to.name != from.name) {
-            for protocol in Protocol::IPV4 {
-                let number = u16::try_from(probes.len()).unwrap();
-                probes.push(Probe {
-                    id: ProbeId(number),
-                    from: from.name.clone(),
-                    to: to.name.clone(),
-                    protocol,
-                    payload: 64 + 16 * (number % 16),
-                });
-                let (class, protection) = expected(from, to);
-                promises.push(Promise {
-                    id: PromiseId(number.into()),
-                    probe: ProbeId(number),
-                    from: from.name.clone(),
-                    to: to.name.clone(),
-                    protocol,
-                    class,
-                    protection,
-                    origin: Origin::Derived,
-                });
-            }
-        }
-    }
-    (plan.probes, plan.promises) = (probes, promises);
-    plan
-}
-
-fn node(name: &str, octet: u8, pods: &[&str], wireguard: bool) -> Node {
-    let pods = pods.iter().zip(octet + 1..).map(|(name, octet)| {
-        let name: PodName = parsed(name);
-        Pod {
-            interface: IfName::of_pod(RouteSource::WorkloadIps.interface_prefix(), &name),
-            name,
-            address: [10, 240, 0, octet].into(),
-            mtu: 1500,
-        }
-    });
-    Node {
-        name: parsed(name),
-        address: [10, 240, 0, octet].into(),
-        mtu: 1500,
-        rp_filter: RpFilter::Strict,
-        wireguard,
-        settings: Settings::default(),
-        blocks: vec![],
-        bridge: None,
-        external: false,
-        tunnel_address: None,
-        pods: pods.collect(),
-    }
-}
-
-fn expected(from: &Endpoint<'_>, to: &Endpoint<'_>) -> (Class, Protection) {
-    if from.node.name == to.node.name {
-        (Class::SameHost, Protection::Plaintext)
-    } else if !(from.node.wireguard && to.node.wireguard) {
-        (Class::Mixed, Protection::Plaintext)
-    } else if from.pod.is_none() && to.pod.is_none() {
-        (Class::HostToHost, Protection::Encrypted)
-    } else {
-        (Class::CrossHost, Protection::Encrypted)
-    }
 }
 
 impl World {
