@@ -19,6 +19,7 @@ use crate::desired::{Situation, desired, is_active};
 use crate::exporter::Exporter;
 use crate::family::{Family, PerFamily};
 use crate::fault::{Fault, spoil, spoil_cluster};
+use crate::guard::Guard;
 use crate::journal::Journal;
 use crate::kernel::{Kernel, ObserveError, Stale};
 use crate::netlink::monitor::Monitor;
@@ -54,6 +55,8 @@ pub(crate) struct Orders {
     pub(crate) preference: Preference,
     /// Where sysctls are written.
     pub(crate) procfs: PathBuf,
+    /// Where the guard's rules are kept.
+    pub(crate) state: PathBuf,
     /// Where metrics are served, whatever the store says.
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) faults: Vec<Fault>,
@@ -181,6 +184,9 @@ struct Agent {
     settled: bool,
     /// Whether what is found is to be removed first: a fault.
     anew: bool,
+    guard: Guard,
+    /// Why what refuses plaintext would not outlive a boot.
+    unguarded: Option<String>,
 }
 
 impl Agent {
@@ -223,6 +229,8 @@ impl Agent {
             unsupported: None,
             settled: false,
             anew: orders.faults.contains(&Fault::StartsAnew),
+            guard: Guard::new(orders.state.clone()),
+            unguarded: None,
             orders,
         })
     }
@@ -301,6 +309,7 @@ impl Agent {
             self.realise(cause).await?;
         }
         self.settled = true;
+        self.keep_guard();
         let published = self.publish().await?;
         self.counts.writes = self.hands.writes;
         self.counts.resyncs += u64::from(cause == Cause::Resync);

@@ -16,6 +16,7 @@ use crate::cluster::Cluster;
 use crate::device::{self, DeviceError};
 use crate::family::{Family, PerFamily};
 use crate::fault::{Fault, spoil};
+use crate::guard::{self, GuardError};
 use crate::kernel::{Kernel, ObserveError};
 use crate::netlink::{Netlink, NetlinkError};
 use crate::operate::{self, Wishes};
@@ -62,6 +63,11 @@ enum Verb {
         #[command(flatten)]
         store: StoreArgument,
     },
+    /// Set the rules of encrypt or drop that the agent has kept; run it before the network is up
+    Guard {
+        #[command(flatten)]
+        state: StateArgument,
+    },
     /// Ask a node's agent for a new key
     RotateKey {
         /// The node's name in the store
@@ -98,6 +104,18 @@ struct StoreArgument {
     /// or Calico's etcd (https with ETCD_CA_CERT_FILE, ETCD_CERT_FILE, ETCD_KEY_FILE)
     #[arg(long, value_name = "dir:PATH|etcd:URL")]
     store: Store,
+}
+
+#[derive(Debug, Args)]
+struct StateArgument {
+    /// Where the agent keeps the rules of encrypt or drop for the next boot
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "STATE_DIRECTORY",
+        default_value = "/var/lib/wiremesh"
+    )]
+    state: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -139,6 +157,8 @@ struct Agent {
     /// A mount of /proc whose sysctls can be written, where the first cannot
     #[arg(long, value_name = "PATH", default_value = "/proc")]
     procfs: PathBuf,
+    #[command(flatten)]
+    state: StateArgument,
 }
 
 #[derive(Debug, Args)]
@@ -165,6 +185,8 @@ enum Failure {
     Device(#[from] DeviceError),
     #[error(transparent)]
     Tunnel(#[from] TunnelError),
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     #[error("{0} is no WireGuard device on this node")]
     NoDevice(String),
     #[error("cannot start the runtime: {0}")]
@@ -210,6 +232,13 @@ fn obey(verb: Verb) -> Result<(), Failure> {
             told(operate::disable(&store.store).await?, "encryption is off");
             Ok(())
         }),
+        Verb::Guard { state } => blocking(async {
+            print(match guard::restore(&state.state).await? {
+                true => "encrypt or drop is in force\n",
+                false => "encrypt or drop was not asked for\n",
+            });
+            Ok(())
+        }),
         Verb::RotateKey { node, store } => blocking(async {
             operate::rotate_key(&store.store, &node).await?;
             print(&format!("{node} is asked for a new key\n"));
@@ -224,6 +253,7 @@ fn obey(verb: Verb) -> Result<(), Failure> {
                 preference: arguments.backend,
                 metrics: arguments.metrics,
                 procfs: arguments.procfs,
+                state: arguments.state.state,
             })
             .await?;
             Ok(())

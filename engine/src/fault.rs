@@ -43,6 +43,8 @@ pub(crate) enum Fault {
     MssOnly,
     /// There is no IPv6 mesh.
     NoIpv6,
+    /// What drops plaintext is not kept for the next boot.
+    NoGuard,
     /// "Encrypt or drop" is not asked of the kernel.
     NoStrict,
     /// Nodes that may be spoken to in clear are not let through.

@@ -64,6 +64,9 @@ mod netlink;
 /// nftables, by way of `nft`.
 mod nft;
 
+/// Encrypt or drop from the first packet after a boot.
+mod guard;
+
 /// The language in which a userspace WireGuard is configured.
 mod uapi;
 

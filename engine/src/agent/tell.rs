@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::family::{Family, PerFamily};
+use crate::fault::Fault;
 use crate::record::Mesh;
 use crate::settings::overhead;
 
@@ -42,6 +43,15 @@ impl Agent {
         });
     }
 
+    /// Keeps what refuses plaintext for the next boot.
+    pub(super) fn keep_guard(&mut self) {
+        let Some(desired) = self.desired.as_ref().filter(|_| !self.has(Fault::NoGuard)) else {
+            return;
+        };
+        let kept = self.guard.keep(&desired.firewall);
+        self.unguarded = kept.err().map(|error| error.to_string());
+    }
+
     /// What is worth saying.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = self.wrong.clone();
@@ -49,6 +59,7 @@ impl Agent {
         let unsupported = self.unsupported.iter();
         problems.extend(unsupported.map(|why| format!("this node cannot encrypt: {why}")));
         problems.extend(self.too_narrow());
+        problems.extend(self.unguarded.clone());
         problems.extend(self.meshes.iter().flat_map(|(_, mesh)| mesh.problems()));
         problems
     }

@@ -154,7 +154,7 @@ fn a_restart_of_the_unit_keeps_the_tunnel_and_its_key() {
 }
 
 #[test]
-fn the_unit_is_one_that_systemd_understands() {
+fn the_units_are_such_as_systemd_understands() {
     let unit = the_unit();
     assert_eq!(unit.get("Type"), Some("notify"));
     // The tunnel's socket is found again.
@@ -169,18 +169,20 @@ fn the_unit_is_one_that_systemd_understands() {
     }
     // systemd looks for the program, which is not installed here.
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("wiremesh.service");
-    let text = fs::read_to_string(packaged("systemd/wiremesh.service")).unwrap();
-    let text = text.replace("/usr/local/bin/wiremesh", env!("CARGO_BIN_EXE_wiremesh"));
-    fs::write(&file, text).unwrap();
-    let verified = Command::new("systemd-analyze")
-        .args(["verify", "--man=no"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&verified.stderr);
-    assert!(verified.status.success(), "{said}");
-    assert!(!said.contains("wiremesh.service"), "{said}");
+    for name in ["wiremesh.service", "wiremesh-guard.service"] {
+        let file = folder.path().join(name);
+        let text = fs::read_to_string(packaged("systemd").join(name)).unwrap();
+        let text = text.replace("/usr/local/bin/wiremesh", env!("CARGO_BIN_EXE_wiremesh"));
+        fs::write(&file, text).unwrap();
+        let verified = Command::new("systemd-analyze")
+            .args(["verify", "--man=no"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&verified.stderr);
+        assert!(verified.status.success(), "{said}");
+        assert!(!said.contains(name), "{said}");
+    }
 }
 
 #[test]

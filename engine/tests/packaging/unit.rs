@@ -40,10 +40,13 @@ impl Unit {
             command = command.replace(&format!("${{{name}}}"), value);
         }
         let capabilities = self.get("CapabilityBoundingSet").unwrap();
-        let runtime = self.all("RuntimeDirectory").map(|name| Mount {
-            host: None,
-            inside: PathBuf::from("/run").join(name),
-        });
+        let own = |key, below: &'static str| {
+            self.all(key).map(move |name| Mount {
+                host: None,
+                inside: PathBuf::from(below).join(name),
+            })
+        };
+        let runtime = own("RuntimeDirectory", "/run").chain(own("StateDirectory", "/var/lib"));
         let device = self.all("DeviceAllow").map(|device| {
             let path = PathBuf::from(device.split(' ').next().unwrap());
             let folder = path.parent().unwrap().to_owned();
