@@ -13,6 +13,7 @@ use wireproof_model::report::Report;
 use crate::doctor::Examination;
 use crate::failure::{Failure, Status};
 use crate::input;
+use crate::list;
 use crate::rpf::Matrix;
 use crate::scenario::{self, Told};
 
@@ -72,6 +73,9 @@ struct Run {
     /// Scenario files, or folders of them
     #[arg(default_value = "scenarios")]
     paths: Vec<PathBuf>,
+    /// List the scenarios, each with its fact and what it needs, and run none
+    #[arg(long)]
+    list: bool,
     /// Run this engine instead of the scenario's: a built-in name or a descriptor's file
     #[arg(long, value_name = "NAME|FILE")]
     engine: Option<String>,
@@ -209,6 +213,20 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
             print_json(&summary(worst, documents.collect()));
         }
         return Ok(worst.into());
+    }
+    if arguments.list {
+        let named: Vec<_> = prepared
+            .iter()
+            .map(|(path, plan, _)| (path.as_path(), run_name(path), plan))
+            .collect();
+        let scenarios = named
+            .iter()
+            .map(|(path, name, plan)| (*path, name.as_str(), *plan));
+        match arguments.json {
+            true => print_json(&list::json(scenarios)),
+            false => print(&list::text(scenarios)),
+        }
+        return Ok(Status::Held.into());
     }
     in_sandbox(|| {
         let mut worst = Status::Held;

@@ -60,6 +60,7 @@ fn with_programs(descriptor: Descriptor, base: &Path) -> Result<EngineCommand, F
         &descriptor.enable,
         &descriptor.disable,
         &descriptor.rotate_key,
+        &descriptor.boot,
     ];
     for word in commands
         .into_iter()

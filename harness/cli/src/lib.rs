@@ -18,5 +18,8 @@ pub mod doctor;
 /// The strict reverse-path matrix on this kernel, as a table.
 pub mod rpf;
 
+/// Scenarios in a list: each with its fact and what it needs.
+pub mod list;
+
 /// Arguments, help, and what each command prints.
 pub mod command;

@@ -52,6 +52,11 @@ impl RunDirectory {
         self.path.join(format!("{node}.engine.log"))
     }
 
+    /// What a node's engine keeps over a boot.
+    pub(crate) fn engine_state(&self, node: &NodeName) -> PathBuf {
+        self.path.join(format!("{node}.state"))
+    }
+
     /// A namespace's capture. Reports name the frames in it by number.
     pub(crate) fn capture(&self, place: &Place) -> PathBuf {
         self.path.join(capture_file(place))

@@ -208,6 +208,18 @@ impl<'a> Engines<'a> {
         )
     }
 
+    /// What a node runs when it boots, before it has a network.
+    pub(crate) fn boot_node(
+        &mut self,
+        node: &NodeName,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        match &self.descriptor.boot {
+            Some(_) => self.operate_on(Some(node), "boot", &self.descriptor.boot, deadline),
+            None => Ok(()),
+        }
+    }
+
     /// Comparisons with the kernel that each agent has announced so far, where it counts them.
     pub(crate) fn resyncs(&self) -> BTreeMap<NodeName, u64> {
         let told = self.told.lock();
@@ -370,6 +382,11 @@ impl<'a> Engines<'a> {
         let node = &self.nodes[position];
         let mut environment = self.descriptor.env.clone();
         environment.entry("PATH".into()).or_insert_with(search_path);
+        // As systemd says it (systemd.exec(5), `StateDirectory=`).
+        let state = self.directory.engine_state(&node.name);
+        environment
+            .entry("STATE_DIRECTORY".into())
+            .or_insert_with(|| state.display().to_string());
         environment.extend(crash.map(|point| (CRASH.to_owned(), point.to_owned())));
         let order = Order::Start {
             id,

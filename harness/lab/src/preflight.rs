@@ -137,6 +137,7 @@ pub fn survey() -> Vec<Capability> {
 pub fn lacks(plan: &Plan) -> Option<String> {
     plan.needs().into_iter().find_map(|need| {
         let error = match need {
+            Need::Etcd => try_program("etcd", "--version").err()?,
             Need::Netem => try_netem().err()?,
         };
         let (what, why) = (need.as_str(), need.purpose());

@@ -192,7 +192,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
                 self.engines.restart_node(node, self.topology)?;
                 self.reshape(number)?;
             }
-            Action::RebootNode { node } => return self.reboot(number, node),
+            Action::RebootNode { node } => return self.reboot(number, node, deadline),
             Action::WaitResyncs { count } => {
                 let since = self.engines.resyncs();
                 self.engines
@@ -334,12 +334,19 @@ impl<'a, 'e> Timeline<'a, 'e> {
         self.rewrite_resources(number)
     }
 
-    fn reboot(&mut self, number: usize, name: &NodeName) -> Result<Until, LabError> {
+    fn reboot(
+        &mut self,
+        number: usize,
+        name: &NodeName,
+        deadline: Deadline,
+    ) -> Result<Until, LabError> {
         let before = self.store.published_keys()?.remove(name);
         self.engines.restart_node(name, self.topology)?;
         let state = self.plan.after(number + 1);
         if let Some(node) = state.nodes.iter().find(|node| &node.name == name) {
-            self.topology.reboot(node, &state)?;
+            self.topology.power_off(node, &state)?;
+            self.engines.boot_node(name, deadline)?;
+            self.topology.connect_again(node, &state)?;
         }
         self.engines.start_agents(std::slice::from_ref(name))?;
         Ok(self.publishes_anew(number, name, before))

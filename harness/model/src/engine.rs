@@ -34,6 +34,8 @@ pub struct Descriptor {
     pub disable: Option<Vec<String>>,
     /// The operator's command that replaces a node's key, run once on that node.
     pub rotate_key: Option<Vec<String>>,
+    /// What a node runs when it boots, before it has a network.
+    pub boot: Option<Vec<String>>,
     /// What its agent's command has behind it where a fault is asked for.
     pub fault: Option<Vec<String>>,
     /// How its agents show that they are in sync with the store.
@@ -107,6 +109,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
     let enable = command(table, "enable");
     let disable = command(table, "disable");
     let rotate_key = command(table, "rotate-key");
+    let boot = command(table, "boot");
     let fault = command(table, "fault");
     let ready = table.word("ready", "`ready` value", READY);
     if let Some(way) = &ready
@@ -130,6 +133,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         enable,
         disable,
         rotate_key,
+        boot,
         fault,
         // Without it there is a problem, and this descriptor reaches nobody.
         ready: ready.map_or(Ready::None, Spanned::into_inner),

@@ -195,6 +195,7 @@ impl<'a> Report<'a> {
                     "exhibits": told.verdict.map_or(&[][..], |verdict| &verdict.exhibits),
                     "notes": told.verdict.map_or(&[][..], |verdict| &verdict.notes),
                     "leaked": passage.map(|passage| passage.leaked),
+                    "excused": passage.map(|passage| passage.excused),
                     "leak": passage.and_then(|passage| passage.leak),
                     "outage": outage.map(|outage| json!({
                         "micros": outage.micros,

@@ -118,6 +118,8 @@ pub struct Flows {
     pub off: bool,
     /// Milliseconds between two packets of a flow.
     pub every: Option<u16>,
+    /// The most flows.
+    pub count: Option<u16>,
 }
 
 /// What the cluster's resources are in.
@@ -419,6 +421,7 @@ fn flows(table: &mut Table<'_, '_>) -> Flows {
     Flows {
         off: table.flag("off").unwrap_or_default(),
         every: table.number("every", 1..=1000, " milliseconds"),
+        count: table.number("count", 1..=1000, " flows"),
     }
 }
 

@@ -69,16 +69,22 @@ impl Topology {
         Ok(())
     }
 
-    /// Takes everything from a node that a boot takes, and connects it again.
-    pub(crate) fn reboot(&self, node: &Node, state: &State) -> Result<(), LabError> {
+    /// Takes everything from a node that a boot takes, its network among it.
+    pub(crate) fn power_off(&self, node: &Node, state: &State) -> Result<(), LabError> {
         let fabric = &state.fabric;
         let fabric_net = Netlink::open(&self.fabric)?;
         for pod in &node.pods {
             self.disconnect_pod(&fabric_net, fabric, node, pod)?;
         }
         fabric_net.delete_link(node.name.as_str())?;
+        wipe(self.node(&node.name)?)
+    }
+
+    /// Connects a node that has booted, and its pods.
+    pub(crate) fn connect_again(&self, node: &Node, state: &State) -> Result<(), LabError> {
+        let fabric = &state.fabric;
+        let fabric_net = Netlink::open(&self.fabric)?;
         let namespace = self.node(&node.name)?;
-        wipe(namespace)?;
         connect_node(&self.fabric, &fabric_net, namespace, node, fabric)?;
         for pod in &node.pods {
             let inside = self.endpoint(&EndpointName::from(&pod.name))?;

@@ -28,6 +28,9 @@ pub struct Passage {
     pub step: usize,
     /// Frames of protected flows that were readable on the wire.
     pub leaked: usize,
+    /// Such frames besides that nobody promised anything about: what broke the dataplane was not the
+    /// engine, and it had not put it right yet.
+    pub excused: usize,
     /// The first and the last of them, in microseconds since the step began.
     pub leak: Option<(u64, u64)>,
     /// The longest interruption of a flow that had to arrive throughout.
@@ -51,12 +54,15 @@ pub fn passages(plan: &Plan, evidence: &Evidence) -> Vec<Passage> {
     let leaks = times.leaks();
     (0..=times.steps.len())
         .map(|step| {
-            let leaks: Vec<_> = leaks.iter().filter(|leak| leak.step == step).collect();
+            let own = || leaks.iter().filter(|leak| leak.step == step);
+            let excused = own().filter(|leak| leak.excused).count();
+            let leaks: Vec<_> = own().filter(|leak| !leak.excused).collect();
             let since = times.began(step);
             let micros = |leak: &&Leak<'_>| leak.seen.at().0.saturating_sub(since.0) / 1_000;
             Passage {
                 step,
                 leaked: leaks.len(),
+                excused,
                 leak: leaks.first().map(micros).zip(leaks.last().map(micros)),
                 outage: times.longest_outage(step),
             }
@@ -94,6 +100,7 @@ struct Times<'a> {
 struct Leak<'a> {
     step: usize,
     flow: FlowId,
+    excused: bool,
     seen: Seen<'a>,
 }
 
@@ -149,7 +156,12 @@ impl<'a> Times<'a> {
 
     /// Whether nothing of a flow may be readable at a moment.
     fn is_secret(&self, flow: FlowId, moment: Nanos) -> bool {
-        self.holds(self.hidden.get(&flow), moment) && !self.is_sabotaged(flow, moment)
+        self.is_hidden(flow, moment) && !self.is_sabotaged(flow, moment)
+    }
+
+    /// Whether the intent says so.
+    fn is_hidden(&self, flow: FlowId, moment: Nanos) -> bool {
+        self.holds(self.hidden.get(&flow), moment)
     }
 
     /// Whether what a flow sends at a moment has to arrive.
@@ -158,13 +170,18 @@ impl<'a> Times<'a> {
     }
 
     /// Whether somebody has just broken or emptied the sender's dataplane: until the engine has put it
-    /// right, what that node sends is not the engine's doing.
+    /// right, what that node sends is not the engine's doing. Where it has to encrypt or drop, only
+    /// the loss of what drops is an excuse.
     fn is_sabotaged(&self, flow: FlowId, moment: Nanos) -> bool {
         let step = self.step_at(moment);
         let planned = step.checked_sub(1).and_then(|at| self.plan.steps.get(at));
         let own = match planned.map(|step| &step.action) {
-            Some(Action::Tamper { node, .. } | Action::RebootNode { node }) => {
-                self.sender(flow, step) == Some(node)
+            Some(Action::RebootNode { node }) => {
+                !self.drops(step) && self.sender(flow, step) == Some(node)
+            }
+            Some(Action::Tamper { node, what, .. }) => {
+                (!self.drops(step) || what.takes_firewall())
+                    && self.sender(flow, step) == Some(node)
             }
             // An address that no engine has been told of yet can be protected by none.
             Some(Action::ReaddressNode { node, .. }) => self
@@ -175,6 +192,12 @@ impl<'a> Times<'a> {
             Some(_) | None => false,
         };
         own && self.is_under_way(step, moment)
+    }
+
+    /// Whether what cannot be encrypted is to be dropped.
+    fn drops(&self, step: usize) -> bool {
+        let state = self.states.get(step);
+        state.is_some_and(|state| state.cluster.settings.asks_to_drop())
     }
 
     fn sender(&self, flow: FlowId, step: usize) -> Option<&NodeName> {
@@ -201,10 +224,11 @@ impl<'a> Times<'a> {
             let interface = self.evidence.interface(one.interface)?;
             let from_a_node =
                 matches!(interface.role, Role::Port(_)) && one.direction == Direction::In;
-            let flow = from_a_node.then(|| self.leaking(one)).flatten()?;
+            let flow = from_a_node.then(|| self.readable(one)).flatten()?;
             Some(Leak {
                 step: self.step_at(one.at),
                 flow,
+                excused: !self.is_promised(flow, one),
                 seen: Seen {
                     rank,
                     sighting: one,
@@ -215,15 +239,30 @@ impl<'a> Times<'a> {
         leaks.collect()
     }
 
-    /// The protected flow that a frame belongs to, by its tag or else by its addresses.
-    fn leaking(&self, sighting: &Sighting) -> Option<FlowId> {
+    /// Whether a frame of a flow must not be readable. What was sent before anyone promised
+    /// anything may still be on its way.
+    fn is_promised(&self, flow: FlowId, sighting: &Sighting) -> bool {
+        let sent = match sighting.tag {
+            Some(Tag::Flow(id, number)) => self
+                .evidence
+                .flows
+                .get(usize::from(id.0))
+                .and_then(|flow| Self::sent(flow, usize::try_from(number).ok()?)),
+            _ => None,
+        };
+        let was_secret = sent.is_none_or(|sent| self.is_secret(flow, sent));
+        was_secret && self.is_secret(flow, sighting.at)
+    }
+
+    /// The flow that a frame belongs to, by its tag or else by its addresses, if the intent says that
+    /// it is hidden.
+    fn readable(&self, sighting: &Sighting) -> Option<FlowId> {
         if let Some(Tag::Flow(id, number)) = sighting.tag {
             let flow = self.evidence.flows.get(usize::from(id.0))?;
-            // What was sent before anyone promised anything may still be on its way.
             let sent = usize::try_from(number).ok();
             let sent = sent.and_then(|number| Self::sent(flow, number));
-            let was_secret = sent.is_none_or(|sent| self.is_secret(id, sent));
-            return (was_secret && self.is_secret(id, sighting.at)).then_some(id);
+            let was_hidden = sent.is_none_or(|sent| self.is_hidden(id, sent));
+            return (was_hidden && self.is_hidden(id, sighting.at)).then_some(id);
         }
         // From the first probe on, the promises about probes see to the rest.
         if sighting.at < self.evidence.start.settled || sighting.at >= self.evidence.probing {
@@ -236,8 +275,8 @@ impl<'a> Times<'a> {
         }
         let state = self.states.get(step)?;
         let flows = self.plan.flows.flows.iter();
-        let mut secret = flows.filter(|flow| self.is_secret(flow.id, sighting.at));
-        secret
+        let mut hidden = flows.filter(|flow| self.is_hidden(flow.id, sighting.at));
+        hidden
             .find(|flow| packet.layers().any(|layer| is_between(state, flow, layer)))
             .map(|flow| flow.id)
     }
@@ -245,7 +284,7 @@ impl<'a> Times<'a> {
     fn about_leaks(&self, promise: &StepPromise, leaks: &[Leak<'a>]) -> Verdict {
         let own: Vec<_> = leaks
             .iter()
-            .filter(|leak| leak.step == promise.step)
+            .filter(|leak| leak.step == promise.step && !leak.excused)
             .collect();
         let (Some(first), Some(last)) = (own.first(), own.last()) else {
             let doubt = self.doubt(promise.step).or_else(|| {

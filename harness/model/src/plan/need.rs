@@ -7,6 +7,8 @@ use super::{Harm, Plan};
 /// Something that not every kernel has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
+    /// The program of etcd.
+    Etcd,
     /// The queueing discipline that delays packets (Linux: `sch_netem`).
     Netem,
 }
@@ -15,6 +17,7 @@ impl Need {
     /// As reports tell it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Etcd => "etcd",
             Self::Netem => "netem",
         }
     }
@@ -22,6 +25,7 @@ impl Need {
     /// What it is for.
     pub fn purpose(self) -> &'static str {
         match self {
+            Self::Etcd => "the cluster's resources are in one",
             Self::Netem => "the wire delays packets",
         }
     }
@@ -33,6 +37,8 @@ impl Plan {
         let moments = (0..=self.steps.len()).map(|steps| self.after(steps));
         let mut faults = moments.flat_map(|state| state.fabric.faults);
         let delays = faults.any(|fault| matches!(fault.harm, Harm::Delay { .. }));
-        delays.then_some(Need::Netem).into_iter().collect()
+        let etcd = self.store.socket().is_some().then_some(Need::Etcd);
+        let netem = delays.then_some(Need::Netem);
+        etcd.into_iter().chain(netem).collect()
     }
 }

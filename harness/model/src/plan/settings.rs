@@ -19,13 +19,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether encrypt or drop is asked for.
+    pub(crate) fn asks_to_drop(&self) -> bool {
+        self.annotations.get(STRICT).is_some_and(|on| on == "true")
+    }
+
     /// Whether plaintext with that node is refused: encrypt or drop is asked for, and the
     /// node is not listed as one that may be spoken to in clear.
     pub(crate) fn refuses(&self, node: &NodeName) -> bool {
         let listed = self.annotations.get(PLAIN_NODES);
         let mut listed = listed.into_iter().flat_map(|nodes| nodes.split(','));
-        self.annotations.get(STRICT).is_some_and(|on| on == "true")
-            && !listed.any(|listed| listed.trim() == node.as_str())
+        self.asks_to_drop() && !listed.any(|listed| listed.trim() == node.as_str())
     }
 
     fn flag(&self, field: &str) -> Option<bool> {

@@ -66,6 +66,13 @@ pub enum Settles {
     Unchanged,
 }
 
+impl Tamper {
+    /// Whether what drops plaintext is gone afterwards.
+    pub(crate) fn takes_firewall(&self) -> bool {
+        matches!(self, Self::Delete(Own::Nft | Own::Everything))
+    }
+}
+
 impl fmt::Display for Tamper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

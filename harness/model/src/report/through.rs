@@ -57,6 +57,12 @@ fn measures(report: &Report<'_>, passage: &Passage) -> String {
         ),
         None => "no frame leaked".into(),
     });
+    if passage.excused > 0 {
+        parts.push(format!(
+            "{} more were readable, which is excused",
+            passage.excused
+        ));
+    }
     parts.push(match passage.outage {
         Some(outage) => {
             let flow = report.plan.flows.flows.get(usize::from(outage.flow.0));

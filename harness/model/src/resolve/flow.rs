@@ -7,7 +7,8 @@ use crate::plan::{Class, Flow, FlowId, Flows, Plan, PromiseId, State, StepKind, 
 
 use crate::scenario;
 
-/// As many flows as there are at most, if a few for each pair of nodes suffice.
+/// As many flows as there are at most if the author does not say, and a few for each pair of nodes
+/// suffice.
 const MOST: usize = 48;
 
 /// Packets that all flows send together, in a second: what a small machine bears beside its work.
@@ -26,7 +27,7 @@ pub(super) fn flows(plan: &Plan, written: &scenario::Flows) -> Flows {
         .map(|steps| plan.after(steps))
         .collect();
     let flows: Vec<_> = (0..)
-        .zip(pairs(&states))
+        .zip(pairs(&states, written.count.map_or(MOST, usize::from)))
         .map(|(id, (from, to))| Flow {
             id: FlowId(id),
             from,
@@ -48,7 +49,7 @@ pub(super) fn flows(plan: &Plan, written: &scenario::Flows) -> Flows {
 
 /// Which pairs flows are between: one for each two nodes and class, and then more of each in
 /// turn while there is room.
-fn pairs(states: &[State]) -> Vec<(EndpointName, EndpointName)> {
+fn pairs(states: &[State], most: usize) -> Vec<(EndpointName, EndpointName)> {
     let mut kinds = BTreeMap::<_, Vec<_>>::new();
     let mut known = BTreeSet::new();
     for state in states {
@@ -73,7 +74,7 @@ fn pairs(states: &[State]) -> Vec<(EndpointName, EndpointName)> {
     for turn in 0.. {
         let before = chosen.len();
         for ((_, class), pairs) in &kinds {
-            let room = turn == 0 || (chosen.len() < MOST && *class != Class::SameHost);
+            let room = turn == 0 || (chosen.len() < most && *class != Class::SameHost);
             chosen.extend(pairs.get(turn).filter(|_| room).cloned());
         }
         if chosen.len() == before {

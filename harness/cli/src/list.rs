@@ -1,0 +1,45 @@
+//! Scenarios in a list: each with its fact and what it needs.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use wireproof_model::plan::{Need, Plan};
+
+/// Columns of the longest name.
+const WIDEST: usize = 70;
+
+/// One line for each scenario: its name, its fact, and what not every machine has.
+pub fn text<'p>(scenarios: impl Iterator<Item = (&'p Path, &'p str, &'p Plan)> + Clone) -> String {
+    let names = scenarios.clone().map(|(_, name, _)| name.chars().count());
+    let width = names.max().unwrap_or_default().min(WIDEST);
+    let mut text = String::new();
+    let mut count = 0;
+    for (_, name, plan) in scenarios {
+        let needs: Vec<_> = plan.needs().into_iter().map(Need::as_str).collect();
+        let needs = match needs.is_empty() {
+            true => String::new(),
+            false => format!(" [needs {}]", needs.join(", ")),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<width$}  {}{needs}", plan.title);
+        count += 1;
+    }
+    let _ = writeln!(text, "\n{count} scenarios");
+    text
+}
+
+/// The same for programs.
+pub fn json<'p>(scenarios: impl Iterator<Item = (&'p Path, &'p str, &'p Plan)>) -> Value {
+    let one = |(path, name, plan): (&Path, &str, &Plan)| {
+        json!({
+            "scenario": path.display().to_string(),
+            "name": name,
+            "title": plan.title,
+            "engine": plan.engine,
+            "needs": plan.needs().into_iter().map(Need::as_str).collect::<Vec<_>>(),
+            "brokenBy": plan.broken_by,
+        })
+    };
+    json!({ "scenarios": scenarios.map(one).collect::<Vec<_>>() })
+}
