@@ -360,7 +360,10 @@ fn threaded(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
-    runtime.block_on(work)
+    let result = runtime.block_on(work);
+    // What still runs ends with the process, which is not to wait for it.
+    runtime.shutdown_background();
+    result
 }
 
 #[cfg(test)]

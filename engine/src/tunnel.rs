@@ -5,13 +5,16 @@
 //! that every userspace WireGuard has (wireguard.com/xplatform). The device lives as
 //! long as the process, and goes with it.
 
+use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gotatun::device::DeviceBuilder;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
@@ -66,7 +69,7 @@ pub(crate) enum Life {
 
 /// Starts a tunnel, and returns once its device is there and its socket listens.
 pub(crate) async fn start(name: &str, life: Life) -> Result<(), TunnelError> {
-    std::fs::File::options()
+    File::options()
         .read(true)
         .write(true)
         .open("/dev/net/tun")
@@ -142,6 +145,20 @@ fn socket(name: &str) -> PathBuf {
     Path::new(SOCKETS).join(format!("{name}.sock"))
 }
 
+/// Waits until no other process is the tunnel of that name. One whose device was deleted goes by
+/// itself, and may hold its port for a while longer; how long this may take is for whoever has
+/// started it to say.
+fn wait_for_the_last(name: &str) -> io::Result<Flock<File>> {
+    std::fs::create_dir_all(SOCKETS)?;
+    let path = Path::new(SOCKETS).join(format!("{name}.lock"));
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
+    Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
+}
+
 /// The tunnel process itself; returns when it is told to end.
 ///
 /// # Errors
@@ -159,6 +176,8 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
             nix::errno::Errno::EPERM => Ok(()),
             other => Err(fail(&other)),
         })?;
+    // Held until the process is gone, and its UDP port with it: not this function's to drop.
+    std::mem::forget(wait_for_the_last(name).map_err(|error| fail(&error))?);
     let mut monitor = Monitor::open().map_err(|error| fail(&error))?;
     let (tun, mtu) = Tun::make(name).map_err(|error| fail(&error))?;
     // gotatun gives up on a TUN device that it cannot read, and one that is down cannot be read.
@@ -173,7 +192,8 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
         .build()
         .await
         .map_err(|error| fail(&error))?;
-    let device = std::sync::Arc::new(device);
+    let device = Arc::new(device);
+    let ears = Arc::new(control::Ears::default());
     let listener = control::listen(&socket(name)).map_err(|error| fail(&error))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| fail(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| fail(&error))?;
@@ -186,8 +206,8 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             Ok((stream, _)) = listener.accept() => {
-                let device = device.clone();
-                tokio::spawn(async move { control::serve(stream, &device).await });
+                let (device, ears) = (device.clone(), ears.clone());
+                tokio::spawn(async move { control::serve(stream, &device, &ears).await });
             }
             () = monitor.ready() => {
                 let news = monitor.drain();

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gotatun::device::{Device, DeviceTransports, Peer};
@@ -44,13 +45,17 @@ pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers one connection until its other end closes it.
-pub(super) async fn serve<T: DeviceTransports>(stream: UnixStream, device: &Device<T>) {
+pub(super) async fn serve<T: DeviceTransports>(
+    stream: UnixStream,
+    device: &Device<T>,
+    ears: &Ears,
+) {
     let (reading, mut writing) = stream.into_split();
     let mut lines = BufReader::new(reading).lines();
     while let Some(request) = next(&mut lines).await {
         let answer = match uapi::read(&request) {
-            Ok(Request::Get) => uapi::tell(&state(device).await),
-            Ok(Request::Set(set)) => uapi::errno(change(device, &set).await),
+            Ok(Request::Get) => uapi::tell(&state(device, ears).await),
+            Ok(Request::Set(set)) => uapi::errno(change(device, ears, &set).await),
             Err(number) => uapi::errno(number),
         };
         if writing.write_all(answer.as_bytes()).await.is_err() {
@@ -71,13 +76,27 @@ async fn next(lines: &mut Lines<BufReader<OwnedReadHalf>>) -> Option<Vec<String>
     None
 }
 
-async fn state<T: DeviceTransports>(device: &Device<T>) -> State {
+/// Whether the UDP socket could be opened.
+#[derive(Debug, Default)]
+pub(super) struct Ears(AtomicBool);
+
+impl Ears {
+    fn deaf(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+async fn state<T: DeviceTransports>(device: &Device<T>, ears: &Ears) -> State {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default();
     device
         .read(async |device| State {
             private_key: device.private_key().map(StaticSecret::to_bytes),
-            listen_port: device.listen_port(),
+            // A port that nobody listens at is none.
+            listen_port: match ears.deaf() {
+                true => 0,
+                false => device.listen_port(),
+            },
             fwmark: device.fwmark().unwrap_or_default(),
             peers: device
                 .peers()
@@ -106,7 +125,7 @@ fn texts(peer: &Peer) -> Vec<String> {
 }
 
 /// Carries a change out; 0, or the number of the error.
-async fn change<T: DeviceTransports>(device: &Device<T>, set: &Set) -> i32 {
+async fn change<T: DeviceTransports>(device: &Device<T>, ears: &Ears, set: &Set) -> i32 {
     let done = device
         .write(async |device| -> Result<(), i32> {
             if let Some(mark) = set.fwmark {
@@ -154,10 +173,14 @@ async fn change<T: DeviceTransports>(device: &Device<T>, set: &Set) -> i32 {
         })
         .await;
     match done {
-        Ok(Ok(())) => 0,
+        Ok(Ok(())) if !ears.deaf() => 0,
         Ok(Err(number)) => number,
         // All is set; what failed is to open the UDP socket.
-        Err(_) => bring_up(device).await,
+        Ok(Ok(())) | Err(_) => {
+            let number = bring_up(device).await;
+            ears.0.store(number != 0, Ordering::Relaxed);
+            number
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use nix::sys::socket::sockopt::{RcvBuf, ReceiveTimestampns};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
 use wireproof_model::evidence::{FlowEvidence, FlowPacket, Form, Nanos};
-use wireproof_model::name::EndpointName;
+use wireproof_model::name::{EndpointName, NodeName};
 use wireproof_model::plan::{Flow, FlowId, Plan, State};
 use wireproof_model::tag::{FLOW_TAG_LENGTH, Magic, Tag};
 
@@ -164,6 +164,33 @@ impl Streams {
             |logs| format!("{} of {} have not", missing(logs), marks.len()),
         );
         drop(waited);
+    }
+
+    /// Waits until each flow from a node or a pod on it has sent one packet more, or for as long
+    /// as `allowed`: what happens then has been tried.
+    pub(crate) fn wait_until_sent(&self, state: &State, node: &NodeName, allowed: Duration) {
+        let of_node = |flow: &&Flow| {
+            let from = state.endpoint(&flow.from);
+            from.is_some_and(|from| &from.node.name == node)
+        };
+        let sent = |logs: &Logs, id: &FlowId| logs.flows.get(id).map_or(0, |log| log.packets.len());
+        let marks: Vec<_> = {
+            let logs = self.logs.lock();
+            let own = self.flows.iter().filter(of_node).map(|flow| flow.id);
+            own.filter(|id| logs.active.contains_key(id))
+                .map(|id| (id, sent(&logs, &id)))
+                .collect()
+        };
+        let all = self.logs.wait_until(
+            "every flow of the node has sent a packet",
+            Deadline::after(allowed),
+            |logs| {
+                let mut marks = marks.iter();
+                marks.all(|(id, mark)| sent(logs, id) > *mark).then_some(())
+            },
+            |_| "not all".into(),
+        );
+        drop(all);
     }
 
     /// Ends every flow, and tells what became of their packets. `forms` is where their tags were seen.

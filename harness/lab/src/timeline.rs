@@ -27,6 +27,10 @@ use crate::witness::Witness;
 /// How much longer than allowed an interruption is waited for.
 const OVER_BUDGET: Duration = Duration::from_millis(500);
 
+/// How long a node that has booted may take to send one packet of each of its flows before its
+/// agent is started.
+const EARLY: Duration = Duration::from_secs(2);
+
 /// Each node's dataplane as text.
 type Portraits = BTreeMap<NodeName, String>;
 
@@ -347,6 +351,8 @@ impl<'a, 'e> Timeline<'a, 'e> {
             self.topology.power_off(node, &state)?;
             self.engines.boot_node(name, deadline)?;
             self.topology.connect_again(node, &state)?;
+            // Whoever is on the node may speak before its agent does.
+            self.witness.wait_until_sent(&state, name, EARLY);
         }
         self.engines.start_agents(std::slice::from_ref(name))?;
         Ok(self.publishes_anew(number, name, before))

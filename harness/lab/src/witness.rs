@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wireproof_model::evidence::FlowEvidence;
+use wireproof_model::name::NodeName;
 use wireproof_model::plan::{Plan, State};
 use wireproof_model::tag::Magic;
 
@@ -56,6 +57,13 @@ impl Witness {
     pub(crate) fn catch_up(&self, state: &State, allowed: Duration) {
         if let Some(streams) = &self.streams {
             streams.wait_for_arrivals(state, allowed);
+        }
+    }
+
+    /// Waits until each flow from a node has sent a packet more, or for as long as `allowed`.
+    pub(crate) fn wait_until_sent(&self, state: &State, node: &NodeName, allowed: Duration) {
+        if let Some(streams) = &self.streams {
+            streams.wait_until_sent(state, node, allowed);
         }
     }
 
