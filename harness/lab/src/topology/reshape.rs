@@ -64,7 +64,7 @@ impl Topology {
             self.tell_the_router(fabric, before, after)?;
         }
         if before.apart != after.apart {
-            self.fabric.enter(|| nft(&dropping(&after.apart)))?;
+            wire::cut_off(&self.fabric, fabric.kind, &after.apart)?;
         }
         Ok(())
     }
@@ -283,25 +283,6 @@ fn wipe(namespace: &Namespace) -> Result<(), LabError> {
     netlink.delete_routes_of_others()?;
     namespace.enter(|| nft("flush ruleset\n"))?;
     sysctl::reset(namespace)
-}
-
-/// The fabric's rules that drop whatever comes from or goes to the nodes that are cut off.
-fn dropping<'a>(apart: impl IntoIterator<Item = &'a NodeName>) -> String {
-    let ports: Vec<_> = apart
-        .into_iter()
-        .map(|name| format!("\"{name}\""))
-        .collect();
-    let mut rules = "table inet apart {}\ndelete table inet apart\n".to_owned();
-    if !ports.is_empty() {
-        let ports = ports.join(", ");
-        rules += &format!(
-            "table inet apart {{\n\
-             chain from {{ type filter hook prerouting priority -310; iifname {{ {ports} }} drop; }}\n\
-             chain to {{ type filter hook postrouting priority 310; oifname {{ {ports} }} drop; }}\n\
-             }}\n"
-        );
-    }
-    rules
 }
 
 /// The nodes of one moment that are not there at another.

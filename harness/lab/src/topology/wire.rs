@@ -3,6 +3,7 @@
 //! A packet that comes in is seen at its port before any of this befalls it, and one that goes
 //! out only afterwards.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -50,6 +51,28 @@ pub(crate) fn tallies(fabric: &Namespace) -> Result<Vec<Tally>, LabError> {
     let mut tallies: Vec<_> = counters.filter_map(tally).collect();
     tallies.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(tallies)
+}
+
+/// Drops whatever comes from or goes to these nodes, and nobody else's. On a switch frames pass
+/// the hooks of bridges, and no others.
+pub(super) fn cut_off(
+    fabric: &Namespace,
+    kind: FabricKind,
+    apart: &BTreeSet<NodeName>,
+) -> Result<(), LabError> {
+    let (family, _) = family(kind);
+    let ports: Vec<_> = apart.iter().map(|name| format!("\"{name}\"")).collect();
+    let mut rules = format!("table {family} apart {{}}\ndelete table {family} apart\n");
+    if !ports.is_empty() {
+        let ports = ports.join(", ");
+        rules += &format!(
+            "table {family} apart {{\n\
+             chain from {{ type filter hook prerouting priority -310; iifname {{ {ports} }} drop; }}\n\
+             chain to {{ type filter hook postrouting priority 310; oifname {{ {ports} }} drop; }}\n\
+             }}\n"
+        );
+    }
+    fabric.enter(|| nft(&rules))
 }
 
 /// The family of the table, and what singles out packets that a fabric is for: on a switch

@@ -1,5 +1,8 @@
 //! Reports of runs whose verdicts are known.
 
+/// What the fabric did to packets, and runs that never were.
+mod wire;
+
 use super::*;
 use crate::evidence::{Direction, Timing};
 use crate::judge::judge;

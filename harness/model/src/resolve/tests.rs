@@ -6,6 +6,9 @@ mod meaning;
 /// What a cluster is after each of its steps.
 mod moments;
 
+/// Networks of every kind, and who has which address there.
+mod network;
+
 /// Promises over arbitrary text and arbitrary clusters.
 mod arbitrary;
 

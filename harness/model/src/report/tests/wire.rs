@@ -1,0 +1,76 @@
+//! What the fabric did to packets, and runs that never were.
+
+use super::told;
+use crate::evidence::{ANSWERED, Evidence, Tally};
+use crate::judge::tests::world::{World, mixed, parsed};
+use crate::plan::{Harm, Need, Way, WireFault};
+use crate::verdict::Outcome;
+
+fn tally(name: &str, packets: u64) -> Tally {
+    Tally {
+        name: name.into(),
+        packets,
+        bytes: packets * 100,
+    }
+}
+
+/// A run whose wire should have lost packets from `ada`.
+fn lossy(harm: Harm) -> World {
+    let mut world = mixed();
+    world.plan.fabric.faults = vec![WireFault {
+        line: 7,
+        node: Some(parsed("ada")),
+        way: Way::From,
+        harm,
+    }];
+    world
+}
+
+#[test]
+fn a_fault_that_hit_a_packet_is_told() {
+    let mut world = lossy(Harm::Loss { percent: 10 });
+    world.evidence.wire = vec![tally("line7", 3), tally(ANSWERED, 2)];
+    assert_eq!(told(&world, |report| report.exit_status()), 0);
+    let table = told(&world, |report| report.table("", false));
+    assert!(table.contains("10 % of the packets from ada are lost (line 7): 3 packets"));
+    assert!(table.contains("answers of the fabric that a packet is too big: 2 packets"));
+    let snapshot = told(&world, |report| report.snapshot());
+    assert!(snapshot.contains("from ada are lost (line 7): some packets"));
+    assert_eq!(told(&world, |report| report.failure("")), "");
+}
+
+#[test]
+fn a_fault_that_hit_nothing_leaves_the_run_open() {
+    let mut world = lossy(Harm::EveryNth { nth: 9 });
+    for wire in [vec![], vec![tally("line7", 0)], vec![tally("line8", 4)]] {
+        world.evidence.wire = wire;
+        assert_eq!(told(&world, |report| report.exit_status()), 3);
+        let failure = told(&world, |report| report.failure(""));
+        assert!(failure.starts_with(
+            "INCONCLUSIVE line 7: of 9 packets from ada one is lost, but there was none to hit"
+        ));
+        let snapshot = told(&world, |report| report.snapshot());
+        assert!(snapshot.contains("(line 7): INCONCLUSIVE: hit no packet"));
+    }
+}
+
+#[test]
+fn what_a_machine_lacks_is_no_verdict() {
+    let mut world = lossy(Harm::Delay {
+        millis: 20,
+        jitter: 0,
+        reorder: 0,
+    });
+    assert!(world.plan.needs().contains(&Need::Netem));
+    world.evidence = Evidence {
+        skipped: Some("this machine has no netem".into()),
+        ..Evidence::none()
+    };
+    let verdicts = world.verdicts();
+    assert_eq!(verdicts.len(), world.plan.promises.len());
+    for verdict in verdicts {
+        assert_eq!(verdict.outcome, Outcome::Skipped);
+        assert_eq!(verdict.fact, "this machine has no netem");
+    }
+    assert_eq!(told(&world, |report| report.exit_status()), 3);
+}
