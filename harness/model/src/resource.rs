@@ -408,4 +408,25 @@ wireguard = false
         let aks = json!({ "datastoreReady": true, "clusterType": "aks" });
         assert_eq!(spec("type = \"aks\"\n"), aks);
     }
+
+    #[test]
+    fn engines_are_told_of_racks_and_bridges_and_of_no_client() {
+        let text = r#"
+title = "racks"
+[fabric]
+kind = "routed"
+[cluster]
+addressing = "bridge"
+[node.ada]
+pods = ["web"]
+[node.bob]
+[client.office]
+"#;
+        let plan = resolve::plan("racks.toml", text, &["wiremesh".parse().unwrap()]).unwrap();
+        let files = files(&plan);
+        let text = |name: &str| &files.iter().find(|file| file.name == name).unwrap().text;
+        assert!(text("node.ada.json").contains("10.240.0.4/25"));
+        assert!(text("felixconfiguration.default.json").contains("\"cni\""));
+        assert!(!files.iter().any(|file| file.text.contains("198.51.100")));
+    }
 }
