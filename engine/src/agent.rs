@@ -18,7 +18,7 @@ use crate::dataplane::Dataplane;
 use crate::desired::{Situation, desired, is_active};
 use crate::exporter::Exporter;
 use crate::family::{Family, PerFamily};
-use crate::fault::{Fault, spoil, spoil_cluster};
+use crate::fault::{Fault, spoil, spoil_cluster, spoil_host};
 use crate::guard::Guard;
 use crate::journal::Journal;
 use crate::kernel::{Kernel, ObserveError, Stale};
@@ -196,6 +196,7 @@ impl Agent {
         record: Shared,
         exporter: Exporter,
     ) -> Result<Self, AgentError> {
+        spoil_host(&orders.procfs, &orders.faults);
         let hands = Hands {
             netlink: Netlink::open()?,
             preference: orders.preference,

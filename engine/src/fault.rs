@@ -3,6 +3,9 @@
 //! Each leaves out one thing that the encryption of a cluster needs. A harness that
 //! does not notice proves nothing.
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -19,6 +22,8 @@ pub(crate) enum Fault {
     NoThrowRoutes,
     /// `src_valid_mark` is not set.
     NoSrcValidMark,
+    /// The reverse-path filter of every interface is switched off.
+    NoRpFilter,
     /// Incoming packets are not marked.
     NoIncomingMark,
     /// Incoming ARP is not marked (Calico's BUG-H).
@@ -107,6 +112,17 @@ pub(crate) enum Fault {
     NeverAsksTheStore,
     /// A resource is written whatever others have written to it meanwhile.
     NoCas,
+}
+
+/// What is done to the host before anything else.
+pub(crate) fn spoil_host(procfs: &Path, faults: &[Fault]) {
+    if !faults.contains(&Fault::NoRpFilter) {
+        return;
+    }
+    let all = fs::read_dir(procfs.join("sys/net/ipv4/conf"));
+    for interface in all.into_iter().flatten().flatten() {
+        let _ = fs::write(interface.path().join("rp_filter"), "0");
+    }
 }
 
 /// The cluster, less what the faults do not look at.

@@ -107,5 +107,8 @@ mod gauge;
 /// Transfers over TCP that fill packets.
 mod transfer;
 
+/// Packets with a source that is another's.
+mod intrusion;
+
 /// One run, from plan to evidence.
 pub mod run;

@@ -5,8 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket};
+use nix::unistd::Pid;
 use wireproof_model::evidence::{Direction, Nanos};
 
 use crate::error::{Doing, LabError};
@@ -124,6 +126,15 @@ impl Injector {
     pub(crate) fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
         sys::send_frame(self.socket.as_fd(), index, frame)
     }
+}
+
+/// Keeps the calling thread on one processor. What it puts on a veth of one queue is then taken
+/// up at the other end in the order in which it was sent.
+pub(crate) fn stay_on_one_processor() -> Result<(), LabError> {
+    let doing = "keep a thread on one processor";
+    let mut one = CpuSet::new();
+    one.set(sched_getcpu().doing(doing)?).doing(doing)?;
+    sched_setaffinity(Pid::from_raw(0), &one).doing(doing)
 }
 
 /// Closes packet sockets, each on a thread of its own: every close waits some 10 ms for

@@ -14,11 +14,9 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
-use nix::unistd::Pid;
 use wireproof_model::evidence::Direction;
 use wireproof_model::frame::{Frame, LinkType, Payload, decode};
-use wireproof_model::plan::{Family, RpFilter};
+use wireproof_model::plan::Family;
 use wireproof_model::rpf::{Check, Observation, PACKETS, Row};
 
 use crate::drop_reason::DropReasons;
@@ -27,7 +25,7 @@ use crate::forge::{self, Link};
 use crate::namespace::Namespace;
 use crate::netlink::{Mac, Netlink, VethEnd};
 use crate::observe;
-use crate::packet::{Injector, Listener, close_together};
+use crate::packet::{Injector, Listener, close_together, stay_on_one_processor};
 use crate::sysctl;
 use crate::topology::{UPLINK, interface, nft};
 use crate::wait::Deadline;
@@ -316,7 +314,7 @@ fn furnish(row: &Row, b: &Namespace, net: &Netlink) -> Result<(), LabError> {
             rp_filter,
             src_valid_mark,
         } => &[
-            ("net/ipv4/conf/eth0/rp_filter", number_of(rp_filter)),
+            ("net/ipv4/conf/eth0/rp_filter", sysctl::number_of(rp_filter)),
             (
                 "net/ipv4/conf/all/src_valid_mark",
                 if src_valid_mark { "1" } else { "0" },
@@ -373,29 +371,12 @@ fn rules(row: &Row) -> String {
     rules
 }
 
-fn number_of(rp_filter: RpFilter) -> &'static str {
-    match rp_filter {
-        RpFilter::Off => "0",
-        RpFilter::Strict => "1",
-        RpFilter::Loose => "2",
-    }
-}
-
 fn reversed(namespace: &Namespace) -> Result<u64, LabError> {
     let drops = observe::drops(namespace)?;
     Ok(drops
         .get(wireproof_model::judge::REVERSE_PATH)
         .copied()
         .unwrap_or_default())
-}
-
-/// What one processor takes up, it takes up in order.
-fn stay_on_one_processor() -> Result<(), LabError> {
-    let doing = "keep a thread on one processor";
-    let here = sched_getcpu().doing(doing)?;
-    let mut one = CpuSet::new();
-    one.set(here).doing(doing)?;
-    sched_setaffinity(Pid::from_raw(0), &one).doing(doing)
 }
 
 /// Which kernel this is (`uname -r`).

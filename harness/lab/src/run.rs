@@ -16,6 +16,7 @@ use crate::capture::Capture;
 use crate::engine::Engines;
 use crate::error::{Doing, LabError};
 use crate::gauge;
+use crate::intrusion;
 use crate::observe;
 use crate::packet::now;
 use crate::probe;
@@ -86,6 +87,7 @@ pub fn run(
     lamp.light(Round::Opening, &witness.capture, Deadline::after(BEACONS))?;
     let probes = probe::send_all(last, &topology, magic, &responders)?;
     let sizes = gauge::measure(last, &topology, magic)?;
+    let intrusions = intrusion::intrude(last, &topology, magic)?;
     lamp.light(Round::Closing, &witness.capture, Deadline::after(BEACONS))?;
     // Observers may see the end of a connection or not, so these come last.
     let bulks = transfer::transfer(last, &topology, magic)?;
@@ -116,6 +118,7 @@ pub fn run(
         probes,
         sizes,
         bulks,
+        intrusions,
         nodes,
         wire,
         start,

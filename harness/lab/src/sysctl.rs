@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use wireproof_model::name::IfName;
-use wireproof_model::plan::{Node, RpFilter};
+use wireproof_model::plan::{Node, Pod, RpFilter};
 
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
@@ -99,18 +99,28 @@ pub(crate) fn make_port(namespace: &Namespace, port: &IfName) -> Result<(), LabE
 
 /// A node forwards between its pods and its uplink.
 pub(crate) fn make_node(namespace: &Namespace, node: &Node) -> Result<(), LabError> {
-    let rp_filter = match node.rp_filter {
-        RpFilter::Off => "0",
-        RpFilter::Strict => "1",
-        RpFilter::Loose => "2",
-    };
     set(
         namespace,
         &[
             ("net/ipv4/ip_forward", "1"),
-            ("net/ipv4/conf/eth0/rp_filter", rp_filter),
+            ("net/ipv4/conf/eth0/rp_filter", number_of(node.rp_filter)),
         ],
     )
+}
+
+/// The node's end of a pod's link checks what comes out of the pod.
+pub(crate) fn make_pod_link(namespace: &Namespace, pod: &Pod) -> Result<(), LabError> {
+    let path = format!("net/ipv4/conf/{}/rp_filter", pod.interface);
+    set(namespace, &[(&path, number_of(pod.rp_filter))])
+}
+
+/// As the kernel writes it (ip-sysctl).
+pub(crate) fn number_of(rp_filter: RpFilter) -> &'static str {
+    match rp_filter {
+        RpFilter::Off => "0",
+        RpFilter::Strict => "1",
+        RpFilter::Loose => "2",
+    }
 }
 
 /// Sets parameters by their dotted names, behind everybody's back.

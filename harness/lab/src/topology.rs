@@ -36,6 +36,8 @@ use crate::sysctl;
 
 pub(crate) use wire::tallies;
 
+pub(crate) use pod::gateway_mac;
+
 /// What every endpoint calls its own interface.
 pub(crate) const UPLINK: &str = "eth0";
 
@@ -407,7 +409,7 @@ fn port_mac(address: Ipv4Addr) -> Mac {
 }
 
 /// A locally administered address made of the IPv4 address, so that captures read well.
-fn mac_of(address: Ipv4Addr) -> Mac {
+pub(crate) fn mac_of(address: Ipv4Addr) -> Mac {
     let [a, b, c, d] = address.octets();
     [0x02, 0x00, a, b, c, d]
 }

@@ -4,6 +4,9 @@
 /// What became of the packets whose size was tried.
 mod size;
 
+/// What became of forged packets.
+mod intrusion;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,7 @@ use crate::name::{IfName, NodeName, PodName};
 use crate::plan::{FlowId, ProbeId, Protocol};
 use crate::tag::{BeaconId, Magic, Tag};
 
+pub use intrusion::IntrusionOutcome;
 pub use size::{BulkOutcome, SizeOutcome};
 
 /// One run's observations.
@@ -45,6 +49,9 @@ pub struct Evidence {
     /// What became of each transfer.
     #[serde(default)]
     pub bulks: Vec<BulkOutcome>,
+    /// What became of each forgery.
+    #[serde(default)]
+    pub intrusions: Vec<IntrusionOutcome>,
     /// What each node looked like after the last probe.
     pub nodes: BTreeMap<NodeName, NodeEvidence>,
     /// How often the fabric did each thing that it does to packets, in the order of the names.
@@ -370,6 +377,7 @@ impl Evidence {
             probes: Vec::new(),
             sizes: Vec::new(),
             bulks: Vec::new(),
+            intrusions: Vec::new(),
             nodes: BTreeMap::new(),
             wire: Vec::new(),
             start: StepEvidence::default(),

@@ -39,6 +39,9 @@ mod exhibit;
 /// What is promised about the sizes of packets.
 mod limit;
 
+/// What has become of forged packets.
+mod intrusion;
+
 pub use limit::{OuterPackets, outer_packets};
 
 /// What a scenario promises besides its pairs.
@@ -76,6 +79,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     let index = Index::new(evidence);
     let register = Register::new(plan, evidence);
     let limits = limit::judge(plan, evidence, &index);
+    let intrusions = intrusion::judge(plan, evidence);
     let court = Court {
         plan,
         evidence,
@@ -93,6 +97,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
         })
         .chain(throughout)
         .chain(limits)
+        .chain(intrusions)
         .collect()
 }
 
@@ -107,7 +112,10 @@ fn skip(plan: &Plan, why: &str) -> Vec<Verdict> {
         exhibits: Vec::new(),
         notes: Vec::new(),
     };
-    pairs.chain(steps).map(skipped).collect()
+    let limits = plan.limits.promises.iter().map(|promise| promise.id);
+    let intrusions = plan.intrusions.iter().map(|promise| promise.promise);
+    let all = pairs.chain(steps).chain(limits).chain(intrusions);
+    all.map(skipped).collect()
 }
 
 /// Everything that the verdicts of one run share.

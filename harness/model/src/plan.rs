@@ -25,6 +25,9 @@ mod flow;
 /// What is promised about the sizes of packets.
 mod limit;
 
+/// Forged packets, and what has to become of them.
+mod intrusion;
+
 /// What the cluster's intent says about two endpoints.
 mod pair;
 
@@ -50,6 +53,7 @@ pub use fabric::{BeyondMtu, Fabric, FabricAction, FabricKind, Harm, Way, WireFau
 pub use family::Family;
 pub(crate) use flow::OUTAGE;
 pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
+pub use intrusion::{DropBy, FORGED, Intrusion, IntrusionId};
 pub use ipam::{Addressing, Block, RouteSource, blocks_of};
 pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, BRIDGED_PREFIX, POOL};
 pub(crate) use limit::POD_MTU;
@@ -108,6 +112,9 @@ pub struct Plan {
     /// What is promised about the sizes of packets.
     #[serde(default)]
     pub limits: Limits,
+    /// Packets that are forged after the last step; `intrusions[i].id == IntrusionId(i)`.
+    #[serde(default)]
+    pub intrusions: Vec<Intrusion>,
     /// How long the lab waits for what it waits for.
     pub deadlines: Deadlines,
 }
@@ -215,13 +222,17 @@ pub struct Pod {
     /// MTU of that veth, in bytes.
     #[serde(default = "limit::pod_mtu")]
     pub mtu: u16,
+    /// The reverse-path filter of the node's end; Azure CNI sets none.
+    #[serde(default)]
+    pub rp_filter: RpFilter,
 }
 
-/// `net.ipv4.conf.eth0.rp_filter` (RFC 3704).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// `net.ipv4.conf.<interface>.rp_filter` (RFC 3704).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RpFilter {
     /// 0: no check.
+    #[default]
     Off,
     /// 1: the best route back must use the same interface.
     Strict,

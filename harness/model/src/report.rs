@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use crate::evidence::{Evidence, StepEvidence};
 use crate::judge::{Breach, Weather, breaches, passages, weather};
-use crate::plan::{FlowId, LimitPromise, Plan, ProbeId, Promise, PromiseId, StepPromise};
+use crate::plan::{
+    FlowId, Intrusion, LimitPromise, Plan, ProbeId, Promise, PromiseId, StepPromise,
+};
 use crate::verdict::{Outcome, Verdict};
 
 /// Promises of one kind in one line.
@@ -21,6 +23,9 @@ mod wire;
 
 /// What the sizes of packets came to.
 mod limit;
+
+/// What became of forged packets.
+mod intrusion;
 
 /// Rows and totals as a table.
 mod table;
@@ -76,7 +81,9 @@ impl<'a> Report<'a> {
         let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
         let throughout: Vec<_> = self.of_steps().map(|told| told.outcome()).collect();
         let sizes: Vec<_> = self.of_limits().map(|told| told.outcome()).collect();
-        let mut all = outcomes.iter().chain(&throughout).chain(&sizes);
+        let forged: Vec<_> = self.of_intrusions().map(|told| told.outcome()).collect();
+        let after = sizes.iter().chain(&forged);
+        let mut all = outcomes.iter().chain(&throughout).chain(after);
         let broken = all.clone().any(|outcome| *outcome == Outcome::Broken);
         if broken || !self.breaches().is_empty() {
             1
@@ -115,7 +122,7 @@ impl<'a> Report<'a> {
     /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
     /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
     /// `wire` (what the fabric did to packets), `start`, `steps`, `through` (what the flows showed of
-    /// each step), `sizes` and `timings`. Times are in microseconds.
+    /// each step), `sizes`, `intrusions` and `timings`. Times are in microseconds.
     pub fn json(&self) -> Value {
         let promises: BTreeMap<ProbeId, _> =
             self.told().map(|told| (told.promise.probe, told)).collect();
@@ -163,6 +170,7 @@ impl<'a> Report<'a> {
             "steps": self.evidence.steps.iter().map(step).collect::<Vec<_>>(),
             "through": self.through(),
             "sizes": limit::json(self),
+            "intrusions": intrusion::json(self),
             "timings": self.evidence.timings,
         })
     }
@@ -243,6 +251,14 @@ impl<'a> Report<'a> {
         self.plan.limits.promises.iter().map(|promise| Told {
             promise,
             verdict: self.verdicts.get(&promise.id).copied(),
+        })
+    }
+
+    /// Every promise about forged packets, in the plan's order.
+    fn of_intrusions(&self) -> impl Iterator<Item = Told<'a, Intrusion>> {
+        self.plan.intrusions.iter().map(|promise| Told {
+            promise,
+            verdict: self.verdicts.get(&promise.promise).copied(),
         })
     }
 

@@ -40,6 +40,9 @@ mod flow;
 /// Which sizes are tried, and what is promised about them.
 mod limit;
 
+/// Which packets are forged, and whether what is promised about them can be.
+mod intrusion;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
@@ -100,6 +103,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let facts = facts(&scenario, text, &course.last, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &course.last, &mut problems);
     limit::check(&scenario, &placement, &course.last, &mut problems);
+    intrusion::check(&scenario, &placement, &course.last, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));
     };
@@ -137,6 +141,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         promises: Vec::new(),
         flows: plan::Flows::default(),
         limits: plan::Limits::default(),
+        intrusions: Vec::new(),
         deadlines: Deadlines {
             ready,
             probe: scenario.deadline.probe.unwrap_or(DEADLINES.probe),
@@ -146,6 +151,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     plan.promises = promise::promises(&plan, &stated);
     plan.flows = flow::flows(&plan, &scenario.flows);
     plan.limits = limit::limits(&plan, &scenario.limits, text);
+    plan.intrusions = intrusion::intrusions(&plan, &scenario.intrusions, text);
     Ok(plan)
 }
 
@@ -295,6 +301,7 @@ fn nodes(
                         address: *addresses.get(&EndpointName::from(pod))?,
                         interface: IfName::of_pod(prefix, pod),
                         mtu: mtu_of(scenario, pod),
+                        rp_filter: rp_filter_of(scenario, pod),
                     })
                 })
                 .collect(),
@@ -322,6 +329,13 @@ fn mtu_of(scenario: &Scenario, pod: &PodName) -> u16 {
     let mut written = scenario.pods.iter();
     let written = written.find(|written| written.name.get_ref() == pod);
     written.and_then(|pod| pod.mtu).unwrap_or(POD_MTU)
+}
+
+/// The reverse-path filter of the node's end of a pod's link.
+fn rp_filter_of(scenario: &Scenario, pod: &PodName) -> RpFilter {
+    let mut written = scenario.pods.iter();
+    let written = written.find(|written| written.name.get_ref() == pod);
+    written.and_then(|pod| pod.rp_filter).unwrap_or_default()
 }
 
 /// The line of a place, counted from 1.

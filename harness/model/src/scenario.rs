@@ -19,6 +19,9 @@ mod fabric;
 /// Each `[[mtu]]`: whose largest packet is looked for.
 mod limit;
 
+/// Each `[[intrusion]]`: which packets are forged, and what must become of them.
+mod intrusion;
+
 use std::net::Ipv4Addr;
 
 use toml::Spanned;
@@ -29,6 +32,7 @@ use crate::plan::{Addressing, Family, Protection, Protocol, RouteSource, RpFilte
 use crate::problem::{Problem, Problems, Span};
 
 pub use fabric::{Fabric, Fault};
+pub use intrusion::Intrusion;
 pub use limit::{Limit, Teller};
 pub use step::Step;
 
@@ -107,6 +111,8 @@ pub struct Scenario {
     pub flows: Flows,
     /// Each `[[mtu]]`.
     pub limits: Vec<Limit>,
+    /// Each `[[intrusion]]`.
+    pub intrusions: Vec<Intrusion>,
     /// `[deadline]`.
     pub deadline: Deadline,
 }
@@ -188,6 +194,8 @@ pub struct Pod {
     pub node: Option<Spanned<NodeName>>,
     /// MTU of its link, in bytes.
     pub mtu: Option<u16>,
+    /// Reverse-path filter of the node's end of its link.
+    pub rp_filter: Option<RpFilter>,
 }
 
 /// `[client.NAME]`.
@@ -309,6 +317,11 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .into_iter()
             .flatten()
             .collect(),
+        intrusions: table
+            .tables("intrusion", "an intrusion", intrusion::intrusion)
+            .into_iter()
+            .flatten()
+            .collect(),
         deadline: table
             .table("deadline", "the deadline", deadline)
             .unwrap_or_default(),
@@ -343,9 +356,7 @@ fn node(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Node {
         address: table.address("address"),
         pods: table.names("pods", "a pod").unwrap_or_default(),
         mtu: mtu(table),
-        rp_filter: table
-            .word("rp-filter", "reverse-path filter", RP_FILTERS)
-            .map(Spanned::into_inner),
+        rp_filter: rp_filter(table),
         wireguard: table.flag("wireguard"),
         settings: settings(table),
     }
@@ -365,6 +376,7 @@ fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
         address: table.address("address"),
         node: table.name("node", "a node"),
         mtu: mtu(table),
+        rp_filter: rp_filter(table),
     }
 }
 
@@ -437,6 +449,11 @@ fn deadline(table: &mut Table<'_, '_>) -> Deadline {
         ready: millis("ready"),
         probe: millis("probe"),
     }
+}
+
+fn rp_filter(table: &mut Table<'_, '_>) -> Option<RpFilter> {
+    let filter = table.word("rp-filter", "reverse-path filter", RP_FILTERS);
+    filter.map(Spanned::into_inner)
 }
 
 fn mtu(table: &mut Table<'_, '_>) -> Option<u16> {

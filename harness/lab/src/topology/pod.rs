@@ -52,6 +52,7 @@ pub(super) fn connect_pod(
             namespace: namespace.network(),
         },
     )?;
+    sysctl::make_pod_link(node_space, pod)?;
     disable_offloads(node_space, &pod.interface)?;
     disable_offloads(namespace, &uplink)?;
 
@@ -80,6 +81,14 @@ pub(super) fn connect_pod(
         }
         // The other nodes are told once all are there.
         FabricKind::Flat => Ok(()),
+    }
+}
+
+/// The Ethernet address that a node's pods send to what is not on their link.
+pub(crate) fn gateway_mac(node: &Node) -> Mac {
+    match node.bridge {
+        None => POD_GATEWAY_MAC,
+        Some(subnet) => mac_of(gateway_of(subnet)),
     }
 }
 

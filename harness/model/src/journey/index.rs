@@ -24,6 +24,8 @@ impl<'a> Index<'a> {
             .sightings
             .iter()
             .filter(|sighting| sighting.at >= evidence.probing)
+            // What the lab itself forges bears the addresses of pairs that it is not of.
+            .filter(|sighting| !is_forged(sighting.tag))
             .collect();
         // Saved evidence may have been edited; in order already, this costs one pass.
         sightings.sort_by_key(|sighting| sighting.at);
@@ -76,6 +78,10 @@ impl<'a> Index<'a> {
     pub(crate) fn strays(&self) -> bool {
         self.strays
     }
+}
+
+fn is_forged(tag: Option<Tag>) -> bool {
+    matches!(tag, Some(Tag::Forged(_) | Tag::Rightful(_)))
 }
 
 fn misnumbered(evidence: &Evidence) -> bool {

@@ -27,5 +27,8 @@ mod through;
 /// What is promised about the sizes of packets.
 mod limits;
 
+/// What has become of forged packets.
+mod intrusions;
+
 /// Any evidence gets a verdict for every promise.
 mod any_evidence;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Report, Told, limit, wire};
+use super::{Report, Told, intrusion, limit, wire};
 use crate::plan::{Origin, Promise, StepKind, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
@@ -41,9 +41,13 @@ pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
     let sizes = report
         .of_limits()
         .map(|told| Failed::new(&told, limit::sentence(report.plan, told.promise)));
+    let forged = report
+        .of_intrusions()
+        .map(|told| Failed::new(&told, intrusion::sentence(report.plan, told.promise)));
     let mut failed: Vec<_> = through
         .chain(after)
         .chain(sizes)
+        .chain(forged)
         .filter(|failed| failed.outcome != Outcome::Held)
         .collect();
     // The broken ones first: they are about the engine, the open ones about the run.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use super::row::{Kind, Row, sections};
-use super::{limit, through, wire};
+use super::{intrusion, limit, through, wire};
 use crate::evidence::Timing;
 use crate::plan::Protocol;
 use crate::verdict::Outcome;
@@ -48,6 +48,7 @@ fn write_promises(
     through::write(text, report, measured)?;
     wire::write(text, report, measured)?;
     limit::write(text, report, measured)?;
+    intrusion::write(text, report, measured)?;
     text.push('\n');
     for total in totals(report) {
         writeln!(text, "{total}")?;
@@ -155,6 +156,7 @@ fn totals(report: &Report<'_>) -> Vec<String> {
         .collect();
     lines.extend(through::total(report));
     lines.extend(limit::total(report));
+    lines.extend(intrusion::total(report));
     let free = report
         .plan
         .probes

@@ -13,6 +13,7 @@ pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> 
 pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
     let mut plan = Plan {
         limits: Limits::default(),
+        intrusions: vec![],
         title: "a run that never was".into(),
         engine: parsed("none"),
         throws: false,
@@ -95,6 +96,7 @@ fn node(name: &str, octet: u8, pods: &[&str], wireguard: bool) -> Node {
         Pod {
             interface: IfName::of_pod(RouteSource::WorkloadIps.interface_prefix(), &name),
             name,
+            rp_filter: RpFilter::Off,
             address: [10, 240, 0, octet].into(),
             mtu: 1500,
         }

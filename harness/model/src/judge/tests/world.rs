@@ -58,6 +58,7 @@ impl World {
             flows: vec![],
             sizes: vec![],
             bulks: vec![],
+            intrusions: vec![],
             probes: vec![],
             nodes: plan
                 .nodes
@@ -255,7 +256,7 @@ impl World {
         }
     }
 
-    fn at(&self, place: &Place, role: &Role) -> InterfaceId {
+    pub(crate) fn at(&self, place: &Place, role: &Role) -> InterfaceId {
         let fits = |interface: &&Interface| &interface.place == place && &interface.role == role;
         self.evidence.interfaces.iter().find(fits).unwrap().id
     }

@@ -1,0 +1,24 @@
+//! What became of forged packets.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::IntrusionId;
+
+/// What sockets and counters said of an intrusion. Where its frames were is in the sightings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntrusionOutcome {
+    /// Which.
+    pub id: IntrusionId,
+    /// Forged packets that the receiver's socket got.
+    pub received: u64,
+    /// Packets with a rightful source, sent after them on the same way, that it got.
+    pub rightful: u64,
+    /// By how much `TcpExt.IPReversePathFilter` of the node moved from before the first of both
+    /// until after the last.
+    pub counted: u64,
+    /// How often the kernel named which reason for dropping a packet meanwhile; otherwise why
+    /// that was not to be had.
+    pub reasons: Result<BTreeMap<String, u64>, String>,
+}

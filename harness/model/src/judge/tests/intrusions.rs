@@ -1,0 +1,264 @@
+//! What has become of forged packets: each word of the evidence that a verdict rests on changes
+//! it when it is changed.
+
+use std::collections::BTreeMap;
+
+use super::world::*;
+use crate::evidence::*;
+use crate::frame::{Frame, Packet, Payload};
+use crate::judge::judge;
+use crate::plan::*;
+use crate::tag::Tag;
+use crate::verdict::Outcome;
+
+const FORGED_TAG: Tag = Tag::Forged(IntrusionId(0));
+const TWIN_TAG: Tag = Tag::Rightful(IntrusionId(0));
+
+/// Packets in the name of `app` come in from the wire at ada, where both pods are, and end there.
+fn from_the_wire(drop: DropBy) -> World {
+    let mut world = intruded("ada", "app", "web", drop);
+    let (port, uplink) = (world.port(&parsed("ada")), world.uplink(&parsed("ada")));
+    let ends = [port, uplink];
+    put(&mut world, FORGED_TAG, "app", "web", &ends);
+    put(&mut world, TWIN_TAG, "cal", "web", &ends);
+    arrive(&mut world, TWIN_TAG);
+    world
+}
+
+/// `web` speaks in the name of `log`, which goes into ada's tunnel and not out of bob's.
+fn from_a_pod(drop: DropBy) -> World {
+    let mut world = intruded("web", "log", "db", drop);
+    let link = world.at(&Place::Node(parsed("ada")), &Role::PodLink(parsed("web")));
+    let ends = [world.pod_uplink(&parsed("web")), link];
+    put(&mut world, FORGED_TAG, "log", "db", &ends);
+    let tunnel = world.tunnel(&parsed("ada"));
+    for _ in 0..FORGED {
+        let frame = packet(&world, "log", "db");
+        world.see(tunnel, Direction::Out, &frame, Some(FORGED_TAG));
+    }
+    put(&mut world, TWIN_TAG, "web", "db", &ends);
+    arrive(&mut world, TWIN_TAG);
+    world
+}
+
+fn intruded(through: &str, source: &str, to: &str, drop: DropBy) -> World {
+    let mut world = mixed();
+    let promise = PromiseId(u32::try_from(world.plan.promises.len()).unwrap());
+    world.plan.intrusions = vec![Intrusion {
+        id: IntrusionId(0),
+        promise,
+        through: parsed(through),
+        source: parsed(source),
+        to: parsed(to),
+        family: Family::Ipv4,
+        drop,
+        line: 1,
+    }];
+    let (counted, reason) = match drop {
+        DropBy::ReversePath => (FORGED, Some("IP_RPFILTER")),
+        DropBy::Rule => (0, Some("NETFILTER_DROP")),
+        DropBy::Tunnel | DropBy::Nothing => (0, None),
+    };
+    world.evidence.intrusions = vec![IntrusionOutcome {
+        id: IntrusionId(0),
+        received: if drop == DropBy::Nothing { FORGED } else { 0 },
+        rightful: FORGED,
+        counted,
+        reasons: Ok(reason
+            .map(|name| (name.to_owned(), FORGED))
+            .into_iter()
+            .collect()),
+    }];
+    world
+}
+
+fn packet(world: &World, from: &str, to: &str) -> Frame {
+    Frame::Ip(Packet {
+        source: world.address_of(from),
+        destination: world.address_of(to),
+        length: 76,
+        dont_fragment: false,
+        fragment: false,
+        payload: Payload::Udp {
+            source_port: 7006,
+            destination_port: 7006,
+        },
+    })
+}
+
+/// Out of the one end of a link, and in at the other.
+fn put(world: &mut World, tag: Tag, from: &str, to: &str, [near, far]: &[InterfaceId; 2]) {
+    let frame = packet(world, from, to);
+    for _ in 0..FORGED {
+        world.see(*near, Direction::Out, &frame, Some(tag));
+        world.see(*far, Direction::In, &frame, Some(tag));
+    }
+}
+
+fn arrive(world: &mut World, tag: Tag) {
+    let to = world.plan.intrusions[0].to.clone();
+    let frame = packet(world, "cal", to.as_str());
+    let uplink = world.pod_uplink(&parsed(to.as_str()));
+    world.see(uplink, Direction::In, &frame, Some(tag));
+}
+
+fn check(world: &mut World, outcome: Outcome, fact: &str) {
+    world.number();
+    let verdicts = judge(&world.plan, &world.evidence);
+    let promise = world.plan.intrusions[0].promise;
+    let verdict = verdicts.iter().find(|verdict| verdict.promise == promise);
+    let verdict = verdict.unwrap();
+    assert_eq!((verdict.outcome, verdict.fact.as_str()), (outcome, fact));
+    // What the lab forges itself breaks no promise about a pair.
+    let pairs = verdicts.iter().filter(|verdict| verdict.promise != promise);
+    for verdict in pairs {
+        assert_eq!(verdict.outcome, Outcome::Held, "{verdict:#?}");
+    }
+}
+
+fn outcome(world: &mut World) -> &mut IntrusionOutcome {
+    &mut world.evidence.intrusions[0]
+}
+
+#[test]
+fn each_end_is_shown() {
+    let held = [
+        (
+            from_the_wire(DropBy::ReversePath),
+            "dropped by ada's reverse-path filter, which counted each",
+        ),
+        (from_the_wire(DropBy::Rule), "dropped by a rule of ada"),
+        (
+            from_the_wire(DropBy::Nothing),
+            "arrive at web as if they were genuine",
+        ),
+        (
+            from_a_pod(DropBy::Tunnel),
+            "went into ada's tunnel; bob takes no such source from there",
+        ),
+    ];
+    for (mut world, fact) in held {
+        check(&mut world, Outcome::Held, fact);
+    }
+}
+
+#[test]
+fn what_the_socket_gets_was_not_dropped() {
+    for drop in [DropBy::ReversePath, DropBy::Rule] {
+        let mut world = from_the_wire(drop);
+        outcome(&mut world).received = 1;
+        check(&mut world, Outcome::Broken, "arrived at the socket of web");
+    }
+}
+
+#[test]
+fn what_is_seen_past_the_link_was_not_dropped() {
+    for drop in [DropBy::ReversePath, DropBy::Rule] {
+        let mut world = from_the_wire(drop);
+        arrive(&mut world, FORGED_TAG);
+        check(&mut world, Outcome::Broken, "got as far as eth0 of web");
+    }
+    // The tunnel is past the link too, but for who expects them to go into it.
+    let fact = "got as far as wireguard.cali of ada";
+    check(&mut from_a_pod(DropBy::ReversePath), Outcome::Broken, fact);
+    let mut world = from_a_pod(DropBy::Tunnel);
+    arrive(&mut world, FORGED_TAG);
+    check(&mut world, Outcome::Broken, "got as far as eth0 of db");
+}
+
+#[test]
+fn what_never_came_in_was_not_dropped() {
+    let mut world = from_the_wire(DropBy::ReversePath);
+    let uplink = world.uplink(&parsed("ada"));
+    world.remove(|sighting| sighting.interface == uplink && sighting.tag == Some(FORGED_TAG));
+    let fact = "0 of 3 forged packets were seen to come in at ada";
+    check(&mut world, Outcome::Inconclusive, fact);
+}
+
+#[test]
+fn without_its_twin_a_drop_is_none() {
+    for drop in [DropBy::ReversePath, DropBy::Rule, DropBy::Nothing] {
+        let mut world = from_the_wire(drop);
+        outcome(&mut world).rightful = 2;
+        let fact = "the same packets with a rightful source did not arrive either";
+        check(&mut world, Outcome::Inconclusive, fact);
+    }
+    let mut world = from_the_wire(DropBy::Rule);
+    let uplink = world.pod_uplink(&parsed("web"));
+    world.remove(|sighting| sighting.interface == uplink && sighting.tag == Some(TWIN_TAG));
+    let fact = "no rightful packet was seen at web";
+    check(&mut world, Outcome::Inconclusive, fact);
+}
+
+#[test]
+fn an_observer_that_dropped_frames_may_have_missed_them() {
+    for place in [Place::Node(parsed("ada")), Place::Pod(parsed("web"))] {
+        let mut world = from_the_wire(DropBy::ReversePath);
+        let mut observers = world.evidence.observers.iter_mut();
+        let observer = observers.find(|observer| observer.place == place).unwrap();
+        observer.dropped = 1;
+        let verdicts = judge(&world.plan, &world.evidence);
+        let last = verdicts.last().unwrap();
+        let fact = format!("the observer of {} dropped frames", place.name());
+        assert_eq!((last.outcome, &last.fact), (Outcome::Inconclusive, &fact));
+    }
+}
+
+#[test]
+fn the_counter_says_who_dropped_them() {
+    for count in [0, FORGED - 1, FORGED + 1] {
+        let mut world = from_the_wire(DropBy::ReversePath);
+        outcome(&mut world).counted = count;
+        let fact = format!(
+            "did not arrive, but ada's reverse-path filter counted {count} instead of {FORGED}"
+        );
+        check(&mut world, Outcome::Broken, &fact);
+    }
+    let mut world = from_the_wire(DropBy::Rule);
+    outcome(&mut world).counted = 1;
+    let fact = "did not arrive, but by ada's reverse-path filter, not by a rule";
+    check(&mut world, Outcome::Broken, fact);
+    let mut world = from_a_pod(DropBy::Tunnel);
+    outcome(&mut world).counted = 1;
+    let fact = "did not arrive, but by ada's reverse-path filter, not by the tunnel";
+    check(&mut world, Outcome::Broken, fact);
+}
+
+#[test]
+fn the_kernel_names_who_dropped_them_where_it_can_be_asked() {
+    let mut world = from_the_wire(DropBy::ReversePath);
+    outcome(&mut world).reasons = Err("not the host's root".into());
+    let fact = "dropped by ada's reverse-path filter, which counted each";
+    check(&mut world, Outcome::Held, fact);
+    outcome(&mut world).reasons = Ok(BTreeMap::from([("NETFILTER_DROP".to_owned(), FORGED)]));
+    let fact = "did not arrive, but the kernel names NETFILTER_DROP, not IP_RPFILTER";
+    check(&mut world, Outcome::Broken, fact);
+    let mut world = from_the_wire(DropBy::Rule);
+    outcome(&mut world).reasons = Ok(BTreeMap::new());
+    let fact = "did not arrive, but the kernel names no reason, not NETFILTER_DROP";
+    check(&mut world, Outcome::Broken, fact);
+}
+
+#[test]
+fn what_must_arrive_and_does_not_is_told() {
+    let mut world = from_the_wire(DropBy::Nothing);
+    outcome(&mut world).received = 2;
+    let fact = "did not arrive at web; with a rightful source they do";
+    check(&mut world, Outcome::Broken, fact);
+}
+
+#[test]
+fn what_never_went_into_the_tunnel_was_not_dropped_by_it() {
+    let mut world = from_a_pod(DropBy::Tunnel);
+    let tunnel = world.tunnel(&parsed("ada"));
+    world.remove(|sighting| sighting.interface == tunnel && sighting.tag == Some(FORGED_TAG));
+    let fact = "did not arrive, and never went into ada's tunnel";
+    check(&mut world, Outcome::Broken, fact);
+}
+
+#[test]
+fn what_was_not_tried_is_open() {
+    let mut world = from_the_wire(DropBy::ReversePath);
+    world.evidence.intrusions.clear();
+    check(&mut world, Outcome::Inconclusive, "nothing was forged");
+}

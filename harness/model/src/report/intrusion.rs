@@ -1,0 +1,84 @@
+//! What became of forged packets.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::{Report, Told};
+use crate::plan::{DropBy, Intrusion, Plan};
+use crate::verdict::Outcome;
+
+/// One line for each.
+pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
+    let mut told = report.of_intrusions().peekable();
+    if told.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(text, "\nforged packets")?;
+    for told in told {
+        let (outcome, fact) = (told.outcome().as_str(), told.fact());
+        let about = about(report.plan, told.promise);
+        writeln!(text, "  {about}, {outcome}: {fact}")?;
+        let notes = told.verdict.map_or(&[][..], |verdict| &verdict.notes);
+        for note in notes.iter().filter(|_| measured) {
+            writeln!(text, "    {note}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Whom they pretend to be from, and where they come in: `from the wire as pod-1 → pod-2 ipv4`.
+fn about(plan: &Plan, intrusion: &Intrusion) -> String {
+    let through = plan.endpoint(&intrusion.through);
+    let entry = match through.and_then(|through| through.pod) {
+        Some(pod) => pod.name.to_string(),
+        None => "the wire".to_owned(),
+    };
+    format!(
+        "from {entry} as {} → {} {}",
+        intrusion.source,
+        intrusion.to,
+        intrusion.family.as_str()
+    )
+}
+
+/// What is promised, as a sentence.
+pub(super) fn sentence(plan: &Plan, intrusion: &Intrusion) -> String {
+    let must = match intrusion.drop {
+        DropBy::ReversePath => "must be dropped by the reverse-path filter",
+        DropBy::Rule => "must be dropped by a rule",
+        DropBy::Tunnel => "must go into the tunnel and not come out of it",
+        DropBy::Nothing => "arrive",
+    };
+    let (about, line) = (about(plan, intrusion), intrusion.line);
+    format!("line {line}, forged packets {about}: {must}")
+}
+
+/// `forged packets 2 promises: 2 held`.
+pub(super) fn total(report: &Report<'_>) -> Option<String> {
+    let mut outcomes = BTreeMap::<Outcome, usize>::new();
+    for told in report.of_intrusions() {
+        *outcomes.entry(told.outcome()).or_default() += 1;
+    }
+    let all: usize = outcomes.values().sum();
+    let counts: Vec<_> = outcomes
+        .iter()
+        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
+        .collect();
+    (all > 0).then(|| format!("forged packets {all} promises: {}", counts.join(", ")))
+}
+
+/// For programs: one entry for each.
+pub(super) fn json(report: &Report<'_>) -> Value {
+    let entry = |told: Told<'_, Intrusion>| {
+        json!({
+            "intrusion": told.promise,
+            "verdict": told.outcome(),
+            "fact": told.fact(),
+            "exhibits": told.verdict.map_or(&[][..], |verdict| &verdict.exhibits),
+            "notes": told.verdict.map_or(&[][..], |verdict| &verdict.notes),
+        })
+    };
+    report.of_intrusions().map(entry).collect()
+}

@@ -1,0 +1,170 @@
+//! Which packets are forged, and whether what is promised about them can be.
+
+use std::collections::BTreeSet;
+
+use toml::Spanned;
+
+use crate::name::EndpointName;
+use crate::plan::{Addressing, DropBy, Family, Intrusion, IntrusionId, Plan, PromiseId, RpFilter};
+use crate::problem::{Problem, known_words};
+use crate::scenario::{self, Scenario};
+
+use super::placement::Placement;
+use super::{families, line};
+
+/// Reports forgeries of nobody, those that are none, and those that nothing can drop so.
+pub(super) fn check(
+    scenario: &Scenario,
+    placement: &Placement,
+    last: &BTreeSet<EndpointName>,
+    problems: &mut Vec<Problem>,
+) {
+    for intrusion in &scenario.intrusions {
+        let ends = [&intrusion.through, &intrusion.source, &intrusion.to];
+        let before = problems.len();
+        for end in ends {
+            problems.extend(unknown(end, placement, last));
+        }
+        // Whoever is unknown has no place to be compared.
+        if problems.len() == before {
+            problems.extend(idle(intrusion));
+            problems.extend(without_filter(scenario, intrusion));
+            problems.extend(unspoken(scenario, intrusion));
+        }
+    }
+}
+
+fn unknown(
+    end: &Spanned<EndpointName>,
+    placement: &Placement,
+    last: &BTreeSet<EndpointName>,
+) -> Option<Problem> {
+    let name = end.get_ref();
+    let known = placement.endpoints.iter();
+    let known: Vec<&str> = known
+        .filter(|name| last.contains(*name))
+        .map(EndpointName::as_str)
+        .collect();
+    (!last.contains(name)).then(|| {
+        Problem::new(
+            format!("unknown endpoint `{name}`"),
+            end.span(),
+            "no such node or pod after the last step",
+            known_words("endpoint", name.as_str(), &known),
+        )
+    })
+}
+
+/// What is no forgery, or comes from whom it is for.
+fn idle(intrusion: &scenario::Intrusion) -> Option<Problem> {
+    let (through, source, to) = (&intrusion.through, &intrusion.source, &intrusion.to);
+    if source.get_ref() == to.get_ref() {
+        return Some(
+            Problem::new(
+                format!("`{}` sends nothing to itself", to.get_ref()),
+                source.span(),
+                "whose address they bear",
+                "name two endpoints",
+            )
+            .and(to.span(), "whom they are for"),
+        );
+    }
+    // A pod may say its own name; what is from the wire is nobody's there.
+    (through.get_ref() == source.get_ref()).then(|| {
+        Problem::new(
+            format!("packets of `{}` itself are not forged", source.get_ref()),
+            source.span(),
+            "whose address they bear",
+            "name another endpoint; that its own packets arrive is tried anyway",
+        )
+        .and(through.span(), "whose link they come in by")
+    })
+}
+
+/// A promise of the reverse-path filter where there is none.
+fn without_filter(scenario: &Scenario, intrusion: &scenario::Intrusion) -> Option<Problem> {
+    if *intrusion.drop.get_ref() != DropBy::ReversePath {
+        return None;
+    }
+    let refuse = |label: &str| {
+        Problem::new(
+            "nothing drops these packets by their reverse path",
+            intrusion.drop.span(),
+            label,
+            "write `drop = \"rule\"` or `drop = \"nothing\"`",
+        )
+    };
+    if let Some(family) = &intrusion.family
+        && *family.get_ref() == Family::Ipv6
+    {
+        return Some(refuse("promised here").and(family.span(), "IPv6 has no `rp_filter`"));
+    }
+    let through = intrusion.through.get_ref();
+    let mut nodes = scenario.nodes.iter();
+    let node = nodes.find(|node| EndpointName::from(node.name.get_ref()) == *through);
+    let mut pods = scenario.pods.iter();
+    let pod = pods.find(|pod| EndpointName::from(pod.name.get_ref()) == *through);
+    let (drops, place) = match (node, pod) {
+        (Some(node), _) => {
+            let filter = node.rp_filter.unwrap_or(RpFilter::Strict);
+            (filter == RpFilter::Strict, node.name.span())
+        }
+        // The node's end of the veth has no address: a loose filter is strict there. A bridge's
+        // port has no filter.
+        (None, Some(pod)) => {
+            let filter = pod.rp_filter.unwrap_or_default();
+            let addressing = scenario.cluster.addressing.as_ref();
+            let veth = addressing.is_none_or(|kind| *kind.get_ref() == Addressing::Veth);
+            (veth && filter != RpFilter::Off, pod.name.span())
+        }
+        // A pod that has no table of its own has no filter either.
+        (None, None) => (false, intrusion.through.span()),
+    };
+    (!drops).then(|| refuse("promised here").and(place, "its `rp-filter` is not strict"))
+}
+
+/// In a family that the cluster does not speak, nothing arrives in any case.
+fn unspoken(scenario: &Scenario, intrusion: &scenario::Intrusion) -> Option<Problem> {
+    let family = intrusion.family.as_ref()?;
+    let spoken = families(&scenario.cluster);
+    (!spoken.contains(family.get_ref())).then(|| {
+        let name = family.get_ref().as_str();
+        Problem::new(
+            format!("this cluster speaks no {name}"),
+            family.span(),
+            "packets of another family never arrive",
+            format!("add `families = [\"{name}\"]` to `[cluster]`, or leave `family` out"),
+        )
+    })
+}
+
+/// The forgeries as meant. Their numbers follow those of the other promises.
+pub(super) fn intrusions(
+    plan: &Plan,
+    written: &[scenario::Intrusion],
+    text: &str,
+) -> Vec<Intrusion> {
+    let before = [
+        plan.promises.len(),
+        plan.flows.promises.len(),
+        plan.limits.promises.len(),
+    ];
+    let first = before.iter().sum::<usize>();
+    let families = plan.cluster.families.first();
+    let numbered = written.iter().enumerate();
+    numbered
+        .map(|(number, written)| Intrusion {
+            id: IntrusionId(u16::try_from(number).unwrap_or(u16::MAX)),
+            promise: PromiseId(u32::try_from(first + number).unwrap_or(u32::MAX)),
+            through: written.through.get_ref().clone(),
+            source: written.source.get_ref().clone(),
+            to: written.to.get_ref().clone(),
+            family: match &written.family {
+                Some(family) => *family.get_ref(),
+                None => families.copied().unwrap_or_default(),
+            },
+            drop: *written.drop.get_ref(),
+            line: line(text, written.place.start),
+        })
+        .collect()
+}
