@@ -302,9 +302,14 @@ impl<'a> Court<'a> {
                 let right = nodes.iter().any(|node| node.name == *name && is_of(node));
                 (name.to_string(), right)
             }
-            Hop::Fabric | Hop::Sender | Hop::Nobody => {
-                ("the fabric".into(), !nodes.iter().any(is_of))
+            // It answers from where the nodes have their gateways.
+            Hop::Fabric => {
+                let gateway = |node: &Node| self.state.fabric.gateway_of(node.address);
+                let mut gateways = nodes.iter().map(|node| family.address(gateway(node)));
+                let right = gateways.any(|gateway| Some(gateway) == source);
+                ("the fabric".into(), right)
             }
+            Hop::Sender | Hop::Nobody => ("the fabric".into(), !nodes.iter().any(is_of)),
         }
     }
 

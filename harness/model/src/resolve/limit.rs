@@ -302,6 +302,7 @@ impl Draft<'_> {
         let told_by = match written.told_by {
             Some(Teller::Sender) => Hop::Sender,
             Some(Teller::Node) => Hop::Node(way.from.node.name.clone()),
+            Some(Teller::Fabric) => Hop::Fabric,
             Some(Teller::Nobody) => Hop::Nobody,
             None => way.fate(largest + 1).unwrap_or(Hop::Nobody),
         };

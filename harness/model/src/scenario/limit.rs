@@ -11,6 +11,7 @@ use super::MTU_MIN;
 const TELLERS: &[(&str, Teller)] = &[
     ("sender", Teller::Sender),
     ("node", Teller::Node),
+    ("fabric", Teller::Fabric),
     ("nobody", Teller::Nobody),
 ];
 
@@ -36,6 +37,8 @@ pub enum Teller {
     Sender,
     /// The sending pod's node.
     Node,
+    /// The router that the fabric is.
+    Fabric,
     /// Nobody.
     Nobody,
 }
