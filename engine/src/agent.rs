@@ -138,7 +138,11 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
                 agent.note(news);
                 Cause::Intent
             }
-            () = agent.monitor.ready(), if listens => Cause::Drift,
+            () = agent.monitor.ready(), if listens => {
+                // Who changes the rest may have changed what the kernel does not tell of.
+                agent.kernel.stale.sysctl |= !agent.has(Fault::NoSysctlRepair);
+                Cause::Drift
+            }
             Some(()) = firewall_changes.recv(), if listens => {
                 agent.kernel.stale.firewall = true;
                 Cause::Drift

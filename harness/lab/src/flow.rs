@@ -5,19 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSliceMut, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::{RcvBuf, ReceiveTimestampns};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
+use nix::sys::socket::sockopt::{Ipv6V6Only, RcvBuf, ReceiveTimestampns};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, bind,
+    recvmsg, setsockopt, socket,
+};
 use nix::sys::time::TimeSpec;
 use wireproof_model::evidence::{FlowEvidence, FlowPacket, Form, Nanos};
 use wireproof_model::name::{EndpointName, NodeName};
-use wireproof_model::plan::{Flow, FlowId, Plan, State};
+use wireproof_model::plan::{Family, Flow, FlowId, Plan, State};
 use wireproof_model::tag::{FLOW_TAG_LENGTH, Magic, Tag};
 
 use crate::error::{Doing, LabError};
@@ -47,16 +50,19 @@ pub(crate) struct Streams {
     flows: Vec<Flow>,
     logs: Arc<Watched<Logs>>,
     /// The namespaces that have sockets, by endpoint.
-    posts: BTreeMap<EndpointName, u64>,
+    posts: BTreeMap<Post, u64>,
     bell: Option<io::PipeWriter>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// Where a flow starts or ends.
+type Post = (EndpointName, Family);
 
 /// What the thread is told, and what it tells.
 #[derive(Debug, Default)]
 struct Logs {
     /// New sockets, and none for an endpoint that is gone.
-    sockets: Vec<(EndpointName, Option<Sockets>)>,
+    sockets: Vec<(Post, Option<Sockets>)>,
     /// Which flows are sent, and where to.
     active: BTreeMap<FlowId, SocketAddr>,
     flows: BTreeMap<FlowId, Log>,
@@ -88,7 +94,7 @@ impl Streams {
             every: Duration::from_micros(plan.flows.every.into()),
             sources: flows
                 .iter()
-                .map(|flow| (flow.id, flow.from.clone()))
+                .map(|flow| (flow.id, (flow.from.clone(), flow.family)))
                 .collect(),
             sockets: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -219,24 +225,26 @@ impl Streams {
         let ends: BTreeSet<_> = self
             .flows
             .iter()
-            .flat_map(|flow| [flow.from.clone(), flow.to.clone()])
+            .flat_map(|flow| [&flow.from, &flow.to].map(|end| (end.clone(), flow.family)))
             .collect();
-        for name in ends {
-            let namespace = match state.endpoint(&name) {
-                Some(_) => Some(topology.endpoint(&name)?),
+        for post in ends {
+            let (name, family) = &post;
+            let namespace = match state.endpoint(name) {
+                Some(_) => Some(topology.endpoint(name)?),
                 None => None,
             };
             let identity = namespace.map(Namespace::identity).transpose()?;
-            if self.posts.get(&name).copied() == identity {
+            if self.posts.get(&post).copied() == identity {
                 continue;
             }
-            let sockets = namespace.map(|namespace| namespace.enter(Sockets::open));
+            let open = || Sockets::open(*family);
+            let sockets = namespace.map(|namespace| namespace.enter(open));
             let sockets = sockets.transpose()?;
             match identity {
-                Some(identity) => self.posts.insert(name.clone(), identity),
-                None => self.posts.remove(&name),
+                Some(identity) => self.posts.insert(post.clone(), identity),
+                None => self.posts.remove(&post),
             };
-            self.logs.change(|logs| logs.sockets.push((name, sockets)));
+            self.logs.change(|logs| logs.sockets.push((post, sockets)));
         }
         self.ring()
     }
@@ -245,7 +253,10 @@ impl Streams {
         let target = |flow: &Flow| {
             state.endpoint(&flow.from)?;
             let to = state.endpoint(&flow.to)?;
-            Some((flow.id, SocketAddr::new(IpAddr::from(to.address), PORT)))
+            Some((
+                flow.id,
+                SocketAddr::new(flow.family.address(to.address), PORT),
+            ))
         };
         let flows = self.flows.iter().filter(|flow| chosen(flow));
         let active = flows.filter_map(target).collect();
@@ -277,11 +288,21 @@ impl Drop for Streams {
 
 impl Sockets {
     /// Opens them in the namespace that the thread is in.
-    fn open() -> Result<Self, LabError> {
+    fn open(family: Family) -> Result<Self, LabError> {
+        let (domain, any) = match family {
+            Family::Ipv4 => (AddressFamily::Inet, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            Family::Ipv6 => (AddressFamily::Inet6, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        };
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let open = |port| {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
-            socket.set_nonblocking(true)?;
-            Ok::<_, io::Error>(socket)
+            let socket = socket(domain, SockType::Datagram, flags, None)?;
+            if family == Family::Ipv6 {
+                // The same port is the IPv4 flows' too.
+                setsockopt(&socket, Ipv6V6Only, &true)?;
+            }
+            let any = SockaddrStorage::from(SocketAddr::new(any, port));
+            bind(socket.as_raw_fd(), &any)?;
+            Ok::<_, io::Error>(UdpSocket::from(socket))
         };
         let into = open(PORT).doing("open a flow's receiver")?;
         setsockopt(&into, ReceiveTimestampns, &true).doing("ask for packet timestamps")?;
@@ -310,8 +331,8 @@ fn evidence(id: FlowId, log: Log) -> FlowEvidence {
 struct Sender {
     magic: Magic,
     every: Duration,
-    sources: BTreeMap<FlowId, EndpointName>,
-    sockets: BTreeMap<EndpointName, Sockets>,
+    sources: BTreeMap<FlowId, Post>,
+    sockets: BTreeMap<Post, Sockets>,
     /// When the next packet of each flow is sent.
     due: BTreeMap<FlowId, Instant>,
     logs: Arc<Watched<Logs>>,
@@ -351,10 +372,10 @@ impl Sender {
             if bell.read(&mut [0; 64])? == 0 {
                 return Ok(false);
             }
-            for (name, sockets) in self.logs.change(|logs| std::mem::take(&mut logs.sockets)) {
+            for (post, sockets) in self.logs.change(|logs| std::mem::take(&mut logs.sockets)) {
                 match sockets {
-                    Some(sockets) => self.sockets.insert(name, sockets),
-                    None => self.sockets.remove(&name),
+                    Some(sockets) => self.sockets.insert(post, sockets),
+                    None => self.sockets.remove(&post),
                 };
             }
         }
@@ -377,7 +398,7 @@ impl Sender {
             // What a busy machine has not sent in time is not made up for.
             *due = moment.max(*due + self.every);
             let source = self.sources.get(&id);
-            if let Some(sockets) = source.and_then(|name| self.sockets.get(name)) {
+            if let Some(sockets) = source.and_then(|post| self.sockets.get(post)) {
                 self.logs.change(|logs| {
                     let log = logs.flows.entry(id).or_default();
                     let number = u32::try_from(log.packets.len()).unwrap_or(u32::MAX);

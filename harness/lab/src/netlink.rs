@@ -312,6 +312,16 @@ impl Netlink {
         self.run("list the IPv6 routes", routes)
     }
 
+    /// Every rule of both families.
+    pub(crate) fn all_rules(&self) -> Result<Vec<RuleMessage>, LabError> {
+        Ok([self.rules()?, self.rules6()?].concat())
+    }
+
+    /// Every route of both families.
+    pub(crate) fn all_routes(&self) -> Result<Vec<RouteMessage>, LabError> {
+        Ok([self.routes()?, self.routes6()?].concat())
+    }
+
     /// Every IPv4 rule.
     pub(crate) fn rules(&self) -> Result<Vec<RuleMessage>, LabError> {
         let rules = self.handle.rule().get(FAMILY).execute().try_collect();

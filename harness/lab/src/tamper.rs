@@ -33,45 +33,56 @@ const FOREIGN_TABLE: u32 = 77;
 /// The mark of the packets that a foreign rule is about; nobody sets it.
 const FOREIGN_MARK: u32 = 0x7;
 
-/// Does it. `tunnel` is the tunnel device's name, and `keys` are those that the nodes have published.
+/// The tunnel device of one family.
+pub(crate) struct Tunnel {
+    pub(crate) name: IfName,
+    /// The keys that the nodes have published for it.
+    pub(crate) keys: BTreeMap<NodeName, String>,
+}
+
+/// Does it. What is about a device is done to those of all families that the cluster speaks.
 pub(crate) fn tamper(
     namespace: &Namespace,
     what: &Tamper,
-    tunnel: &IfName,
-    keys: &BTreeMap<NodeName, String>,
+    tunnels: &[Tunnel],
 ) -> Result<(), LabError> {
     match what {
-        Tamper::Delete(own) => delete(namespace, own, tunnel, keys),
+        Tamper::Delete(own) => delete(namespace, own, tunnels),
         Tamper::Sysctl(settings) => sysctl::overwrite(namespace, settings),
-        Tamper::Add(foreign) => add(namespace, foreign, tunnel),
+        Tamper::Add(foreign) => add(namespace, foreign, tunnels),
     }
 }
 
-fn delete(
-    namespace: &Namespace,
-    own: &Own,
-    tunnel: &IfName,
-    keys: &BTreeMap<NodeName, String>,
-) -> Result<(), LabError> {
+fn delete(namespace: &Namespace, own: &Own, tunnels: &[Tunnel]) -> Result<(), LabError> {
+    let each = |work: &dyn Fn(&Tunnel) -> Result<(), LabError>| tunnels.iter().try_for_each(work);
     match own {
         Own::Route(destination) => delete_route(namespace, *destination),
         Own::Rule => delete_rules(namespace),
-        Own::Peer(node) => {
-            let key = keys.get(node).ok_or_else(|| missing(own, tunnel))?;
+        Own::Peer(node) => each(&|tunnel| {
+            let key = tunnel.keys.get(node);
+            let key = key.ok_or_else(|| missing(own, &tunnel.name))?;
             let key = Key::from_base64(key).map_err(|_| {
                 LabError::engine("read a published key", format!("{node}'s is none"))
             })?;
-            update(namespace, tunnel, |device| device.remove_peer_by_key(&key))
-        }
+            update(namespace, &tunnel.name, |device| {
+                device.remove_peer_by_key(&key)
+            })
+        }),
         Own::Nft => namespace.enter(|| nft("flush ruleset\n")),
-        Own::Address => delete_addresses(namespace, tunnel),
-        Own::Device => Netlink::open(namespace)?.delete_link(tunnel.as_str()),
-        Own::TunnelProcess => end_tunnel(namespace, tunnel),
-        Own::Everything => delete_everything(namespace, tunnel),
+        Own::Address => each(&|tunnel| delete_addresses(namespace, &tunnel.name)),
+        Own::Device => delete_devices(&Netlink::open(namespace)?, tunnels),
+        Own::TunnelProcess => each(&|tunnel| end_tunnel(namespace, &tunnel.name)),
+        Own::Everything => delete_everything(namespace, tunnels),
     }
 }
 
-fn add(namespace: &Namespace, foreign: &Foreign, tunnel: &IfName) -> Result<(), LabError> {
+fn delete_devices(netlink: &Netlink, tunnels: &[Tunnel]) -> Result<(), LabError> {
+    tunnels
+        .iter()
+        .try_for_each(|tunnel| netlink.delete_link(tunnel.name.as_str()))
+}
+
+fn add(namespace: &Namespace, foreign: &Foreign, tunnels: &[Tunnel]) -> Result<(), LabError> {
     match foreign {
         Foreign::Route(destination) => Netlink::open(namespace)?.add_black_hole(*destination),
         Foreign::Rule(priority) => {
@@ -79,8 +90,10 @@ fn add(namespace: &Namespace, foreign: &Foreign, tunnel: &IfName) -> Result<(), 
         }
         Foreign::Peer => {
             let stranger = Key::generate_private().get_public();
-            update(namespace, tunnel, |device| {
-                device.add_peer(PeerConfigBuilder::new(&stranger))
+            tunnels.iter().try_for_each(|tunnel| {
+                update(namespace, &tunnel.name, |device| {
+                    device.add_peer(PeerConfigBuilder::new(&stranger))
+                })
             })
         }
         Foreign::Table => {
@@ -91,22 +104,23 @@ fn add(namespace: &Namespace, foreign: &Foreign, tunnel: &IfName) -> Result<(), 
 }
 
 /// All that makes a node part of a mesh.
-fn delete_everything(namespace: &Namespace, tunnel: &IfName) -> Result<(), LabError> {
+fn delete_everything(namespace: &Namespace, tunnels: &[Tunnel]) -> Result<(), LabError> {
+    // First, for the kernel tells nobody of it; of the rest it does.
+    let parameter = ("net.ipv4.conf.all.src_valid_mark".into(), "0".into());
+    sysctl::overwrite(namespace, &BTreeMap::from([parameter]))?;
     let netlink = Netlink::open(namespace)?;
-    netlink.delete_link(tunnel.as_str())?;
-    let routes = netlink.routes()?.into_iter();
+    delete_devices(&netlink, tunnels)?;
+    let routes = netlink.all_routes()?.into_iter();
     routes
         .filter(|route| !USUAL_TABLES.contains(&table_of(route)))
         .try_for_each(|route| netlink.delete_route(route))?;
     delete_rules(namespace)?;
-    namespace.enter(|| nft("flush ruleset\n"))?;
-    let parameter = ("net.ipv4.conf.all.src_valid_mark".into(), "0".into());
-    sysctl::overwrite(namespace, &BTreeMap::from([parameter]))
+    namespace.enter(|| nft("flush ruleset\n"))
 }
 
 fn delete_route(namespace: &Namespace, destination: IpNet) -> Result<(), LabError> {
     let netlink = Netlink::open(namespace)?;
-    let routes = netlink.routes()?.into_iter();
+    let routes = netlink.all_routes()?.into_iter();
     let own: Vec<_> = routes
         .filter(|route| !USUAL_TABLES.contains(&table_of(route)))
         .filter(|route| destination_of(route) == Some(destination))
@@ -147,7 +161,7 @@ fn destination_of(route: &RouteMessage) -> Option<IpNet> {
 fn delete_rules(namespace: &Namespace) -> Result<(), LabError> {
     let netlink = Netlink::open(namespace)?;
     let marked = |attribute: &RuleAttribute| matches!(attribute, RuleAttribute::FwMark(_));
-    let rules = netlink.rules()?.into_iter();
+    let rules = netlink.all_rules()?.into_iter();
     let own: Vec<_> = rules
         .filter(|rule| rule.attributes.iter().any(marked))
         .collect();

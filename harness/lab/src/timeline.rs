@@ -222,7 +222,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         let before = self.portraits(&tunnel)?;
         let resyncs = self.engines.resyncs();
         let namespace = self.topology.node(node)?;
-        tamper::tamper(namespace, what, &tunnel, &self.store.published_keys()?)?;
+        tamper::tamper(namespace, what, &self.tunnels(number)?)?;
         if self.engines.running(Some(node)).is_empty() {
             return Ok(());
         }
@@ -242,6 +242,23 @@ impl<'a, 'e> Timeline<'a, 'e> {
                 }
             }
         }
+    }
+
+    /// The tunnel devices of the cluster before a step.
+    fn tunnels(&self, number: usize) -> Result<Vec<tamper::Tunnel>, LabError> {
+        let cluster = self.plan.after(number).cluster;
+        let families = cluster.families.iter();
+        families
+            .map(|family| {
+                Ok(tamper::Tunnel {
+                    name: cluster.tunnel(*family),
+                    keys: match family {
+                        Family::Ipv4 => self.store.published_keys()?,
+                        Family::Ipv6 => self.store.published_keys6()?,
+                    },
+                })
+            })
+            .collect()
     }
 
     /// Waits until every node's dataplane is what it was.
@@ -319,7 +336,8 @@ impl<'a, 'e> Timeline<'a, 'e> {
 
     /// What every node's dataplane is like, in words that are the same for the same dataplane.
     fn portraits(&self, tunnel: &IfName) -> Result<Portraits, LabError> {
-        let keys = self.store.published_keys()?.into_iter();
+        let keys = [self.store.published_keys()?, self.store.published_keys6()?];
+        let keys = keys.into_iter().flatten();
         let keys = keys.map(|(node, key)| (key, node)).collect();
         self.engines
             .present

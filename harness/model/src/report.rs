@@ -210,6 +210,7 @@ impl<'a> Report<'a> {
                         "lost": outage.lost,
                         "from": name(outage.flow).map(|flow| &flow.from),
                         "to": name(outage.flow).map(|flow| &flow.to),
+                        "family": name(outage.flow).map(|flow| flow.family),
                     })),
                 })
             })

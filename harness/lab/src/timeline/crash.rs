@@ -87,9 +87,8 @@ impl Timeline<'_, '_> {
             .kill_agents(std::slice::from_ref(node), after_millis(trial.deadline))?;
         match provoke {
             Action::Tamper { node, what, .. } => {
-                let tunnel = self.plan.after(trial.number).cluster.interface;
-                let keys = self.store.published_keys()?;
-                tamper::tamper(self.topology.node(node)?, what, &tunnel, &keys)
+                let tunnels = self.tunnels(trial.number)?;
+                tamper::tamper(self.topology.node(node)?, what, &tunnels)
             }
             _ => self.rewrite(&trial.plan, trial.number, trial.number + 1),
         }

@@ -4,8 +4,7 @@
 //! While a step is under way a pair is held to what both the cluster before and the one after
 //! it promise; once it has settled, to what the cluster after it does.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::exhibit;
 use crate::evidence::{
@@ -14,7 +13,7 @@ use crate::evidence::{
 use crate::frame::{Packet, Payload};
 use crate::journey::Seen;
 use crate::name::{EndpointName, NodeName};
-use crate::plan::{Action, Flow, FlowId, Plan, Protocol, State, StepKind, StepPromise};
+use crate::plan::{Action, Family, Flow, FlowId, Plan, Protocol, State, StepKind, StepPromise};
 use crate::tag::{BeaconId, Tag};
 use crate::verdict::{Outcome, Verdict};
 
@@ -187,6 +186,14 @@ impl<'a> Times<'a> {
             Some(Action::ReaddressNode { node, .. }) => self
                 .flow(flow)
                 .is_some_and(|flow| flow.to == EndpointName::from(node)),
+            // What was encrypted to the node that a pod has left comes out of its tunnel, and its
+            // kernel sends it where it sends everything, until the agents are told.
+            Some(Action::MovePod { pod, .. } | Action::RemovePod { pod }) => {
+                !self.drops(step)
+                    && self
+                        .flow(flow)
+                        .is_some_and(|flow| flow.to == EndpointName::from(pod))
+            }
             // Two nodes with one key have none until it is put right.
             Some(Action::CrashEverywhere { .. } | Action::OverwriteKey { .. }) => true,
             Some(_) | None => false,
@@ -341,6 +348,14 @@ impl<'a> Times<'a> {
             }
             Some(_) => {}
         }
+        let families = self.plan.flows.flows.iter().map(|flow| flow.family);
+        let protocols: BTreeSet<_> = families
+            .map(|family| match family {
+                Family::Ipv4 => Protocol::Udp,
+                Family::Ipv6 => Protocol::Udp6,
+            })
+            .collect();
+        let protocols = &protocols;
         let nodes = self.states.get(step).map(|state| &state.nodes);
         nodes.into_iter().flatten().find_map(|node| {
             let role = Role::Port(node.name.clone());
@@ -354,23 +369,27 @@ impl<'a> Times<'a> {
                 .last()
                 .is_some_and(|state| state.nodes.iter().any(|known| known.name == node.name));
             let rounds = [(Round::Armed, first), (Round::Closing, lasts)];
-            let mut rounds = rounds.into_iter().filter(|(_, needed)| *needed);
-            rounds
-                .any(|(round, _)| !self.has_shown(&role, round))
-                .then(|| {
-                    let name = &node.name;
-                    format!("the observer of fabric has not shown that it sees udp at {name}")
+            let rounds = rounds.into_iter().filter(|(_, needed)| *needed);
+            let mut shows = rounds
+                .flat_map(|(round, _)| protocols.iter().map(move |protocol| (round, *protocol)));
+            shows
+                .find(|(round, protocol)| !self.has_shown(&role, *round, *protocol))
+                .map(|(_, protocol)| {
+                    let (name, protocol) = (&node.name, protocol.as_str());
+                    format!(
+                        "the observer of fabric has not shown that it sees {protocol} at {name}"
+                    )
                 })
         })
     }
 
-    /// Whether an observer has seen, coming in there, a beacon of the flows' protocol.
-    fn has_shown(&self, role: &Role, round: Round) -> bool {
+    /// Whether an observer has seen, coming in there, a beacon of that protocol.
+    fn has_shown(&self, role: &Role, round: Round, protocol: Protocol) -> bool {
         let sent: Vec<BeaconId> = self
             .evidence
             .beacons
             .iter()
-            .filter(|beacon| beacon.round == round && beacon.protocol == Protocol::Udp)
+            .filter(|beacon| beacon.round == round && beacon.protocol == protocol)
             .map(|beacon| beacon.id)
             .collect();
         self.evidence.sightings.iter().any(|sighting| {
@@ -468,7 +487,7 @@ impl<'a> Times<'a> {
 
     fn name(&self, id: FlowId) -> String {
         match self.flow(id) {
-            Some(flow) => format!("{} → {}", flow.from, flow.to),
+            Some(flow) => flow.told(),
             None => format!("flow {}", id.0),
         }
     }
@@ -480,7 +499,10 @@ fn moment(since: Nanos, micros: u64) -> Nanos {
 
 /// Whether a packet is one of the two endpoints of a flow to the other.
 fn is_between(state: &State, flow: &Flow, packet: &Packet) -> bool {
-    let address = |name| state.endpoint(name).map(|end| IpAddr::from(end.address));
+    let address = |name| {
+        let end = state.endpoint(name);
+        end.map(|end| flow.family.address(end.address))
+    };
     let Some((from, to)) = address(&flow.from).zip(address(&flow.to)) else {
         return false;
     };
@@ -491,7 +513,14 @@ fn is_between(state: &State, flow: &Flow, packet: &Packet) -> bool {
 /// A WireGuard message, an error about one, or a piece of a packet, whose tags show elsewhere if
 /// it is none. A message's ports are not asked for: they change while a device is made anew.
 fn is_ciphertext(states: &[State], packet: &Packet) -> bool {
-    let port = |port| states.iter().any(|state| state.cluster.listen_port == port);
+    let port = |port| {
+        let mut clusters = states.iter().map(|state| &state.cluster);
+        clusters.any(|cluster| {
+            Family::ALL
+                .into_iter()
+                .any(|family| cluster.port(family) == port)
+        })
+    };
     match &packet.payload {
         Payload::WireGuard { .. } => true,
         Payload::Icmp { quoted, .. } => quoted

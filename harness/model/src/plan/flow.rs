@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::EndpointName;
 
-use super::PromiseId;
+use super::{Family, PromiseId};
 
 /// For how long a step may interrupt flows if its author does not say, in milliseconds.
 pub(crate) const OUTAGE: u32 = 5_000;
@@ -35,6 +35,19 @@ pub struct Flow {
     pub from: EndpointName,
     /// Who receives.
     pub to: EndpointName,
+    /// With what.
+    #[serde(default)]
+    pub family: Family,
+}
+
+impl Flow {
+    /// Between whom it goes: `pod-1 → pod-2`, with the family where that is not IPv4.
+    pub(crate) fn told(&self) -> String {
+        match self.family {
+            Family::Ipv4 => format!("{} → {}", self.from, self.to),
+            Family::Ipv6 => format!("{} → {} in ipv6", self.from, self.to),
+        }
+    }
 }
 
 /// Index of a flow.

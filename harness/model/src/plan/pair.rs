@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Class, Endpoint, Flow, Protection, State, gateway_of};
+use super::{Class, Endpoint, Family, Flow, Protection, State, gateway_of};
 
 impl Endpoint<'_> {
     /// The address that it first speaks to `to` from: a node has its bridge's among its own pods,
@@ -51,7 +51,8 @@ impl State {
     /// What the cluster's intent promises about a flow; none if it has no endpoints now, or if
     /// nothing follows from the intent.
     fn flow(&self, flow: &Flow) -> Option<Protection> {
-        self.protection(&self.endpoint(&flow.from)?, &self.endpoint(&flow.to)?)
+        let (from, to) = (self.endpoint(&flow.from)?, self.endpoint(&flow.to)?);
+        self.protection(&from, &to, flow.family)
     }
 
     /// Whether nothing of a flow may be readable.
@@ -66,8 +67,13 @@ impl State {
         !apart && self.flow(flow).is_some_and(Protection::is_delivered)
     }
 
-    /// What the cluster's intent promises about a pair; none if nothing follows from it.
-    pub fn protection(&self, from: &Endpoint<'_>, to: &Endpoint<'_>) -> Option<Protection> {
+    /// What the cluster's intent promises about a pair in a family; none if nothing follows from it.
+    pub fn protection(
+        &self,
+        from: &Endpoint<'_>,
+        to: &Endpoint<'_>,
+        family: Family,
+    ) -> Option<Protection> {
         let class = from.class(to);
         if class != Class::SameHost
             && [from, to]
@@ -76,7 +82,8 @@ impl State {
         {
             return None;
         }
-        let ends = [from, to].map(|end| self.encrypting.contains(&end.node.name));
+        let asked = !self.cluster.leaves_out(family);
+        let ends = [from, to].map(|end| asked && self.encrypting.contains(&end.node.name));
         match class {
             Class::SameHost | Class::External => Some(Protection::Plaintext),
             // One that encrypts refuses another that does not, unless that one is listed.

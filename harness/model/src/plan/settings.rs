@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::name::{IfName, NodeName};
 
-use super::{Cluster, Node};
+use super::{Cluster, Family, Node};
 
 /// What an author writes into a FelixConfiguration, besides what scenarios have keys for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,6 +53,11 @@ pub(crate) const LISTEN_PORT: u16 = 51820;
 pub(crate) const LISTEN_PORT_V6: u16 = 51821;
 
 impl Cluster {
+    /// Whether encryption is asked for, but not in that family (Felix: `WireguardEnabledV6`).
+    pub(crate) fn leaves_out(&self, family: Family) -> bool {
+        family == Family::Ipv6 && self.settings.flag("wireguardEnabledV6") == Some(false)
+    }
+
     /// Takes over what the fields say that the model knows; those of `unset` get their defaults.
     pub(crate) fn read_settings(&mut self, unset: &BTreeSet<String>) {
         let fields = &self.settings;

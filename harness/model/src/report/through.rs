@@ -66,7 +66,7 @@ fn measures(report: &Report<'_>, passage: &Passage) -> String {
     parts.push(match passage.outage {
         Some(outage) => {
             let flow = report.plan.flows.flows.get(usize::from(outage.flow.0));
-            let name = flow.map(|flow| format!(" ({} → {})", flow.from, flow.to));
+            let name = flow.map(|flow| format!(" ({})", flow.told()));
             format!(
                 "longest outage {}{}",
                 told(outage.micros),

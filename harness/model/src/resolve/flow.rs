@@ -26,12 +26,19 @@ pub(super) fn flows(plan: &Plan, written: &scenario::Flows) -> Flows {
     let states: Vec<_> = (0..=plan.steps.len())
         .map(|steps| plan.after(steps))
         .collect();
+    let families = &plan.cluster.families;
+    let most = written.count.map_or(MOST, usize::from) / families.len().max(1);
+    let chosen = pairs(&states, most).into_iter().flat_map(|pair| {
+        let each = families.iter();
+        each.map(move |family| (pair.clone(), *family))
+    });
     let flows: Vec<_> = (0..)
-        .zip(pairs(&states, written.count.map_or(MOST, usize::from)))
-        .map(|(id, (from, to))| Flow {
+        .zip(chosen)
+        .map(|(id, ((from, to), family))| Flow {
             id: FlowId(id),
             from,
             to,
+            family,
         })
         .collect();
     let count = u32::try_from(flows.len()).unwrap_or(u32::MAX);

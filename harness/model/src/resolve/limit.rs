@@ -155,7 +155,7 @@ impl<'a> Way<'a> {
         to: &'a Endpoint<'a>,
         family: Family,
     ) -> Option<Self> {
-        let protection = state.protection(from, to)?;
+        let protection = state.protection(from, to, family)?;
         let same_host = from.node.name == to.node.name;
         let tunnel = match protection {
             Protection::Encrypted => Some(state.tunnel_mtu(from.node, family)),

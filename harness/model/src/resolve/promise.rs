@@ -111,7 +111,10 @@ pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<Promise> {
         let (protection, origin) = match stated.get(&subject) {
             Some((protection, line)) => (*protection, Origin::Stated { line: *line }),
             None if state.are_apart(from, to) => return None,
-            None => (state.protection(from, to)?, Origin::Derived),
+            None => (
+                state.protection(from, to, probe.protocol.family())?,
+                Origin::Derived,
+            ),
         };
         Some((probe, from.class(to), protection, origin))
     });

@@ -8,7 +8,7 @@ use crate::evidence::{
 };
 use crate::frame::{Frame, Packet, Payload};
 use crate::judge::{judge, passages};
-use crate::plan::{Action, Flow, FlowId, Flows, PromiseId, Step, StepKind, StepPromise};
+use crate::plan::{Action, Family, Flow, FlowId, Flows, PromiseId, Step, StepKind, StepPromise};
 use crate::tag::Tag;
 use crate::verdict::Outcome::{self, Broken, Held, Inconclusive};
 
@@ -30,6 +30,7 @@ fn stepped(action: Action) -> World {
         id: FlowId(id),
         from: parsed(from),
         to: parsed(to),
+        family: Family::Ipv4,
     };
     let first = u32::try_from(world.plan.promises.len()).unwrap();
     let kinds = [
