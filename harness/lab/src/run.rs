@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use wireproof_model::dataplane::Dataplane;
 use wireproof_model::evidence::{Evidence, NodeEvidence, Round, Timing};
 use wireproof_model::name::NodeName;
-use wireproof_model::plan::Plan;
+use wireproof_model::plan::{Node, Plan};
 use wireproof_model::tag::Magic;
 
 use crate::artifact::RunDirectory;
@@ -62,6 +63,9 @@ pub fn run(
     let mut witness = Witness::new(capture);
     clock.lap("arming");
 
+    let before = dataplanes(plan, &topology)?;
+    clock.lap("first look");
+
     phase("convergence");
     let mut history = KeyHistory::default();
     let mut timeline = Timeline::new(plan, &mut topology, &mut engines, &store, &mut witness)?;
@@ -97,7 +101,7 @@ pub fn run(
     clock.lap("probing");
 
     phase("observation");
-    let nodes = observe_nodes(last, &topology, &store, &history)?;
+    let nodes = observe_nodes(last, &topology, &store, &history, before)?;
     let wire = tallies(&topology.fabric)?;
     clock.lap("observation");
 
@@ -128,11 +132,22 @@ pub fn run(
     })
 }
 
+/// What the nodes that are there at first look like.
+fn dataplanes(plan: &Plan, topology: &Topology) -> Result<BTreeMap<NodeName, Dataplane>, LabError> {
+    let look = |node: &Node| {
+        let namespace = topology.node(&node.name)?;
+        let plane = observe::dataplane(namespace, &plan.cluster.interface)?;
+        Ok((node.name.clone(), plane))
+    };
+    plan.after(0).nodes.iter().map(look).collect()
+}
+
 fn observe_nodes(
     plan: &Plan,
     topology: &Topology,
     store: &Store,
     history: &KeyHistory,
+    mut before: BTreeMap<NodeName, Dataplane>,
 ) -> Result<BTreeMap<NodeName, NodeEvidence>, LabError> {
     let (keys, keys6) = (store.published_keys()?, store.published_keys6()?);
     let tunnel = &plan.cluster.interface;
@@ -142,6 +157,7 @@ fn observe_nodes(
             let namespace = topology.node(&node.name)?;
             let evidence = NodeEvidence {
                 dataplane: observe::dataplane(namespace, tunnel)?,
+                before: before.remove(&node.name),
                 published_key: keys.get(&node.name).cloned(),
                 published_key6: keys6.get(&node.name).cloned(),
                 key_history: history.0.get(&node.name).cloned().unwrap_or_default(),

@@ -321,6 +321,9 @@ impl From<(u64, Option<u64>, u8)> for FlowPacket {
 pub struct NodeEvidence {
     /// Its links, addresses, rules, routes, WireGuard devices, nftables and sysctls.
     pub dataplane: Dataplane,
+    /// The same before the first agent was started; none of a node that was not there.
+    #[serde(default)]
+    pub before: Option<Dataplane>,
     /// The public key that the engine published for it, in base64; none if it published none.
     pub published_key: Option<String>,
     /// The same for IPv6.

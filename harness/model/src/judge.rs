@@ -47,6 +47,9 @@ pub use limit::{OuterPackets, outer_packets};
 /// What a scenario promises besides its pairs.
 mod breach;
 
+/// What every host is promised, whatever the scenario is about.
+mod host;
+
 /// What the fabric did to packets.
 mod wire;
 

@@ -10,10 +10,20 @@ use crate::plan::{Fact, Plan, Step};
 /// A promise that is about no pair and was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breach {
-    /// The scenario's line that promises it.
-    pub line: u32,
+    /// The scenario's line that promises it; none if it is promised to every host.
+    pub line: Option<u32>,
     /// What it was about, and what was seen instead.
     pub told: String,
+}
+
+impl Breach {
+    /// As reports say it.
+    pub fn text(&self) -> String {
+        match self.line {
+            Some(line) => format!("line {line}, {}", self.told),
+            None => self.told.clone(),
+        }
+    }
 }
 
 /// Every such promise that was broken, in the order of the scenario's parts.
@@ -27,7 +37,8 @@ pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
         .facts
         .iter()
         .flat_map(|fact| contradicted(fact, evidence));
-    written.chain(facts).collect()
+    let hosts = super::host::breaches(plan, evidence);
+    written.chain(facts).chain(hosts).collect()
 }
 
 fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
@@ -50,14 +61,14 @@ fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
         return None;
     };
     Some(Breach {
-        line: step.line,
+        line: Some(step.line),
         told: format!("step {}: {what}, not at most {most}", seen.index),
     })
 }
 
 fn contradicted(fact: &Fact, evidence: &Evidence) -> Vec<Breach> {
     let breach = |told: String| Breach {
-        line: fact.line,
+        line: Some(fact.line),
         told: format!("dataplane of {}: {told}", fact.node),
     };
     let Some(node) = evidence.nodes.get(&fact.node) else {

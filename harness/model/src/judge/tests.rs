@@ -30,5 +30,8 @@ mod limits;
 /// What has become of forged packets.
 mod intrusions;
 
+/// What every host is promised.
+mod hosts;
+
 /// Any evidence gets a verdict for every promise.
 mod any_evidence;

@@ -54,7 +54,7 @@ pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
     failed.sort_by_key(|failed| failed.outcome);
     let mut text = String::new();
     for breach in report.breaches() {
-        text += &format!("BROKEN line {}, {}\n", breach.line, breach.told);
+        text += &format!("BROKEN {}\n", breach.text());
     }
     text += &wire::failure(report);
     if failed.is_empty() && !text.is_empty() {

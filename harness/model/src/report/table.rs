@@ -54,7 +54,7 @@ fn write_promises(
         writeln!(text, "{total}")?;
     }
     for breach in report.breaches() {
-        writeln!(text, "BROKEN line {}, {}", breach.line, breach.told)?;
+        writeln!(text, "BROKEN {}", breach.text())?;
     }
     Ok(())
 }

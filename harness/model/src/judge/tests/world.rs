@@ -473,6 +473,7 @@ fn node_evidence(node: &Node) -> NodeEvidence {
             links,
             ..Dataplane::default()
         },
+        before: None,
         published_key6: None,
         published_key: node.wireguard.then(|| format!("{}=", node.name)),
         key_history: vec![],

@@ -1,0 +1,147 @@
+//! What every host is promised, whatever the scenario is about: that its reverse-path filter has
+//! nothing to drop, and that what was there before the engine stays.
+
+use super::REVERSE_PATH;
+use super::breach::Breach;
+use crate::dataplane::{Dataplane, Route};
+use crate::evidence::{Evidence, NodeEvidence};
+use crate::plan::{Action, DropBy, FORGED, Family, Node, Plan, RpFilter};
+
+/// The one parameter of the host that is the engine's to set (Felix sets it for host encryption).
+const OURS: &str = "net.ipv4.conf.all.src_valid_mark";
+
+/// Every such promise that was broken.
+pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
+    let last = plan.with(plan.at_last());
+    let mut broken = Vec::new();
+    for node in &last.nodes {
+        let Some(seen) = evidence.nodes.get(&node.name) else {
+            continue;
+        };
+        let told = reverse_path(plan, &last, node, seen).or_else(|| untouched(plan, seen));
+        broken.extend(told.map(|told| Breach {
+            line: None,
+            told: format!("{}: {told}", node.name),
+        }));
+    }
+    broken
+}
+
+/// In normal running nothing is dropped by its source, but what was forged to be.
+fn reverse_path(plan: &Plan, last: &Plan, node: &Node, seen: &NodeEvidence) -> Option<String> {
+    if node.rp_filter != RpFilter::Strict || !is_normal(plan, node) {
+        return None;
+    }
+    let forged = last.intrusions.iter().filter(|intrusion| {
+        let through = last.endpoint(&intrusion.through);
+        intrusion.drop == DropBy::ReversePath
+            && through.is_some_and(|through| through.node.name == node.name)
+    });
+    let expected: u64 = forged.map(|_| FORGED).sum();
+    let counted = seen.drops.get(REVERSE_PATH).copied().unwrap_or_default();
+    // How many more differs from run to run.
+    match counted.cmp(&expected) {
+        std::cmp::Ordering::Equal => None,
+        std::cmp::Ordering::Less => Some("its reverse-path filter dropped too few packets".into()),
+        std::cmp::Ordering::Greater => {
+            Some("its reverse-path filter dropped packets that it must not".into())
+        }
+    }
+}
+
+/// Whether nothing provokes such drops. Without host encryption, what a pod sends to another node
+/// goes there in clear and would be answered through the tunnel (calico#9751). While somebody
+/// breaks a dataplane, or an address moves, nodes disagree for a time about what is behind a tunnel.
+fn is_normal(plan: &Plan, node: &Node) -> bool {
+    let hosts = (0..=plan.steps.len()).all(|steps| plan.after(steps).cluster.host_encryption);
+    let calm = plan.steps.iter().all(|step| match &step.action {
+        Action::Tamper { node: of, .. } => *of != node.name,
+        Action::RebootNode { .. }
+        | Action::CrashEverywhere { .. }
+        | Action::MovePod { .. }
+        | Action::ReaddressNode { .. }
+        | Action::OverwriteKey { .. }
+        | Action::RemoveNode { .. } => false,
+        _ => true,
+    });
+    plan.cluster.speaks(Family::Ipv4) && hosts && calm
+}
+
+/// What was there before the engine, and is not there any more or is another thing.
+fn untouched(plan: &Plan, seen: &NodeEvidence) -> Option<String> {
+    let before = seen.before.as_ref()?;
+    let others = plan.steps.iter().any(|step| changes_hosts(&step.action));
+    let lost = (!others).then(|| lost(before, &seen.dataplane)).flatten()?;
+    Some(format!(
+        "what was there before the engine did not stay: {lost}"
+    ))
+}
+
+/// Whether somebody else than the engine changes what there is on a host.
+fn changes_hosts(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Tamper { .. }
+            | Action::AddPod { .. }
+            | Action::RemovePod { .. }
+            | Action::MovePod { .. }
+            | Action::AddNode { .. }
+            | Action::RemoveNode { .. }
+            | Action::ReaddressNode { .. }
+            | Action::RebootNode { .. }
+            | Action::SetMtu { .. }
+            | Action::CrashEverywhere { .. }
+    )
+}
+
+/// The first thing that one has and the other has not.
+fn lost(before: &Dataplane, after: &Dataplane) -> Option<String> {
+    let link = before.links.iter().find(|link| !after.links.contains(link));
+    let link = link.map(|link| format!("the link {}", link.name));
+    let address = || {
+        let mut all = before.addresses.iter();
+        let lost = all.find(|address| !after.addresses.contains(address))?;
+        Some(format!("{} on {}", lost.address, lost.interface))
+    };
+    let rule = || {
+        let rules = before
+            .rules
+            .iter()
+            .filter(|rule| !after.rules.contains(rule));
+        let rules6 = before.rules6.iter();
+        let rules6 = rules6.filter(|rule| !after.rules6.contains(rule));
+        let lost = rules.chain(rules6).next()?;
+        Some(format!("the rule of priority {}", lost.priority))
+    };
+    let route = || {
+        let mut all = before.routes.iter();
+        let lost = all.find(|route| !after.routes.contains(route));
+        lost.map(told)
+    };
+    let line = || {
+        let has = |line: &&str| after.nftables.lines().any(|other| other == *line);
+        let lost = before.nftables.lines().find(|line| !has(line))?;
+        Some(format!("`{}` of nftables", lost.trim()))
+    };
+    let sysctl = || {
+        let mut all = before.sysctls.iter().filter(|(name, _)| *name != OURS);
+        let lost = all.find(|(name, value)| after.sysctls.get(*name) != Some(value))?;
+        Some(format!("{} = {}", lost.0, lost.1))
+    };
+    link.or_else(address)
+        .or_else(rule)
+        .or_else(route)
+        .or_else(line)
+        .or_else(sysctl)
+}
+
+fn told(route: &Route) -> String {
+    let device = route.interface.as_ref();
+    let device = device
+        .map(|name| format!(" dev {name}"))
+        .unwrap_or_default();
+    format!(
+        "the route {}{device} of table {}",
+        route.destination, route.table
+    )
+}

@@ -1,0 +1,219 @@
+//! What every host is promised, and what excuses it.
+
+use super::world::*;
+use crate::dataplane::{Address, Dataplane, Link, Route, Rule};
+use crate::evidence::NodeEvidence;
+use crate::judge::{REVERSE_PATH, breaches};
+use crate::name::NodeName;
+use crate::plan::*;
+
+const DROPPED: &str = "ada: its reverse-path filter dropped packets that it must not";
+
+fn node(world: &mut World) -> &mut NodeEvidence {
+    let ada: NodeName = parsed("ada");
+    world.evidence.nodes.get_mut(&ada).unwrap()
+}
+
+fn told(world: &World) -> Vec<String> {
+    let all = breaches(&world.plan, &world.evidence);
+    all.iter().map(|breach| breach.text()).collect()
+}
+
+fn step(action: Action) -> Step {
+    Step {
+        action,
+        deadline: 1_000,
+        outage: 1_000,
+        line: 1,
+        writes: None,
+    }
+}
+
+/// ada has dropped so many packets by their source.
+fn dropping(count: u64) -> World {
+    let mut world = mixed();
+    node(&mut world).drops.insert(REVERSE_PATH.into(), count);
+    world
+}
+
+#[test]
+fn a_reverse_path_drop_is_a_breach() {
+    assert_eq!(told(&mixed()), Vec::<String>::new());
+    assert_eq!(told(&dropping(1)), [DROPPED]);
+}
+
+#[test]
+fn drops_of_forged_packets_are_expected_and_no_others() {
+    let mut world = dropping(FORGED);
+    world.plan.intrusions = vec![Intrusion {
+        id: IntrusionId(0),
+        promise: PromiseId(10_000),
+        through: parsed("ada"),
+        source: parsed("app"),
+        to: parsed("web"),
+        family: Family::Ipv4,
+        drop: DropBy::ReversePath,
+        line: 1,
+    }];
+    assert_eq!(told(&world), Vec::<String>::new());
+    node(&mut world)
+        .drops
+        .insert(REVERSE_PATH.into(), FORGED + 1);
+    assert_eq!(told(&world), [DROPPED]);
+    node(&mut world)
+        .drops
+        .insert(REVERSE_PATH.into(), FORGED - 1);
+    assert_eq!(
+        told(&world),
+        ["ada: its reverse-path filter dropped too few packets"]
+    );
+    // What something else has to drop is no excuse.
+    world.plan.intrusions[0].drop = DropBy::Rule;
+    assert_eq!(told(&world), [DROPPED]);
+}
+
+#[test]
+fn who_provokes_drops_is_told_of_none() {
+    let excuses: [fn(&mut Plan); 5] = [
+        |plan| plan.cluster.host_encryption = false,
+        |plan| {
+            plan.nodes
+                .iter_mut()
+                .for_each(|node| node.rp_filter = RpFilter::Loose)
+        },
+        |plan| plan.cluster.families = vec![Family::Ipv6],
+        |plan| {
+            plan.steps.push(step(Action::Tamper {
+                node: parsed("ada"),
+                what: Tamper::Delete(Own::Nft),
+                settles: Settles::Repaired,
+            }));
+        },
+        |plan| {
+            plan.steps.push(step(Action::MovePod {
+                pod: parsed("web"),
+                to: parsed("bob"),
+            }));
+        },
+    ];
+    for excuse in excuses {
+        let mut world = dropping(1);
+        excuse(&mut world.plan);
+        assert_eq!(told(&world), Vec::<String>::new());
+    }
+    // Somebody else's dataplane is no excuse, nor is a step that breaks nothing.
+    for action in [
+        Action::Tamper {
+            node: parsed("bob"),
+            what: Tamper::Delete(Own::Nft),
+            settles: Settles::Repaired,
+        },
+        Action::KillEngine { node: None },
+    ] {
+        let mut world = dropping(1);
+        world.plan.steps.push(step(action));
+        assert_eq!(told(&world), [DROPPED]);
+    }
+}
+
+/// A host with one thing of each kind, of which the engine has left all.
+fn furnished() -> World {
+    let mut world = mixed();
+    let plane = Dataplane {
+        links: vec![Link {
+            name: parsed("eth0"),
+            kind: "veth".into(),
+            mtu: 1500,
+            up: true,
+        }],
+        addresses: vec![Address {
+            interface: parsed("eth0"),
+            address: parsed("10.240.0.4/16"),
+            scope: "global".into(),
+        }],
+        rules: vec![Rule {
+            priority: 32_766,
+            not: false,
+            fwmark: None,
+            table: Some(254),
+            other: vec![],
+        }],
+        rules6: vec![],
+        routes: vec![Route {
+            table: 254,
+            destination: parsed("0.0.0.0/0"),
+            kind: "unicast".into(),
+            via: Some(parsed("10.240.0.1")),
+            interface: Some(parsed("eth0")),
+            protocol: "static".into(),
+            scope: "global".into(),
+            source: None,
+            metric: 0,
+        }],
+        wireguard: vec![],
+        nftables: "table ip foreign {\n}\n".into(),
+        sysctls: [("net.ipv4.conf.eth0.rp_filter".into(), "1".into())].into(),
+    };
+    node(&mut world).before = Some(plane.clone());
+    node(&mut world).dataplane = plane;
+    world
+}
+
+#[test]
+fn whatever_was_there_before_the_engine_has_to_stay() {
+    assert_eq!(told(&furnished()), Vec::<String>::new());
+    let changes: [(fn(&mut Dataplane), &str); 7] = [
+        (|plane| plane.links.clear(), "the link eth0"),
+        (|plane| plane.links[0].mtu = 1400, "the link eth0"),
+        (|plane| plane.addresses.clear(), "10.240.0.4/16 on eth0"),
+        (|plane| plane.rules.clear(), "the rule of priority 32766"),
+        (
+            |plane| plane.routes.clear(),
+            "the route 0.0.0.0/0 dev eth0 of table 254",
+        ),
+        (
+            |plane| plane.nftables.clear(),
+            "`table ip foreign {` of nftables",
+        ),
+        (
+            |plane| {
+                drop(
+                    plane
+                        .sysctls
+                        .insert("net.ipv4.conf.eth0.rp_filter".into(), "0".into()),
+                )
+            },
+            "net.ipv4.conf.eth0.rp_filter = 1",
+        ),
+    ];
+    for (change, lost) in changes {
+        let mut world = furnished();
+        change(&mut node(&mut world).dataplane);
+        let expected = format!("ada: what was there before the engine did not stay: {lost}");
+        assert_eq!(told(&world), [expected]);
+        // Where the lab itself changes hosts, nobody can tell whose doing it was.
+        world.plan.steps.push(step(Action::SetMtu {
+            node: parsed("ada"),
+            mtu: 1400,
+        }));
+        assert_eq!(told(&world), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_the_engine_adds_is_its_own() {
+    let mut world = furnished();
+    let plane = &mut node(&mut world).dataplane;
+    plane.rules.push(Rule {
+        priority: 99,
+        not: true,
+        fwmark: Some((1, 1)),
+        table: Some(1),
+        other: vec![],
+    });
+    let mark = "net.ipv4.conf.all.src_valid_mark";
+    plane.sysctls.insert(mark.into(), "1".into());
+    let before = node(&mut world).before.as_mut().unwrap();
+    before.sysctls.insert(mark.into(), "0".into());
+    assert_eq!(told(&world), Vec::<String>::new());
+}
