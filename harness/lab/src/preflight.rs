@@ -11,6 +11,7 @@ use rtnetlink::packet_route::link::InfoKind;
 
 use wireproof_model::plan::{Need, Plan};
 
+use crate::drop_reason::DropReasons;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::{Delay, Netlink};
@@ -115,6 +116,15 @@ pub fn survey() -> Vec<Capability> {
         try_tun(),
         "userspace WireGuard does not run; with kernel WireGuard nothing is lost",
         "modprobe tun, and make /dev/net/tun readable and writable for this user",
+    );
+    tried(
+        "the kernel's drop reasons",
+        false,
+        DropReasons::of_this_thread()
+            .map(drop)
+            .map_err(|why| LabError::machine("count dropped packets by reason", why)),
+        "forged packets are judged by counters alone, and `rpf` names no reason",
+        "run as root, on a kernel with CONFIG_PERF_EVENTS and tracefs",
     );
     tried(
         "kernel WireGuard",
