@@ -199,6 +199,9 @@ fn protected(
     let mut protected = Protected::default();
     for family in &families {
         for (network, owner) in &networks[*family] {
+            if *owner == own {
+                protected.local.insert(*network);
+            }
             let plain = *owner == own || strict.plain_nodes.contains(*owner);
             match plain {
                 true => protected.exceptions.insert(*network),

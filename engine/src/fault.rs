@@ -52,6 +52,8 @@ pub(crate) enum Fault {
     NoGuard,
     /// "Encrypt or drop" is not asked of the kernel.
     NoStrict,
+    /// What comes out of the tunnel for somebody who has left goes where everything goes.
+    NoStrictThrough,
     /// Nodes that may be spoken to in clear are not let through.
     ForgetsPlainNodes,
     /// The store's own connections go through the mesh.
@@ -161,7 +163,9 @@ pub(crate) fn spoil(actual: &Dataplane, mut plane: Dataplane, faults: &[Fault]) 
             Fault::NoIncomingMark => drop_chain(&mut plane, "inet", "incoming-mark"),
             Fault::NoArpMark => drop_chain(&mut plane, "arp", "incoming-mark"),
             Fault::NoStoreBypass => drop_chain(&mut plane, "inet", "store"),
+            Fault::NoStrictThrough => drop_chain(&mut plane, "inet", "strict-through"),
             Fault::NoStrict => {
+                drop_chain(&mut plane, "inet", "strict-through");
                 drop_chain(&mut plane, "inet", "strict-in");
                 drop_chain(&mut plane, "inet", "strict-out");
             }

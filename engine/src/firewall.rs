@@ -24,6 +24,9 @@ pub(crate) const TABLE: &str = "wiremesh";
 const PROTECTED: &str = "protected";
 const EXCEPTIONS: &str = "plain";
 
+/// Set of what is behind this node, before the family's number.
+const LOCAL: &str = "local";
+
 /// Families of tables.
 pub(crate) const TABLES: [&str; 2] = ["inet", "arp"];
 
@@ -60,6 +63,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Protected {
     pub(crate) networks: BTreeSet<IpNet>,
     pub(crate) exceptions: BTreeSet<IpNet>,
+    /// What is behind this node itself.
+    pub(crate) local: BTreeSet<IpNet>,
 }
 
 impl Firewall {
@@ -80,7 +85,7 @@ impl Firewall {
             let Some(others) = other.sets.get(name) else {
                 continue;
             };
-            *elements = match name.starts_with(PROTECTED) {
+            *elements = match name.starts_with(PROTECTED) || name.starts_with(LOCAL) {
                 true => apart(elements.union(others)),
                 false => elements.intersection(others).copied().collect(),
             };
@@ -99,6 +104,7 @@ impl Firewall {
         if let Some(strict) = &wanted.strict {
             firewall.set(PROTECTED, &strict.networks);
             firewall.set(EXCEPTIONS, &strict.exceptions);
+            firewall.set(LOCAL, &strict.local);
         }
         let mut rules = Rules::default();
         if wanted.incoming_mark {
@@ -276,6 +282,20 @@ impl Rules {
         self.pass_neighbours();
         self.pass_store(wanted);
         self.refuse("daddr");
+        // Through: what came out of the tunnel for somebody who has just left this node would go where
+        // everything goes.
+        self.chain("inet", "strict-through", "filter", "forward", 0);
+        self.exempt("oifname", wanted);
+        for device in &wanted.devices {
+            for (family, number) in [("ip", 4), ("ip6", 6)] {
+                self.add(vec![
+                    matches(json!({"meta": {"key": "iifname"}}), json!(device)),
+                    matches(payload(family, "daddr"), json!(format!("@{LOCAL}{number}"))),
+                    json!({"counter": null}),
+                    json!({"drop": null}),
+                ]);
+            }
+        }
         // In: nobody may come from there but by way of the tunnel.
         self.chain("inet", "strict-in", "filter", "prerouting", -310);
         self.exempt("iifname", wanted);
@@ -400,7 +420,7 @@ mod tests {
                 networks: ["10.0.0.0/24", "10.0.0.7/32", "fd00::/64"]
                     .map(|text| text.parse().unwrap())
                     .into(),
-                exceptions: BTreeSet::new(),
+                ..Protected::default()
             }),
         }
     }

@@ -113,7 +113,7 @@ mod tests {
             mark: 0x10,
             strict: Some(Protected {
                 networks: BTreeSet::from(["10.0.0.0/8".parse().unwrap()]),
-                exceptions: BTreeSet::new(),
+                ..Protected::default()
             }),
             ..Wanted::default()
         })

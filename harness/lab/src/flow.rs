@@ -19,7 +19,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeSpec;
 use wireproof_model::evidence::{FlowEvidence, FlowPacket, Form, Nanos};
-use wireproof_model::name::{EndpointName, NodeName};
+use wireproof_model::name::EndpointName;
 use wireproof_model::plan::{Family, Flow, FlowId, Plan, State};
 use wireproof_model::tag::{FLOW_TAG_LENGTH, Magic, Tag};
 
@@ -172,23 +172,20 @@ impl Streams {
         drop(waited);
     }
 
-    /// Waits until each flow from a node or a pod on it has sent one packet more, or for as long
-    /// as `allowed`: what happens then has been tried.
-    pub(crate) fn wait_until_sent(&self, state: &State, node: &NodeName, allowed: Duration) {
-        let of_node = |flow: &&Flow| {
-            let from = state.endpoint(&flow.from);
-            from.is_some_and(|from| &from.node.name == node)
-        };
+    /// Waits until each of the `chosen` flows has sent one packet more, or for as long as `allowed`:
+    /// what happens then has been tried.
+    pub(crate) fn wait_until_sent(&self, chosen: impl Fn(&Flow) -> bool, allowed: Duration) {
         let sent = |logs: &Logs, id: &FlowId| logs.flows.get(id).map_or(0, |log| log.packets.len());
         let marks: Vec<_> = {
             let logs = self.logs.lock();
-            let own = self.flows.iter().filter(of_node).map(|flow| flow.id);
+            let own = self.flows.iter().filter(|flow| chosen(flow));
+            let own = own.map(|flow| flow.id);
             own.filter(|id| logs.active.contains_key(id))
                 .map(|id| (id, sent(&logs, &id)))
                 .collect()
         };
         let all = self.logs.wait_until(
-            "every flow of the node has sent a packet",
+            "each of them has sent a packet",
             Deadline::after(allowed),
             |logs| {
                 let mut marks = marks.iter();

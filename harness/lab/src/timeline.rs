@@ -9,8 +9,10 @@ use std::time::Duration;
 use wireguard_control::Key;
 use wireproof_model::dataplane;
 use wireproof_model::evidence::{Nanos, StepEvidence};
-use wireproof_model::name::{IfName, NodeName};
-use wireproof_model::plan::{Action, Family, Plan, Settles, State, Step, StoreAction, Tamper};
+use wireproof_model::name::{EndpointName, IfName, NodeName};
+use wireproof_model::plan::{
+    Action, Family, Flow, Plan, Settles, State, Step, StoreAction, Tamper,
+};
 use wireproof_model::tag::Magic;
 
 use crate::engine::{Engines, Until};
@@ -27,8 +29,7 @@ use crate::witness::Witness;
 /// How much longer than allowed an interruption is waited for.
 const OVER_BUDGET: Duration = Duration::from_millis(500);
 
-/// How long a node that has booted may take to send one packet of each of its flows before its
-/// agent is started.
+/// How long flows may take to send one packet each before the agents are told of what has happened.
 const EARLY: Duration = Duration::from_secs(2);
 
 /// Each node's dataplane as text.
@@ -168,11 +169,16 @@ impl<'a, 'e> Timeline<'a, 'e> {
                 settles,
             } => self.tamper(number, node, what, *settles, deadline)?,
             Action::Store(action) => return self.act_on_store(action),
-            Action::AddPod { .. }
-            | Action::RemovePod { .. }
-            | Action::MovePod { .. }
-            | Action::Partition { .. }
-            | Action::Heal { .. } => self.reshape(number)?,
+            Action::RemovePod { pod } | Action::MovePod { pod, .. } => {
+                self.reshape_links(number)?;
+                // What was sent to it before anybody is told meets nobody.
+                let pod = EndpointName::from(pod);
+                self.witness.wait_until_sent(|flow| flow.to == pod, EARLY);
+                self.rewrite_resources(number)?;
+            }
+            Action::AddPod { .. } | Action::Partition { .. } | Action::Heal { .. } => {
+                self.reshape(number)?
+            }
             Action::Fabric(_) => {
                 self.reshape(number)?;
                 self.wait_for_weather(number, deadline)?;
@@ -351,9 +357,13 @@ impl<'a, 'e> Timeline<'a, 'e> {
 
     /// Makes the cluster what it is after a step, links first, and tells the store.
     fn reshape(&self, number: usize) -> Result<(), LabError> {
-        let (before, after) = (self.plan.after(number), self.plan.after(number + 1));
-        self.topology.reshape(&before, &after)?;
+        self.reshape_links(number)?;
         self.rewrite_resources(number)
+    }
+
+    fn reshape_links(&self, number: usize) -> Result<(), LabError> {
+        let (before, after) = (self.plan.after(number), self.plan.after(number + 1));
+        self.topology.reshape(&before, &after)
     }
 
     fn reboot(
@@ -370,7 +380,11 @@ impl<'a, 'e> Timeline<'a, 'e> {
             self.engines.boot_node(name, deadline)?;
             self.topology.connect_again(node, &state)?;
             // Whoever is on the node may speak before its agent does.
-            self.witness.wait_until_sent(&state, name, EARLY);
+            let from_there = |flow: &Flow| {
+                let from = state.endpoint(&flow.from);
+                from.is_some_and(|from| &from.node.name == name)
+            };
+            self.witness.wait_until_sent(from_there, EARLY);
         }
         self.engines.start_agents(std::slice::from_ref(name))?;
         Ok(self.publishes_anew(number, name, before))

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use wireproof_model::evidence::FlowEvidence;
-use wireproof_model::name::NodeName;
-use wireproof_model::plan::{Plan, State};
+use wireproof_model::plan::{Flow, Plan, State};
 use wireproof_model::tag::Magic;
 
 use crate::capture::{Capture, Captured};
@@ -60,10 +59,10 @@ impl Witness {
         }
     }
 
-    /// Waits until each flow from a node has sent a packet more, or for as long as `allowed`.
-    pub(crate) fn wait_until_sent(&self, state: &State, node: &NodeName, allowed: Duration) {
+    /// Waits until each of the `chosen` flows has sent a packet more, or for as long as `allowed`.
+    pub(crate) fn wait_until_sent(&self, chosen: impl Fn(&Flow) -> bool, allowed: Duration) {
         if let Some(streams) = &self.streams {
-            streams.wait_until_sent(state, node, allowed);
+            streams.wait_until_sent(chosen, allowed);
         }
     }
 
