@@ -15,12 +15,12 @@ use wireproof_model::judge::REVERSE_PATH;
 use wireproof_model::plan::{Endpoint, FORGED, Family, Intrusion, Plan};
 use wireproof_model::tag::{Magic, TAG_LENGTH, Tag};
 
+use crate::counter;
 use crate::drop_reason::DropReasons;
 use crate::error::{Doing, LabError};
 use crate::forge::{self, Link};
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
-use crate::observe;
 use crate::packet::{Injector, stay_on_one_processor};
 use crate::topology::{HARNESS_MAC, Topology, UPLINK, gateway_mac, mac_of};
 use crate::wait::Deadline;
@@ -161,7 +161,7 @@ impl<'a> Forger<'a> {
 
     /// What the node's reverse-path filter has counted so far.
     fn counted(&self) -> Result<u64, LabError> {
-        let drops = observe::drops(self.node)?;
+        let drops = counter::drops(self.node)?;
         Ok(drops.get(REVERSE_PATH).copied().unwrap_or_default())
     }
 }

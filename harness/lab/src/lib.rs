@@ -74,6 +74,12 @@ mod witness;
 /// A node's dataplane as the kernel tells it.
 mod observe;
 
+/// Counters of a node's packets that went wrong.
+mod counter;
+
+/// Where a node's kernel sends the packets of the pairs that something is promised about.
+mod lookup;
+
 /// The strict reverse-path matrix, row by row in a network of its own.
 pub mod rpf;
 

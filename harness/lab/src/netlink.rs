@@ -3,6 +3,9 @@
 //! The socket is opened inside the namespace and stays there, so any thread may use
 //! it afterwards. rtnetlink is asynchronous; its runtime is private to this file.
 
+/// Questions about single packets.
+mod ask;
+
 /// Requests that take away, and those that only somebody makes who tampers.
 mod change;
 
@@ -30,6 +33,7 @@ use wireproof_model::name::IfName;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 
+pub(crate) use ask::Packet;
 pub(crate) use queue::Delay;
 
 /// A six-byte Ethernet address.

@@ -23,21 +23,10 @@ use crate::sysctl;
 use crate::topology::Topology;
 
 /// Interfaces by kernel index.
-type Names = BTreeMap<u32, IfName>;
+pub(crate) type Names = BTreeMap<u32, IfName>;
 
 /// Where userspace WireGuard devices have their sockets.
 pub(crate) const SOCKETS: &str = "/var/run/wireguard";
-
-/// Counters of `/proc/net/netstat` and `/proc/net/snmp` that count dropped packets.
-const DROPS: &[&str] = &[
-    "TcpExt.IPReversePathFilter",
-    "Ip.InAddrErrors",
-    "Ip.InDiscards",
-    "Ip.OutNoRoutes",
-    "Ip.OutDiscards",
-    "Ip.FragFails",
-    "IpExt.InNoRoutes",
-];
 
 /// Everything that decides what a node does with a packet.
 pub(crate) fn dataplane(namespace: &Namespace, tunnel: &IfName) -> Result<Dataplane, LabError> {
@@ -92,20 +81,6 @@ pub(crate) fn dataplane(namespace: &Namespace, tunnel: &IfName) -> Result<Datapl
         nftables,
         sysctls,
     })
-}
-
-/// Packets that a node dropped and counted; zeroes left out.
-pub(crate) fn drops(namespace: &Namespace) -> Result<BTreeMap<String, u64>, LabError> {
-    let text = namespace.enter(|| {
-        let read = |file: &str| {
-            fs::read_to_string(format!("/proc/thread-self/net/{file}"))
-                .doing(format!("read /proc/net/{file}"))
-        };
-        Ok(read("snmp")? + &read("netstat")?)
-    })?;
-    Ok(counters(&text)
-        .filter(|(name, value)| *value > 0 && DROPS.contains(&name.as_str()))
-        .collect())
 }
 
 /// The nodes that do not look in sync, of those that have an agent. One that encrypts has a
@@ -208,7 +183,8 @@ fn rule(message: &RuleMessage) -> Rule {
     rule
 }
 
-fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
+/// A route as the kernel tells it; none of those that it gives every link by itself.
+pub(crate) fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
     let destination = match message.header.address_family {
         AddressFamily::Inet => IpNet::V4(Ipv4Net::default()),
         AddressFamily::Inet6 => IpNet::V6(Ipv6Net::default()),
@@ -347,36 +323,4 @@ fn ruleset() -> Result<String, LabError> {
         return Err(LabError::machine("list the nftables rules", cause.trim()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// The kernel's table of counters: a line of names and a line of values for each group.
-fn counters(text: &str) -> impl Iterator<Item = (String, u64)> {
-    let lines: Vec<_> = text.lines().collect();
-    let pairs: Vec<_> = lines
-        .chunks_exact(2)
-        .flat_map(|pair| {
-            let group = pair[0].split(':').next().unwrap_or_default();
-            let names = pair[0].split_whitespace().skip(1);
-            let values = pair[1].split_whitespace().skip(1);
-            names
-                .zip(values)
-                .map(|(name, value)| (format!("{group}.{name}"), value.parse().unwrap_or(0)))
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    pairs.into_iter()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counters_are_read_by_group_and_name() {
-        let text =
-            "TcpExt: SyncookiesSent IPReversePathFilter\nTcpExt: 3 12\nIp: InDiscards\nIp: 4\n";
-        let read: BTreeMap<_, _> = counters(text).collect();
-        assert_eq!(read["TcpExt.IPReversePathFilter"], 12);
-        assert_eq!(read["Ip.InDiscards"], 4);
-    }
 }

@@ -19,12 +19,12 @@ use wireproof_model::frame::{Frame, LinkType, Payload, decode};
 use wireproof_model::plan::Family;
 use wireproof_model::rpf::{Check, Observation, PACKETS, Row};
 
+use crate::counter;
 use crate::drop_reason::DropReasons;
 use crate::error::{Doing, LabError};
 use crate::forge::{self, Link};
 use crate::namespace::Namespace;
 use crate::netlink::{Mac, Netlink, VethEnd};
-use crate::observe;
 use crate::packet::{Injector, Listener, close_together, stay_on_one_processor};
 use crate::sysctl;
 use crate::topology::{UPLINK, interface, nft};
@@ -372,7 +372,7 @@ fn rules(row: &Row) -> String {
 }
 
 fn reversed(namespace: &Namespace) -> Result<u64, LabError> {
-    let drops = observe::drops(namespace)?;
+    let drops = counter::drops(namespace)?;
     Ok(drops
         .get(wireproof_model::judge::REVERSE_PATH)
         .copied()

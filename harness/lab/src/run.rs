@@ -14,10 +14,12 @@ use wireproof_model::tag::Magic;
 use crate::artifact::RunDirectory;
 use crate::beacon::Lamp;
 use crate::capture::Capture;
+use crate::counter::{self, Counters};
 use crate::engine::Engines;
 use crate::error::{Doing, LabError};
 use crate::gauge;
 use crate::intrusion;
+use crate::lookup;
 use crate::observe;
 use crate::packet::now;
 use crate::probe;
@@ -86,6 +88,7 @@ pub fn run(
     witness.capture.follow(&topology)?;
     let responders = Responders::open(last, &topology, magic)?;
     let mut lamp = Lamp::new(last, &topology, &witness.capture, magic, beacons)?;
+    let counted = counter::of_nodes(last, &topology)?;
     let probing = now();
     witness.capture.keep_all_from(probing)?;
     lamp.light(Round::Opening, &witness.capture, Deadline::after(BEACONS))?;
@@ -101,7 +104,7 @@ pub fn run(
     clock.lap("probing");
 
     phase("observation");
-    let nodes = observe_nodes(last, &topology, &store, &history, before)?;
+    let nodes = observe_nodes(last, &topology, &store, &history, before, &counted)?;
     let wire = tallies(&topology.fabric)?;
     clock.lap("observation");
 
@@ -148,20 +151,27 @@ fn observe_nodes(
     store: &Store,
     history: &KeyHistory,
     mut before: BTreeMap<NodeName, Dataplane>,
+    counted: &BTreeMap<NodeName, Counters>,
 ) -> Result<BTreeMap<NodeName, NodeEvidence>, LabError> {
     let (keys, keys6) = (store.published_keys()?, store.published_keys6()?);
     let tunnel = &plan.cluster.interface;
+    let after = counter::of_nodes(plan, topology)?;
     plan.nodes
         .iter()
         .map(|node| {
             let namespace = topology.node(&node.name)?;
+            let dataplane = observe::dataplane(namespace, tunnel)?;
+            let none = Counters::new();
+            let [earlier, now] = [counted, &after].map(|all| all.get(&node.name).unwrap_or(&none));
             let evidence = NodeEvidence {
-                dataplane: observe::dataplane(namespace, tunnel)?,
+                moved: counter::moved(earlier, now),
+                lookups: lookup::lookups(plan, node, namespace, &dataplane)?,
+                dataplane,
                 before: before.remove(&node.name),
                 published_key: keys.get(&node.name).cloned(),
                 published_key6: keys6.get(&node.name).cloned(),
                 key_history: history.0.get(&node.name).cloned().unwrap_or_default(),
-                drops: observe::drops(namespace)?,
+                drops: counter::drops(namespace)?,
             };
             Ok((node.name.clone(), evidence))
         })

@@ -28,6 +28,21 @@ pub fn comparable(plane: &Dataplane, keys: &BTreeMap<String, NodeName>) -> Strin
     text::render(&plane, keys)
 }
 
+/// A rule as `ip rule` prints it.
+pub fn rule(rule: &Rule) -> String {
+    text::rule(rule)
+}
+
+/// A route as `ip -d route` prints it, without the words that say nothing.
+pub fn route(route: &Route) -> String {
+    text::told(route)
+}
+
+/// A table by its name (`main`) or number.
+pub fn table(table: u32) -> String {
+    text::table_name(table)
+}
+
 /// The first lines that one of two texts of [`comparable`] has and the other has not; none if
 /// they are the same.
 pub fn difference(before: &str, after: &str) -> Option<String> {

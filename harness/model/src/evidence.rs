@@ -7,6 +7,9 @@ mod size;
 /// What became of forged packets.
 mod intrusion;
 
+/// What the kernel says about ways that packets take.
+mod lookup;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,7 @@ use crate::plan::{FlowId, ProbeId, Protocol};
 use crate::tag::{BeaconId, Magic, Tag};
 
 pub use intrusion::IntrusionOutcome;
+pub use lookup::{Answer, Lookup};
 pub use size::{BulkOutcome, SizeOutcome};
 
 /// One run's observations.
@@ -335,6 +339,13 @@ pub struct NodeEvidence {
     pub key_history: Vec<String>,
     /// Packets that the node dropped and counted, by counter name (`TcpExt.IPReversePathFilter`); zeroes left out.
     pub drops: BTreeMap<String, u64>,
+    /// By how much such counters, and those of its interfaces' errors (`wireguard.cali.tx_errors`),
+    /// moved while the probes were sent; zeroes left out.
+    #[serde(default)]
+    pub moved: BTreeMap<String, u64>,
+    /// Where the kernel sends packets between endpoints that a promise concerns.
+    #[serde(default)]
+    pub lookups: Vec<Lookup>,
 }
 
 /// A counter of packets larger than the fabric carries.

@@ -11,9 +11,10 @@ use std::collections::BTreeSet;
 use crate::evidence::{Evidence, Nanos, NodeEvidence, Role, Round};
 use crate::journey::{Atlas, Index, Leg, Seen, Tunnel};
 use crate::name::NodeName;
-use crate::plan::{Plan, Promise, Protection, Protocol};
+use crate::plan::{Origin, Plan, Promise, Protection, Protocol};
 use crate::tag::Tag;
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::{Explanation, Outcome, Reached, Stopped, Verdict};
+use crate::why;
 
 /// A promise with all that is known about it.
 mod case;
@@ -114,6 +115,7 @@ fn skip(plan: &Plan, why: &str) -> Vec<Verdict> {
         fact: why.to_owned(),
         exhibits: Vec::new(),
         notes: Vec::new(),
+        why: None,
     };
     let limits = plan.limits.promises.iter().map(|promise| promise.id);
     let intrusions = plan.intrusions.iter().map(|promise| promise.promise);
@@ -140,6 +142,7 @@ struct Finding<'a> {
     fact: String,
     frames: Vec<Seen<'a>>,
     notes: Vec<String>,
+    stopped: Option<Stopped>,
 }
 
 impl<'a> Finding<'a> {
@@ -149,6 +152,7 @@ impl<'a> Finding<'a> {
             fact,
             frames: Vec::new(),
             notes: Vec::new(),
+            stopped: None,
         }
     }
 
@@ -168,6 +172,13 @@ impl<'a> Finding<'a> {
         Self { frames, ..self }
     }
 
+    fn stopped(self, answer: bool, reached: Reached) -> Self {
+        Self {
+            stopped: Some(Stopped { answer, reached }),
+            ..self
+        }
+    }
+
     fn about(self, promise: &Promise) -> Verdict {
         Verdict {
             promise: promise.id,
@@ -175,6 +186,7 @@ impl<'a> Finding<'a> {
             fact: self.fact,
             exhibits: self.frames.iter().map(exhibit::exhibit).collect(),
             notes: self.notes,
+            why: None,
         }
     }
 }
@@ -185,7 +197,27 @@ impl<'a> Court<'a> {
         if finding.outcome != Outcome::Held {
             finding.notes.extend(self.circumstances(case));
         }
-        finding.about(case.promise)
+        let why = self.why(case, &finding);
+        Verdict {
+            why,
+            ..finding.about(case.promise)
+        }
+    }
+
+    /// What in the nodes' dataplanes is wrong for a pair whose promise was broken.
+    fn why(&self, case: &Case<'_>, finding: &Finding<'_>) -> Option<Explanation> {
+        let question = why::Question {
+            plan: self.plan,
+            evidence: self.evidence,
+            from: case.from,
+            to: case.to,
+            addresses: case.addresses(Leg::Request),
+            protection: case.promise.protection,
+            stated: case.promise.origin != Origin::Derived,
+            stopped: finding.stopped,
+        };
+        let broken = finding.outcome == Outcome::Broken;
+        broken.then(|| why::explain(question, &finding.fact))?
     }
 
     fn find(&self, case: &Case<'_>) -> Finding<'a> {
@@ -200,7 +232,8 @@ impl<'a> Court<'a> {
         }
         if !self.was_sent(case) {
             return match &case.outcome.error {
-                Some(error) => Finding::broken(format!("never left {}: {error}", case.from.name)),
+                Some(error) => Finding::broken(format!("never left {}: {error}", case.from.name))
+                    .stopped(false, Reached::Sender),
                 None => Finding::open(format!(
                     "no packet of the probe was seen, not even at {}",
                     case.from.name
@@ -246,7 +279,8 @@ impl<'a> Court<'a> {
         let mut frames = self.leg(case, Leg::Request)?;
         if case.tagged(Leg::Answer, &self.index).is_empty() {
             let fact = format!("arrived at {}, and no answer left it", case.to.name);
-            return Err(Finding::broken(fact).with_frames(latest_first(frames)));
+            let finding = Finding::broken(fact).with_frames(latest_first(frames));
+            return Err(finding.stopped(true, Reached::Sender));
         }
         frames.extend(self.leg(case, Leg::Answer)?);
         let deaf = [
@@ -260,7 +294,8 @@ impl<'a> Court<'a> {
             return Err(Finding::broken(fact).with_frames(latest_first(frames)));
         }
         if let Some(fact) = self.not_exempt(case) {
-            return Err(Finding::broken(fact).with_frames(frames));
+            let finding = Finding::broken(fact).with_frames(frames);
+            return Err(finding.stopped(false, Reached::Elsewhere));
         }
         match self.bare(case) {
             None => Ok(frames),
@@ -281,7 +316,9 @@ impl<'a> Court<'a> {
             .find(|node| matches!(self.atlas.tunnel(node, device), Tunnel::Absent));
         match (case.promise.protection, without) {
             (Protection::Encrypted, Some(node)) => {
-                Err(Finding::broken(format!("{} has no {device}", node.name)))
+                let finding = Finding::broken(format!("{} has no {device}", node.name));
+                let back = node.name != case.from.node.name;
+                Err(finding.stopped(back, Reached::Sender))
             }
             (Protection::Encrypted, None) | (Protection::Plaintext | Protection::Blocked, _) => {
                 Ok(())
@@ -300,7 +337,7 @@ impl<'a> Court<'a> {
                 Leg::Request => "",
                 Leg::Answer => "its answer ",
             };
-            self.ended(whose, ended)
+            self.ended(whose, leg, ended)
         })
     }
 
@@ -319,10 +356,11 @@ impl<'a> Court<'a> {
                 return Finding::broken(format!(
                     "its handshake arrived at {}, and no answer left it",
                     case.to.name
-                ));
+                ))
+                .stopped(true, Reached::Sender);
             }
             if let Err(ended) = way.walk(&packets, &self.crossings) {
-                return self.ended(whose, ended);
+                return self.ended(whose, leg, ended);
             }
         }
         let why = case
@@ -336,14 +374,16 @@ impl<'a> Court<'a> {
         ))
     }
 
-    fn ended(&self, whose: &str, ended: Break<'a>) -> Finding<'a> {
+    fn ended(&self, whose: &str, leg: Leg, ended: Break<'a>) -> Finding<'a> {
         let mut fact = format!("{whose}{}", ended.fact);
         if let Some(node) = ended.node.filter(|node| self.drops_by_reverse_path(node)) {
             fact.push_str(&format!(
                 "; {node} drops packets by their source ({REVERSE_PATH})"
             ));
         }
-        let mut finding = Finding::broken(fact).with_frames(latest_first(ended.last));
+        let mut finding = Finding::broken(fact)
+            .with_frames(latest_first(ended.last))
+            .stopped(leg == Leg::Answer, ended.reached);
         if let Some((packet, message)) = ended.lengths {
             finding.notes.push(format!(
                 "a packet of {packet} bytes makes a transport message of {message}"
@@ -411,7 +451,11 @@ impl<'a> Court<'a> {
                 format!("{what} was at {} of {place}", leak.first.interface.name)
             }
         };
-        let mut finding = Finding::broken(fact).with_frames(vec![leak.first]);
+        let (answering, asking) = case.addresses(Leg::Answer);
+        let back = leak.first.goes(answering, asking);
+        let mut finding = Finding::broken(fact)
+            .with_frames(vec![leak.first])
+            .stopped(back, Reached::Elsewhere);
         if leak.count > 1 {
             finding
                 .notes

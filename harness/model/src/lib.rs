@@ -59,6 +59,9 @@ pub mod journey;
 /// What is decided about a promise, and why.
 pub mod verdict;
 
+/// What in the nodes' dataplanes is wrong for a pair whose promise was broken.
+mod why;
+
 /// Plan and evidence to verdicts.
 pub mod judge;
 

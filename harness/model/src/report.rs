@@ -30,6 +30,9 @@ mod intrusion;
 /// Rows and totals as a table.
 mod table;
 
+/// Why it went wrong.
+mod why;
+
 /// What went wrong.
 mod failure;
 
@@ -143,6 +146,7 @@ impl<'a> Report<'a> {
                     "fact": told.map(Told::fact),
                     "exhibits": verdict.map_or(&[][..], |verdict| &verdict.exhibits),
                     "notes": verdict.map_or(&[][..], |verdict| &verdict.notes),
+                    "why": verdict.and_then(|verdict| verdict.why.as_ref()),
                 })
             })
             .collect();

@@ -1,9 +1,14 @@
 //! What is decided about a promise, and why.
 
+/// Why a promise broke.
+mod explanation;
+
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Nanos;
 use crate::plan::PromiseId;
+
+pub use explanation::{Explanation, Reached, Stopped};
 
 /// The decision about one promise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +24,9 @@ pub struct Verdict {
     /// What else helps to find the cause: counts, and other words that differ from run to run.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Why it broke, as far as the nodes' dataplanes tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Explanation>,
 }
 
 /// The four ways to decide.

@@ -11,7 +11,7 @@ use wireproof_model::plan::Class;
 use wireproof_model::report::Report;
 use wireproof_model::verdict::Outcome;
 
-use crate::{good, root, runs, snapshot};
+use crate::{good, root, runs, snapshot, why};
 
 /// The cluster in which nearly every fault shows.
 const SEED: &str = "scenarios/azure-cni/seed-cluster.toml";
@@ -29,7 +29,9 @@ pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
         .iter()
         .find(|(fault, _)| Some(*fault) == stem)
         .map_or(SEED, |(_, scenario)| scenario);
-    breaks(engine, &good::run(&root().join(scenario), engine.to_str())?)
+    let told = good::run(&root().join(scenario), engine.to_str())?;
+    why::is_told(stem.unwrap_or_default(), &told)?;
+    breaks(engine, &told)
 }
 
 /// A scenario breaks under an engine with one of the faults that it names: a promise, the
@@ -41,6 +43,7 @@ pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
     let name = format!("{}/{fault}", run_name(path));
     let status = match scenario::prove(plan, &engine, &runs(), &name, |_| {}) {
         Ok(told) => {
+            why::is_told(fault, &told)?;
             let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
             let mut dataplanes = good::dataplanes(&told).into_iter();
             match report.exit_status() {

@@ -16,6 +16,7 @@ mod broken;
 mod good;
 mod matrix;
 mod snapshot;
+mod why;
 
 fn main() -> ExitCode {
     if let Some(code) = wireproof_lab::init::run_if_asked() {
@@ -48,6 +49,11 @@ fn main() -> ExitCode {
     }
     for path in files("fixtures/broken") {
         trials.push(Trial::test(name(&path), move || broken::is_wrong(&path)));
+    }
+    for path in files("fixtures/why") {
+        trials.push(Trial::test(name(&path), move || {
+            why::names_the_tampering(&path)
+        }));
     }
     for path in files("fixtures/open") {
         trials.push(Trial::test(name(&path), move || broken::is_open(&path)));

@@ -98,7 +98,7 @@ fn rules(rules: &[Rule]) -> Vec<String> {
     sorted.into_iter().map(rule).collect()
 }
 
-fn rule(rule: &Rule) -> String {
+pub(super) fn rule(rule: &Rule) -> String {
     let mut words = vec![format!("{}:", rule.priority)];
     if rule.not {
         words.push("not".into());
@@ -116,7 +116,7 @@ fn rule(rule: &Rule) -> String {
     words.join(" ")
 }
 
-fn table_name(table: u32) -> String {
+pub(super) fn table_name(table: u32) -> String {
     NAMED_TABLES
         .iter()
         .find(|(number, _)| *number == table)
@@ -166,7 +166,7 @@ fn is_loopbacks_own(route: &Route) -> bool {
 }
 
 /// As `ip -d route` prints it, without the words that say nothing.
-fn told(route: &Route) -> String {
+pub(super) fn told(route: &Route) -> String {
     let mut text = kind_and_destination(route);
     let mut say = |name: &str, value: Option<String>| {
         if let Some(value) = value {

@@ -35,6 +35,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
             fact,
             exhibits: frames.iter().map(exhibit).collect(),
             notes: court.notes(),
+            why: None,
         }
     };
     plan.intrusions.iter().map(decide).collect()

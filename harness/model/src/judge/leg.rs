@@ -6,6 +6,7 @@ use crate::evidence::{Direction, Interface, Nanos, Place, Role};
 use crate::journey::{Atlas, Leg, Seen, Stop, Tunnel, follow};
 use crate::name::NodeName;
 use crate::plan::{Node, Plan, Protection};
+use crate::verdict::Reached;
 
 /// Where a leg ended before its end.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Break<'a> {
     pub(super) last: Vec<Seen<'a>>,
     /// Stops reached; of several copies, the one that came furthest tells the story.
     progress: usize,
+    /// How far that is.
+    pub(super) reached: Reached,
     /// Bytes of the packet and of the message that should have carried it.
     pub(super) lengths: Option<(u32, u32)>,
 }
@@ -185,6 +188,11 @@ impl<'a> Way<'a> {
                 format!("reached {target} as ciphertext, then never left {out_of} there"),
             ),
         };
+        let reached = match (sent, delivered) {
+            (None, _) => Reached::Device,
+            (Some(_), None) => Reached::Wire,
+            (Some(_), Some(_)) => Reached::Receiver,
+        };
         let shown = [sent, delivered, left].into_iter().flatten();
         let progress = self.before.len() + shown.clone().count();
         frames.extend(shown);
@@ -193,6 +201,7 @@ impl<'a> Way<'a> {
             node: ended_at.and_then(|stop| node_of(stop.interface)),
             last: frames,
             progress,
+            reached,
             lengths: crossing.and_then(|crossing| {
                 let packet = crossing.entered.sighting.frame.packet()?;
                 Some((packet.length, crossing.length))
@@ -226,12 +235,27 @@ fn never<'a>(stops: &[Stop<'_>], reached: Vec<Seen<'a>>) -> Break<'a> {
         .get(reached.len())
         .or(stops.last())
         .and_then(|stop| node_of(stop.interface));
+    let last = reached.len().checked_sub(1).and_then(|at| stops.get(at));
     Break {
         fact,
         node,
         progress: reached.len(),
+        reached: last.map_or(Reached::Sender, far),
         last: reached,
         lengths: None,
+    }
+}
+
+/// How far a packet came that passed this stop.
+fn far(stop: &Stop<'_>) -> Reached {
+    match (&stop.interface.role, stop.direction) {
+        (Role::PodUplink, Direction::Out) | (Role::PodLink(_), Direction::In) => Reached::Sender,
+        (Role::Tunnel, Direction::Out) => Reached::Device,
+        (Role::Uplink, Direction::Out) | (Role::Port(_), _) => Reached::Wire,
+        (Role::Uplink, Direction::In) => Reached::Receiver,
+        (Role::Tunnel | Role::PodUplink, Direction::In)
+        | (Role::PodLink(_), Direction::Out)
+        | (Role::Loopback | Role::Other, _) => Reached::Inside,
     }
 }
 

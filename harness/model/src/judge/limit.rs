@@ -16,6 +16,7 @@ use crate::plan::{
 };
 use crate::tag::Tag;
 use crate::verdict::{Outcome, Verdict};
+use crate::why;
 
 /// Frames shown of one promise.
 const SHOWN: usize = 3;
@@ -155,13 +156,42 @@ impl<'a> Court<'a> {
                 fragments,
             } => self.outer(family, [from, to], (*mtu).into(), *fragments),
         };
+        let why = (outcome == Outcome::Broken).then(|| {
+            let nodes = self.nodes(&promise.kind);
+            let (plan, evidence) = (self.plan, self.evidence);
+            why::of_size(plan, evidence, self.state, family, &nodes, &fact)
+        });
         Verdict {
             promise: promise.id,
             outcome,
             fact,
             exhibits: frames.iter().take(SHOWN).map(exhibit).collect(),
             notes: Vec::new(),
+            why,
         }
+    }
+
+    /// The nodes that a promise is about.
+    fn nodes<'k>(&'k self, kind: &'k LimitKind) -> Vec<&'k NodeName> {
+        let size = |id: &SizeId| {
+            let size = self.plan.limits.size(*id);
+            size.map(|size| [&size.from, &size.to])
+        };
+        let ends = match kind {
+            LimitKind::Device { node, .. } => return vec![node],
+            LimitKind::Outer { from, to, .. } => return vec![from, to],
+            LimitKind::Largest { at, .. } => size(at),
+            LimitKind::TooLarge { above, .. } => size(above),
+            LimitKind::Fragmented { sizes } => sizes.first().and_then(size),
+            LimitKind::Bulk { bulk, .. } => {
+                let bulk = self.plan.limits.bulk(*bulk);
+                bulk.map(|bulk| [&bulk.from, &bulk.to])
+            }
+        };
+        let ends = ends.into_iter().flatten();
+        let nodes =
+            ends.filter_map(|end| self.state.endpoints().into_iter().find(|e| e.name == *end));
+        nodes.map(|end| &end.node.name).collect()
     }
 
     fn device(&self, family: Family, node: &NodeName, mtu: u16) -> Finding<'a> {

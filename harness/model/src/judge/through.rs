@@ -538,6 +538,7 @@ fn verdict(promise: &StepPromise, outcome: Outcome, fact: String) -> Verdict {
         fact,
         exhibits: Vec::new(),
         notes: Vec::new(),
+        why: None,
     }
 }
 

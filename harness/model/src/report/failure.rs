@@ -1,8 +1,9 @@
 //! What went wrong, as far as the frames.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
-use super::{Report, Told, intrusion, limit, wire};
+use super::{Report, Told, intrusion, limit, why, wire};
 use crate::plan::{Origin, Promise, StepKind, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
@@ -68,6 +69,7 @@ pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
 }
 
 fn write(text: &mut String, failed: &[Failed<'_>], directory: &str) -> fmt::Result {
+    let mut causes = BTreeSet::new();
     for one in failed.iter().take(IN_FULL) {
         writeln!(text, "{} {}", one.outcome.as_str(), one.sentence)?;
         writeln!(text, "  {}", one.fact)?;
@@ -77,6 +79,11 @@ fn write(text: &mut String, failed: &[Failed<'_>], directory: &str) -> fmt::Resu
             }
             for note in &verdict.notes {
                 writeln!(text, "  note: {note}")?;
+            }
+            match &verdict.why {
+                Some(why) if causes.insert(&why.cause) => text.push_str(&why::told(why)),
+                Some(_) => writeln!(text, "  why: the same as above")?,
+                None => {}
             }
         }
     }

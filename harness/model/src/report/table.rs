@@ -101,7 +101,11 @@ fn names(protocols: &[Protocol]) -> String {
 
 /// Words in lines of at most [`WIDTH`] columns. The first line starts at column `used`,
 /// the others after `indent` spaces.
-fn wrapped<'w>(words: impl Iterator<Item = &'w str>, used: usize, indent: usize) -> String {
+pub(super) fn wrapped<'w>(
+    words: impl Iterator<Item = &'w str>,
+    used: usize,
+    indent: usize,
+) -> String {
     let mut text = String::new();
     let mut column = used;
     for word in words {

@@ -478,5 +478,7 @@ fn node_evidence(node: &Node) -> NodeEvidence {
         published_key: node.wireguard.then(|| format!("{}=", node.name)),
         key_history: vec![],
         drops: BTreeMap::new(),
+        moved: BTreeMap::new(),
+        lookups: vec![],
     }
 }

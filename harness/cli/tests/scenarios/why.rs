@@ -1,0 +1,162 @@
+//! What broke is explained by what is really wrong: each fault of the engine has words that
+//! every explanation must have, and a cause in other words is red.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use libtest_mimic::Failed;
+use wireproof::scenario::Told;
+use wireproof_model::verdict::{Outcome, Verdict};
+
+use crate::good;
+
+/// Faults of the engine, and the words of which each cause of a broken promise has some.
+const CAUSES: &[(&str, &[&str])] = &[
+    // What is missing is what the last thing that the engine took in did not have.
+    (
+        "deaf-after-a-burst",
+        &["has no route for", "throw route missing"],
+    ),
+    (
+        "forgets-last-good",
+        &["has no route for", "peer node-", "is missing on"],
+    ),
+    ("forgets-plain-nodes", &["nftables of"]),
+    ("forgets-the-absent", &["is missing on"]),
+    (
+        "freezes-cluster",
+        &[
+            "has no route for",
+            "throw route missing",
+            "key on node-",
+            "is missing on",
+        ],
+    ),
+    (
+        "keeps-old-address",
+        &["the endpoint of peer", "the address of w"],
+    ),
+    ("keeps-old-device", &["has the port 51820 of wg0"]),
+    ("keeps-old-pods", &["the allowed IPs of peer"]),
+    (
+        "keeps-old-settings",
+        &[
+            "own packets have the mark",
+            "packets to table 77",
+            "listens at port 51820",
+        ],
+    ),
+    ("mortal-tunnel", &["wireguard.cali is missing on"]),
+    ("mss-only", &["only TCP is told of less"]),
+    ("mtu-too-large", MTU),
+    ("mtu-too-small", MTU),
+    ("no-arp-mark", &["incoming ARP is not marked"]),
+    ("no-blocks", &["has no route for", "throw route missing"]),
+    ("no-borrowed", &["throws 10.65."]),
+    (
+        "no-cas",
+        &[
+            "has no route for",
+            "the address of wireguard.cali on node-2",
+        ],
+    ),
+    ("no-fwmark", &["own packets have no mark (fwmark)"]),
+    ("no-host-allowed-ips", &["the allowed IPs of peer"]),
+    ("no-incoming-mark", &["the incoming packets are not marked"]),
+    ("no-ipv6", &["wg-v6.cali is missing on"]),
+    ("no-mtu", MTU),
+    ("no-opt-out", &["throw route missing"]),
+    ("no-src-valid-mark", &["src_valid_mark is 0 on"]),
+    ("no-strict", &["no nftables rule of"]),
+    ("no-throw-routes", &["throw route missing"]),
+    (
+        "starts-anew",
+        &["is missing on", "had published no key", "got another key"],
+    ),
+];
+
+/// What stands on each tampered node, and the words of which each cause of its pods' broken
+/// promises has some.
+const TAMPERED: &[(&str, &[&str])] = &[
+    ("n-device", &["wireguard.cali is missing on n-device"]),
+    (
+        "n-everything",
+        &["wireguard.cali is missing on n-everything"],
+    ),
+    ("n-nft", &["the incoming packets are not marked on n-nft"]),
+    (
+        "n-peer",
+        &["peer whole is missing on n-peer's wireguard.cali"],
+    ),
+    ("n-process", &["wireguard.cali is missing on n-process"]),
+    (
+        "n-route",
+        &["table 1 of n-route has no route for 10.240.0.250"],
+    ),
+    ("n-rule", &["no rule sends n-rule's packets to table 1"]),
+    ("n-sysctl", &["src_valid_mark is 0 on n-sysctl"]),
+    ("n-throw", &["throw route missing: table 1 of n-throw"]),
+];
+
+const MTU: &[&str] = &["the MTU of wireguard.cali on", "the MTU of wg-v6.cali on"];
+
+/// Each tampered node breaks a promise, and each such promise is explained by what was done there.
+pub(crate) fn names_the_tampering(path: &Path) -> Result<(), Failed> {
+    let told = good::run(path, None)?;
+    let plan = &told.plan;
+    let mut explained = BTreeSet::new();
+    for (promise, verdict) in plan.promises.iter().zip(&told.verdicts) {
+        let node = plan
+            .endpoint(&promise.from)
+            .map(|end| end.node.name.clone());
+        let node = node.ok_or("a promise of nobody's")?;
+        let words = TAMPERED.iter().find(|(name, _)| *name == node.as_str());
+        match (verdict.outcome, words) {
+            (Outcome::Broken, Some((name, words))) => {
+                is_one_of(name, words, verdict, &told)?;
+                explained.insert(*name);
+            }
+            (Outcome::Held, _) => {}
+            _ => return Err(format!("{node}: {}", verdict.fact).into()),
+        }
+    }
+    match TAMPERED.iter().find(|(name, _)| !explained.contains(name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(format!("nothing of {name} was broken").into()),
+    }
+}
+
+/// Each broken promise about a pair or about sizes has an explanation, and it names the fault.
+pub(crate) fn is_told(fault: &str, told: &Told) -> Result<(), Failed> {
+    let words = CAUSES.iter().find(|(known, _)| *known == fault);
+    let words = words.map_or(&[][..], |(_, words)| words);
+    let of_steps: Vec<_> = told.plan.flows.promises.iter().map(|one| one.id).collect();
+    let broken = told.verdicts.iter().filter(|verdict| {
+        verdict.outcome == Outcome::Broken && !of_steps.contains(&verdict.promise)
+    });
+    for verdict in broken {
+        is_one_of(fault, words, verdict, told)?;
+    }
+    Ok(())
+}
+
+/// Each cause has some of the words.
+fn is_one_of(what: &str, words: &[&str], verdict: &Verdict, told: &Told) -> Result<(), Failed> {
+    let cause = cause(verdict)?;
+    let right = |one: &str| words.iter().any(|words| one.contains(words));
+    if cause.split("; and ").all(right) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{what}` is explained by `{cause}`, not by {words:?}; {}\nthe run is {}",
+        verdict.fact,
+        told.directory.display()
+    )
+    .into())
+}
+
+fn cause(verdict: &Verdict) -> Result<&str, Failed> {
+    let why = verdict.why.as_ref();
+    why.map(|why| why.cause.as_str())
+        .ok_or_else(|| format!("nothing explains `{}`", verdict.fact).into())
+}

@@ -1,0 +1,29 @@
+//! Why promises broke, for people.
+
+use super::table::wrapped;
+use crate::verdict::Explanation;
+
+/// Columns of what stands before each part.
+const INDENT: usize = 14;
+
+/// The explanation of one promise, in lines that fit a terminal.
+pub(super) fn told(why: &Explanation) -> String {
+    let mut text = part("  why:        ", &why.cause);
+    for (name, value) in [
+        ("    lookup    ", &why.lookup),
+        ("    won       ", &why.won),
+        ("    expected  ", &why.expected),
+    ] {
+        if let Some(value) = value {
+            text += &part(name, value);
+        }
+    }
+    if !why.moved.is_empty() {
+        text += &part("    moved     ", &why.moved.join(", "));
+    }
+    text
+}
+
+fn part(name: &str, value: &str) -> String {
+    format!("{name}{}\n", wrapped(value.split(' '), INDENT, INDENT))
+}

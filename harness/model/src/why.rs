@@ -1,0 +1,283 @@
+//! What in the nodes' dataplanes is wrong for a pair whose promise was broken.
+//!
+//! Packets show where a journey ended; what a node is told to do with them shows why. For the
+//! leg that did not come through, everything is looked at that its packets need, in the order
+//! of their way: the sender's rules and routes, its device and peers, what the receiver takes
+//! from the wire, what its device accepts, and the rest of the way. What the packets have
+//! provably passed is not the cause.
+
+/// One node, as the packets of a leg find it.
+mod site;
+
+/// What a node's tunnel device is like, whatever packets do.
+mod device;
+
+/// What a leg needs that is ciphertext between the nodes.
+mod tunnel;
+
+/// What a leg needs that is plaintext, or must not arrive.
+mod clear;
+
+/// What the sizes of packets need.
+mod size;
+
+use std::net::IpAddr;
+
+use crate::evidence::{Answer, Evidence, Lookup};
+use crate::name::IfName;
+use crate::plan::{Endpoint, Family, Plan, Protection};
+use crate::verdict::{Explanation, Reached, Stopped};
+
+use site::Site;
+pub(crate) use size::of_size;
+
+/// Causes that are told of one promise; more would be a list of everything.
+const CAUSES: usize = 3;
+
+/// A broken promise about a pair.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    /// The cluster after its last step.
+    pub(crate) plan: &'a Plan,
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) from: &'a Endpoint<'a>,
+    pub(crate) to: &'a Endpoint<'a>,
+    /// Source and destination of the request.
+    pub(crate) addresses: (IpAddr, IpAddr),
+    pub(crate) protection: Protection,
+    /// Whether the author says so, and not the cluster's intent.
+    pub(crate) stated: bool,
+    /// How far the packets came; none if what they did is not about a way.
+    pub(crate) stopped: Option<Stopped>,
+}
+
+/// A packet at the node that decides about it.
+struct Packet<'a> {
+    site: Site<'a>,
+    source: Option<IpAddr>,
+    destination: IpAddr,
+    input: Option<IfName>,
+    mark: u32,
+}
+
+/// The part of a way that a defect is in, in the order of the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// The sender's rules and routes.
+    Route,
+    /// The sender's device and peers.
+    Encrypt,
+    /// What is between the nodes.
+    Wire,
+    /// What the receiver takes from the wire.
+    Accept,
+    /// What the receiver's device accepts.
+    Decrypt,
+    /// From there to the receiving endpoint.
+    Deliver,
+    /// Any of them.
+    Anywhere,
+}
+
+/// Something that is not as a leg needs it.
+struct Defect<'a> {
+    stage: Stage,
+    /// In one sentence, without a full stop.
+    told: String,
+    /// The packet that shows it, if a lookup does.
+    packet: Option<Packet<'a>>,
+    /// The rule and route that had to decide, if they are what is wrong.
+    expected: Option<String>,
+}
+
+/// What a leg is between.
+struct Leg<'a> {
+    question: Question<'a>,
+    family: Family,
+    from: &'a Endpoint<'a>,
+    to: &'a Endpoint<'a>,
+    sender: Site<'a>,
+    receiver: Site<'a>,
+    source: IpAddr,
+    destination: IpAddr,
+}
+
+impl<'a> Question<'a> {
+    fn leg(self, answer: bool) -> Option<Leg<'a>> {
+        let (one, other) = self.addresses;
+        let (from, to, source, destination) = match answer {
+            false => (self.from, self.to, one, other),
+            true => (self.to, self.from, other, one),
+        };
+        let family = Family::of(source);
+        let site = |end: &'a Endpoint<'a>| Site::new(self.plan, self.evidence, end.node, family);
+        Some(Leg {
+            question: self,
+            family,
+            from,
+            to,
+            sender: site(from)?,
+            receiver: site(to)?,
+            source,
+            destination,
+        })
+    }
+}
+
+/// Why a promise about a pair was broken; none if nobody looked at its nodes.
+pub(crate) fn explain(question: Question<'_>, fact: &str) -> Option<Explanation> {
+    let answer = question.stopped.is_some_and(|stopped| stopped.answer);
+    let legs = [question.leg(answer)?, question.leg(!answer)?];
+    if legs.iter().any(|leg| !leg.sender.was_seen()) {
+        return None;
+    }
+    let reached = question.stopped.map(|stopped| stopped.reached);
+    let defects = |leg| {
+        let mut found = match question.protection {
+            Protection::Encrypted => tunnel::defects(leg),
+            Protection::Plaintext | Protection::Blocked => clear::defects(leg),
+        };
+        found.retain(|defect| reached.is_none_or(|reached| may_stop(defect.stage, reached)));
+        found
+    };
+    let mut found = defects(&legs[0]);
+    // A handshake needs both ways; so does what is not about a way.
+    let both = reached.is_none_or(|reached| reached == Reached::Device);
+    if both || found.is_empty() {
+        found.extend(defects(&legs[1]));
+    }
+    // What a device is like matters where nothing on the way is wrong.
+    if found.iter().any(|defect| defect.stage != Stage::Anywhere) {
+        found.retain(|defect| defect.stage != Stage::Anywhere);
+    }
+    Some(told(&legs[0], found, fact))
+}
+
+/// Whether a defect of that part of the way can have kept a packet where it was.
+fn may_stop(stage: Stage, reached: Reached) -> bool {
+    if stage == Stage::Anywhere {
+        return true;
+    }
+    match reached {
+        Reached::Sender | Reached::Elsewhere => stage == Stage::Route,
+        Reached::Device => {
+            matches!(stage, Stage::Encrypt | Stage::Wire | Stage::Accept)
+            // Without a peer for the other side, no handshake is answered.
+            || stage == Stage::Decrypt
+        }
+        Reached::Wire => matches!(stage, Stage::Wire | Stage::Accept),
+        Reached::Receiver => matches!(stage, Stage::Accept | Stage::Decrypt | Stage::Deliver),
+        Reached::Inside => matches!(stage, Stage::Deliver),
+    }
+}
+
+fn told(leg: &Leg<'_>, found: Vec<Defect<'_>>, fact: &str) -> Explanation {
+    let mut causes = Vec::<String>::new();
+    for defect in &found {
+        if !causes.contains(&defect.told) && causes.len() < CAUSES {
+            causes.push(defect.told.clone());
+        }
+    }
+    let cause = match causes.is_empty() {
+        false => causes.join("; and "),
+        true => format!(
+            "unknown: the dataplanes of {} and {} have what the pair needs",
+            leg.question.from.node.name, leg.question.to.node.name
+        ),
+    };
+    let mut found = found.into_iter();
+    let (shown, expected) = match found.find(|defect| defect.packet.is_some()) {
+        Some(defect) => (defect.packet, defect.expected),
+        None => (None, None),
+    };
+    let packet = shown.unwrap_or_else(|| leg.packet());
+    let asked = packet.asked();
+    Explanation {
+        stopped_at: fact.to_owned(),
+        lookup: asked.map(|asked| lookup(&packet.site, asked)),
+        won: packet.won(asked),
+        expected,
+        moved: moved(leg),
+        cause,
+    }
+}
+
+/// `node-4: 10.240.0.65 from 10.240.0.5 in by azvpod-5 mark 0: 10.240.0.65 dev wireguard.cali, table 1`.
+fn lookup(site: &Site<'_>, asked: &Lookup) -> String {
+    let mut text = format!("on {}: to {}", site.node.name, asked.destination);
+    if let Some(source) = asked.source {
+        text += &format!(" from {source}");
+    }
+    if let Some(input) = &asked.input {
+        text += &format!(" in by {input}");
+    }
+    text += &match asked.mark {
+        0 => " without mark".to_owned(),
+        mark => format!(" mark {mark:#x}"),
+    };
+    match &asked.answer {
+        Answer::Route(route) => {
+            let table = crate::dataplane::table(route.table);
+            text + &format!(" → {}, table {table}", crate::dataplane::route(route))
+        }
+        Answer::Refused(error) => text + &format!(" → refused: {error}"),
+    }
+}
+
+/// `node-64: TcpExt.IPReversePathFilter +12`.
+fn moved(leg: &Leg<'_>) -> Vec<String> {
+    let mut sites = vec![leg.sender, leg.receiver];
+    sites.dedup_by_key(|site| &site.node.name);
+    let of_site = |site: Site<'_>| -> Vec<String> {
+        let name = &site.node.name;
+        let counters = site.seen.into_iter().flat_map(|seen| &seen.moved);
+        counters
+            .map(|(counter, count)| format!("{name}: {counter} +{count}"))
+            .collect()
+    };
+    sites.into_iter().flat_map(of_site).collect()
+}
+
+impl<'a> Leg<'a> {
+    /// Its packet, where the sender's node decides about it.
+    fn packet(&self) -> Packet<'a> {
+        Packet {
+            site: self.sender,
+            source: self.from.pod.map(|_| self.source),
+            destination: self.destination,
+            input: self.from.pod.map(|pod| self.sender.link_of(pod)),
+            mark: 0,
+        }
+    }
+}
+
+impl<'a> Packet<'a> {
+    /// What the kernel said about it.
+    fn asked(&self) -> Option<&'a Lookup> {
+        let all = self.site.seen?.lookups.iter();
+        all.clone().find(|asked| {
+            (asked.source, asked.destination, asked.mark)
+                == (self.source, self.destination, self.mark)
+                && asked.input == self.input
+        })
+    }
+
+    /// The rule and the route that decide about it: the kernel's, or by the node's tables.
+    fn won(&self, asked: Option<&Lookup>) -> Option<String> {
+        let (rule, route) = match asked.map(|asked| &asked.answer) {
+            Some(Answer::Refused(_)) => return None,
+            Some(Answer::Route(route)) => (self.site.rule_to(route.table, self.mark), Some(route)),
+            None => {
+                let (rule, route) = self.site.decide(self.destination, self.mark)?;
+                (Some(rule), Some(route))
+            }
+        };
+        let rule = rule.map(|rule| format!("rule {}", crate::dataplane::rule(rule)));
+        let route = route.map(|route| format!("route {}", crate::dataplane::route(route)));
+        let told: Vec<_> = rule.into_iter().chain(route).collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests;

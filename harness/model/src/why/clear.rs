@@ -1,0 +1,120 @@
+//! What a leg needs that is plaintext, or must not arrive.
+
+use super::tunnel::{delivery, wire};
+use super::{Defect, Leg, Stage, device};
+use crate::plan::{Class, Protection};
+
+pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
+    match leg.question.protection {
+        Protection::Blocked => not_dropped(leg).into_iter().collect(),
+        Protection::Encrypted | Protection::Plaintext => {
+            let mut found: Vec<_> = into_the_tunnel(leg).into_iter().collect();
+            found.extend(dropped(leg));
+            if leg.sender.node.name != leg.receiver.node.name {
+                found.extend(wire(leg));
+            }
+            found.extend(delivery(leg));
+            found.extend(device::defects(leg.sender));
+            found
+        }
+    }
+}
+
+/// A table of the engine's leads a plaintext destination into the tunnel, or would if another
+/// route did.
+fn into_the_tunnel<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
+    let (site, to) = (leg.sender, leg.destination);
+    let (tunnel, name) = (site.tunnel(), site.name());
+    let tables = site.own_tables();
+    let leading = tables.into_iter().find(|table| {
+        let routes = site.routes(*table);
+        let mut routes = routes.filter(|route| route.interface.as_ref() == Some(&tunnel));
+        routes.next().is_some()
+    })?;
+    let expected = Some(format!("route throw {to} in table {leading}"));
+    // A node's own address is in its local table, and without host encryption no node's is in
+    // any other.
+    let unlisted = leg.receiver.node.external
+        || leg.to.pod.is_none()
+            && (leg.receiver.node.name == site.node.name || !site.plan.cluster.host_encryption);
+    let best = site.best(leading, to);
+    let encrypt = [leg.sender, leg.receiver]
+        .iter()
+        .all(|site| site.published().is_some());
+    let told = match best {
+        Some(route) if route.kind == "throw" => return None,
+        Some(_) if site.tunnels(to, 0) => match leg.from.class(leg.to) {
+            Class::CrossHost | Class::HostToHost if leg.question.stated && encrypt => {
+                format!("both nodes encrypt: table {leading} of {name} leads {to} into {tunnel}")
+            }
+            Class::CrossHost
+            | Class::HostToHost
+            | Class::SameHost
+            | Class::Mixed
+            | Class::External => {
+                format!("throw route missing: table {leading} of {name} leads {to} into {tunnel}")
+            }
+        },
+        _ if unlisted => return None,
+        _ if leg.question.plan.throws => {
+            format!("throw route missing: table {leading} of {name} does not list {to}")
+        }
+        _ => return None,
+    };
+    Some(Defect {
+        stage: Stage::Route,
+        told,
+        packet: Some(leg.packet()),
+        expected,
+    })
+}
+
+/// Somebody's firewall drops what may be in clear.
+fn dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
+    let of = |site: super::Site<'a>| {
+        let rule = site.nft_rule("drop")?;
+        Some(format!(
+            "nftables of {} drops what is not encrypted (`{rule}`), and does not list {} as plain",
+            site.name(),
+            if site.node.name == leg.sender.node.name {
+                leg.destination
+            } else {
+                leg.source
+            }
+        ))
+    };
+    let told = of(leg.sender).or_else(|| of(leg.receiver))?;
+    let lists = |site: super::Site<'a>, address: std::net::IpAddr| {
+        let plane = site.seen.map(|seen| seen.dataplane.nftables.as_str());
+        plane.is_some_and(|text| {
+            let mut sets = text.split("set plain").skip(1);
+            sets.any(|set| {
+                let set = set.split('}').next().unwrap_or_default();
+                set.contains(&address.to_string())
+            })
+        })
+    };
+    if lists(leg.sender, leg.destination) && lists(leg.receiver, leg.source) {
+        return None;
+    }
+    Some(Defect {
+        stage: Stage::Route,
+        told,
+        packet: None,
+        expected: None,
+    })
+}
+
+/// What must be encrypted or dropped is neither.
+fn not_dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
+    let drops = |site: super::Site<'_>| site.nft_rule("drop").is_some();
+    (!drops(leg.sender)).then(|| Defect {
+        stage: Stage::Route,
+        told: format!(
+            "no nftables rule of {} drops what it does not encrypt",
+            leg.sender.name()
+        ),
+        packet: Some(leg.packet()),
+        expected: None,
+    })
+}
