@@ -54,17 +54,19 @@ fn reverse_path(plan: &Plan, last: &Plan, node: &Node, seen: &NodeEvidence) -> O
 /// breaks a dataplane, or an address moves, nodes disagree for a time about what is behind a tunnel.
 fn is_normal(plan: &Plan, node: &Node) -> bool {
     let hosts = (0..=plan.steps.len()).all(|steps| plan.after(steps).cluster.host_encryption);
-    let provokes = |action: &Action| match action {
-        Action::Tamper { node: of, .. } => *of == node.name,
-        other => matches!(
-            other,
+    let provokes = |action: &Action| {
+        if let Action::Tamper { node: of, .. } = action {
+            return *of == node.name;
+        }
+        matches!(
+            action,
             Action::RebootNode { .. }
                 | Action::CrashEverywhere { .. }
                 | Action::MovePod { .. }
                 | Action::ReaddressNode { .. }
                 | Action::OverwriteKey { .. }
                 | Action::RemoveNode { .. }
-        ),
+        )
     };
     let calm = !plan.steps.iter().any(|step| provokes(&step.action));
     plan.cluster.speaks(Family::Ipv4) && hosts && calm

@@ -162,7 +162,8 @@ fn furnished() -> World {
 #[test]
 fn whatever_was_there_before_the_engine_has_to_stay() {
     assert_eq!(told(&furnished()), Vec::<String>::new());
-    let changes: [(fn(&mut Dataplane), &str); 7] = [
+    type Change = fn(&mut Dataplane);
+    let changes: [(Change, &str); 7] = [
         (|plane| plane.links.clear(), "the link eth0"),
         (|plane| plane.links[0].mtu = 1400, "the link eth0"),
         (|plane| plane.addresses.clear(), "10.240.0.4/16 on eth0"),
