@@ -103,7 +103,7 @@ struct Leg<'a> {
 }
 
 impl<'a> Question<'a> {
-    fn leg(self, answer: bool) -> Option<Leg<'a>> {
+    fn leg(self, answer: bool) -> Leg<'a> {
         let (one, other) = self.addresses;
         let (from, to, source, destination) = match answer {
             false => (self.from, self.to, one, other),
@@ -111,29 +111,32 @@ impl<'a> Question<'a> {
         };
         let family = Family::of(source);
         let site = |end: &'a Endpoint<'a>| Site::new(self.plan, self.evidence, end.node, family);
-        Some(Leg {
+        Leg {
             question: self,
             family,
             from,
             to,
-            sender: site(from)?,
-            receiver: site(to)?,
+            sender: site(from),
+            receiver: site(to),
             source,
             destination,
-        })
+        }
     }
 }
 
 /// Why a promise about a pair was broken; none if nobody looked at its nodes.
 pub(crate) fn explain(question: Question<'_>, fact: &str) -> Option<Explanation> {
     let answer = question.stopped.is_some_and(|stopped| stopped.answer);
-    let legs = [question.leg(answer)?, question.leg(!answer)?];
-    if legs.iter().any(|leg| !leg.sender.was_seen()) {
+    let legs = [question.leg(answer), question.leg(!answer)];
+    if !legs.iter().any(|leg| leg.sender.was_seen()) {
         return None;
     }
     let reached = question.stopped.map(|stopped| stopped.reached);
     let defects = |leg| {
+        let leg: &Leg<'_> = leg;
+        let seen = leg.sender.was_seen() && leg.receiver.was_seen();
         let mut found = match question.protection {
+            Protection::Encrypted if !seen => Vec::new(),
             Protection::Encrypted => tunnel::defects(leg),
             Protection::Plaintext | Protection::Blocked => clear::defects(leg),
         };

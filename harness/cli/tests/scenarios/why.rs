@@ -69,6 +69,7 @@ const CAUSES: &[(&str, &[&str])] = &[
     ("no-src-valid-mark", &["src_valid_mark is 0 on"]),
     ("no-strict", &["no nftables rule of"]),
     ("no-throw-routes", &["throw route missing"]),
+    ("routes-the-world", &["which is outside the cluster, into"]),
     (
         "starts-anew",
         &["is missing on", "had published no key", "got another key"],
@@ -130,9 +131,11 @@ pub(crate) fn names_the_tampering(path: &Path) -> Result<(), Failed> {
 pub(crate) fn is_told(fault: &str, told: &Told) -> Result<(), Failed> {
     let words = CAUSES.iter().find(|(known, _)| *known == fault);
     let words = words.map_or(&[][..], |(_, words)| words);
-    let of_steps: Vec<_> = told.plan.flows.promises.iter().map(|one| one.id).collect();
+    let pairs = told.plan.promises.iter().map(|one| one.id);
+    let sizes = told.plan.limits.promises.iter().map(|one| one.id);
+    let explained: BTreeSet<_> = pairs.chain(sizes).collect();
     let broken = told.verdicts.iter().filter(|verdict| {
-        verdict.outcome == Outcome::Broken && !of_steps.contains(&verdict.promise)
+        verdict.outcome == Outcome::Broken && explained.contains(&verdict.promise)
     });
     for verdict in broken {
         is_one_of(fault, words, verdict, told)?;

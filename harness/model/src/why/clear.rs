@@ -9,7 +9,10 @@ pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
         Protection::Blocked => not_dropped(leg).into_iter().collect(),
         Protection::Encrypted | Protection::Plaintext => {
             let mut found: Vec<_> = into_the_tunnel(leg).into_iter().collect();
-            found.extend(dropped(leg));
+            // What went into the tunnel was not dropped by a firewall.
+            if found.is_empty() {
+                found.extend(dropped(leg));
+            }
             if leg.sender.node.name != leg.receiver.node.name {
                 found.extend(wire(leg));
             }
@@ -47,11 +50,10 @@ fn into_the_tunnel<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
             Class::CrossHost | Class::HostToHost if leg.question.stated && encrypt => {
                 format!("both nodes encrypt: table {leading} of {name} leads {to} into {tunnel}")
             }
-            Class::CrossHost
-            | Class::HostToHost
-            | Class::SameHost
-            | Class::Mixed
-            | Class::External => {
+            Class::External => format!(
+                "table {leading} of {name} leads {to}, which is outside the cluster, into {tunnel}"
+            ),
+            Class::CrossHost | Class::HostToHost | Class::SameHost | Class::Mixed => {
                 format!("throw route missing: table {leading} of {name} leads {to} into {tunnel}")
             }
         },

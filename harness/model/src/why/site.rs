@@ -36,14 +36,13 @@ impl<'a> Site<'a> {
         evidence: &'a Evidence,
         node: &'a Node,
         family: Family,
-    ) -> Option<Self> {
-        let seen = evidence.nodes.get(&node.name);
-        Some(Self {
+    ) -> Self {
+        Self {
             plan,
             node,
             family,
-            seen: Some(seen?),
-        })
+            seen: evidence.nodes.get(&node.name),
+        }
     }
 
     fn plane(&self) -> Option<&'a Dataplane> {
@@ -54,7 +53,7 @@ impl<'a> Site<'a> {
         self.node.name.as_str()
     }
 
-    /// Whether its rules were seen: every kernel has some.
+    /// Whether its rules were seen: every kernel has some. Nobody looks at clients outside.
     pub(super) fn was_seen(&self) -> bool {
         !self.rules().is_empty()
     }

@@ -22,9 +22,7 @@ pub(crate) fn of_size(
         let Some(node) = state.nodes.iter().find(|node| node.name == **name) else {
             continue;
         };
-        let Some(site) = Site::new(plan, evidence, node, family) else {
-            continue;
-        };
+        let site = Site::new(plan, evidence, node, family);
         let counters = site.seen.into_iter().flat_map(|seen| &seen.moved);
         moved.extend(counters.map(|(counter, count)| format!("{name}: {counter} +{count}")));
         if !state.encrypting.contains(*name) {

@@ -331,6 +331,9 @@ fn not_accepted<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
 pub(super) fn delivery<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     let (site, to) = (leg.receiver, leg.destination);
     let name = site.name();
+    if !site.was_seen() {
+        return None;
+    }
     if leg.to.pod.is_some() && site.sysctl("net.ipv4.ip_forward") == Some(0) {
         return Some(defect(
             Stage::Deliver,
