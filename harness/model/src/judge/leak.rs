@@ -97,8 +97,12 @@ fn concerns(case: &Case<'_>, packet: &Packet) -> bool {
             ..
         }
     );
-    // Neighbour discovery (RFC 4861) finds the way to the other node, as ARP does.
-    let finds_neighbours = matches!(
+    is_error || packet.carries(case.protocol()) && !finds_neighbours(packet)
+}
+
+/// Neighbour discovery (RFC 4861) finds the way to the other node, as ARP does.
+pub(super) fn finds_neighbours(packet: &Packet) -> bool {
+    matches!(
         (&packet.payload, packet.source),
         (
             Payload::Icmp {
@@ -107,8 +111,7 @@ fn concerns(case: &Case<'_>, packet: &Packet) -> bool {
             },
             IpAddr::V6(_)
         )
-    );
-    is_error || packet.carries(case.protocol()) && !finds_neighbours
+    )
 }
 
 fn quotes(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {

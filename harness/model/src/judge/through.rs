@@ -277,7 +277,10 @@ impl<'a> Times<'a> {
         }
         let packet = sighting.frame.packet()?;
         let step = self.step_at(sighting.at);
-        if super::leak::is_store(self.plan, packet) || is_ciphertext(&self.states, packet) {
+        let allowed = super::leak::is_store(self.plan, packet)
+            || super::leak::finds_neighbours(packet)
+            || is_ciphertext(&self.states, packet);
+        if allowed {
             return None;
         }
         let state = self.states.get(step)?;
