@@ -272,6 +272,7 @@ impl Agent {
         }
         if !feed.known() {
             // Nothing is wanted of the dataplane until the store has been heard of: it stays.
+            self.put_off();
             let trouble = self.trouble.clone();
             let waiting = trouble.as_deref().unwrap_or("waiting for the store");
             self.record.with(|record| record.failed(waiting));
@@ -301,6 +302,7 @@ impl Agent {
         }
         let node = self.orders.node.clone();
         if !self.cluster.nodes.contains_key(&node) {
+            self.put_off();
             return Err(AgentError::NoNode(node));
         }
         if cause == Cause::Resync && self.has(Fault::RewritesOnResync) {
@@ -330,6 +332,16 @@ impl Agent {
             self.announce(&problems, &feed.snapshot().digest);
         }
         Ok(())
+    }
+
+    /// Takes note that the kernel has to be asked for everything once there is something to do. What
+    /// it tells meanwhile must not lie around: whoever is told of it at once, over and over, lets
+    /// nobody else have a turn, least of all the store.
+    fn put_off(&mut self) {
+        if !self.has(Fault::DrownsInNews) {
+            drop(self.monitor.drain());
+        }
+        self.kernel.stale = Stale::ALL;
     }
 
     /// Puts the cluster together from the store as last seen.

@@ -112,6 +112,8 @@ pub(crate) enum Fault {
     DeafAfterABurst,
     /// A store that says nothing is taken for one in which nothing happens.
     NeverAsksTheStore,
+    /// While nothing can be done, what the kernel tells is left lying around.
+    DrownsInNews,
     /// A resource is written whatever others have written to it meanwhile.
     NoCas,
 }
