@@ -217,6 +217,10 @@ impl<'a> Court<'a> {
             stopped: finding.stopped,
         };
         let broken = finding.outcome == Outcome::Broken;
+        let decisive = finding.frames.first().and_then(|frame| frame.sighting.tag);
+        if broken && matches!(decisive, Some(Tag::Flow(..))) {
+            return Some(why::of_flow(&finding.fact));
+        }
         broken.then(|| why::explain(question, &finding.fact))?
     }
 

@@ -156,6 +156,19 @@ pub(crate) fn explain(question: Question<'_>, fact: &str) -> Option<Explanation>
     Some(told(&legs[0], found, fact))
 }
 
+/// Why a promise was broken by a packet of a flow, which the last step may have sent on its way:
+/// what the nodes were like then was not looked at.
+pub(crate) fn of_flow(fact: &str) -> Explanation {
+    Explanation {
+        stopped_at: fact.to_owned(),
+        lookup: None,
+        won: None,
+        expected: None,
+        moved: Vec::new(),
+        cause: "unknown: the packet is a flow's, and was on its way since the last step".into(),
+    }
+}
+
 /// Whether a defect of that part of the way can have kept a packet where it was.
 fn may_stop(stage: Stage, reached: Reached) -> bool {
     if stage == Stage::Anywhere {

@@ -67,7 +67,8 @@ const CAUSES: &[(&str, &[&str])] = &[
     ("no-mtu", MTU),
     ("no-opt-out", &["throw route missing"]),
     ("no-src-valid-mark", &["src_valid_mark is 0 on"]),
-    ("no-strict", &["no nftables rule of"]),
+    ("no-strict", &["no nftables rule of", OF_A_FLOW]),
+    ("no-strict-through", &[OF_A_FLOW]),
     ("no-throw-routes", &["throw route missing"]),
     ("routes-the-world", &["which is outside the cluster, into"]),
     (
@@ -98,6 +99,9 @@ const TAMPERED: &[(&str, &[&str])] = &[
     ("n-sysctl", &["src_valid_mark is 0 on n-sysctl"]),
     ("n-throw", &["throw route missing: table 1 of n-throw"]),
 ];
+
+/// What a step broke, and what was put right before anybody looked at the nodes.
+const OF_A_FLOW: &str = "the packet is a flow's, and was on its way since the last step";
 
 const MTU: &[&str] = &["the MTU of wireguard.cali on", "the MTU of wg-v6.cali on"];
 
