@@ -7,6 +7,7 @@ use crate::evidence::Role;
 use crate::frame::{Packet, Payload, Quote};
 use crate::journey::{Index, Leg, Seen};
 use crate::plan::{Node, Plan, Protection, Protocol};
+use crate::tag::Tag;
 
 /// How a frame shows that it belongs to a pair, the strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +63,10 @@ fn is_forbidden(case: &Case<'_>, role: &Role) -> bool {
 fn shown(plan: &Plan, case: &Case<'_>, seen: &Seen<'_>) -> Option<Shown> {
     if case.is_tagged(seen) {
         return Some(Shown::Tag);
+    }
+    // A flow's packet may be late; what it may show is for the promises about its step.
+    if let Some(Tag::Flow(..)) = seen.sighting.tag {
+        return None;
     }
     let packet = seen.sighting.frame.packet()?;
     if is_store(plan, packet)

@@ -6,7 +6,7 @@ use super::world::{World, mixed, parsed, wireguard};
 use crate::evidence::Direction;
 use crate::frame::{Frame, Message, Packet, Payload, Quote};
 use crate::name::NodeName;
-use crate::plan::Store;
+use crate::plan::{FlowId, Store};
 use crate::tag::Tag;
 use crate::verdict::Outcome::Broken;
 
@@ -41,6 +41,19 @@ fn a_tag_is_a_leak_whatever_carries_it() {
     let unknown = Frame::Other { ethertype: 0x88cc };
     world.see(world.port(&bob()), Direction::In, &unknown, tag);
     world.check("web > db udp", Broken, READABLE);
+}
+
+#[test]
+fn a_late_packet_of_a_flow_is_judged_with_its_step() {
+    for (tag, breaks) in [(Some(Tag::Flow(FlowId(0), 7)), false), (None, true)] {
+        let mut world = mixed();
+        let packet = world.request("web > db udp").frame;
+        world.see(world.port(&ada()), Direction::In, &packet, tag);
+        match breaks {
+            true => world.check("web > db udp", Broken, BETWEEN),
+            false => world.holds("web > db udp"),
+        }
+    }
 }
 
 #[test]
