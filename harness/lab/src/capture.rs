@@ -235,16 +235,19 @@ impl Drop for Capture {
 /// Opens a packet socket in each namespace, each on a thread of its own: every ring waits some
 /// 10 ms for the kernel's readers, and they can wait together.
 fn open_together(places: &[(Place, &Namespace)], longest: usize) -> Result<Vec<Ear>, LabError> {
-    let open = |namespace: &Namespace| {
+    let open = |place: &Place, namespace: &Namespace| {
         Ok(Ear {
-            listener: Listener::open(namespace, longest)?,
+            listener: match place {
+                Place::Fabric => Listener::open_busy(namespace, longest)?,
+                Place::Node(_) | Place::Pod(_) => Listener::open(namespace, longest)?,
+            },
             netlink: Netlink::open(namespace)?,
         })
     };
     thread::scope(|scope| {
         let opening: Vec<_> = places
             .iter()
-            .map(|(_, namespace)| scope.spawn(|| open(namespace)))
+            .map(|(place, namespace)| scope.spawn(|| open(place, namespace)))
             .collect();
         opening
             .into_iter()

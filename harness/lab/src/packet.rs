@@ -19,6 +19,9 @@ use crate::sys::{self, Ring};
 /// there, while the reader writes its files.
 const SLOTS: usize = 4096;
 
+/// Bytes that may be taken for more of them where everything comes together.
+const ROOM: usize = 64 << 20;
+
 /// What the kernel writes before each frame in a slot, at most, in bytes.
 const SLOT_OVERHEAD: usize = 256;
 
@@ -53,6 +56,15 @@ impl Listener {
     /// Opens it inside `namespace`; it sees from this moment on. Of frames longer than
     /// `longest` bytes the rest is cut off.
     pub(crate) fn open(namespace: &Namespace, longest: usize) -> Result<Self, LabError> {
+        Self::with_room(namespace, longest, false)
+    }
+
+    /// The same where everything comes together, such as 10,000 writes to a store.
+    pub(crate) fn open_busy(namespace: &Namespace, longest: usize) -> Result<Self, LabError> {
+        Self::with_room(namespace, longest, true)
+    }
+
+    fn with_room(namespace: &Namespace, longest: usize, busy: bool) -> Result<Self, LabError> {
         namespace.enter(|| {
             let socket = socket(
                 AddressFamily::Packet,
@@ -64,8 +76,12 @@ impl Listener {
             // Makes the kernel note each frame's time where it passes, not where it is read.
             setsockopt(&socket, ReceiveTimestampns, &true).doing("ask for packet timestamps")?;
             let slot = (longest + SLOT_OVERHEAD).next_power_of_two();
+            let slots = match busy {
+                true => (ROOM / slot).clamp(SLOTS, 8 * SLOTS).next_power_of_two(),
+                false => SLOTS,
+            };
             let ring =
-                Ring::new(socket.as_fd(), slot, SLOTS).doing("give the packet socket its ring")?;
+                Ring::new(socket.as_fd(), slot, slots).doing("give the packet socket its ring")?;
             Ok(Self { ring, socket })
         })
     }
