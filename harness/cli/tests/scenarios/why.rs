@@ -44,6 +44,8 @@ const CAUSES: &[(&str, &[&str])] = &[
             "own packets have the mark",
             "packets to table 77",
             "listens at port 51820",
+            "listens at 10.240.0.4:51820",
+            "listens at 10.240.0.20:51820",
         ],
     ),
     ("mortal-tunnel", &["wireguard.cali is missing on"]),
