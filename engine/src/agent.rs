@@ -92,6 +92,11 @@ pub(crate) enum AgentError {
 pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signal)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        "the agent of {} begins",
+        orders.node
+    );
     // One place is enough: what it says is that something, somewhere, has changed.
     let (changed, mut firewall_changes) = mpsc::channel(1);
     if let Err(error) = nft::watch(changed) {
@@ -133,6 +138,7 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
         let writes = agent.hands.writes;
         agent.record.with(|record| record.ended(writes));
         let listens = !agent.has(Fault::NoWatch);
+        let heeds = !agent.has(Fault::IgnoresSigterm);
         cause = tokio::select! {
             news = feed.changed() => {
                 agent.note(news);
@@ -151,7 +157,7 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
                 true => Cause::Resync,
                 false => Cause::Intent,
             },
-            _ = terminate.recv() => return Ok(()),
+            _ = terminate.recv(), if heeds => return agent.end(),
             _ = interrupt.recv() => return Ok(()),
         };
     }
@@ -238,6 +244,14 @@ impl Agent {
             unguarded: None,
             orders,
         })
+    }
+
+    /// It was asked to end.
+    fn end(&self) -> Result<(), AgentError> {
+        match self.has(Fault::EndsInFailure) {
+            true => Err(AgentError::Signal(std::io::Error::other("a fault"))),
+            false => Ok(()),
+        }
     }
 
     fn has(&self, fault: Fault) -> bool {

@@ -115,6 +115,9 @@ impl Hands {
             Change::SetMtu { name, mtu, .. } => self.netlink.set_mtu(name, *mtu).await?,
             Change::AddAddress { name, address, .. } => {
                 self.netlink.add_address(name, *address).await?;
+                if let Some(index) = link_index(name) {
+                    kernel.has_address(index, *address);
+                }
             }
             Change::RemoveAddress { name, address, .. } => {
                 self.netlink.remove_address(name, *address).await?;

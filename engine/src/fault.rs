@@ -116,10 +116,24 @@ pub(crate) enum Fault {
     DrownsInNews,
     /// A resource is written whatever others have written to it meanwhile.
     NoCas,
+    /// Each look at the cluster is worth a warning.
+    NoisyLog,
+    /// What the agent has read it keeps, over and over.
+    HoardsMemory,
+    /// Whoever asks the agent to end is not heard.
+    IgnoresSigterm,
+    /// An agent that was asked to end says that it has failed.
+    EndsInFailure,
 }
+
+/// How many bytes a hoarder has, all of them written to.
+const HOARD: usize = 512 << 20;
 
 /// What is done to the host before anything else.
 pub(crate) fn spoil_host(procfs: &Path, faults: &[Fault]) {
+    if faults.contains(&Fault::HoardsMemory) {
+        std::mem::forget(vec![1_u8; HOARD]);
+    }
     if !faults.contains(&Fault::NoRpFilter) {
         return;
     }
@@ -183,6 +197,7 @@ pub(crate) fn spoil(actual: &Dataplane, mut plane: Dataplane, faults: &[Fault]) 
                 }
             }
             Fault::NoIpv6 => plane.planes.v6 = Plane::default(),
+            Fault::NoisyLog => tracing::warn!("the cluster was looked at"),
             _ => {
                 for family in Family::ALL {
                     spoil_plane(

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
+use ipnet::IpNet;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use wireguard_control::Backend;
 
@@ -268,6 +269,12 @@ impl Kernel {
             state.take(configuration);
             self.stale.devices = false;
         }
+    }
+
+    /// Takes note of an address that has just been added: of one of IPv6 the kernel tells only
+    /// later (`addrconf_dad_work`), and whoever adds it again meanwhile is refused.
+    pub(crate) fn has_address(&mut self, index: u32, address: IpNet) {
+        self.addresses.insert((index, address));
     }
 
     /// What this engine's route at that place does.

@@ -77,6 +77,7 @@ fn a_node_that_is_not_there_is_one_line_until_it_is() {
     assert_eq!(
         lines,
         [
+            line("INFO", "the agent of ada begins"),
             line("ERROR", waits),
             line("INFO", &format!("no longer: {waits}")),
         ],

@@ -63,6 +63,7 @@ pub fn engine_for(
     }
     engine.fault = fault.map(str::to_owned);
     plan.throws = engine.descriptor.throws;
+    plan.conduct = engine.descriptor.conduct.clone();
     if let Some(stem) = Path::new(&wanted)
         .file_stem()
         .and_then(|stem| stem.to_str())

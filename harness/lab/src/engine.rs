@@ -9,6 +9,9 @@ mod sync;
 /// What must be so in the store besides.
 mod until;
 
+/// How agents end that are asked to.
+mod end;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +30,7 @@ use crate::store::Store;
 use crate::topology::Topology;
 use crate::wait::Deadline;
 
+use end::Ends;
 pub(crate) use sync::Fate;
 pub(crate) use until::Until;
 
@@ -68,6 +72,8 @@ pub(crate) struct Engines<'a> {
     commands: CommandId,
     /// The nodes whose agent has been started, and not ended since.
     running: BTreeSet<NodeName>,
+    /// How agents have ended that were asked to.
+    pub(crate) ends: Ends,
     /// The nodes that are part of the cluster now.
     pub(crate) present: BTreeSet<NodeName>,
 }
@@ -96,8 +102,18 @@ impl<'a> Engines<'a> {
             nodes,
             commands: AGENT,
             running: BTreeSet::new(),
+            ends: Ends::new(),
             present: BTreeSet::new(),
         })
+    }
+
+    /// Which node each process namespace is.
+    pub(crate) fn process_namespaces(&self) -> BTreeMap<u64, NodeName> {
+        let told = self.told.lock();
+        let known = told
+            .iter()
+            .map(|(name, node)| (node.processes, name.clone()));
+        known.collect()
     }
 
     /// What every agent says of itself.
@@ -252,16 +268,6 @@ impl<'a> Engines<'a> {
         deadline: Deadline,
     ) -> Result<(), LabError> {
         self.end_agents(nodes, &Order::Kill { id: AGENT }, deadline)
-    }
-
-    /// Asks the agents of these nodes to end, and waits until they have.
-    pub(crate) fn stop_agents(
-        &mut self,
-        nodes: &[NodeName],
-        deadline: Deadline,
-    ) -> Result<(), LabError> {
-        self.end_agents(nodes, &Order::Stop { id: AGENT }, deadline)
-            .map_err(|error| self.blame(error))
     }
 
     fn end_agents(

@@ -11,6 +11,7 @@ use std::fs;
 use std::io::{self, BufRead, Write};
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -58,8 +59,8 @@ pub(crate) enum Order {
 /// What the lab is told, one JSON document a line on standard output.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum News {
-    /// The node is set up.
-    Ready,
+    /// The node is set up; `processes` is what its process namespace is told apart by.
+    Ready { processes: u64 },
     /// The node could not be set up.
     Unfit { cause: String },
     /// A command could not be started.
@@ -146,7 +147,9 @@ impl Init {
     }
 
     fn serve(mut self) -> ExitCode {
-        tell(&News::Ready);
+        // Without it nobody knows which processes are the node's.
+        let processes = fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino());
+        tell(&News::Ready { processes });
         let mut orders = io::BufReader::new(io::stdin());
         loop {
             let stdin = io::stdin();

@@ -98,6 +98,9 @@ mod store;
 /// The engine under test, as processes.
 mod engine;
 
+/// How the engines behave besides their work, and how they end.
+mod conduct;
+
 /// The steps, one by one: each is done, and then everything has to settle.
 mod timeline;
 

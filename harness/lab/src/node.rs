@@ -17,6 +17,8 @@ use crate::wait::Watched;
 #[derive(Debug, Default)]
 pub(crate) struct NodeState {
     pub(crate) ready: bool,
+    /// What the node's process namespace is told apart by.
+    pub(crate) processes: u64,
     pub(crate) unfit: Option<String>,
     pub(crate) not_started: BTreeMap<CommandId, String>,
     pub(crate) ended: BTreeMap<CommandId, Ended>,
@@ -106,7 +108,10 @@ pub(crate) fn start_init(
 
 fn note(node: &mut NodeState, news: News) {
     match news {
-        News::Ready => node.ready = true,
+        News::Ready { processes } => {
+            node.ready = true;
+            node.processes = processes;
+        }
         News::Unfit { cause } => node.unfit = Some(cause),
         News::NotStarted { id, cause } => {
             node.not_started.insert(id, cause);

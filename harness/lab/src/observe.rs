@@ -267,6 +267,12 @@ fn wireguard_devices() -> Vec<WireGuard> {
     devices
 }
 
+/// Whether a node's tunnel device is there, and answers.
+pub(crate) fn answers(namespace: &Namespace, tunnel: &IfName) -> Result<bool, LabError> {
+    let devices = namespace.enter_with_mounts(|| Ok(wireguard_devices()))?;
+    Ok(devices.iter().any(|device| device.interface == *tunnel))
+}
+
 /// Userspace devices have a socket each. (wireguard-control lists only those with a name
 /// file besides, which macOS needs and Linux has not.)
 pub(crate) fn userspace_names() -> impl Iterator<Item = InterfaceName> {

@@ -14,6 +14,7 @@ use wireproof_model::tag::Magic;
 use crate::artifact::RunDirectory;
 use crate::beacon::Lamp;
 use crate::capture::Capture;
+use crate::conduct;
 use crate::counter::{self, Counters};
 use crate::engine::Engines;
 use crate::error::{Doing, LabError};
@@ -106,6 +107,7 @@ pub fn run(
     phase("observation");
     let nodes = observe_nodes(last, &topology, &store, &history, before, &counted)?;
     let wire = tallies(&topology.fabric)?;
+    let conduct = conduct::end(plan, &topology, &mut engines, directory)?;
     clock.lap("observation");
 
     phase("teardown");
@@ -127,6 +129,7 @@ pub fn run(
         bulks,
         intrusions,
         nodes,
+        conduct,
         wire,
         start,
         steps,

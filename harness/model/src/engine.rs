@@ -3,13 +3,16 @@
 //! A descriptor is all that the harness knows about an engine: command lines, and
 //! how it shows that it is ready.
 
+/// What it claims of its own conduct.
+mod conduct;
+
 use std::collections::BTreeMap;
 
 use toml::Spanned;
 
 use crate::document::{self, Table, shown};
 use crate::name::NodeName;
-use crate::plan::Action;
+use crate::plan::{Action, Conduct};
 use crate::problem::{Problem, Problems, known_words};
 
 const READY: &[(&str, Ready)] = &[
@@ -43,6 +46,8 @@ pub struct Descriptor {
     /// Whether it claims to keep plaintext destinations out of its tunnel by throw routes, as
     /// Felix does. What it claims it is held to; of other engines only packets count.
     pub throws: bool,
+    /// What it claims of its own conduct.
+    pub conduct: Conduct,
     /// Environment of every command, besides the harness's own.
     pub env: BTreeMap<String, String>,
 }
@@ -124,6 +129,17 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         ));
     }
     let throws = table.flag("throws").unwrap_or_default();
+    let conduct = table
+        .table("conduct", "the conduct", conduct::conduct)
+        .unwrap_or_default();
+    if conduct.is_judged() && agent.is_none() {
+        table.report(Problem::new(
+            "nobody behaves in any way",
+            table.place(),
+            "there is no `agent` to be judged",
+            "add the agent's command, or leave `[conduct]` out",
+        ));
+    }
     let env = table
         .table("env", "the environment", environment)
         .unwrap_or_default();
@@ -138,6 +154,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         // Without it there is a problem, and this descriptor reaches nobody.
         ready: ready.map_or(Ready::None, Spanned::into_inner),
         throws,
+        conduct,
         env,
     }
 }
@@ -255,6 +272,7 @@ LOG = "debug"
         let ours = parsed(include_str!("../../../fixtures/engines/wiremesh.toml"));
         assert!(ours.supports(&Action::Enable) && ours.supports(&Action::Disable));
         assert_eq!(ours.ready, Ready::Notify);
+        assert!(ours.conduct.log.is_some() && ours.conduct.keeps_device);
         let none = parsed(include_str!("../../../fixtures/engines/none.toml"));
         assert_eq!((none.agent, none.ready), (None, Ready::None));
     }

@@ -10,6 +10,9 @@ mod intrusion;
 /// What the kernel says about ways that packets take.
 mod lookup;
 
+/// How the engines behaved besides their work.
+mod conduct;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +23,7 @@ use crate::name::{IfName, NodeName, PodName};
 use crate::plan::{FlowId, ProbeId, Protocol};
 use crate::tag::{BeaconId, Magic, Tag};
 
+pub use conduct::{ConductEvidence, End, LogWarning, Process};
 pub use intrusion::IntrusionOutcome;
 pub use lookup::{Answer, Lookup};
 pub use size::{BulkOutcome, SizeOutcome};
@@ -58,6 +62,9 @@ pub struct Evidence {
     pub intrusions: Vec<IntrusionOutcome>,
     /// What each node looked like after the last probe.
     pub nodes: BTreeMap<NodeName, NodeEvidence>,
+    /// How each node's engine behaved besides its work; of those that have had one.
+    #[serde(default)]
+    pub conduct: BTreeMap<NodeName, ConductEvidence>,
     /// How often the fabric did each thing that it does to packets, in the order of the names.
     #[serde(default)]
     pub wire: Vec<Tally>,
@@ -393,6 +400,7 @@ impl Evidence {
             bulks: Vec::new(),
             intrusions: Vec::new(),
             nodes: BTreeMap::new(),
+            conduct: BTreeMap::new(),
             wire: Vec::new(),
             start: StepEvidence::default(),
             steps: Vec::new(),

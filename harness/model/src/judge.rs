@@ -51,10 +51,13 @@ mod breach;
 /// What every host is promised, whatever the scenario is about.
 mod host;
 
+/// What every engine is promised to be besides right.
+mod conduct;
+
 /// What the fabric did to packets.
 mod wire;
 
-pub use breach::{Breach, breaches};
+pub use breach::{About, Breach, breaches};
 pub use wire::{Weather, weather};
 /// What the flows show of each step.
 mod through;

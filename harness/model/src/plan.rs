@@ -28,6 +28,9 @@ mod limit;
 /// Forged packets, and what has to become of them.
 mod intrusion;
 
+/// How an engine has to behave besides its work.
+mod conduct;
+
 /// What the cluster's intent says about two endpoints.
 mod pair;
 
@@ -49,6 +52,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 
 pub use action::Action;
+pub use conduct::{Conduct, LogForm, LogLine, Warning};
 pub use fabric::{BeyondMtu, Fabric, FabricAction, FabricKind, Harm, Way, WireFault, gateway_of};
 pub use family::Family;
 pub(crate) use flow::OUTAGE;
@@ -76,6 +80,12 @@ pub struct Plan {
     /// routes, and is held to it. Whoever finds the engine's descriptor sets it.
     #[serde(default)]
     pub throws: bool,
+    /// What that engine claims of its own conduct. Whoever finds its descriptor sets it.
+    #[serde(default)]
+    pub conduct: Conduct,
+    /// Warnings of the engine that are expected.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
     /// Faults of the engine under which a promise must break.
     #[serde(default)]
     pub broken_by: Vec<String>,

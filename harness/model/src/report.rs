@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::evidence::{Evidence, StepEvidence};
-use crate::judge::{Breach, Weather, breaches, passages, weather};
+use crate::judge::{About, Breach, Weather, breaches, passages, weather};
 use crate::plan::{
     FlowId, Intrusion, LimitPromise, Plan, ProbeId, Promise, PromiseId, StepPromise,
 };
@@ -26,6 +26,9 @@ mod limit;
 
 /// What became of forged packets.
 mod intrusion;
+
+/// How the engines behaved besides their work.
+mod conduct;
 
 /// Rows and totals as a table.
 mod table;
@@ -101,6 +104,15 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Whether nothing is wrong but the engine's conduct, of which a scenario says nothing.
+    pub fn is_conduct_all_that_broke(&self) -> bool {
+        let mut breaches = self.breaches().into_iter();
+        let broken = |verdict: &&Verdict| verdict.outcome == Outcome::Broken;
+        self.exit_status() == 1
+            && !self.verdicts.values().any(broken)
+            && breaches.all(|breach| breach.about == About::Conduct)
+    }
+
     /// For a terminal, at most 120 columns wide. `directory` is where the run's files are.
     pub fn table(&self, directory: &str, colour: bool) -> String {
         table::table(self, directory, colour)
@@ -125,7 +137,7 @@ impl<'a> Report<'a> {
     /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
     /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
     /// `wire` (what the fabric did to packets), `start`, `steps`, `through` (what the flows showed of
-    /// each step), `sizes`, `intrusions` and `timings`. Times are in microseconds.
+    /// each step), `sizes`, `intrusions`, `conduct` (of the engines) and `timings`. Times are in microseconds.
     pub fn json(&self) -> Value {
         let promises: BTreeMap<ProbeId, _> =
             self.told().map(|told| (told.promise.probe, told)).collect();
@@ -175,6 +187,7 @@ impl<'a> Report<'a> {
             "through": self.through(),
             "sizes": limit::json(self),
             "intrusions": intrusion::json(self),
+            "conduct": conduct::json(self),
             "timings": self.evidence.timings,
         })
     }

@@ -40,6 +40,9 @@ mod flow;
 /// Which sizes are tried, and what is promised about them.
 mod limit;
 
+/// Which warnings of the engine are expected.
+mod warning;
+
 /// Which packets are forged, and whether what is promised about them can be.
 mod intrusion;
 
@@ -103,6 +106,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let facts = facts(&scenario, text, &course.last, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &course.last, &mut problems);
     limit::check(&scenario, &placement, &course.last, &mut problems);
+    warning::check(&scenario, &placement, &mut problems);
     intrusion::check(&scenario, &placement, &course.last, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));
@@ -127,6 +131,8 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         title: scenario.title.clone(),
         engine,
         throws: false,
+        conduct: plan::Conduct::default(),
+        warnings: warning::warnings(&scenario, text),
         broken_by: scenario.broken_by.clone(),
         snapshots,
         fabric,

@@ -19,6 +19,9 @@ mod fabric;
 /// Each `[[mtu]]`: whose largest packet is looked for.
 mod limit;
 
+/// Each `[[warning]]`: what the engine's log may say.
+mod warning;
+
 /// Each `[[intrusion]]`: which packets are forged, and what must become of them.
 mod intrusion;
 
@@ -35,6 +38,8 @@ pub use fabric::{Fabric, Fault};
 pub use intrusion::Intrusion;
 pub use limit::{Limit, Teller};
 pub use step::Step;
+pub(crate) use value::millis;
+pub use warning::Warning;
 
 /// The smallest MTU in bytes: every IPv4 host takes a packet of this size (RFC 791, RFC 1122).
 pub const MTU_MIN: u16 = 576;
@@ -113,6 +118,8 @@ pub struct Scenario {
     pub limits: Vec<Limit>,
     /// Each `[[intrusion]]`.
     pub intrusions: Vec<Intrusion>,
+    /// Each `[[warning]]`.
+    pub warnings: Vec<Warning>,
     /// `[deadline]`.
     pub deadline: Deadline,
 }
@@ -322,6 +329,11 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .into_iter()
             .flatten()
             .collect(),
+        warnings: table
+            .tables("warning", "a warning", warning::warning)
+            .into_iter()
+            .flatten()
+            .collect(),
         deadline: table
             .table("deadline", "the deadline", deadline)
             .unwrap_or_default(),
@@ -444,7 +456,7 @@ fn probes(table: &mut Table<'_, '_>) -> Probes {
 }
 
 fn deadline(table: &mut Table<'_, '_>) -> Deadline {
-    let mut millis = |key| table.parsed(key, value::millis).map(Spanned::into_inner);
+    let mut millis = |key| table.parsed(key, millis).map(Spanned::into_inner);
     Deadline {
         ready: millis("ready"),
         probe: millis("probe"),

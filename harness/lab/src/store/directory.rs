@@ -88,10 +88,7 @@ impl Directory {
         let mut value =
             serde_json::from_str(&text).map_err(|error| LabError::machine(doing(), error))?;
         edit(&mut value);
-        // Nobody must see half of it.
-        let fresh = self.place().join(format!(".{}.new", file.name));
-        fs::write(&fresh, format!("{value:#}\n")).doing(doing())?;
-        fs::rename(&fresh, self.place().join(&file.name)).doing(doing())
+        self.write(&file.name, format!("{value:#}\n").as_bytes())
     }
 
     pub(super) fn down(&self) -> Result<(), LabError> {
@@ -133,9 +130,13 @@ impl Directory {
         Ok(())
     }
 
+    /// Nobody sees half of it.
     fn write(&self, name: &str, content: &[u8]) -> Result<(), LabError> {
         let target = self.place().join(name);
-        fs::write(&target, content).doing(format!("write {}", target.display()))
+        let doing = || format!("write {}", target.display());
+        let fresh = self.place().join(format!(".{name}.new"));
+        fs::write(&fresh, content).doing(doing())?;
+        fs::rename(&fresh, &target).doing(doing())
     }
 
     fn place(&self) -> PathBuf {

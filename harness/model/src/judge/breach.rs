@@ -7,9 +7,20 @@ use crate::dataplane;
 use crate::evidence::{Evidence, StepEvidence};
 use crate::plan::{Fact, Plan, Step};
 
+/// What kind of promise was broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// What the scenario, or every one, says of its cluster.
+    Scenario,
+    /// What every engine is promised to be besides right.
+    Conduct,
+}
+
 /// A promise that is about no pair and was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breach {
+    /// Whose promise it was.
+    pub about: About,
     /// The scenario's line that promises it; none if it is promised to every host.
     pub line: Option<u32>,
     /// What it was about, and what was seen instead.
@@ -38,7 +49,8 @@ pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
         .iter()
         .flat_map(|fact| contradicted(fact, evidence));
     let hosts = super::host::breaches(plan, evidence);
-    written.chain(facts).chain(hosts).collect()
+    let conduct = super::conduct::breaches(plan, evidence);
+    written.chain(facts).chain(hosts).chain(conduct).collect()
 }
 
 fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
@@ -61,6 +73,7 @@ fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
         return None;
     };
     Some(Breach {
+        about: About::Scenario,
         line: Some(step.line),
         told: format!("step {}: {what}, not at most {most}", seen.index),
     })
@@ -68,6 +81,7 @@ fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
 
 fn contradicted(fact: &Fact, evidence: &Evidence) -> Vec<Breach> {
     let breach = |told: String| Breach {
+        about: About::Scenario,
         line: Some(fact.line),
         told: format!("dataplane of {}: {told}", fact.node),
     };

@@ -2,7 +2,7 @@
 //! nothing to drop, and that what was there before the engine stays.
 
 use super::REVERSE_PATH;
-use super::breach::Breach;
+use super::breach::{About, Breach};
 use crate::dataplane::{Dataplane, Route};
 use crate::evidence::{Evidence, NodeEvidence};
 use crate::plan::{Action, DropBy, FORGED, Family, Node, Plan, RpFilter};
@@ -20,6 +20,7 @@ pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
         };
         let told = reverse_path(plan, &last, node, seen).or_else(|| untouched(plan, seen));
         broken.extend(told.map(|told| Breach {
+            about: About::Scenario,
             line: None,
             told: format!("{}: {told}", node.name),
         }));

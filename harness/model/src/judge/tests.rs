@@ -33,5 +33,8 @@ mod intrusions;
 /// What every host is promised.
 mod hosts;
 
+/// What every engine is promised to be besides right.
+mod conducts;
+
 /// Any evidence gets a verdict for every promise.
 mod any_evidence;

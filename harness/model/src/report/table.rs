@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use super::row::{Kind, Row, sections};
-use super::{intrusion, limit, through, wire};
+use super::{conduct, intrusion, limit, through, wire};
 use crate::evidence::Timing;
 use crate::plan::Protocol;
 use crate::verdict::Outcome;
@@ -220,6 +220,9 @@ fn write_run(text: &mut String, report: &Report<'_>, directory: &str) -> fmt::Re
             None => String::new(),
         };
         writeln!(text, "settled within {} ({when}){writes}", span(micros))?;
+    }
+    if let Some(line) = conduct::line(report) {
+        writeln!(text, "{line}")?;
     }
     for step in &report.evidence.steps {
         if let Some(points) = step.crash_points {

@@ -97,7 +97,7 @@ pub(super) fn tunnel_device(text: &str) -> Result<IfName, Unfit> {
 }
 
 /// A deadline as Go writes durations, of one unit, in milliseconds: `500ms`, `20s`, `2m`.
-pub(super) fn millis(text: &str) -> Result<u32, Unfit> {
+pub(crate) fn millis(text: &str) -> Result<u32, Unfit> {
     let unfit = |label: &str| Unfit {
         what: format!("`{}` cannot be a deadline", shown(text)),
         label: label.to_owned(),

@@ -16,6 +16,8 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
         intrusions: vec![],
         title: "a run that never was".into(),
         engine: parsed("none"),
+        conduct: Default::default(),
+        warnings: Vec::new(),
         throws: false,
         broken_by: vec![],
         snapshots: vec![],

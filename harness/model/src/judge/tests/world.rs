@@ -65,6 +65,7 @@ impl World {
                 .iter()
                 .map(|node| (node.name.clone(), node_evidence(node)))
                 .collect(),
+            conduct: Default::default(),
             wire: vec![],
             skipped: None,
             timings: vec![Timing {

@@ -1,0 +1,102 @@
+//! What an engine claims of its own conduct: `[conduct]` of its descriptor.
+
+use toml::Spanned;
+
+use crate::document::{Table, Unfit, shown};
+use crate::plan::{Conduct, LogForm};
+use crate::problem::Problem;
+use crate::scenario::millis;
+
+/// What a unit of memory is in KiB.
+const UNITS: &[(&str, u64)] = &[("KiB", 1), ("MiB", 1024), ("GiB", 1024 * 1024)];
+
+pub(super) fn conduct(table: &mut Table<'_, '_>) -> Conduct {
+    let log = table.table("log", "the log's form", log);
+    let memory = table.parsed("memory", memory);
+    let ends_within = table.parsed("ends-within", millis);
+    let keeps_device = table.flag("keeps-device").unwrap_or_default();
+    if keeps_device && !table.has("ends-within") {
+        table.report(Problem::new(
+            "nothing ends, so nothing can stay",
+            table.place(),
+            "`keeps-device` is here, and `ends-within` is not",
+            "add `ends-within = \"5s\"`",
+        ));
+    }
+    Conduct {
+        log,
+        memory: memory.map(Spanned::into_inner),
+        ends_within: ends_within.map(Spanned::into_inner),
+        keeps_device,
+    }
+}
+
+fn log(table: &mut Table<'_, '_>) -> LogForm {
+    table.require("harmless", "harmless = [\" INFO \"]");
+    table.require("warning", "warning = [\" WARN \", \" ERROR \"]");
+    LogForm {
+        harmless: marks(table, "harmless"),
+        warning: marks(table, "warning"),
+    }
+}
+
+fn marks(table: &mut Table<'_, '_>, key: &'static str) -> Vec<String> {
+    let Some(marks) = table.texts(key) else {
+        return Vec::new();
+    };
+    if marks.get_ref().is_empty() {
+        table.report(Problem::new(
+            format!("`{key}` is empty"),
+            marks.span(),
+            "no line has nothing",
+            "name a part of such a line, or leave `log` out",
+        ));
+    }
+    let marks = marks.into_inner().into_iter();
+    marks.map(Spanned::into_inner).collect()
+}
+
+/// An amount of memory, in KiB: `64 MiB`.
+fn memory(text: &str) -> Result<u64, Unfit> {
+    let unfit = |label: &str| Unfit {
+        what: format!("`{}` cannot be an amount of memory", shown(text)),
+        label: label.to_owned(),
+        help: "write a whole number with `KiB`, `MiB` or `GiB`: `64 MiB`".to_owned(),
+    };
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = UNITS.iter().find(|(name, _)| *name == unit.trim());
+    let factor = unit.map(|(_, factor)| *factor);
+    let number = number.parse::<u64>().ok();
+    match number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor))
+    {
+        Some(0) => Err(unfit("no process has so little")),
+        Some(kib) => Ok(kib),
+        None => Err(unfit("not a number and its unit")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_has_a_unit() {
+        assert_eq!(memory("64 MiB").ok(), Some(65_536));
+        assert_eq!(memory("1GiB").ok(), Some(1_048_576));
+        for wrong in [
+            "64",
+            "MiB",
+            "0 KiB",
+            "-1 MiB",
+            "1 MB",
+            "99999999999999999999 GiB",
+        ] {
+            assert!(memory(wrong).is_err(), "{wrong}");
+        }
+    }
+}

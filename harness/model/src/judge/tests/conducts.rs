@@ -1,0 +1,144 @@
+//! What every engine is promised to be besides right, and what a scenario excuses.
+
+use super::world::*;
+use crate::evidence::{ConductEvidence, End, LogWarning, Process};
+use crate::judge::breaches;
+use crate::name::NodeName;
+use crate::plan::{Conduct, LogForm, Warning};
+
+/// Every node's engine is as it claims.
+fn behaved() -> World {
+    let mut world = mixed();
+    world.plan.conduct = Conduct {
+        log: Some(LogForm {
+            harmless: vec![" INFO ".into()],
+            warning: vec![" WARN ".into()],
+        }),
+        memory: Some(1_000),
+        ends_within: Some(100),
+        keeps_device: true,
+    };
+    let conduct = ConductEvidence {
+        lines: 3,
+        warnings: Vec::new(),
+        processes: vec![Process {
+            command: "engine".into(),
+            peak: 1_000,
+        }],
+        ends: vec![End {
+            how: Some("exit status 0".into()),
+            clean: true,
+            asked: true,
+            micros: 99_000,
+        }],
+        device: Some((true, true)),
+    };
+    let nodes = world.plan.nodes.iter().map(|node| node.name.clone());
+    world.evidence.conduct = nodes.map(|name| (name, conduct.clone())).collect();
+    world
+}
+
+fn told(world: &World) -> Vec<String> {
+    let all = breaches(&world.plan, &world.evidence);
+    all.iter().map(|breach| breach.text()).collect()
+}
+
+/// What is told when one thing about ada's engine is another.
+#[track_caller]
+fn check(change: impl FnOnce(&mut ConductEvidence), expected: &str) {
+    let mut world = behaved();
+    assert_eq!(told(&world), Vec::<String>::new());
+    let ada: NodeName = parsed("ada");
+    change(world.evidence.conduct.get_mut(&ada).unwrap());
+    assert_eq!(told(&world), [expected]);
+    world.plan.conduct = Conduct::default();
+    assert_eq!(told(&world), Vec::<String>::new(), "nothing is claimed");
+}
+
+fn warned(world: &mut World, text: &str) {
+    let ada: NodeName = parsed("ada");
+    let ada = world.evidence.conduct.get_mut(&ada).unwrap();
+    ada.warnings.push(LogWarning {
+        text: text.into(),
+        times: 2,
+    });
+}
+
+fn expected(says: &str, node: Option<&str>, sometimes: bool) -> Warning {
+    Warning {
+        says: says.into(),
+        node: node.map(parsed),
+        sometimes,
+        line: 7,
+    }
+}
+
+#[test]
+fn memory_ends_and_silence_are_judged() {
+    check(
+        |ada| ada.processes[0].peak += 1,
+        "ada: `engine` has had 1001 KiB of memory, not at most 1000",
+    );
+    check(
+        |ada| ada.processes.clear(),
+        "ada: nobody has seen how much memory its engine has",
+    );
+    check(
+        |ada| ada.lines = 0,
+        "ada: no line of its engine's log has a level that the descriptor knows",
+    );
+    check(
+        |ada| ada.ends[0].micros = 100_001,
+        "ada: its agent took 100 ms to end, not at most 100",
+    );
+    check(
+        |ada| ada.ends[0].how = None,
+        "ada: its agent had not ended 100 ms after it was asked to",
+    );
+    check(
+        |ada| ada.ends[0].asked = false,
+        "ada: its agent ended unasked: exit status 0",
+    );
+    check(
+        |ada| ada.ends[0].clean = false,
+        "ada: its agent, asked to end, ended with exit status 0",
+    );
+    check(
+        |ada| ada.device = Some((true, false)),
+        "ada: the tunnel device went when its agent ended",
+    );
+}
+
+#[test]
+fn an_engine_that_nobody_looked_at_is_not_taken_for_a_quiet_one() {
+    let mut world = behaved();
+    let ada: NodeName = parsed("ada");
+    world.evidence.conduct.remove(&ada);
+    assert_eq!(told(&world), ["ada: nobody looked at its engine"]);
+}
+
+#[test]
+fn a_warning_is_a_breach_unless_it_is_named() {
+    let mut world = behaved();
+    warned(&mut world, "WARN it rains");
+    let breach = "ada: its engine's log has `WARN it rains`, which the scenario does not name";
+    assert_eq!(told(&world), [breach]);
+    for node in [None, Some("ada")] {
+        world.plan.warnings = vec![expected("it rains", node, false)];
+        assert_eq!(told(&world), Vec::<String>::new());
+    }
+    world.plan.warnings = vec![expected("it rains", Some("bob"), true)];
+    assert_eq!(told(&world), [breach]);
+}
+
+#[test]
+fn a_named_warning_has_to_come_unless_chance_decides() {
+    let mut world = behaved();
+    world.plan.warnings = vec![expected("it rains", None, true)];
+    assert_eq!(told(&world), Vec::<String>::new());
+    world.plan.warnings = vec![expected("it rains", None, false)];
+    let missing = "line 7, no warning of any engine has `it rains`";
+    assert_eq!(told(&world), [missing]);
+    warned(&mut world, "WARN it snows");
+    assert_eq!(told(&world).len(), 2);
+}

@@ -1,0 +1,60 @@
+//! Which warnings of the engine a scenario expects.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+
+use crate::name::NodeName;
+use crate::plan;
+use crate::problem::{Problem, Span, known_words};
+use crate::scenario::{Scenario, Warning};
+
+use super::line;
+use super::placement::Placement;
+
+/// Reports warnings of nobody, and those that are named twice.
+pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut Vec<Problem>) {
+    let known: Vec<&str> = placement.nodes.keys().map(NodeName::as_str).collect();
+    let mut said = BTreeMap::<(&str, Option<&NodeName>), Span>::new();
+    for warning in &scenario.warnings {
+        let node = warning.node.as_ref().map(Spanned::get_ref);
+        let unknown = |node: &&Spanned<NodeName>| !placement.nodes.contains_key(node.get_ref());
+        if let Some(node) = warning.node.as_ref().filter(unknown) {
+            problems.push(Problem::new(
+                format!("unknown node `{}`", node.get_ref()),
+                node.span(),
+                "no such node",
+                known_words("node", node.get_ref().as_str(), &known),
+            ));
+        }
+        for part in &warning.says {
+            let text = part.get_ref().as_str();
+            let first = said.get(&(text, node)).or_else(|| said.get(&(text, None)));
+            if let Some(first) = first {
+                let twice = Problem::new(
+                    format!("the warning `{text}` is named twice"),
+                    part.span(),
+                    "again here",
+                    "remove one of the two",
+                );
+                problems.push(twice.and(first.clone(), "first here"));
+            } else {
+                said.insert((text, node), part.span());
+            }
+        }
+    }
+}
+
+/// Each part of a line by itself.
+pub(super) fn warnings(scenario: &Scenario, text: &str) -> Vec<plan::Warning> {
+    let each = |warning: &Warning| {
+        let parts = warning.says.iter().map(|part| plan::Warning {
+            says: part.get_ref().clone(),
+            node: warning.node.as_ref().map(|node| node.get_ref().clone()),
+            sometimes: warning.sometimes,
+            line: line(text, part.span().start),
+        });
+        parts.collect::<Vec<_>>()
+    };
+    scenario.warnings.iter().flat_map(each).collect()
+}
