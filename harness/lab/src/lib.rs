@@ -98,6 +98,9 @@ mod store;
 /// The engine under test, as processes.
 mod engine;
 
+/// What nodes look like between the steps.
+mod state;
+
 /// How the engines behave besides their work, and how they end.
 mod conduct;
 

@@ -25,6 +25,7 @@ use crate::observe;
 use crate::packet::now;
 use crate::probe;
 use crate::responder::Responders;
+use crate::state;
 use crate::store::Store;
 use crate::timeline::{KeyHistory, Timeline};
 use crate::topology::{Topology, tallies};
@@ -73,11 +74,13 @@ pub fn run(
     let mut history = KeyHistory::default();
     let mut timeline = Timeline::new(plan, &mut topology, &mut engines, &store, &mut witness)?;
     let start = timeline.start()?;
+    let mut states = state::look(plan, timeline.topology, &store, 0)?;
     history.note(store.published_keys()?);
     timeline.begin_flows(magic)?;
     let mut steps = Vec::with_capacity(plan.steps.len());
     for (number, step) in plan.steps.iter().enumerate() {
         steps.push(timeline.step(number, step)?);
+        states.extend(state::look(plan, timeline.topology, &store, number + 1)?);
         history.note(store.published_keys()?);
     }
     let mut flows = witness.end_flows();
@@ -129,6 +132,7 @@ pub fn run(
         bulks,
         intrusions,
         nodes,
+        states,
         conduct,
         wire,
         start,

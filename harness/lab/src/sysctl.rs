@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use wireproof_model::name::IfName;
-use wireproof_model::plan::{Node, Pod, RpFilter};
+use wireproof_model::plan::{Node, Pod, RpFilter, SYSCTLS};
 
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
@@ -37,16 +37,6 @@ const KERNEL_DEFAULTS: &[Setting<'_>] = &[
     ("net/ipv4/conf/default/accept_redirects", "0"),
     ("net/ipv4/conf/all/send_redirects", "0"),
     ("net/ipv4/conf/default/send_redirects", "0"),
-];
-
-/// What a reviewer of a node's dataplane wants to see; `{tunnel}` stands for the tunnel device.
-const OBSERVED: &[&str] = &[
-    "net/ipv4/ip_forward",
-    "net/ipv4/conf/all/rp_filter",
-    "net/ipv4/conf/all/src_valid_mark",
-    "net/ipv4/conf/eth0/rp_filter",
-    "net/ipv4/conf/eth0/src_valid_mark",
-    "net/ipv4/conf/{tunnel}/rp_filter",
 ];
 
 /// Before a namespace has any interface.
@@ -156,7 +146,7 @@ pub(crate) fn set(namespace: &Namespace, settings: &[Setting<'_>]) -> Result<(),
 /// The parameters that decide about a node's packets, by their dotted names; absent ones are left out.
 /// Call it inside the namespace.
 pub(crate) fn read_observed(tunnel: &str) -> impl Iterator<Item = (String, String)> {
-    OBSERVED.iter().filter_map(move |path| {
+    SYSCTLS.iter().filter_map(move |path| {
         let path = path.replace("{tunnel}", tunnel);
         let value = fs::read_to_string(format!("/proc/sys/{path}")).ok()?;
         Some((dotted(&path), value.trim().to_owned()))

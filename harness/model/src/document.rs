@@ -87,6 +87,11 @@ impl<'t> Table<'t, '_> {
         self.entries.contains_key(key)
     }
 
+    /// Where a key's value is written.
+    pub(crate) fn place_of(&self, key: &str) -> Option<Span> {
+        self.entries.get(key).map(Spanned::span)
+    }
+
     /// Adds a problem that only the reader of this table can know.
     pub(crate) fn report(&mut self, problem: Problem) {
         self.problems.push(problem);

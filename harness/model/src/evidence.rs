@@ -13,6 +13,9 @@ mod lookup;
 /// How the engines behaved besides their work.
 mod conduct;
 
+/// What nodes looked like between steps.
+mod state;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +30,7 @@ pub use conduct::{ConductEvidence, End, LogWarning, Process};
 pub use intrusion::IntrusionOutcome;
 pub use lookup::{Answer, Lookup};
 pub use size::{BulkOutcome, SizeOutcome};
+pub use state::StateEvidence;
 
 /// One run's observations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +66,9 @@ pub struct Evidence {
     pub intrusions: Vec<IntrusionOutcome>,
     /// What each node looked like after the last probe.
     pub nodes: BTreeMap<NodeName, NodeEvidence>,
+    /// What nodes looked like between steps, where a fact is about that.
+    #[serde(default)]
+    pub states: Vec<StateEvidence>,
     /// How each node's engine behaved besides its work; of those that have had one.
     #[serde(default)]
     pub conduct: BTreeMap<NodeName, ConductEvidence>,
@@ -400,6 +407,7 @@ impl Evidence {
             bulks: Vec::new(),
             intrusions: Vec::new(),
             nodes: BTreeMap::new(),
+            states: Vec::new(),
             conduct: BTreeMap::new(),
             wire: Vec::new(),
             start: StepEvidence::default(),

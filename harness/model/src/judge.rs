@@ -51,6 +51,9 @@ mod breach;
 /// What every host is promised, whatever the scenario is about.
 mod host;
 
+/// What dataplanes must have and lack.
+mod fact;
+
 /// What every engine is promised to be besides right.
 mod conduct;
 

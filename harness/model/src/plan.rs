@@ -31,6 +31,9 @@ mod intrusion;
 /// How an engine has to behave besides its work.
 mod conduct;
 
+/// Named parts of a node's dataplane.
+mod thing;
+
 /// What the cluster's intent says about two endpoints.
 mod pair;
 
@@ -68,6 +71,7 @@ pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};
 pub use state::State;
 pub use store::{STORE_HOST, Store, StoreAction};
 pub use tamper::{Foreign, Own, Settles, Tamper};
+pub use thing::{Fact, SYSCTLS, Thing};
 
 /// One scenario, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +113,7 @@ pub struct Plan {
     pub later: BTreeSet<EndpointName>,
     /// What happens, in order, before the probes are sent.
     pub steps: Vec<Step>,
-    /// What nodes' dataplanes must have and lack after the last step.
+    /// What nodes' dataplanes must have and lack.
     #[serde(default)]
     pub facts: Vec<Fact>,
     /// In the order in which they are sent; `probes[i].id == ProbeId(i)`.
@@ -260,24 +264,14 @@ pub struct Step {
     /// For how long flows may be interrupted by it, in milliseconds.
     #[serde(default = "flow::outage")]
     pub outage: u32,
+    /// In how many milliseconds everything has to settle; none is within the deadline.
+    #[serde(default)]
+    pub settles_within: Option<u32>,
     /// The scenario's line that says so, counted from 1.
     pub line: u32,
     /// The most kernel writes that the engine may do in it, announced or observed; none is any.
     #[serde(default)]
     pub writes: Option<u32>,
-}
-
-/// What a node's dataplane must have and lack after the last step: parts of lines of its snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
-    /// Whose.
-    pub node: NodeName,
-    /// Each must be in some line.
-    pub has: Vec<String>,
-    /// None may be in any line.
-    pub lacks: Vec<String>,
-    /// The scenario's line that says so, counted from 1.
-    pub line: u32,
 }
 
 /// Tagged packets from one endpoint to another, and the answer.

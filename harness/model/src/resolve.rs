@@ -40,6 +40,9 @@ mod flow;
 /// Which sizes are tried, and what is promised about them.
 mod limit;
 
+/// What is said about nodes' dataplanes.
+mod fact;
+
 /// Which warnings of the engine are expected.
 mod warning;
 
@@ -52,7 +55,7 @@ use toml::Spanned;
 
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 use crate::plan::{
-    self, Addressing, BRIDGED, Cluster, Deadlines, Fact, Family, Node, POD_MTU, POOL, Plan, Pod,
+    self, Addressing, BRIDGED, Cluster, Deadlines, Family, Node, POD_MTU, POOL, Plan, Pod,
     RouteSource, RpFilter,
 };
 use crate::problem::{Problem, Problems, known_words};
@@ -103,7 +106,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     store::check(&scenario, &placement, &mut problems);
     let course = timeline::check(&scenario, &placement, &mut problems);
     let snapshots = snapshots(&scenario, &placement, &mut problems);
-    let facts = facts(&scenario, text, &course.last, &mut problems);
+    let facts = fact::facts(&scenario, text, &course.nodes, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &course.last, &mut problems);
     limit::check(&scenario, &placement, &course.last, &mut problems);
     warning::check(&scenario, &placement, &mut problems);
@@ -181,38 +184,6 @@ fn engine(
         ));
     }
     found.cloned()
-}
-
-/// What is said about dataplanes. Reports those of nodes that are not there at the end.
-fn facts(
-    scenario: &Scenario,
-    text: &str,
-    last: &BTreeSet<EndpointName>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Fact> {
-    let nodes = scenario.nodes.iter().map(|node| node.name.get_ref());
-    let known: Vec<&str> = nodes
-        .filter(|name| last.contains(&EndpointName::from(*name)))
-        .map(NodeName::as_str)
-        .collect();
-    let fact = |fact: &scenario::Fact| {
-        let node = fact.node.get_ref().clone();
-        if !known.contains(&node.as_str()) {
-            problems.push(Problem::new(
-                format!("unknown node `{node}`"),
-                fact.node.span(),
-                "no such node after the last step",
-                known_words("node", node.as_str(), &known),
-            ));
-        }
-        Fact {
-            node,
-            has: fact.has.clone(),
-            lacks: fact.lacks.clone(),
-            line: line(text, fact.place.start),
-        }
-    };
-    scenario.facts.iter().map(fact).collect()
 }
 
 /// The nodes whose dataplanes are snapshotted: those listed, or all.

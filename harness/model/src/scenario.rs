@@ -16,6 +16,9 @@ mod tamper;
 /// The fabric, and what it does to packets: `[fabric]`, each `[[fault]]`, and the steps about it.
 mod fabric;
 
+/// Each `[[dataplane]]`: what a node's dataplane must have and lack.
+mod fact;
+
 /// Each `[[mtu]]`: whose largest packet is looked for.
 mod limit;
 
@@ -32,9 +35,10 @@ use toml::Spanned;
 use crate::document::{self, Table};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 use crate::plan::{Addressing, Family, Protection, Protocol, RouteSource, RpFilter, Settings};
-use crate::problem::{Problem, Problems, Span};
+use crate::problem::{Problems, Span};
 
 pub use fabric::{Fabric, Fault};
+pub use fact::Fact;
 pub use intrusion::Intrusion;
 pub use limit::{Limit, Teller};
 pub use step::Step;
@@ -214,19 +218,6 @@ pub struct Client {
     pub address: Option<Spanned<Ipv4Addr>>,
 }
 
-/// `[[dataplane]]`.
-#[derive(Debug)]
-pub struct Fact {
-    /// Its header.
-    pub place: Span,
-    /// Whose.
-    pub node: Spanned<NodeName>,
-    /// What must be in it.
-    pub has: Vec<String>,
-    /// What must not.
-    pub lacks: Vec<String>,
-}
-
 /// `[[promise]]`.
 #[derive(Debug)]
 pub struct Promise {
@@ -309,7 +300,7 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .flatten()
             .collect(),
         facts: table
-            .tables("dataplane", "a dataplane", fact)
+            .tables("dataplane", "a dataplane", fact::fact)
             .into_iter()
             .flatten()
             .collect(),
@@ -397,31 +388,6 @@ fn client(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Client {
         name,
         address: table.address("address"),
     }
-}
-
-fn fact(table: &mut Table<'_, '_>) -> Option<Fact> {
-    table.require("node", "node = \"NAME\"");
-    let node = table.name("node", "a node");
-    let mut lines = |key| {
-        let texts = table.texts(key).map(Spanned::into_inner);
-        let texts = texts.into_iter().flatten();
-        texts.map(Spanned::into_inner).collect::<Vec<_>>()
-    };
-    let (has, lacks) = (lines("has"), lines("lacks"));
-    if !table.has("has") && !table.has("lacks") {
-        table.report(Problem::new(
-            "nothing is said about a dataplane",
-            table.place(),
-            "neither `has` nor `lacks` is here",
-            "add `has = [\"listening port: 51820\"]`, a part of a line of the snapshot",
-        ));
-    }
-    Some(Fact {
-        place: table.place(),
-        node: node?,
-        has,
-        lacks,
-    })
 }
 
 fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::dataplane;
 use crate::evidence::{Evidence, StepEvidence};
-use crate::plan::{Fact, Plan, Step};
+use crate::plan::{Plan, Step};
 
 /// What kind of promise was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +42,27 @@ pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
         return Vec::new();
     }
     let steps = plan.steps.iter().zip(&evidence.steps);
-    let written = steps.filter_map(|(step, seen)| too_many_writes(step, seen));
+    let written = steps.flat_map(|(step, seen)| {
+        let late = late(step, seen).into_iter();
+        late.chain(too_many_writes(step, seen))
+    });
     let facts = plan
         .facts
         .iter()
-        .flat_map(|fact| contradicted(fact, evidence));
+        .flat_map(|fact| super::fact::contradicted(fact, evidence));
     let hosts = super::host::breaches(plan, evidence);
     let conduct = super::conduct::breaches(plan, evidence);
     written.chain(facts).chain(hosts).chain(conduct).collect()
+}
+
+fn late(step: &Step, seen: &StepEvidence) -> Option<Breach> {
+    let within = step.settles_within?;
+    // How much later differs from run to run, and is in the table.
+    (seen.micros() > u64::from(within) * 1_000).then(|| Breach {
+        about: About::Scenario,
+        line: Some(step.line),
+        told: format!("step {} had not settled after {within} ms", seen.index),
+    })
 }
 
 fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
@@ -77,26 +89,4 @@ fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
         line: Some(step.line),
         told: format!("step {}: {what}, not at most {most}", seen.index),
     })
-}
-
-fn contradicted(fact: &Fact, evidence: &Evidence) -> Vec<Breach> {
-    let breach = |told: String| Breach {
-        about: About::Scenario,
-        line: Some(fact.line),
-        told: format!("dataplane of {}: {told}", fact.node),
-    };
-    let Some(node) = evidence.nodes.get(&fact.node) else {
-        return vec![breach("nobody looked at it".into())];
-    };
-    let keys = evidence.nodes.iter().filter_map(|(name, node)| {
-        let key = node.published_key.clone()?;
-        Some((key, name.clone()))
-    });
-    let text = dataplane::render(&node.dataplane, &keys.collect());
-    let there = |part: &String| text.lines().any(|line| line.contains(part.as_str()));
-    let missing = fact.has.iter().filter(|part| !there(part));
-    let missing = missing.map(|part| breach(format!("no line has `{part}`")));
-    let present = fact.lacks.iter().filter(|part| there(part));
-    let present = present.map(|part| breach(format!("a line has `{part}`")));
-    missing.chain(present).collect()
 }

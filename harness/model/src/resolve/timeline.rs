@@ -17,6 +17,8 @@ pub(super) struct Course {
     pub(super) later: BTreeSet<EndpointName>,
     /// Those who are there after the last.
     pub(super) last: BTreeSet<EndpointName>,
+    /// The nodes that are there at first, and after each step.
+    pub(super) nodes: Vec<BTreeSet<NodeName>>,
 }
 
 /// Reports each step that cannot happen when it is its turn.
@@ -27,10 +29,13 @@ pub(super) fn check(
 ) -> Course {
     let later = later(scenario);
     let mut stage = Stage::at_first(placement, &later, StoreStage::at_first(scenario));
+    let mut present = vec![stage.nodes.clone()];
     for step in &scenario.steps {
         if let Err(problem) = stage.act(step) {
             problems.push(problem);
         }
+        problems.extend(budget(scenario, step));
+        present.push(stage.nodes.clone());
     }
     let nodes = stage.nodes.iter().map(EndpointName::from);
     let clients = scenario.clients.iter();
@@ -40,6 +45,7 @@ pub(super) fn check(
         .chain(clients);
     Course {
         last: last.collect(),
+        nodes: present,
         later,
     }
 }
@@ -70,11 +76,30 @@ pub(super) fn steps(scenario: &Scenario, text: &str, ready: u32) -> Vec<Step> {
     let step = |written: &scenario::Step| Step {
         action: written.action.clone(),
         deadline: written.deadline.unwrap_or(ready),
+        settles_within: written.settles_within,
         outage: written.outage.unwrap_or(plan::OUTAGE),
         line: line(text, written.place("action").start),
         writes: written.writes.map(u32::from),
     };
     scenario.steps.iter().map(step).collect()
+}
+
+/// A budget that no run can break, since the lab waits no longer.
+fn budget(scenario: &Scenario, step: &scenario::Step) -> Option<Problem> {
+    let within = step.settles_within?;
+    let ready = scenario.deadline.ready.unwrap_or(super::DEADLINES.ready);
+    let deadline = step.deadline.unwrap_or(ready);
+    let problem = Problem::new(
+        "a budget that nothing can break",
+        step.place("settles-within"),
+        format!("the lab waits for {deadline} ms, and no longer"),
+        "write less than the deadline, or give the step a longer `deadline`",
+    );
+    let problem = match step.deadline {
+        Some(_) => problem.and(step.place("deadline"), "the deadline"),
+        None => problem,
+    };
+    (within >= deadline).then_some(problem)
 }
 
 /// What there is between two steps.

@@ -18,6 +18,8 @@ pub struct Step {
     pub action: Action,
     /// Milliseconds until everything has settled.
     pub deadline: Option<u32>,
+    /// Milliseconds in which everything has to settle.
+    pub settles_within: Option<u32>,
     /// Milliseconds for which it may interrupt flows.
     pub outage: Option<u32>,
     /// The most kernel writes that the engine may do.
@@ -161,6 +163,7 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
     table.require("action", "action = \"enable\"");
     let reader = table.word("action", "action", ACTIONS);
     let deadline = table.parsed("deadline", value::millis);
+    let settles_within = table.parsed("settles-within", value::budget);
     let outage = table.parsed("outage", value::millis);
     let writes = table.number("writes", 0..=u16::MAX, "");
     let Some(reader) = reader else {
@@ -168,14 +171,19 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
         table.accept_any_key();
         return None;
     };
-    let mut keys = Keys {
-        table,
-        places: BTreeMap::from([("action", reader.span())]),
-    };
+    let mut places = BTreeMap::from([("action", reader.span())]);
+    places.extend(deadline.as_ref().map(|one| ("deadline", one.span())));
+    places.extend(
+        settles_within
+            .as_ref()
+            .map(|one| ("settles-within", one.span())),
+    );
+    let mut keys = Keys { table, places };
     let action = reader.into_inner()(&mut keys)?;
     Some(Step {
         action,
         deadline: deadline.map(Spanned::into_inner),
+        settles_within: settles_within.map(Spanned::into_inner),
         outage: outage.map(Spanned::into_inner),
         writes,
         places: keys.places,

@@ -12,6 +12,10 @@ const CLUSTER_TYPE_MAX: usize = 63;
 const SHORTEST: u64 = 100;
 const LONGEST: u64 = 10 * 60 * 1000;
 
+/// What the lab can tell apart, in milliseconds: it looks every 5, twice, and a look takes as long
+/// (`LOOK_AGAIN`).
+const RESOLVED: u64 = 20;
+
 /// Interfaces that a node has anyway, and names that the kernel keeps for itself.
 const OTHER_INTERFACES: &[&str] = &["lo", "eth0", "all", "default"];
 
@@ -98,10 +102,19 @@ pub(super) fn tunnel_device(text: &str) -> Result<IfName, Unfit> {
 
 /// A deadline as Go writes durations, of one unit, in milliseconds: `500ms`, `20s`, `2m`.
 pub(crate) fn millis(text: &str) -> Result<u32, Unfit> {
+    duration(text, "a deadline", SHORTEST)
+}
+
+/// The time in which something has to settle, in milliseconds.
+pub(super) fn budget(text: &str) -> Result<u32, Unfit> {
+    duration(text, "a time to settle in", RESOLVED)
+}
+
+fn duration(text: &str, noun: &str, shortest: u64) -> Result<u32, Unfit> {
     let unfit = |label: &str| Unfit {
-        what: format!("`{}` cannot be a deadline", shown(text)),
+        what: format!("`{}` cannot be {noun}", shown(text)),
         label: label.to_owned(),
-        help: "write a whole number with `ms`, `s` or `m`, from `100ms` to `10m`".to_owned(),
+        help: format!("write a whole number with `ms`, `s` or `m`, from `{shortest}ms` to `10m`"),
     };
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -123,7 +136,10 @@ pub(crate) fn millis(text: &str) -> Result<u32, Unfit> {
         .unwrap_or(u64::MAX)
         .saturating_mul(factor);
     match u32::try_from(millis) {
-        Ok(_) if millis < SHORTEST => Err(unfit("shorter than 100ms")),
+        Ok(_) if millis < shortest && shortest == RESOLVED => {
+            Err(unfit("shorter than what the lab can tell apart, 20ms"))
+        }
+        Ok(_) if millis < shortest => Err(unfit("shorter than 100ms")),
         Ok(millis) if u64::from(millis) <= LONGEST => Ok(millis),
         Ok(_) | Err(_) => Err(unfit("longer than 10m")),
     }

@@ -26,6 +26,7 @@ fn step(action: Action) -> Step {
         outage: 1_000,
         line: 1,
         writes: None,
+        settles_within: None,
     }
 }
 

@@ -53,6 +53,7 @@ fn stepped(action: Action) -> World {
         deadline: 1_000,
         outage: 50,
         writes: None,
+        settles_within: None,
         line: 1,
     }];
     world.evidence.start.settled = Nanos(MILLI);

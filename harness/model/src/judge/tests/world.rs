@@ -66,6 +66,7 @@ impl World {
                 .map(|node| (node.name.clone(), node_evidence(node)))
                 .collect(),
             conduct: Default::default(),
+            states: Vec::new(),
             wire: vec![],
             skipped: None,
             timings: vec![Timing {

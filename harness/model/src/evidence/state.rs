@@ -1,0 +1,21 @@
+//! What a node looked like when a step had settled.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataplane::Dataplane;
+use crate::name::NodeName;
+
+/// A node's dataplane between two steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateEvidence {
+    /// Whose.
+    pub node: NodeName,
+    /// When that step had settled; 0 is the start.
+    pub after: u16,
+    /// Its links, addresses, rules, routes, WireGuard devices, nftables and sysctls.
+    pub dataplane: Dataplane,
+    /// Whose each public key was then.
+    pub keys: BTreeMap<String, NodeName>,
+}

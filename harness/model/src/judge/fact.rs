@@ -1,0 +1,228 @@
+//! What nodes' dataplanes must have and lack, and what is there instead.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
+use super::breach::{About, Breach};
+use crate::dataplane::{self, Dataplane, Peer, Route};
+use crate::evidence::Evidence;
+use crate::name::NodeName;
+use crate::plan::{Fact, Thing};
+
+/// Whose each key is.
+type Keys = BTreeMap<String, NodeName>;
+
+/// How many things that are there are told.
+const TOLD: usize = 5;
+
+/// Everything about a dataplane that is not so.
+pub(super) fn contradicted(fact: &Fact, evidence: &Evidence) -> Vec<Breach> {
+    let when = match fact.after {
+        None => String::new(),
+        Some(0) => " at the start".into(),
+        Some(step) => format!(" after step {step}"),
+    };
+    let breach = |told: String| Breach {
+        about: About::Scenario,
+        line: Some(fact.line),
+        told: format!("dataplane of {}{when}: {told}", fact.node),
+    };
+    let Some((plane, keys)) = seen(fact, evidence) else {
+        return vec![breach("nobody looked at it".into())];
+    };
+    let text = dataplane::render(plane, &keys);
+    let there = |part: &String| text.lines().any(|line| line.contains(part.as_str()));
+    let missing = fact.has.iter().filter(|part| !there(part));
+    let missing = missing.map(|part| format!("no line has `{part}`"));
+    let extra = fact.lacks.iter().filter(|part| there(part));
+    let extra = extra.map(|part| format!("a line has `{part}`"));
+    let view = View { plane, keys: &keys };
+    let absent = fact.present.iter().filter_map(|thing| view.lacks(thing));
+    let present = fact.absent.iter().filter_map(|thing| {
+        let found = view.find(thing)?;
+        Some(format!("`{thing}` is there: {found}"))
+    });
+    let all = missing.chain(extra).chain(absent).chain(present);
+    all.map(breach).collect()
+}
+
+/// The dataplane that a fact is about.
+fn seen<'a>(fact: &Fact, evidence: &'a Evidence) -> Option<(&'a Dataplane, Cow<'a, Keys>)> {
+    if let Some(after) = fact.after {
+        let mut states = evidence.states.iter();
+        let state = states.find(|state| state.node == fact.node && state.after == after)?;
+        return Some((&state.dataplane, Cow::Borrowed(&state.keys)));
+    }
+    let node = evidence.nodes.get(&fact.node)?;
+    let keys = evidence.nodes.iter().flat_map(|(name, node)| {
+        let keys = node.published_key.iter().chain(&node.published_key6);
+        keys.map(|key| (key.clone(), name.clone()))
+    });
+    Some((&node.dataplane, Cow::Owned(keys.collect())))
+}
+
+/// A dataplane, and whose the keys in it are.
+struct View<'a> {
+    plane: &'a Dataplane,
+    keys: &'a Keys,
+}
+
+impl<'a> View<'a> {
+    /// Why a thing that must be there is not; none if it is.
+    fn lacks(&self, thing: &Thing) -> Option<String> {
+        match self.find(thing) {
+            Some(_) => None,
+            None => Some(format!("`{thing}` is not there; {}", self.instead(thing))),
+        }
+    }
+
+    /// A thing as it is there.
+    fn find(&self, thing: &Thing) -> Option<String> {
+        match thing {
+            Thing::Route { to, device, throw } => {
+                let mut routes = self.plane.routes.iter();
+                let fits = |route: &&Route| {
+                    route.destination == *to
+                        && (device.is_none() || route.interface == *device)
+                        && (!throw || route.kind == "throw")
+                };
+                routes.find(fits).map(told)
+            }
+            Thing::Rule { priority } => {
+                let mut rules = self.plane.rules.iter().chain(&self.plane.rules6);
+                let rule = rules.find(|rule| rule.priority == *priority)?;
+                Some(format!("`{}`", dataplane::rule(rule)))
+            }
+            Thing::Peer { node } => {
+                let (device, peer) = self.peers().find(|(_, peer)| self.is_of(peer, node))?;
+                Some(format!(
+                    "{device} has it, with {}",
+                    listed(peer.allowed_ips.iter())
+                ))
+            }
+            Thing::AllowedIp { network, node } => {
+                let has =
+                    |peer: &Peer| self.is_of(peer, node) && peer.allowed_ips.contains(network);
+                let (device, _) = self.peers().find(|(_, peer)| has(peer))?;
+                Some(format!("of {device}"))
+            }
+            Thing::Address { address } => {
+                let mut all = self.plane.addresses.iter();
+                let found = all.find(|one| one.address.addr() == *address)?;
+                Some(format!("{} on {}", found.address, found.interface))
+            }
+            Thing::Device { name } => {
+                let link = self.plane.links.iter().find(|link| link.name == *name)?;
+                Some(format!("mtu {}", link.mtu))
+            }
+            Thing::Nft { part } => {
+                let mut lines = self.plane.nftables.lines();
+                let line = lines.find(|line| line.contains(part.as_str()))?;
+                Some(format!("`{}`", line.trim()))
+            }
+            Thing::Sysctl { name, value } => {
+                let found = self.plane.sysctls.get(name)?;
+                (found == value).then(|| format!("it is {found}"))
+            }
+        }
+    }
+
+    /// What there is of the same kind.
+    fn instead(&self, thing: &Thing) -> String {
+        let plane = self.plane;
+        match thing {
+            Thing::Route { to, .. } => self.way_instead(*to),
+            Thing::Rule { .. } => {
+                let rules = plane.rules.iter().chain(&plane.rules6);
+                format!("its rules are {}", listed(rules.map(|rule| rule.priority)))
+            }
+            Thing::Peer { .. } => {
+                let names = self.peers().map(|(_, peer)| self.owner(peer));
+                format!("its peers are {}", listed(names))
+            }
+            Thing::AllowedIp { network, node } => {
+                let holder = self
+                    .peers()
+                    .find(|(_, peer)| peer.allowed_ips.contains(network));
+                let own = self.peers().find(|(_, peer)| self.is_of(peer, node));
+                match (holder, own) {
+                    (Some((_, peer)), _) => format!("{} has it", self.owner(peer)),
+                    (None, Some((_, peer))) => {
+                        format!("that peer has {}", listed(peer.allowed_ips.iter()))
+                    }
+                    (None, None) => format!("{node} is no peer"),
+                }
+            }
+            Thing::Address { .. } => {
+                let all = plane.addresses.iter().map(|one| one.address);
+                format!("its addresses are {}", listed(all))
+            }
+            Thing::Device { .. } => {
+                let all = plane.links.iter().map(|link| link.name.as_str());
+                format!("its devices are {}", listed(all))
+            }
+            Thing::Nft { .. } => {
+                let tables = plane.nftables.lines();
+                let tables = tables.filter(|line| line.starts_with("table "));
+                let tables = tables.map(|line| line.trim_end_matches([' ', '{']));
+                format!("its nftables have {}", listed(tables))
+            }
+            Thing::Sysctl { name, .. } => match plane.sysctls.get(name) {
+                Some(value) => format!("it is {value}"),
+                None => "there is no such sysctl".into(),
+            },
+        }
+    }
+
+    /// Where packets to a network go that has no such route.
+    fn way_instead(&self, to: IpNet) -> String {
+        let routes = || self.plane.routes.iter();
+        if let Some(other) = routes().find(|route| route.destination == to) {
+            return format!("there is {}", told(other));
+        }
+        let covers = |route: &&Route| route.destination.contains(&to);
+        let closest = routes()
+            .filter(covers)
+            .max_by_key(|route| route.destination.prefix_len());
+        match closest {
+            Some(route) => format!("{} covers it", told(route)),
+            None => "no route leads there".into(),
+        }
+    }
+
+    fn peers(&self) -> impl Iterator<Item = (&'a str, &'a Peer)> {
+        self.plane.wireguard.iter().flat_map(|device| {
+            let peers = device.peers.iter();
+            peers.map(|peer| (device.interface.as_str(), peer))
+        })
+    }
+
+    fn is_of(&self, peer: &Peer, node: &NodeName) -> bool {
+        self.keys.get(&peer.public_key) == Some(node)
+    }
+
+    fn owner(&self, peer: &Peer) -> &'a str {
+        let owner = self.keys.get(&peer.public_key);
+        owner.map_or("a stranger", NodeName::as_str)
+    }
+}
+
+fn told(route: &Route) -> String {
+    let table = dataplane::table(route.table);
+    format!("`{}` of table {table}", dataplane::route(route))
+}
+
+fn listed<T: ToString>(all: impl Iterator<Item = T>) -> String {
+    let mut all: Vec<_> = all.map(|one| one.to_string()).collect();
+    if all.is_empty() {
+        return "none".into();
+    }
+    let rest = all.len().saturating_sub(TOLD);
+    all.truncate(TOLD);
+    match rest {
+        0 => all.join(", "),
+        rest => format!("{} and {rest} more", all.join(", ")),
+    }
+}
