@@ -13,9 +13,10 @@ use wireproof_model::report::Report;
 use crate::doctor::Examination;
 use crate::failure::{Failure, Status};
 use crate::input;
+use crate::lane::{self, Lane, Prepared, Progress};
 use crate::list;
 use crate::rpf::Matrix;
-use crate::scenario::{self, Told};
+use crate::scenario::{self, Asked, Told, run_name};
 
 /// Proves from packets on the wire what a WireGuard mesh encrypts.
 ///
@@ -82,6 +83,12 @@ struct Run {
     /// Ask the engine's agents for this fault, to see what breaks
     #[arg(long, value_name = "NAME")]
     fault: Option<String>,
+    /// Run in this lane: `host`, or `vm:KERNEL` for a virtual machine
+    #[arg(long, value_name = "LANE", default_value = "host")]
+    lane: Lane,
+    /// Have the engine's agents use this WireGuard, such as `kernel` or `userspace`
+    #[arg(long, value_name = "NAME")]
+    wireguard: Option<String>,
     /// Print one JSON document and nothing else
     #[arg(long)]
     json: bool,
@@ -184,19 +191,20 @@ fn check(paths: &[PathBuf]) -> Result<Status, Failure> {
 /// Every scenario is read before any is run, so that a mistake in the last one costs no time.
 fn run(arguments: &Run) -> Result<ExitCode, Failure> {
     let paths = input::toml_files(&arguments.paths)?;
+    let asked = Asked {
+        instead: arguments.engine.as_deref(),
+        fault: arguments.fault.as_deref(),
+        wireguard: arguments.wireguard.as_deref(),
+    };
     let mut prepared = Vec::new();
     let mut wrong = Vec::new();
     for path in paths {
         let ready = scenario::read(&path).and_then(|mut plan| {
-            let engine = scenario::engine_for(
-                &mut plan,
-                arguments.engine.as_deref(),
-                arguments.fault.as_deref(),
-            )?;
+            let engine = scenario::engine_for(&mut plan, asked)?;
             Ok((plan, engine))
         });
         match ready {
-            Ok((plan, engine)) => prepared.push((path, plan, engine)),
+            Ok((plan, engine)) => prepared.push(Prepared { path, plan, engine }),
             Err(failure) => wrong.push((path, failure)),
         }
     }
@@ -217,7 +225,7 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
     if arguments.list {
         let named: Vec<_> = prepared
             .iter()
-            .map(|(path, plan, _)| (path.as_path(), run_name(path), plan))
+            .map(|one| (one.path.as_path(), run_name(&one.path), &one.plan))
             .collect();
         let scenarios = named
             .iter()
@@ -231,55 +239,42 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
     in_sandbox(|| {
         let mut worst = Status::Held;
         let mut documents = Vec::new();
-        let many = prepared.len() > 1;
         let mut lines = String::new();
-        for (path, plan, engine) in prepared {
-            let progress = Progress::of(&path, arguments.json);
-            let title = plan.title.clone();
-            let proven =
-                scenario::prove(plan, &engine, &arguments.runs, &run_name(&path), |phase| {
-                    progress.phase(phase);
-                });
-            progress.end();
+        let watcher = Watcher::new(arguments.json);
+        lane::run(&arguments.lane, &prepared, asked, &arguments.runs, |news| {
+            let (one, proven) = match news {
+                Progress::Lane(text) => return watcher.line(text),
+                Progress::Phase(number, phase) => {
+                    return watcher.phase(&prepared[number].path, phase);
+                }
+                Progress::Over(number, proven) => (&prepared[number], proven),
+            };
+            watcher.clear();
             let status = match &proven {
                 Ok(told) if arguments.json => {
-                    documents.push(document(&path, &report(told).json()));
+                    documents.push(document(&one.path, &report(told).json()));
                     status_of(told)
                 }
                 Ok(told) => {
-                    lines += &report(told).line(&run_name(&path));
+                    lines += &report(told).line(&run_name(&one.path));
                     tell(told)
                 }
                 Err(failure) => {
-                    lines += &format!("{:<70} did not come to its end\n", run_name(&path));
-                    eprintln!("{}: {failure}", path.display());
-                    documents.push(document(&path, &failed(Some(&title), failure)));
+                    lines += &format!("{:<70} did not come to its end\n", run_name(&one.path));
+                    eprintln!("{}: {failure}", one.path.display());
+                    documents.push(document(&one.path, &failed(Some(&one.plan.title), failure)));
                     failure.status()
                 }
             };
             worst = worst.max(status);
-        }
+        })?;
         if arguments.json {
             print_json(&summary(worst, documents));
-        } else if many {
+        } else if prepared.len() > 1 {
             print(&format!("\n{lines}"));
         }
         Ok(worst)
     })
-}
-
-/// A scenario's run directory: its path, without what leads up to the scenarios.
-pub fn run_name(path: &Path) -> String {
-    let parts: Vec<_> = path
-        .with_extension("")
-        .components()
-        .filter_map(|part| part.as_os_str().to_str().map(str::to_owned))
-        .collect();
-    let from = parts
-        .iter()
-        .rposition(|part| part == "scenarios")
-        .map_or(parts.len().saturating_sub(2), |position| position + 1);
-    parts[from..].join("/")
 }
 
 fn report(told: &Told) -> Report<'_> {
@@ -333,26 +328,31 @@ fn print_json(document: &Value) {
 }
 
 /// One line on standard error that says what goes on, where a person watches.
-struct Progress {
-    label: Option<String>,
+struct Watcher {
+    watched: bool,
 }
 
-impl Progress {
-    fn of(path: &Path, quiet: bool) -> Self {
-        let watched = !quiet && io::stderr().is_terminal();
+impl Watcher {
+    fn new(quiet: bool) -> Self {
         Self {
-            label: watched.then(|| path.display().to_string()),
+            watched: !quiet && io::stderr().is_terminal(),
         }
     }
 
-    fn phase(&self, phase: &str) {
-        if let Some(label) = &self.label {
-            eprint!("\r\x1b[K{label}: {phase} ...");
+    fn phase(&self, path: &Path, phase: &str) {
+        if self.watched {
+            eprint!("\r\x1b[K{}: {phase} ...", path.display());
         }
     }
 
-    fn end(&self) {
-        if self.label.is_some() {
+    fn line(&self, text: &str) {
+        if self.watched {
+            eprintln!("\r\x1b[K{text}");
+        }
+    }
+
+    fn clear(&self) {
+        if self.watched {
             eprint!("\r\x1b[K");
         }
     }
@@ -361,15 +361,6 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_run_is_named_after_its_scenario() {
-        assert_eq!(
-            run_name(Path::new("/x/scenarios/azure-cni/seed-cluster.toml")),
-            "azure-cni/seed-cluster"
-        );
-        assert_eq!(run_name(Path::new("a/b/mine.toml")), "b/mine");
-    }
 
     #[test]
     fn the_arguments_are_well_formed() {

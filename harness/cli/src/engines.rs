@@ -73,6 +73,7 @@ fn with_programs(descriptor: Descriptor, base: &Path) -> Result<EngineCommand, F
         descriptor,
         programs,
         fault: None,
+        wireguard: None,
     })
 }
 

@@ -47,6 +47,14 @@ pub enum Failure {
         /// What there is.
         help: String,
     },
+    /// The kernel of a virtual machine said what none should ever say.
+    #[error("the kernel complained:\n{}\n  help: the run directory is {}", .complaints.join("\n"), .directory.display())]
+    Kernel {
+        /// The lines of its log.
+        complaints: Vec<String>,
+        /// What was run meanwhile.
+        directory: PathBuf,
+    },
     /// The lab or the engine failed.
     #[error("{}", lab_text(.0))]
     Lab(LabError),
@@ -76,6 +84,7 @@ impl Failure {
     pub fn status(&self) -> Status {
         match self {
             Self::Content(_) | Self::Unreadable { .. } | Self::Unknown { .. } => Status::BadInput,
+            Self::Kernel { .. } => Status::Broken,
             Self::Lab(error) => match error.fault {
                 Fault::Machine => Status::Unfit,
                 Fault::Engine => Status::Broken,

@@ -12,6 +12,9 @@ pub mod engines;
 /// One scenario from file to verdicts.
 pub mod scenario;
 
+/// Where scenarios run: on this kernel, or in a virtual machine with another.
+pub mod lane;
+
 /// What this machine can do, as a table.
 pub mod doctor;
 

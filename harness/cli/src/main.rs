@@ -3,5 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    wireproof_lab::init::run_if_asked().unwrap_or_else(wireproof::command::main)
+    wireproof_lab::vm::run_if_first()
+        .or_else(wireproof_lab::init::run_if_asked)
+        .unwrap_or_else(wireproof::command::main)
 }

@@ -43,25 +43,38 @@ pub fn read(path: &Path) -> Result<Plan, Failure> {
     )?)
 }
 
-/// The engine that a plan names, or `instead`, checked to have a command for every step. Where
-/// a `fault` is named, its agents are asked to have it.
+/// What is asked of the engine under test.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// Another one than the scenario's: a built-in name or a descriptor's file.
+    pub instead: Option<&'a str>,
+    /// A fault that its agents are to have.
+    pub fault: Option<&'a str>,
+    /// The WireGuard that they are to use.
+    pub wireguard: Option<&'a str>,
+}
+
+/// The engine that a plan names, or the one asked for, checked to have a command for every step.
 ///
 /// # Errors
 /// As [`engines::find`]; or it lacks a command.
-pub fn engine_for(
-    plan: &mut Plan,
-    instead: Option<&str>,
-    fault: Option<&str>,
-) -> Result<EngineCommand, Failure> {
-    let wanted = instead.unwrap_or(plan.engine.as_str()).to_owned();
+pub fn engine_for(plan: &mut Plan, asked: Asked<'_>) -> Result<EngineCommand, Failure> {
+    let wanted = asked.instead.unwrap_or(plan.engine.as_str()).to_owned();
     let mut engine = engines::find(&wanted)?;
-    if fault.is_some() && engine.descriptor.fault.is_none() {
+    if asked.fault.is_some() && engine.descriptor.fault.is_none() {
         return Err(Failure::Unknown {
             what: format!("engine `{wanted}` cannot be asked for a fault"),
             help: "add `fault = [\"--fault\", \"{fault}\"]` to its descriptor".into(),
         });
     }
-    engine.fault = fault.map(str::to_owned);
+    if asked.wireguard.is_some() && engine.descriptor.wireguard.is_none() {
+        return Err(Failure::Unknown {
+            what: format!("engine `{wanted}` cannot be asked for another WireGuard"),
+            help: "add `wireguard = [\"--backend\", \"{wireguard}\"]` to its descriptor".into(),
+        });
+    }
+    engine.fault = asked.fault.map(str::to_owned);
+    engine.wireguard = asked.wireguard.map(str::to_owned);
     plan.throws = engine.descriptor.throws;
     plan.conduct = engine.descriptor.conduct.clone();
     if let Some(stem) = Path::new(&wanted)
@@ -149,4 +162,32 @@ pub fn judge_again(directory: &Path) -> Result<Told, Failure> {
         verdicts,
         directory: directory.to_owned(),
     })
+}
+
+/// A scenario's run directory: its path, without what leads up to the scenarios.
+pub fn run_name(path: &Path) -> String {
+    let parts: Vec<_> = path
+        .with_extension("")
+        .components()
+        .filter_map(|part| part.as_os_str().to_str().map(str::to_owned))
+        .collect();
+    let from = parts
+        .iter()
+        .rposition(|part| part == "scenarios")
+        .map_or(parts.len().saturating_sub(2), |position| position + 1);
+    parts[from..].join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_after_its_scenario() {
+        assert_eq!(
+            run_name(Path::new("/x/scenarios/azure-cni/seed-cluster.toml")),
+            "azure-cni/seed-cluster"
+        );
+        assert_eq!(run_name(Path::new("a/b/mine.toml")), "b/mine");
+    }
 }

@@ -55,6 +55,8 @@ pub struct EngineCommand {
     pub programs: BTreeMap<String, PathBuf>,
     /// The fault that its agents are asked to have, for judging the harness.
     pub fault: Option<String>,
+    /// The WireGuard that its agents are asked to use.
+    pub wireguard: Option<String>,
 }
 
 /// All nodes' processes. Dropping it ends them.
@@ -65,6 +67,8 @@ pub(crate) struct Engines<'a> {
     programs: &'a BTreeMap<String, PathBuf>,
     /// What its agents leave out or do wrong, to see whether anybody notices.
     fault: Option<&'a str>,
+    /// The WireGuard that they are asked to use.
+    wireguard: Option<&'a str>,
     directory: &'a RunDirectory,
     store: &'a Store,
     told: Arc<Told>,
@@ -96,6 +100,7 @@ impl<'a> Engines<'a> {
             descriptor: &engine.descriptor,
             programs: &engine.programs,
             fault: engine.fault.as_deref(),
+            wireguard: engine.wireguard.as_deref(),
             directory,
             store,
             told,
@@ -163,6 +168,12 @@ impl<'a> Engines<'a> {
             let mut words = self.command(words, Some(&name))?;
             if let (Some(fault), Some(more)) = (self.fault, &self.descriptor.fault) {
                 words.extend(more.iter().map(|word| word.replace("{fault}", fault)));
+            }
+            if let (Some(wireguard), Some(more)) = (self.wireguard, &self.descriptor.wireguard) {
+                words.extend(
+                    more.iter()
+                        .map(|word| word.replace("{wireguard}", wireguard)),
+                );
             }
             let log = self.directory.engine_log(&name);
             self.order_with(position, AGENT, words, &log, crash)?;

@@ -87,7 +87,7 @@ impl LabError {
 }
 
 /// Adds the operation to an error of the system.
-pub(crate) trait Doing<T> {
+pub trait Doing<T> {
     /// The error, as a failure of the machine at `operation`.
     fn doing(self, operation: impl Into<String>) -> Result<T, LabError>;
 }

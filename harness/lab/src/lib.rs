@@ -124,3 +124,6 @@ mod intrusion;
 
 /// One run, from plan to evidence.
 pub mod run;
+
+/// Runs in a virtual machine, for kernels that this one is not.
+pub mod vm;

@@ -1,6 +1,7 @@
 //! Programs that the lab runs, and where they are looked for.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Where Debian keeps what administers a machine, and where it does not let plain users look.
@@ -11,6 +12,13 @@ pub(crate) fn program(name: &str) -> Command {
     let mut command = Command::new(name);
     command.env("PATH", search_path());
     command
+}
+
+/// Where a program of that name is, in [`search_path`].
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    env::split_paths(&search_path())
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 /// The user's own `PATH`, and after it the system's folders.

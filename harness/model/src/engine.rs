@@ -22,7 +22,7 @@ const READY: &[(&str, Ready)] = &[
 ];
 
 /// What a command's words may hold for the harness to fill in.
-const PLACEHOLDERS: &[&str] = &["{node}", "{store}", "{fault}"];
+const PLACEHOLDERS: &[&str] = &["{node}", "{store}", "{fault}", "{wireguard}"];
 
 /// An engine: `fixtures/engines/NAME.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Descriptor {
     pub boot: Option<Vec<String>>,
     /// What its agent's command has behind it where a fault is asked for.
     pub fault: Option<Vec<String>>,
+    /// What its agent's command has behind it where a WireGuard is asked for.
+    pub wireguard: Option<Vec<String>>,
     /// How its agents show that they are in sync with the store.
     pub ready: Ready,
     /// Whether it claims to keep plaintext destinations out of its tunnel by throw routes, as
@@ -116,6 +118,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
     let rotate_key = command(table, "rotate-key");
     let boot = command(table, "boot");
     let fault = command(table, "fault");
+    let wireguard = command(table, "wireguard");
     let ready = table.word("ready", "`ready` value", READY);
     if let Some(way) = &ready
         && *way.get_ref() != Ready::None
@@ -151,6 +154,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         rotate_key,
         boot,
         fault,
+        wireguard,
         // Without it there is a problem, and this descriptor reaches nobody.
         ready: ready.map_or(Ready::None, Spanned::into_inner),
         throws,
@@ -295,7 +299,7 @@ LOG = "debug"
     fn an_unknown_placeholder_is_refused_and_other_braces_are_not() {
         check(
             &COMPLETE.replace("{node}", "{nodes}"),
-            "did you mean `{node}`? known placeholders: `{node}`, `{store}`, `{fault}`",
+            "did you mean `{node}`? known placeholders: `{node}`, `{store}`, `{fault}`, `{wireguard}`",
         );
         for text in ["{}", "{", "}", "${HOME}", "{ print }", "{é", "{{"] {
             parsed(&COMPLETE.replace("{node}", text));

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use libtest_mimic::Failed;
-use wireproof::command::run_name;
 use wireproof::failure::Failure;
-use wireproof::scenario::{self, Told};
+use wireproof::scenario::{self, Asked, Told, run_name};
 use wireproof_lab::error::Fault;
 use wireproof_model::plan::Class;
 use wireproof_model::report::Report;
@@ -48,7 +47,14 @@ pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
 /// that ends is no proof: it may not know the fault.
 pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
     let mut plan = scenario::read(path).map_err(Failed::from)?;
-    let engine = scenario::engine_for(&mut plan, None, Some(fault)).map_err(Failed::from)?;
+    let engine = scenario::engine_for(
+        &mut plan,
+        Asked {
+            fault: Some(fault),
+            ..Asked::default()
+        },
+    )
+    .map_err(Failed::from)?;
     let name = format!("{}/{fault}", run_name(path));
     let status = match scenario::prove(plan, &engine, &runs(), &name, |_| {}) {
         Ok(told) => {
@@ -161,7 +167,13 @@ pub(crate) fn is_reported(engine: &Path) -> Result<(), Failed> {
     // Long enough for an engine that works, short enough for one that never will.
     plan.deadlines.ready = 3_000;
     let nodes: Vec<_> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-    let found = scenario::engine_for(&mut plan, engine.to_str(), None);
+    let found = scenario::engine_for(
+        &mut plan,
+        Asked {
+            instead: engine.to_str(),
+            ..Asked::default()
+        },
+    );
     let stem = engine
         .file_stem()
         .and_then(|stem| stem.to_str())

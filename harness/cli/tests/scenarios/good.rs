@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use libtest_mimic::Failed;
-use wireproof::command::run_name;
-use wireproof::scenario::{self, Told};
+use wireproof::scenario::{self, Asked, Told, run_name};
 use wireproof_model::dataplane;
 use wireproof_model::name::NodeName;
 use wireproof_model::report::Report;
@@ -88,7 +87,14 @@ pub(crate) fn needs_no_announcement() -> Result<(), Failed> {
 /// Runs a scenario, with another engine where one is named.
 pub(crate) fn run(path: &Path, engine: Option<&str>) -> Result<Told, Failed> {
     let mut plan = scenario::read(path).map_err(Failed::from)?;
-    let engine = scenario::engine_for(&mut plan, engine, None).map_err(Failed::from)?;
+    let engine = scenario::engine_for(
+        &mut plan,
+        Asked {
+            instead: engine,
+            ..Asked::default()
+        },
+    )
+    .map_err(Failed::from)?;
     let name = run_name(path);
     scenario::prove(plan, &engine, &runs(), &name, |_| {}).map_err(Failed::from)
 }

@@ -1,0 +1,318 @@
+//! The guest's first process: sets the machine up, does the jobs, sends back what they leave.
+//!
+//! It is this very program, started by the kernel as process 1. When it has told everything it
+//! switches the machine off; when it fails, the kernel panics and qemu ends.
+
+use std::collections::VecDeque;
+use std::env;
+use std::ffi::CString;
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::kmod::{ModuleInitFlags, finit_module};
+use nix::mount::{MsFlags, mount};
+use nix::sys::reboot::{RebootMode, reboot};
+use nix::unistd::{Pid, sethostname};
+
+use crate::error::{Doing, LabError};
+
+use super::image::{MODULES, ORDERS, Orders};
+use super::stream::{Message, send};
+
+/// The port to the host: the first of the first device with ports (Linux: `virtio_console.c`).
+const PORT: &str = "/dev/vport0p1";
+
+/// How often the guest shows that it is alive.
+pub(crate) const BEAT: Duration = Duration::from_secs(1);
+
+/// Longest text of an error that is sent, in bytes.
+const MOST_SAID: usize = 16 << 10;
+
+/// Runs as a guest's first process if this is one. Call it before anything else in `main`.
+pub fn run_if_first() -> Option<ExitCode> {
+    let is_init = env::args().next().as_deref() == Some("/init");
+    if !is_init || Pid::this().as_raw() != 1 {
+        return None;
+    }
+    if let Err(error) = serve() {
+        // The console is all there is; its tail is what the host shows.
+        eprintln!("the guest could not be set up: {error}");
+    }
+    let _ = reboot(RebootMode::RB_AUTOBOOT);
+    Some(ExitCode::from(3))
+}
+
+fn serve() -> Result<(), LabError> {
+    set_up()?;
+    let failed = load_modules();
+    let text = fs::read(ORDERS).doing("read the guest's orders")?;
+    let orders: Orders =
+        serde_json::from_slice(&text).map_err(|e| LabError::machine("read the orders", e))?;
+    env::set_current_dir(&orders.folder).doing("enter the folder")?;
+    let port = fs::OpenOptions::new()
+        .write(true)
+        .open(PORT)
+        .doing("open the port to the host")?;
+    let host = Host(Mutex::new(port));
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    host.tell(&Message::Up {
+        release: release.trim().to_owned(),
+        failed,
+    });
+    let waiting: Mutex<VecDeque<usize>> = Mutex::new((0..orders.jobs.len()).collect());
+    let (stop, stopped) = channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(|| pass_on_kernel_log(&host));
+        let life = &host;
+        scope.spawn(move || show_life(life, &stopped));
+        let work = || {
+            let next = || lock(&waiting).pop_front();
+            while let Some(job) = next() {
+                do_job(&host, &orders, job);
+            }
+        };
+        let workers: Vec<_> = (0..orders.workers.max(1))
+            .map(|_| scope.spawn(work))
+            .collect();
+        for worker in workers {
+            let _ = worker.join();
+        }
+        drop(stop);
+        host.tell(&Message::Done);
+        // Who reads the kernel's log never ends by itself.
+        let _ = reboot(RebootMode::RB_AUTOBOOT);
+    });
+    Ok(())
+}
+
+fn set_up() -> Result<(), LabError> {
+    for (kind, target) in [
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("devtmpfs", "/dev"),
+        ("tmpfs", "/tmp"),
+        ("tmpfs", "/run"),
+        ("tmpfs", "/runs"),
+    ] {
+        mount_new(kind, target).doing(format!("mount {target}"))?;
+    }
+    // What programs know standard input and output by (Linux: `Documentation/admin-guide/devices.rst`).
+    for (name, to) in [
+        ("fd", ""),
+        ("stdin", "/0"),
+        ("stdout", "/1"),
+        ("stderr", "/2"),
+    ] {
+        let link = format!("/dev/{name}");
+        symlink(format!("/proc/self/fd{to}"), &link).doing(format!("make {link}"))?;
+    }
+    // What is evidence only; its absence is told by what needs it.
+    let _ = mount_new("tracefs", "/sys/kernel/tracing");
+    let _ = mount_new("debugfs", "/sys/kernel/debug");
+    sethostname("wireproof").doing("set the host name")
+}
+
+fn mount_new(kind: &str, target: &str) -> nix::Result<()> {
+    mount(
+        Some(kind),
+        target,
+        Some(kind),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+}
+
+/// Loads every module, in the order of their names; tells of those that do not load.
+fn load_modules() -> Vec<String> {
+    let entries = fs::read_dir(MODULES).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    let load = |path: &PathBuf| -> Result<(), String> {
+        let file = fs::File::open(path).map_err(|error| error.to_string())?;
+        finit_module(&file, &CString::default(), ModuleInitFlags::empty())
+            .map_err(|error| error.to_string())
+    };
+    let failed = paths.iter().filter_map(|path| {
+        let error = load(path).err()?;
+        Some(format!("{}: {error}", path.display()))
+    });
+    failed.collect()
+}
+
+/// The way to the host, one message at a time.
+struct Host(Mutex<fs::File>);
+
+impl Host {
+    /// Without a host there is nobody to tell.
+    fn tell(&self, message: &Message) {
+        let _ = send(&mut *lock(&self.0), message);
+    }
+
+    fn send_file(&self, job: usize, path: &Path, name: PathBuf) -> io::Result<()> {
+        let mut file = fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut port = lock(&self.0);
+        let message = Message::File {
+            job,
+            path: name,
+            length,
+        };
+        send(&mut *port, &message)?;
+        // Nobody writes to it any more; were it shorter, the rest is filled, so that what follows
+        // stays where the host looks for it.
+        let sent = io::copy(&mut io::Read::take(&mut file, length), &mut *port)?;
+        io::copy(
+            &mut io::Read::take(io::repeat(0), length - sent),
+            &mut *port,
+        )?;
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn do_job(host: &Host, orders: &Orders, job: usize) {
+    host.tell(&Message::Started { job });
+    let runs = PathBuf::from(format!("/runs/{job}"));
+    let output = Command::new(&orders.program)
+        .args(["run", "--json", "--runs"])
+        .arg(&runs)
+        .args(orders.jobs.get(job).into_iter().flatten())
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+        .env("HOME", "/root")
+        .stdin(Stdio::null())
+        .output();
+    let (status, said) = match output {
+        Ok(output) => (output.status.code(), said(&output.stdout, &output.stderr)),
+        Err(error) => (None, error.to_string()),
+    };
+    if let Some(root) = run_directory(&runs) {
+        for path in files(&root) {
+            let name = path.strip_prefix(&root).unwrap_or(&path).to_owned();
+            let _ = host.send_file(job, &path, name);
+        }
+    }
+    let _ = fs::remove_dir_all(&runs);
+    host.tell(&Message::Ended { job, status, said });
+}
+
+/// The error in a run's document, or else what it printed besides.
+fn said(document: &[u8], errors: &[u8]) -> String {
+    let parsed: Option<serde_json::Value> = serde_json::from_slice(document).ok();
+    let error = parsed
+        .as_ref()
+        .and_then(|all| all["scenarios"][0]["error"].as_str());
+    let mut text = match error {
+        Some(error) => error.to_owned(),
+        None => String::from_utf8_lossy(errors).into_owned(),
+    };
+    text.truncate(text.floor_char_boundary(MOST_SAID));
+    text
+}
+
+/// The one run directory below a folder: the one with a plan in it.
+fn run_directory(folder: &Path) -> Option<PathBuf> {
+    let plan = files(folder)
+        .into_iter()
+        .find(|path| path.file_name().is_some_and(|name| name == "plan.json"))?;
+    plan.parent().map(Path::to_owned)
+}
+
+/// The regular files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(kind) if kind.is_file() => found.push(entry.path()),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Tells that the guest is alive, until the other end of `stopped` is gone.
+fn show_life(host: &Host, stopped: &Receiver<()>) {
+    loop {
+        let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("MemAvailable:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        host.tell(&Message::Beat {
+            available: number
+                .and_then(|text| text.parse().ok())
+                .unwrap_or_default(),
+        });
+        if stopped.recv_timeout(BEAT) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+    }
+}
+
+/// Sends what the kernel writes to its log (Linux: `Documentation/ABI/testing/dev-kmsg`).
+fn pass_on_kernel_log(host: &Host) {
+    let Ok(log) = fs::File::open("/dev/kmsg") else {
+        return;
+    };
+    let mut log = BufReader::new(log);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match log.read_until(b'\n', &mut line) {
+            // The log was faster than this reader, which goes on with what is there.
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+            Ok(1..) => {
+                let text = String::from_utf8_lossy(&line);
+                if let Some((level, text)) = kernel_message(&text) {
+                    host.tell(&Message::Kernel { level, text });
+                }
+            }
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+/// `4,321,1234567,-;text`: the level is the number's lowest three bits, the third number
+/// microseconds since the boot.
+fn kernel_message(line: &str) -> Option<(u8, String)> {
+    let (head, text) = line.trim_end().split_once(';')?;
+    let mut numbers = head.split(',');
+    let level = numbers.next()?.parse::<u32>().ok()? & 7;
+    let micros = numbers.nth(1)?.parse::<u64>().ok()?;
+    let seconds = format!("[{:5}.{:06}]", micros / 1_000_000, micros % 1_000_000);
+    Some((u8::try_from(level).ok()?, format!("{seconds} {text}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_message_has_its_level_and_its_time() {
+        let line = "30,339,5140900,-;NET: Registered protocol family 10\n";
+        let (level, text) = kernel_message(line).unwrap();
+        assert_eq!(level, 6);
+        assert_eq!(text, "[    5.140900] NET: Registered protocol family 10");
+        assert_eq!(kernel_message(" SUBSYSTEM=pci\n"), None);
+    }
+
+    #[test]
+    fn an_error_is_found_in_the_document() {
+        let document = br#"{"status":3,"scenarios":[{"error":"no nft"}]}"#;
+        assert_eq!(said(document, b"x"), "no nft");
+        assert_eq!(said(b"", b"panicked"), "panicked");
+    }
+}

@@ -1,0 +1,141 @@
+//! A guest as a process: qemu, how it makes a machine run, and how it ended.
+
+use std::fs;
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+use crate::error::{Doing, LabError};
+use crate::program;
+
+use super::kernel::Kernel;
+
+/// The program; other machines than this one's kind are not emulated.
+const PROGRAM: &str = "qemu-system-x86_64";
+
+/// What the kernel is told: where its console is, that a panic ends the machine, and that an oops
+/// is one; that the clock of an emulated processor can be trusted, since the others cost a trip to
+/// qemu each time they are read; and to leave out what guards against other guests' programs.
+const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 oops=panic rdinit=/init \
+                            tsc=reliable clocksource=tsc mitigations=off";
+
+/// How qemu runs a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceleration {
+    /// On the processor itself, by the kernel's help.
+    Kvm,
+    /// Each instruction translated.
+    Emulation,
+}
+
+impl Acceleration {
+    /// As reports tell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kvm => "KVM",
+            Self::Emulation => "plain emulation",
+        }
+    }
+}
+
+/// What a guest gets of its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Processors.
+    pub processors: usize,
+    /// Memory in MiB.
+    pub memory: u32,
+}
+
+/// A running qemu. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Qemu {
+    child: Child,
+    console: PathBuf,
+}
+
+impl Qemu {
+    /// Starts a guest; what it tells comes out of the pipe. Its console goes to a file.
+    ///
+    /// # Errors
+    /// There is no qemu, or it cannot be started.
+    pub(crate) fn start(
+        kernel: &Kernel,
+        root: &OwnedFd,
+        size: Size,
+        acceleration: Acceleration,
+        console: &Path,
+    ) -> Result<(Self, PipeReader), LabError> {
+        const DOING: &str = "start qemu";
+        let program = program::find(PROGRAM).ok_or_else(|| {
+            LabError::machine(DOING, format!("{PROGRAM} is not in PATH"))
+                .help("Debian: apt-get install qemu-system-x86")
+        })?;
+        let (news, told): (PipeReader, PipeWriter) = io::pipe().doing(DOING)?;
+        for fd in [root.as_fd(), told.as_fd()] {
+            fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).doing(DOING)?;
+        }
+        let accelerated: &[&str] = match acceleration {
+            Acceleration::Kvm => &["-accel", "kvm", "-cpu", "host"],
+            Acceleration::Emulation => &["-accel", "tcg,thread=multi", "-cpu", "max"],
+        };
+        let errors = console.with_extension("qemu.log");
+        let log = fs::File::create(&errors).doing(format!("create {}", errors.display()))?;
+        let child = Command::new(program)
+            .args(["-nodefaults", "-no-user-config", "-display", "none"])
+            // What a panic would restart, ends instead.
+            .args(["-no-reboot", "-nic", "none"])
+            .args(accelerated)
+            .args(["-smp", &size.processors.to_string()])
+            .args(["-m", &format!("{}M", size.memory)])
+            .arg("-kernel")
+            .arg(&kernel.image)
+            .args(["-initrd", &format!("/proc/self/fd/{}", root.as_raw_fd())])
+            .args(["-append", COMMAND_LINE])
+            .arg("-serial")
+            .arg(format!("file:{}", console.display()))
+            .args(["-device", "virtio-serial-pci"])
+            .arg("-chardev")
+            .arg(format!(
+                "file,id=news,path=/proc/self/fd/{}",
+                told.as_raw_fd()
+            ))
+            .args(["-device", "virtserialport,chardev=news"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .doing(DOING)?;
+        let console = console.to_owned();
+        Ok((Self { child, console }, news))
+    }
+
+    /// How qemu ended, if it has; what it said is part of it.
+    pub(crate) fn ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        let said = fs::read_to_string(self.console.with_extension("qemu.log"));
+        let said = said.unwrap_or_default();
+        Some(match said.trim() {
+            "" => format!("qemu ended with {status}"),
+            said => format!("qemu ended with {status}: {said}"),
+        })
+    }
+
+    /// The last lines of the console.
+    pub(crate) fn console_tail(&self, lines: usize) -> String {
+        let bytes = fs::read(&self.console).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let all: Vec<_> = text.lines().map(str::trim_end).collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
