@@ -209,7 +209,7 @@ impl Agent {
         spoil_host(&orders.procfs, &orders.faults);
         let hands = Hands {
             netlink: Netlink::open()?,
-            preference: orders.preference,
+            preference: orders.preference.clone(),
             procfs: orders.procfs.clone(),
             tunnel_life: match orders.faults.contains(&Fault::MortalTunnel) {
                 true => Life::Agents,

@@ -16,7 +16,7 @@ use crate::nft::{self, NftError};
 use crate::tunnel::{self, Life, TunnelError};
 
 /// Which implementation makes new devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Preference {
     /// The kernel's where it has one, else userspace.
     Auto,
@@ -24,6 +24,20 @@ pub(crate) enum Preference {
     Kernel,
     /// A process of this program.
     Userspace,
+    /// A process of another, which takes a device's name and puts itself in the background, as
+    /// wireguard-go and boringtun-cli do.
+    Program(PathBuf),
+}
+
+impl From<String> for Preference {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "auto" => Self::Auto,
+            "kernel" => Self::Kernel,
+            "userspace" => Self::Userspace,
+            _ => Self::Program(text.into()),
+        }
+    }
 }
 
 /// What could not be changed.
@@ -151,20 +165,21 @@ impl Hands {
     }
 
     async fn create(&mut self, name: &str) -> Result<(), ApplyError> {
-        let kernel = match self.preference {
-            Preference::Userspace => Err("the kernel's was not asked for".to_owned()),
-            Preference::Auto | Preference::Kernel => self
-                .netlink
-                .create_wireguard(name)
-                .await
-                .map_err(|error| error.to_string()),
+        let by_kernel = matches!(self.preference, Preference::Auto | Preference::Kernel);
+        let refused = if by_kernel {
+            match self.netlink.create_wireguard(name).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error.to_string(),
+            }
+        } else {
+            "the kernel's was not asked for".to_owned()
         };
-        let refused = match (kernel, self.preference) {
-            (Ok(()), _) => return Ok(()),
-            (Err(cause), Preference::Kernel) => return Err(ApplyError::Unsupported(cause)),
-            (Err(cause), Preference::Auto | Preference::Userspace) => cause,
+        let started = match &self.preference {
+            Preference::Kernel => return Err(ApplyError::Unsupported(refused)),
+            Preference::Auto | Preference::Userspace => tunnel::start(name, self.tunnel_life).await,
+            Preference::Program(program) => tunnel::start_foreign(program, name).await,
         };
-        match tunnel::start(name, self.tunnel_life).await {
+        match started {
             Ok(()) => Ok(()),
             Err(TunnelError::NoTun(error)) => Err(ApplyError::Unsupported(format!(
                 "{refused}; cannot open /dev/net/tun: {error}"

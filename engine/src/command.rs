@@ -148,8 +148,9 @@ impl NodeArgument {
 struct Agent {
     #[command(flatten)]
     node: NodeArgument,
-    /// Which WireGuard makes new devices
-    #[arg(long, value_enum, default_value_t = Preference::Auto)]
+    /// Which WireGuard makes new devices: auto (the kernel's, else userspace), kernel, userspace
+    /// (this program's own), or a program such as wireguard-go or boringtun-cli
+    #[arg(long, value_name = "NAME|PROGRAM", default_value = "auto")]
     backend: Preference,
     /// Serve Prometheus metrics, /healthz and /readyz there; else where FelixConfiguration says, if it does
     #[arg(long, value_name = "ADDRESS:PORT")]

@@ -110,6 +110,35 @@ pub(crate) async fn start(name: &str, life: Life) -> Result<(), TunnelError> {
     }
 }
 
+/// Starts another program's tunnel, and returns once its device is there and its socket listens: it
+/// goes to the background by then.
+pub(crate) async fn start_foreign(program: &Path, name: &str) -> Result<(), TunnelError> {
+    let fail = |cause: String| TunnelError::Start(format!("{}: {cause}", program.display()));
+    let mut child = Command::new(program)
+        .arg(name)
+        // boringtun-cli would become the user who called sudo, and not be let to the TUN device.
+        .env("WG_SUDO", "1")
+        // wireguard-go would rather not run where the kernel has a WireGuard of its own.
+        .env("WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD", "1")
+        .env_remove("NOTIFY_SOCKET")
+        .stdin(Stdio::null())
+        .spawn()
+        .map_err(|error| fail(error.to_string()))?;
+    match timeout(DEADLINE, child.wait()).await {
+        Ok(Ok(status)) if status.success() && is_running(name) => Ok(()),
+        Ok(Ok(status)) if status.success() => Err(fail("nobody listens on its socket".into())),
+        Ok(Ok(status)) => Err(fail(status.to_string())),
+        Ok(Err(error)) => Err(fail(error.to_string())),
+        Err(_) => {
+            let _ = child.start_kill();
+            Err(fail(format!(
+                "not in the background within {} s",
+                DEADLINE.as_secs()
+            )))
+        }
+    }
+}
+
 /// Whether a userspace tunnel of that name is listening.
 pub(crate) fn is_running(name: &str) -> bool {
     UnixStream::connect(socket(name)).is_ok()

@@ -5,6 +5,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use wireproof_lab::error::LabError;
+use wireproof_lab::program;
 use wireproof_lab::run::EngineCommand;
 use wireproof_model::engine::Descriptor;
 use wireproof_model::name::EngineName;
@@ -51,6 +52,27 @@ pub fn find(name_or_file: &str) -> Result<EngineCommand, Failure> {
     }
     let descriptor = Descriptor::parse(name_or_file, &input::text(path)?)?;
     with_programs(descriptor, path.parent().unwrap_or(Path::new("")))
+}
+
+/// Words for WireGuards that an engine has or finds by itself; others are programs.
+const WIREGUARDS: &[&str] = &["auto", "kernel", "userspace"];
+
+/// A WireGuard as an engine is asked for it: a word, or a program's absolute path.
+///
+/// # Errors
+/// There is no such program.
+pub fn wireguard(name: &str) -> Result<String, Failure> {
+    if WIREGUARDS.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    let path = program::find(name).ok_or_else(|| {
+        LabError::machine(
+            format!("find the WireGuard `{name}`"),
+            "there is no such program",
+        )
+        .help(format!("give {}, or a program", WIREGUARDS.join(", ")))
+    })?;
+    Ok(path.display().to_string())
 }
 
 fn with_programs(descriptor: Descriptor, base: &Path) -> Result<EngineCommand, Failure> {

@@ -9,7 +9,7 @@ use std::thread;
 
 use wireproof_lab::artifact::RunDirectory;
 use wireproof_lab::error::{Doing, LabError};
-use wireproof_lab::preflight;
+use wireproof_lab::program;
 use wireproof_lab::run::EngineCommand;
 use wireproof_lab::vm::{self, Job, Kernel, Machine, News, Outcome, Size};
 use wireproof_model::plan::{Need, Plan};
@@ -171,8 +171,17 @@ fn machine(
         .iter()
         .any(|one| one.plan.needs().contains(&Need::Etcd))
     {
-        programs.extend(preflight::etcd());
+        programs.extend(program::find("etcd"));
     }
+    // A WireGuard that is a program: any other is a word, and no file.
+    let wireguards = prepared
+        .iter()
+        .filter_map(|one| one.engine.wireguard.as_ref());
+    programs.extend(
+        wireguards
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute()),
+    );
     let mut files = BTreeSet::new();
     for path in prepared
         .iter()

@@ -74,7 +74,7 @@ pub fn engine_for(plan: &mut Plan, asked: Asked<'_>) -> Result<EngineCommand, Fa
         });
     }
     engine.fault = asked.fault.map(str::to_owned);
-    engine.wireguard = asked.wireguard.map(str::to_owned);
+    engine.wireguard = asked.wireguard.map(engines::wireguard).transpose()?;
     plan.throws = engine.descriptor.throws;
     plan.conduct = engine.descriptor.conduct.clone();
     if let Some(stem) = Path::new(&wanted)

@@ -24,7 +24,7 @@ mod namespace;
 mod wait;
 
 /// Programs that the lab runs, and where they are looked for.
-mod program;
+pub mod program;
 
 /// Links, addresses, routes and neighbours of one namespace.
 mod netlink;

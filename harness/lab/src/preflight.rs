@@ -4,7 +4,7 @@
 //! for the purpose, and gone when this returns.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use rtnetlink::packet_route::link::InfoKind;
@@ -16,7 +16,7 @@ use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::{Delay, Netlink};
 use crate::packet::Listener;
-use crate::program::{find, program};
+use crate::program::program;
 use crate::sandbox;
 
 /// One thing that a machine can or cannot do.
@@ -156,11 +156,6 @@ pub fn lacks(plan: &Plan) -> Option<String> {
             error.cause
         ))
     })
-}
-
-/// Where etcd is, if it is.
-pub fn etcd() -> Option<PathBuf> {
-    find("etcd")
 }
 
 /// Whether scenarios can run: everything needed is there, and some WireGuard.

@@ -14,11 +14,15 @@ pub(crate) fn program(name: &str) -> Command {
     command
 }
 
-/// Where a program of that name is, in [`search_path`].
-pub(crate) fn find(name: &str) -> Option<PathBuf> {
-    env::split_paths(&search_path())
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
+/// Where a program is: the file of that path, or one of that name in [`search_path`].
+pub fn find(name: &str) -> Option<PathBuf> {
+    let found = match name.contains('/') {
+        true => Some(PathBuf::from(name)).filter(|path| path.is_file()),
+        false => env::split_paths(&search_path())
+            .map(|folder| folder.join(name))
+            .find(|path| path.is_file()),
+    };
+    found.and_then(|path| std::path::absolute(path).ok())
 }
 
 /// The user's own `PATH`, and after it the system's folders.

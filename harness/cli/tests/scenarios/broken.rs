@@ -186,7 +186,10 @@ pub(crate) fn is_reported(engine: &Path) -> Result<(), Failed> {
     };
     let fault = match &failure {
         Failure::Lab(error) => error.fault,
-        Failure::Content(_) | Failure::Unreadable { .. } | Failure::Unknown { .. } => {
+        Failure::Content(_)
+        | Failure::Unreadable { .. }
+        | Failure::Unknown { .. }
+        | Failure::Kernel { .. } => {
             return Err(format!("not the engine's failure: {failure}").into());
         }
     };
