@@ -201,6 +201,7 @@ fn machine(
         },
         workers: processors,
         program,
+        patience: asked.patience,
         programs,
         files,
         directory: RunDirectory::create(runs, &name)?.path().to_owned(),

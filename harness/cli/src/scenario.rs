@@ -9,7 +9,7 @@ use wireproof_lab::run::{EngineCommand, run};
 use wireproof_model::evidence::Evidence;
 use wireproof_model::judge::judge;
 use wireproof_model::name::EngineName;
-use wireproof_model::plan::Plan;
+use wireproof_model::plan::{Need, Plan};
 use wireproof_model::resolve;
 use wireproof_model::verdict::Verdict;
 
@@ -52,6 +52,8 @@ pub struct Asked<'a> {
     pub fault: Option<&'a str>,
     /// The WireGuard that they are to use.
     pub wireguard: Option<&'a str>,
+    /// How many times as long everything may take.
+    pub patience: Option<u32>,
 }
 
 /// The engine that a plan names, or the one asked for, checked to have a command for every step.
@@ -74,9 +76,17 @@ pub fn engine_for(plan: &mut Plan, asked: Asked<'_>) -> Result<EngineCommand, Fa
         });
     }
     engine.fault = asked.fault.map(str::to_owned);
-    engine.wireguard = asked.wireguard.map(engines::wireguard).transpose()?;
+    // What only a process can show is shown by one, on a machine whose kernel has WireGuard too.
+    let wireguard = match (asked.wireguard, &engine.descriptor.wireguard) {
+        (None, Some(_)) if plan.needs().contains(&Need::Userspace) => Some("userspace"),
+        (asked, _) => asked,
+    };
+    engine.wireguard = wireguard.map(engines::wireguard).transpose()?;
     plan.throws = engine.descriptor.throws;
     plan.conduct = engine.descriptor.conduct.clone();
+    if let Some(times) = asked.patience {
+        plan.wait_longer(times);
+    }
     if let Some(stem) = Path::new(&wanted)
         .file_stem()
         .and_then(|stem| stem.to_str())
@@ -112,16 +122,38 @@ pub fn prove(
     name: &str,
     phase: impl FnMut(&str),
 ) -> Result<Told, Failure> {
+    let (directory, evidence) = observe(&plan, engine, runs, name, phase)?;
+    let verdicts = judge(&plan, &evidence);
+    directory.save("verdicts.json", &verdicts)?;
+    Ok(Told {
+        plan,
+        evidence,
+        verdicts,
+        directory: directory.path().to_owned(),
+    })
+}
+
+/// Runs a plan, and leaves what was observed in a new run directory below `runs`.
+///
+/// # Errors
+/// As [`prove`].
+pub fn observe(
+    plan: &Plan,
+    engine: &EngineCommand,
+    runs: &Path,
+    name: &str,
+    phase: impl FnMut(&str),
+) -> Result<(RunDirectory, Evidence), Failure> {
     let directory = RunDirectory::create(runs, name)?;
-    directory.save("plan.json", &plan)?;
-    let run = |plan| match preflight::lacks(plan) {
+    directory.save("plan.json", plan)?;
+    let run = |plan| match preflight::lacks(plan, engine.wireguard.as_deref()) {
         Some(why) => Ok(Evidence {
             skipped: Some(why),
             ..Evidence::none()
         }),
         None => run(plan, engine, &directory, phase),
     };
-    let evidence = run(&plan).map_err(|error| {
+    let evidence = run(plan).map_err(|error| {
         let help = match &error.help {
             Some(help) => format!("{help}\n  run directory: {}", directory.path().display()),
             None => format!("the run directory is {}", directory.path().display()),
@@ -132,14 +164,7 @@ pub fn prove(
         }
     })?;
     directory.save("evidence.json", &evidence)?;
-    let verdicts = judge(&plan, &evidence);
-    directory.save("verdicts.json", &verdicts)?;
-    Ok(Told {
-        plan,
-        evidence,
-        verdicts,
-        directory: directory.path().to_owned(),
-    })
+    Ok((directory, evidence))
 }
 
 /// Judges a saved run again.

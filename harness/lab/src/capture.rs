@@ -32,7 +32,7 @@ use crate::wait::{Deadline, Watched};
 const ETHERNET_HEADER: usize = 18;
 
 /// How long the capture thread may take to do what it is told.
-const ORDERS: Duration = Duration::from_secs(10);
+const ORDERS: Duration = Duration::from_secs(30);
 
 /// The armed observers. Ending it returns what they saw; dropping it stops them.
 #[derive(Debug)]

@@ -35,7 +35,7 @@ pub(crate) use sync::Fate;
 pub(crate) use until::Until;
 
 /// How long a node's first process may take to set the node up.
-const NODE_READY: Duration = Duration::from_secs(10);
+const NODE_READY: Duration = Duration::from_secs(30);
 
 /// How much of an engine's log an error shows, in lines.
 const LOG_TAIL: usize = 8;

@@ -138,14 +138,27 @@ impl Injector {
         })
     }
 
-    /// Puts a whole IPv4 frame, link header included, on the interface with that index. That a
+    /// Puts a whole IP packet, link header included, on the interface with that index. That a
     /// WireGuard device has no peer for it is no error: the observers have seen it by then
     /// (Linux: `dev_queue_xmit_nit` comes before `wg_xmit`, which gives `ENOKEY`).
     pub(crate) fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
-        match sys::send_frame(self.socket.as_fd(), index, frame) {
+        match sys::send_frame(self.socket.as_fd(), index, ethertype(frame), frame) {
             Err(error) if error.raw_os_error() == Some(libc::ENOKEY) => Ok(()),
             other => other,
         }
+    }
+}
+
+/// What a frame is, for the device that it goes to: a WireGuard device takes no packet that is said
+/// to be of the other family (Linux: `wg_check_packet_protocol`). A bare IP packet shows its version
+/// in its first four bits, which no Ethernet address of the lab begins with.
+fn ethertype(frame: &[u8]) -> u16 {
+    let version = frame.first().map_or(0, |byte| byte >> 4);
+    let written = frame.get(12..14).and_then(|two| two.try_into().ok());
+    match version {
+        4 => libc::ETH_P_IP as u16,
+        6 => libc::ETH_P_IPV6 as u16,
+        _ => u16::from_be_bytes(written.unwrap_or_default()),
     }
 }
 

@@ -143,18 +143,19 @@ pub fn survey() -> Vec<Capability> {
     survey
 }
 
-/// Why a plan cannot be tried on this machine; none if it can.
-pub fn lacks(plan: &Plan) -> Option<String> {
+/// Why a plan cannot be tried on this machine, with the WireGuard that is asked for; none if it can.
+pub fn lacks(plan: &Plan, wireguard: Option<&str>) -> Option<String> {
     plan.needs().into_iter().find_map(|need| {
         let error = match need {
             Need::Etcd => try_program("etcd", "--version").err()?,
             Need::Netem => try_netem().err()?,
+            Need::Userspace if wireguard == Some("kernel") => {
+                LabError::machine("choose a WireGuard", "the kernel's was asked for")
+            }
+            Need::Userspace => return None,
         };
         let (what, why) = (need.as_str(), need.purpose());
-        Some(format!(
-            "this machine has no {what} ({}): {why}",
-            error.cause
-        ))
+        Some(format!("this run has no {what} ({}): {why}", error.cause))
     })
 }
 

@@ -34,7 +34,7 @@ use crate::wait::Deadline;
 const AT_A_TIME: usize = 8;
 
 /// How long what has to come may take.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// How long an answer may take before it is asked for again.
 const AGAIN: Duration = Duration::from_millis(20);

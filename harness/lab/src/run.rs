@@ -36,7 +36,7 @@ use crate::witness::Witness;
 pub use crate::engine::EngineCommand;
 
 /// How long the observers may take to see what is put before their eyes.
-const BEACONS: Duration = Duration::from_secs(10);
+const BEACONS: Duration = Duration::from_secs(30);
 
 /// Builds the cluster, lets the engine do its work, probes, and returns what was
 /// observed. Everything that was built is gone when this returns, however it ends.

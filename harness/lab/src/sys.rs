@@ -108,11 +108,16 @@ pub(crate) fn packet_statistics(socket: BorrowedFd<'_>) -> io::Result<(u32, u32)
     Ok((statistics.packets, statistics.drops))
 }
 
-/// Sends a whole IPv4 frame, link header included, out of the interface with that index.
-pub(crate) fn send_frame(socket: BorrowedFd<'_>, index: u32, frame: &[u8]) -> io::Result<()> {
+/// Sends a whole frame of an Ethernet protocol, link header included, out of the interface with that index.
+pub(crate) fn send_frame(
+    socket: BorrowedFd<'_>,
+    index: u32,
+    protocol: u16,
+    frame: &[u8],
+) -> io::Result<()> {
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as libc::c_ushort,
-        sll_protocol: (libc::ETH_P_IP as u16).to_be(),
+        sll_protocol: protocol.to_be(),
         sll_ifindex: i32::try_from(index).map_err(io::Error::other)?,
         sll_hatype: 0,
         sll_pkttype: 0,

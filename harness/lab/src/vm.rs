@@ -43,6 +43,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 const LONGEST_RUN: Duration = Duration::from_secs(600);
 /// Beside the kernels: the boot of this host in which KVM turned out not to boot a guest.
 const NO_KVM: &str = "kvm-does-not-boot";
+/// How many times as long everything takes that is emulated; a scenario took 6 to 30 times as long.
+const EMULATED: u32 = 10;
 /// Lines of the console that are shown of a machine that died.
 const TAIL: usize = 15;
 
@@ -70,6 +72,8 @@ pub struct Machine {
     pub programs: BTreeSet<PathBuf>,
     /// Files that they read.
     pub files: BTreeSet<PathBuf>,
+    /// How many times as long everything may take; else as long as the way of running it needs.
+    pub patience: Option<u32>,
     /// Where the console's text and the kernel's log go.
     pub directory: PathBuf,
 }
@@ -125,12 +129,17 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
         if left.is_empty() {
             break;
         }
+        let times = machine.patience.unwrap_or(match acceleration {
+            Acceleration::Kvm => 1,
+            Acceleration::Emulation => EMULATED,
+        });
+        let patience = ["--patience".to_owned(), times.to_string()];
         let orders = Orders {
             program: machine.program.clone(),
             folder: std::env::current_dir().doing("find the working folder")?,
             jobs: left
                 .iter()
-                .map(|job| jobs[*job].arguments.clone())
+                .map(|job| [jobs[*job].arguments.as_slice(), &patience].concat())
                 .collect(),
             workers: machine.workers,
         };

@@ -45,6 +45,7 @@ mod store;
 
 /// What a plan needs of a machine that not every machine has.
 mod need;
+mod patience;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

@@ -27,7 +27,7 @@ use super::half;
 const DATA: &str = "/run/etcd";
 
 /// How long etcd may take to begin or to end.
-const READY: Duration = Duration::from_secs(20);
+const READY: Duration = Duration::from_secs(60);
 
 /// How often it is asked whether it has begun.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

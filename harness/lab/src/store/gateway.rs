@@ -17,7 +17,7 @@ pub(super) const LOCAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 2379);
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many keys are put in one transaction: etcd allows 128.
 const AT_ONCE: usize = 100;

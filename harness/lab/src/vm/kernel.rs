@@ -32,10 +32,12 @@ const WANTED: &[&str] = &[
     "nft_limit",
     "nft_log",
     "nft_masq",
+    "nft_meta_bridge",
     "nft_nat",
     "nft_numgen",
     "nft_objref",
     "nft_redir",
+    "nft_reject_bridge",
     "nft_reject_inet",
     "nf_conntrack_netlink",
     // Queues.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Harm, Plan};
+use super::{Action, Foreign, Harm, Own, Plan, Tamper};
 
 /// Something that not every kernel has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +11,9 @@ pub enum Need {
     Etcd,
     /// The queueing discipline that delays packets (Linux: `sch_netem`).
     Netem,
+    /// A WireGuard that is a process: it can be killed, and can tell of a change of its peers, of
+    /// which the kernel's sends no notification (Linux: `drivers/net/wireguard/netlink.c`).
+    Userspace,
 }
 
 impl Need {
@@ -19,6 +22,7 @@ impl Need {
         match self {
             Self::Etcd => "etcd",
             Self::Netem => "netem",
+            Self::Userspace => "userspace WireGuard",
         }
     }
 
@@ -27,6 +31,7 @@ impl Need {
         match self {
             Self::Etcd => "the cluster's resources are in one",
             Self::Netem => "the wire delays packets",
+            Self::Userspace => "its process is killed, or its peers are tampered with",
         }
     }
 }
@@ -39,6 +44,19 @@ impl Plan {
         let delays = faults.any(|fault| matches!(fault.harm, Harm::Delay { .. }));
         let etcd = self.store.socket().is_some().then_some(Need::Etcd);
         let netem = delays.then_some(Need::Netem);
-        etcd.into_iter().chain(netem).collect()
+        let mut actions = self.steps.iter().map(|step| &step.action);
+        let userspace = actions.any(is_for_userspace).then_some(Need::Userspace);
+        etcd.into_iter().chain(netem).chain(userspace).collect()
+    }
+}
+
+/// Whether only a WireGuard that is a process can show what the step is about.
+fn is_for_userspace(action: &Action) -> bool {
+    match action {
+        Action::Tamper { what, .. } => matches!(
+            what,
+            Tamper::Delete(Own::TunnelProcess | Own::Peer(_)) | Tamper::Add(Foreign::Peer)
+        ),
+        _ => false,
     }
 }
