@@ -43,8 +43,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 const LONGEST_RUN: Duration = Duration::from_secs(600);
 /// Beside the kernels: the boot of this host in which KVM turned out not to boot a guest.
 const NO_KVM: &str = "kvm-does-not-boot";
-/// How many times as long everything takes that is emulated; a scenario took 6 to 30 times as long.
-const EMULATED: u32 = 10;
+/// How many times as long everything takes that is emulated; a scenario took 6 to 30 times as long,
+/// and one nft list a second.
+const EMULATED: u32 = 20;
 /// Lines of the console that are shown of a machine that died.
 const TAIL: usize = 15;
 

@@ -18,9 +18,11 @@ const PROGRAM: &str = "qemu-system-x86_64";
 
 /// What the kernel is told: where its console is, that a panic ends the machine, and that an oops
 /// is one; that the clock of an emulated processor can be trusted, since the others cost a trip to
-/// qemu each time they are read; and to leave out what guards against other guests' programs.
+/// qemu each time they are read; to leave out what guards against other guests' programs; and not
+/// to let those wait who take something away, while other processors get past it.
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 oops=panic rdinit=/init \
-                            tsc=reliable clocksource=tsc mitigations=off";
+                            tsc=reliable clocksource=tsc mitigations=off \
+                            rcupdate.rcu_expedited=1";
 
 /// How qemu runs a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
