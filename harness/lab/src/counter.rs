@@ -6,6 +6,7 @@ use std::fs;
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::Plan;
 
+use crate::drop_watch::DropWatch;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::topology::Topology;
@@ -24,6 +25,9 @@ const DROPS: &[&str] = &[
     "IpExt.InNoRoutes",
 ];
 
+/// Reasons for which the lab's own beacons and sockets make the kernel drop packets everywhere.
+const EVERYWHERE: &[&str] = &["NO_SOCKET", "NOT_SPECIFIED", "OTHERHOST", "QUEUE_PURGE"];
+
 /// Those of `/proc/net/dev` that count errors, as ip-link(8) calls them, with their columns.
 const ERRORS: &[(usize, &str)] = &[
     (2, "rx_errors"),
@@ -39,16 +43,22 @@ pub(crate) fn drops(namespace: &Namespace) -> Result<Counters, LabError> {
     Ok(dropped(&text))
 }
 
-/// The same, and the errors of each interface, of every node.
+/// The same, the errors of each interface and the kernel's reasons, of every node.
 pub(crate) fn of_nodes(
     plan: &Plan,
     topology: &Topology,
+    watch: Option<&DropWatch>,
 ) -> Result<BTreeMap<NodeName, Counters>, LabError> {
     let of_node = |namespace: &Namespace| {
         let (text, devices) =
             namespace.enter(|| Ok((read("snmp")? + &read("netstat")?, read("dev")?)))?;
         let mut counters = dropped(&text);
         counters.extend(errors(&devices));
+        if let Some(watch) = watch {
+            let reasons = watch.of(namespace)?.into_iter();
+            let telling = reasons.filter(|(name, _)| !EVERYWHERE.contains(&name.as_str()));
+            counters.extend(telling.map(|(name, count)| (format!("reason {name}"), count)));
+        }
         Ok(counters)
     };
     let nodes = plan.nodes.iter();

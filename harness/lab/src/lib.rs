@@ -50,6 +50,12 @@ mod forge;
 /// The kernel's own names for why it dropped a packet.
 mod drop_reason;
 
+/// The kernel's own description of its types.
+mod btf;
+
+/// Dropped packets of every namespace, by the kernel's reasons.
+mod drop_watch;
+
 /// What this machine can do, and what each missing thing costs.
 pub mod preflight;
 

@@ -12,6 +12,7 @@ use rtnetlink::packet_route::link::InfoKind;
 use wireproof_model::plan::{Need, Plan};
 
 use crate::drop_reason::DropReasons;
+use crate::drop_watch::DropWatch;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::{Delay, Netlink};
@@ -125,6 +126,15 @@ pub fn survey() -> Vec<Capability> {
             .map_err(|why| LabError::machine("count dropped packets by reason", why)),
         "forged packets are judged by counters alone, and `rpf` names no reason",
         "run as root, on a kernel with CONFIG_PERF_EVENTS and tracefs",
+    );
+    tried(
+        "drop reasons of each namespace",
+        false,
+        DropWatch::begin()
+            .map(drop)
+            .map_err(|why| LabError::machine("count dropped packets by namespace", why)),
+        "evidence has no reasons, and broken promises are explained by counters alone",
+        "run as root, on a kernel with CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF",
     );
     tried(
         "kernel WireGuard",

@@ -16,6 +16,7 @@ use crate::beacon::Lamp;
 use crate::capture::Capture;
 use crate::conduct;
 use crate::counter::{self, Counters};
+use crate::drop_watch::{self, DropWatch};
 use crate::engine::Engines;
 use crate::error::{Doing, LabError};
 use crate::gauge;
@@ -60,6 +61,7 @@ pub fn run(
     let mut engines = Engines::boot(&mut topology, engine, directory, &store)?;
     clock.lap("setup");
 
+    let dropped = DropWatch::begin();
     let capture = Capture::arm(plan, &topology, magic, directory)?;
     let mut lamp = Lamp::new(plan, &topology, &capture, magic, Vec::new())?;
     lamp.light(Round::Armed, &capture, Deadline::after(BEACONS))?;
@@ -92,7 +94,7 @@ pub fn run(
     witness.capture.follow(&topology)?;
     let responders = Responders::open(last, &topology, magic)?;
     let mut lamp = Lamp::new(last, &topology, &witness.capture, magic, beacons)?;
-    let counted = counter::of_nodes(last, &topology)?;
+    let counted = counter::of_nodes(last, &topology, dropped.as_ref().ok())?;
     let probing = now();
     witness.capture.keep_all_from(probing)?;
     lamp.light(Round::Opening, &witness.capture, Deadline::after(BEACONS))?;
@@ -108,7 +110,10 @@ pub fn run(
     clock.lap("probing");
 
     phase("observation");
-    let nodes = observe_nodes(last, &topology, &store, &history, before, &counted)?;
+    let nodes = observe_nodes(
+        last, &topology, &store, &history, before, &counted, &dropped,
+    )?;
+    let drops = drop_watch::evidence(&dropped, &topology)?;
     let wire = tallies(&topology.fabric)?;
     let conduct = conduct::end(plan, &topology, &mut engines, directory)?;
     clock.lap("observation");
@@ -132,6 +137,7 @@ pub fn run(
         bulks,
         intrusions,
         nodes,
+        drops,
         states,
         conduct,
         wire,
@@ -159,10 +165,11 @@ fn observe_nodes(
     history: &KeyHistory,
     mut before: BTreeMap<NodeName, Dataplane>,
     counted: &BTreeMap<NodeName, Counters>,
+    dropped: &Result<DropWatch, String>,
 ) -> Result<BTreeMap<NodeName, NodeEvidence>, LabError> {
     let (keys, keys6) = (store.published_keys()?, store.published_keys6()?);
     let tunnel = &plan.cluster.interface;
-    let after = counter::of_nodes(plan, topology)?;
+    let after = counter::of_nodes(plan, topology, dropped.as_ref().ok())?;
     plan.nodes
         .iter()
         .map(|node| {

@@ -16,6 +16,9 @@ mod conduct;
 /// What nodes looked like between steps.
 mod state;
 
+/// Packets that the kernel dropped, by its own reasons.
+mod dropped;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +30,7 @@ use crate::plan::{FlowId, ProbeId, Protocol};
 use crate::tag::{BeaconId, Magic, Tag};
 
 pub use conduct::{ConductEvidence, End, LogWarning, Process};
+pub use dropped::{DropEvidence, PlaceDrops};
 pub use intrusion::IntrusionOutcome;
 pub use lookup::{Answer, Lookup};
 pub use size::{BulkOutcome, SizeOutcome};
@@ -66,6 +70,9 @@ pub struct Evidence {
     pub intrusions: Vec<IntrusionOutcome>,
     /// What each node looked like after the last probe.
     pub nodes: BTreeMap<NodeName, NodeEvidence>,
+    /// What the kernel dropped in each namespace, and why.
+    #[serde(default)]
+    pub drops: DropEvidence,
     /// What nodes looked like between steps, where a fact is about that.
     #[serde(default)]
     pub states: Vec<StateEvidence>,
@@ -407,6 +414,7 @@ impl Evidence {
             bulks: Vec::new(),
             intrusions: Vec::new(),
             nodes: BTreeMap::new(),
+            drops: DropEvidence::default(),
             states: Vec::new(),
             conduct: BTreeMap::new(),
             wire: Vec::new(),

@@ -137,7 +137,7 @@ impl<'a> Report<'a> {
     /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
     /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
     /// `wire` (what the fabric did to packets), `start`, `steps`, `through` (what the flows showed of
-    /// each step), `sizes`, `intrusions`, `conduct` (of the engines) and `timings`. Times are in microseconds.
+    /// each step), `sizes`, `intrusions`, `conduct` (of the engines), `drops` (by the kernel's reasons) and `timings`. Times are in microseconds.
     pub fn json(&self) -> Value {
         let promises: BTreeMap<ProbeId, _> =
             self.told().map(|told| (told.promise.probe, told)).collect();
@@ -188,6 +188,7 @@ impl<'a> Report<'a> {
             "sizes": limit::json(self),
             "intrusions": intrusion::json(self),
             "conduct": conduct::json(self),
+            "drops": self.evidence.drops,
             "timings": self.evidence.timings,
         })
     }

@@ -15,6 +15,7 @@ mod bad;
 mod broken;
 mod good;
 mod matrix;
+mod reasons;
 mod snapshot;
 mod why;
 
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         "fixtures/engines/a-lost-key",
         broken::a_lost_key_is_noticed,
     ));
+    trials.push(Trial::test("drop-reasons", reasons::agree_with_counters));
     trials.push(Trial::test("rpf-matrix", matrix::is_as_expected));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -24,6 +24,8 @@ pub struct Breach {
     pub line: Option<u32>,
     /// What it was about, and what was seen instead.
     pub told: String,
+    /// What differs from run to run, or from machine to machine.
+    pub note: Option<String>,
 }
 
 impl Breach {
@@ -59,6 +61,7 @@ fn late(step: &Step, seen: &StepEvidence) -> Option<Breach> {
     let within = step.settles_within?;
     // How much later differs from run to run, and is in the table.
     (seen.micros() > u64::from(within) * 1_000).then(|| Breach {
+        note: None,
         about: About::Scenario,
         line: Some(step.line),
         told: format!("step {} had not settled after {within} ms", seen.index),
@@ -85,6 +88,7 @@ fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
         return None;
     };
     Some(Breach {
+        note: None,
         about: About::Scenario,
         line: Some(step.line),
         told: format!("step {}: {what}, not at most {most}", seen.index),

@@ -14,6 +14,7 @@ pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
     let told = |node: &NodeName, told: Vec<String>| {
         let node = node.clone();
         let breach = move |told| Breach {
+            note: None,
             line: None,
             told: format!("{node}: {told}"),
             about: About::Conduct,
@@ -66,6 +67,7 @@ fn unsaid(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
     };
     let named = plan.warnings.iter().filter(|one| !one.sometimes);
     let missing = named.filter(|one| !came(one)).map(|one| Breach {
+        note: None,
         line: Some(one.line),
         told: match &one.node {
             Some(node) => format!("no warning of {node}'s engine has `{}`", one.says),

@@ -25,6 +25,7 @@ pub(super) fn contradicted(fact: &Fact, evidence: &Evidence) -> Vec<Breach> {
         Some(step) => format!(" after step {step}"),
     };
     let breach = |told: String| Breach {
+        note: None,
         about: About::Scenario,
         line: Some(fact.line),
         told: format!("dataplane of {}{when}: {told}", fact.node),

@@ -4,11 +4,14 @@
 use super::REVERSE_PATH;
 use super::breach::{About, Breach};
 use crate::dataplane::{Dataplane, Route};
-use crate::evidence::{Evidence, NodeEvidence};
+use crate::evidence::{Evidence, NodeEvidence, Place};
 use crate::plan::{Action, DropBy, FORGED, Family, Node, Plan, RpFilter};
 
 /// The one parameter of the host that is the engine's to set (Felix sets it for host encryption).
 const OURS: &str = "net.ipv4.conf.all.src_valid_mark";
+
+/// The kernel's reason for what [`REVERSE_PATH`] counts.
+const BY_SOURCE: &str = "IP_RPFILTER";
 
 /// Every such promise that was broken.
 pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
@@ -18,18 +21,35 @@ pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
         let Some(seen) = evidence.nodes.get(&node.name) else {
             continue;
         };
-        let told = reverse_path(plan, &last, node, seen).or_else(|| untouched(plan, seen));
-        broken.extend(told.map(|told| Breach {
+        let place = Place::Node(node.name.clone());
+        let named = evidence.drops.at(&place);
+        let named = named.map(|reasons| reasons.get(BY_SOURCE).copied().unwrap_or(0));
+        let breach = |told: String, note| Breach {
             about: About::Scenario,
             line: None,
             told: format!("{}: {told}", node.name),
-        }));
+            note,
+        };
+        let dropped = reverse_path(plan, &last, node, seen, named);
+        let dropped = dropped.map(|told| {
+            let counted = seen.drops.get(REVERSE_PATH).copied().unwrap_or_default();
+            let reasons = evidence.drops.told(&place);
+            breach(told, Some(format!("{REVERSE_PATH} {counted}; {reasons}")))
+        });
+        broken.extend(dropped.or_else(|| Some(breach(untouched(plan, seen)?, None))));
     }
     broken
 }
 
-/// In normal running nothing is dropped by its source, but what was forged to be.
-fn reverse_path(plan: &Plan, last: &Plan, node: &Node, seen: &NodeEvidence) -> Option<String> {
+/// In normal running nothing is dropped by its source, but what was forged to be. `named` is how
+/// often the kernel gave that reason, where that is known: a second witness.
+fn reverse_path(
+    plan: &Plan,
+    last: &Plan,
+    node: &Node,
+    seen: &NodeEvidence,
+    named: Option<u64>,
+) -> Option<String> {
     if node.rp_filter != RpFilter::Strict || !is_normal(plan, node) {
         return None;
     }
@@ -41,7 +61,7 @@ fn reverse_path(plan: &Plan, last: &Plan, node: &Node, seen: &NodeEvidence) -> O
     let expected: u64 = forged.map(|_| FORGED).sum();
     let counted = seen.drops.get(REVERSE_PATH).copied().unwrap_or_default();
     // How many more differs from run to run.
-    match counted.cmp(&expected) {
+    match counted.max(named.unwrap_or(0)).cmp(&expected) {
         std::cmp::Ordering::Equal => None,
         std::cmp::Ordering::Less => Some("its reverse-path filter dropped too few packets".into()),
         std::cmp::Ordering::Greater => {

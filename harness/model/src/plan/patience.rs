@@ -15,6 +15,9 @@ impl Plan {
         for step in &mut self.steps {
             longer(&mut step.deadline);
             longer(&mut step.outage);
+            if let Some(millis) = &mut step.settles_within {
+                longer(millis);
+            }
         }
     }
 }

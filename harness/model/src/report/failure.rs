@@ -56,6 +56,9 @@ pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
     let mut text = String::new();
     for breach in report.breaches() {
         text += &format!("BROKEN {}\n", breach.text());
+        if let Some(note) = &breach.note {
+            text += &format!("  note: {note}\n");
+        }
     }
     text += &wire::failure(report);
     if failed.is_empty() && !text.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::dataplane::{Address, Dataplane, Link, Route, Rule};
-use crate::evidence::NodeEvidence;
+use crate::evidence::{NodeEvidence, Place, PlaceDrops};
 use crate::judge::{REVERSE_PATH, breaches};
 use crate::name::NodeName;
 use crate::plan::*;
@@ -41,6 +41,36 @@ fn dropping(count: u64) -> World {
 fn a_reverse_path_drop_is_a_breach() {
     assert_eq!(told(&mixed()), Vec::<String>::new());
     assert_eq!(told(&dropping(1)), [DROPPED]);
+}
+
+#[test]
+fn the_kernel_s_own_reason_is_a_second_witness() {
+    let named = |reasons: &[(&str, u64)]| {
+        let mut world = mixed();
+        let reasons = reasons.iter();
+        world.evidence.drops.places = vec![PlaceDrops {
+            place: Place::Node(parsed("ada")),
+            reasons: reasons
+                .map(|(name, count)| ((*name).into(), *count))
+                .collect(),
+        }];
+        world
+    };
+    assert_eq!(told(&named(&[("OTHERHOST", 9)])), Vec::<String>::new());
+    let world = named(&[("IP_RPFILTER", 2), ("OTHERHOST", 9)]);
+    assert_eq!(told(&world), [DROPPED]);
+    let notes = |world: &World| {
+        let all = breaches(&world.plan, &world.evidence).into_iter();
+        all.map(|breach| breach.note.unwrap()).collect::<Vec<_>>()
+    };
+    let note =
+        "TcpExt.IPReversePathFilter 0; the kernel's drop reasons: IP_RPFILTER 2, OTHERHOST 9";
+    assert_eq!(notes(&world), [note]);
+    let mut world = dropping(1);
+    world.evidence.drops.unavailable = Some("bpf: EPERM".into());
+    let note =
+        "TcpExt.IPReversePathFilter 1; the kernel's drop reasons are not available: bpf: EPERM";
+    assert_eq!(notes(&world), [note]);
 }
 
 #[test]

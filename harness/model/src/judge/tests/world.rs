@@ -67,6 +67,7 @@ impl World {
                 .collect(),
             conduct: Default::default(),
             states: Vec::new(),
+            drops: Default::default(),
             wire: vec![],
             skipped: None,
             timings: vec![Timing {
