@@ -330,6 +330,21 @@ LOG = "debug"
             "title = \"an engine\"\nready = \"notify\"\n",
             "there is no `agent` to wait for",
         );
+        let with = |conduct: &str| format!("{COMPLETE}[conduct]\n{conduct}\n");
+        check(&with("memory = \"64\""), "not a number and its unit");
+        check(
+            &with("keeps-device = true"),
+            "nothing ends, so nothing can stay",
+        );
+        check(&with("log.warning = [\" WARN \"]"), "missing `harmless`");
+        check(
+            &with("log = { warning = [], harmless = [\"INFO\"] }"),
+            "`warning` is empty",
+        );
+        check(
+            "title = \"no engine\"\nready = \"none\"\n[conduct]\nmemory = \"1 MiB\"\n",
+            "there is no `agent` to be judged",
+        );
         check("ready = \"none\"\n", "missing `title`");
         check("title = \"an engine\"\n", "missing `ready`");
     }

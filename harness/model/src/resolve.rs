@@ -40,6 +40,9 @@ mod flow;
 /// Which sizes are tried, and what is promised about them.
 mod limit;
 
+/// Whether steps' budgets can be broken and kept.
+mod budget;
+
 /// What is said about nodes' dataplanes.
 mod fact;
 
@@ -105,6 +108,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     client::check(&scenario, &fabric, &mut problems);
     store::check(&scenario, &placement, &mut problems);
     let course = timeline::check(&scenario, &placement, &mut problems);
+    budget::check(&scenario, &mut problems);
     let snapshots = snapshots(&scenario, &placement, &mut problems);
     let facts = fact::facts(&scenario, text, &course.nodes, &mut problems);
     let stated = promise::stated(&scenario, text, &placement, &course.last, &mut problems);
@@ -159,6 +163,10 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     plan.probes = promise::probes(&plan, scenario.probes.payload);
     plan.promises = promise::promises(&plan, &stated);
     plan.flows = flow::flows(&plan, &scenario.flows);
+    let unseen = budget::unseen(&scenario, &plan);
+    if !unseen.is_empty() {
+        return Err(Problems::new(file, text, unseen));
+    }
     plan.limits = limit::limits(&plan, &scenario.limits, text);
     plan.intrusions = intrusion::intrusions(&plan, &scenario.intrusions, text);
     Ok(plan)

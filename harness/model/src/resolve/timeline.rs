@@ -34,7 +34,6 @@ pub(super) fn check(
         if let Err(problem) = stage.act(step) {
             problems.push(problem);
         }
-        problems.extend(budget(scenario, step));
         present.push(stage.nodes.clone());
     }
     let nodes = stage.nodes.iter().map(EndpointName::from);
@@ -82,24 +81,6 @@ pub(super) fn steps(scenario: &Scenario, text: &str, ready: u32) -> Vec<Step> {
         writes: written.writes.map(u32::from),
     };
     scenario.steps.iter().map(step).collect()
-}
-
-/// A budget that no run can break, since the lab waits no longer.
-fn budget(scenario: &Scenario, step: &scenario::Step) -> Option<Problem> {
-    let within = step.settles_within?;
-    let ready = scenario.deadline.ready.unwrap_or(super::DEADLINES.ready);
-    let deadline = step.deadline.unwrap_or(ready);
-    let problem = Problem::new(
-        "a budget that nothing can break",
-        step.place("settles-within"),
-        format!("the lab waits for {deadline} ms, and no longer"),
-        "write less than the deadline, or give the step a longer `deadline`",
-    );
-    let problem = match step.deadline {
-        Some(_) => problem.and(step.place("deadline"), "the deadline"),
-        None => problem,
-    };
-    (within >= deadline).then_some(problem)
 }
 
 /// What there is between two steps.

@@ -172,6 +172,8 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
         return None;
     };
     let mut places = BTreeMap::from([("action", reader.span())]);
+    let more = ["outage", "writes"].into_iter();
+    places.extend(more.filter_map(|key| Some((key, table.place_of(key)?))));
     places.extend(deadline.as_ref().map(|one| ("deadline", one.span())));
     places.extend(
         settles_within
