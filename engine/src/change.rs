@@ -236,9 +236,20 @@ fn encrypting(
     delete_devices(family, actual, desired, changes);
     if let Some(port) = port {
         let nothing = self::configuration(family, name, device, device);
+        // Until now it has sent from whatever port there was, and so may have its peers: where
+        // both sides have learnt such a port of each other, neither would be heard again.
+        let set = device.peers.iter().filter_map(|(key, peer)| {
+            let endpoint = Some(peer.endpoint?);
+            let change = PeerChange {
+                endpoint,
+                ..PeerChange::default()
+            };
+            Some((*key, change))
+        });
         configure(
             Configuration {
                 listen_port: Some(port),
+                set: set.collect(),
                 ..nothing
             },
             changes,

@@ -139,19 +139,18 @@ proptest! {
     }
 }
 
-/// A pod that moves is handed over in one message to the device and one batch of routes.
-#[test]
-fn a_pod_that_moves_is_handed_over_in_one_message() {
+/// A cluster that encrypts, of nodes with these names and numbers.
+fn of_nodes(nodes: &[(&str, u8)]) -> Cluster {
     let mut cluster = Cluster::empty();
-    for (name, last) in [("a", 1), ("b", 2), ("c", 3)] {
+    for (name, last) in nodes {
         let node = Node {
             endpoint: PerFamily {
-                v4: Some(v4(last)),
+                v4: Some(v4(*last)),
                 v6: None,
             },
-            addresses: vec![v4(last)],
+            addresses: vec![v4(*last)],
             public_key: PerFamily {
-                v4: Some(PublicKey::from_bytes([last; 32])),
+                v4: Some(PublicKey::from_bytes([*last; 32])),
                 v6: None,
             },
             ..Node::default()
@@ -160,6 +159,35 @@ fn a_pod_that_moves_is_handed_over_in_one_message() {
     }
     cluster.settings.tunnel.v4.enabled = true;
     cluster.settings.route_source = RouteSource::WorkloadIps;
+    cluster
+}
+
+#[test]
+fn a_renamed_device_says_where_its_peers_are_once_it_has_its_port() {
+    let mut cluster = of_nodes(&[("a", 1), ("b", 2)]);
+    let mut before = plane_of(&cluster);
+    // What is there has been made by this engine.
+    for device in before.planes.v4.devices.values_mut() {
+        device.tagged = true;
+        device.has_key = true;
+    }
+    cluster.settings.tunnel.v4.interface = "wg0".into();
+    let changes = diff(&before, &plane_of(&cluster));
+    let gone = |change: &Change| matches!(change, Change::DeleteDevice { .. });
+    let gone = changes.iter().position(gone).unwrap();
+    let Some(Change::Configure(last)) = changes.get(gone + 1) else {
+        panic!("{changes:?}")
+    };
+    let port = last.listen_port.unwrap();
+    let endpoints = last.set.iter().map(|(_, change)| change.endpoint);
+    let expected = Some(SocketAddr::new(v4(2), port));
+    assert_eq!(endpoints.collect::<Vec<_>>(), [expected]);
+}
+
+/// A pod that moves is handed over in one message to the device and one batch of routes.
+#[test]
+fn a_pod_that_moves_is_handed_over_in_one_message() {
+    let mut cluster = of_nodes(&[("a", 1), ("b", 2), ("c", 3)]);
     let pod = |node: &str| Workload {
         node: node.into(),
         networks: vec![IpNet::from(v4(30))],
