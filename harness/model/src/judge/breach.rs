@@ -87,8 +87,16 @@ fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
     } else {
         return None;
     };
+    let by_node = seen.writes.iter().filter(|(_, count)| **count > 0);
+    let by_node: Vec<_> = by_node
+        .map(|(node, count)| format!("{node} {count}"))
+        .collect();
+    let note = match by_node.is_empty() {
+        true => "no agent has announced any".into(),
+        false => format!("announced: {}", by_node.join(", ")),
+    };
     Some(Breach {
-        note: None,
+        note: Some(note),
         about: About::Scenario,
         line: Some(step.line),
         told: format!("step {}: {what}, not at most {most}", seen.index),
