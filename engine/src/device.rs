@@ -88,12 +88,26 @@ pub(crate) fn read(name: &str, backend: Backend) -> Result<State, DeviceError> {
     let fail = failure("read the device", name);
     let device = Device::get(&interface(name)?, backend).map_err(fail)?;
     let public_key = device.public_key.as_ref().and_then(key);
+    let public_key = public_key.filter(|_| device.private_key.is_some());
     Ok(State {
-        public_key: public_key.filter(|_| device.private_key.is_some()),
+        public_key: match backend {
+            // boringtun shows nobody its private key, and says which public one belongs to it.
+            Backend::Userspace => public_key.or_else(|| own_public_key(name)),
+            Backend::Kernel => public_key,
+        },
         listen_port: device.listen_port.unwrap_or_default(),
         fwmark: device.fwmark.unwrap_or_default(),
         peers: device.peers.iter().filter_map(peer).collect(),
     })
+}
+
+/// The key that a tunnel says is its own, where it does not show its private one.
+fn own_public_key(name: &str) -> Option<PublicKey> {
+    let told = tunnel::ask(name).ok()?;
+    let hex = told
+        .lines()
+        .find_map(|line| line.strip_prefix("own_public_key="))?;
+    key(&Key::from_hex(hex).ok()?)
 }
 
 /// Makes a new private key inside the device.
@@ -122,17 +136,31 @@ pub(crate) fn move_key(from: &str, to: &str, backends: [Backend; 2]) -> Result<(
     )
 }
 
-/// Sets mark, port and peers, in one message.
+/// Sets mark, port and peers, in one message; in two where a tunnel takes a new port for a new
+/// socket without the mark.
 pub(crate) fn configure(
     configuration: &Configuration,
     backend: Backend,
 ) -> Result<(), DeviceError> {
+    let name = configuration.name.as_str();
     let mut message = DeviceUpdate::new();
-    if let Some(mark) = configuration.fwmark {
-        message = message.set_fwmark(mark);
-    }
+    let mut mark = configuration.fwmark;
     if let Some(port) = configuration.listen_port {
-        message = message.set_listen_port(port);
+        if backend == Backend::Userspace && own_public_key(name).is_some() {
+            // boringtun 0.7, `open_listen_socket`.
+            update(
+                "configure",
+                name,
+                backend,
+                DeviceUpdate::new().set_listen_port(port),
+            )?;
+            mark = Some(mark.unwrap_or(read(name, backend)?.fwmark));
+        } else {
+            message = message.set_listen_port(port);
+        }
+    }
+    if let Some(mark) = mark {
+        message = message.set_fwmark(mark);
     }
     for key in &configuration.remove {
         message = message.remove_peer_by_key(&Key::from(key));

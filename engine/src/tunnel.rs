@@ -117,7 +117,7 @@ pub(crate) async fn start_foreign(program: &Path, name: &str) -> Result<(), Tunn
     let mut child = Command::new(program)
         .arg(name)
         // boringtun-cli would become the user who called sudo, and not be let to the TUN device.
-        .env("WG_SUDO", "1")
+        .env("WG_SUDO", "true")
         // wireguard-go would rather not run where the kernel has a WireGuard of its own.
         .env("WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD", "1")
         .env_remove("NOTIFY_SOCKET")
@@ -142,6 +142,22 @@ pub(crate) async fn start_foreign(program: &Path, name: &str) -> Result<(), Tunn
 /// Whether a userspace tunnel of that name is listening.
 pub(crate) fn is_running(name: &str) -> bool {
     UnixStream::connect(socket(name)).is_ok()
+}
+
+/// What a userspace tunnel tells of itself (wireguard.com/xplatform: "get").
+pub(crate) fn ask(name: &str) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket(name))?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.write_all(b"get=1\n\n")?;
+    let mut told = String::new();
+    // An empty line ends it; not every tunnel closes the connection then.
+    for line in io::BufRead::lines(io::BufReader::new(stream)) {
+        match line? {
+            line if line.is_empty() => break,
+            line => told = told + &line + "\n",
+        }
+    }
+    Ok(told)
 }
 
 /// Ends a tunnel, and returns once its process is gone.

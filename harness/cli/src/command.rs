@@ -266,7 +266,7 @@ fn run(arguments: &Run) -> Result<ExitCode, Failure> {
                 Progress::Over(number, proven) => (&prepared[number], proven),
             };
             watcher.clear();
-            let status = match &proven {
+            let status = match proven.as_ref() {
                 Ok(told) if arguments.json => {
                     documents.push(document(&one.path, &report(told).json()));
                     status_of(told)

@@ -136,6 +136,14 @@ fn program(word: &str, base: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
+/// The `wireproof` that a virtual machine runs: this program, or for a test the one beside it.
+///
+/// # Errors
+/// There is none.
+pub fn wireproof() -> Result<PathBuf, Failure> {
+    program("wireproof", Path::new(""))
+}
+
 /// The folder of this program; for a test, which Cargo puts in `deps`, the one above too.
 fn beside_this_program() -> Vec<PathBuf> {
     let Ok(program) = env::current_exe() else {

@@ -1,7 +1,6 @@
 //! Where scenarios run: on this kernel, or in a virtual machine with another.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,6 +13,7 @@ use wireproof_lab::run::EngineCommand;
 use wireproof_lab::vm::{self, Job, Kernel, Machine, News, Outcome, Size};
 use wireproof_model::plan::{Need, Plan};
 
+use crate::engines;
 use crate::failure::Failure;
 use crate::scenario::{self, Asked, Told, run_name};
 
@@ -69,7 +69,7 @@ pub enum Progress<'a> {
     /// A phase of a scenario begins.
     Phase(usize, &'a str),
     /// A scenario is over.
-    Over(usize, Result<Told, Failure>),
+    Over(usize, Box<Result<Told, Failure>>),
 }
 
 /// Runs all scenarios in a lane. Call it inside the sandbox.
@@ -90,7 +90,7 @@ pub fn run(
                 let proven = scenario::prove(one.plan.clone(), &one.engine, runs, &name, |phase| {
                     told(Progress::Phase(number, phase));
                 });
-                told(Progress::Over(number, proven));
+                told(Progress::Over(number, Box::new(proven)));
             }
             Ok(())
         }
@@ -129,7 +129,8 @@ fn run_in_machine(
         }
         News::Started(job) => told(Progress::Phase(job, "in the virtual machine")),
         News::Ended(job, outcome) => {
-            told(Progress::Over(job, result(outcome, &jobs[job].directory)));
+            let result = result(outcome, &jobs[job].directory);
+            told(Progress::Over(job, Box::new(result)));
         }
     })?;
     Ok(())
@@ -162,7 +163,7 @@ fn machine(
     asked: Asked<'_>,
     runs: &Path,
 ) -> Result<Machine, Failure> {
-    let program = env::current_exe().doing("find this program's own file")?;
+    let program = engines::wireproof()?;
     let mut programs: BTreeSet<PathBuf> = prepared
         .iter()
         .flat_map(|one| one.engine.programs.values().cloned())

@@ -47,14 +47,12 @@ pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
 /// that ends is no proof: it may not know the fault.
 pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
     let mut plan = scenario::read(path).map_err(Failed::from)?;
-    let engine = scenario::engine_for(
-        &mut plan,
-        Asked {
-            fault: Some(fault),
-            ..Asked::default()
-        },
-    )
-    .map_err(Failed::from)?;
+    let asked = Asked {
+        fault: Some(fault),
+        wireguard: good::wireguard(&plan),
+        ..Asked::default()
+    };
+    let engine = scenario::engine_for(&mut plan, asked).map_err(Failed::from)?;
     let name = format!("{}/{fault}", run_name(path));
     let status = match scenario::prove(plan, &engine, &runs(), &name, |_| {}) {
         Ok(told) => {

@@ -7,6 +7,7 @@ use libtest_mimic::Failed;
 use wireproof::scenario::{self, Asked, Told, run_name};
 use wireproof_model::dataplane;
 use wireproof_model::name::NodeName;
+use wireproof_model::plan::Plan;
 use wireproof_model::report::Report;
 use wireproof_model::verdict::Outcome;
 
@@ -84,17 +85,21 @@ pub(crate) fn needs_no_announcement() -> Result<(), Failed> {
     Ok(())
 }
 
+/// The WireGuard that a scenario's engine is asked for: the same on every machine, whether its
+/// kernel has one or not. Only this repository's engine has a choice.
+pub(crate) fn wireguard(plan: &Plan) -> Option<&'static str> {
+    (plan.engine.as_str() == "wiremesh").then_some("userspace")
+}
+
 /// Runs a scenario, with another engine where one is named.
 pub(crate) fn run(path: &Path, engine: Option<&str>) -> Result<Told, Failed> {
     let mut plan = scenario::read(path).map_err(Failed::from)?;
-    let engine = scenario::engine_for(
-        &mut plan,
-        Asked {
-            instead: engine,
-            ..Asked::default()
-        },
-    )
-    .map_err(Failed::from)?;
+    let asked = Asked {
+        instead: engine,
+        wireguard: engine.is_none().then(|| wireguard(&plan)).flatten(),
+        ..Asked::default()
+    };
+    let engine = scenario::engine_for(&mut plan, asked).map_err(Failed::from)?;
     let name = run_name(path);
     scenario::prove(plan, &engine, &runs(), &name, |_| {}).map_err(Failed::from)
 }

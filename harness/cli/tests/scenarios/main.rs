@@ -14,6 +14,7 @@ use wireproof_lab::sandbox::{self, Side};
 mod bad;
 mod broken;
 mod good;
+mod machine;
 mod matrix;
 mod reasons;
 mod snapshot;
@@ -83,6 +84,8 @@ fn main() -> ExitCode {
     ));
     trials.push(Trial::test("drop-reasons", reasons::agree_with_counters));
     trials.push(Trial::test("rpf-matrix", matrix::is_as_expected));
+    // Last: they wait for machines that work meanwhile.
+    trials.extend(machine::trials(&arguments));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -4,11 +4,15 @@ use std::path::Path;
 
 /// Whether `text` is another than what is in the snapshot that [`check`] would compare it with.
 pub(crate) fn differs(file: &Path, part: &str, text: &str) -> bool {
+    known(file, part).unwrap_or_default().trim_end() != text.trim_end()
+}
+
+/// What is in a snapshot; none if there is none.
+pub(crate) fn known(file: &Path, part: &str) -> Option<String> {
     let path = file.with_extension(format!("{part}.snap"));
-    let known = std::fs::read_to_string(path).unwrap_or_default();
+    let text = std::fs::read_to_string(path).ok()?;
     // insta writes what it knows about a snapshot between two lines of dashes.
-    let body = known.splitn(3, "---\n").nth(2).unwrap_or_default();
-    body.trim_end() != text.trim_end()
+    text.splitn(3, "---\n").nth(2).map(str::to_owned)
 }
 
 /// Compares `text` with `<file>.snap`, or `<file>.<part>.snap`; panics with the difference.

@@ -102,7 +102,7 @@ fn what_has_the_wrong_length_or_reserved_bytes_is_plain_udp() {
         (3, 63),
         (4, 31),
         (4, 16),
-        (4, 175),
+        (4, 51),
         (5, 148),
         (0, 64),
     ] {

@@ -47,12 +47,13 @@ pub(super) struct Crossings<'a> {
 
 impl<'a> Crossings<'a> {
     pub(super) fn new(plan: &'a Plan, evidence: &Evidence, index: &Index<'a>) -> Self {
+        let messages = Messages::new(plan, index);
+        let bare = messages.bare_senders(evidence);
         let mut crossings = Self {
-            all: entries(plan, evidence, index),
+            all: entries(plan, evidence, index, &bare),
             by_entry: BTreeMap::new(),
             by_pair: BTreeMap::new(),
         };
-        let messages = Messages::new(plan, index);
         messages.assign_to(&mut crossings.all, plan);
         for (position, crossing) in crossings.all.iter().enumerate() {
             crossings.by_entry.insert(crossing.entered.rank, position);
@@ -89,7 +90,12 @@ type Identity<'a> = (&'a Packet, Option<Tag>);
 /// Packets at the tunnel devices, each exit given to the first entry of the same
 /// packet that has none. A packet that was sent twice and lost once may be given
 /// the other copy's exit; both are then later than its entry all the same.
-fn entries<'a>(plan: &'a Plan, evidence: &Evidence, index: &Index<'a>) -> Vec<Crossing<'a>> {
+fn entries<'a>(
+    plan: &'a Plan,
+    evidence: &Evidence,
+    index: &Index<'a>,
+    bare: &BTreeSet<&NodeName>,
+) -> Vec<Crossing<'a>> {
     let owners = owners(plan);
     let mut exits = BTreeMap::<(&NodeName, Identity<'_>), VecDeque<Seen<'a>>>::new();
     for (node, seen, packet) in at_tunnels(index, Direction::In) {
@@ -117,12 +123,16 @@ fn entries<'a>(plan: &'a Plan, evidence: &Evidence, index: &Index<'a>) -> Vec<Cr
                 .find(|link| link.name == entered.interface.name)?;
             Some(device.mtu)
         });
+        let length = match bare.contains(from) {
+            true => packet.length.saturating_add(MESSAGE_OVERHEAD),
+            false => message_length(packet.length, mtu),
+        };
         all.push(Crossing {
             entered,
             sent: None,
             delivered: None,
             left,
-            length: message_length(packet.length, mtu),
+            length,
         });
     }
     all
@@ -205,6 +215,24 @@ impl<'a> Messages<'a> {
             }
         }
         messages
+    }
+
+    /// The nodes whose tunnels do not pad (boringtun 0.7): most messages of theirs are of lengths that
+    /// padding never makes. Were one taken for such wrongly, its messages would fit no packet.
+    fn bare_senders(&self, evidence: &Evidence) -> BTreeSet<&'a NodeName> {
+        let has_mtu = |node: &NodeName, bytes: u32| {
+            let links = evidence.nodes.get(node).map(|node| &node.dataplane.links);
+            links.into_iter().flatten().any(|link| link.mtu == bytes)
+        };
+        let mut balance = BTreeMap::<&NodeName, i64>::new();
+        for ((from, _, length), messages) in &self.sent {
+            let inside = length.saturating_sub(MESSAGE_OVERHEAD);
+            let is_padded = inside.is_multiple_of(PADDING) || has_mtu(from, inside);
+            let many = i64::try_from(messages.len()).unwrap_or(i64::MAX);
+            *balance.entry(from).or_default() += if is_padded { -many } else { many };
+        }
+        let bare = balance.into_iter().filter(|(_, balance)| *balance > 0);
+        bare.map(|(node, _)| node).collect()
     }
 
     fn assign_to(&self, crossings: &mut [Crossing<'a>], plan: &'a Plan) {

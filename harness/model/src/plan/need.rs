@@ -52,11 +52,11 @@ impl Plan {
 
 /// Whether only a WireGuard that is a process can show what the step is about.
 fn is_for_userspace(action: &Action) -> bool {
-    match action {
-        Action::Tamper { what, .. } => matches!(
-            what,
-            Tamper::Delete(Own::TunnelProcess | Own::Peer(_)) | Tamper::Add(Foreign::Peer)
-        ),
-        _ => false,
-    }
+    let Action::Tamper { what, .. } = action else {
+        return false;
+    };
+    matches!(
+        what,
+        Tamper::Delete(Own::TunnelProcess | Own::Peer(_)) | Tamper::Add(Foreign::Peer)
+    )
 }

@@ -72,6 +72,30 @@ fn everything_holds_in_the_seed_cluster() {
 }
 
 #[test]
+fn a_tunnel_that_never_pads_is_judged_by_the_packets_own_lengths() {
+    let world = World::run_padding(mixed().plan, 1);
+    world.check("web > db udp", Held, HELD);
+    assert!(world.verdicts().iter().all(|one| one.outcome == Held));
+}
+
+#[test]
+fn one_length_that_padding_never_makes_is_no_ciphertext_of_a_packet() {
+    let mut world = mixed();
+    change(&mut world, "web > db udp", |packet| {
+        let Payload::WireGuard { message, .. } = &packet.payload else {
+            return;
+        };
+        let Message::Data { length } = *message else {
+            return;
+        };
+        set_message(packet, Message::Data { length: length - 3 });
+    });
+    let fact = "left wireguard.cali on bob, but no transport message of its length had left ada";
+    world.check("web > db udp", Broken, fact);
+    world.holds("web > db tcp");
+}
+
+#[test]
 fn ciphertext_to_another_port_proves_nothing() {
     let mut world = mixed();
     change(&mut world, "web > db udp", |packet| {

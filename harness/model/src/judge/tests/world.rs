@@ -23,6 +23,8 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) evidence: Evidence,
     now: u64,
+    /// What the tunnels pad to, in bytes.
+    padding: u32,
 }
 
 /// Two nodes that encrypt, and one that does not.
@@ -46,6 +48,11 @@ pub(crate) fn seed() -> World {
 impl World {
     /// Every probe of the plan, with all its packets, between two rounds of beacons.
     pub(crate) fn run(plan: Plan) -> Self {
+        Self::run_padding(plan, 16)
+    }
+
+    /// With tunnels that pad to multiples of so many bytes.
+    pub(crate) fn run_padding(plan: Plan, padding: u32) -> Self {
         let evidence = Evidence {
             start: Default::default(),
             steps: vec![],
@@ -79,6 +86,7 @@ impl World {
             plan,
             evidence,
             now: 1_000,
+            padding,
         };
         world.light(Round::Opening);
         for probe in world.plan.probes.clone() {
@@ -208,7 +216,7 @@ impl World {
             let encrypts = from.node.wireguard && to.node.wireguard;
             let (outside, outer_tag) = if encrypts {
                 self.see(self.tunnel(source), Out, &clear, tag);
-                let length = packet.length.div_ceil(16) * 16 + 32;
+                let length = packet.length.next_multiple_of(self.padding) + 32;
                 let message = Message::Data { length };
                 (wireguard(from.node, to.node, message, length + 28), None)
             } else {
