@@ -4,13 +4,16 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 use wireproof_lab::preflight::{Capability, fit, survey};
+use wireproof_model::plan::Need;
 
 use crate::failure::Status;
+use crate::lanes::Offer;
 
 /// The survey, told.
 #[derive(Debug)]
 pub struct Examination {
     capabilities: Vec<Capability>,
+    lanes: Vec<Offer>,
 }
 
 impl Examination {
@@ -18,6 +21,9 @@ impl Examination {
     pub fn of_this_machine() -> Self {
         Self {
             capabilities: survey(),
+            lanes: std::iter::once(Offer::host(&Need::ALL.into()))
+                .chain(Offer::machines())
+                .collect(),
         }
     }
 
@@ -54,7 +60,7 @@ impl Examination {
         } else {
             "\nScenarios do not run on this machine.\n"
         });
-        text
+        text + &lanes(&self.lanes)
     }
 
     /// For programs.
@@ -72,6 +78,52 @@ impl Examination {
         json!({
             "fit": fit(&self.capabilities),
             "capabilities": self.capabilities.iter().map(one).collect::<Vec<_>>(),
+            "lanes": self.lanes.iter().map(lane).collect::<Vec<_>>(),
         })
     }
+}
+
+/// What each lane can do that not every one can, and how to have what is missing.
+fn lanes(offers: &[Offer]) -> String {
+    let names: Vec<_> = offers.iter().map(|offer| offer.lane.to_string()).collect();
+    let width = Need::ALL.map(|need| need.as_str().len()).into_iter().max();
+    let width = width.unwrap_or_default();
+    let mut text = format!("\n{:<width$}  {}\n", "lane", names.join("  "));
+    for need in Need::ALL {
+        let marks = offers.iter().zip(&names).map(|(offer, name)| {
+            let mark = match offer.lacks.contains_key(&need) {
+                true => "no",
+                false => "yes",
+            };
+            format!("  {mark:<0$}", name.len())
+        });
+        let marks: String = marks.collect();
+        let _ = writeln!(text, "{:<width$}{}", need.as_str(), marks.trim_end());
+    }
+    for offer in offers {
+        for (need, cause) in &offer.lacks {
+            let (lane, need, remedy) = (&offer.lane, need.as_str(), offer.remedy(*need));
+            let _ = writeln!(
+                text,
+                "{lane} has no {need}: {cause}\n       remedy: {remedy}"
+            );
+        }
+    }
+    text.push_str(match offers.len() {
+        1 => "\nOther kernels in virtual machines: ci/setup --kernels\n",
+        _ => "\n`wireproof run` chooses the first lane that has what a scenario needs.\n",
+    });
+    text
+}
+
+fn lane(offer: &Offer) -> Value {
+    let needs = Need::ALL.map(|need| {
+        json!({
+            "need": need.as_str(),
+            "met": !offer.lacks.contains_key(&need),
+            "cause": offer.lacks.get(&need),
+            "remedy": offer.remedy(need),
+        })
+    });
+    json!({ "lane": offer.lane.to_string(), "needs": needs })
 }

@@ -55,10 +55,68 @@ impl FromStr for Lane {
 pub struct Prepared {
     /// Its file.
     pub path: PathBuf,
+    /// Its run directories, below where all are.
+    pub name: String,
     /// What it means.
     pub plan: Plan,
     /// What is tested by it.
     pub engine: EngineCommand,
+    /// The engine that was asked for instead of its own.
+    instead: Option<String>,
+    /// How many times as long everything may take.
+    patience: Option<u32>,
+}
+
+impl Prepared {
+    /// Reads a scenario, and finds its engine.
+    ///
+    /// # Errors
+    /// As [`scenario::read`] and [`scenario::engine_for`].
+    pub fn read(path: &Path, asked: Asked<'_>) -> Result<Self, Failure> {
+        let mut plan = scenario::read(path)?;
+        let engine = scenario::engine_for(&mut plan, asked)?;
+        Ok(Self {
+            path: path.to_owned(),
+            name: run_name(path),
+            plan,
+            engine,
+            instead: asked.instead.map(str::to_owned),
+            patience: asked.patience,
+        })
+    }
+
+    /// Everything that it needs of a lane.
+    pub fn needs(&self) -> BTreeSet<Need> {
+        self.plan.needs_with(self.engine.wireguard.as_deref())
+    }
+
+    /// The descriptor's file, where another engine than a built-in one is asked for.
+    fn descriptor(&self) -> Option<&Path> {
+        let file = self.instead.as_deref().map(Path::new);
+        file.filter(|path| path.is_file())
+    }
+
+    /// What `wireproof run` is told of it in a machine, where its files have the same paths.
+    fn arguments(&self) -> Result<Vec<String>, LabError> {
+        let mut arguments = vec![absolute(&self.path)?.display().to_string()];
+        let engine = match self.descriptor() {
+            Some(file) => Some(absolute(file)?.display().to_string()),
+            None => self.instead.clone(),
+        };
+        let (fault, wireguard) = (self.engine.fault.clone(), self.engine.wireguard.clone());
+        for (option, value) in [
+            ("--engine", engine),
+            ("--fault", fault),
+            ("--wireguard", wireguard),
+        ] {
+            arguments.extend(
+                value
+                    .into_iter()
+                    .flat_map(|value| [option.to_owned(), value]),
+            );
+        }
+        Ok(arguments)
+    }
 }
 
 /// What is told while scenarios run; the number is the scenario's place among the prepared.
@@ -72,44 +130,40 @@ pub enum Progress<'a> {
     Over(usize, Box<Result<Told, Failure>>),
 }
 
-/// Runs all scenarios in a lane. Call it inside the sandbox.
+/// Runs scenarios in a lane. Call it inside the sandbox.
 ///
 /// # Errors
 /// The lane cannot be set up. What happens to a scenario is told as its result.
 pub fn run(
     lane: &Lane,
-    prepared: &[Prepared],
-    asked: Asked<'_>,
+    prepared: &[&Prepared],
     runs: &Path,
     mut told: impl FnMut(Progress<'_>),
 ) -> Result<(), Failure> {
     match lane {
         Lane::Host => {
             for (number, one) in prepared.iter().enumerate() {
-                let name = run_name(&one.path);
-                let proven = scenario::prove(one.plan.clone(), &one.engine, runs, &name, |phase| {
-                    told(Progress::Phase(number, phase));
-                });
+                let phase = |phase: &str| told(Progress::Phase(number, phase));
+                let proven = scenario::prove(one.plan.clone(), &one.engine, runs, &one.name, phase);
                 told(Progress::Over(number, Box::new(proven)));
             }
             Ok(())
         }
-        Lane::Vm(kernel) => run_in_machine(kernel, prepared, asked, runs, told),
+        Lane::Vm(kernel) => run_in_machine(kernel, prepared, runs, told),
     }
 }
 
 fn run_in_machine(
     kernel: &str,
-    prepared: &[Prepared],
-    asked: Asked<'_>,
+    prepared: &[&Prepared],
     runs: &Path,
     mut told: impl FnMut(Progress<'_>),
 ) -> Result<(), Failure> {
-    let machine = machine(kernel, prepared, asked, runs)?;
+    let machine = machine(kernel, prepared, runs)?;
     let jobs = prepared.iter().map(|one| {
-        let directory = RunDirectory::create(runs, &run_name(&one.path))?;
+        let directory = RunDirectory::create(runs, &one.name)?;
         Ok(Job {
-            arguments: arguments(&absolute(&one.path)?, asked)?,
+            arguments: one.arguments()?,
             directory: directory.path().to_owned(),
         })
     });
@@ -157,12 +211,7 @@ fn result(outcome: Outcome, directory: &Path) -> Result<Told, Failure> {
     }
 }
 
-fn machine(
-    kernel: &str,
-    prepared: &[Prepared],
-    asked: Asked<'_>,
-    runs: &Path,
-) -> Result<Machine, Failure> {
+fn machine(kernel: &str, prepared: &[&Prepared], runs: &Path) -> Result<Machine, Failure> {
     let program = engines::wireproof()?;
     let mut programs: BTreeSet<PathBuf> = prepared
         .iter()
@@ -184,12 +233,9 @@ fn machine(
             .filter(|path| path.is_absolute()),
     );
     let mut files = BTreeSet::new();
-    for path in prepared
-        .iter()
-        .map(|one| one.path.as_path())
-        .chain(descriptor(asked))
-    {
-        files.insert(absolute(path)?);
+    let read = |one: &&Prepared| [Some(one.path.clone()), one.descriptor().map(Path::to_owned)];
+    for path in prepared.iter().flat_map(read).flatten() {
+        files.insert(absolute(&path)?);
     }
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let kernel = Kernel::find(kernel)?;
@@ -202,33 +248,11 @@ fn machine(
         },
         workers: processors,
         program,
-        patience: asked.patience,
+        patience: prepared.first().and_then(|one| one.patience),
         programs,
         files,
         directory: RunDirectory::create(runs, &name)?.path().to_owned(),
     })
-}
-
-/// The descriptor's file, where another engine than a built-in one is asked for.
-fn descriptor<'a>(asked: Asked<'a>) -> Option<&'a Path> {
-    asked.instead.map(Path::new).filter(|path| path.is_file())
-}
-
-fn arguments(path: &Path, asked: Asked<'_>) -> Result<Vec<String>, LabError> {
-    let mut arguments = vec![path.display().to_string()];
-    if let Some(engine) = asked.instead {
-        let engine = match descriptor(asked) {
-            Some(file) => absolute(file)?.display().to_string(),
-            None => engine.to_owned(),
-        };
-        arguments.extend(["--engine".to_owned(), engine]);
-    }
-    for (option, value) in [("--fault", asked.fault), ("--wireguard", asked.wireguard)] {
-        if let Some(value) = value {
-            arguments.extend([option.to_owned(), value.to_owned()]);
-        }
-    }
-    Ok(arguments)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, LabError> {

@@ -15,6 +15,9 @@ pub mod scenario;
 /// Where scenarios run: on this kernel, or in a virtual machine with another.
 pub mod lane;
 
+/// The lanes that this machine has, what each lacks, and which one a scenario goes to.
+pub mod lanes;
+
 /// What this machine can do, as a table.
 pub mod doctor;
 
@@ -23,6 +26,12 @@ pub mod rpf;
 
 /// Scenarios in a list: each with its fact and what it needs.
 pub mod list;
+
+/// What is printed: documents, tables, and what goes on.
+mod tell;
+
+/// `wireproof run`: many scenarios, each in its lane.
+pub mod run;
 
 /// Arguments, help, and what each command prints.
 pub mod command;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use wireproof_lab::artifact::RunDirectory;
 use wireproof_lab::error::LabError;
-use wireproof_lab::preflight;
+use wireproof_lab::need;
 use wireproof_lab::run::{EngineCommand, run};
 use wireproof_model::evidence::Evidence;
 use wireproof_model::judge::judge;
@@ -133,6 +133,25 @@ pub fn prove(
     })
 }
 
+/// Leaves a run directory that says why a plan was not tried.
+///
+/// # Errors
+/// It cannot be written.
+pub fn skip(plan: &Plan, why: String, runs: &Path, name: &str) -> Result<Told, Failure> {
+    let directory = RunDirectory::create(runs, name)?;
+    let evidence = Evidence::skipped(why);
+    let verdicts = judge(plan, &evidence);
+    directory.save("plan.json", plan)?;
+    directory.save("evidence.json", &evidence)?;
+    directory.save("verdicts.json", &verdicts)?;
+    Ok(Told {
+        plan: plan.clone(),
+        evidence,
+        verdicts,
+        directory: directory.path().to_owned(),
+    })
+}
+
 /// Runs a plan, and leaves what was observed in a new run directory below `runs`.
 ///
 /// # Errors
@@ -146,11 +165,8 @@ pub fn observe(
 ) -> Result<(RunDirectory, Evidence), Failure> {
     let directory = RunDirectory::create(runs, name)?;
     directory.save("plan.json", plan)?;
-    let run = |plan| match preflight::lacks(plan, engine.wireguard.as_deref()) {
-        Some(why) => Ok(Evidence {
-            skipped: Some(why),
-            ..Evidence::none()
-        }),
+    let run = |plan| match need::unmet(plan, engine.wireguard.as_deref()) {
+        Some(why) => Ok(Evidence::skipped(why)),
         None => run(plan, engine, &directory, phase),
     };
     let evidence = run(plan).map_err(|error| {

@@ -59,6 +59,9 @@ mod drop_watch;
 /// What this machine can do, and what each missing thing costs.
 pub mod preflight;
 
+/// What scenarios need that not every machine has, and whether this one has it.
+pub mod need;
+
 /// What the interfaces of a namespace are, by their names and at any time of a run.
 mod role;
 

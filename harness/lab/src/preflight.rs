@@ -9,8 +9,6 @@ use std::path::Path;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use rtnetlink::packet_route::link::InfoKind;
 
-use wireproof_model::plan::{Need, Plan};
-
 use crate::drop_reason::DropReasons;
 use crate::drop_watch::DropWatch;
 use crate::error::{Doing, LabError};
@@ -92,7 +90,7 @@ pub fn survey() -> Vec<Capability> {
     tried(
         "nft",
         true,
-        try_program("nft", "--version"),
+        try_program("nft", &["--version"]),
         "no scenario runs: neither the fabric nor wiremesh can set a rule",
         "Debian: apt-get install nftables",
     );
@@ -100,14 +98,14 @@ pub fn survey() -> Vec<Capability> {
         "nftables in the kernel",
         true,
         Namespace::create("survey")
-            .and_then(|namespace| namespace.enter(|| try_program("nft", "list ruleset"))),
+            .and_then(|namespace| namespace.enter(|| try_program("nft", &["list", "ruleset"]))),
         "no scenario runs: neither the fabric nor wiremesh can set a rule",
         "modprobe nf_tables",
     );
     tried(
         "etcd",
         false,
-        try_program("etcd", "--version"),
+        try_program("etcd", &["--version"]),
         "scenarios with `store = \"etcd\"` do not run",
         "Debian: apt-get install etcd-server",
     );
@@ -153,22 +151,6 @@ pub fn survey() -> Vec<Capability> {
     survey
 }
 
-/// Why a plan cannot be tried on this machine, with the WireGuard that is asked for; none if it can.
-pub fn lacks(plan: &Plan, wireguard: Option<&str>) -> Option<String> {
-    plan.needs().into_iter().find_map(|need| {
-        let error = match need {
-            Need::Etcd => try_program("etcd", "--version").err()?,
-            Need::Netem => try_netem().err()?,
-            Need::Userspace if wireguard == Some("kernel") => {
-                LabError::machine("choose a WireGuard", "the kernel's was asked for")
-            }
-            Need::Userspace => return None,
-        };
-        let (what, why) = (need.as_str(), need.purpose());
-        Some(format!("this run has no {what} ({}): {why}", error.cause))
-    })
-}
-
 /// Whether scenarios can run: everything needed is there, and some WireGuard.
 pub fn fit(survey: &[Capability]) -> bool {
     let has = |name: &str| survey.iter().any(|c| c.name == name && c.missing.is_none());
@@ -176,12 +158,12 @@ pub fn fit(survey: &[Capability]) -> bool {
         && (has("TUN devices") || has("kernel WireGuard"))
 }
 
-fn try_link(kind: InfoKind) -> Result<(), LabError> {
+pub(crate) fn try_link(kind: InfoKind) -> Result<(), LabError> {
     let namespace = Namespace::create("survey")?;
     Netlink::open(&namespace)?.try_kind("survey0", kind)
 }
 
-fn try_netem() -> Result<(), LabError> {
+pub(crate) fn try_netem() -> Result<(), LabError> {
     let namespace = Namespace::create("survey")?;
     let netlink = Netlink::open(&namespace)?;
     netlink.try_kind("survey0", InfoKind::Bridge)?;
@@ -206,7 +188,7 @@ fn try_raw_socket() -> Result<(), LabError> {
     })
 }
 
-fn try_tun() -> Result<(), LabError> {
+pub(crate) fn try_tun() -> Result<(), LabError> {
     let device = Path::new("/dev/net/tun");
     fs::OpenOptions::new()
         .read(true)
@@ -216,12 +198,9 @@ fn try_tun() -> Result<(), LabError> {
         .doing("open /dev/net/tun")
 }
 
-fn try_program(name: &str, arguments: &str) -> Result<(), LabError> {
-    let doing = format!("run {name} {arguments}");
-    let output = program(name)
-        .args(arguments.split(' '))
-        .output()
-        .doing(&doing)?;
+pub(crate) fn try_program(name: &str, arguments: &[&str]) -> Result<(), LabError> {
+    let doing = format!("run {name} {}", arguments.join(" "));
+    let output = program(name).args(arguments).output().doing(&doing)?;
     if output.status.success() {
         return Ok(());
     }

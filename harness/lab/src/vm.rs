@@ -5,6 +5,7 @@
 //! virtual serial port, run by run, so that a machine that dies takes only what it was doing
 //! along.
 
+pub mod able;
 mod cpio;
 mod guest;
 mod image;

@@ -425,6 +425,14 @@ impl Evidence {
         }
     }
 
+    /// Of a run that was not tried, and why.
+    pub fn skipped(why: String) -> Self {
+        Self {
+            skipped: Some(why),
+            ..Self::none()
+        }
+    }
+
     /// The interface that a sighting was made at.
     pub fn interface(&self, id: InterfaceId) -> Option<&Interface> {
         self.interfaces.get(usize::from(id.0))

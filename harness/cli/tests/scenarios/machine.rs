@@ -89,25 +89,18 @@ fn start(kernel: &str, paths: Vec<PathBuf>, results: &Results) {
         };
         let mut prepared = Vec::new();
         for path in &paths {
-            let ready = scenario::read(path).and_then(|mut plan| {
-                // Of other engines' scenarios this lane has nothing to say.
-                let asked = match good::wireguard(&plan) {
-                    Some(_) => asked,
-                    None => Asked::default(),
-                };
-                let engine = scenario::engine_for(&mut plan, asked)?;
-                Ok((plan, engine))
-            });
-            match ready {
-                Ok((plan, engine)) => prepared.push(Prepared {
-                    path: path.clone(),
-                    plan,
-                    engine,
-                }),
+            // Of other engines' scenarios this lane has nothing to say.
+            let asked = match scenario::read(path) {
+                Ok(plan) if good::wireguard(&plan).is_some() => asked,
+                Ok(_) | Err(_) => Asked::default(),
+            };
+            match Prepared::read(path, asked) {
+                Ok(one) => prepared.push(one),
                 Err(failure) => tell(path.clone(), Err(failure.to_string())),
             }
         }
-        let done = lane::run(&lane, &prepared, asked, &runs(), |news| {
+        let prepared: Vec<_> = prepared.iter().collect();
+        let done = lane::run(&lane, &prepared, &runs(), |news| {
             if let Progress::Over(number, result) = news {
                 let path = prepared[number].path.clone();
                 tell(path, result.map_err(|failure| failure.to_string()));

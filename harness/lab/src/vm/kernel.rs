@@ -105,6 +105,14 @@ impl Kernel {
         })
     }
 
+    /// Whether it has that module, loadable or built in.
+    pub(crate) fn has(&self, module: &str) -> bool {
+        let listed = |index: &str| fs::read_to_string(self.modules.join(index)).unwrap_or_default();
+        let (loadable, built_in) = (listed("modules.dep"), listed("modules.builtin"));
+        let mut paths = loadable.lines().chain(built_in.lines());
+        paths.any(|line| module_name(line.split(':').next().unwrap_or(line)) == module)
+    }
+
     /// The modules that are wanted of it, each after those that it depends on.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::program;
 use super::kernel::Kernel;
 
 /// The program; other machines than this one's kind are not emulated.
-const PROGRAM: &str = "qemu-system-x86_64";
+pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 
 /// What the kernel is told: where its console is, that a panic ends the machine, and that an oops
 /// is one; that the clock of an emulated processor can be trusted, since the others cost a trip to

@@ -2,27 +2,50 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Foreign, Harm, Own, Plan, Tamper};
+use super::{Action, Fabric, Foreign, Harm, Own, Plan, Tamper};
 
 /// Something that not every kernel has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// The program of etcd.
     Etcd,
+    /// The kernel's second Internet protocol (`CONFIG_IPV6`, and not switched off at boot).
+    Ipv6,
+    /// Random and counted choices in nftables (Linux: `nft_numgen`).
+    Numgen,
+    /// Rates in nftables (Linux: `nft_limit`).
+    Limit,
     /// The queueing discipline that delays packets (Linux: `sch_netem`).
     Netem,
     /// A WireGuard that is a process: it can be killed, and can tell of a change of its peers, of
     /// which the kernel's sends no notification (Linux: `drivers/net/wireguard/netlink.c`).
     Userspace,
+    /// The kernel's own WireGuard (Linux: `wireguard`); no plan needs it, some runs ask for it.
+    KernelWireGuard,
 }
 
 impl Need {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Etcd,
+        Self::Ipv6,
+        Self::Numgen,
+        Self::Limit,
+        Self::Netem,
+        Self::Userspace,
+        Self::KernelWireGuard,
+    ];
+
     /// As reports tell it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
+            Self::Ipv6 => "IPv6",
+            Self::Numgen => "nftables numgen",
+            Self::Limit => "nftables limit",
             Self::Netem => "netem",
             Self::Userspace => "userspace WireGuard",
+            Self::KernelWireGuard => "kernel WireGuard",
         }
     }
 
@@ -30,8 +53,12 @@ impl Need {
     pub fn purpose(self) -> &'static str {
         match self {
             Self::Etcd => "the cluster's resources are in one",
+            Self::Ipv6 => "the cluster speaks it",
+            Self::Numgen => "the wire loses packets",
+            Self::Limit => "the wire carries so much in a second",
             Self::Netem => "the wire delays packets",
             Self::Userspace => "its process is killed, or its peers are tampered with",
+            Self::KernelWireGuard => "the run asks for it",
         }
     }
 }
@@ -39,15 +66,32 @@ impl Need {
 impl Plan {
     /// Everything that it needs.
     pub fn needs(&self) -> BTreeSet<Need> {
-        let moments = (0..=self.steps.len()).map(|steps| self.after(steps));
-        let mut faults = moments.flat_map(|state| state.fabric.faults);
-        let delays = faults.any(|fault| matches!(fault.harm, Harm::Delay { .. }));
-        let etcd = self.store.socket().is_some().then_some(Need::Etcd);
-        let netem = delays.then_some(Need::Netem);
+        let moments = (0..=self.steps.len()).map(|steps| self.after(steps).fabric);
+        let mut needs: BTreeSet<_> = moments.flat_map(|fabric| of_fabric(&fabric)).collect();
+        needs.extend(self.store.socket().is_some().then_some(Need::Etcd));
         let mut actions = self.steps.iter().map(|step| &step.action);
-        let userspace = actions.any(is_for_userspace).then_some(Need::Userspace);
-        etcd.into_iter().chain(netem).chain(userspace).collect()
+        needs.extend(actions.any(is_for_userspace).then_some(Need::Userspace));
+        needs
     }
+
+    /// The same, with the WireGuard that a run asks for.
+    pub fn needs_with(&self, wireguard: Option<&str>) -> BTreeSet<Need> {
+        let asked = match wireguard {
+            None | Some("auto") => None,
+            Some("kernel") => Some(Need::KernelWireGuard),
+            Some(_) => Some(Need::Userspace),
+        };
+        self.needs().into_iter().chain(asked).collect()
+    }
+}
+
+fn of_fabric(fabric: &Fabric) -> Vec<Need> {
+    let faults = fabric.faults.iter().map(|fault| match fault.harm {
+        Harm::Loss { .. } | Harm::EveryNth { .. } => Need::Numgen,
+        Harm::Rate { .. } => Need::Limit,
+        Harm::Delay { .. } => Need::Netem,
+    });
+    faults.chain(fabric.ipv6.then_some(Need::Ipv6)).collect()
 }
 
 /// Whether only a WireGuard that is a process can show what the step is about.

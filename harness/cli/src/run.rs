@@ -1,0 +1,265 @@
+//! `wireproof run`: many scenarios, each in its lane, and what they came to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+use wireproof_lab::sandbox::{self, Side};
+
+use crate::failure::{Failure, Status};
+use crate::input;
+use crate::lane::{self, Lane, Prepared, Progress};
+use crate::lanes::{self, Wanted};
+use crate::list;
+use crate::scenario::{self, Asked, Told};
+use crate::tell::{Watcher, document, failed, print, print_json, report, status_of, tell};
+
+/// What `wireproof run` is told.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Scenario files, or folders of them
+    #[arg(default_value = "scenarios")]
+    paths: Vec<PathBuf>,
+    /// List the scenarios, each with its fact and what it needs, and run none
+    #[arg(long)]
+    list: bool,
+    /// Run this engine instead of the scenario's: a built-in name or a descriptor's file
+    #[arg(long, value_name = "NAME|FILE")]
+    engine: Option<String>,
+    /// Ask the engine's agents for this fault, to see what breaks
+    #[arg(long, value_name = "NAME")]
+    fault: Option<String>,
+    /// Run in this lane: `host`, `vm:KERNEL` for a virtual machine, or `auto` for the first of
+    /// them that can run a scenario, each by itself
+    #[arg(long, value_name = "LANE", default_value = "auto")]
+    lane: Wanted,
+    /// Have the engine's agents use this WireGuard, such as `kernel` or `userspace`
+    #[arg(long, value_name = "NAME")]
+    wireguard: Option<String>,
+    /// Multiply every deadline and budget of time, for a machine that is slow
+    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=100))]
+    patience: Option<u32>,
+    /// Save what is observed, and leave it to others to judge
+    #[arg(long, hide = true)]
+    unjudged: bool,
+    /// Print one JSON document and nothing else
+    #[arg(long)]
+    json: bool,
+    /// Leave captures, logs and evidence below this folder
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+}
+
+/// Does something in namespaces of its own.
+///
+/// # Errors
+/// There can be none; or what the work says.
+pub(crate) fn in_sandbox(
+    work: impl FnOnce() -> Result<Status, Failure>,
+) -> Result<ExitCode, Failure> {
+    match sandbox::enter()? {
+        Side::Outside(code) => Ok(code),
+        Side::Inside => work().map(ExitCode::from),
+    }
+}
+
+/// Every scenario is read before any is run, so that a mistake in the last one costs no time.
+///
+/// # Errors
+/// The input is wrong, or a lane cannot be set up.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let asked = Asked {
+        instead: arguments.engine.as_deref(),
+        fault: arguments.fault.as_deref(),
+        wireguard: arguments.wireguard.as_deref(),
+        patience: arguments.patience,
+    };
+    let mut prepared = Vec::new();
+    let mut wrong = Vec::new();
+    for path in input::toml_files(&arguments.paths)? {
+        match Prepared::read(&path, asked) {
+            Ok(one) => prepared.push(one),
+            Err(failure) => wrong.push((path, failure)),
+        }
+    }
+    if !wrong.is_empty() {
+        return Ok(tell_wrong(arguments, &wrong).into());
+    }
+    if arguments.list {
+        let scenarios = prepared
+            .iter()
+            .map(|one| (one.path.as_path(), one.name.as_str(), &one.plan));
+        match arguments.json {
+            true => print_json(&list::json(scenarios)),
+            false => print(&list::text(scenarios)),
+        }
+        return Ok(Status::Held.into());
+    }
+    if arguments.unjudged {
+        return in_sandbox(|| {
+            for one in &prepared {
+                scenario::observe(&one.plan, &one.engine, &arguments.runs, &one.name, |_| {})?;
+            }
+            Ok(Status::Held)
+        });
+    }
+    in_sandbox(|| run_all(arguments, &prepared))
+}
+
+fn tell_wrong(arguments: &Arguments, wrong: &[(PathBuf, Failure)]) -> Status {
+    let worst = wrong.iter().map(|(_, failure)| failure.status()).max();
+    let worst = worst.unwrap_or(Status::BadInput);
+    for (_, failure) in wrong {
+        eprintln!("{failure}");
+    }
+    if arguments.json {
+        let documents = wrong
+            .iter()
+            .map(|(path, failure)| document(path, &failed(None, failure)));
+        let documents: Vec<_> = documents.collect();
+        print_json(&json!({ "status": worst as u8, "scenarios": documents }));
+    }
+    worst
+}
+
+fn run_all(arguments: &Arguments, prepared: &[Prepared]) -> Result<Status, Failure> {
+    let mut summary = Summary::new(arguments.json);
+    let watcher = Watcher::new(arguments.json);
+    let ways = match &arguments.lane {
+        Wanted::One(lane) => Ways {
+            lanes: vec![(lane.clone(), prepared.iter().collect())],
+            none: Vec::new(),
+        },
+        Wanted::Auto => Ways::of(prepared),
+    };
+    for (lane, group) in ways.lanes {
+        lane::run(&lane, &group, &arguments.runs, |news| match news {
+            Progress::Lane(text) => watcher.line(text),
+            Progress::Phase(number, phase) => watcher.phase(&group[number].path, phase),
+            Progress::Over(number, proven) => {
+                watcher.clear();
+                summary.add(group[number], Some(&lane), proven.as_ref());
+            }
+        })?;
+    }
+    for (one, why) in ways.none {
+        let told = scenario::skip(&one.plan, why, &arguments.runs, &one.name);
+        summary.add(one, None, &told);
+    }
+    if arguments.json {
+        print_json(&summary.json());
+    } else if prepared.len() > 1 {
+        print(&summary.text());
+    }
+    Ok(summary.worst)
+}
+
+/// Which scenarios go where.
+struct Ways<'p> {
+    lanes: Vec<(Lane, Vec<&'p Prepared>)>,
+    /// Those that no lane can run, each with the reason.
+    none: Vec<(&'p Prepared, String)>,
+}
+
+impl<'p> Ways<'p> {
+    /// Each to the first lane that can run it.
+    fn of(prepared: &'p [Prepared]) -> Self {
+        let needs: Vec<_> = prepared.iter().map(Prepared::needs).collect();
+        let (offers, chosen) = lanes::assign(&needs);
+        let lanes = offers.into_iter().map(|offer| (offer.lane, Vec::new()));
+        let mut ways = Self {
+            lanes: lanes.collect(),
+            none: Vec::new(),
+        };
+        for (one, chosen) in prepared.iter().zip(chosen) {
+            match chosen {
+                Ok(number) => ways.lanes[number].1.push(one),
+                Err(why) => ways.none.push((one, why)),
+            }
+        }
+        ways.lanes.retain(|(_, group)| !group.is_empty());
+        ways
+    }
+}
+
+/// What all scenarios came to.
+struct Summary {
+    json: bool,
+    worst: Status,
+    documents: Vec<Value>,
+    lines: String,
+    counts: BTreeMap<&'static str, usize>,
+}
+
+impl Summary {
+    fn new(json: bool) -> Self {
+        Self {
+            json,
+            worst: Status::Held,
+            documents: Vec::new(),
+            lines: String::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// One more, from the lane that it ran in; none if it ran in none.
+    fn add(&mut self, one: &Prepared, lane: Option<&Lane>, proven: &Result<Told, Failure>) {
+        let (status, word) = match proven {
+            Ok(told) => (status_of(told), word(told)),
+            Err(failure) => (failure.status(), "failed"),
+        };
+        self.worst = self.worst.max(status);
+        *self.counts.entry(word).or_default() += 1;
+        let name = &one.name;
+        match proven {
+            Ok(told) if self.json => self.documents.push(report(told).json()),
+            Ok(told) => {
+                tell(told);
+                self.lines += &match &told.evidence.skipped {
+                    Some(why) => format!("{name:<70} skipped: {why}\n"),
+                    None => report(told).line(name),
+                };
+            }
+            Err(failure) => {
+                self.lines += &format!("{name:<70} did not come to its end\n");
+                eprintln!("{}: {failure}", one.path.display());
+                self.documents.push(failed(Some(&one.plan.title), failure));
+            }
+        }
+        if let Some(last) = self.documents.last_mut().filter(|_| self.json) {
+            *last = document(&one.path, last);
+            last["lane"] = json!(lane.map(Lane::to_string));
+            last["outcome"] = json!(word);
+        }
+    }
+
+    fn text(&self) -> String {
+        let all: usize = self.counts.values().sum();
+        let counts = self
+            .counts
+            .iter()
+            .map(|(word, count)| format!("{count} {word}"));
+        let counts: Vec<_> = counts.collect();
+        format!("\n{}\n{all} scenarios: {}\n", self.lines, counts.join(", "))
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "status": self.worst as u8,
+            "counts": self.counts,
+            "scenarios": self.documents,
+        })
+    }
+}
+
+/// What a scenario came to, in one word.
+fn word(told: &Told) -> &'static str {
+    match status_of(told) {
+        _ if told.evidence.skipped.is_some() => "skipped",
+        Status::Held => "held",
+        Status::Broken => "broken",
+        Status::BadInput | Status::Unfit => "inconclusive",
+    }
+}

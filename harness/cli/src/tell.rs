@@ -1,0 +1,97 @@
+//! What is printed: documents and tables on standard output, and what goes on on standard error.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use wireproof_model::report::Report;
+
+use crate::failure::{Failure, Status};
+use crate::scenario::Told;
+
+/// The report of a scenario.
+pub(crate) fn report(told: &Told) -> Report<'_> {
+    Report::new(&told.plan, &told.evidence, &told.verdicts)
+}
+
+/// How a run of it ends.
+pub(crate) fn status_of(told: &Told) -> Status {
+    match report(told).exit_status() {
+        0 => Status::Held,
+        1 => Status::Broken,
+        _ => Status::Unfit,
+    }
+}
+
+/// Prints its table, and what went wrong.
+pub(crate) fn tell(told: &Told) -> Status {
+    let directory = told.directory.display().to_string();
+    let report = report(told);
+    print(&report.table(&directory, io::stdout().is_terminal()));
+    let failure = report.failure(&directory);
+    if !failure.is_empty() {
+        print(&format!("\n{failure}"));
+    }
+    status_of(told)
+}
+
+/// A scenario's part of a document.
+pub(crate) fn document(path: &Path, result: &Value) -> Value {
+    let mut document = result.clone();
+    document["scenario"] = json!(path.display().to_string());
+    document
+}
+
+/// The same of one that has no verdict.
+pub(crate) fn failed(title: Option<&str>, failure: &Failure) -> Value {
+    json!({
+        "title": title,
+        "status": failure.status() as u8,
+        "error": failure.to_string(),
+    })
+}
+
+/// A reader that has gone away, such as `head`, is no reason to fail.
+pub(crate) fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// The one document of a command.
+pub(crate) fn print_json(document: &Value) {
+    print(&format!("{document:#}\n"));
+}
+
+/// One line on standard error that says what goes on, where a person watches.
+pub(crate) struct Watcher {
+    watched: bool,
+}
+
+impl Watcher {
+    /// Says nothing where nobody watches, or wants it.
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            watched: !quiet && io::stderr().is_terminal(),
+        }
+    }
+
+    /// A phase of a scenario begins.
+    pub(crate) fn phase(&self, path: &Path, phase: &str) {
+        if self.watched {
+            eprint!("\r\x1b[K{}: {phase} ...", path.display());
+        }
+    }
+
+    /// Something to keep in sight.
+    pub(crate) fn line(&self, text: &str) {
+        if self.watched {
+            eprintln!("\r\x1b[K{text}");
+        }
+    }
+
+    /// What comes next is no progress.
+    pub(crate) fn clear(&self) {
+        if self.watched {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

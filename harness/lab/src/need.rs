@@ -1,0 +1,74 @@
+//! What scenarios need of a machine that not every machine has: whether this one has it.
+//!
+//! Call it inside the sandbox: everything is tried for real.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rtnetlink::packet_route::link::InfoKind;
+
+use wireproof_model::plan::{Need, Plan};
+
+use crate::error::LabError;
+use crate::namespace::Namespace;
+use crate::preflight::{try_link, try_netem, try_program, try_tun};
+
+/// Why this machine does not meet a need; none if it does.
+pub fn lacks(need: Need) -> Option<String> {
+    let tried = match need {
+        Need::Etcd => try_program("etcd", &["--version"]),
+        Need::Ipv6 => match Path::new("/proc/sys/net/ipv6").is_dir() {
+            true => Ok(()),
+            false => Err(LabError::machine("look for IPv6", "the kernel has none")),
+        },
+        Need::Numgen => try_rule("numgen inc mod 2 == 0"),
+        Need::Limit => try_rule("limit rate 1/second"),
+        Need::Netem => try_netem(),
+        Need::Userspace => try_tun(),
+        Need::KernelWireGuard => try_link(InfoKind::Wireguard),
+    };
+    tried.err().map(|error| error.cause)
+}
+
+/// How a machine comes to meet a need.
+pub fn remedy(need: Need) -> &'static str {
+    match need {
+        Need::Etcd => "Debian: apt-get install etcd-server",
+        Need::Ipv6 => "boot without ipv6.disable=1",
+        Need::Numgen => "modprobe nft_numgen",
+        Need::Limit => "modprobe nft_limit",
+        Need::Netem => "modprobe sch_netem",
+        Need::Userspace => "modprobe tun, and make /dev/net/tun readable and writable",
+        Need::KernelWireGuard => "modprobe wireguard",
+    }
+}
+
+/// Why a plan cannot be tried on this machine, with the WireGuard that is asked for; none if it can.
+pub fn unmet(plan: &Plan, wireguard: Option<&str>) -> Option<String> {
+    let needs = plan.needs_with(wireguard);
+    if let Some(why) = contradiction(&needs) {
+        return Some(why);
+    }
+    needs.into_iter().find_map(|need| {
+        let cause = lacks(need)?;
+        let (what, why) = (need.as_str(), need.purpose());
+        Some(format!("this run has no {what} ({cause}): {why}"))
+    })
+}
+
+/// Why no machine at all can meet these needs.
+pub fn contradiction(needs: &BTreeSet<Need>) -> Option<String> {
+    let both = [Need::Userspace, Need::KernelWireGuard];
+    both.iter().all(|need| needs.contains(need)).then(|| {
+        let (what, why) = (Need::Userspace.as_str(), Need::Userspace.purpose());
+        format!("this run has no {what} (the kernel's was asked for): {why}")
+    })
+}
+
+fn try_rule(matching: &str) -> Result<(), LabError> {
+    let chain = "chain tried { type filter hook input priority 0; ";
+    Namespace::create("survey")?.enter(|| {
+        let rules = format!("table inet survey {{ {chain}{matching} drop; }}; }}");
+        try_program("nft", &["--check", &rules])
+    })
+}
