@@ -220,6 +220,7 @@ impl Agent {
         };
         let mut kernel = Kernel::unknown();
         kernel.takes_foreign = orders.faults.contains(&Fault::TakesForeign);
+        kernel.reads_first_parts = orders.faults.contains(&Fault::ReadsFirstParts);
         Ok(Self {
             store: orders.store.endpoints(),
             monitor,

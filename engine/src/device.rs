@@ -97,7 +97,7 @@ pub(crate) fn read(name: &str, backend: Backend) -> Result<State, DeviceError> {
         },
         listen_port: device.listen_port.unwrap_or_default(),
         fwmark: device.fwmark.unwrap_or_default(),
-        peers: device.peers.iter().filter_map(peer).collect(),
+        peers: joined(device.peers.iter().filter_map(peer)),
     })
 }
 
@@ -166,11 +166,50 @@ pub(crate) fn configure(
         message = message.remove_peer_by_key(&Key::from(key));
     }
     for (key, change) in &configuration.set {
-        message = message.add_peer(peer_update(key, change));
+        for part in peer_updates(key, change) {
+            message = message.add_peer(part);
+        }
     }
     update("configure", &configuration.name, backend, message)
 }
 
+/// How many allowed IPs of a peer are set at a time: wireguard-control's messages are a page long, and
+/// one of IPv6 takes 40 bytes (Linux: `include/uapi/linux/wireguard.h`).
+const AT_A_TIME: usize = 64;
+
+impl State {
+    /// Leaves as many peers, and of each what, as fit into one message: a fault.
+    pub(crate) fn forget_later_parts(&mut self) {
+        self.peers.truncate(AT_A_TIME);
+        for (_, state) in &mut self.peers {
+            let networks = std::mem::take(&mut state.peer.allowed_ips);
+            state.peer.allowed_ips = networks.into_iter().take(AT_A_TIME).collect();
+        }
+    }
+}
+
+/// What a peer is told, in as many parts as its allowed IPs need. Only the first may replace those
+/// that it had.
+fn peer_updates(key: &PublicKey, change: &PeerChange) -> Vec<PeerConfigBuilder> {
+    let networks: Vec<_> = change.networks.iter().collect();
+    let (first, more) = networks.split_at(networks.len().min(AT_A_TIME));
+    let more = more.chunks(AT_A_TIME).map(|networks| {
+        let builder = PeerConfigBuilder::new(&Key::from(key));
+        allow(builder, networks)
+    });
+    [allow(peer_update(key, change), first)]
+        .into_iter()
+        .chain(more)
+        .collect()
+}
+
+fn allow(builder: PeerConfigBuilder, networks: &[&IpNet]) -> PeerConfigBuilder {
+    networks.iter().fold(builder, |builder, network| {
+        builder.add_allowed_ip(network.addr(), network.prefix_len())
+    })
+}
+
+/// All that is said of a peer but its allowed IPs.
 fn peer_update(key: &PublicKey, change: &PeerChange) -> PeerConfigBuilder {
     let mut builder = PeerConfigBuilder::new(&Key::from(key));
     if change.replace {
@@ -179,15 +218,11 @@ fn peer_update(key: &PublicKey, change: &PeerChange) -> PeerConfigBuilder {
     if let Some(endpoint) = change.endpoint {
         builder = builder.set_endpoint(endpoint);
     }
-    builder = match change.keepalive {
+    match change.keepalive {
         None => builder,
         Some(0) => builder.unset_persistent_keepalive(),
         Some(seconds) => builder.set_persistent_keepalive_interval(seconds),
-    };
-    for network in &change.networks {
-        builder = builder.add_allowed_ip(network.addr(), network.prefix_len());
     }
-    builder
 }
 
 /// Whether kernel threads do a device's work; none where it cannot be told or set.
@@ -256,6 +291,21 @@ impl From<&PublicKey> for Key {
     }
 }
 
+/// The kernel tells a peer that has more allowed IPs than fit into a message in several parts, of which
+/// only the first says anything else (Linux: `get_peer` in `drivers/net/wireguard/netlink.c`).
+fn joined(parts: impl Iterator<Item = (PublicKey, PeerState)>) -> Vec<(PublicKey, PeerState)> {
+    let mut whole: Vec<(PublicKey, PeerState)> = Vec::new();
+    for (key, part) in parts {
+        match whole.last_mut() {
+            Some((last, state)) if *last == key => {
+                state.peer.allowed_ips.extend(part.peer.allowed_ips);
+            }
+            _ => whole.push((key, part)),
+        }
+    }
+    whole
+}
+
 fn peer(info: &PeerInfo) -> Option<(PublicKey, PeerState)> {
     let networks = info.config.allowed_ips.iter();
     let networks = networks.filter_map(|allowed| IpNet::new(allowed.address, allowed.cidr).ok());
@@ -274,4 +324,83 @@ fn peer(info: &PeerInfo) -> Option<(PublicKey, PeerState)> {
         sent_bytes: info.stats.tx_bytes,
     };
     Some((key(&info.config.public_key)?, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> PublicKey {
+        PublicKey::from_bytes([byte; 32]).unwrap()
+    }
+
+    fn networks(count: u16) -> BTreeSet<IpNet> {
+        let one = |number: u16| {
+            IpNet::from(std::net::IpAddr::from([
+                10,
+                0,
+                (number >> 8) as u8,
+                number as u8,
+            ]))
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn state(allowed_ips: BTreeSet<IpNet>, sent_bytes: u64) -> PeerState {
+        let peer = Peer {
+            endpoint: None,
+            allowed_ips,
+            keepalive: 0,
+        };
+        PeerState {
+            peer,
+            handshake: None,
+            received_bytes: 0,
+            sent_bytes,
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_told_in_parts_is_one_peer() {
+        let all = networks(300);
+        let (first, rest): (BTreeSet<_>, BTreeSet<_>) = all
+            .iter()
+            .partition(|network| *network.addr().to_string() < *"10.0.0.5");
+        let parts = vec![
+            (key(1), state(networks(2), 1)),
+            (key(2), state(first, 7)),
+            (key(2), state(rest, 0)),
+            (key(3), state(networks(1), 3)),
+        ];
+        let whole = joined(parts.into_iter());
+        assert_eq!(
+            whole.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(),
+            [key(1), key(2), key(3)]
+        );
+        assert_eq!(whole[1].1.peer.allowed_ips, all);
+        assert_eq!(whole[1].1.sent_bytes, 7);
+    }
+
+    #[test]
+    fn many_allowed_ips_are_set_in_parts_of_which_only_the_first_replaces() {
+        let change = PeerChange {
+            replace: true,
+            endpoint: None,
+            keepalive: None,
+            networks: networks(150),
+        };
+        let parts = peer_updates(&key(1), &change);
+        assert_eq!(parts.len(), 3);
+        assert_eq!(
+            peer_updates(
+                &key(1),
+                &PeerChange {
+                    networks: networks(0),
+                    ..change
+                }
+            )
+            .len(),
+            1
+        );
+    }
 }

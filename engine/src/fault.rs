@@ -76,6 +76,8 @@ pub(crate) enum Fault {
     NoSysctlRepair,
     /// Every resync writes the peers again (calico#4091).
     RewritesOnResync,
+    /// Of what the kernel tells of a device in several messages, the first is read.
+    ReadsFirstParts,
     /// A change of the keepalive does not reach peers that are there (Calico's BUG-D).
     KeepsOldKeepalive,
     /// A change of the uplink's MTU is not followed.

@@ -89,6 +89,8 @@ pub(crate) struct Kernel {
     src_valid_mark: bool,
     /// Whether every rule is taken for this engine's own: a fault.
     pub(crate) takes_foreign: bool,
+    /// Whether a peer is known by its first part alone: a fault.
+    pub(crate) reads_first_parts: bool,
 }
 
 impl Kernel {
@@ -96,6 +98,7 @@ impl Kernel {
     pub(crate) fn unknown() -> Self {
         Self {
             takes_foreign: false,
+            reads_first_parts: false,
             stale: Stale::ALL,
             links: BTreeMap::new(),
             addresses: BTreeSet::new(),
@@ -231,7 +234,10 @@ impl Kernel {
             }
             match device::backend_of(&link.kind, &link.name) {
                 Some(backend) => {
-                    let state = device::read(&link.name, backend)?;
+                    let mut state = device::read(&link.name, backend)?;
+                    if self.reads_first_parts {
+                        state.forget_later_parts();
+                    }
                     devices.insert(link.name.clone(), (backend, state));
                 }
                 // The link of a tunnel process that has just ended goes by itself.

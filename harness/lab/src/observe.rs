@@ -313,8 +313,23 @@ fn wireguard(device: &Device) -> Option<WireGuard> {
             .map(wireguard_control::Key::to_base64),
         listen_port: device.listen_port,
         fwmark: device.fwmark.unwrap_or_default(),
-        peers: device.peers.iter().map(peer).collect(),
+        peers: joined(device.peers.iter().map(peer)),
     })
+}
+
+/// A peer with many allowed IPs comes in several parts, one after the other (Linux: `get_peer` in
+/// `drivers/net/wireguard/netlink.c`).
+fn joined(parts: impl Iterator<Item = Peer>) -> Vec<Peer> {
+    let mut whole: Vec<Peer> = Vec::new();
+    for part in parts {
+        match whole.last_mut() {
+            Some(last) if last.public_key == part.public_key => {
+                last.allowed_ips.extend(part.allowed_ips);
+            }
+            _ => whole.push(part),
+        }
+    }
+    whole
 }
 
 /// The namespace's nftables rules without counters. Call it inside.
