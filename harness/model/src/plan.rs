@@ -43,6 +43,9 @@ mod state;
 /// Where the cluster's resources are.
 mod store;
 
+/// Nodes that only the store knows of.
+mod phantom;
+
 /// What a plan needs of a machine that not every machine has.
 mod need;
 mod patience;
@@ -67,6 +70,7 @@ pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, BRIDGED_PREFIX, POOL};
 pub(crate) use limit::POD_MTU;
 pub use limit::{Bulk, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits, SizeId, SizeProbe};
 pub use need::Need;
+pub use phantom::Phantom;
 pub use settings::Settings;
 pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};
 pub use state::State;
@@ -109,6 +113,9 @@ pub struct Plan {
     /// Hosts on the fabric that are outside the cluster: no engine knows of them.
     #[serde(default)]
     pub clients: Vec<Node>,
+    /// Nodes that only the store knows of.
+    #[serde(default)]
+    pub phantoms: Vec<Phantom>,
     /// Those of the nodes and pods who only come with a step.
     #[serde(default)]
     pub later: BTreeSet<EndpointName>,

@@ -25,6 +25,9 @@ mod bridge;
 /// Hosts outside the cluster.
 mod client;
 
+/// Nodes that only the store knows of.
+mod phantom;
+
 /// Where the cluster's resources are.
 mod store;
 
@@ -106,6 +109,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         bridge::check(&scenario, &placement, &mut problems);
     }
     client::check(&scenario, &fabric, &mut problems);
+    phantom::check(&scenario, &placement, &mut problems);
     store::check(&scenario, &placement, &mut problems);
     let course = timeline::check(&scenario, &placement, &mut problems);
     budget::check(&scenario, &mut problems);
@@ -147,6 +151,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         store,
         nodes: nodes(&scenario, &placement, &addresses, &shares),
         clients: client::clients(&scenario),
+        phantoms: Vec::new(),
         later: course.later,
         steps: timeline::steps(&scenario, text, ready),
         facts,
@@ -160,6 +165,8 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
             probe: scenario.deadline.probe.unwrap_or(DEADLINES.probe),
         },
     };
+    plan.phantoms = phantom::phantoms(&scenario, &plan)
+        .map_err(|problem| Problems::new(file, text, vec![problem]))?;
     plan.probes = promise::probes(&plan, scenario.probes.payload);
     plan.promises = promise::promises(&plan, &stated);
     plan.flows = flow::flows(&plan, &scenario.flows);

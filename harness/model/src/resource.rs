@@ -1,9 +1,15 @@
 //! The Calico v3 resources of a plan, in the shapes that `calicoctl get -o json` prints.
 
+/// Resources of nodes that only the store knows of.
+mod phantom;
+
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 
+use crate::name::NodeName;
 use crate::plan::{
-    Addressing, BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, Block, Cluster, Family, Node, POOL, Plan, Pod,
+    Addressing, BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, Block, Cluster, Family, Node, POOL, Plan,
     RouteSource, Settings,
 };
 
@@ -80,7 +86,14 @@ pub fn files_after(plan: &Plan, steps: usize) -> Vec<ResourceFile> {
         files.push(node_resource(node, plan));
         files.extend(override_of(node, &plan.cluster));
         let pods = node.pods.iter();
-        files.extend(pods.map(|pod| workload(node, pod, &plan.cluster)));
+        files.extend(pods.map(|pod| {
+            let interface = pod.interface.as_str();
+            let name = pod.name.as_str();
+            workload(&node.name, name, interface, pod.address, &plan.cluster)
+        }));
+    }
+    for phantom in &plan.phantoms {
+        files.extend(phantom::files(phantom, plan));
     }
     files
 }
@@ -189,13 +202,19 @@ pub fn block(block: &Block<'_>, family: Family) -> ResourceFile {
     file("IPAMBlock", json!({ "name": name }), &name, spec)
 }
 
+fn node_resource(node: &Node, plan: &Plan) -> ResourceFile {
+    let spec = node_spec(node.address, node.tunnel_address, plan);
+    let metadata = json!({ "name": node.name });
+    file("Node", metadata, node.name.as_str(), spec)
+}
+
 /// Felix reads the endpoint of a node's tunnel from the BGP address, and drops one that has no
 /// prefix length.
-fn node_resource(node: &Node, plan: &Plan) -> ResourceFile {
+fn node_spec(own: Ipv4Addr, tunnel: Option<Ipv4Addr>, plan: &Plan) -> Value {
     let mut spec = json!({ "addresses": [], "bgp": {} });
     for family in &plan.cluster.families {
-        let address = family.address(node.address);
-        let link = plan.fabric.link_of(node.address);
+        let address = family.address(own);
+        let link = plan.fabric.link_of(own);
         let prefix = family.network(link).prefix_len();
         let version = match family {
             Family::Ipv4 => 4,
@@ -205,46 +224,60 @@ fn node_resource(node: &Node, plan: &Plan) -> ResourceFile {
             addresses.push(json!({ "address": address, "type": "InternalIP" }));
         }
         spec["bgp"][format!("ipv{version}Address")] = json!(format!("{address}/{prefix}"));
-        if let Some(address) = node.tunnel_address {
+        if let Some(address) = tunnel {
             let address = family.address(address);
             spec["wireguard"][format!("interfaceIPv{version}Address")] = json!(address);
         }
     }
-    file(
-        "Node",
-        json!({ "name": node.name }),
-        node.name.as_str(),
-        spec,
-    )
+    spec
 }
 
-fn workload(node: &Node, pod: &Pod, cluster: &Cluster) -> ResourceFile {
+fn workload(
+    node: &NodeName,
+    pod: &str,
+    interface: &str,
+    address: Ipv4Addr,
+    cluster: &Cluster,
+) -> ResourceFile {
     let networks = cluster.families.iter().map(|family| {
-        let address = family.address(pod.address);
+        let address = family.address(address);
         ipnet::IpNet::from(address).to_string()
     });
-    let parts = [node.name.as_str(), ORCHESTRATOR, pod.name.as_str(), "eth0"];
+    let parts = [node.as_str(), ORCHESTRATOR, pod, "eth0"];
     // The name is split again at single hyphens, so those inside a part are doubled.
     let name = parts.map(|part| part.replace('-', "--")).join("-");
     let spec = json!({
         "endpoint": "eth0",
-        "interfaceName": pod.interface,
+        "interfaceName": interface,
         "ipNetworks": networks.collect::<Vec<_>>(),
-        "node": node.name,
+        "node": node,
         "orchestrator": ORCHESTRATOR,
-        "workload": pod.name,
+        "workload": pod,
     });
     let metadata = json!({ "name": name, "namespace": "default" });
-    file("WorkloadEndpoint", metadata, pod.name.as_str(), spec)
+    file("WorkloadEndpoint", metadata, pod, spec)
 }
 
 fn file(kind: &str, metadata: Value, stem: &str, spec: Value) -> ResourceFile {
-    let resource = json!({
+    with_status(kind, metadata, stem, spec, None)
+}
+
+fn with_status(
+    kind: &str,
+    metadata: Value,
+    stem: &str,
+    spec: Value,
+    status: Option<Value>,
+) -> ResourceFile {
+    let mut resource = json!({
         "apiVersion": "projectcalico.org/v3",
         "kind": kind,
         "metadata": metadata,
         "spec": spec,
     });
+    if let Some(status) = status {
+        resource["status"] = status;
+    }
     ResourceFile {
         name: format!("{}.{stem}.json", kind.to_lowercase()),
         text: format!("{resource:#}\n"),

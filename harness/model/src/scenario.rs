@@ -110,6 +110,8 @@ pub struct Scenario {
     pub pods: Vec<Pod>,
     /// Each `[client.NAME]`, in the order of the names.
     pub clients: Vec<Client>,
+    /// Each `[phantoms.NAME]`, in the order of the names.
+    pub phantoms: Vec<Phantoms>,
     /// Each `[[step]]`.
     pub steps: Vec<Step>,
     /// Each `[[dataplane]]`.
@@ -218,6 +220,17 @@ pub struct Client {
     pub address: Option<Spanned<Ipv4Addr>>,
 }
 
+/// `[phantoms.NAME]`.
+#[derive(Debug)]
+pub struct Phantoms {
+    /// What each is called, before its number.
+    pub name: Spanned<NodeName>,
+    /// How many nodes.
+    pub nodes: u16,
+    /// How many pods on each.
+    pub pods: u16,
+}
+
 /// `[[promise]]`.
 #[derive(Debug)]
 pub struct Promise {
@@ -294,6 +307,7 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
         nodes: table.named_tables("node", "a node", node),
         pods: table.named_tables("pod", "a pod", pod),
         clients: table.named_tables("client", "a client", client),
+        phantoms: table.named_tables("phantoms", "phantoms", phantoms),
         steps: table
             .tables("step", "a step", step::step)
             .into_iter()
@@ -387,6 +401,14 @@ fn client(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Client {
     Client {
         name,
         address: table.address("address"),
+    }
+}
+
+fn phantoms(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Phantoms {
+    Phantoms {
+        name,
+        nodes: table.number("nodes", 1..=1000, " nodes").unwrap_or(1),
+        pods: table.number("pods", 0..=10_000, " pods").unwrap_or(0),
     }
 }
 

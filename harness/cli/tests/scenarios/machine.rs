@@ -29,6 +29,7 @@ const CHOSEN: &[(&str, &[&str])] = &[
             "scenarios/engine/families/two-meshes-side-by-side.toml",
             "scenarios/engine/flat/ipv6-on-a-switch.toml",
             "scenarios/engine/ipam",
+            "scenarios/engine/scale",
             "fixtures/needs",
         ],
     ),

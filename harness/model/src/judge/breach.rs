@@ -51,7 +51,7 @@ pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
     let facts = plan
         .facts
         .iter()
-        .flat_map(|fact| super::fact::contradicted(fact, evidence));
+        .flat_map(|fact| super::fact::contradicted(fact, plan, evidence));
     let hosts = super::host::breaches(plan, evidence);
     let conduct = super::conduct::breaches(plan, evidence);
     written.chain(facts).chain(hosts).chain(conduct).collect()

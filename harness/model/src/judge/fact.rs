@@ -9,7 +9,7 @@ use super::breach::{About, Breach};
 use crate::dataplane::{self, Dataplane, Peer, Route};
 use crate::evidence::Evidence;
 use crate::name::NodeName;
-use crate::plan::{Fact, Thing};
+use crate::plan::{Fact, Plan, Thing};
 
 /// Whose each key is.
 type Keys = BTreeMap<String, NodeName>;
@@ -18,7 +18,7 @@ type Keys = BTreeMap<String, NodeName>;
 const TOLD: usize = 5;
 
 /// Everything about a dataplane that is not so.
-pub(super) fn contradicted(fact: &Fact, evidence: &Evidence) -> Vec<Breach> {
+pub(super) fn contradicted(fact: &Fact, plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
     let when = match fact.after {
         None => String::new(),
         Some(0) => " at the start".into(),
@@ -30,7 +30,7 @@ pub(super) fn contradicted(fact: &Fact, evidence: &Evidence) -> Vec<Breach> {
         line: Some(fact.line),
         told: format!("dataplane of {}{when}: {told}", fact.node),
     };
-    let Some((plane, keys)) = seen(fact, evidence) else {
+    let Some((plane, keys)) = seen(fact, plan, evidence) else {
         return vec![breach("nobody looked at it".into())];
     };
     let text = dataplane::render(plane, &keys);
@@ -50,7 +50,11 @@ pub(super) fn contradicted(fact: &Fact, evidence: &Evidence) -> Vec<Breach> {
 }
 
 /// The dataplane that a fact is about.
-fn seen<'a>(fact: &Fact, evidence: &'a Evidence) -> Option<(&'a Dataplane, Cow<'a, Keys>)> {
+fn seen<'a>(
+    fact: &Fact,
+    plan: &Plan,
+    evidence: &'a Evidence,
+) -> Option<(&'a Dataplane, Cow<'a, Keys>)> {
     if let Some(after) = fact.after {
         let mut states = evidence.states.iter();
         let state = states.find(|state| state.node == fact.node && state.after == after)?;
@@ -61,7 +65,11 @@ fn seen<'a>(fact: &Fact, evidence: &'a Evidence) -> Option<(&'a Dataplane, Cow<'
         let keys = node.published_key.iter().chain(&node.published_key6);
         keys.map(|key| (key.clone(), name.clone()))
     });
-    Some((&node.dataplane, Cow::Owned(keys.collect())))
+    let phantoms = plan.phantoms.iter().flat_map(|phantom| {
+        let families = plan.cluster.families.iter();
+        families.map(|family| (phantom.public_key(*family), phantom.name.clone()))
+    });
+    Some((&node.dataplane, Cow::Owned(keys.chain(phantoms).collect())))
 }
 
 /// A dataplane, and whose the keys in it are.

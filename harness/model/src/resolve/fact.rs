@@ -9,7 +9,7 @@ use crate::plan::{self, SYSCTLS, Thing};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::{Fact, Scenario};
 
-use super::line;
+use super::{line, phantom};
 
 /// What one says at one place.
 struct Saying<'a> {
@@ -113,7 +113,8 @@ fn absent_node(
 /// Peers of nobody, and sysctls that nobody looks at.
 fn unknown_things(scenario: &Scenario, fact: &Fact) -> Vec<Problem> {
     let nodes = scenario.nodes.iter().map(|node| node.name.get_ref());
-    let known: Vec<&str> = nodes.map(NodeName::as_str).collect();
+    let phantoms: Vec<NodeName> = phantom::names(scenario).collect();
+    let known: Vec<&str> = nodes.chain(&phantoms).map(NodeName::as_str).collect();
     let tunnel = scenario.cluster.interface.as_ref();
     let tunnel = tunnel.map_or("wireguard.cali", |name| name.as_str());
     // As sysctl(8) writes names that have dots.

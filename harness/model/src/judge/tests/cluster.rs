@@ -49,6 +49,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             .iter()
             .map(|(name, octet, pods, on)| node(name, *octet, pods, *on))
             .collect(),
+        phantoms: Vec::new(),
         clients: vec![],
         later: Default::default(),
         steps: vec![],
