@@ -374,7 +374,7 @@ mod tests {
         ];
         let whole = joined(parts.into_iter());
         assert_eq!(
-            whole.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(),
+            whole.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
             [key(1), key(2), key(3)]
         );
         assert_eq!(whole[1].1.peer.allowed_ips, all);

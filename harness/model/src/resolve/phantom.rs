@@ -99,9 +99,11 @@ pub(super) fn phantoms(scenario: &Scenario, plan: &Plan) -> Result<Vec<Phantom>,
 
 /// The last address of the subnet that somebody has at some time.
 fn last(plan: &Plan) -> Option<Ipv4Addr> {
-    let readdressed = plan.steps.iter().filter_map(|step| match &step.action {
-        Action::ReaddressNode { address, .. } => Some(*address),
-        _ => None,
+    let readdressed = plan.steps.iter().filter_map(|step| {
+        let Action::ReaddressNode { address, .. } = &step.action else {
+            return None;
+        };
+        Some(*address)
     });
     let all = plan.endpoints().into_iter().map(|end| end.address);
     let store = plan.store_host().map(|host| host.address);
