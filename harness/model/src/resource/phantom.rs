@@ -46,7 +46,7 @@ mod tests {
         };
         let parse =
             |file: &ResourceFile| serde_json::from_str::<serde_json::Value>(&file.text).unwrap();
-        let files: Vec<_> = super::files(second, &plan).iter().map(parse).collect();
+        let files: Vec<_> = files(second, &plan).iter().map(parse).collect();
         assert_eq!(files.len(), 3);
         assert_eq!(files[0]["metadata"]["name"], "far-2");
         assert_eq!(files[0]["spec"]["bgp"]["ipv4Address"], "10.240.255.252/16");
