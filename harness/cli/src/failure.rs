@@ -19,6 +19,22 @@ pub enum Status {
     Unfit = 3,
 }
 
+impl Status {
+    /// The one of two that a whole run ends with: what is broken is so whatever else is open.
+    pub fn or_worse(self, other: Self) -> Self {
+        let weight = |status| match status {
+            Self::Held => 0,
+            Self::Unfit => 1,
+            Self::Broken => 2,
+            Self::BadInput => 3,
+        };
+        match weight(self) < weight(other) {
+            true => other,
+            false => self,
+        }
+    }
+}
+
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
         Self::from(status as u8)
@@ -90,5 +106,18 @@ impl Failure {
                 Fault::Engine => Status::Broken,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_broken_outweighs_what_is_open() {
+        assert_eq!(Status::Unfit.or_worse(Status::Broken), Status::Broken);
+        assert_eq!(Status::Broken.or_worse(Status::Unfit), Status::Broken);
+        assert_eq!(Status::Held.or_worse(Status::Unfit), Status::Unfit);
+        assert_eq!(Status::Broken.or_worse(Status::Held), Status::Broken);
     }
 }

@@ -208,9 +208,10 @@ impl Summary {
     fn add(&mut self, one: &Prepared, lane: Option<&Lane>, proven: &Result<Told, Failure>) {
         let (status, word) = match proven {
             Ok(told) => (status_of(told), word(told)),
+            Err(failure) if failure.status() == Status::Unfit => (Status::Unfit, "inconclusive"),
             Err(failure) => (failure.status(), "failed"),
         };
-        self.worst = self.worst.max(status);
+        self.worst = self.worst.or_worse(status);
         *self.counts.entry(word).or_default() += 1;
         let name = &one.name;
         match proven {

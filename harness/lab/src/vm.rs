@@ -6,6 +6,7 @@
 //! along.
 
 pub mod able;
+mod complaint;
 mod cpio;
 mod guest;
 mod image;
@@ -26,6 +27,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use crate::error::{Doing, LabError};
 use crate::wait::Deadline;
 
+use complaint::{is_complaint, is_shortage};
 pub use guest::run_if_first;
 use image::Orders;
 pub use kernel::Kernel;
@@ -47,6 +49,8 @@ const NO_KVM: &str = "kvm-does-not-boot";
 /// How many times as long everything takes that is emulated; a scenario took 6 to 30 times as long,
 /// and one nft list a second.
 const EMULATED: u32 = 20;
+/// What the kernel wrote to its log while a run lasted, in its run directory.
+const KERNEL_LOG: &str = "kernel.log";
 /// Lines of the console that are shown of a machine that died.
 const TAIL: usize = 15;
 
@@ -127,6 +131,7 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
         .doing(format!("create {}", machine.directory.display()))?;
     let mut left: Vec<usize> = (0..jobs.len()).collect();
     let mut acceleration = acceleration();
+    let mut was_killed_at_boot = false;
     for boot in 1.. {
         if left.is_empty() {
             break;
@@ -165,15 +170,19 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
             acceleration = Acceleration::Emulation;
             continue;
         }
-        // One that never came up will not come up the next time either; nor is there a reason to try
-        // again where one died over nothing.
+        // Somebody ended it, who may have had a reason that is gone, such as a want of memory.
+        if !host.up && host.qemu.was_killed() && !was_killed_at_boot {
+            was_killed_at_boot = true;
+            continue;
+        }
+        // Another that never came up will not come up the next time either; nor is there a reason to
+        // try again where one died over nothing.
         let lost = match host.up && !host.running.is_empty() {
             true => host.running.clone(),
             false => host.waiting(),
         };
         for job in &lost {
-            let why = why.clone();
-            told(News::Ended(left[*job], Outcome::Lost { why }));
+            told(News::Ended(left[*job], host.lost(*job, &why)));
         }
         let rest = host.waiting();
         left = rest.difference(&lost).map(|job| left[*job]).collect();
@@ -217,6 +226,7 @@ struct Host<'j> {
     begun: Vec<Option<Instant>>,
     kernel_log: fs::File,
     complaints: Vec<Vec<String>>,
+    shortages: Vec<Option<String>>,
 }
 
 impl<'j> Host<'j> {
@@ -249,6 +259,7 @@ impl<'j> Host<'j> {
             begun: vec![None; jobs.len()],
             kernel_log,
             complaints: vec![Vec::new(); jobs.len()],
+            shortages: vec![None; jobs.len()],
         })
     }
 
@@ -303,6 +314,11 @@ impl<'j> Host<'j> {
                         self.complaints[*job].push(text.clone());
                     }
                 }
+                if is_shortage(&text) {
+                    for job in &self.running {
+                        self.shortages[*job].get_or_insert_with(|| text.clone());
+                    }
+                }
             }
             Message::Started { job } => {
                 let job = known(job)?;
@@ -319,10 +335,15 @@ impl<'j> Host<'j> {
                 self.running.remove(&job);
                 self.ended.insert(job);
                 let complaints = std::mem::take(&mut self.complaints[job]);
-                let outcome = Outcome::Finished {
-                    status,
-                    said,
-                    complaints,
+                let outcome = match self.shortages[job].take() {
+                    Some(line) if complaints.is_empty() => Outcome::Lost {
+                        why: format!("the virtual machine ran out of memory: {line}"),
+                    },
+                    _ => Outcome::Finished {
+                        status,
+                        said,
+                        complaints,
+                    },
                 };
                 told(News::Ended(job, outcome));
             }
@@ -343,16 +364,40 @@ impl<'j> Host<'j> {
         let path = self.jobs[job].directory.join(path);
         fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
         let mut file = fs::File::create(&path)?;
-        let came = io::copy(&mut self.news.by_ref().take(length), &mut file)?;
-        match came == length {
-            true => Ok(()),
-            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        match io::copy(&mut self.news.by_ref().take(length), &mut file) {
+            Ok(came) if came == length => Ok(()),
+            // Half a file is none.
+            came => {
+                fs::remove_file(&path)?;
+                Err(came.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()))
+            }
+        }
+    }
+
+    /// How a job ended that died with its machine: by a mistake in the kernel that is tested, or by
+    /// an accident.
+    fn lost(&mut self, job: usize, why: &str) -> Outcome {
+        let mut complaints = std::mem::take(&mut self.complaints[job]);
+        complaints.extend(complaint::on_console(&self.qemu.console()));
+        match complaints.is_empty() {
+            true => Outcome::Lost { why: why.into() },
+            false => Outcome::Finished {
+                status: None,
+                said: why.into(),
+                complaints,
+            },
         }
     }
 
     fn log(&mut self, line: &str) {
         // The log is for people; a full disk shows elsewhere.
-        let _ = io::Write::write_all(&mut self.kernel_log, format!("{line}\n").as_bytes());
+        let line = format!("{line}\n");
+        let _ = io::Write::write_all(&mut self.kernel_log, line.as_bytes());
+        for job in &self.running {
+            let path = self.jobs[*job].directory.join(KERNEL_LOG);
+            let log = fs::File::options().create(true).append(true).open(path);
+            let _ = log.and_then(|mut log| io::Write::write_all(&mut log, line.as_bytes()));
+        }
     }
 
     /// The jobs that have not ended.
@@ -365,37 +410,22 @@ impl<'j> Host<'j> {
     fn how_it_died(&mut self, error: &io::Error) -> String {
         let what = match error.kind() {
             io::ErrorKind::TimedOut => format!("it was silent for {error}"),
-            io::ErrorKind::UnexpectedEof => "its line broke off".to_owned(),
+            io::ErrorKind::UnexpectedEof => {
+                self.qemu.reap();
+                "its line broke off".to_owned()
+            }
             _ => error.to_string(),
         };
         let ended = match self.qemu.ended() {
             Some(how) => format!("; {how}"),
             None => String::new(),
         };
-        let console = self.qemu.console_tail(TAIL);
+        let console = self.qemu.console();
+        let console = complaint::last_words(&console, TAIL);
         format!(
             "the virtual machine is lost: {what}{ended}\n  its console's last lines:\n{console}"
         )
     }
-}
-
-/// What no kernel should ever say (Linux: `kernel/panic.c`, `lib/Kconfig.debug`).
-fn is_complaint(level: u8, text: &str) -> bool {
-    const MARKS: &[&str] = &[
-        "WARNING:",
-        "BUG:",
-        "Oops",
-        "general protection",
-        "refcount_t:",
-        "blocked for more than",
-        "soft lockup",
-        "unregister_netdevice: waiting",
-        "Out of memory",
-        "page allocation failure",
-        "kernel BUG",
-        "UBSAN:",
-    ];
-    level <= 5 && MARKS.iter().any(|mark| text.contains(mark))
 }
 
 /// A pipe whose reads have a deadline.
@@ -419,27 +449,5 @@ impl Read for Patient {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_no_kernel_should_say_is_a_complaint() {
-        assert!(is_complaint(
-            4,
-            "[   1.0] WARNING: CPU: 0 PID: 1 at net/core/dev.c:1"
-        ));
-        assert!(is_complaint(
-            1,
-            "[   1.0] BUG: kernel NULL pointer dereference"
-        ));
-        assert!(!is_complaint(
-            6,
-            "[   1.0] wireguard: WireGuard 1.0.0 loaded"
-        ));
-        assert!(!is_complaint(4, "[   1.0] Spectre V2 : Mitigation"));
     }
 }

@@ -52,6 +52,12 @@ pub fn run_if_first() -> Option<ExitCode> {
 fn serve() -> Result<(), LabError> {
     set_up()?;
     let failed = load_modules();
+    // WireGuard's own words, such as why it refuses a packet (Linux: `Documentation/admin-guide/
+    // dynamic-debug-howto.rst`). A kernel without them tells less.
+    let _ = fs::write(
+        "/sys/kernel/debug/dynamic_debug/control",
+        "module wireguard +p",
+    );
     let text = fs::read(ORDERS).doing("read the guest's orders")?;
     let orders: Orders =
         serde_json::from_slice(&text).map_err(|e| LabError::machine("read the orders", e))?;

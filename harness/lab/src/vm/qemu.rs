@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -115,6 +116,13 @@ impl Qemu {
         Ok((Self { child, console }, news))
     }
 
+    /// Waits for the end of a qemu whose line broke off. It has closed its files, so it is ending, and
+    /// how is settled; one that closed the line and lives is ended here.
+    pub(crate) fn reap(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// How qemu ended, if it has; what it said is part of it.
     pub(crate) fn ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
@@ -126,18 +134,21 @@ impl Qemu {
         })
     }
 
-    /// The last lines of the console.
-    pub(crate) fn console_tail(&self, lines: usize) -> String {
+    /// Whether a signal has ended it.
+    pub(crate) fn was_killed(&mut self) -> bool {
+        let status = self.child.try_wait().ok().flatten();
+        status.is_some_and(|status| status.signal().is_some())
+    }
+
+    /// What is on the console.
+    pub(crate) fn console(&self) -> String {
         let bytes = fs::read(&self.console).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let all: Vec<_> = text.lines().map(str::trim_end).collect();
-        all[all.len().saturating_sub(lines)..].join("\n")
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
 impl Drop for Qemu {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.reap();
     }
 }

@@ -1,0 +1,248 @@
+//! Whatever ends a virtual machine, what had been finished is kept and nothing stays behind.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use wireproof_lab::vm::kernel;
+
+const KERNEL: &str = "debian-6.1";
+
+/// How long qemu may take to be there, and to be gone.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Machines are ended at a random moment of so many milliseconds after qemu's start: that is while
+/// they boot, or run something, or send what it left.
+const MOMENTS: std::ops::Range<u64> = 500..16_000;
+
+/// How many are ended like that.
+const ROUNDS: usize = 2;
+
+const SCENARIOS: &[&str] = &[
+    "scenarios/first/two-nodes.toml",
+    "scenarios/azure-cni/rp-filter-off.toml",
+    "scenarios/azure-cni/rp-filter-loose.toml",
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let there = kernel::names().iter().any(|name| name == KERNEL);
+    let trials = [
+        Trial::test("a machine that is killed loses what it was doing", || {
+            (0..ROUNDS).try_for_each(killed)
+        }),
+        Trial::test("a machine that panics says why", panicked),
+        Trial::test("a machine that hangs is given up", hung),
+    ];
+    let trials = trials.map(|trial| trial.with_ignored_flag(!there));
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
+
+fn killed(round: usize) -> Result<(), Failed> {
+    let random = RandomState::new().hash_one(round);
+    let moment = MOMENTS.start + random % (MOMENTS.end - MOMENTS.start);
+    let name = format!("killed-{round}");
+    let machine = start(SCENARIOS, &["--wireguard", "kernel"], &name);
+    let qemu = qemu_of(machine.id())?;
+    wait(Duration::from_millis(moment));
+    let was_there = kill(Pid::from_raw(qemu), Signal::SIGKILL).is_ok();
+    let (output, told) = finish(machine)?;
+    let outcomes = outcomes(&told);
+    let text = String::from_utf8_lossy(&output.stderr);
+    let say = |what: &str| format!("killed after {moment} ms: {what}: {outcomes:#?} {text}");
+    let lost = outcomes.iter().filter(|(_, outcome)| outcome != "held");
+    let lost: Vec<_> = lost.cloned().collect();
+    if outcomes.len() != SCENARIOS.len() {
+        return Err(say("a result is missing").into());
+    }
+    // As many as it does at a time; none while it boots, or after its last word.
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    if lost.len() > workers || lost.iter().any(|(_, outcome)| outcome != "inconclusive") {
+        return Err(say("more is lost than it was doing").into());
+    }
+    let wanted = if lost.is_empty() { 0 } else { 3 };
+    if output.status.code() != Some(wanted) || (!was_there && !lost.is_empty()) {
+        return Err(say(&format!("it ended with {}", output.status)).into());
+    }
+    if !lost.is_empty() && !text.contains("signal: 9") {
+        return Err(say("nobody says why").into());
+    }
+    for (scenario, outcome) in &outcomes {
+        let stem = Path::new(scenario).with_extension("");
+        let runs = runs(&name).join(stem.strip_prefix("scenarios")?).join("1");
+        let judged = Command::new(env!("CARGO_BIN_EXE_wireproof"))
+            .arg("judge")
+            .arg(&runs)
+            .output()?;
+        if outcome == "held" && !judged.status.success() {
+            let text = String::from_utf8_lossy(&judged.stderr).into_owned();
+            return Err(say(&format!("a finished run cannot be judged: {text}")).into());
+        }
+    }
+    Ok(())
+}
+
+fn panicked() -> Result<(), Failed> {
+    let engine = runs("panic.toml");
+    fs::create_dir_all(engine.parent().unwrap_or(Path::new("/")))?;
+    let agent = r#"agent = ["bash", "-c", "echo c > /proc/sysrq-trigger"]"#;
+    let text = format!("title = \"panics its kernel\"\n{agent}\nready = \"notify\"\n");
+    fs::write(&engine, text)?;
+    let engine = engine.display().to_string();
+    let machine = start(&SCENARIOS[..1], &["--engine", &engine], "panicked");
+    qemu_of(machine.id())?;
+    let (output, told) = finish(machine)?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let says = text.contains("Kernel panic - not syncing: sysrq triggered crash");
+    match output.status.code() == Some(3) && says && outcomes(&told)[0].1 == "inconclusive" {
+        true => Ok(()),
+        false => Err(format!("{}: {text}", output.status).into()),
+    }
+}
+
+fn hung() -> Result<(), Failed> {
+    let machine = start(&SCENARIOS[..1], &["--wireguard", "kernel"], "hung");
+    let qemu = qemu_of(machine.id())?;
+    // Its kernel's log comes once it is up.
+    let log = runs("hung").join(format!("vm-{}", kernel::Kernel::find(KERNEL)?.release));
+    let log = log.join("1/kernel-1.log");
+    until("the kernel's log", || {
+        fs::metadata(&log).is_ok_and(|file| file.len() > 0)
+    })?;
+    wait(Duration::from_millis(
+        RandomState::new().hash_one(0) % 6_000,
+    ));
+    let stopped = kill(Pid::from_raw(qemu), Signal::SIGSTOP).is_ok();
+    let (output, told) = finish(machine)?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let says = text.contains("it was silent for");
+    match stopped && output.status.code() == Some(3) && says && outcomes(&told).len() == 1 {
+        true => Ok(()),
+        false => Err(format!("{}: {text}", output.status).into()),
+    }
+}
+
+fn start(scenarios: &[&str], more: &[&str], name: &str) -> Harness {
+    let _ = fs::remove_dir_all(runs(name));
+    let started = Command::new(env!("CARGO_BIN_EXE_wireproof"))
+        .current_dir(root())
+        .args(["run", "--json", "--lane", &format!("vm:{KERNEL}")])
+        .args(more)
+        .arg("--runs")
+        .arg(runs(name))
+        .args(scenarios)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    Harness(Some(started.expect("wireproof is built")))
+}
+
+/// A `wireproof run` that is under way. It ends when this is dropped.
+struct Harness(Option<Child>);
+
+impl Harness {
+    fn id(&self) -> u32 {
+        self.0.as_ref().map_or(0, Child::id)
+    }
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What it said, once it and its qemu are gone.
+fn finish(mut machine: Harness) -> Result<(Output, Value), Failed> {
+    let harness = machine.id();
+    let mut family = BTreeSet::new();
+    family.extend(descendants(harness));
+    let child = machine.0.take().ok_or("it is over already")?;
+    let output = child.wait_with_output()?;
+    until("the end of qemu", || {
+        !family.iter().any(|pid| is_qemu(*pid))
+    })?;
+    let told = serde_json::from_slice(&output.stdout)?;
+    Ok((output, told))
+}
+
+/// Each scenario and what it came to.
+fn outcomes(told: &Value) -> Vec<(String, String)> {
+    let scenarios = told["scenarios"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    scenarios
+        .map(|one| (text(&one["scenario"]), text(&one["outcome"])))
+        .collect()
+}
+
+/// The process that is qemu, as soon as it is there.
+fn qemu_of(harness: u32) -> Result<i32, Failed> {
+    let mut found = None;
+    until("qemu", || {
+        found = descendants(harness).into_iter().find(|pid| is_qemu(*pid));
+        found.is_some()
+    })?;
+    found.ok_or_else(|| "there is no qemu".into())
+}
+
+fn is_qemu(pid: i32) -> bool {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm"));
+    name.is_ok_and(|name| name.starts_with("qemu-system"))
+}
+
+/// All that a process has started, and what that has.
+fn descendants(ancestor: u32) -> Vec<i32> {
+    let mut family = Vec::new();
+    let mut wanted = vec![ancestor.to_string()];
+    while let Some(parent) = wanted.pop() {
+        let tasks = fs::read_dir(format!("/proc/{parent}/task"));
+        for task in tasks.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for child in children.split_whitespace() {
+                wanted.push(child.to_owned());
+                family.extend(child.parse::<i32>());
+            }
+        }
+    }
+    family
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<(), Failed> {
+    let end = Instant::now() + SOON;
+    while !is_so() {
+        if Instant::now() > end {
+            return Err(format!("waited {} s for {what}", SOON.as_secs()).into());
+        }
+        wait(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Lets time pass: the moment of a kill is the thing under test.
+fn wait(time: Duration) {
+    let (_keep, nobody) = mpsc::channel::<()>();
+    let _ = nobody.recv_timeout(time);
+}
+
+fn runs(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("machines")
+        .join(name)
+}
+
+fn root() -> &'static Path {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.unwrap_or(Path::new("/"))
+}

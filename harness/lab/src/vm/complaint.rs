@@ -1,0 +1,107 @@
+//! What a kernel says when something is wrong with it.
+
+/// What no kernel should ever say (Linux: `kernel/panic.c`, `lib/Kconfig.debug`).
+const MARKS: &[&str] = &[
+    "WARNING:",
+    "BUG:",
+    "Oops",
+    "general protection",
+    "refcount_t:",
+    "blocked for more than",
+    "soft lockup",
+    "unregister_netdevice: waiting",
+    "kernel BUG",
+    "UBSAN:",
+];
+
+/// What it says when it has no memory left, which is the machine's fault and not its own
+/// (Linux: `mm/oom_kill.c`, `mm/page_alloc.c`).
+const SHORTAGE: &[&str] = &[
+    "Out of memory",
+    "out of memory",
+    "invoked oom-killer",
+    "page allocation failure",
+];
+
+/// Whether a line of the log is one that shows a mistake in the kernel. Levels are those of
+/// syslog(2); a warning's first line has 4.
+pub(super) fn is_complaint(level: u8, text: &str) -> bool {
+    level <= 5 && !is_shortage(text) && MARKS.iter().any(|mark| text.contains(mark))
+}
+
+/// Whether it tells that there is no memory.
+pub(super) fn is_shortage(text: &str) -> bool {
+    SHORTAGE.iter().any(|mark| text.contains(mark))
+}
+
+/// The complaints that a machine wrote to its console before it died: what comes last is there
+/// and nowhere else.
+pub(super) fn on_console(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim_end);
+    let complaints = lines.filter(|line| is_complaint(0, line));
+    complaints.map(str::to_owned).collect()
+}
+
+/// The console's last lines; where the kernel panicked, from its reason on.
+pub(super) fn last_words(console: &str, most: usize) -> String {
+    let lines: Vec<_> = console.lines().map(str::trim_end).collect();
+    let panic = lines.iter().rposition(|line| line.contains("Kernel panic"));
+    let first = panic.unwrap_or(lines.len().saturating_sub(most));
+    let lines = lines.get(first..).unwrap_or_default();
+    lines[..lines.len().min(most)].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_no_kernel_should_say_is_a_complaint() {
+        for (level, text) in [
+            (4, "WARNING: CPU: 0 PID: 1 at net/core/dev.c:1"),
+            (1, "BUG: kernel NULL pointer dereference"),
+        ] {
+            assert!(is_complaint(level, text), "{text}");
+        }
+        for (level, text) in [
+            (6, "wireguard: WireGuard 1.0.0 loaded"),
+            (4, "Spectre V2 : Mitigation"),
+            (3, "Out of memory: Killed process 71 (tail)"),
+        ] {
+            assert!(!is_complaint(level, text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_panic_is_told_from_its_reason_on() {
+        let console = "boot\nKernel panic - not syncing: x\nCPU: 0\nCall Trace:\nlast\n";
+        assert_eq!(
+            last_words(console, 2),
+            "Kernel panic - not syncing: x\nCPU: 0"
+        );
+        assert_eq!(last_words("a\r\nb\r\nc\r\n", 2), "b\nc");
+        assert_eq!(last_words("", 2), "");
+    }
+
+    #[test]
+    fn a_shortage_of_memory_is_told_apart() {
+        assert!(is_shortage("Out of memory: Killed process 71 (tail)"));
+        assert!(is_shortage("nft: page allocation failure: order:4"));
+        assert!(!is_shortage("BUG: kernel NULL pointer dereference"));
+    }
+
+    #[test]
+    fn an_oops_is_found_on_the_console_and_a_panic_alone_is_none() {
+        let oops = "\r\n[    9.1] BUG: unable to handle page fault\r\n[    9.2] Oops: 0002\r\n\
+                    [    9.3] Kernel panic - not syncing: Fatal exception\r\n";
+        assert_eq!(
+            on_console(oops),
+            [
+                "[    9.1] BUG: unable to handle page fault",
+                "[    9.2] Oops: 0002"
+            ]
+        );
+        let panic = "[    9.3] Kernel panic - not syncing: sysrq triggered crash\r\n";
+        assert_eq!(on_console(panic), Vec::<String>::new());
+    }
+}
