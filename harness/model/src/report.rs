@@ -81,8 +81,8 @@ impl<'a> Report<'a> {
     }
 
     /// 0 if every promise held; 1 if one was broken; 3 if none was broken but one is open,
-    /// if a step never ran, if a fault of the wire hit nothing, or if there is no promise: a run that
-    /// promises nothing proves nothing.
+    /// if nobody looked at what one is about, if a step never ran, if a fault of the wire hit nothing,
+    /// or if there is no promise: a run that promises nothing proves nothing.
     pub fn exit_status(&self) -> u8 {
         let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
         let throughout: Vec<_> = self.of_steps().map(|told| told.outcome()).collect();
@@ -91,9 +91,12 @@ impl<'a> Report<'a> {
         let after = sizes.iter().chain(&forged);
         let mut all = outcomes.iter().chain(&throughout).chain(after);
         let broken = all.clone().any(|outcome| *outcome == Outcome::Broken);
-        if broken || !self.breaches().is_empty() {
+        let breaches = self.breaches();
+        let breached = |breach: &Breach| breach.outcome() == Outcome::Broken;
+        if broken || breaches.iter().any(breached) {
             1
-        } else if !self.every_step_ran()
+        } else if !breaches.is_empty()
+            || !self.every_step_ran()
             || self.weather().iter().any(Weather::is_idle)
             || outcomes.is_empty()
             || all.any(|outcome| *outcome != Outcome::Held)

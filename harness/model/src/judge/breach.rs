@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::evidence::{Evidence, StepEvidence};
 use crate::plan::{Plan, Step};
+use crate::verdict::Outcome;
 
 /// What kind of promise was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,9 +14,11 @@ pub enum About {
     Scenario,
     /// What every engine is promised to be besides right.
     Conduct,
+    /// What the scenario says of something that nobody looked at: it is open.
+    Unseen,
 }
 
-/// A promise that is about no pair and was broken.
+/// A promise that is about no pair and did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breach {
     /// Whose promise it was.
@@ -29,6 +32,14 @@ pub struct Breach {
 }
 
 impl Breach {
+    /// How it was decided.
+    pub fn outcome(&self) -> Outcome {
+        match self.about {
+            About::Scenario | About::Conduct => Outcome::Broken,
+            About::Unseen => Outcome::Inconclusive,
+        }
+    }
+
     /// As reports say it.
     pub fn text(&self) -> String {
         match self.line {
@@ -38,7 +49,7 @@ impl Breach {
     }
 }
 
-/// Every such promise that was broken, in the order of the scenario's parts.
+/// Every such promise that did not hold, in the order of the scenario's parts.
 pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
     if evidence.skipped.is_some() {
         return Vec::new();

@@ -31,7 +31,10 @@ pub(super) fn contradicted(fact: &Fact, plan: &Plan, evidence: &Evidence) -> Vec
         told: format!("dataplane of {}{when}: {told}", fact.node),
     };
     let Some((plane, keys)) = seen(fact, plan, evidence) else {
-        return vec![breach("nobody looked at it".into())];
+        return vec![Breach {
+            about: About::Unseen,
+            ..breach("nobody looked at it".into())
+        }];
     };
     let text = dataplane::render(plane, &keys);
     let there = |part: &String| text.lines().any(|line| line.contains(part.as_str()));

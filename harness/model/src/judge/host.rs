@@ -30,7 +30,7 @@ pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
             told: format!("{}: {told}", node.name),
             note,
         };
-        let dropped = reverse_path(plan, &last, node, seen, named);
+        let dropped = reverse_path(plan, &last, node, evidence, named);
         let dropped = dropped.map(|told| {
             let counted = seen.drops.get(REVERSE_PATH).copied().unwrap_or_default();
             let reasons = evidence.drops.told(&place);
@@ -47,7 +47,7 @@ fn reverse_path(
     plan: &Plan,
     last: &Plan,
     node: &Node,
-    seen: &NodeEvidence,
+    evidence: &Evidence,
     named: Option<u64>,
 ) -> Option<String> {
     if node.rp_filter != RpFilter::Strict || !is_normal(plan, node) {
@@ -55,11 +55,14 @@ fn reverse_path(
     }
     let forged = last.intrusions.iter().filter(|intrusion| {
         let through = last.endpoint(&intrusion.through);
-        intrusion.drop == DropBy::ReversePath
+        let tried = evidence.intrusions.iter().any(|one| one.id == intrusion.id);
+        tried
+            && intrusion.drop == DropBy::ReversePath
             && through.is_some_and(|through| through.node.name == node.name)
     });
     let expected: u64 = forged.map(|_| FORGED).sum();
-    let counted = seen.drops.get(REVERSE_PATH).copied().unwrap_or_default();
+    let drops = &evidence.nodes.get(&node.name)?.drops;
+    let counted = drops.get(REVERSE_PATH).copied().unwrap_or_default();
     // How many more differs from run to run.
     match counted.max(named.unwrap_or(0)).cmp(&expected) {
         std::cmp::Ordering::Equal => None,

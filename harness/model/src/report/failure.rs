@@ -55,7 +55,7 @@ pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
     failed.sort_by_key(|failed| failed.outcome);
     let mut text = String::new();
     for breach in report.breaches() {
-        text += &format!("BROKEN {}\n", breach.text());
+        text += &format!("{} {}\n", breach.outcome().as_str(), breach.text());
         if let Some(note) = &breach.note {
             text += &format!("  note: {note}\n");
         }

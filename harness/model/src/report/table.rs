@@ -54,7 +54,7 @@ fn write_promises(
         writeln!(text, "{total}")?;
     }
     for breach in report.breaches() {
-        writeln!(text, "BROKEN {}", breach.text())?;
+        writeln!(text, "{} {}", breach.outcome().as_str(), breach.text())?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::dataplane::{Address, Dataplane, Link, Route, Rule};
-use crate::evidence::{NodeEvidence, Place, PlaceDrops};
+use crate::evidence::{IntrusionOutcome, NodeEvidence, Place, PlaceDrops};
 use crate::judge::{REVERSE_PATH, breaches};
 use crate::name::NodeName;
 use crate::plan::*;
@@ -85,6 +85,13 @@ fn drops_of_forged_packets_are_expected_and_no_others() {
         family: Family::Ipv4,
         drop: DropBy::ReversePath,
         line: 1,
+    }];
+    world.evidence.intrusions = vec![IntrusionOutcome {
+        id: IntrusionId(0),
+        received: 0,
+        rightful: FORGED,
+        counted: FORGED,
+        reasons: Err("not asked".into()),
     }];
     assert_eq!(told(&world), Vec::<String>::new());
     node(&mut world)
