@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -10,6 +11,9 @@ use wireproof_model::name::NodeName;
 
 use crate::error::{Doing, LabError};
 
+/// The link to the newest attempt, beside the attempts.
+const LATEST: &str = "latest";
+
 /// A directory of one run. No two runs share one, so an earlier attempt's files stay as they were.
 #[derive(Debug, Clone)]
 pub struct RunDirectory {
@@ -17,7 +21,7 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// The next free number below `base/name`, counted from 1.
+    /// The next number below `base/name`, counted from 1. `base/name/latest` leads to it.
     ///
     /// # Errors
     /// The directory cannot be made.
@@ -26,10 +30,15 @@ impl RunDirectory {
         let doing = || format!("create a run directory below {}", parent.display());
         fs::create_dir_all(&parent).doing(doing())?;
         let parent = parent.canonicalize().doing(doing())?;
-        for attempt in 1_u32.. {
+        let last = newest(&parent).doing(doing())?;
+        for attempt in last.saturating_add(1).. {
             let path = parent.join(attempt.to_string());
             match fs::create_dir(&path) {
-                Ok(()) => return Ok(Self { path }),
+                Ok(()) => {
+                    // Some filesystems have no links. The run is worth more than a short name for it.
+                    let _ = point_to_newest(&parent, attempt);
+                    return Ok(Self { path });
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error).doing(doing()),
             }
@@ -82,11 +91,125 @@ impl RunDirectory {
     }
 }
 
+/// The newest attempt's number; 0 if there is none.
+fn newest(parent: &Path) -> io::Result<u32> {
+    let mut newest = 0;
+    for entry in fs::read_dir(parent)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.parse().ok());
+        newest = newest.max(number.unwrap_or(0));
+    }
+    Ok(newest)
+}
+
+/// Makes `latest` lead to the newest attempt, in one step. `own` is this process's attempt: it
+/// keeps the names of links apart that processes make at once. Whoever made the link last looks
+/// again after it, so it never stays behind an attempt that has come meanwhile.
+fn point_to_newest(parent: &Path, own: u32) -> io::Result<()> {
+    let made = parent.join(format!(".{LATEST}.{own}"));
+    let mut linked = 0;
+    loop {
+        let newest = newest(parent)?;
+        if newest <= linked {
+            return Ok(());
+        }
+        symlink(newest.to_string(), &made)?;
+        if let Err(error) = fs::rename(&made, parent.join(LATEST)) {
+            fs::remove_file(&made)?;
+            return Err(error);
+        }
+        linked = newest;
+    }
+}
+
+/// The run directory that is meant by a path: it, or what `latest` leads to in it or as it.
+pub fn attempt(path: &Path) -> PathBuf {
+    let link = match path.ends_with(LATEST) {
+        true => path.to_owned(),
+        false => path.join(LATEST),
+    };
+    match (fs::read_link(&link), link.parent()) {
+        (Ok(number), Some(parent)) => parent.join(number),
+        _ => path.to_owned(),
+    }
+}
+
 /// The name of a namespace's capture file.
 pub fn capture_file(place: &Place) -> String {
     match place {
         Place::Fabric => "fabric.pcapng".into(),
         Place::Node(name) => format!("{name}.pcapng"),
         Place::Pod(name) => format!("{name}.pcapng"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn create(base: &Path) -> PathBuf {
+        RunDirectory::create(base, "theme/fact").unwrap().path
+    }
+
+    #[test]
+    fn latest_leads_to_the_newest_attempt() {
+        let base = Scratch::new("newest");
+        let parent = base.0.join("theme/fact");
+        for number in ["1", "2", "3"] {
+            assert_eq!(create(&base.0), parent.join(number));
+            assert_eq!(attempt(&parent), parent.join(number));
+            assert_eq!(attempt(&parent.join(LATEST)), parent.join(number));
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_is_gone_leaves_no_number_to_a_later_one() {
+        let base = Scratch::new("gone");
+        create(&base.0);
+        let second = create(&base.0);
+        fs::remove_dir(base.0.join("theme/fact/1")).unwrap();
+        assert_eq!(create(&base.0), second.with_file_name("3"));
+    }
+
+    #[test]
+    fn an_attempt_that_is_named_is_meant() {
+        let base = Scratch::new("named");
+        let first = create(&base.0);
+        create(&base.0);
+        assert_eq!(attempt(&first), first);
+    }
+
+    #[test]
+    fn attempts_that_begin_at_once_leave_latest_at_the_newest() {
+        let base = Scratch::new("at-once");
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..8).for_each(|_| drop(create(&base.0))));
+            }
+        });
+        let parent = base.0.join("theme/fact");
+        assert_eq!(attempt(&parent), parent.join("64"));
+        let left = fs::read_dir(&parent).unwrap().count();
+        assert_eq!(left, 65, "no link stays under the name it was made with");
+    }
+
+    /// A folder that goes with its value.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("wireproof-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path.canonicalize().unwrap())
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
     }
 }
