@@ -46,8 +46,11 @@ enum Verb {
     },
     /// Judge a saved run again
     Judge {
-        /// A run directory
+        /// A run directory, or the one above it for its latest
         directory: PathBuf,
+        /// Judge it by the promises of this scenario, which is about the same cluster
+        #[arg(long, value_name = "FILE")]
+        expect: Option<PathBuf>,
         /// Print one JSON document and nothing else
         #[arg(long)]
         json: bool,
@@ -99,8 +102,15 @@ fn obey(verb: Verb) -> Result<ExitCode, Failure> {
             }
             Ok(Status::Held.into())
         }
-        Verb::Judge { directory, json } => {
-            let told = scenario::judge_again(&directory)?;
+        Verb::Judge {
+            directory,
+            expect,
+            json,
+        } => {
+            let told = match expect {
+                Some(file) => scenario::judge_by(&directory, &file)?,
+                None => scenario::judge_again(&directory)?,
+            };
             let status = if json {
                 print_json(&report(&told).json());
                 status_of(&told)

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use wireproof_lab::artifact::RunDirectory;
+use wireproof_lab::artifact::{self, RunDirectory};
 use wireproof_lab::error::LabError;
 use wireproof_lab::need;
 use wireproof_lab::run::{EngineCommand, run};
 use wireproof_model::evidence::Evidence;
+use wireproof_model::expect::Expected;
 use wireproof_model::judge::judge;
 use wireproof_model::name::EngineName;
 use wireproof_model::plan::{Need, Plan};
@@ -188,21 +189,53 @@ pub fn observe(
 /// # Errors
 /// A file of it is missing, or is of another version.
 pub fn judge_again(directory: &Path) -> Result<Told, Failure> {
-    fn load<T: serde::de::DeserializeOwned>(path: PathBuf) -> Result<T, Failure> {
-        serde_json::from_str(&input::text(&path)?).map_err(|error| Failure::Unreadable {
-            path,
-            cause: error.to_string(),
-        })
-    }
-    let plan: Plan = load(directory.join("plan.json"))?;
-    let evidence: Evidence = load(directory.join("evidence.json"))?;
+    let (plan, evidence, directory) = load(directory)?;
     let verdicts = judge(&plan, &evidence);
     Ok(Told {
         plan,
         evidence,
         verdicts,
-        directory: directory.to_owned(),
+        directory,
     })
+}
+
+/// Judges a saved run by the promises of another scenario, which is about the same cluster.
+///
+/// # Errors
+/// As [`judge_again`] and [`read`]; or the scenario is about another cluster.
+pub fn judge_by(directory: &Path, scenario: &Path) -> Result<Told, Failure> {
+    let wanted = read(scenario)?;
+    let (seen, evidence, directory) = load(directory)?;
+    let expected = Expected::new(&seen, wanted).map_err(|different| Failure::Unknown {
+        what: format!(
+            "{} is about another cluster than the run in {}\n  {}",
+            scenario.display(),
+            directory.display(),
+            different.join("\n  ")
+        ),
+        help: "only promises may differ: write the run's nodes, fabric, steps and intrusions"
+            .into(),
+    })?;
+    Ok(Told {
+        verdicts: expected.judge(&evidence),
+        plan: expected.plan,
+        evidence,
+        directory,
+    })
+}
+
+/// What a run directory holds, and which it is where `latest` is named.
+fn load(directory: &Path) -> Result<(Plan, Evidence, PathBuf), Failure> {
+    fn file<T: serde::de::DeserializeOwned>(path: PathBuf) -> Result<T, Failure> {
+        serde_json::from_str(&input::text(&path)?).map_err(|error| Failure::Unreadable {
+            path,
+            cause: error.to_string(),
+        })
+    }
+    let directory = artifact::attempt(directory);
+    let plan = file(directory.join("plan.json"))?;
+    let evidence = file(directory.join("evidence.json"))?;
+    Ok((plan, evidence, directory))
 }
 
 /// A scenario's run directory: its path, without what leads up to the scenarios.

@@ -1,0 +1,104 @@
+//! A saved run is judged again: by its own promises, and by those of another scenario.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const SCENARIO: &str = r#"title = "two nodes"
+
+[node.node-1]
+pods = ["pod-1"]
+
+[node.node-2]
+pods = ["pod-2"]
+"#;
+
+/// Writes a scenario: the one above, and more.
+fn scenario(folder: &Path, name: &str, more: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, format!("{SCENARIO}{more}")).unwrap();
+    path
+}
+
+fn wireproof(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wireproof"))
+        .args(arguments.iter().map(AsRef::as_ref))
+        .output()
+        .unwrap()
+}
+
+/// Exit status, and all that was said.
+fn told(output: &Output) -> (Option<i32>, String) {
+    let text = [output.stdout.as_slice(), &output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+#[test]
+fn a_run_is_judged_by_other_promises_than_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let own = scenario(folder, "own.toml", "");
+    let runs = folder.join("runs");
+    let lane: [&dyn AsRef<std::ffi::OsStr>; 2] = [&"--lane", &"host"];
+    let ran = wireproof(&[&"run", &own, &"--runs", &runs, lane[0], lane[1]]);
+    assert_eq!(told(&ran).0, Some(0), "{}", told(&ran).1);
+    let latest = find(&runs, "latest");
+
+    let (status, text) = told(&wireproof(&[&"judge", &latest]));
+    assert_eq!(status, Some(0), "{text}");
+
+    let expected = |name: &str, more: &str| {
+        let file = scenario(folder, name, more);
+        told(&wireproof(&[&"judge", &latest, &"--expect", &file]))
+    };
+    let plain = "[[promise]]\nfrom = \"pod-1\"\nto = \"pod-2\"\nexpect = \"plaintext\"\n";
+    let (status, text) = expected("plain.toml", plain);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("BROKEN pod-1 → pod-2"), "{text}");
+
+    // Nobody has tried packets of any size.
+    let (status, text) = expected("sizes.toml", "[[mtu]]\nfrom = \"pod-1\"\nto = \"pod-2\"\n");
+    assert_eq!(status, Some(3), "{text}");
+    assert!(text.contains("the run has not tried it"), "{text}");
+
+    let (status, text) = expected("other.toml", "[node.node-3]\n[fabric]\nmtu = 1400\n");
+    assert_eq!(status, Some(2), "{text}");
+    for difference in [
+        "fabric.mtu: 1500 in the run, 1400 in the file",
+        "node.node-3: none in the run, one in the file",
+    ] {
+        assert!(text.contains(difference), "{text}");
+    }
+
+    let (status, text) = expected("wrong.toml", "[[promise]]\nfrom = \"pod-9\"\n");
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains("wrong.toml:"), "{text}");
+}
+
+#[test]
+fn what_is_no_run_is_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, text) = told(&wireproof(&[&"judge", &folder.path()]));
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains("plan.json"), "{text}");
+}
+
+/// The one file of that name below a folder, a link or not.
+fn find(folder: &Path, name: &str) -> PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name() == name {
+                return entry.path();
+            }
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    panic!("there is no {name} below {}", folder.display());
+}

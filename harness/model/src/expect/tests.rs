@@ -1,0 +1,239 @@
+//! What another scenario's promises come to in a run that held its own.
+
+use super::*;
+use crate::evidence::Nanos;
+use crate::judge::tests::world::{World, mixed};
+use crate::plan::{
+    DropBy, Fact, Family, IntrusionId, LimitKind, LimitPromise, Origin, ProbeId, Protection,
+    SizeId, SizeProbe, StepKind, StepPromise,
+};
+use crate::report::Report;
+
+fn expected(world: &World, change: impl FnOnce(&mut Plan)) -> Expected {
+    let mut wanted = world.plan.clone();
+    change(&mut wanted);
+    Expected::new(&world.plan, wanted).unwrap()
+}
+
+fn refused(world: &World, change: impl FnOnce(&mut Plan)) -> Vec<String> {
+    let mut wanted = world.plan.clone();
+    change(&mut wanted);
+    Expected::new(&world.plan, wanted).unwrap_err()
+}
+
+/// The outcome of the last promise.
+fn last(expected: &Expected, world: &World) -> Outcome {
+    let verdicts = expected.judge(&world.evidence);
+    verdicts.last().map(|verdict| verdict.outcome).unwrap()
+}
+
+fn next_id(plan: &Plan) -> PromiseId {
+    PromiseId(u32::try_from(plan.promises.len()).unwrap())
+}
+
+#[test]
+fn the_same_promises_come_to_the_same() {
+    let world = mixed();
+    let same = expected(&world, |_| {});
+    assert_eq!(same.judge(&world.evidence), world.verdicts());
+    assert_eq!(same.plan, world.plan);
+}
+
+#[test]
+fn another_promise_about_a_pair_is_judged_by_what_the_run_saw() {
+    let world = mixed();
+    let pair = world.promise("web > db udp");
+    let other = expected(&world, |plan| {
+        let promise = plan.promises.iter_mut().find(|one| one.id == pair.id);
+        promise.unwrap().protection = Protection::Plaintext;
+    });
+    let verdicts = other.judge(&world.evidence);
+    let broken = verdicts.iter().filter(|one| one.outcome == Outcome::Broken);
+    let broken: Vec<_> = broken.map(|one| one.promise).collect();
+    assert_eq!(broken, [pair.id]);
+}
+
+#[test]
+fn probes_are_known_by_what_they_are_and_not_by_their_numbers() {
+    let world = mixed();
+    let other = expected(&world, |plan| {
+        plan.probes.reverse();
+        let last = u16::try_from(plan.probes.len()).unwrap() - 1;
+        plan.probes
+            .iter_mut()
+            .for_each(|one| one.id.0 = last - one.id.0);
+        plan.promises
+            .iter_mut()
+            .for_each(|one| one.probe.0 = last - one.probe.0);
+    });
+    assert_eq!(other.judge(&world.evidence), world.verdicts());
+}
+
+#[test]
+fn a_pair_that_no_probe_went_between_is_open() {
+    let world = mixed();
+    let mut seen = world.plan.clone();
+    let gone = seen.probes.pop().unwrap();
+    let expected = Expected::new(&seen, world.plan.clone()).unwrap();
+    let verdicts = expected.judge(&world.evidence);
+    let of = verdicts
+        .iter()
+        .find(|one| one.promise.0 == u32::from(gone.id.0));
+    assert_eq!(of.unwrap().outcome, Outcome::Inconclusive);
+    assert_eq!(
+        expected.plan.promises.last().unwrap().probe,
+        ProbeId(u16::MAX)
+    );
+}
+
+#[test]
+fn a_packet_that_was_not_sent_is_open_though_another_size_was() {
+    let world = mixed();
+    let size = |id, size| SizeProbe {
+        id: SizeId(id),
+        from: world.promise("web > db udp").from,
+        to: world.promise("web > db udp").to,
+        family: Family::Ipv4,
+        size,
+        dont_fragment: false,
+    };
+    let mut seen = world.plan.clone();
+    seen.limits.sizes = vec![size(0, 1000)];
+    let mut wanted = seen.clone();
+    wanted.limits.sizes = vec![size(0, 1200)];
+    wanted.limits.promises = vec![LimitPromise {
+        id: next_id(&wanted),
+        family: Family::Ipv4,
+        kind: LimitKind::Fragmented {
+            sizes: vec![SizeId(0)],
+        },
+        origin: Origin::Derived,
+    }];
+    let expected = Expected::new(&seen, wanted).unwrap();
+    assert_eq!(last(&expected, &world), Outcome::Inconclusive);
+    assert_eq!(expected.plan.limits.sizes, [size(0, 1000), size(1, 1200)]);
+}
+
+#[test]
+fn the_tunnels_packets_are_open_where_no_sizes_were_tried() {
+    let world = mixed();
+    let expected = expected(&world, |plan| {
+        plan.limits.promises = vec![LimitPromise {
+            id: next_id(plan),
+            family: Family::Ipv4,
+            kind: LimitKind::Outer {
+                from: plan.nodes[0].name.clone(),
+                to: plan.nodes[1].name.clone(),
+                mtu: 1500,
+                fragments: false,
+            },
+            origin: Origin::Derived,
+        }];
+    });
+    assert_eq!(last(&expected, &world), Outcome::Inconclusive);
+}
+
+#[test]
+fn packets_that_nobody_forged_are_open_and_not_missed_by_a_filter() {
+    let world = mixed();
+    let expected = expected(&world, |plan| plan.intrusions = vec![intrusion(plan)]);
+    assert_eq!(last(&expected, &world), Outcome::Inconclusive);
+    let verdicts = expected.judge(&world.evidence);
+    let report = Report::new(&expected.plan, &world.evidence, &verdicts);
+    assert_eq!(report.exit_status(), 3);
+}
+
+#[test]
+fn packets_that_were_forged_must_be_known_of() {
+    let mut world = mixed();
+    world.plan.intrusions = vec![intrusion(&world.plan)];
+    assert_eq!(
+        refused(&world, |plan| plan.intrusions.clear()),
+        ["intrusion: one as web to db through cal in the run, none in the file"]
+    );
+}
+
+fn intrusion(plan: &Plan) -> Intrusion {
+    let name = |name: &str| name.parse().unwrap();
+    Intrusion {
+        id: IntrusionId(0),
+        promise: next_id(plan),
+        through: name("cal"),
+        source: name("web"),
+        to: name("db"),
+        family: Family::Ipv4,
+        drop: DropBy::ReversePath,
+        line: 1,
+    }
+}
+
+#[test]
+fn a_dataplane_that_nobody_looked_at_is_open() {
+    let world = mixed();
+    let expected = expected(&world, |plan| {
+        plan.facts = vec![Fact {
+            node: plan.nodes[0].name.clone(),
+            after: Some(0),
+            has: vec![],
+            lacks: vec!["anything".into()],
+            present: vec![],
+            absent: vec![],
+            line: 7,
+        }];
+    });
+    let verdicts = expected.judge(&world.evidence);
+    let report = Report::new(&expected.plan, &world.evidence, &verdicts);
+    assert_eq!(report.exit_status(), 3);
+    assert_eq!(
+        report.failure("runs/1").lines().next(),
+        Some("INCONCLUSIVE line 7, dataplane of ada at the start: nobody looked at it")
+    );
+}
+
+#[test]
+fn a_step_that_no_flow_went_through_is_open() {
+    let mut world = mixed();
+    world.evidence.start.settled = Nanos(1);
+    let expected = expected(&world, |plan| {
+        plan.flows.promises = vec![StepPromise {
+            id: next_id(plan),
+            step: 0,
+            kind: StepKind::Leak,
+        }];
+    });
+    assert_eq!(last(&expected, &world), Outcome::Inconclusive);
+}
+
+#[test]
+fn another_cluster_is_refused_with_each_difference() {
+    let world = mixed();
+    let different = refused(&world, |plan| {
+        plan.nodes[0].address = [10, 240, 0, 9].into();
+        plan.nodes[1].pods.clear();
+        plan.fabric.mtu = 1300;
+    });
+    assert_eq!(
+        different,
+        [
+            "fabric.mtu: 1400 in the run, 1300 in the file",
+            "node.ada.address: 10.240.0.4 in the run, 10.240.0.9 in the file",
+            "node.bob.pods.db: one in the run, none in the file",
+        ]
+    );
+}
+
+#[test]
+fn a_client_that_is_not_in_the_file_is_a_difference_and_so_is_one_that_is_only_there() {
+    let mut world = mixed();
+    world.plan.clients = vec![world.plan.nodes[2].clone()];
+    assert_eq!(
+        refused(&world, |plan| plan.clients.clear()),
+        ["client.cal: one in the run, none in the file"]
+    );
+    let mut named = mixed().plan;
+    named.clients = vec![named.nodes[2].clone()];
+    assert_eq!(
+        Expected::new(&mixed().plan, named).unwrap_err(),
+        ["client.cal: none in the run, one in the file"]
+    );
+}

@@ -1,0 +1,172 @@
+//! What was tried of sizes and forged packets, by the numbers that the run gave it.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{
+    Bulk, Intrusion, IntrusionId, LimitKind, LimitPromise, Limits, Plan, ProbeId, Promise,
+    PromiseId, SizeId, SizeProbe,
+};
+
+/// A run's plan while promises of another scenario are told of it.
+pub(super) struct Tried {
+    plan: Plan,
+    untried: BTreeSet<PromiseId>,
+}
+
+impl Tried {
+    pub(super) fn new(seen: &Plan) -> Self {
+        Self {
+            plan: seen.clone(),
+            untried: BTreeSet::new(),
+        }
+    }
+
+    /// The plan as it was left, and the promises that nothing was tried of.
+    pub(super) fn end(self) -> (Plan, BTreeSet<PromiseId>) {
+        (self.plan, self.untried)
+    }
+
+    pub(super) fn pair(&mut self, promise: Promise) -> Promise {
+        let mut probes = self.plan.probes.iter();
+        let probe = probes.find(|probe| {
+            (&probe.from, &probe.to, probe.protocol)
+                == (&promise.from, &promise.to, promise.protocol)
+        });
+        let probe = probe.map(|probe| probe.id);
+        Promise {
+            probe: self.known(promise.id, probe).unwrap_or(ProbeId(u16::MAX)),
+            ..promise
+        }
+    }
+
+    pub(super) fn intrusion(&mut self, intrusion: Intrusion) -> Intrusion {
+        let mut all = self.plan.intrusions.iter();
+        let same = all.find(|one| is_same(one, &intrusion));
+        let same = same.map(|one| one.id);
+        let id = self.known(intrusion.promise, same);
+        Intrusion {
+            id: id.unwrap_or(IntrusionId(u16::MAX)),
+            ..intrusion
+        }
+    }
+
+    /// A promise about sizes. What the run has not tried stays in the plan under a new number, so
+    /// that reports can say what it would have been.
+    pub(super) fn size(&mut self, wanted: &Limits, promise: &LimitPromise) -> LimitPromise {
+        let (sizes, bulk) = match &promise.kind {
+            LimitKind::Device { .. } => (Vec::new(), None),
+            LimitKind::Outer { .. } => {
+                // Small packets show nothing of the way's largest.
+                let mut all = self.plan.limits.promises.iter();
+                let tried = all.any(|one| is_same_way(one, promise));
+                self.known(promise.id, tried.then_some(()));
+                (Vec::new(), None)
+            }
+            LimitKind::Largest {
+                below, at, above, ..
+            } => (vec![*below, *at, *above], None),
+            LimitKind::TooLarge { above, .. } => (vec![*above], None),
+            LimitKind::Fragmented { sizes } => (sizes.clone(), None),
+            LimitKind::Bulk { bulk, .. } => (Vec::new(), Some(*bulk)),
+        };
+        let sizes = sizes.into_iter().filter_map(|id| wanted.size(id));
+        let sizes: Vec<_> = sizes.map(|size| self.probe(promise.id, size)).collect();
+        let bulk = bulk.and_then(|id| wanted.bulk(id));
+        let bulk = bulk.map(|bulk| self.transfer(promise.id, bulk));
+        LimitPromise {
+            kind: renumbered(promise.kind.clone(), &sizes, bulk),
+            ..promise.clone()
+        }
+    }
+
+    fn probe(&mut self, promise: PromiseId, wanted: &SizeProbe) -> SizeId {
+        let mut all = self.plan.limits.sizes.iter();
+        let same = all.find(|one| {
+            let id = wanted.id;
+            SizeProbe {
+                id,
+                ..(*one).clone()
+            } == *wanted
+        });
+        let same = same.map(|one| one.id);
+        self.known(promise, same).unwrap_or_else(|| {
+            let sizes = &mut self.plan.limits.sizes;
+            let id = SizeId(u16::try_from(sizes.len()).unwrap_or(u16::MAX));
+            sizes.push(SizeProbe {
+                id,
+                ..wanted.clone()
+            });
+            id
+        })
+    }
+
+    fn transfer(&mut self, promise: PromiseId, wanted: &Bulk) -> SizeId {
+        let mut all = self.plan.limits.bulks.iter();
+        let same = all.find(|one| {
+            let id = wanted.id;
+            Bulk {
+                id,
+                ..(*one).clone()
+            } == *wanted
+        });
+        let same = same.map(|one| one.id);
+        self.known(promise, same).unwrap_or_else(|| {
+            let bulks = &mut self.plan.limits.bulks;
+            let last = bulks.iter().map(|one| one.id.0).max();
+            let id = SizeId(last.unwrap_or_default().saturating_add(1));
+            bulks.push(Bulk {
+                id,
+                ..wanted.clone()
+            });
+            id
+        })
+    }
+
+    /// Notes a promise of which something was not tried.
+    fn known<T>(&mut self, promise: PromiseId, tried: Option<T>) -> Option<T> {
+        if tried.is_none() {
+            self.untried.insert(promise);
+        }
+        tried
+    }
+}
+
+/// Whether two intrusions are the same packets, whatever has to become of them.
+pub(super) fn is_same(one: &Intrusion, other: &Intrusion) -> bool {
+    (&one.through, &one.source, &one.to, one.family)
+        == (&other.through, &other.source, &other.to, other.family)
+}
+
+fn is_same_way(one: &LimitPromise, other: &LimitPromise) -> bool {
+    let way = |promise: &LimitPromise| match &promise.kind {
+        LimitKind::Outer { from, to, .. } => Some((from.clone(), to.clone(), promise.family)),
+        LimitKind::Device { .. }
+        | LimitKind::Largest { .. }
+        | LimitKind::TooLarge { .. }
+        | LimitKind::Fragmented { .. }
+        | LimitKind::Bulk { .. } => None,
+    };
+    way(one) == way(other)
+}
+
+/// The same promise about other numbers, in the order in which it names them.
+fn renumbered(kind: LimitKind, sizes: &[SizeId], bulk: Option<SizeId>) -> LimitKind {
+    match (kind, sizes, bulk) {
+        (LimitKind::Largest { encrypted, .. }, [below, at, above], _) => LimitKind::Largest {
+            below: *below,
+            at: *at,
+            above: *above,
+            encrypted,
+        },
+        (LimitKind::TooLarge { mtu, told_by, .. }, [above], _) => LimitKind::TooLarge {
+            above: *above,
+            mtu,
+            told_by,
+        },
+        (LimitKind::Fragmented { .. }, sizes, _) => LimitKind::Fragmented {
+            sizes: sizes.to_vec(),
+        },
+        (LimitKind::Bulk { arrives, .. }, _, Some(bulk)) => LimitKind::Bulk { bulk, arrives },
+        (kind, ..) => kind,
+    }
+}
