@@ -509,5 +509,5 @@ fn in_step(error: LabError, number: usize, step: &Step) -> LabError {
 }
 
 fn after_millis(millis: u32) -> Deadline {
-    Deadline::after(Duration::from_millis(millis.into()))
+    Deadline::of_work(Duration::from_millis(millis.into()))
 }

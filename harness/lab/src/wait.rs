@@ -1,6 +1,7 @@
 //! Waits with a name and a deadline. Nothing in the lab sleeps: each wait blocks on
 //! the thing itself and, when time is up, says what was last seen.
 
+use std::fs;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,14 @@ use crate::error::LabError;
 pub(crate) struct Deadline {
     end: Instant,
     allowed: Duration,
+    /// How long somebody had waited for a processor when it began, where that counts.
+    stalled: Option<Duration>,
 }
+
+/// What a deadline that takes no account of a busy machine is longer at most: so many times itself,
+/// and so long.
+const MOST_TIMES: u32 = 9;
+const MOST: Duration = Duration::from_secs(10);
 
 impl Deadline {
     /// `allowed` from this moment on.
@@ -19,12 +27,35 @@ impl Deadline {
         Self {
             end: Instant::now() + allowed,
             allowed,
+            stalled: None,
+        }
+    }
+
+    /// `allowed` from this moment on, not counting the time in which somebody waits for a processor,
+    /// within limits: what is promised of an engine is about a machine that lets it run.
+    pub(crate) fn of_work(allowed: Duration) -> Self {
+        Self {
+            stalled: stalled(),
+            ..Self::after(allowed)
         }
     }
 
     /// What is left; zero when it has passed.
     pub(crate) fn left(&self) -> Duration {
-        self.end.saturating_duration_since(Instant::now())
+        let left = self.end.saturating_duration_since(Instant::now());
+        match left.is_zero() {
+            true => (self.end + self.lost()).saturating_duration_since(Instant::now()),
+            false => left,
+        }
+    }
+
+    /// The time since it began that does not count.
+    fn lost(&self) -> Duration {
+        let Some((then, now)) = self.stalled.zip(stalled()) else {
+            return Duration::ZERO;
+        };
+        let most = MOST.min(self.allowed * MOST_TIMES);
+        now.saturating_sub(then).min(most)
     }
 
     /// What is left, for `poll`: at least a millisecond until it has passed.
@@ -44,8 +75,12 @@ impl Deadline {
         let late = LabError::machine(
             format!("wait until {what}"),
             format!(
-                "not within {} ms; last seen: {seen}",
-                self.allowed.as_millis()
+                "not within {} ms{}; last seen: {seen}",
+                self.allowed.as_millis(),
+                match self.lost().as_millis() {
+                    0 => String::new(),
+                    lost => format!(", and {lost} ms in which the processors were taken"),
+                }
             ),
         );
         LabError {
@@ -53,6 +88,17 @@ impl Deadline {
             ..late
         }
     }
+}
+
+/// For how long somebody has waited for a processor since the machine started
+/// (Linux: `Documentation/accounting/psi.rst`); none where the kernel does not count it.
+fn stalled() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/pressure/cpu").ok()?;
+    let some = text.lines().find(|line| line.starts_with("some "))?;
+    let total = some
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("total="))?;
+    total.parse().ok().map(Duration::from_micros)
 }
 
 /// A value that threads share and wait on.
@@ -97,5 +143,32 @@ impl<T> Watched<T> {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_without_a_processor_does_not_count_within_limits() {
+        let allowed = Duration::from_millis(100);
+        let long_ago = Deadline {
+            end: Instant::now(),
+            allowed,
+            stalled: stalled().map(|_| Duration::ZERO),
+        };
+        // This machine has been stalled for longer than any limit, or counts nothing.
+        let most = allowed * MOST_TIMES;
+        match stalled() {
+            Some(stalled) if stalled >= most => assert_eq!(long_ago.lost(), most),
+            _ => assert!(long_ago.lost() < most),
+        }
+        let strict = Deadline {
+            stalled: None,
+            ..long_ago
+        };
+        assert_eq!(strict.lost(), Duration::ZERO);
+        assert!(strict.passed());
     }
 }

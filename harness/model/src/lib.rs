@@ -65,8 +65,8 @@ mod why;
 /// Plan and evidence to verdicts.
 pub mod judge;
 
-/// The promises of another scenario, about a run that has been.
-pub mod expect;
-
 /// Verdicts told as a table, as JSON and as the text of a failure.
 pub mod report;
+
+/// The promises of another scenario, about a run that has been.
+pub mod expect;
