@@ -207,7 +207,7 @@ fn result(outcome: Outcome, directory: &Path) -> Result<Told, Failure> {
             };
             Err(error.into())
         }
-        Outcome::Finished { .. } => scenario::judge_again(directory),
+        Outcome::Finished { .. } => scenario::conclude_saved(directory),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use wireproof_lab::annotate;
 use wireproof_lab::artifact::{self, RunDirectory};
 use wireproof_lab::error::LabError;
 use wireproof_lab::need;
@@ -11,6 +12,7 @@ use wireproof_model::expect::Expected;
 use wireproof_model::judge::judge;
 use wireproof_model::name::EngineName;
 use wireproof_model::plan::{Need, Plan};
+use wireproof_model::report::Report;
 use wireproof_model::resolve;
 use wireproof_model::verdict::Verdict;
 
@@ -124,8 +126,25 @@ pub fn prove(
     phase: impl FnMut(&str),
 ) -> Result<Told, Failure> {
     let (directory, evidence) = observe(&plan, engine, runs, name, phase)?;
+    conclude(plan, evidence, &directory)
+}
+
+/// Judges what somebody else has observed and left in a run directory, and leaves the verdicts
+/// there too.
+///
+/// # Errors
+/// As [`judge_again`]; or the verdicts cannot be written.
+pub fn conclude_saved(directory: &Path) -> Result<Told, Failure> {
+    let (plan, evidence, directory) = load(directory)?;
+    conclude(plan, evidence, &RunDirectory::at(directory))
+}
+
+/// Verdicts, and comments on the frames that decided them.
+fn conclude(plan: Plan, evidence: Evidence, directory: &RunDirectory) -> Result<Told, Failure> {
     let verdicts = judge(&plan, &evidence);
     directory.save("verdicts.json", &verdicts)?;
+    let comments = Report::new(&plan, &evidence, &verdicts).comments();
+    annotate::annotate(directory.path(), comments)?;
     Ok(Told {
         plan,
         evidence,

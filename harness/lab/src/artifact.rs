@@ -21,6 +21,11 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
+    /// One that is there.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// The next number below `base/name`, counted from 1. `base/name/latest` leads to it.
     ///
     /// # Errors

@@ -134,5 +134,8 @@ mod intrusion;
 /// One run, from plan to evidence.
 pub mod run;
 
+/// Comments in capture files, on the frames that decided something.
+pub mod annotate;
+
 /// Runs in a virtual machine, for kernels that this one is not.
 pub mod vm;

@@ -39,6 +39,26 @@ mod why;
 /// What went wrong.
 mod failure;
 
+/// A frame of a capture file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Frame {
+    /// The file's name in the run directory.
+    pub file: String,
+    /// Its number there, counted from 1.
+    pub number: u32,
+}
+
+impl Frame {
+    /// As exhibits name it: `fabric.pcapng #12`.
+    fn named(text: &str) -> Option<Self> {
+        let (file, number) = text.rsplit_once(" #")?;
+        Some(Self {
+            file: file.to_owned(),
+            number: number.parse().ok()?,
+        })
+    }
+}
+
 /// The report of one run.
 #[derive(Debug)]
 pub struct Report<'a> {
@@ -134,6 +154,12 @@ impl<'a> Report<'a> {
     /// Each promise that did not hold, with the frames that show it; empty if all held.
     pub fn failure(&self, directory: &str) -> String {
         failure::failure(self, directory)
+    }
+
+    /// What is to be said, in its capture file, of each frame that shows why a promise did not hold;
+    /// first of those that decide.
+    pub fn comments(&self) -> Vec<(Frame, String)> {
+        failure::comments(self)
     }
 
     /// One document: `title`, `scenario` (for the caller to fill in), `engine`, `status` (the exit

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
-use super::{Report, Told, intrusion, limit, why, wire};
+use super::{Frame, Report, Told, intrusion, limit, why, wire};
 use crate::plan::{Origin, Promise, StepKind, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
@@ -32,7 +32,9 @@ impl<'a> Failed<'a> {
     }
 }
 
-pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
+/// Every promise that did not hold, the broken ones first: they are about the engine, the open ones
+/// about the run.
+fn failed<'a>(report: &Report<'a>) -> Vec<Failed<'a>> {
     let through = report
         .of_steps()
         .map(|told| Failed::new(&told, of_step(report, told.promise)));
@@ -51,8 +53,29 @@ pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
         .chain(forged)
         .filter(|failed| failed.outcome != Outcome::Held)
         .collect();
-    // The broken ones first: they are about the engine, the open ones about the run.
     failed.sort_by_key(|failed| failed.outcome);
+    failed
+}
+
+/// What is to be said of frames that show why a promise did not hold.
+pub(super) fn comments(report: &Report<'_>) -> Vec<(Frame, String)> {
+    let mut comments = Vec::new();
+    for failed in failed(report) {
+        let told = format!("{} {}", failed.outcome.as_str(), failed.sentence);
+        let exhibits = failed.verdict.iter().flat_map(|verdict| &verdict.exhibits);
+        for (place, exhibit) in exhibits.enumerate() {
+            let text = match place {
+                0 => format!("{told}: {}", failed.fact),
+                _ => format!("shows too: {told}"),
+            };
+            comments.extend(Frame::named(&exhibit.capture).map(|frame| (frame, text)));
+        }
+    }
+    comments
+}
+
+pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
+    let failed = failed(report);
     let mut text = String::new();
     for breach in report.breaches() {
         text += &format!("{} {}\n", breach.outcome().as_str(), breach.text());
