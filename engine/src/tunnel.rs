@@ -167,8 +167,14 @@ pub(crate) fn end(name: &str) -> Result<(), TunnelError> {
         return Ok(());
     };
     let listener = getsockopt(&stream, PeerCredentials).map_err(|errno| fail(errno.to_string()))?;
-    kill(Pid::from_raw(listener.pid()), Signal::SIGTERM)
-        .map_err(|errno| fail(errno.to_string()))?;
+    // wireguard-go listens first and then hands over to a child: who listened is gone, and its
+    // number may be another's.
+    if is_about(listener.pid(), name) {
+        kill(Pid::from_raw(listener.pid()), Signal::SIGTERM)
+            .map_err(|errno| fail(errno.to_string()))?;
+    }
+    // Programs of others end when their socket is removed, as wg-quick(8) does it.
+    let _ = std::fs::remove_file(socket(name));
     stream
         .set_read_timeout(Some(DEADLINE))
         .map_err(|error| fail(error.to_string()))?;
@@ -182,8 +188,15 @@ pub(crate) fn end(name: &str) -> Result<(), TunnelError> {
             Ok(_) | Err(_) => break,
         }
     }
-    let _ = std::fs::remove_file(socket(name));
     Ok(())
+}
+
+/// Whether a process has that name among its arguments, as a tunnel has that of its device.
+fn is_about(process: i32, name: &str) -> bool {
+    let words = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    words
+        .split(|byte| *byte == 0)
+        .any(|word| word == name.as_bytes())
 }
 
 fn socket(name: &str) -> PathBuf {
