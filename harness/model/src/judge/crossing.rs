@@ -227,8 +227,12 @@ impl<'a> Messages<'a> {
         let mut balance = BTreeMap::<&NodeName, i64>::new();
         for ((from, _, length), messages) in &self.sent {
             let inside = length.saturating_sub(MESSAGE_OVERHEAD);
-            let is_padded = inside.is_multiple_of(PADDING) || has_mtu(from, inside);
+            // Of the largest packets neither would be padded; they say nothing.
+            if has_mtu(from, inside) {
+                continue;
+            }
             let many = i64::try_from(messages.len()).unwrap_or(i64::MAX);
+            let is_padded = inside.is_multiple_of(PADDING);
             *balance.entry(from).or_default() += if is_padded { -many } else { many };
         }
         let bare = balance.into_iter().filter(|(_, balance)| *balance > 0);
