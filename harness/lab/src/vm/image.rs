@@ -49,8 +49,10 @@ pub(crate) fn assemble(
     const DOING: &str = "put the guest's first root together";
     let memory = memfd_create("wireproof-initramfs", MFdFlags::MFD_CLOEXEC).doing(DOING)?;
     let mut archive = Archive::new(BufWriter::new(fs::File::from(memory)));
+    // A node hides /run and /var/run, and hides nothing that comes to be there later: without the
+    // latter the first nodes' tunnels would share one socket.
     for folder in [
-        "/dev", "/proc", "/sys", "/run", "/tmp", "/runs", "/root", "/etc",
+        "/dev", "/proc", "/sys", "/run", "/var", "/var/run", "/tmp", "/runs", "/root", "/etc",
     ] {
         archive.folder(Path::new(folder)).doing(DOING)?;
     }
