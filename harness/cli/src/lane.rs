@@ -85,6 +85,12 @@ impl Prepared {
         })
     }
 
+    /// The same with run directories of its own.
+    pub(crate) fn below(mut self, folder: &str) -> Self {
+        self.name = format!("{}/{folder}", self.name);
+        self
+    }
+
     /// Everything that it needs of a lane.
     pub fn needs(&self) -> BTreeSet<Need> {
         self.plan.needs_with(self.engine.wireguard.as_deref())

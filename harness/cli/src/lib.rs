@@ -30,6 +30,9 @@ pub mod list;
 /// What is printed: documents, tables, and what goes on.
 mod tell;
 
+/// The same scenarios with several WireGuards on several kernels, side by side.
+pub mod sweep;
+
 /// `wireproof run`: many scenarios, each in its lane.
 pub mod run;
 

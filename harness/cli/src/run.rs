@@ -14,7 +14,8 @@ use crate::lane::{self, Lane, Prepared, Progress};
 use crate::lanes::{self, Wanted};
 use crate::list;
 use crate::scenario::{self, Asked, Told};
-use crate::tell::{Watcher, document, failed, print, print_json, report, status_of, tell};
+use crate::sweep::{self, Axes};
+use crate::tell::{Watcher, document, failed, print, print_json, report, status_of, tell, word};
 
 /// What `wireproof run` is told.
 #[derive(Debug, Args)]
@@ -38,6 +39,10 @@ pub struct Arguments {
     /// Have the engine's agents use this WireGuard, such as `kernel` or `userspace`
     #[arg(long, value_name = "NAME")]
     wireguard: Option<String>,
+    /// Run each scenario in every combination, and show what differs: `wireguard,lane`, or with
+    /// values `wireguard=userspace,kernel`, `lane=host,vm:debian-6.1`
+    #[arg(long, value_name = "AXES")]
+    matrix: Vec<String>,
     /// Multiply every deadline and budget of time, for a machine that is slow
     #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=100))]
     patience: Option<u32>,
@@ -104,6 +109,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             }
             Ok(Status::Held)
         });
+    }
+    if !arguments.matrix.is_empty() {
+        let lane = match &arguments.lane {
+            Wanted::One(lane) => Some(lane.clone()),
+            Wanted::Auto => None,
+        };
+        let axes = Axes::parse(&arguments.matrix, arguments.wireguard.as_deref(), lane)?;
+        let paths: Vec<_> = prepared.into_iter().map(|one| one.path).collect();
+        let asked = Asked {
+            wireguard: None,
+            ..asked
+        };
+        return in_sandbox(|| sweep::run(&axes, &paths, asked, &arguments.runs, arguments.json));
     }
     in_sandbox(|| run_all(arguments, &prepared))
 }
@@ -252,15 +270,5 @@ impl Summary {
             "counts": self.counts,
             "scenarios": self.documents,
         })
-    }
-}
-
-/// What a scenario came to, in one word.
-fn word(told: &Told) -> &'static str {
-    match status_of(told) {
-        _ if told.evidence.skipped.is_some() => "skipped",
-        Status::Held => "held",
-        Status::Broken => "broken",
-        Status::BadInput | Status::Unfit => "inconclusive",
     }
 }

@@ -23,6 +23,16 @@ pub(crate) fn status_of(told: &Told) -> Status {
     }
 }
 
+/// What a scenario came to, in one word.
+pub(crate) fn word(told: &Told) -> &'static str {
+    match status_of(told) {
+        _ if told.evidence.skipped.is_some() => "skipped",
+        Status::Held => "held",
+        Status::Broken => "broken",
+        Status::BadInput | Status::Unfit => "inconclusive",
+    }
+}
+
 /// Prints its table, and what went wrong.
 pub(crate) fn tell(told: &Told) -> Status {
     let directory = told.directory.display().to_string();

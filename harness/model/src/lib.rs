@@ -56,6 +56,9 @@ pub mod evidence;
 /// The way of one probe through the interfaces, in order of time.
 pub mod journey;
 
+/// What a run looked like, for comparing it with others.
+pub mod portrait;
+
 /// What is decided about a promise, and why.
 pub mod verdict;
 

@@ -1,0 +1,221 @@
+//! What is varied, and the combinations of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use wireproof_lab::need;
+use wireproof_lab::vm::{able, kernel};
+use wireproof_model::plan::Need;
+
+use crate::engines;
+use crate::failure::Failure;
+use crate::lane::{Lane, Prepared};
+use crate::lanes::Offer;
+use crate::scenario::Asked;
+
+/// The WireGuards that are tried where none are named.
+const WIREGUARDS: &[&str] = &["userspace", "wireguard-go", "boringtun-cli", "kernel"];
+
+/// What is varied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Axes {
+    wireguards: Vec<String>,
+    lanes: Vec<Lane>,
+}
+
+impl Axes {
+    /// From `wireguard=userspace,kernel` and `lane=host,vm:debian-6.1`, or the bare words for
+    /// everything that there is; what is not varied is as asked for.
+    ///
+    /// # Errors
+    /// It is none of these.
+    pub fn parse(
+        words: &[String],
+        wireguard: Option<&str>,
+        lane: Option<Lane>,
+    ) -> Result<Self, Failure> {
+        let mut wireguards = Vec::new();
+        let mut lanes: Vec<Lane> = Vec::new();
+        for word in words {
+            let (names, values) = match word.split_once('=') {
+                Some((name, values)) => (name, Some(values)),
+                None => (word.as_str(), None),
+            };
+            for name in names.split(',') {
+                match (name, values) {
+                    ("wireguard" | "backend", Some(values)) => {
+                        wireguards.extend(values.split(',').map(str::to_owned));
+                    }
+                    ("wireguard" | "backend", None) => {
+                        wireguards.extend(WIREGUARDS.iter().map(|name| (*name).to_owned()));
+                    }
+                    ("lane" | "kernel", Some(values)) => {
+                        for value in values.split(',') {
+                            lanes.push(value.parse().map_err(|why| wrong(word, why))?);
+                        }
+                    }
+                    ("lane" | "kernel", None) => {
+                        lanes.push(Lane::Host);
+                        lanes.extend(kernel::names().into_iter().map(Lane::Vm));
+                    }
+                    _ => return Err(wrong(word, format!("`{name}` cannot be varied"))),
+                }
+            }
+        }
+        if wireguards.is_empty() {
+            wireguards.push(wireguard.unwrap_or("userspace").to_owned());
+        }
+        if lanes.is_empty() {
+            lanes.push(lane.unwrap_or(Lane::Host));
+        }
+        let mut seen = BTreeSet::new();
+        wireguards.retain(|name| !name.is_empty() && seen.insert(name.clone()));
+        let mut seen = BTreeSet::new();
+        lanes.retain(|lane| seen.insert(lane.to_string()));
+        Ok(Self { wireguards, lanes })
+    }
+
+    /// Every combination, those of one lane together. Call it inside the sandbox.
+    pub fn columns(&self) -> Vec<Column> {
+        let of_lane = |lane: &Lane| {
+            let lacks = match lane {
+                Lane::Host => Offer::host(&Need::ALL.into()).lacks,
+                Lane::Vm(kernel) => able::lacks(kernel),
+            };
+            let bootable = match lane {
+                Lane::Host => Ok(()),
+                Lane::Vm(kernel) => able::bootable(kernel).map(drop),
+            };
+            let columns = self.wireguards.iter().map(|wireguard| Column {
+                wireguard: wireguard.clone(),
+                lane: lane.clone(),
+                impossible: bootable
+                    .clone()
+                    .err()
+                    .or_else(|| missing(wireguard, &lacks)),
+                lacks: lacks.clone(),
+            });
+            columns.collect::<Vec<_>>()
+        };
+        self.lanes.iter().flat_map(of_lane).collect()
+    }
+}
+
+fn wrong(word: &str, what: String) -> Failure {
+    Failure::Unknown {
+        what: format!("--matrix {word}: {what}"),
+        help: "write `wireguard,lane`, or each with values: `--matrix wireguard=userspace,kernel \
+               --matrix lane=host,vm:debian-6.1`"
+            .into(),
+    }
+}
+
+/// Why a lane that lacks these cannot have that WireGuard.
+fn missing(wireguard: &str, lacks: &BTreeMap<Need, String>) -> Option<String> {
+    let need = match wireguard {
+        "auto" => return None,
+        "kernel" => Need::KernelWireGuard,
+        _ => Need::Userspace,
+    };
+    let lacking = lacks
+        .get(&need)
+        .map(|cause| format!("no {}: {cause}", need.as_str()));
+    let absent = || {
+        let help = match wireguard {
+            "wireguard-go" => "Debian: apt-get install wireguard-go",
+            "boringtun-cli" => "cargo install --locked boringtun-cli",
+            _ => "give a program's path",
+        };
+        let found = engines::wireguard(wireguard);
+        found.err().map(|_| format!("not installed ({help})"))
+    };
+    lacking.or_else(absent)
+}
+
+/// One combination.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// As the engine is asked for it.
+    pub wireguard: String,
+    /// Where.
+    pub lane: Lane,
+    /// Why it cannot be.
+    pub impossible: Option<String>,
+    lacks: BTreeMap<Need, String>,
+}
+
+impl Column {
+    /// Its WireGuard as people call it: a program by its name.
+    pub(super) fn name(&self) -> &str {
+        self.wireguard.rsplit('/').next().unwrap_or(&self.wireguard)
+    }
+
+    /// A scenario for this combination.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub(super) fn prepare(&self, usual: &Prepared, asked: Asked<'_>) -> Result<Prepared, String> {
+        if let Some(why) = &self.impossible {
+            return Err(why.clone());
+        }
+        let has_a_choice = usual.engine.descriptor.wireguard.is_some();
+        if !has_a_choice && self.wireguard != "userspace" && self.wireguard != "auto" {
+            return Err("its engine cannot be asked for another WireGuard".into());
+        }
+        let asked = Asked {
+            wireguard: has_a_choice.then_some(self.wireguard.as_str()),
+            ..asked
+        };
+        let prepared = Prepared::read(&usual.path, asked).map_err(|failure| failure.to_string())?;
+        let needs = prepared.needs();
+        if let Some(why) = need::contradiction(&needs) {
+            return Err(why);
+        }
+        if let Some((need, cause)) = self.lacks.iter().find(|(need, _)| needs.contains(need)) {
+            return Err(format!("no {}: {cause}", need.as_str()));
+        }
+        let folder = format!("{}-{}", self.name(), self.lane).replace([':', '/'], "-");
+        Ok(prepared.below(&folder))
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "wireguard": self.wireguard,
+            "lane": self.lane.to_string(),
+            "impossible": self.impossible,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn axes(words: &[&str]) -> Result<Axes, Failure> {
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        Axes::parse(&words, None, None)
+    }
+
+    #[test]
+    fn axes_are_bare_words_or_have_values() {
+        let named = axes(&["wireguard=userspace,kernel", "lane=host,vm:debian-6.1"]).unwrap();
+        assert_eq!(named.wireguards, ["userspace", "kernel"]);
+        assert_eq!(named.lanes, [Lane::Host, Lane::Vm("debian-6.1".into())]);
+        let bare = axes(&["backend,kernel"]).unwrap();
+        assert_eq!(bare.wireguards, WIREGUARDS);
+        assert_eq!(bare.lanes[0], Lane::Host);
+        let one = axes(&["lane=host,host"]).unwrap();
+        assert_eq!((one.wireguards.len(), one.lanes.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_varied_is_told() {
+        for word in ["colour", "lane=moon", "colour=red"] {
+            let failure = axes(&[word]).unwrap_err().to_string();
+            assert!(
+                failure.contains(word) && failure.contains("help: write"),
+                "{failure}"
+            );
+        }
+    }
+}
