@@ -57,6 +57,9 @@ mod fact;
 /// What every engine is promised to be besides right.
 mod conduct;
 
+/// Whether what the fabric delays came late.
+mod delay;
+
 /// What the fabric did to packets.
 mod wire;
 

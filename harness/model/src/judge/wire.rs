@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::delay::arrivals;
 use crate::evidence::{ANSWERED, Evidence, OVERSIZED, SWALLOWED};
 use crate::plan::{Plan, WireFault};
 
@@ -15,12 +16,22 @@ pub struct Weather {
     pub told: String,
     /// To so many packets.
     pub packets: u64,
+    /// Why what became of them is not what was asked for.
+    pub unlike: Option<String>,
 }
 
 impl Weather {
     /// Whether it was asked for and never happened.
     pub fn is_idle(&self) -> bool {
-        self.line.is_some() && self.packets == 0
+        self.line.is_some() && (self.packets == 0 || self.unlike.is_some())
+    }
+
+    /// What shows that it never happened.
+    pub fn idleness(&self) -> &str {
+        match &self.unlike {
+            Some(why) if self.packets > 0 => why,
+            Some(_) | None => "there was none to hit",
+        }
     }
 }
 
@@ -37,6 +48,7 @@ pub fn weather(plan: &Plan, evidence: &Evidence) -> Vec<Weather> {
         line: Some(fault.line),
         told: fault.told(),
         packets: packets(&fault.counter()),
+        unlike: arrivals(plan, evidence, &fault).unlike(fault.harm),
     });
     let routers = [
         (OVERSIZED, "packets larger than the fabric carries"),
@@ -47,6 +59,7 @@ pub fn weather(plan: &Plan, evidence: &Evidence) -> Vec<Weather> {
         line: None,
         told: told.into(),
         packets: packets(name),
+        unlike: None,
     });
     faults
         .chain(routers.filter(|one| one.packets > 0))

@@ -18,6 +18,9 @@ pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> f
         let line = one.line.map(|line| format!(" (line {line})"));
         let line = line.unwrap_or_default();
         let count = match (one.is_idle(), measured) {
+            (true, _) if one.packets > 0 => {
+                format!("{}: not what was seen", Outcome::Inconclusive.as_str())
+            }
             (true, _) => format!("{}: hit no packet", Outcome::Inconclusive.as_str()),
             (false, true) => format!("{} packets", one.packets),
             (false, false) => "some packets".into(),
@@ -32,10 +35,11 @@ pub(super) fn failure(report: &Report<'_>) -> String {
     let weather = report.weather().into_iter();
     let idle = weather.filter(Weather::is_idle).map(|one| {
         format!(
-            "{} line {}: {}, but there was none to hit\n",
+            "{} line {}: {}, but {}\n",
             Outcome::Inconclusive.as_str(),
             one.line.unwrap_or_default(),
-            one.told
+            one.told,
+            one.idleness()
         )
     });
     idle.collect()
@@ -46,5 +50,6 @@ pub(super) fn json(weather: &Weather) -> Value {
         "line": weather.line,
         "what": weather.told,
         "packets": weather.packets,
+        "unlike": weather.unlike,
     })
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::site::{Marks, Site};
 use super::{Defect, Leg, Packet, Stage, device};
 use crate::dataplane::{self, Peer};
-use crate::plan::{FabricKind, Family};
+use crate::plan::{FabricKind, Family, Harm};
 
 pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     let mut found = Vec::new();
@@ -253,6 +253,8 @@ pub(super) fn wire<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
         all.find(|tally| tally.name == name && tally.packets > 0)
     };
     let faults = leg.question.plan.fabric.faults.iter();
+    // What comes late has not been lost.
+    let faults = faults.filter(|fault| !matches!(fault.harm, Harm::Delay { .. }));
     let hit = faults.filter_map(|fault| Some((fault, tally(&fault.counter())?)));
     hit.map(|(fault, tally)| {
         let told = format!(

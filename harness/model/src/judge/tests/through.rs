@@ -4,11 +4,14 @@ use std::net::IpAddr;
 
 use super::world::{World, mixed, parsed};
 use crate::evidence::{
-    Direction, FlowEvidence, FlowPacket, Form, Nanos, Place, Role, Sighting, StepEvidence,
+    Direction, FlowEvidence, FlowPacket, Form, Nanos, Place, Role, Sighting, StepEvidence, Tally,
 };
 use crate::frame::{Frame, Packet, Payload};
-use crate::judge::{judge, passages};
-use crate::plan::{Action, Family, Flow, FlowId, Flows, PromiseId, Step, StepKind, StepPromise};
+use crate::judge::{judge, passages, weather};
+use crate::plan::{
+    Action, Family, Flow, FlowId, Flows, Harm, PromiseId, Step, StepKind, StepPromise, Way,
+    WireFault,
+};
 use crate::tag::Tag;
 use crate::verdict::Outcome::{self, Broken, Held, Inconclusive};
 
@@ -311,4 +314,50 @@ fn plain_udp(source: IpAddr, destination: IpAddr) -> Frame {
             destination_port: 7008,
         },
     })
+}
+
+#[test]
+fn a_delay_is_one_only_if_packets_come_late() {
+    let delay = |millis| Harm::Delay {
+        millis,
+        jitter: 0,
+        reorder: 0,
+    };
+    let mut world = world();
+    world.plan.fabric.faults = vec![WireFault {
+        line: 9,
+        node: Some(parsed("bob")),
+        way: Way::To,
+        harm: delay(20),
+    }];
+    world.evidence.wire = vec![Tally {
+        name: "line9".into(),
+        packets: 30,
+        bytes: 3_000,
+    }];
+    let told = |world: &World| weather(&world.plan, &world.evidence)[0].unlike.clone();
+    assert_eq!(
+        told(&world).as_deref(),
+        Some("30 of 30 packets came before 20 ms")
+    );
+    for packet in &mut world.evidence.flows[0].packets {
+        packet.received = Some(packet.sent + 20_500);
+    }
+    assert_eq!(told(&world), None);
+    // One that a later delay of the same node hides is never seen.
+    let mut other = world.plan.fabric.faults[0].clone();
+    (other.line, other.harm) = (10, delay(2));
+    world.plan.fabric.faults.push(other);
+    assert_eq!(
+        told(&world).as_deref(),
+        Some("no packet was there to be timed")
+    );
+    // Without flows the probes' round trips tell.
+    world.plan.fabric.faults.pop();
+    world.plan.flows.flows.clear();
+    assert!(told(&world).is_some());
+    for probe in &mut world.evidence.probes {
+        probe.round_trip_us = Some(20_000);
+    }
+    assert_eq!(told(&world), None);
 }
