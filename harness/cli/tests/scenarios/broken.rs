@@ -4,7 +4,7 @@ use std::path::Path;
 
 use libtest_mimic::Failed;
 use wireproof::failure::Failure;
-use wireproof::scenario::{self, Asked, Told, run_name};
+use wireproof::scenario::{self, Asked, Told};
 use wireproof_lab::error::Fault;
 use wireproof_model::plan::Class;
 use wireproof_model::report::Report;
@@ -46,15 +46,7 @@ pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
 /// engine's deadline, or a dataplane that is not the one that reviewers have read. An agent
 /// that ends is no proof: it may not know the fault.
 pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
-    let mut plan = scenario::read(path).map_err(Failed::from)?;
-    let asked = Asked {
-        fault: Some(fault),
-        wireguard: good::wireguard(&plan),
-        ..Asked::default()
-    };
-    let engine = scenario::engine_for(&mut plan, asked).map_err(Failed::from)?;
-    let name = format!("{}/{fault}", run_name(path));
-    let status = match scenario::prove(plan, &engine, &runs(), &name, |_| {}) {
+    let status = match good::prove(path, Some(fault))? {
         Ok(told) => {
             why::is_told(fault, &told)?;
             let report = Report::new(&told.plan, &told.evidence, &told.verdicts);

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use libtest_mimic::Failed;
-use wireproof::scenario::{self, Asked, Told, run_name};
-use wireproof_model::dataplane;
+use wireproof::failure::Failure;
+use wireproof::lane::Prepared;
+use wireproof::scenario::{self, Asked, Told};
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::Plan;
+use wireproof_model::portrait;
 use wireproof_model::report::Report;
-use wireproof_model::verdict::Outcome;
 
+use crate::fleet::{self, Elsewhere, Task};
 use crate::{root, runs, snapshot};
 
 pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
@@ -27,45 +29,11 @@ pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A scenario that not every machine can run: it holds, or each promise says why it was not tried.
-pub(crate) fn holds_or_is_skipped(path: &Path) -> Result<(), Failed> {
-    let told = run(path, None)?;
-    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
-    let promises = told.plan.promises.len() + told.plan.flows.promises.len();
-    let skipped = told.evidence.skipped.is_some();
-    let expected = match skipped {
-        true => (3, Outcome::Skipped),
-        false => (0, Outcome::Held),
-    };
-    let alike = told.verdicts.iter().all(|one| one.outcome == expected.1);
-    if (report.exit_status(), alike, told.verdicts.len()) != (expected.0, true, promises) {
-        return Err(report.failure(&told.directory.display().to_string()).into());
-    }
-    Ok(())
-}
-
 /// The dataplanes that reviewers have read, as they are now.
 pub(crate) fn dataplanes(told: &Told) -> BTreeMap<NodeName, String> {
-    let nodes = || told.evidence.nodes.iter();
-    let keys: BTreeMap<_, _> = nodes()
-        .flat_map(|(name, node)| {
-            let keys = node.published_key.iter().chain(&node.published_key6);
-            keys.map(|key| (key.clone(), name.clone()))
-        })
-        .collect();
-    let read = |(name, _): &(&NodeName, _)| told.plan.snapshots.contains(name);
-    let texts = nodes().filter(read).map(|(name, node)| {
-        let mut text = dataplane::render(&node.dataplane, &keys);
-        // A node keeps its key with its device; one that did not is for the reviewer to see.
-        if node.key_history.len() > 1 {
-            text += &format!(
-                "\nkeys published one after the other: {}\n",
-                node.key_history.len()
-            );
-        }
-        (name.clone(), text)
-    });
-    texts.collect()
+    let mut texts = portrait::dataplanes(&told.evidence);
+    texts.retain(|name, _| told.plan.snapshots.contains(name));
+    texts
 }
 
 /// An engine that announces nothing is ready when its dataplane looks so, through every step.
@@ -93,13 +61,55 @@ pub(crate) fn wireguard(plan: &Plan) -> Option<&'static str> {
 
 /// Runs a scenario, with another engine where one is named.
 pub(crate) fn run(path: &Path, engine: Option<&str>) -> Result<Told, Failed> {
-    let mut plan = scenario::read(path).map_err(Failed::from)?;
+    match engine {
+        None => prove(path, None)?.map_err(Failed::from),
+        Some(engine) => {
+            let asked = Asked {
+                instead: Some(engine),
+                ..Asked::default()
+            };
+            let one = Prepared::read(path, asked).map_err(Failed::from)?;
+            scenario::prove(one.plan, &one.engine, &runs(), &one.name, |_| {}).map_err(Failed::from)
+        }
+    }
+}
+
+/// Runs a scenario in the lane that can run it, with a fault of the engine where one is named.
+///
+/// # Errors
+/// Nothing can be run; what goes wrong after that is the result.
+pub(crate) fn prove(path: &Path, fault: Option<&str>) -> Result<Result<Told, Failure>, Failed> {
+    let task = task(path, fault).map_err(Failed::from)?;
+    if !task.kernel.is_empty() {
+        return Ok(fleet::result(&task));
+    }
     let asked = Asked {
-        instead: engine,
-        wireguard: engine.is_none().then(|| wireguard(&plan)).flatten(),
+        fault,
+        wireguard: task.wireguard,
+        patience: task.patience,
         ..Asked::default()
     };
-    let engine = scenario::engine_for(&mut plan, asked).map_err(Failed::from)?;
-    let name = run_name(path);
-    scenario::prove(plan, &engine, &runs(), &name, |_| {}).map_err(Failed::from)
+    let one = Prepared::read(path, asked).map_err(Failed::from)?;
+    let name = match fault {
+        Some(fault) => format!("{}/{fault}", one.name),
+        None => one.name,
+    };
+    let proven = scenario::prove(one.plan, &one.engine, &runs(), &name, |_| {});
+    Ok(proven)
+}
+
+/// What a machine would be asked for; without a kernel this host can do it.
+pub(crate) fn task(path: &Path, fault: Option<&str>) -> Result<Task, Failure> {
+    let plan = scenario::read(path)?;
+    let kernel = match fleet::elsewhere(path) {
+        Some(Elsewhere::In(kernel)) => kernel.clone(),
+        Some(Elsewhere::Nowhere(_)) | None => String::new(),
+    };
+    Ok(Task {
+        kernel,
+        path: path.to_owned(),
+        fault: fault.map(str::to_owned),
+        wireguard: wireguard(&plan),
+        patience: fleet::patience(&plan),
+    })
 }

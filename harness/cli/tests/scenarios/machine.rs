@@ -1,20 +1,19 @@
 //! Scenarios on kernel WireGuard, in virtual machines: they hold there too, and what their nodes
 //! look like differs from what reviewers have read only by what reviewers have read of that.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use similar::TextDiff;
-use wireproof::lane::{self, Lane, Prepared, Progress};
-use wireproof::scenario::{self, Asked, Told};
+use wireproof::scenario;
 use wireproof_lab::vm::kernel;
+use wireproof_model::plan::Need;
 use wireproof_model::report::Report;
 
-use crate::{files, good, name, runs, snapshot};
+use crate::fleet::{self, Task};
+use crate::{files, good, name, snapshot};
 
 /// What runs where: a kernel, and the folders of scenarios, or single ones. Emulation is slow; all
 /// of them run by `wireproof run --lane vm:KERNEL scenarios`.
@@ -30,128 +29,55 @@ const CHOSEN: &[(&str, &[&str])] = &[
             "scenarios/engine/flat/ipv6-on-a-switch.toml",
             "scenarios/engine/ipam",
             "scenarios/engine/scale",
-            "fixtures/needs",
+            "scenarios/fabric/a-mesh-over-a-long-way.toml",
         ],
     ),
     ("debian-6.12", &["scenarios/azure-cni/seed-cluster.toml"]),
 ];
 
-/// What each scenario came to, as soon as it is known.
-type Results = Arc<(Mutex<BTreeMap<PathBuf, Result<Told, String>>>, Condvar)>;
-
-/// The trials of all machines that this host can have. A machine is started once for all trials
-/// that are asked for, and works while the others do.
-pub(crate) fn trials(arguments: &Arguments) -> Vec<Trial> {
+/// The trials of all machines that this host can have. Their tasks are added to `tasks`.
+pub(crate) fn trials(arguments: &Arguments, tasks: &mut BTreeSet<Task>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (kernel, folders) in CHOSEN {
         let there = kernel::names().iter().any(|name| name == kernel);
-        let paths: Vec<_> = folders.iter().flat_map(|folder| files(folder)).collect();
-        let named = |path: &Path| format!("vm:{kernel} {}", name(path));
-        let asked: Vec<_> = paths
-            .iter()
-            .filter(|path| there && is_asked(arguments, &named(path)))
-            .cloned()
-            .collect();
-        let results = Results::default();
-        if !asked.is_empty() && !arguments.list {
-            start(kernel, asked, &results);
-        }
-        for path in paths {
-            let results = results.clone();
-            let trial = Trial::test(named(&path), move || holds(&path, &results));
+        for path in folders.iter().flat_map(|folder| files(folder)) {
+            let named = format!("vm:{kernel} {}", name(&path));
+            let task = task(kernel, path);
+            if there && fleet::is_asked(arguments, &named) {
+                tasks.insert(task.clone());
+            }
+            let trial = Trial::test(named, move || holds(&task));
             trials.push(trial.with_ignored_flag(!there));
         }
     }
     trials
 }
 
-/// Whether the arguments choose a trial of that name, as libtest does.
-fn is_asked(arguments: &Arguments, name: &str) -> bool {
-    let matches = |wanted: &String| match arguments.exact {
-        true => name == wanted,
-        false => name.contains(wanted.as_str()),
-    };
-    !arguments.ignored
-        && arguments.filter.as_ref().is_none_or(matches)
-        && !arguments.skip.iter().any(matches)
+fn task(kernel: &str, path: PathBuf) -> Task {
+    // Of other engines' scenarios this lane has nothing to say.
+    let plan = scenario::read(&path).ok();
+    let has_a_choice = plan.is_some_and(|plan| good::wireguard(&plan).is_some());
+    Task {
+        kernel: kernel.to_owned(),
+        path,
+        fault: None,
+        wireguard: has_a_choice.then_some("kernel"),
+        patience: None,
+    }
 }
 
-fn start(kernel: &str, paths: Vec<PathBuf>, results: &Results) {
-    let (lane, results) = (Lane::Vm(kernel.to_owned()), results.clone());
-    thread::spawn(move || {
-        let tell = |path: PathBuf, result| {
-            let mut known = results.0.lock().unwrap_or_else(PoisonError::into_inner);
-            known.insert(path, result);
-            results.1.notify_all();
-        };
-        let asked = Asked {
-            wireguard: Some("kernel"),
-            ..Asked::default()
-        };
-        let mut prepared = Vec::new();
-        for path in &paths {
-            // Of other engines' scenarios this lane has nothing to say.
-            let asked = match scenario::read(path) {
-                Ok(plan) if good::wireguard(&plan).is_some() => asked,
-                Ok(_) | Err(_) => Asked::default(),
-            };
-            match Prepared::read(path, asked) {
-                Ok(one) => prepared.push(one),
-                Err(failure) => tell(path.clone(), Err(failure.to_string())),
-            }
-        }
-        let prepared: Vec<_> = prepared.iter().collect();
-        let done = lane::run(&lane, &prepared, &runs(), |news| {
-            if let Progress::Over(number, result) = news {
-                let path = prepared[number].path.clone();
-                tell(path, result.map_err(|failure| failure.to_string()));
-            }
-        });
-        let why = match done {
-            Ok(()) => "the machine never told of it".to_owned(),
-            Err(failure) => failure.to_string(),
-        };
-        // Whatever has no result yet has none.
-        for path in paths {
-            let known = results.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_known = known.contains_key(&path);
-            drop(known);
-            if !is_known {
-                tell(path, Err(why.clone()));
-            }
-        }
-    });
-}
-
-fn holds(path: &Path, results: &Results) -> Result<(), Failed> {
-    let mut known = results.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let told = loop {
-        match known.remove(path) {
-            Some(result) => break result?,
-            None => {
-                known = results
-                    .1
-                    .wait(known)
-                    .unwrap_or_else(PoisonError::into_inner)
-            }
-        }
-    };
-    drop(known);
+fn holds(task: &Task) -> Result<(), Failed> {
+    let told = fleet::result(task)?;
     let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
     let skipped = told.evidence.skipped.is_some();
     if report.exit_status() != if skipped { 3 } else { 0 } {
         return Err(report.failure(&told.directory.display().to_string()).into());
     }
-    if skipped
-        && !told
-            .plan
-            .needs()
-            .contains(&wireproof_model::plan::Need::Userspace)
-    {
+    if skipped && !told.plan.needs().contains(&Need::Userspace) {
         return Err(format!("it was skipped: {:?}", told.evidence.skipped).into());
     }
     for (node, text) in good::dataplanes(&told) {
-        compare(path, node.as_str(), &text)?;
+        compare(&task.path, node.as_str(), &text)?;
     }
     Ok(())
 }

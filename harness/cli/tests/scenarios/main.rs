@@ -3,19 +3,24 @@
 //! `cargo test --test scenarios azure-cni` runs those whose name holds `azure-cni`.
 //! When a snapshot changed, read the `.snap.new` beside it (`cargo insta review`).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use fleet::{Elsewhere, Task};
 use libtest_mimic::{Arguments, Trial};
+use wireproof::failure::Failure;
 use wireproof::input::toml_files;
 use wireproof::scenario;
 use wireproof_lab::sandbox::{self, Side};
 
 mod bad;
 mod broken;
+mod fleet;
 mod good;
 mod machine;
 mod matrix;
+mod program;
 mod reasons;
 mod snapshot;
 mod why;
@@ -37,14 +42,17 @@ fn main() -> ExitCode {
         }
     }
     let mut trials: Vec<Trial> = Vec::new();
+    let mut away = Away::look_around(&arguments);
     for path in files("scenarios") {
         for fault in faults(&path) {
             let (name, path) = (format!("{} broken-by {fault}", name(&path)), path.clone());
-            trials.push(Trial::test(name, move || {
-                broken::is_broken_by(&path, &fault)
-            }));
+            let task = good::task(&path, Some(&fault));
+            let trial = Trial::test(name, move || broken::is_broken_by(&path, &fault));
+            trials.extend(away.unless_here(trial, task));
         }
-        trials.push(Trial::test(name(&path), move || good::holds(&path)));
+        let task = good::task(&path, None);
+        let trial = Trial::test(name(&path), move || good::holds(&path));
+        trials.extend(away.unless_here(trial, task));
     }
     for path in files("fixtures/bad") {
         trials.push(Trial::test(name(&path), move || bad::is_refused(&path)));
@@ -58,11 +66,9 @@ fn main() -> ExitCode {
         }));
     }
     for path in files("fixtures/open") {
-        trials.push(Trial::test(name(&path), move || broken::is_open(&path)));
-    }
-    for path in files("fixtures/needs") {
-        let trial = Trial::test(name(&path), move || good::holds_or_is_skipped(&path));
-        trials.push(trial);
+        let task = good::task(&path, None);
+        let trial = Trial::test(name(&path), move || broken::is_open(&path));
+        trials.extend(away.unless_here(trial, task));
     }
     for path in files("fixtures/engines/faults") {
         trials.push(Trial::test(name(&path), move || broken::is_caught(&path)));
@@ -84,9 +90,52 @@ fn main() -> ExitCode {
     ));
     trials.push(Trial::test("drop-reasons", reasons::agree_with_counters));
     trials.push(Trial::test("rpf-matrix", matrix::is_as_expected));
+    trials.extend(program::trials());
     // Last: they wait for machines that work meanwhile.
-    trials.extend(machine::trials(&arguments));
+    let kernels = machine::trials(&arguments, &mut away.tasks);
+    trials.extend(away.trials.into_iter().chain(kernels));
+    fleet::start(away.tasks);
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Trials of scenarios that this kernel cannot run.
+struct Away<'a> {
+    arguments: &'a Arguments,
+    trials: Vec<Trial>,
+    tasks: BTreeSet<Task>,
+}
+
+impl<'a> Away<'a> {
+    fn look_around(arguments: &'a Arguments) -> Self {
+        if !arguments.list {
+            fleet::look_around(&[files("scenarios"), files("fixtures/open")].concat());
+        }
+        Self {
+            arguments,
+            trials: Vec::new(),
+            tasks: BTreeSet::new(),
+        }
+    }
+
+    /// Takes a trial away to where it can run; ignored is one that no machine here can run. A
+    /// scenario that is wrong stays, and its trial tells.
+    fn unless_here(&mut self, trial: Trial, task: Result<Task, Failure>) -> Option<Trial> {
+        let Ok(task) = task else { return Some(trial) };
+        match fleet::elsewhere(&task.path) {
+            None => return Some(trial),
+            Some(Elsewhere::Nowhere(why)) => {
+                eprintln!("ignored: {}: {why}", trial.name());
+                self.trials.push(trial.with_ignored_flag(true));
+            }
+            Some(Elsewhere::In(_)) => {
+                if fleet::is_asked(self.arguments, trial.name()) {
+                    self.tasks.insert(task);
+                }
+                self.trials.push(trial);
+            }
+        }
+        None
+    }
 }
 
 /// The faults that must break a scenario; of one that is wrong, its own trial tells.
