@@ -56,9 +56,6 @@ pub mod evidence;
 /// The way of one probe through the interfaces, in order of time.
 pub mod journey;
 
-/// What a run looked like, for comparing it with others.
-pub mod portrait;
-
 /// What is decided about a promise, and why.
 pub mod verdict;
 
@@ -67,6 +64,9 @@ mod why;
 
 /// Plan and evidence to verdicts.
 pub mod judge;
+
+/// What a run looked like, for comparing it with others.
+pub mod portrait;
 
 /// Verdicts told as a table, as JSON and as the text of a failure.
 pub mod report;

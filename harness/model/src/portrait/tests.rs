@@ -1,3 +1,5 @@
+//! Runs that never were, told.
+
 use super::*;
 use crate::judge::tests::world::{World, mixed};
 
