@@ -193,6 +193,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
                 self.reshape(number)?;
                 self.wait_for_mtu(&self.plan.after(number + 1), node, deadline)?;
             }
+            Action::SetMetric { node, metric } => self.topology.set_metric(node, *metric)?,
             Action::AddNode { node } => {
                 self.reshape(number)?;
                 self.engines.start_agents(std::slice::from_ref(node))?;

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteType};
+use rtnetlink::packet_route::route::{
+    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
+};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 use wireproof_model::plan::Family;
@@ -79,6 +81,29 @@ impl Netlink {
         routes
             .filter(|route| route.header.protocol != RouteProtocol::Kernel)
             .try_for_each(|route| self.delete_route(route))
+    }
+
+    /// Gives every route of the main table through an interface another metric. The new one comes before
+    /// the old one goes, so that there is one at any time.
+    pub(crate) fn set_metric(&self, name: &str, metric: u32) -> Result<(), LabError> {
+        let through = RouteAttribute::Oif(self.index(name)?);
+        let of_main = |route: &RouteMessage| route.header.table == RouteHeader::RT_TABLE_MAIN;
+        let routes = self.all_routes()?.into_iter();
+        let routes = routes.filter(|route| of_main(route) && route.attributes.contains(&through));
+        for old in routes {
+            let mut new = old.clone();
+            let is_metric = |attribute: &_| matches!(attribute, RouteAttribute::Priority(_));
+            // Of what is listed the kernel takes no age back.
+            let is_age = |attribute: &_| matches!(attribute, RouteAttribute::CacheInfo(_));
+            new.attributes.retain(|one| !is_metric(one) && !is_age(one));
+            new.attributes.push(RouteAttribute::Priority(metric));
+            self.run(
+                format!("add a route through {name} with the metric {metric}"),
+                self.handle.route().add(new).execute(),
+            )?;
+            self.delete_route(old)?;
+        }
+        Ok(())
     }
 
     /// Sets an interface's MTU.

@@ -69,6 +69,11 @@ impl Topology {
         Ok(())
     }
 
+    /// Gives the routes through a node's uplink another metric.
+    pub(crate) fn set_metric(&self, node: &NodeName, metric: u32) -> Result<(), LabError> {
+        Netlink::open(self.node(node)?)?.set_metric(UPLINK, metric)
+    }
+
     /// Takes everything from a node that a boot takes, its network among it.
     pub(crate) fn power_off(&self, node: &Node, state: &State) -> Result<(), LabError> {
         let fabric = &state.fabric;

@@ -119,6 +119,7 @@ fn changes_hosts(action: &Action) -> bool {
             | Action::ReaddressNode { .. }
             | Action::RebootNode { .. }
             | Action::SetMtu { .. }
+            | Action::SetMetric { .. }
             | Action::CrashEverywhere { .. }
     )
 }

@@ -120,6 +120,13 @@ pub enum Action {
         /// In bytes.
         mtu: u16,
     },
+    /// The routes through a node's uplink get another metric: they lead where they led.
+    SetMetric {
+        /// Which.
+        node: NodeName,
+        /// Their priority, of which the least is best.
+        metric: u32,
+    },
     /// Waits until each agent has compared its dataplane with the kernel so many times more.
     WaitResyncs {
         /// How many.
@@ -168,6 +175,7 @@ impl Action {
             Self::Partition { .. } => "partition",
             Self::Heal { .. } => "heal",
             Self::SetMtu { .. } => "set-mtu",
+            Self::SetMetric { .. } => "set-metric",
             Self::WaitResyncs { .. } => "wait-resyncs",
             Self::CrashEverywhere { .. } => "crash-everywhere",
             Self::KillEngine { .. } => "kill-engine",
@@ -220,6 +228,9 @@ impl Action {
             Self::Partition { node } => format!("{node} is cut off"),
             Self::Heal { node } => format!("{node} is connected again"),
             Self::SetMtu { node, mtu } => format!("{node}'s uplink gets the MTU {mtu}"),
+            Self::SetMetric { node, metric } => {
+                format!("the routes of {node}'s uplink get the metric {metric}")
+            }
             Self::WaitResyncs { count } => format!("{count} comparisons with the kernel"),
             Self::CrashEverywhere { node, provoke } => {
                 format!("{node}'s agent dies at every write; {}", provoke.told())

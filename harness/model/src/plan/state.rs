@@ -123,6 +123,7 @@ impl State {
                     node.mtu = *mtu;
                 }
             }
+            Action::SetMetric { .. } => {}
             Action::StopEngine { node } | Action::KillEngine { node } => {
                 for name in self.named(node.as_ref()) {
                     self.agents.remove(&name);

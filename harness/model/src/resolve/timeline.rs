@@ -190,9 +190,9 @@ impl Stage {
                 self.quiet.remove(node);
                 self.known(step, "node", node)
             }
-            Action::ReaddressNode { node, .. } | Action::SetMtu { node, .. } => {
-                self.known(step, "node", node)
-            }
+            Action::ReaddressNode { node, .. }
+            | Action::SetMtu { node, .. }
+            | Action::SetMetric { node, .. } => self.known(step, "node", node),
             Action::Partition { node } => {
                 self.known(step, "node", node)?;
                 if self.apart.insert(node.clone()) {

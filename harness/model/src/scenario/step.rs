@@ -125,6 +125,14 @@ const ACTIONS: &[(&str, Reader)] = &[
             mtu: mtu?,
         })
     }),
+    ("set-metric", |keys| {
+        keys.table.require("metric", "metric = 500");
+        let metric = keys.table.number("metric", 1..=u16::MAX, "");
+        Some(Action::SetMetric {
+            node: keys.target()?,
+            metric: metric?.into(),
+        })
+    }),
     ("set-fabric-mtu", fabric::set_mtu),
     ("swallow-icmp", |_| {
         Some(Action::Fabric(FabricAction::SwallowIcmp))
