@@ -15,7 +15,9 @@ use crate::lanes::{self, Wanted};
 use crate::list;
 use crate::scenario::{self, Asked, Told};
 use crate::sweep::{self, Axes};
-use crate::tell::{Watcher, document, failed, print, print_json, report, status_of, tell, word};
+use crate::tell::{
+    Watcher, document, failed, keep_output, print, print_json, report, status_of, tell, word,
+};
 
 /// What `wireproof run` is told.
 #[derive(Debug, Args)]
@@ -66,7 +68,10 @@ pub(crate) fn in_sandbox(
 ) -> Result<ExitCode, Failure> {
     match sandbox::enter()? {
         Side::Outside(code) => Ok(code),
-        Side::Inside => work().map(ExitCode::from),
+        Side::Inside => {
+            keep_output();
+            work().map(ExitCode::from)
+        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! What is printed: documents and tables on standard output, and what goes on on standard error.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
+use nix::unistd::dup2_stdout;
 use serde_json::{Value, json};
 use wireproof_model::report::Report;
 
@@ -37,7 +41,7 @@ pub(crate) fn word(told: &Told) -> &'static str {
 pub(crate) fn tell(told: &Told) -> Status {
     let directory = told.directory.display().to_string();
     let report = report(told);
-    print(&report.table(&directory, io::stdout().is_terminal()));
+    print(&report.table(&directory, is_for_a_person()));
     let failure = report.failure(&directory);
     if !failure.is_empty() {
         print(&format!("\n{failure}"));
@@ -61,9 +65,32 @@ pub(crate) fn failed(title: Option<&str>, failure: &Failure) -> Value {
     })
 }
 
+/// Where this program's own words go, once [`keep_output`] has been called.
+static OUTPUT: OnceLock<File> = OnceLock::new();
+
+/// Keeps standard output for what this program prints itself: libraries that print, such as
+/// wireguard-control where boringtun tells it something new, do so on standard error from now on.
+pub(crate) fn keep_output() {
+    if let Ok(output) = io::stdout().as_fd().try_clone_to_owned()
+        && dup2_stdout(io::stderr()).is_ok()
+    {
+        let _ = OUTPUT.set(output.into());
+    }
+}
+
 /// A reader that has gone away, such as `head`, is no reason to fail.
 pub(crate) fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = match OUTPUT.get() {
+        Some(mut output) => output.write_all(text.as_bytes()),
+        None => io::stdout().write_all(text.as_bytes()),
+    };
+}
+
+fn is_for_a_person() -> bool {
+    match OUTPUT.get() {
+        Some(output) => output.is_terminal(),
+        None => io::stdout().is_terminal(),
+    }
 }
 
 /// The one document of a command.
