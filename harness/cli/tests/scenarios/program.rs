@@ -36,6 +36,11 @@ const CHOSEN: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// How many times as long everything may take. Two wireguard-go that begin a handshake at the same
+/// moment may have to do so again, each time 5 s later (WireGuard paper, section 6.1: REKEY_TIMEOUT);
+/// packets wait for it.
+const PATIENCE: u32 = 5;
+
 /// What a node's own text says of its key, which boringtun keeps to itself.
 const KEY: &str = "public key: ";
 
@@ -55,6 +60,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn holds(program: &str, path: &Path) -> Result<(), Failed> {
     let asked = Asked {
         wireguard: Some(program),
+        patience: Some(PATIENCE),
         ..Asked::default()
     };
     let one = Prepared::read(path, asked).map_err(Failed::from)?;
