@@ -211,5 +211,16 @@ fn portable(message: &str) -> String {
         text.push_str("<run directory>");
         rest = &path[end..];
     }
-    (text + rest).replace(&root().display().to_string(), "<root>")
+    without_stall(text + rest).replace(&root().display().to_string(), "<root>")
+}
+
+/// A message without the time in which the processors were taken: it is the machine's.
+fn without_stall(message: String) -> String {
+    let stalled = message
+        .split_once(" ms in which the processors were taken")
+        .and_then(|(before, after)| Some((before.rsplit_once(", and ")?.0, after)));
+    match stalled {
+        Some((before, after)) => format!("{before}{after}"),
+        None => message,
+    }
 }
