@@ -22,6 +22,7 @@ use crate::fault::{Fault, spoil, spoil_cluster, spoil_host};
 use crate::guard::Guard;
 use crate::journal::Journal;
 use crate::kernel::{Kernel, ObserveError, Stale};
+use crate::key::PublicKey;
 use crate::netlink::monitor::Monitor;
 use crate::netlink::{Netlink, NetlinkError};
 use crate::nft;
@@ -29,6 +30,7 @@ use crate::notify::{Counts, Supervisor};
 use crate::publication::{Publication, node_identity};
 use crate::record::{Cause, Mesh, Shared};
 use crate::resource::Identity;
+use crate::roam::Told;
 use crate::store::{Changed, Feed, Store, StoreError};
 use crate::tunnel::Life;
 
@@ -183,6 +185,8 @@ struct Agent {
     changed: Option<BTreeSet<Identity>>,
     /// What was wanted of the dataplane last.
     desired: Option<Dataplane>,
+    /// Where the store has said that peers are.
+    told: Told,
     journal: Journal,
     /// How this node reaches the others.
     meshes: PerFamily<Mesh>,
@@ -235,6 +239,7 @@ impl Agent {
             news: true,
             changed: None,
             desired: None,
+            told: Told::default(),
             journal: Journal::default(),
             meshes: PerFamily::default(),
             trouble: None,
@@ -438,7 +443,16 @@ impl Agent {
             &self.store,
             self.unsupported.is_none(),
         );
-        let desired = spoil(&actual, desired, &self.orders.faults);
+        let mut desired = spoil(&actual, desired, &self.orders.faults);
+        if !self.has(Fault::PinsEndpoints) {
+            follow(
+                &mut self.told,
+                &self.kernel,
+                &self.cluster,
+                &mut desired,
+                &actual,
+            );
+        }
         if self.has(Fault::KeepsOldDevice) {
             for family in Family::ALL {
                 let wanted = &desired.planes[family].devices;
@@ -533,6 +547,22 @@ fn all_have_keys(cluster: &Cluster) -> bool {
 fn own_key(cluster: &Cluster, node: &str, family: Family) -> bool {
     let node = cluster.nodes.get(node);
     node.is_some_and(|node| node.public_key[family].is_some())
+}
+
+/// Lets what is wanted follow peers that roam.
+pub(crate) fn follow(
+    told: &mut Told,
+    kernel: &Kernel,
+    cluster: &Cluster,
+    desired: &mut Dataplane,
+    actual: &Dataplane,
+) {
+    let handshake = |family: Family, key: &PublicKey| {
+        let device = kernel.device(&cluster.settings.tunnel[family].interface)?;
+        let mut peers = device.peers.iter();
+        peers.find(|(known, _)| known == key)?.1.handshake
+    };
+    told.follow(desired, actual, handshake, SystemTime::now());
 }
 
 /// The dataplane as it is, and as it should be.

@@ -21,6 +21,7 @@ use crate::kernel::{Kernel, ObserveError};
 use crate::netlink::{Netlink, NetlinkError};
 use crate::operate::{self, Wishes};
 use crate::render;
+use crate::roam::Told;
 use crate::status::Status;
 use crate::store::{Store, StoreError};
 use crate::tunnel::{self, Life, TunnelError};
@@ -291,6 +292,14 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
     let endpoints = store.store.endpoints();
     let (actual, desired) = agent::planes(&kernel, &cluster, &node, &endpoints, true);
+    let mut desired = spoil(&actual, desired, &faults);
+    agent::follow(
+        &mut Told::default(),
+        &kernel,
+        &cluster,
+        &mut desired,
+        &actual,
+    );
     let status = Status {
         node: &node,
         cluster: &cluster,
@@ -299,7 +308,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
             kernel.backend(name).zip(kernel.device(name))
         }),
         actual: &actual,
-        pending: &diff(&actual, &spoil(&actual, desired, &faults)),
+        pending: &diff(&actual, &desired),
         problems: &problems,
         now: SystemTime::now(),
     };

@@ -46,6 +46,10 @@ pub(crate) enum Fault {
     MtuTooSmall,
     /// The device's MTU is what the uplink's is, and TCP is told of smaller segments.
     MssOnly,
+    /// The second device's port is always Calico's.
+    KeepsOldPortOfIpv6,
+    /// A peer that roamed is sent to where the store says that it is.
+    PinsEndpoints,
     /// There is no IPv6 mesh.
     NoIpv6,
     /// What drops plaintext is not kept for the next boot.
@@ -261,6 +265,7 @@ fn spoil_device(family: Family, actual: Option<&Device>, device: &mut Device, fa
                     .retain(|network| Some(network.addr()) != host);
             }
         }
+        (Fault::KeepsOldPortOfIpv6, _) if family == Family::V6 => device.listen_port = 51821,
         (Fault::KeepsOldMtu, Some(actual)) if actual.tagged => device.mtu = actual.mtu,
         (Fault::KeepsOldSettings, Some(actual)) if actual.has_key => {
             device.listen_port = actual.listen_port;

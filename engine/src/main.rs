@@ -43,6 +43,9 @@ mod desired;
 /// Hand-made faults, for judging the harness; absent from release builds.
 mod fault;
 
+/// Peers that speak from elsewhere than the store says.
+mod roam;
+
 /// The difference between two dataplanes as an ordered list of changes.
 mod change;
 

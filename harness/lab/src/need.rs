@@ -23,11 +23,14 @@ pub fn lacks(need: Need) -> Option<String> {
         },
         Need::Numgen => try_rule("numgen inc mod 2 == 0"),
         Need::Limit => try_rule("limit rate 1/second"),
+        Need::Nat => try_nat(),
         Need::Netem => try_netem(),
         Need::Userspace => try_tun(),
         Need::KernelWireGuard => try_link(InfoKind::Wireguard),
     };
-    tried.err().map(|error| error.cause)
+    // nft shows the rule below what it says of it.
+    let first = |cause: String| cause.lines().next().unwrap_or_default().to_owned();
+    tried.err().map(|error| first(error.cause))
 }
 
 /// How a machine comes to meet a need.
@@ -37,6 +40,7 @@ pub fn remedy(need: Need) -> &'static str {
         Need::Ipv6 => "boot without ipv6.disable=1",
         Need::Numgen => "modprobe nft_numgen",
         Need::Limit => "modprobe nft_limit",
+        Need::Nat => "modprobe nft_chain_nat nft_nat nft_ct",
         Need::Netem => "modprobe sch_netem",
         Need::Userspace => "modprobe tun, and make /dev/net/tun readable and writable",
         Need::KernelWireGuard => "modprobe wireguard",
@@ -66,9 +70,19 @@ pub fn contradiction(needs: &BTreeSet<Need>) -> Option<String> {
 }
 
 fn try_rule(matching: &str) -> Result<(), LabError> {
-    let chain = "chain tried { type filter hook input priority 0; ";
+    try_chain(&format!("filter hook input priority 0; {matching} drop;"))
+}
+
+fn try_nat() -> Result<(), LabError> {
+    try_chain("filter hook prerouting priority raw; ct zone set 1;")?;
+    try_chain(
+        "nat hook postrouting priority srcnat; meta l4proto udp snat to 192.0.2.1:40000-40999;",
+    )
+}
+
+fn try_chain(what: &str) -> Result<(), LabError> {
     Namespace::create("survey")?.enter(|| {
-        let rules = format!("table inet survey {{ {chain}{matching} drop; }}; }}");
+        let rules = format!("table ip survey {{ chain tried {{ type {what} }}; }}");
         try_program("nft", &["--check", &rules])
     })
 }

@@ -11,7 +11,7 @@ use wireproof_model::dataplane;
 use wireproof_model::evidence::{Nanos, StepEvidence};
 use wireproof_model::name::{EndpointName, IfName, NodeName};
 use wireproof_model::plan::{
-    Action, Family, Flow, Plan, Settles, State, Step, StoreAction, Tamper,
+    Action, Family, Flow, Plan, Settles, State, Step, StoreAction, Tamper, WireFault,
 };
 use wireproof_model::tag::Magic;
 
@@ -325,12 +325,16 @@ impl<'a, 'e> Timeline<'a, 'e> {
     /// for the report to say.
     fn wait_for_weather(&self, number: usize, deadline: Deadline) -> Result<(), LabError> {
         let line = self.plan.steps.get(number).map(|step| step.line);
-        let faults = self.plan.after(number + 1).fabric.faults.into_iter();
-        let mut begun = faults.filter(|fault| Some(fault.line) == line);
-        let Some(fault) = begun.next().filter(|_| !self.plan.flows.flows.is_empty()) else {
+        let fabric = self.plan.after(number + 1).fabric;
+        let mut faults = fabric.faults.iter();
+        let begun = faults.find(|fault| Some(fault.line) == line);
+        let nat = fabric.nat.filter(|nat| nat.lines.last() == line.as_ref());
+        let counter = begun
+            .map(WireFault::counter)
+            .or_else(|| nat.as_ref()?.counter(nat.as_ref()?.generation()));
+        let Some(name) = counter.filter(|_| !self.plan.flows.flows.is_empty()) else {
             return Ok(());
         };
-        let name = fault.counter();
         loop {
             let tallies = tallies(&self.topology.fabric)?.into_iter();
             let mut hits = tallies.filter(|tally| tally.name == name && tally.packets > 0);

@@ -10,6 +10,9 @@ mod pod;
 /// Hosts outside the cluster.
 mod client;
 
+/// The NAT in front of a node.
+mod nat;
+
 /// What the fabric does to packets, and how often it did.
 mod wire;
 

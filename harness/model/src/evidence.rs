@@ -378,6 +378,9 @@ pub const ANSWERED: &str = "answered";
 /// A counter of such answers that never left it.
 pub const SWALLOWED: &str = "swallowed";
 
+/// The tally of packets to a node behind a NAT that it had not asked for.
+pub const STRANGERS: &str = "strangers";
+
 /// How often the fabric did something to a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {

@@ -60,6 +60,9 @@ mod conduct;
 /// Whether what the fabric delays came late.
 mod delay;
 
+/// Whether a NAT hid a node.
+mod nat;
+
 /// What the fabric did to packets.
 mod wire;
 

@@ -36,6 +36,9 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
     for fault in &fabric.faults {
         writeln!(text, "  {}", fault.told())?;
     }
+    if let Some(nat) = &fabric.nat {
+        writeln!(text, "  {} is behind a NAT: {}", nat.node, nat.told(0))?;
+    }
     for need in plan.needs() {
         writeln!(text, "needs {}: {}", need.as_str(), need.purpose())?;
     }

@@ -7,6 +7,9 @@ mod family;
 /// Calico IPAM: blocks of a pool, and who has which.
 mod ipam;
 
+/// What hides a node from strangers.
+mod nat;
+
 /// What connects the nodes.
 mod fabric;
 
@@ -69,6 +72,7 @@ pub use ipam::{Addressing, Block, RouteSource, blocks_of};
 pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, BRIDGED_PREFIX, POOL};
 pub(crate) use limit::POD_MTU;
 pub use limit::{Bulk, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits, SizeId, SizeProbe};
+pub use nat::Nat;
 pub use need::Need;
 pub use phantom::Phantom;
 pub use settings::Settings;
@@ -182,7 +186,10 @@ impl Cluster {
     pub fn tunnel(&self, family: Family) -> IfName {
         match family {
             Family::Ipv4 => self.interface.clone(),
-            Family::Ipv6 => IfName::of_calico_tunnel_v6(),
+            Family::Ipv6 => self
+                .settings
+                .name("wireguardInterfaceNameV6")
+                .unwrap_or_else(IfName::of_calico_tunnel_v6),
         }
     }
 
@@ -190,7 +197,10 @@ impl Cluster {
     pub fn port(&self, family: Family) -> u16 {
         match family {
             Family::Ipv4 => self.listen_port,
-            Family::Ipv6 => LISTEN_PORT_V6,
+            Family::Ipv6 => {
+                let set = self.settings.number("wireguardListeningPortV6");
+                set.unwrap_or(LISTEN_PORT_V6)
+            }
         }
     }
 

@@ -105,15 +105,16 @@ fn wire<'e>(plan: &Plan, evidence: &'e Evidence) -> Vec<Outer<'e>> {
         }
         let packet = sighting.frame.packet()?;
         let port = cluster.port(Family::of(packet.source));
+        let is_tunnels = |its| its == port || plan.fabric.translates(packet.destination, its);
         let message = match packet.payload {
             Payload::WireGuard {
                 destination_port,
                 message,
                 ..
-            } if destination_port == port => Some(message),
+            } if is_tunnels(destination_port) => Some(message),
             Payload::Udp {
                 destination_port, ..
-            } if destination_port == port && packet.fragment => None,
+            } if is_tunnels(destination_port) && packet.fragment => None,
             Payload::WireGuard { .. }
             | Payload::Udp { .. }
             | Payload::Icmp { .. }

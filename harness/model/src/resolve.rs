@@ -28,6 +28,9 @@ mod client;
 /// Nodes that only the store knows of.
 mod phantom;
 
+/// What hides a node.
+mod nat;
+
 /// Where the cluster's resources are.
 mod store;
 
@@ -110,6 +113,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     }
     client::check(&scenario, &fabric, &mut problems);
     phantom::check(&scenario, &placement, &mut problems);
+    nat::check(&scenario, &mut problems);
     store::check(&scenario, &placement, &mut problems);
     let course = timeline::check(&scenario, &placement, &mut problems);
     budget::check(&scenario, &mut problems);
@@ -167,6 +171,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     };
     plan.phantoms = phantom::phantoms(&scenario, &plan)
         .map_err(|problem| Problems::new(file, text, vec![problem]))?;
+    plan.fabric.nat = nat::nat(&scenario, text, &plan.nodes);
     plan.probes = promise::probes(&plan, scenario.probes.payload);
     plan.promises = promise::promises(&plan, &stated);
     plan.flows = flow::flows(&plan, &scenario.flows);

@@ -192,6 +192,8 @@ pub struct Node {
     pub rp_filter: Option<RpFilter>,
     /// Whether it takes part in encryption.
     pub wireguard: Option<bool>,
+    /// Where it is said to be behind a NAT.
+    pub behind_nat: Option<Span>,
     /// `[node.NAME.config]` and `[node.NAME.annotations]`.
     pub settings: Settings,
 }
@@ -375,6 +377,10 @@ fn node(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Node {
         mtu: mtu(table),
         rp_filter: rp_filter(table),
         wireguard: table.flag("wireguard"),
+        behind_nat: table
+            .flag("behind-nat")
+            .filter(|behind| *behind)
+            .and_then(|_| table.place_of("behind-nat")),
         settings: settings(table),
     }
 }

@@ -39,6 +39,14 @@ const CAUSES: &[(&str, &[&str])] = &[
     ("keeps-old-device", &["has the port 51820 of wg0"]),
     ("keeps-old-pods", &["the allowed IPs of peer"]),
     (
+        "keeps-old-port-of-ipv6",
+        &[
+            "wg-six of node-",
+            "and node-1 listens at [fd00::af0:4]:51821",
+            "and node-2 listens at [fd00::af0:14]:51821",
+        ],
+    ),
+    (
         "keeps-old-settings",
         &[
             "own packets have the mark",
@@ -105,7 +113,11 @@ const TAMPERED: &[(&str, &[&str])] = &[
 /// What a step broke, and what was put right before anybody looked at the nodes.
 const OF_A_FLOW: &str = "the packet is a flow's, and was on its way since the last step";
 
-const MTU: &[&str] = &["the MTU of wireguard.cali on", "the MTU of wg-v6.cali on"];
+const MTU: &[&str] = &[
+    "the MTU of wireguard.cali on",
+    "the MTU of wg-v6.cali on",
+    "the MTU of wg-six on",
+];
 
 /// Each tampered node breaks a promise, and each such promise is explained by what was done there.
 pub(crate) fn names_the_tampering(path: &Path) -> Result<(), Failed> {

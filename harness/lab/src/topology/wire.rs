@@ -18,14 +18,15 @@ use crate::namespace::Namespace;
 use crate::netlink::{Delay, Netlink};
 use crate::program::program;
 
-use super::{HARNESS_MAC, nft};
+use super::{HARNESS_MAC, nat, nft};
 
 /// How much of a burst is let through before a rate counts, in kilobytes.
 const BURST: u16 = 16;
 
 /// Makes the fabric do what the plan says, in place of what it did before. Counters go on.
 pub(super) fn set(fabric: &Namespace, plan: &Fabric) -> Result<(), LabError> {
-    fabric.enter(|| nft(&rules(plan)))
+    let nat = plan.nat.as_ref().map(nat::rules).unwrap_or_default();
+    fabric.enter(|| nft(&(rules(plan) + &nat)))
 }
 
 /// How often each thing happened that the fabric does to packets.

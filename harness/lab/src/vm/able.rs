@@ -49,6 +49,7 @@ fn module(need: Need) -> Option<&'static str> {
         Need::Ipv6 => Some("nft_fib_ipv6"),
         Need::Numgen => Some("nft_numgen"),
         Need::Limit => Some("nft_limit"),
+        Need::Nat => Some("nft_nat"),
         Need::Netem => Some("sch_netem"),
         Need::Userspace => Some("tun"),
         Need::KernelWireGuard => Some("wireguard"),

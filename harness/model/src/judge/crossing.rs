@@ -290,7 +290,10 @@ fn transport<'a>(plan: &Plan, seen: &Seen<'a>) -> Option<(&'a Packet, u32)> {
         return None;
     };
     let port = plan.cluster.port(Family::of(packet.source));
-    ((source_port, destination_port) == (port, port)).then_some((packet, length))
+    let is_tunnels = |address, its| its == port || plan.fabric.translates(address, its);
+    let between =
+        is_tunnels(packet.source, source_port) && is_tunnels(packet.destination, destination_port);
+    between.then_some((packet, length))
 }
 
 /// Gives each message to one of the `members` whose time it fits: not before the packet

@@ -209,5 +209,12 @@ fn are_endpoints(
     let endpoint =
         |node: &Node| SocketAddr::new(family.address(node.address), plan.cluster.port(family));
     let (one, other) = (endpoint(case.from.node), endpoint(case.to.node));
-    [(one, other), (other, one)].contains(&(source, destination))
+    let ends = [source, destination].map(|end| {
+        let port = match plan.fabric.translates(end.ip(), end.port()) {
+            true => plan.cluster.port(family),
+            false => end.port(),
+        };
+        SocketAddr::new(end.ip(), port)
+    });
+    ends == [one, other] || ends == [other, one]
 }

@@ -85,7 +85,10 @@ fn outer<'i, 'a>(
             }
             | Payload::Udp {
                 destination_port, ..
-            } => destination_port == port,
+            } => {
+                destination_port == port
+                    || plan.fabric.translates(packet.destination, destination_port)
+            }
             Payload::Icmp { .. }
             | Payload::Tcp { .. }
             | Payload::Tunnelled { .. }

@@ -24,6 +24,9 @@ mod observers;
 /// What the flows show of each step.
 mod through;
 
+/// What comes from a node that is behind a NAT.
+mod nat;
+
 /// What is promised about the sizes of packets.
 mod limits;
 

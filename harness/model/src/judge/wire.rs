@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::delay::arrivals;
+use super::nat::mappings;
 use crate::evidence::{ANSWERED, Evidence, OVERSIZED, SWALLOWED};
 use crate::plan::{Plan, WireFault};
 
@@ -62,6 +63,7 @@ pub fn weather(plan: &Plan, evidence: &Evidence) -> Vec<Weather> {
         unlike: None,
     });
     faults
+        .chain(mappings(plan, evidence, packets))
         .chain(routers.filter(|one| one.packets > 0))
         .collect()
 }

@@ -1,13 +1,13 @@
 //! What connects the nodes, and what it does to packets on their way.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::name::NodeName;
 
-use super::Family;
+use super::{Family, Nat};
 
 /// The network between the nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Fabric {
     /// What it does to packets besides.
     #[serde(default)]
     pub faults: Vec<WireFault>,
+    /// What stands in front of a node.
+    #[serde(default)]
+    pub nat: Option<Nat>,
 }
 
 /// What connects the nodes.
@@ -199,6 +202,11 @@ impl Fabric {
         self.beyond_mtu.is_routers().then_some(self.mtu)
     }
 
+    /// Whether that is a port that a NAT lets others see instead of a node's own.
+    pub fn translates(&self, address: IpAddr, port: u16) -> bool {
+        self.nat.as_ref().is_some_and(|nat| nat.has(address, port))
+    }
+
     /// What a step in this line of the scenario makes of it.
     pub(super) fn act(&mut self, action: &FabricAction, line: u32) {
         match action {
@@ -211,6 +219,11 @@ impl Fabric {
                 way: *way,
                 harm: *harm,
             }),
+            FabricAction::ForgetNat { .. } => {
+                if let Some(nat) = &mut self.nat {
+                    nat.lines.push(line);
+                }
+            }
             FabricAction::Mend { node } => {
                 let stays = |fault: &WireFault| node.is_some() && fault.node != *node;
                 self.faults.retain(stays);
@@ -251,6 +264,11 @@ pub enum FabricAction {
         /// Of this node; none is of all.
         node: Option<NodeName>,
     },
+    /// The NAT in front of a node forgets who is behind which of its ports.
+    ForgetNat {
+        /// Which.
+        node: NodeName,
+    },
 }
 
 impl FabricAction {
@@ -267,6 +285,7 @@ impl FabricAction {
                 Harm::Delay { .. } => "set-delay",
             },
             Self::Mend { .. } => "mend",
+            Self::ForgetNat { .. } => "forget-nat",
         }
     }
 
@@ -281,6 +300,7 @@ impl FabricAction {
             Self::Mend { node: Some(node) } => {
                 format!("the wire carries everything of {node} again")
             }
+            Self::ForgetNat { node } => format!("the NAT in front of {node} forgets its mappings"),
         }
     }
 }

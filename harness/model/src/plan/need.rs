@@ -15,6 +15,8 @@ pub enum Need {
     Numgen,
     /// Rates in nftables (Linux: `nft_limit`).
     Limit,
+    /// Translated addresses and zones of connections in nftables (Linux: `nft_nat`, `nft_ct`).
+    Nat,
     /// The queueing discipline that delays packets (Linux: `sch_netem`).
     Netem,
     /// A WireGuard that is a process: it can be killed, and can tell of a change of its peers, of
@@ -26,11 +28,12 @@ pub enum Need {
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Etcd,
         Self::Ipv6,
         Self::Numgen,
         Self::Limit,
+        Self::Nat,
         Self::Netem,
         Self::Userspace,
         Self::KernelWireGuard,
@@ -43,6 +46,7 @@ impl Need {
             Self::Ipv6 => "IPv6",
             Self::Numgen => "nftables numgen",
             Self::Limit => "nftables limit",
+            Self::Nat => "nftables NAT",
             Self::Netem => "netem",
             Self::Userspace => "userspace WireGuard",
             Self::KernelWireGuard => "kernel WireGuard",
@@ -56,6 +60,7 @@ impl Need {
             Self::Ipv6 => "the cluster speaks it",
             Self::Numgen => "the wire loses packets",
             Self::Limit => "the wire carries so much in a second",
+            Self::Nat => "a node is behind one",
             Self::Netem => "the wire delays packets",
             Self::Userspace => "its process is killed, or its peers are tampered with",
             Self::KernelWireGuard => "the run asks for it",
@@ -91,7 +96,10 @@ fn of_fabric(fabric: &Fabric) -> Vec<Need> {
         Harm::Rate { .. } => Need::Limit,
         Harm::Delay { .. } => Need::Netem,
     });
-    faults.chain(fabric.ipv6.then_some(Need::Ipv6)).collect()
+    faults
+        .chain(fabric.nat.is_some().then_some(Need::Nat))
+        .chain(fabric.ipv6.then_some(Need::Ipv6))
+        .collect()
 }
 
 /// Whether only a WireGuard that is a process can show what the step is about.

@@ -36,8 +36,13 @@ impl Settings {
         self.fields.get(field)?.as_bool()
     }
 
-    fn number(&self, field: &str) -> Option<u16> {
+    pub(super) fn number(&self, field: &str) -> Option<u16> {
         u16::try_from(self.fields.get(field)?.as_u64()?).ok()
+    }
+
+    /// A field that names an interface, if it does.
+    pub(super) fn name(&self, field: &str) -> Option<IfName> {
+        self.fields.get(field)?.as_str()?.parse().ok()
     }
 }
 
@@ -77,9 +82,7 @@ impl Cluster {
         } else if gone("wireguardListeningPort") {
             self.listen_port = LISTEN_PORT;
         }
-        if let Some(name) = fields.fields.get("wireguardInterfaceName")
-            && let Some(name) = name.as_str().and_then(|name| name.parse().ok())
-        {
+        if let Some(name) = fields.name("wireguardInterfaceName") {
             self.interface = name;
         } else if gone("wireguardInterfaceName") {
             self.interface = IfName::of_calico_tunnel();

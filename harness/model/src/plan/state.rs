@@ -175,7 +175,12 @@ impl State {
         let found = node.mtu.saturating_sub(overhead);
         match family {
             Family::Ipv4 => self.cluster.mtu.unwrap_or(found),
-            Family::Ipv6 => found.max(IPV6_MTU_MIN),
+            Family::Ipv6 => {
+                let set = self.cluster.settings.number("wireguardMTUV6");
+                set.filter(|mtu| *mtu > 0)
+                    .unwrap_or(found)
+                    .max(IPV6_MTU_MIN)
+            }
         }
     }
 

@@ -46,6 +46,7 @@ pub(super) fn fabric(scenario: &Scenario, text: &str) -> Fabric {
         ipv6: families(&scenario.cluster).contains(&Family::Ipv6),
         rack: rack::prefix(scenario, kind(scenario), subnet),
         faults: scenario.faults.iter().map(fault).collect(),
+        nat: None,
     }
 }
 
@@ -94,7 +95,9 @@ fn check_step(
     problems: &mut Vec<Problem>,
 ) {
     match action {
-        FabricAction::SetMtu { .. } | FabricAction::Mend { .. } => {}
+        FabricAction::SetMtu { .. }
+        | FabricAction::Mend { .. }
+        | FabricAction::ForgetNat { .. } => {}
         FabricAction::Harm { node, way, harm } => {
             let place = step.place("direction");
             problems.extend(aimless(node.as_ref(), *way, *harm, place));

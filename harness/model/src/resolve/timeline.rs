@@ -227,6 +227,7 @@ impl Stage {
             Action::Fabric(FabricAction::Harm { node, .. } | FabricAction::Mend { node }) => node
                 .as_ref()
                 .map_or(Ok(()), |node| self.known(step, "node", node)),
+            Action::Fabric(FabricAction::ForgetNat { node }) => self.known(step, "node", node),
             Action::Fabric(_) => Ok(()),
             Action::Store(action) => {
                 if let StoreAction::Garbage {

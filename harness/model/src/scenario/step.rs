@@ -145,6 +145,10 @@ const ACTIONS: &[(&str, Reader)] = &[
     ("set-rate", fabric::set_rate),
     ("set-delay", fabric::set_delay),
     ("mend", fabric::mend),
+    ("forget-nat", |keys| {
+        let node = keys.target()?;
+        Some(Action::Fabric(FabricAction::ForgetNat { node }))
+    }),
     ("wait-resyncs", |keys| {
         keys.table.require("count", "count = 3");
         let count = keys.table.number("count", 1..=1000, "")?;

@@ -1,10 +1,10 @@
 //! What the sizes of packets need.
 
-use super::device;
 use super::site::Site;
+use super::{CAUSES, Question, device, tunnel};
 use crate::evidence::Evidence;
-use crate::name::NodeName;
-use crate::plan::{Family, Plan, State};
+use crate::name::{EndpointName, NodeName};
+use crate::plan::{Endpoint, Family, Plan, Protection, State};
 use crate::verdict::Explanation;
 
 /// Why a promise about sizes was broken: the MTUs of the tunnel devices between `nodes`.
@@ -34,8 +34,12 @@ pub(crate) fn of_size(
             Some(_) => causes.extend(device::mtu(site)),
         }
     }
+    if causes.is_empty() {
+        causes = of_the_way(plan, evidence, state, family, nodes);
+    }
     causes.sort();
     causes.dedup();
+    causes.truncate(CAUSES);
     let cause = match causes.is_empty() {
         false => causes.join("; and "),
         true => "unknown: the tunnel devices have the MTUs that follow from the uplinks".into(),
@@ -48,4 +52,49 @@ pub(crate) fn of_size(
         moved,
         cause,
     }
+}
+
+/// Where the MTUs are right: why no packet of the nodes passes, whatever its size.
+fn of_the_way(
+    plan: &Plan,
+    evidence: &Evidence,
+    state: &State,
+    family: Family,
+    nodes: &[&NodeName],
+) -> Vec<String> {
+    let ends = nodes
+        .iter()
+        .filter(|name| state.encrypting.contains(**name));
+    let ends = ends.filter_map(|name| state.endpoint(&EndpointName::from(*name)));
+    let ends: Vec<Endpoint<'_>> = ends.collect();
+    let [one, other] = ends.as_slice() else {
+        return Vec::new();
+    };
+    let between = |from, to| {
+        let ends: [&Endpoint<'_>; 2] = [from, to];
+        let [source, destination] = ends.map(|end| family.address(end.address));
+        let question = Question {
+            plan,
+            evidence,
+            from,
+            to,
+            addresses: (source, destination),
+            protection: Protection::Encrypted,
+            stated: false,
+            stopped: None,
+        };
+        let leg = question.leg(false);
+        if !leg.sender.was_seen() || !leg.receiver.was_seen() {
+            return Vec::new();
+        }
+        // Without their own addresses in the mesh, nodes only carry what pods send.
+        let found = match state.cluster.host_encryption {
+            true => tunnel::defects(&leg),
+            false => device::defects(leg.sender),
+        };
+        found.into_iter().map(|defect| defect.told).collect()
+    };
+    let mut causes = between(one, other);
+    causes.extend(between(other, one));
+    causes
 }

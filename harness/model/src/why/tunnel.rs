@@ -170,9 +170,10 @@ fn peer<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     let (name, other) = (site.name(), other.name());
     match peer.endpoint {
         None => found.push(format!("peer {other} on {name} has no endpoint")),
-        Some(end) if end != right => found.push(format!(
-            "the endpoint of peer {other} on {name} is {end}, and {other} listens at {right}"
-        )),
+        Some(end) if end != right && !site.plan.fabric.translates(end.ip(), end.port()) => found
+            .push(format!(
+                "the endpoint of peer {other} on {name} is {end}, and {other} listens at {right}"
+            )),
         Some(_) => {}
     }
     let defects = found.into_iter();

@@ -30,6 +30,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             kind: FabricKind::Vnet,
             rack: None,
             faults: vec![],
+            nat: None,
         },
         cluster: Cluster {
             cluster_type: Some("aks".into()),
