@@ -130,6 +130,8 @@ impl Prepared {
 pub enum Progress<'a> {
     /// Of the lane: that it is up, or what it does.
     Lane(&'a str),
+    /// What all runs together have left in the lane's kernel, and that should not be there.
+    Left(Failure),
     /// A phase of a scenario begins.
     Phase(usize, &'a str),
     /// A scenario is over.
@@ -191,6 +193,16 @@ fn run_in_machine(
         News::Ended(job, outcome) => {
             let result = result(outcome, &jobs[job].directory);
             told(Progress::Over(job, Box::new(result)));
+        }
+        News::Left(remains) => {
+            let text = format!("vm:{kernel}: {remains}");
+            told(Progress::Lane(&text));
+            if !remains.is_clean() {
+                told(Progress::Left(Failure::Kernel {
+                    complaints: vec![text],
+                    directory: machine.directory.clone(),
+                }));
+            }
         }
     })?;
     Ok(())

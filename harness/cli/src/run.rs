@@ -160,6 +160,10 @@ fn run_all(arguments: &Arguments, prepared: &[Prepared]) -> Result<Status, Failu
     for (lane, group) in ways.lanes {
         lane::run(&lane, &group, &arguments.runs, |news| match news {
             Progress::Lane(text) => watcher.line(text),
+            Progress::Left(failure) => {
+                watcher.clear();
+                summary.blame(&lane, &failure);
+            }
             Progress::Phase(number, phase) => watcher.phase(&group[number].path, phase),
             Progress::Over(number, proven) => {
                 watcher.clear();
@@ -212,6 +216,8 @@ struct Summary {
     json: bool,
     worst: Status,
     documents: Vec<Value>,
+    /// What is wrong with lanes.
+    lanes: Vec<Value>,
     lines: String,
     counts: BTreeMap<&'static str, usize>,
 }
@@ -222,6 +228,7 @@ impl Summary {
             json,
             worst: Status::Held,
             documents: Vec::new(),
+            lanes: Vec::new(),
             lines: String::new(),
             counts: BTreeMap::new(),
         }
@@ -259,6 +266,14 @@ impl Summary {
         }
     }
 
+    /// What no scenario by itself is to blame for.
+    fn blame(&mut self, lane: &Lane, failure: &Failure) {
+        self.worst = self.worst.or_worse(failure.status());
+        self.lines += &format!("{lane:<70} {failure}\n");
+        eprintln!("{failure}");
+        self.lanes.push(failed(None, failure));
+    }
+
     fn text(&self) -> String {
         let all: usize = self.counts.values().sum();
         let counts = self
@@ -273,6 +288,7 @@ impl Summary {
         json!({
             "status": self.worst as u8,
             "counts": self.counts,
+            "lanes": self.lanes,
             "scenarios": self.documents,
         })
     }

@@ -150,6 +150,7 @@ pub fn run(
     }
     let mut lanes: Vec<_> = columns.iter().map(|column| &column.lane).collect();
     lanes.dedup();
+    let mut left = Status::Held;
     for lane in lanes {
         let group = ready
             .iter()
@@ -161,6 +162,11 @@ pub fn run(
         }
         lane::run(lane, &prepared, runs, |news| match news {
             Progress::Lane(text) => watcher.line(text),
+            Progress::Left(failure) => {
+                watcher.clear();
+                left = left.or_worse(failure.status());
+                eprintln!("{failure}");
+            }
             Progress::Phase(number, phase) => watcher.phase(&prepared[number].path, phase),
             Progress::Over(number, proven) => {
                 watcher.clear();
@@ -180,7 +186,7 @@ pub fn run(
         true => print_json(&sweep.json()),
         false => print(&sweep.text()),
     }
-    Ok(sweep.status())
+    Ok(sweep.status().or_worse(left))
 }
 
 impl Sweep {

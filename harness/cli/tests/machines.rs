@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 use wireproof_lab::vm::kernel;
 
 const KERNEL: &str = "debian-6.1";
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         }),
         Trial::test("a machine that panics says why", panicked),
         Trial::test("a machine that hangs is given up", hung),
+        Trial::test("a namespace that is left in a machine is told", left),
     ];
     let trials = trials.map(|trial| trial.with_ignored_flag(!there));
     libtest_mimic::run(&arguments, trials.into()).exit_code()
@@ -127,6 +128,33 @@ fn hung() -> Result<(), Failed> {
     match stopped && output.status.code() == Some(3) && says && outcomes(&told).len() == 1 {
         true => Ok(()),
         false => Err(format!("{}: {text}", output.status).into()),
+    }
+}
+
+/// Nothing that a run starts outlives it. What the kernel itself starts for it does: the program that it
+/// gives a crashed process's memory to, which holds that process's network namespace here.
+fn left() -> Result<(), Failed> {
+    let engine = runs("left.toml");
+    fs::create_dir_all(engine.parent().unwrap_or(Path::new("/")))?;
+    let holds = "exec 9</proc/$1/ns/net 0</dev/null; kill -STOP $$";
+    let agent = format!(
+        "echo '{holds}' > /holds; echo \"|$BASH /holds %P\" > /proc/sys/kernel/core_pattern; \
+         ulimit -c unlimited; \"$BASH\" -c 'kill -SEGV $$'"
+    );
+    let agent = format!("agent = [\"bash\", \"-c\", {}]", json!(agent));
+    let text = format!("title = \"leaves its namespace\"\n{agent}\nready = \"notify\"\n");
+    fs::write(&engine, text)?;
+    let engine = engine.display().to_string();
+    let machine = start(&SCENARIOS[..1], &["--engine", &engine], "left");
+    qemu_of(machine.id())?;
+    let (output, told) = finish(machine)?;
+    let lanes = told["lanes"].to_string();
+    match output.status.code() == Some(1) && lanes.contains(" network namespaces and 0 WireGuard") {
+        true => Ok(()),
+        false => {
+            let text = String::from_utf8_lossy(&output.stderr);
+            Err(format!("{}: {lanes}: {text}", output.status).into())
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod image;
 pub mod kernel;
 mod library;
 mod qemu;
+mod remains;
 mod stream;
 
 use std::collections::BTreeSet;
@@ -33,6 +34,7 @@ use image::Orders;
 pub use kernel::Kernel;
 use qemu::Qemu;
 pub use qemu::{Acceleration, Size};
+pub use remains::Remains;
 use stream::{Message, receive};
 
 /// How long a machine on the processor itself may take until its first message. One that runs at
@@ -100,6 +102,8 @@ pub enum News {
     Started(usize),
     /// A job is over.
     Ended(usize, Outcome),
+    /// All of a machine's jobs are over, and so much is left of them.
+    Left(Remains),
 }
 
 /// How a job ended.
@@ -159,7 +163,7 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
             told(match news {
                 News::Started(job) => News::Started(left[job]),
                 News::Ended(job, outcome) => News::Ended(left[job], outcome),
-                News::Up { .. } => news,
+                News::Up { .. } | News::Left(_) => news,
             });
         });
         let Err(why) = died else {
@@ -306,6 +310,7 @@ impl<'j> Host<'j> {
                     after: self.started.elapsed(),
                 });
             }
+            Message::Left(remains) => told(News::Left(remains)),
             Message::Beat { .. } | Message::Done => {}
             Message::Kernel { level, text } => {
                 self.log(&text);

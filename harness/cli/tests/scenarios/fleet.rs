@@ -129,11 +129,21 @@ fn work(kernel: String, tasks: Vec<Task>) {
         let batch: Vec<_> = by(patience).collect();
         let prepared: Vec<_> = batch.iter().map(|(_, prepared)| prepared).collect();
         let lane = Lane::Vm(kernel.clone());
-        let done = lane::run(&lane, &prepared, &runs(), |news| {
-            if let Progress::Over(number, result) = news {
-                tell(batch[number].0, *result);
+        let mut last = None;
+        let mut left = None;
+        let done = lane::run(&lane, &prepared, &runs(), |news| match news {
+            // What all of them leave behind is known after the last, and is the last one's failure.
+            Progress::Over(number, result) => {
+                if let Some((task, result)) = last.replace((batch[number].0, *result)) {
+                    tell(task, result);
+                }
             }
+            Progress::Left(failure) => left = Some(failure),
+            Progress::Lane(_) | Progress::Phase(..) => {}
         });
+        if let Some((task, result)) = last {
+            tell(task, left.map_or(result, Err));
+        }
         why = done.err().map(|failure| failure.to_string()).or(why);
     }
     // Whatever has no result yet has none.

@@ -24,6 +24,7 @@ use nix::unistd::{Pid, sethostname};
 use crate::error::{Doing, LabError};
 
 use super::image::{MODULES, ORDERS, Orders};
+use super::remains::Census;
 use super::stream::{Message, send};
 
 /// The port to the host: the first of the first device with ports (Linux: `virtio_console.c`).
@@ -72,6 +73,7 @@ fn serve() -> Result<(), LabError> {
         release: release.trim().to_owned(),
         failed,
     });
+    let before = Census::first();
     let waiting: Mutex<VecDeque<usize>> = Mutex::new((0..orders.jobs.len()).collect());
     let (stop, stopped) = channel::<()>();
     thread::scope(|scope| {
@@ -89,6 +91,9 @@ fn serve() -> Result<(), LabError> {
             .collect();
         for worker in workers {
             let _ = worker.join();
+        }
+        if let Some(remains) = before.as_ref().and_then(Census::since) {
+            host.tell(&Message::Left(remains));
         }
         drop(stop);
         host.tell(&Message::Done);

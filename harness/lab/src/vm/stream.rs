@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::remains::Remains;
+
 /// Longest line that is taken for a message, in bytes.
 const LONGEST: u64 = 1 << 20;
 
@@ -43,6 +45,8 @@ pub(crate) enum Message {
         /// What it said of an error.
         said: String,
     },
+    /// So much is left of the jobs, which are all done.
+    Left(Remains),
     /// All jobs are done; the guest switches itself off.
     Done,
 }
