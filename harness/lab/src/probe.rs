@@ -4,7 +4,7 @@
 //! What they report is only half of the story: whether a probe was encrypted is
 //! for the captures to show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -18,7 +18,7 @@ use nix::sys::socket::{
     getsockopt, recv, send, socket,
 };
 use wireproof_model::evidence::ProbeOutcome;
-use wireproof_model::plan::{Family, Plan, Probe, Protocol};
+use wireproof_model::plan::{Family, Plan, Probe, ProbeId, Promise, Protection, Protocol};
 use wireproof_model::tag::{Magic, Tag};
 
 use crate::beacon::{icmp_echo, icmp6_echo};
@@ -32,6 +32,10 @@ const BATCH: usize = 128;
 
 /// An unanswered datagram or echo is sent again after this; TCP does so itself.
 const RESEND: Duration = Duration::from_millis(250);
+
+/// So many times as long as every answer that must come has taken together, those are waited for that
+/// need not come. Each is sent once more in that time at least.
+const UNEXPECTED: u32 = 4;
 
 /// `ICMP_ECHOREPLY` (RFC 792).
 const ECHO_REPLY: u8 = 0;
@@ -49,7 +53,6 @@ pub(crate) fn send_all(
     magic: Magic,
     responders: &Responders,
 ) -> Result<Vec<ProbeOutcome>, LabError> {
-    let allowed = Duration::from_millis(plan.deadlines.probe.into());
     let order: BTreeMap<_, _> = plan
         .endpoints()
         .into_iter()
@@ -60,9 +63,15 @@ pub(crate) fn send_all(
         .probes
         .iter()
         .partition(|probe| order.get(&probe.from) < order.get(&probe.to));
+    let answered = |promise: &Promise| match promise.protection {
+        Protection::Encrypted | Protection::Plaintext | Protection::Delivered => true,
+        Protection::Blocked => false,
+    };
+    let promises = plan.promises.iter().filter(|promise| answered(promise));
+    let expected: BTreeSet<_> = promises.map(|promise| promise.probe).collect();
     let mut outcomes = Vec::with_capacity(plan.probes.len());
     for batch in there.chunks(BATCH).chain(back.chunks(BATCH)) {
-        outcomes.extend(send_batch(batch, plan, topology, magic, allowed)?);
+        outcomes.extend(send_batch(batch, plan, topology, magic, &expected)?);
     }
     let delivered = responders.delivered();
     for outcome in &mut outcomes {
@@ -77,13 +86,17 @@ fn send_batch(
     plan: &Plan,
     topology: &Topology,
     magic: Magic,
-    allowed: Duration,
+    expected: &BTreeSet<ProbeId>,
 ) -> Result<Vec<ProbeOutcome>, LabError> {
     let mut flights = batch
         .iter()
         .map(|probe| Flight::prepare(probe, plan, topology, magic))
         .collect::<Result<Vec<_>, _>>()?;
-    let deadline = Deadline::after(allowed);
+    let begun = Instant::now();
+    let mut deadline = Deadline::after(Duration::from_millis(plan.deadlines.probe.into()));
+    // By those that must be answered the others are timed.
+    let is_timed = batch.iter().any(|probe| expected.contains(&probe.id));
+    let mut all_came = false;
     for flight in &mut flights {
         flight.send();
     }
@@ -91,6 +104,15 @@ fn send_batch(
         let mut waiting: Vec<_> = flights.iter_mut().filter(|flight| !flight.done).collect();
         if waiting.is_empty() || deadline.passed() {
             break;
+        }
+        // What was to be answered was: whatever else is answered would be by now, or soon.
+        let is_expected = |flight: &&mut Flight| expected.contains(&flight.probe.id);
+        if !all_came && is_timed && !waiting.iter().any(is_expected) {
+            all_came = true;
+            let more = (begun.elapsed() * UNEXPECTED).max(RESEND * 2);
+            if more < deadline.left() {
+                deadline = Deadline::after(more);
+            }
         }
         let next_resend = waiting.iter().filter_map(|flight| flight.resend_in()).min();
         let timeout = match next_resend {
