@@ -40,8 +40,8 @@ use stream::{Message, receive};
 /// How long a machine on the processor itself may take until its first message. One that runs at
 /// all needs a second; some hosts have a KVM that never gets there.
 const BOOT_BY_KVM: Duration = Duration::from_secs(10);
-/// The same for one that is emulated, also where others want the processors.
-const BOOT_BY_EMULATION: Duration = Duration::from_secs(120);
+/// The same for one that is emulated, which takes 3 s, and more where others want the processors.
+const BOOT_BY_EMULATION: Duration = Duration::from_secs(60);
 /// How long a machine may be silent; it shows a sign of life each second.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long one run may last in it.
@@ -135,7 +135,7 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
         .doing(format!("create {}", machine.directory.display()))?;
     let mut left: Vec<usize> = (0..jobs.len()).collect();
     let mut acceleration = acceleration();
-    let mut was_killed_at_boot = false;
+    let mut boots_again = true;
     for boot in 1.. {
         if left.is_empty() {
             break;
@@ -174,9 +174,11 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
             acceleration = Acceleration::Emulation;
             continue;
         }
-        // Somebody ended it, who may have had a reason that is gone, such as a want of memory.
-        if !host.up && host.qemu.was_killed() && !was_killed_at_boot {
-            was_killed_at_boot = true;
+        // Somebody ended it, who may have had a reason that is gone, such as a want of memory; or it
+        // hung: one in some hundred guests that are emulated never says a word.
+        let hung = host.qemu.ended().is_none();
+        if !host.up && (hung || host.qemu.was_killed()) && boots_again {
+            boots_again = false;
             continue;
         }
         // Another that never came up will not come up the next time either; nor is there a reason to

@@ -21,7 +21,7 @@ pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 /// is one; that the clock of an emulated processor can be trusted, since the others cost a trip to
 /// qemu each time they are read; to leave out what guards against other guests' programs; and not
 /// to let those wait who take something away, while other processors get past it.
-const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 oops=panic rdinit=/init \
+const COMMAND_LINE: &str = "console=ttyS0 panic=-1 oops=panic rdinit=/init \
                             tsc=reliable clocksource=tsc mitigations=off \
                             rcupdate.rcu_expedited=1";
 
