@@ -29,7 +29,7 @@ use crate::responder::Responders;
 use crate::state;
 use crate::store::Store;
 use crate::timeline::{KeyHistory, Timeline};
-use crate::topology::{Topology, tallies};
+use crate::topology::{Topology, disable_offloads_of_tunnels, tallies};
 use crate::transfer;
 use crate::wait::Deadline;
 use crate::witness::Witness;
@@ -92,6 +92,9 @@ pub fn run(
     // Who probes, and where they are, is what the last step has left.
     let last = &plan.with(plan.at_last());
     witness.capture.follow(&topology)?;
+    for node in &last.nodes {
+        disable_offloads_of_tunnels(topology.node(&node.name)?)?;
+    }
     let responders = Responders::open(last, &topology, magic)?;
     let mut lamp = Lamp::new(last, &topology, &witness.capture, magic, beacons)?;
     let counted = counter::of_nodes(last, &topology, dropped.as_ref().ok())?;

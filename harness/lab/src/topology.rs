@@ -405,6 +405,17 @@ fn disable_offloads(namespace: &Namespace, interface: &IfName) -> Result<(), Lab
     })
 }
 
+/// The same of the tunnel devices that are there now. Their makers may have given them none, or have
+/// offloads that no program can switch off.
+pub(crate) fn disable_offloads_of_tunnels(namespace: &Namespace) -> Result<(), LabError> {
+    for link in Netlink::open(namespace)?.link_summaries()? {
+        if link.no_header {
+            let _ = disable_offloads(namespace, &link.name);
+        }
+    }
+    Ok(())
+}
+
 /// The Ethernet address of a switch's port.
 fn port_mac(address: Ipv4Addr) -> Mac {
     let [a, b, c, d] = address.octets();
