@@ -116,6 +116,16 @@ impl Netlink {
         )
     }
 
+    /// Switches an interface off.
+    pub(crate) fn down(&self, name: &str) -> Result<(), LabError> {
+        let index = self.index(name)?;
+        let message = LinkUnspec::new_with_index(index).down().build();
+        self.run(
+            format!("switch {name} off"),
+            self.handle.link().set(message).execute(),
+        )
+    }
+
     /// Sets an interface's Ethernet address.
     pub(crate) fn set_mac(&self, index: u32, mac: Mac) -> Result<(), LabError> {
         let message = LinkUnspec::new_with_index(index)

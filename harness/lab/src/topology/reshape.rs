@@ -78,6 +78,9 @@ impl Topology {
     pub(crate) fn power_off(&self, node: &Node, state: &State) -> Result<(), LabError> {
         let fabric = &state.fabric;
         let fabric_net = Netlink::open(&self.fabric)?;
+        // At once, or a kernel's WireGuard goes on while its pods go, and what it decrypts for them
+        // is sent back to where everything goes.
+        Netlink::open(self.node(&node.name)?)?.down(UPLINK)?;
         for pod in &node.pods {
             self.disconnect_pod(&fabric_net, fabric, node, pod)?;
         }
