@@ -198,6 +198,21 @@ impl<'t> Table<'t, '_> {
         Some(names.collect())
     }
 
+    /// A name, or a list of names. `whose` says of what: `an endpoint`.
+    pub(crate) fn one_or_more<N: TryFrom<String, Error = NameError>>(
+        &mut self,
+        key: &'static str,
+        whose: &str,
+    ) -> Option<Spanned<Vec<Spanned<N>>>> {
+        let value = self.get(key)?;
+        let place = value.span();
+        let names = match value.get_ref().as_array() {
+            Some(_) => self.names(key, whose)?,
+            None => vec![self.name(key, whose)?],
+        };
+        Some(Spanned::new(place, names))
+    }
+
     /// A list of some of a few words. `kind` is what they are: `protocol`.
     pub(crate) fn words<T: Copy>(
         &mut self,

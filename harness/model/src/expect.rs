@@ -63,6 +63,7 @@ impl Expected {
         plan.flows.promises = wanted.flows.promises;
         plan.limits.promises = limits;
         plan.intrusions = intrusions;
+        plan.secrets = wanted.secrets;
         plan.steps = steps.collect();
         Ok(Self { plan, untried })
     }

@@ -31,6 +31,9 @@ mod crossing;
 /// One leg of a probe, from stop to stop.
 mod leg;
 
+/// Whether a probe arrived and was answered, whatever it looked like.
+mod delivery;
+
 /// Whether a node's own tables keep a plaintext destination out of the tunnel.
 mod exempt;
 
@@ -71,6 +74,9 @@ pub use wire::{Weather, weather};
 /// What the flows show of each step.
 mod through;
 
+/// What nobody may read in the whole run.
+mod secret;
+
 pub(crate) use through::told;
 pub use through::{Outage, Passage, passages};
 
@@ -90,6 +96,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
         return skip(plan, why);
     }
     let throughout = through::judge(plan, evidence);
+    let secrets = secret::judge(plan, evidence);
     // The probes were sent when every step had run.
     let plan = &plan.with(plan.at_last());
     let index = Index::new(evidence);
@@ -114,6 +121,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
         .chain(throughout)
         .chain(limits)
         .chain(intrusions)
+        .chain(secrets)
         .collect()
 }
 
@@ -131,7 +139,9 @@ fn skip(plan: &Plan, why: &str) -> Vec<Verdict> {
     };
     let limits = plan.limits.promises.iter().map(|promise| promise.id);
     let intrusions = plan.intrusions.iter().map(|promise| promise.promise);
-    let all = pairs.chain(steps).chain(limits).chain(intrusions);
+    let secrets = plan.secrets.iter().map(|promise| promise.id);
+    let after = limits.chain(intrusions).chain(secrets);
+    let all = pairs.chain(steps).chain(after);
     all.map(skipped).collect()
 }
 
@@ -224,7 +234,7 @@ impl<'a> Court<'a> {
             from: case.from,
             to: case.to,
             addresses: case.addresses(Leg::Request),
-            protection: case.promise.protection,
+            protection: self.meant(case),
             stated: case.promise.origin != Origin::Derived,
             stopped: finding.stopped,
         };
@@ -234,6 +244,18 @@ impl<'a> Court<'a> {
             return Some(why::of_flow(&finding.fact));
         }
         broken.then(|| why::explain(question, &finding.fact))?
+    }
+
+    /// How a pair's packets have to look; where its promise leaves that open, by the intent.
+    fn meant(&self, case: &Case<'_>) -> Protection {
+        match case.promise.protection {
+            Protection::Delivered => {
+                let state = self.plan.at_last();
+                let meant = state.protection(case.from, case.to, case.family());
+                meant.unwrap_or(Protection::Plaintext)
+            }
+            known @ (Protection::Plaintext | Protection::Encrypted | Protection::Blocked) => known,
+        }
     }
 
     fn find(&self, case: &Case<'_>) -> Finding<'a> {
@@ -255,6 +277,9 @@ impl<'a> Court<'a> {
                     case.from.name
                 )),
             };
+        }
+        if case.promise.protection == Protection::Delivered {
+            return delivery::find(case, &self.index);
         }
         match self.show(case) {
             Ok(frames) => Finding::held(self.held(case)).with_frames(frames),
@@ -336,9 +361,8 @@ impl<'a> Court<'a> {
                 let back = node.name != case.from.node.name;
                 Err(finding.stopped(back, Reached::Sender))
             }
-            (Protection::Encrypted, None) | (Protection::Plaintext | Protection::Blocked, _) => {
-                Ok(())
-            }
+            (Protection::Encrypted, None)
+            | (Protection::Plaintext | Protection::Blocked | Protection::Delivered, _) => Ok(()),
         }
     }
 
@@ -460,10 +484,10 @@ impl<'a> Court<'a> {
             (Protection::Encrypted | Protection::Blocked, _) => {
                 format!("{what} is readable on the wire")
             }
-            (Protection::Plaintext, Role::Port(_)) => {
+            (Protection::Plaintext | Protection::Delivered, Role::Port(_)) => {
                 format!("{what} was on the wire")
             }
-            (Protection::Plaintext, _) => {
+            (Protection::Plaintext | Protection::Delivered, _) => {
                 format!("{what} was at {} of {place}", leak.first.interface.name)
             }
         };
@@ -487,6 +511,7 @@ impl<'a> Court<'a> {
                 self.plan.cluster.tunnel(case.family())
             ),
             (Protection::Blocked, _) => "sent, never arrived, never on the wire".into(),
+            (Protection::Delivered, _) => delivery::ARRIVED.into(),
             (Protection::Plaintext, true) => {
                 "plaintext on the veths between them, never on a tunnel device, eth0 or the wire"
                     .into()

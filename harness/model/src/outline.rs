@@ -166,6 +166,7 @@ fn way(plan: &Plan, class: Class, protection: Protection) -> String {
             "azv* > {tunnel} > eth0 > wire > eth0 > {tunnel} > azv*; on the wire only ciphertext between the nodes"
         ),
         (_, Protection::Blocked) => "nowhere; never the wire".into(),
+        (_, Protection::Delivered) => "any way that arrives".into(),
         (_, Protection::Plaintext) => {
             format!("eth0 > wire > eth0, in clear; never {tunnel}")
         }

@@ -31,6 +31,9 @@ mod limit;
 /// Forged packets, and what has to become of them.
 mod intrusion;
 
+/// What nobody may read on the wire in the whole run.
+mod secret;
+
 /// How an engine has to behave besides its work.
 mod conduct;
 
@@ -62,7 +65,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 
 pub use action::Action;
-pub use conduct::{Conduct, LogForm, LogLine, Warning};
+pub use conduct::{Conduct, LogForm, LogLine, Warning, WireGuardKind};
 pub use fabric::{BeyondMtu, Fabric, FabricAction, FabricKind, Harm, Way, WireFault, gateway_of};
 pub use family::Family;
 pub(crate) use flow::OUTAGE;
@@ -75,6 +78,7 @@ pub use limit::{Bulk, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits, SizeId
 pub use nat::Nat;
 pub use need::Need;
 pub use phantom::Phantom;
+pub use secret::Secret;
 pub use settings::Settings;
 pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};
 pub use state::State;
@@ -141,6 +145,9 @@ pub struct Plan {
     /// Packets that are forged after the last step; `intrusions[i].id == IntrusionId(i)`.
     #[serde(default)]
     pub intrusions: Vec<Intrusion>,
+    /// Pairs that nobody may read on the wire, whenever.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
     /// How long the lab waits for what it waits for.
     pub deadlines: Deadlines,
 }
@@ -282,6 +289,10 @@ pub struct Step {
     /// For how long flows may be interrupted by it, in milliseconds.
     #[serde(default = "flow::outage")]
     pub outage: u32,
+    /// How many frames of protected flows may be readable during it, with nothing excused; none is
+    /// not one, but for what the step itself breaks.
+    #[serde(default)]
+    pub leaks: Option<u32>,
     /// In how many milliseconds everything has to settle; none is within the deadline.
     #[serde(default)]
     pub settles_within: Option<u32>,
@@ -305,6 +316,9 @@ pub struct Probe {
     pub protocol: Protocol,
     /// Bytes of payload, all of them tags.
     pub payload: u16,
+    /// The least payload that the author has asked for by a promise; none of the usual probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<u16>,
 }
 
 /// Index of a probe.
@@ -342,6 +356,14 @@ impl Protocol {
         match family {
             Family::Ipv4 => Self::IPV4,
             Family::Ipv6 => Self::IPV6,
+        }
+    }
+
+    /// What flows send in a family.
+    pub(crate) fn of_flows(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Self::Udp,
+            Family::Ipv6 => Self::Udp6,
         }
     }
 
@@ -389,6 +411,9 @@ pub struct Promise {
     pub to: EndpointName,
     /// With what.
     pub protocol: Protocol,
+    /// The least payload of the probe in bytes, where the author asked for one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<u16>,
     /// Which of the traffic classes the pair is in.
     pub class: Class,
     /// How its packets must look outside the nodes.
@@ -441,6 +466,8 @@ pub enum Protection {
     Encrypted,
     /// Not delivered, and nothing of it on the wire: encrypt or drop.
     Blocked,
+    /// Delivered and answered, whatever it looks like.
+    Delivered,
 }
 
 impl Protection {
@@ -450,6 +477,7 @@ impl Protection {
             Self::Plaintext => "plaintext",
             Self::Encrypted => "encrypted",
             Self::Blocked => "blocked",
+            Self::Delivered => "delivered",
         }
     }
 }

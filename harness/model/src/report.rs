@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::evidence::{Evidence, StepEvidence};
 use crate::judge::{About, Breach, Weather, breaches, passages, weather};
 use crate::plan::{
-    FlowId, Intrusion, LimitPromise, Plan, ProbeId, Promise, PromiseId, StepPromise,
+    FlowId, Intrusion, LimitPromise, Plan, ProbeId, Promise, PromiseId, Secret, StepPromise,
 };
 use crate::verdict::{Outcome, Verdict};
 
@@ -26,6 +26,9 @@ mod limit;
 
 /// What became of forged packets.
 mod intrusion;
+
+/// What nobody may read in the whole run.
+mod secret;
 
 /// How the engines behaved besides their work.
 mod conduct;
@@ -108,7 +111,8 @@ impl<'a> Report<'a> {
         let throughout: Vec<_> = self.of_steps().map(|told| told.outcome()).collect();
         let sizes: Vec<_> = self.of_limits().map(|told| told.outcome()).collect();
         let forged: Vec<_> = self.of_intrusions().map(|told| told.outcome()).collect();
-        let after = sizes.iter().chain(&forged);
+        let secrets: Vec<_> = self.of_secrets().map(|told| told.outcome()).collect();
+        let after = sizes.iter().chain(&forged).chain(&secrets);
         let mut all = outcomes.iter().chain(&throughout).chain(after);
         let broken = all.clone().any(|outcome| *outcome == Outcome::Broken);
         let breaches = self.breaches();
@@ -166,7 +170,7 @@ impl<'a> Report<'a> {
     /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
     /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
     /// `wire` (what the fabric did to packets), `start`, `steps`, `through` (what the flows showed of
-    /// each step), `sizes`, `intrusions`, `conduct` (of the engines), `drops` (by the kernel's reasons) and `timings`. Times are in microseconds.
+    /// each step), `sizes`, `intrusions`, `secrets` (what nobody may read), `conduct` (of the engines), `drops` (by the kernel's reasons) and `timings`. Times are in microseconds.
     pub fn json(&self) -> Value {
         let promises: BTreeMap<ProbeId, _> =
             self.told().map(|told| (told.promise.probe, told)).collect();
@@ -181,6 +185,7 @@ impl<'a> Report<'a> {
                     "from": probe.from,
                     "to": probe.to,
                     "protocol": probe.protocol,
+                    "payload": probe.payload,
                     "class": told.map(|told| told.promise.class),
                     "expected": told.map(|told| told.promise.protection),
                     "verdict": told.map_or(json!("no promise"), |told| json!(told.outcome())),
@@ -216,6 +221,7 @@ impl<'a> Report<'a> {
             "through": self.through(),
             "sizes": limit::json(self),
             "intrusions": intrusion::json(self),
+            "secrets": secret::json(self),
             "conduct": conduct::json(self),
             "drops": self.evidence.drops,
             "timings": self.evidence.timings,
@@ -307,6 +313,14 @@ impl<'a> Report<'a> {
         self.plan.intrusions.iter().map(|promise| Told {
             promise,
             verdict: self.verdicts.get(&promise.promise).copied(),
+        })
+    }
+
+    /// Every promise about the whole run, in the plan's order.
+    fn of_secrets(&self) -> impl Iterator<Item = Told<'a, Secret>> {
+        self.plan.secrets.iter().map(|promise| Told {
+            promise,
+            verdict: self.verdicts.get(&promise.id).copied(),
         })
     }
 

@@ -37,6 +37,9 @@ mod store;
 /// What happens when, and whether it can.
 mod timeline;
 
+/// What the author promises of pairs.
+mod statement;
+
 /// Who speaks to whom, and what is promised about it.
 mod promise;
 
@@ -119,7 +122,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     budget::check(&scenario, &mut problems);
     let snapshots = snapshots(&scenario, &placement, &mut problems);
     let facts = fact::facts(&scenario, text, &course.nodes, &mut problems);
-    let stated = promise::stated(&scenario, text, &placement, &course.last, &mut problems);
+    statement::check(&scenario, &placement, &course.last, &mut problems);
     limit::check(&scenario, &placement, &course.last, &mut problems);
     warning::check(&scenario, &placement, &mut problems);
     intrusion::check(&scenario, &placement, &course.last, &mut problems);
@@ -164,6 +167,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         flows: plan::Flows::default(),
         limits: plan::Limits::default(),
         intrusions: Vec::new(),
+        secrets: Vec::new(),
         deadlines: Deadlines {
             ready,
             probe: scenario.deadline.probe.unwrap_or(DEADLINES.probe),
@@ -172,15 +176,24 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     plan.phantoms = phantom::phantoms(&scenario, &plan)
         .map_err(|problem| Problems::new(file, text, vec![problem]))?;
     plan.fabric.nat = nat::nat(&scenario, text, &plan.nodes);
-    plan.probes = promise::probes(&plan, scenario.probes.payload);
+    let stated = statement::stated(&plan, &scenario, text)
+        .map_err(|problems| Problems::new(file, text, problems))?;
+    plan.probes = promise::probes(&plan, scenario.probes.payload, &stated);
     plan.promises = promise::promises(&plan, &stated);
-    plan.flows = flow::flows(&plan, &scenario.flows);
+    plan.flows = flow::flows(&plan, &scenario.flows, &statement::watched(&scenario));
     let unseen = budget::unseen(&scenario, &plan);
     if !unseen.is_empty() {
         return Err(Problems::new(file, text, unseen));
     }
     plan.limits = limit::limits(&plan, &scenario.limits, text);
     plan.intrusions = intrusion::intrusions(&plan, &scenario.intrusions, text);
+    let before = [
+        plan.promises.len(),
+        plan.flows.promises.len(),
+        plan.limits.promises.len(),
+        plan.intrusions.len(),
+    ];
+    plan.secrets = statement::secrets(&plan, &scenario, text, before.iter().sum());
     Ok(plan)
 }
 

@@ -19,6 +19,9 @@ mod fabric;
 /// Each `[[dataplane]]`: what a node's dataplane must have and lack.
 mod fact;
 
+/// Each `[[promise]]`: what must become of the packets between which endpoints.
+mod promise;
+
 /// Each `[[mtu]]`: whose largest packet is looked for.
 mod limit;
 
@@ -29,24 +32,29 @@ mod warning;
 mod intrusion;
 
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 
 use toml::Spanned;
 
 use crate::document::{self, Table};
-use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
-use crate::plan::{Addressing, Family, Protection, Protocol, RouteSource, RpFilter, Settings};
+use crate::name::{EngineName, IfName, NodeName, PodName};
+use crate::plan::{Addressing, Family, RouteSource, RpFilter, Settings};
 use crate::problem::{Problems, Span};
 
 pub use fabric::{Fabric, Fault};
 pub use fact::Fact;
 pub use intrusion::Intrusion;
 pub use limit::{Limit, Teller};
+pub use promise::{Expectation, Promise};
 pub use step::Step;
 pub(crate) use value::millis;
 pub use warning::Warning;
 
 /// The smallest MTU in bytes: every IPv4 host takes a packet of this size (RFC 791, RFC 1122).
 pub const MTU_MIN: u16 = 576;
+
+/// Payloads of probes, in bytes: the least has room for five whole tags.
+const PAYLOADS: RangeInclusive<u16> = 64..=8000;
 
 const STORES: &[(&str, StoreKind)] = &[("dir", StoreKind::Directory), ("etcd", StoreKind::Etcd)];
 
@@ -65,21 +73,6 @@ const ROUTE_SOURCES: &[(&str, RouteSource)] = &[
 
 const ADDRESSINGS: &[(&str, Addressing)] =
     &[("veth", Addressing::Veth), ("bridge", Addressing::Bridge)];
-
-const PROTOCOLS: &[(&str, Protocol)] = &[
-    ("icmp", Protocol::Icmp),
-    ("udp", Protocol::Udp),
-    ("tcp", Protocol::Tcp),
-    ("icmp6", Protocol::Icmp6),
-    ("udp6", Protocol::Udp6),
-    ("tcp6", Protocol::Tcp6),
-];
-
-const PROTECTIONS: &[(&str, Protection)] = &[
-    ("encrypted", Protection::Encrypted),
-    ("plaintext", Protection::Plaintext),
-    ("blocked", Protection::Blocked),
-];
 
 /// A scenario as its author wrote it. What was left out is none.
 #[derive(Debug)]
@@ -233,21 +226,6 @@ pub struct Phantoms {
     pub pods: u16,
 }
 
-/// `[[promise]]`.
-#[derive(Debug)]
-pub struct Promise {
-    /// Its header.
-    pub place: Span,
-    /// Who sends.
-    pub from: Spanned<EndpointName>,
-    /// Who receives.
-    pub to: Spanned<EndpointName>,
-    /// With what; none is everything.
-    pub protocols: Option<Spanned<Vec<Spanned<Protocol>>>>,
-    /// How the packets must look.
-    pub expect: Spanned<Protection>,
-}
-
 /// `[probes]`.
 #[derive(Debug, Default)]
 pub struct Probes {
@@ -321,7 +299,7 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .flatten()
             .collect(),
         promises: table
-            .tables("promise", "a promise", promise)
+            .tables("promise", "a promise", promise::promise)
             .into_iter()
             .flatten()
             .collect(),
@@ -418,23 +396,6 @@ fn phantoms(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Phantoms {
     }
 }
 
-fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {
-    table.require("from", "from = \"NAME\"");
-    table.require("to", "to = \"NAME\"");
-    table.require("expect", "expect = \"encrypted\"");
-    let from = table.name("from", "an endpoint");
-    let to = table.name("to", "an endpoint");
-    let protocols = table.words("protocols", "protocol", PROTOCOLS);
-    let expect = table.word("expect", "expectation", PROTECTIONS);
-    Some(Promise {
-        place: table.place(),
-        from: from?,
-        to: to?,
-        protocols,
-        expect: expect?,
-    })
-}
-
 fn flows(table: &mut Table<'_, '_>) -> Flows {
     Flows {
         off: table.flag("off").unwrap_or_default(),
@@ -445,7 +406,7 @@ fn flows(table: &mut Table<'_, '_>) -> Flows {
 
 fn probes(table: &mut Table<'_, '_>) -> Probes {
     Probes {
-        payload: table.number("payload", 64..=8000, " bytes"),
+        payload: table.number("payload", PAYLOADS, " bytes"),
     }
 }
 

@@ -138,7 +138,9 @@ pub(crate) fn explain(question: Question<'_>, fact: &str) -> Option<Explanation>
         let mut found = match question.protection {
             Protection::Encrypted if !seen => Vec::new(),
             Protection::Encrypted => tunnel::defects(leg),
-            Protection::Plaintext | Protection::Blocked => clear::defects(leg),
+            Protection::Plaintext | Protection::Blocked | Protection::Delivered => {
+                clear::defects(leg)
+            }
         };
         found.retain(|defect| reached.is_none_or(|reached| may_stop(defect.stage, reached)));
         found

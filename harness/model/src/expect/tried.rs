@@ -29,8 +29,13 @@ impl Tried {
     pub(super) fn pair(&mut self, promise: Promise) -> Promise {
         let mut probes = self.plan.probes.iter();
         let probe = probes.find(|probe| {
-            (&probe.from, &probe.to, probe.protocol)
-                == (&promise.from, &promise.to, promise.protocol)
+            (&probe.from, &probe.to, probe.protocol, probe.wanted)
+                == (
+                    &promise.from,
+                    &promise.to,
+                    promise.protocol,
+                    promise.payload,
+                )
         });
         let probe = probe.map(|probe| probe.id);
         Promise {

@@ -60,8 +60,13 @@ impl<'a> Register<'a> {
         let probe = self.plan.probes.get(usize::from(promise.probe.0));
         let tests_it = probe.is_some_and(|probe| {
             probe.id == promise.probe
-                && (&probe.from, &probe.to, probe.protocol)
-                    == (&promise.from, &promise.to, promise.protocol)
+                && (&probe.from, &probe.to, probe.protocol, probe.wanted)
+                    == (
+                        &promise.from,
+                        &promise.to,
+                        promise.protocol,
+                        promise.payload,
+                    )
         });
         if !tests_it {
             return Err("no probe of the plan tests it".into());

@@ -4,7 +4,7 @@
 use super::breach::{About, Breach};
 use crate::evidence::{ConductEvidence, End, Evidence};
 use crate::name::NodeName;
-use crate::plan::{Conduct, Plan};
+use crate::plan::{Conduct, Plan, WireGuardKind};
 
 /// Every such promise that was broken.
 pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
@@ -53,6 +53,17 @@ fn log(plan: &Plan, node: &NodeName, seen: &ConductEvidence) -> Option<String> {
     Some(format!("its engine's log has `{}`{others}", first.text))
 }
 
+/// What did the encrypting: the kernel, if a node has a device of its kind, or had one.
+fn wireguard(evidence: &Evidence) -> WireGuardKind {
+    let nodes = evidence.nodes.values().map(|node| &node.dataplane);
+    let earlier = evidence.states.iter().map(|state| &state.dataplane);
+    let mut links = nodes.chain(earlier).flat_map(|plane| &plane.links);
+    match links.any(|link| link.kind == "wireguard") {
+        true => WireGuardKind::Kernel,
+        false => WireGuardKind::Userspace,
+    }
+}
+
 /// Warnings that were named and never came.
 fn unsaid(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
     if plan.conduct.log.is_none() {
@@ -65,7 +76,9 @@ fn unsaid(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
             warnings.any(|warning| one.covers(node, &warning.text))
         })
     };
+    let here = wireguard(evidence);
     let named = plan.warnings.iter().filter(|one| !one.sometimes);
+    let named = named.filter(|one| one.wireguard.is_none_or(|kind| kind == here));
     let missing = named.filter(|one| !came(one)).map(|one| Breach {
         note: None,
         line: Some(one.line),

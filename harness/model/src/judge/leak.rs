@@ -56,6 +56,7 @@ fn is_forbidden(case: &Case<'_>, role: &Role) -> bool {
         | (Protection::Plaintext, Role::Tunnel) => true,
         (Protection::Plaintext, Role::Port(_) | Role::Uplink) => case.same_host(),
         (Protection::Encrypted | Protection::Blocked, Role::Tunnel | Role::Uplink)
+        | (Protection::Delivered, _)
         | (_, Role::PodLink(_) | Role::PodUplink | Role::Loopback | Role::Other) => false,
     }
 }

@@ -24,6 +24,12 @@ mod observers;
 /// What the flows show of each step.
 mod through;
 
+/// What arrived and was answered, whatever it looked like.
+mod delivery;
+
+/// What nobody may read in the whole run.
+mod secrets;
+
 /// What comes from a node that is behind a NAT.
 mod nat;
 

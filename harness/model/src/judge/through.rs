@@ -84,11 +84,11 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
 }
 
 /// A run by its steps.
-struct Times<'a> {
+pub(super) struct Times<'a> {
     plan: &'a Plan,
     evidence: &'a Evidence,
     /// The cluster before the first step and after each.
-    states: Vec<State>,
+    pub(super) states: Vec<State>,
     steps: Vec<&'a StepEvidence>,
     /// In which states nothing of a flow may be readable, and in which it has to arrive.
     hidden: BTreeMap<FlowId, Vec<bool>>,
@@ -104,7 +104,7 @@ struct Leak<'a> {
 }
 
 impl<'a> Times<'a> {
-    fn new(plan: &'a Plan, evidence: &'a Evidence) -> Self {
+    pub(super) fn new(plan: &'a Plan, evidence: &'a Evidence) -> Self {
         let states: Vec<_> = (0..=plan.steps.len())
             .map(|steps| plan.after(steps))
             .collect();
@@ -123,7 +123,7 @@ impl<'a> Times<'a> {
         }
     }
 
-    fn began(&self, step: usize) -> Nanos {
+    pub(super) fn began(&self, step: usize) -> Nanos {
         match step.checked_sub(1).and_then(|index| self.steps.get(index)) {
             Some(step) => step.began,
             None => self.evidence.start.settled,
@@ -131,7 +131,7 @@ impl<'a> Times<'a> {
     }
 
     /// The step that began last; 0 before the first.
-    fn step_at(&self, moment: Nanos) -> usize {
+    pub(super) fn step_at(&self, moment: Nanos) -> usize {
         self.steps
             .iter()
             .take_while(|step| step.began <= moment)
@@ -201,6 +201,11 @@ impl<'a> Times<'a> {
         own && self.is_under_way(step, moment)
     }
 
+    /// How many frames may be readable during a step, where its author says so.
+    fn budget(&self, step: usize) -> Option<u32> {
+        self.plan.steps.get(step.checked_sub(1)?)?.leaks
+    }
+
     /// Whether what cannot be encrypted is to be dropped.
     fn drops(&self, step: usize) -> bool {
         let state = self.states.get(step);
@@ -235,7 +240,9 @@ impl<'a> Times<'a> {
             Some(Leak {
                 step: self.step_at(one.at),
                 flow,
-                excused: !self.is_promised(flow, one),
+                // Who says how many there may be excuses none.
+                excused: self.budget(self.step_at(one.at)).is_none()
+                    && !self.is_promised(flow, one),
                 seen: Seen {
                     rank,
                     sighting: one,
@@ -296,8 +303,12 @@ impl<'a> Times<'a> {
             .iter()
             .filter(|leak| leak.step == promise.step && !leak.excused)
             .collect();
-        let (Some(first), Some(last)) = (own.first(), own.last()) else {
-            let doubt = self.doubt(promise.step).or_else(|| {
+        let budget = self.budget(promise.step).unwrap_or(0);
+        let beyond = u32::try_from(own.len()).map_or(true, |count| count > budget);
+        let (Some(first), Some(last), true) = (own.first(), own.last(), beyond) else {
+            let flows = self.plan.flows.flows.iter();
+            let protocols = flows.map(|flow| Protocol::of_flows(flow.family));
+            let doubt = self.doubt(promise.step, &protocols.collect()).or_else(|| {
                 let sent = self.sent_during(promise.step, |id, at| self.is_secret(id, at));
                 (sent == 0).then(|| "no packet of a protected flow was sent during it".into())
             });
@@ -320,7 +331,11 @@ impl<'a> Times<'a> {
         )];
         let counts = flows.iter().map(|(id, count)| (self.name(*id), count));
         notes.extend(counts.map(|(name, count)| format!("{name}: {count}")));
-        let fact = "packets of protected flows were readable on the wire".into();
+        let fact = match budget {
+            0 => "packets of protected flows were readable on the wire".into(),
+            1 => "more than 1 frame of protected flows was readable on the wire".into(),
+            most => format!("more than {most} frames of protected flows were readable on the wire"),
+        };
         Verdict {
             exhibits: own
                 .iter()
@@ -335,11 +350,16 @@ impl<'a> Times<'a> {
     fn kept_secret(&self, step: usize) -> String {
         let secret = |states: &&Vec<bool>| states.get(step) == Some(&true);
         let count = self.hidden.values().filter(secret).count();
-        format!("not one frame of {count} protected flows was readable on the wire")
+        match self.budget(step).unwrap_or(0) {
+            0 => format!("not one frame of {count} protected flows was readable on the wire"),
+            most => format!(
+                "no more than {most} frames of {count} protected flows were readable on the wire"
+            ),
+        }
     }
 
-    /// Why what was not seen on the wire proves nothing; none if it does.
-    fn doubt(&self, step: usize) -> Option<String> {
+    /// Why what was not seen on the wire of these protocols proves nothing; none if it does.
+    pub(super) fn doubt(&self, step: usize, protocols: &BTreeSet<Protocol>) -> Option<String> {
         if step > self.steps.len() {
             return Some("the step never ran".into());
         }
@@ -351,14 +371,6 @@ impl<'a> Times<'a> {
             }
             Some(_) => {}
         }
-        let families = self.plan.flows.flows.iter().map(|flow| flow.family);
-        let protocols: BTreeSet<_> = families
-            .map(|family| match family {
-                Family::Ipv4 => Protocol::Udp,
-                Family::Ipv6 => Protocol::Udp6,
-            })
-            .collect();
-        let protocols = &protocols;
         let nodes = self.states.get(step).map(|state| &state.nodes);
         nodes.into_iter().flatten().find_map(|node| {
             let role = Role::Port(node.name.clone());
@@ -496,7 +508,7 @@ impl<'a> Times<'a> {
     }
 }
 
-fn moment(since: Nanos, micros: u64) -> Nanos {
+pub(super) fn moment(since: Nanos, micros: u64) -> Nanos {
     Nanos(since.0.saturating_add(micros.saturating_mul(1_000)))
 }
 
@@ -515,7 +527,7 @@ fn is_between(state: &State, flow: &Flow, packet: &Packet) -> bool {
 
 /// A WireGuard message, an error about one, or a piece of a packet, whose tags show elsewhere if
 /// it is none. A message's ports are not asked for: they change while a device is made anew.
-fn is_ciphertext(states: &[State], packet: &Packet) -> bool {
+pub(super) fn is_ciphertext(states: &[State], packet: &Packet) -> bool {
     let port = |port| {
         let mut clusters = states.iter().map(|state| &state.cluster);
         clusters.any(|cluster| {

@@ -73,8 +73,21 @@ pub struct Warning {
     pub node: Option<NodeName>,
     /// Whether it depends on chance, so that it need not come.
     pub sometimes: bool,
+    /// The WireGuard that it is of; with another it need not come. None is any.
+    #[serde(default)]
+    pub wireguard: Option<WireGuardKind>,
     /// The scenario's line that says so, counted from 1.
     pub line: u32,
+}
+
+/// What does the encrypting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WireGuardKind {
+    /// The kernel.
+    Kernel,
+    /// A process.
+    Userspace,
 }
 
 impl Warning {

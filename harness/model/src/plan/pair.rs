@@ -34,14 +34,14 @@ impl Protection {
     fn is_secret(self) -> bool {
         match self {
             Self::Encrypted | Self::Blocked => true,
-            Self::Plaintext => false,
+            Self::Plaintext | Self::Delivered => false,
         }
     }
 
     /// Whether it arrives.
     fn is_delivered(self) -> bool {
         match self {
-            Self::Encrypted | Self::Plaintext => true,
+            Self::Encrypted | Self::Plaintext | Self::Delivered => true,
             Self::Blocked => false,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
-use super::{Frame, Report, Told, intrusion, limit, why, wire};
+use super::{Frame, Report, Told, intrusion, limit, secret, why, wire};
 use crate::plan::{Origin, Promise, StepKind, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
@@ -47,10 +47,14 @@ fn failed<'a>(report: &Report<'a>) -> Vec<Failed<'a>> {
     let forged = report
         .of_intrusions()
         .map(|told| Failed::new(&told, intrusion::sentence(report.plan, told.promise)));
+    let secrets = report
+        .of_secrets()
+        .map(|told| Failed::new(&told, secret::sentence(told.promise)));
     let mut failed: Vec<_> = through
         .chain(after)
         .chain(sizes)
         .chain(forged)
+        .chain(secrets)
         .filter(|failed| failed.outcome != Outcome::Held)
         .collect();
     failed.sort_by_key(|failed| failed.outcome);
@@ -142,11 +146,13 @@ fn sentence(promise: &Promise) -> String {
         Origin::Derived => "derived".to_owned(),
         Origin::Stated { line } => format!("stated at line {line}"),
     };
+    let payload = promise.payload.map(|bytes| format!(" with {bytes} bytes"));
     format!(
-        "{} → {} {} must be {} ({}, {origin})",
+        "{} → {} {}{} must be {} ({}, {origin})",
         promise.from,
         promise.to,
         promise.protocol.as_str(),
+        payload.unwrap_or_default(),
         promise.protection.as_str(),
         promise.class.as_str()
     )

@@ -12,6 +12,8 @@ use crate::verdict::Outcome;
 pub(super) struct Kind<'a> {
     pub(super) class: Class,
     pub(super) protection: Protection,
+    /// The least payload that the author has asked for, in bytes.
+    pub(super) payload: Option<u16>,
     pub(super) outcome: Outcome,
     pub(super) fact: &'a str,
 }
@@ -35,6 +37,7 @@ pub(super) fn sections<'a>(
         let kind = Kind {
             class: promise.class,
             protection: promise.protection,
+            payload: promise.payload,
             outcome: told.outcome(),
             fact: told.fact(),
         };

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use super::row::{Kind, Row, sections};
-use super::{conduct, intrusion, limit, through, wire};
+use super::{conduct, intrusion, limit, secret, through, wire};
 use crate::evidence::Timing;
 use crate::plan::Protocol;
 use crate::verdict::Outcome;
@@ -49,6 +49,7 @@ fn write_promises(
     wire::write(text, report, measured)?;
     limit::write(text, report, measured)?;
     intrusion::write(text, report, measured)?;
+    secret::write(text, report, measured)?;
     text.push('\n');
     for total in totals(report) {
         writeln!(text, "{total}")?;
@@ -65,10 +66,12 @@ fn write_section(
     rows: &[Row<'_>],
     colour: bool,
 ) -> fmt::Result {
+    let payload = kind.payload.map(|bytes| format!(" with {bytes} bytes"));
     let heading = format!(
-        "{}, {}, {}: {}",
+        "{}, {}{}, {}: {}",
         kind.class.as_str(),
         kind.protection.as_str(),
+        payload.unwrap_or_default(),
         kind.outcome.as_str(),
         kind.fact
     );
@@ -161,6 +164,7 @@ fn totals(report: &Report<'_>) -> Vec<String> {
     lines.extend(through::total(report));
     lines.extend(limit::total(report));
     lines.extend(intrusion::total(report));
+    lines.extend(secret::total(report));
     let free = report
         .plan
         .probes

@@ -1,7 +1,7 @@
 //! Budgets of steps: whether a run can break them, and whether one can keep them.
 
 use crate::plan::{Action, Plan, Settles, StepKind};
-use crate::problem::Problem;
+use crate::problem::{Problem, Span};
 use crate::scenario::{Scenario, Step};
 
 /// Reports budgets that the step itself contradicts.
@@ -50,31 +50,48 @@ fn less_than_it_takes(step: &Step) -> Option<Problem> {
     })
 }
 
-/// Interruptions that nobody would notice: there are no flows that outlast the step.
+/// Budgets about flows that no flow can use up: of interruptions, where none outlasts the step, and of
+/// frames, where none is protected.
 pub(super) fn unseen(scenario: &Scenario, plan: &Plan) -> Vec<Problem> {
-    let judged = |number: usize| {
+    let judged = |number: usize, kind: StepKind| {
         let mut promises = plan.flows.promises.iter();
-        promises.any(|one| one.step == number && one.kind == StepKind::Outage)
+        promises.any(|one| one.step == number && one.kind == kind)
     };
-    let steps = (1..).zip(&scenario.steps);
-    let unseen = steps.filter(|(number, step)| step.outage.is_some() && !judged(*number));
-    let problem = |(_, step): (usize, &Step)| {
-        let (why, help) = match scenario.flows.off {
-            true => (
-                "`[flows] off` is true: nothing flows",
-                "remove it, or let there be flows",
-            ),
-            false => (
-                "no flow is delivered before and after this step",
-                "remove it: nothing is promised about an interruption here",
-            ),
-        };
-        Problem::new(
+    let steps = || (1..).zip(&scenario.steps);
+    let outages = steps()
+        .filter(|(number, step)| step.outage.is_some() && !judged(*number, StepKind::Outage));
+    let leaks =
+        steps().filter(|(number, step)| step.leaks.is_some() && !judged(*number, StepKind::Leak));
+    let off = scenario.flows.off;
+    let outages = outages.map(|(_, step)| {
+        unnoticed(
+            off,
             "an interruption that nobody would notice",
             step.place("outage"),
-            why,
-            help,
+            "no flow is delivered before and after this step",
+            "remove it: nothing is promised about an interruption here",
         )
-    };
-    unseen.map(problem).collect()
+    });
+    let leaks = leaks.map(|(_, step)| {
+        unnoticed(
+            off,
+            "leaks that nobody would notice",
+            step.place("leaks"),
+            "no flow is protected after this step",
+            "remove it: nothing is promised about what is readable here",
+        )
+    });
+    outages.chain(leaks).collect()
+}
+
+fn unnoticed(off: bool, what: &str, place: Span, why: &str, help: &str) -> Problem {
+    match off {
+        true => Problem::new(
+            what,
+            place,
+            "`[flows] off` is true: nothing flows",
+            "remove it, or let there be flows",
+        ),
+        false => Problem::new(what, place, why, help),
+    }
 }

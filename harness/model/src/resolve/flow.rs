@@ -19,7 +19,12 @@ const SHORTEST: u32 = 5_000;
 const LONGEST: u32 = 200_000;
 
 /// The flows of a plan that has all else; none without steps, or if the author wants none.
-pub(super) fn flows(plan: &Plan, written: &scenario::Flows) -> Flows {
+/// There is one between each of the pairs `watched`, whatever else there is room for.
+pub(super) fn flows(
+    plan: &Plan,
+    written: &scenario::Flows,
+    watched: &[(EndpointName, EndpointName)],
+) -> Flows {
     if plan.steps.is_empty() || written.off {
         return Flows::default();
     }
@@ -28,7 +33,11 @@ pub(super) fn flows(plan: &Plan, written: &scenario::Flows) -> Flows {
         .collect();
     let families = &plan.cluster.families;
     let most = written.count.map_or(MOST, usize::from) / families.len().max(1);
-    let chosen = pairs(&states, most).into_iter().flat_map(|pair| {
+    let chosen: BTreeSet<_> = pairs(&states, most)
+        .into_iter()
+        .chain(watched.iter().cloned())
+        .collect();
+    let chosen = chosen.into_iter().flat_map(|pair| {
         let each = families.iter();
         each.map(move |family| (pair.clone(), *family))
     });

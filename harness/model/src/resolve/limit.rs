@@ -160,7 +160,7 @@ impl<'a> Way<'a> {
         let tunnel = match protection {
             Protection::Encrypted => Some(state.tunnel_mtu(from.node, family)),
             Protection::Plaintext => None,
-            Protection::Blocked => return None,
+            Protection::Blocked | Protection::Delivered => return None,
         };
         let link = |end: &Endpoint<'_>| end.pod.map(|pod| pod.mtu);
         let outwards = tunnel.unwrap_or(match same_host {

@@ -77,6 +77,7 @@ pub(super) fn steps(scenario: &Scenario, text: &str, ready: u32) -> Vec<Step> {
         deadline: written.deadline.unwrap_or(ready),
         settles_within: written.settles_within,
         outage: written.outage.unwrap_or(plan::OUTAGE),
+        leaks: written.leaks.map(u32::from),
         line: line(text, written.place("action").start),
         writes: written.writes.map(u32::from),
     };

@@ -52,6 +52,7 @@ pub(super) fn warnings(scenario: &Scenario, text: &str) -> Vec<plan::Warning> {
             says: part.get_ref().clone(),
             node: warning.node.as_ref().map(|node| node.get_ref().clone()),
             sometimes: warning.sometimes,
+            wireguard: warning.wireguard,
             line: line(text, part.span().start),
         });
         parts.collect::<Vec<_>>()

@@ -22,6 +22,8 @@ pub struct Step {
     pub settles_within: Option<u32>,
     /// Milliseconds for which it may interrupt flows.
     pub outage: Option<u32>,
+    /// Frames of protected flows that may be readable, with nothing excused.
+    pub leaks: Option<u16>,
     /// The most kernel writes that the engine may do.
     pub writes: Option<u16>,
     /// Where the action and the names in it are written, by key.
@@ -177,6 +179,7 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
     let deadline = table.parsed("deadline", value::millis);
     let settles_within = table.parsed("settles-within", value::budget);
     let outage = table.parsed("outage", value::millis);
+    let leaks = table.number("leaks", 0..=u16::MAX, " frames");
     let writes = table.number("writes", 0..=u16::MAX, "");
     let Some(reader) = reader else {
         // Which keys belong here is unknown.
@@ -184,7 +187,7 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
         return None;
     };
     let mut places = BTreeMap::from([("action", reader.span())]);
-    let more = ["outage", "writes"].into_iter();
+    let more = ["outage", "leaks", "writes"].into_iter();
     places.extend(more.filter_map(|key| Some((key, table.place_of(key)?))));
     places.extend(deadline.as_ref().map(|one| ("deadline", one.span())));
     places.extend(
@@ -199,6 +202,7 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
         deadline: deadline.map(Spanned::into_inner),
         settles_within: settles_within.map(Spanned::into_inner),
         outage: outage.map(Spanned::into_inner),
+        leaks,
         writes,
         places: keys.places,
     })

@@ -4,7 +4,13 @@ use toml::Spanned;
 
 use crate::document::Table;
 use crate::name::NodeName;
+use crate::plan::WireGuardKind;
 use crate::problem::{Problem, Span};
+
+const KINDS: &[(&str, WireGuardKind)] = &[
+    ("kernel", WireGuardKind::Kernel),
+    ("userspace", WireGuardKind::Userspace),
+];
 
 /// `[[warning]]`.
 #[derive(Debug)]
@@ -17,6 +23,8 @@ pub struct Warning {
     pub node: Option<Spanned<NodeName>>,
     /// Whether they need not come.
     pub sometimes: bool,
+    /// With which WireGuard they come; none is any.
+    pub wireguard: Option<WireGuardKind>,
 }
 
 pub(super) fn warning(table: &mut Table<'_, '_>) -> Option<Warning> {
@@ -24,6 +32,7 @@ pub(super) fn warning(table: &mut Table<'_, '_>) -> Option<Warning> {
     let says = table.texts("says");
     let node = table.name("node", "a node");
     let sometimes = table.flag("sometimes").unwrap_or_default();
+    let wireguard = table.word("wireguard", "kind of WireGuard", KINDS);
     let says = says?;
     if says.get_ref().is_empty() {
         table.report(Problem::new(
@@ -38,5 +47,6 @@ pub(super) fn warning(table: &mut Table<'_, '_>) -> Option<Warning> {
         says: says.into_inner(),
         node,
         sometimes,
+        wireguard: wireguard.map(Spanned::into_inner),
     })
 }

@@ -7,7 +7,7 @@ use crate::plan::{Class, Protection};
 pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     match leg.question.protection {
         Protection::Blocked => not_dropped(leg).into_iter().collect(),
-        Protection::Encrypted | Protection::Plaintext => {
+        Protection::Encrypted | Protection::Plaintext | Protection::Delivered => {
             let mut found: Vec<_> = into_the_tunnel(leg).into_iter().collect();
             // What went into the tunnel was not dropped by a firewall.
             if found.is_empty() {

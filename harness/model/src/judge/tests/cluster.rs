@@ -14,6 +14,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
     let mut plan = Plan {
         limits: Limits::default(),
         intrusions: vec![],
+        secrets: vec![],
         title: "a run that never was".into(),
         engine: parsed("none"),
         conduct: Default::default(),
@@ -75,6 +76,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
                     to: to.name.clone(),
                     protocol,
                     payload: 64 + 16 * (number % 16),
+                    wanted: None,
                 });
                 let (class, protection) = expected(from, to);
                 promises.push(Promise {
@@ -83,6 +85,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
                     from: from.name.clone(),
                     to: to.name.clone(),
                     protocol,
+                    payload: None,
                     class,
                     protection,
                     origin: Origin::Derived,

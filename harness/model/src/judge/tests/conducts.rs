@@ -69,6 +69,7 @@ fn expected(says: &str, node: Option<&str>, sometimes: bool) -> Warning {
         says: says.into(),
         node: node.map(parsed),
         sometimes,
+        wireguard: None,
         line: 7,
     }
 }

@@ -24,6 +24,7 @@ fn step(action: Action) -> Step {
         action,
         deadline: 1_000,
         outage: 1_000,
+        leaks: None,
         line: 1,
         writes: None,
         settles_within: None,

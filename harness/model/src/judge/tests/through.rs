@@ -15,7 +15,7 @@ use crate::plan::{
 use crate::tag::Tag;
 use crate::verdict::Outcome::{self, Broken, Held, Inconclusive};
 
-const MILLI: u64 = 1_000_000;
+pub(super) const MILLI: u64 = 1_000_000;
 
 /// The kill begins at 100 ms and has settled at 200 ms; the first probe is sent at 1 s.
 fn world() -> World {
@@ -23,7 +23,7 @@ fn world() -> World {
 }
 
 /// A run with one step, and a flow that is protected and one that is not, 10 ms between packets.
-fn stepped(action: Action) -> World {
+pub(super) fn stepped(action: Action) -> World {
     let mut world = mixed();
     for sighting in &mut world.evidence.sightings {
         sighting.at.0 += 1_000 * MILLI;
@@ -55,6 +55,7 @@ fn stepped(action: Action) -> World {
         action,
         deadline: 1_000,
         outage: 50,
+        leaks: None,
         writes: None,
         settles_within: None,
         line: 1,
@@ -87,7 +88,7 @@ fn sent(id: u16) -> FlowEvidence {
 
 impl World {
     /// A frame from ada comes onto the wire at that millisecond.
-    fn leak(&mut self, millis: u64, from: &str, to: &str, tag: Option<Tag>) {
+    pub(super) fn leak(&mut self, millis: u64, from: &str, to: &str, tag: Option<Tag>) {
         let frame = plain_udp(self.address_of(from), self.address_of(to));
         let sighting = Sighting {
             at: Nanos(millis * MILLI),
@@ -130,7 +131,7 @@ impl World {
     }
 }
 
-fn packet(flow: u16, number: u32) -> Option<Tag> {
+pub(super) fn packet(flow: u16, number: u32) -> Option<Tag> {
     Some(Tag::Flow(FlowId(flow), number))
 }
 
@@ -215,6 +216,35 @@ fn a_sabotaged_node_is_excused_until_the_engine_has_seen_to_it() {
         world.leak(millis, "web", "db", packet(0, number));
         assert_eq!(world.secrecy(1), outcome, "{node} {millis}");
     }
+}
+
+#[test]
+fn a_budget_of_frames_is_kept_to_the_last_one_and_excuses_nothing() {
+    use crate::plan::{Own, Settles, Tamper};
+    let mut world = stepped(Action::Tamper {
+        node: parsed("ada"),
+        what: Tamper::Delete(Own::Rule),
+        settles: Settles::Repaired,
+    });
+    world.leak(150, "web", "db", packet(0, 14));
+    world.leak(160, "web", "db", packet(0, 15));
+    for (budget, outcome) in [
+        (None, Held),
+        (Some(0), Broken),
+        (Some(1), Broken),
+        (Some(2), Held),
+    ] {
+        world.plan.steps[0].leaks = budget;
+        assert_eq!(world.secrecy(1), outcome, "{budget:?}");
+        let passage = passages(&world.plan, &world.evidence).remove(1);
+        let counted = if budget.is_some() { (2, 0) } else { (0, 2) };
+        assert_eq!((passage.leaked, passage.excused), counted, "{budget:?}");
+    }
+    // Within the budget the rest must have been seen, too.
+    let mut observers = world.evidence.observers.iter_mut();
+    let fabric = observers.find(|observer| observer.place == Place::Fabric);
+    fabric.unwrap().dropped_early = 1;
+    assert_eq!(world.secrecy(1), Inconclusive);
 }
 
 #[test]

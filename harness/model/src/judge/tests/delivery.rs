@@ -1,0 +1,101 @@
+//! What arrived and was answered, whatever it looked like.
+
+use super::world::{World, mixed, parsed};
+use crate::evidence::{Direction, Place};
+use crate::plan::Protection;
+use crate::tag::Tag;
+use crate::verdict::Outcome::{Broken, Held, Inconclusive};
+
+const PAIR: &str = "web > db udp";
+
+/// A run in which one pair only has to arrive.
+fn world(pair: &str) -> World {
+    let mut world = mixed();
+    let id = world.promise(pair).id;
+    let mut promises = world.plan.promises.iter_mut();
+    let promise = promises.find(|one| one.id == id).unwrap();
+    promise.protection = Protection::Delivered;
+    world
+}
+
+#[test]
+fn ciphertext_and_plaintext_both_arrive() {
+    for pair in [
+        PAIR,
+        "web > db tcp",
+        "web > log icmp",
+        "web > app udp",
+        "ada > bob tcp",
+    ] {
+        world(pair).check(pair, Held, "arrived, and so did its answer");
+    }
+}
+
+#[test]
+fn it_may_be_readable() {
+    let mut world = world(PAIR);
+    let mut sighting = world.request(PAIR);
+    sighting.interface = world.port(&parsed("ada"));
+    sighting.direction = Direction::In;
+    world.evidence.sightings.push(sighting);
+    world.check(PAIR, Held, "arrived, and so did its answer");
+}
+
+#[test]
+fn both_ways_have_to_be_seen_to_their_ends() {
+    let id = world(PAIR).promise(PAIR).probe;
+    for (pod, tag, fact) in [
+        ("db", Tag::Probe(id), "it never arrived at db"),
+        ("web", Tag::Answer(id), "its answer never arrived at web"),
+    ] {
+        let mut world = world(PAIR);
+        let pod = world.pod_uplink(&parsed(pod));
+        world.remove(|one| {
+            one.tag == Some(tag) && one.interface == pod && one.direction == Direction::In
+        });
+        world.check(PAIR, Broken, fact);
+        let shown = world.verdict(PAIR).exhibits.len();
+        assert_eq!(shown, 1, "the last frame that was seen of it");
+    }
+}
+
+#[test]
+fn what_no_socket_got_has_not_arrived() {
+    let mut deaf = world(PAIR);
+    deaf.outcome(PAIR).delivered = false;
+    deaf.check(
+        PAIR,
+        Broken,
+        "it arrived at db, and the socket never got it",
+    );
+    let mut dumb = world(PAIR);
+    dumb.outcome(PAIR).answered = false;
+    dumb.check(
+        PAIR,
+        Broken,
+        "its answer arrived at web, and the socket never got it",
+    );
+}
+
+#[test]
+fn a_node_is_reached_at_any_of_its_interfaces_and_no_other_place() {
+    let pair = "ada > bob udp";
+    let mut world = world(pair);
+    let tag = world.request(pair).tag;
+    let interfaces = world.evidence.interfaces.clone();
+    let on_bob = |one: &crate::evidence::Sighting| {
+        let place = &interfaces[usize::from(one.interface.0)].place;
+        *place == Place::Node(parsed("bob"))
+    };
+    world.remove(|one| one.tag == tag && on_bob(one));
+    world.check(pair, Broken, "it never arrived at bob");
+}
+
+#[test]
+fn an_observer_that_missed_frames_leaves_it_open() {
+    let mut world = world(PAIR);
+    for observer in &mut world.evidence.observers {
+        observer.dropped = 1;
+    }
+    assert_eq!(world.verdict(PAIR).outcome, Inconclusive);
+}

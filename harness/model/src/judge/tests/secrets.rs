@@ -1,0 +1,234 @@
+//! What nobody may read in the whole run.
+
+use super::through::{MILLI, packet, stepped};
+use super::world::{World, mixed, parsed};
+use crate::evidence::{Direction, Nanos, Place, Round, Sighting};
+use crate::frame::{Frame, Packet, Payload, Quote};
+use crate::judge::judge;
+use crate::plan::{Action, Family, IntrusionId, Own, PromiseId, Secret, Settles, Tamper};
+use crate::tag::Tag;
+use crate::verdict::Outcome::{Broken, Held, Inconclusive};
+use crate::verdict::Verdict;
+
+/// With a promise that nobody reads what web and db say to each other.
+fn secret(mut world: World) -> World {
+    let number = world.plan.promises.len() + world.plan.flows.promises.len();
+    world.plan.secrets = vec![Secret {
+        id: PromiseId(u32::try_from(number).unwrap()),
+        pairs: vec![(parsed("web"), parsed("db"))],
+        families: vec![Family::Ipv4],
+        line: 9,
+    }];
+    world
+}
+
+fn tampered() -> World {
+    secret(stepped(Action::Tamper {
+        node: parsed("ada"),
+        what: Tamper::Delete(Own::Rule),
+        settles: Settles::Repaired,
+    }))
+}
+
+fn verdict(world: &World) -> Verdict {
+    let id = world.plan.secrets[0].id;
+    let verdicts = judge(&world.plan, &world.evidence);
+    verdicts.into_iter().find(|one| one.promise == id).unwrap()
+}
+
+#[test]
+fn what_was_ciphertext_throughout_holds() {
+    let fact = verdict(&tampered()).fact;
+    assert_eq!(
+        fact,
+        "not one frame of 1 pair was readable on the wire: 1 flow and 6 probes"
+    );
+    let mut armed = mixed();
+    armed.arm();
+    assert_eq!(verdict(&secret(armed)).outcome, Held);
+}
+
+#[test]
+fn no_step_is_an_excuse_and_no_intent() {
+    for action in [
+        Action::Disable,
+        Action::OverwriteKey {
+            node: parsed("ada"),
+            key: None,
+        },
+        Action::RebootNode {
+            node: parsed("ada"),
+        },
+    ] {
+        let mut world = secret(stepped(action));
+        world.leak(150, "web", "db", packet(0, 14));
+        assert_eq!(verdict(&world).outcome, Broken);
+    }
+}
+
+#[test]
+fn before_during_and_after_a_step_it_breaks_and_tells_when() {
+    for (millis, told) in [
+        (50, "the first 49 ms after the start"),
+        (150, "the first 50 ms after step 1 began"),
+        (250, "the first 150 ms after step 1 began"),
+    ] {
+        let mut world = tampered();
+        world.leak(millis, "web", "db", packet(0, 4));
+        let verdict = verdict(&world);
+        assert_eq!(verdict.outcome, Broken);
+        assert!(verdict.notes[0].contains(told), "{:?}", verdict.notes);
+        assert_eq!(verdict.exhibits.len(), 1);
+    }
+}
+
+#[test]
+fn probes_count_and_whoever_answers() {
+    let tags = [Tag::Probe, Tag::Answer];
+    for (pair, broken) in [
+        ("web > db tcp", true),
+        ("db > web icmp", true),
+        ("web > app udp", false),
+        ("ada > bob udp", false),
+    ] {
+        for tag in tags {
+            let mut world = tampered();
+            let tag = tag(world.promise(pair).probe);
+            // Whatever addresses it has.
+            world.leak(1_500, "web", "log", Some(tag));
+            let outcome = if broken { Broken } else { Held };
+            assert_eq!(verdict(&world).outcome, outcome, "{pair}");
+        }
+    }
+}
+
+#[test]
+fn a_packet_between_the_two_counts_without_a_tag() {
+    for (from, to, broken) in [
+        ("web", "db", true),
+        ("db", "web", true),
+        ("web", "log", false),
+        ("ada", "bob", false),
+    ] {
+        let mut world = tampered();
+        world.leak(150, from, to, None);
+        let outcome = if broken { Broken } else { Held };
+        assert_eq!(verdict(&world).outcome, outcome, "{from} {to}");
+    }
+}
+
+#[test]
+fn a_quote_of_such_a_packet_counts() {
+    let mut world = tampered();
+    let (web, db) = (world.address_of("web"), world.address_of("db"));
+    let frame = Frame::Ip(Packet {
+        source: world.address_of("bob"),
+        destination: web,
+        length: 84,
+        dont_fragment: false,
+        fragment: false,
+        payload: Payload::Icmp {
+            kind: 3,
+            code: 4,
+            quoted: Some(Quote {
+                source: web,
+                destination: db,
+                protocol: 17,
+                ports: Some((7008, 7008)),
+            }),
+            mtu: None,
+        },
+    });
+    world.evidence.sightings.push(Sighting {
+        at: Nanos(150 * MILLI),
+        interface: world.port(&parsed("bob")),
+        direction: Direction::In,
+        number: 1,
+        length: 98,
+        frame,
+        tag: None,
+    });
+    assert_eq!(verdict(&world).outcome, Broken);
+}
+
+#[test]
+fn what_the_lab_sends_in_other_names_is_nobody_s() {
+    for tag in [Tag::Forged(IntrusionId(0)), Tag::Rightful(IntrusionId(0))] {
+        let mut world = tampered();
+        world.leak(150, "web", "db", Some(tag));
+        assert_eq!(verdict(&world).outcome, Held);
+    }
+}
+
+#[test]
+fn only_what_comes_out_of_a_node_onto_the_wire_was_there() {
+    let mut inside = tampered();
+    inside.leak(150, "web", "db", packet(0, 14));
+    let tunnel = inside.tunnel(&parsed("ada"));
+    inside.evidence.sightings.last_mut().unwrap().interface = tunnel;
+    let mut again = tampered();
+    again.leak(150, "web", "db", packet(0, 14));
+    again.evidence.sightings.last_mut().unwrap().direction = Direction::Out;
+    for world in [inside, again] {
+        assert_eq!(verdict(&world).outcome, Held);
+    }
+}
+
+#[test]
+fn an_observer_that_missed_frames_proves_nothing() {
+    let mut world = tampered();
+    let mut observers = world.evidence.observers.iter_mut();
+    let fabric = observers.find(|observer| observer.place == Place::Fabric);
+    fabric.unwrap().dropped_early = 1;
+    assert_eq!(verdict(&world).outcome, Inconclusive);
+}
+
+#[test]
+fn each_protocol_needs_its_beacons() {
+    use crate::plan::Protocol;
+    for protocol in Protocol::IPV4 {
+        let mut world = tampered();
+        let beacons = world.evidence.beacons.iter();
+        let beacons: Vec<_> = beacons
+            .filter(|one| one.round == Round::Closing && one.protocol == protocol)
+            .map(|one| one.id)
+            .collect();
+        world.remove(|one| matches!(one.tag, Some(Tag::Beacon(id)) if beacons.contains(&id)));
+        assert_eq!(verdict(&world).outcome, Inconclusive, "{protocol:?}");
+    }
+}
+
+#[test]
+fn a_flow_has_to_speak_through_every_step() {
+    for (packets, why) in [
+        (0..9, "web → db sent nothing during step 0"),
+        (9..30, "web → db sent nothing during step 1"),
+    ] {
+        let mut world = tampered();
+        world.evidence.flows[0].packets.drain(packets.clone());
+        if packets.start == 0 {
+            for packet in &mut world.evidence.flows[0].packets {
+                packet.sent += 10_000;
+            }
+        }
+        let verdict = verdict(&world);
+        assert_eq!(
+            (verdict.outcome, verdict.fact.as_str()),
+            (Inconclusive, why)
+        );
+    }
+    let mut none = tampered();
+    none.plan.flows.flows.remove(0);
+    assert_eq!(
+        verdict(&none).fact,
+        "no flow went between them through the steps"
+    );
+}
+
+#[test]
+fn a_probe_that_nobody_tells_of_leaves_it_open() {
+    let mut world = tampered();
+    let id = world.promise("db > web tcp").probe;
+    world.evidence.probes.retain(|probe| probe.id != id);
+    assert_eq!(verdict(&world).outcome, Inconclusive);
+}
