@@ -18,7 +18,7 @@ use crate::runs;
 
 /// How many times as long what an emulated machine may have to run may take, also where none is
 /// needed: reviewers read the same budgets everywhere.
-const PATIENCE: u32 = 20;
+pub(crate) const PATIENCE: u32 = 20;
 
 /// One run in a machine.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
