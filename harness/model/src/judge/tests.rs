@@ -27,8 +27,14 @@ mod through;
 /// What arrived and was answered, whatever it looked like.
 mod delivery;
 
+/// What must not arrive.
+mod blocked;
+
 /// What nobody may read in the whole run.
 mod secrets;
+
+/// Why a promise was broken, as far as the judge asks.
+mod reasons;
 
 /// What comes from a node that is behind a NAT.
 mod nat;

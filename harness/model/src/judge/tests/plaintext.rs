@@ -202,6 +202,39 @@ fn an_engine_that_claims_throws_is_held_to_them() {
 }
 
 #[test]
+fn throws_are_for_pods_and_for_other_nodes_of_the_cluster() {
+    let throws = |world: &World, pair: &str| {
+        let fact = world.verdict(pair).fact;
+        fact.contains("not by a throw")
+    };
+    let mut world = without_throws();
+    world.plan.throws = true;
+    assert!(throws(&world, "ada > web udp"), "a pod of its own");
+    assert!(throws(&world, "ada > log udp"), "a pod in clear");
+    assert!(throws(&world, "ada > cal udp"), "a node in clear");
+    assert!(!throws(&world, "web > ada udp"), "its own address is local");
+    world.plan.cluster.host_encryption = false;
+    assert!(!throws(&world, "ada > cal udp"), "without host encryption");
+    assert!(throws(&world, "ada > log udp"), "pods are encrypted anyway");
+    for node in ["ada", "cal"] {
+        let mut outside = world.clone();
+        let mut nodes = outside.plan.nodes.iter_mut();
+        nodes
+            .find(|one| one.name.as_str() == node)
+            .unwrap()
+            .external = true;
+        assert!(!throws(&outside, "ada > log udp"), "{node} is outside");
+    }
+}
+
+#[test]
+fn a_promise_of_ciphertext_asks_for_no_throw() {
+    let mut world = without_throws();
+    world.plan.throws = true;
+    world.holds("web > db udp");
+}
+
+#[test]
 fn of_an_engine_that_claims_no_throws_only_packets_count() {
     let world = without_throws();
     world.holds("web > app udp");

@@ -1,0 +1,119 @@
+//! Why a promise was broken, as far as the judge asks: which leg is explained, and of what.
+
+use super::world::{World, mixed, parsed};
+use crate::dataplane::Rule;
+use crate::evidence::Direction;
+use crate::judge::Verdict;
+use crate::plan::{FlowId, Origin};
+use crate::tag::Tag;
+use crate::verdict::Outcome::{Broken, Held, Inconclusive};
+
+const PAIR: &str = "web > db udp";
+
+fn cause(verdict: &Verdict) -> String {
+    let why = verdict.why.as_ref();
+    why.map(|why| why.cause.clone()).unwrap_or_default()
+}
+
+/// A run whose nodes' tables were looked at: they have what every host has.
+fn looked_at() -> World {
+    let mut world = mixed();
+    for node in world.evidence.nodes.values_mut() {
+        for (priority, table) in [(0, 255), (32_766, 254)] {
+            node.dataplane.rules.push(Rule {
+                priority,
+                not: false,
+                fwmark: None,
+                table: Some(table),
+                other: Vec::new(),
+            });
+        }
+    }
+    world
+}
+
+/// The pair's packets end where they enter the sender's tunnel.
+fn stopped_on(leg: &str) -> World {
+    let mut world = looked_at();
+    let id = world.promise(PAIR).probe;
+    let (tag, tunnel) = match leg {
+        "request" => (Tag::Probe(id), world.tunnel(&parsed("ada"))),
+        _ => (Tag::Answer(id), world.tunnel(&parsed("bob"))),
+    };
+    world.remove(|one| one.tag == Some(tag) && one.interface == tunnel);
+    world
+}
+
+#[test]
+fn only_what_is_broken_is_explained() {
+    let verdict = mixed().verdict(PAIR);
+    assert_eq!((verdict.outcome, verdict.why), (Held, None));
+    let mut open = mixed();
+    for observer in &mut open.evidence.observers {
+        observer.dropped = 1;
+    }
+    let verdict = open.verdict(PAIR);
+    assert_eq!((verdict.outcome, verdict.why), (Inconclusive, None));
+    let verdict = stopped_on("request").verdict(PAIR);
+    assert_eq!(verdict.outcome, Broken);
+    assert!(verdict.why.is_some());
+}
+
+#[test]
+fn the_leg_that_ended_is_the_one_that_is_explained() {
+    for (leg, node) in [("request", "ada"), ("answer", "bob")] {
+        let told = cause(&stopped_on(leg).verdict(PAIR));
+        // The nodes of this run have no rule that leads into a tunnel.
+        assert!(
+            told.contains(&format!("on {node}")) || told.contains(&format!("{node} ")),
+            "{leg}: {told}"
+        );
+    }
+}
+
+#[test]
+fn a_flow_s_packet_is_not_explained_by_what_the_nodes_were_like_later() {
+    let mut world = mixed();
+    let mut leak = world.request(PAIR);
+    (leak.interface, leak.direction) = (world.port(&parsed("ada")), Direction::In);
+    let own = leak.clone();
+    world.evidence.sightings.push(own);
+    assert!(!cause(&world.verdict(PAIR)).contains("a flow's"));
+    let mut late = mixed();
+    leak.tag = Some(Tag::Flow(FlowId(0), 3));
+    late.evidence.sightings.push(leak);
+    late.holds(PAIR);
+}
+
+#[test]
+fn a_device_that_is_missing_is_the_sender_s_or_the_receiver_s() {
+    for (node, pair) in [("ada", PAIR), ("bob", PAIR), ("ada", "db > web udp")] {
+        let mut world = mixed();
+        let tunnel = world.tunnel(&parsed(node));
+        let links = &mut world
+            .evidence
+            .nodes
+            .get_mut(&parsed(node))
+            .unwrap()
+            .dataplane
+            .links;
+        links.retain(|link| link.name.as_str() != "wireguard.cali");
+        world.evidence.interfaces.retain(|one| one.id != tunnel);
+        world
+            .evidence
+            .sightings
+            .retain(|one| one.interface != tunnel);
+        let verdict = world.verdict(pair);
+        assert_ne!(verdict.outcome, Held, "{node} {pair}");
+    }
+}
+
+#[test]
+fn what_the_author_states_is_explained_as_his() {
+    let mut world = stopped_on("request");
+    let id = world.promise(PAIR).id;
+    let derived = world.verdict(PAIR).why;
+    let mut promises = world.plan.promises.iter_mut();
+    promises.find(|one| one.id == id).unwrap().origin = Origin::Stated { line: 3 };
+    assert_eq!(world.verdict(PAIR).why.is_some(), derived.is_some());
+}
