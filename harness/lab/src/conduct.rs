@@ -34,7 +34,10 @@ pub(crate) fn end(
 ) -> Result<Conducts, LabError> {
     let conduct = &plan.conduct;
     let mut all = Conducts::new();
+    // That an agent has fallen matters for whatever engine it is.
+    engines.note_fallen();
     if !conduct.is_judged() {
+        take_ends(engines, &mut all);
         return Ok(all);
     }
     for (name, processes) in processes(engines) {
@@ -49,10 +52,8 @@ pub(crate) fn end(
             let there = |devices: &BTreeMap<NodeName, bool>| devices.get(name).copied();
             all.entry(name.clone()).or_default().device = there(&before).zip(there(&after));
         }
-        for (name, ends) in std::mem::take(&mut engines.ends) {
-            all.entry(name).or_default().ends = ends;
-        }
     }
+    take_ends(engines, &mut all);
     // Whoever has ever had an agent has its log; what it says last is about its end.
     for node in &plan.nodes {
         let file = directory.engine_log(&node.name);
@@ -61,6 +62,12 @@ pub(crate) fn end(
         }
     }
     Ok(all)
+}
+
+fn take_ends(engines: &mut Engines<'_>, into: &mut Conducts) {
+    for (name, ends) in std::mem::take(&mut engines.ends) {
+        into.entry(name).or_default().ends = ends;
+    }
 }
 
 /// Whether nodes' tunnel devices answer. A process that is about to go with its agent does not,

@@ -151,6 +151,20 @@ pub(crate) fn no_engine_is_caught() -> Result<(), Failed> {
     Ok(())
 }
 
+/// Whatever holds beside an engine that dies, it was not the engine that held it.
+pub(crate) fn a_dead_agent_leaves_it_open() -> Result<(), Failed> {
+    let scenario = root().join("scenarios/first/what-an-author-states-is-judged-too.toml");
+    let engine = root().join("fixtures/engines/dies.toml");
+    let told = good::run(&scenario, engine.to_str())?;
+    let report = Report::new(&told.plan, &told.evidence, &[]);
+    let failure = report.failure("");
+    let expected = "INCONCLUSIVE ada: its engine's agent died: exit status 3";
+    match failure.contains(expected) {
+        true => Ok(()),
+        false => Err(format!("not `{expected}`: {failure}").into()),
+    }
+}
+
 /// An engine that fails is reported within its deadline, with the message that its snapshot holds.
 pub(crate) fn is_reported(engine: &Path) -> Result<(), Failed> {
     let mut plan = scenario::read(&root().join(SEED)).map_err(Failed::from)?;

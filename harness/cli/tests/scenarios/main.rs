@@ -88,6 +88,10 @@ fn main() -> ExitCode {
         "fixtures/engines/a-lost-key",
         broken::a_lost_key_is_noticed,
     ));
+    trials.push(Trial::test(
+        "fixtures/engines/dies",
+        broken::a_dead_agent_leaves_it_open,
+    ));
     trials.push(Trial::test("drop-reasons", reasons::agree_with_counters));
     trials.push(Trial::test("rpf-matrix", matrix::is_as_expected));
     trials.extend(program::trials());

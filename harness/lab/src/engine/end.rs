@@ -32,6 +32,19 @@ impl Engines<'_> {
     /// As [`stop_agents`](Self::stop_agents), for every agent; one that does not end is noted as
     /// such. What has ended by itself is noted too.
     pub(crate) fn stop_all(&mut self, deadline: Deadline) -> Result<(), LabError> {
+        self.note_fallen();
+        let alive = self.running(None);
+        let began = Instant::now();
+        match self.end_agents(&alive, &Order::Stop { id: AGENT }, deadline) {
+            // Which of them have not is in what is noted.
+            Err(error) if !error.refuted => return Err(error),
+            Ok(()) | Err(_) => self.note_ends(&alive, began),
+        }
+        Ok(())
+    }
+
+    /// Notes the agents that have ended by themselves.
+    pub(crate) fn note_fallen(&mut self) {
         let running = self.running(None);
         let told = self.told.lock();
         let gone = |name: &NodeName| Some(told.get(name)?.ended.get(&AGENT)?.to_owned());
@@ -45,14 +58,6 @@ impl Engines<'_> {
             let ends = self.ends.entry(name.clone()).or_default();
             ends.push(end(Some(*how), false, 0));
         }
-        let alive = self.running(None);
-        let began = Instant::now();
-        match self.end_agents(&alive, &Order::Stop { id: AGENT }, deadline) {
-            // Which of them have not is in what is noted.
-            Err(error) if !error.refuted => return Err(error),
-            Ok(()) | Err(_) => self.note_ends(&alive, began),
-        }
-        Ok(())
     }
 
     fn note_ends(&mut self, nodes: &[NodeName], began: Instant) {

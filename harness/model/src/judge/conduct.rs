@@ -8,8 +8,13 @@ use crate::plan::{Conduct, Plan, WireGuardKind};
 
 /// Every such promise that was broken.
 pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
+    // Who says how its agents end is held to that.
+    let fallen = match plan.conduct.ends_within {
+        Some(_) => Vec::new(),
+        None => fallen(evidence),
+    };
     if !plan.conduct.is_judged() {
-        return Vec::new();
+        return fallen;
     }
     let told = |node: &NodeName, told: Vec<String>| {
         let node = node.clone();
@@ -32,7 +37,25 @@ pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
         ];
         told(name, broken.into_iter().flatten().collect())
     });
-    unseen.chain(seen).chain(unsaid(plan, evidence)).collect()
+    let unsaid = unsaid(plan, evidence);
+    unseen.chain(seen).chain(unsaid).chain(fallen).collect()
+}
+
+/// Agents that nobody asked to end, and that have failed: what was seen since shows what they left,
+/// and not what the engine does. One that has done its work and ends is none of them.
+fn fallen(evidence: &Evidence) -> Vec<Breach> {
+    let failed = |end: &&End| !end.asked && !end.clean;
+    let each = evidence.conduct.iter().filter_map(|(node, seen)| {
+        let end = seen.ends.iter().find(failed)?;
+        let how = end.how.as_deref().unwrap_or("nobody knows how");
+        Some(Breach {
+            note: None,
+            line: None,
+            told: format!("{node}: its engine's agent died: {how}"),
+            about: About::Unseen,
+        })
+    });
+    each.collect()
 }
 
 /// A log without a line whose level is known shows nothing, whatever it lacks.

@@ -79,6 +79,7 @@ pub(super) fn stated(plan: &Plan, scenario: &Scenario, text: &str) -> Result<Sta
         problems.extend(unheard.map(overruled));
     }
     problems.extend(said_in_clear(plan, scenario, &chosen));
+    problems.extend(too_many(scenario, endpoints.len(), &chosen, plan));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -321,6 +322,32 @@ fn about_no_pair(promise: &Promise) -> Problem {
         "no two endpoints are meant by this after the last step",
         "name other ends, or another `class`; `wireproof plan` lists the pairs",
     )
+}
+
+/// Each probe has a number of 16 bits.
+fn too_many(
+    scenario: &Scenario,
+    endpoints: usize,
+    chosen: &BTreeMap<Subject, &Promise>,
+    plan: &Plan,
+) -> Option<Problem> {
+    let protocols = plan.cluster.families.len() * Protocol::IPV4.len();
+    let usual = endpoints * endpoints.saturating_sub(1) * protocols;
+    let more = chosen.keys().filter(|(.., payload)| payload.is_some());
+    let all = usual + more.count();
+    let mut with_payload = scenario
+        .promises
+        .iter()
+        .filter_map(|one| one.payload.as_ref());
+    let place = with_payload.next()?.span();
+    (all > usize::from(u16::MAX) + 1).then(|| {
+        Problem::new(
+            format!("{all} probes are too many"),
+            place,
+            format!("with these there are more than {}", u32::from(u16::MAX) + 1),
+            "name fewer pairs or protocols",
+        )
+    })
 }
 
 fn overruled(promise: &Promise) -> Problem {

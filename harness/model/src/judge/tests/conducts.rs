@@ -5,6 +5,7 @@ use crate::evidence::{ConductEvidence, End, LogWarning, Process};
 use crate::judge::breaches;
 use crate::name::NodeName;
 use crate::plan::{Conduct, LogForm, Warning};
+use crate::verdict::Outcome;
 
 /// Every node's engine is as it claims.
 fn behaved() -> World {
@@ -142,4 +143,59 @@ fn a_named_warning_has_to_come_unless_chance_decides() {
     assert_eq!(told(&world), [missing]);
     warned(&mut world, "WARN it snows");
     assert_eq!(told(&world).len(), 2);
+}
+
+#[test]
+fn an_agent_that_dies_leaves_open_what_an_engine_without_claims_has_shown() {
+    let died = |how: Option<&str>, clean, asked| {
+        let mut world = behaved();
+        world.plan.conduct = Conduct::default();
+        let ada = world.evidence.conduct.get_mut(&parsed("ada")).unwrap();
+        ada.ends = vec![End {
+            how: how.map(str::to_owned),
+            clean,
+            asked,
+            micros: 0,
+        }];
+        world
+    };
+    let world = died(Some("signal 11"), false, false);
+    assert_eq!(told(&world), ["ada: its engine's agent died: signal 11"]);
+    let all = breaches(&world.plan, &world.evidence);
+    assert_eq!(all[0].outcome(), Outcome::Inconclusive);
+    // One that has done its work, and one that was asked to end, have not died.
+    for (clean, asked) in [(true, false), (false, true)] {
+        let world = died(Some("exit status 0"), clean, asked);
+        assert_eq!(told(&world), Vec::<String>::new());
+    }
+    // Who claims how agents end is held to the claim, and told once.
+    let mut claims = died(Some("signal 11"), false, false);
+    claims.plan.conduct = behaved().plan.conduct;
+    assert_eq!(told(&claims).len(), 1);
+    let all = breaches(&claims.plan, &claims.evidence);
+    assert_eq!(all[0].outcome(), Outcome::Broken);
+}
+
+#[test]
+fn a_warning_of_one_wireguard_need_not_come_with_another() {
+    use crate::plan::WireGuardKind::{Kernel, Userspace};
+    for (kind, runs_on_kernel, missing) in [
+        (Some(Userspace), false, 1),
+        (Some(Userspace), true, 0),
+        (Some(Kernel), true, 1),
+        (Some(Kernel), false, 0),
+        (None, true, 1),
+    ] {
+        let mut world = behaved();
+        world.plan.warnings = vec![Warning {
+            wireguard: kind,
+            ..expected("put right", None, false)
+        }];
+        let nodes = world.evidence.nodes.values_mut();
+        let links = nodes.flat_map(|node| &mut node.dataplane.links);
+        for link in links.filter(|link| link.kind == "tun" && runs_on_kernel) {
+            link.kind = "wireguard".into();
+        }
+        assert_eq!(told(&world).len(), missing, "{kind:?} {runs_on_kernel}");
+    }
 }

@@ -287,3 +287,85 @@ fn payloads_fit_the_smallest_mtu() {
         assert!((48..=most).contains(&probe.payload), "{}", probe.payload);
     }
 }
+
+#[test]
+fn of_several_promises_the_one_counts_that_says_more_closely_whom_it_means() {
+    let stated = |expect: &str, rest: &str| format!("[[promise]]\n{rest}expect = \"{expect}\"\n");
+    let text = [
+        TWO_NODES.to_owned(),
+        stated("delivered", ""),
+        stated("blocked", "class = \"cross-host\"\n"),
+        stated("encrypted", "from = \"web\"\nclass = \"cross-host\"\n"),
+        stated(
+            "plaintext",
+            "from = [\"web\", \"db\"]\nto = [\"bob\", \"ada\"]\nprotocols = [\"udp\"]\n",
+        ),
+    ]
+    .concat();
+    let plan = planned(&text);
+    let found = |from, to, protocol| promise(&plan, from, to, protocol).unwrap().protection;
+    assert_eq!(found("ada", "bob", Protocol::Udp), Protection::Delivered);
+    assert_eq!(found("db", "web", Protocol::Udp), Protection::Blocked);
+    assert_eq!(found("web", "db", Protocol::Udp), Protection::Encrypted);
+    assert_eq!(found("web", "bob", Protocol::Tcp), Protection::Encrypted);
+    assert_eq!(found("web", "bob", Protocol::Udp), Protection::Plaintext);
+    assert_eq!(found("db", "ada", Protocol::Udp), Protection::Plaintext);
+}
+
+#[test]
+fn a_payload_gets_probes_of_its_own_beside_the_usual_ones() {
+    let usual = planned(TWO_NODES);
+    let text = format!(
+        "{TWO_NODES}[[promise]]\nclass = \"cross-host\"\npayload = 1300\nprotocols = [\"udp\", \"tcp\"]\nexpect = \"delivered\"\n"
+    );
+    let plan = planned(&text);
+    let (kept, own) = plan.probes.split_at(usual.probes.len());
+    assert_eq!(kept, usual.probes);
+    assert_eq!(own.len(), 12, "six ordered pairs, two protocols");
+    assert!(own.iter().all(|probe| probe.wanted == Some(1300)));
+    assert!(
+        own.iter()
+            .all(|probe| (1300..=1540).contains(&probe.payload))
+    );
+    let promised = plan.promises.iter().filter(|one| one.payload == Some(1300));
+    let delivered = promised.filter(|one| one.protection == Protection::Delivered);
+    assert_eq!(delivered.count(), 12);
+    let encrypted = |plan: &Plan| {
+        let all = plan.promises.iter();
+        all.filter(|one| one.protection == Protection::Encrypted)
+            .count()
+    };
+    assert_eq!(
+        encrypted(&plan),
+        encrypted(&usual),
+        "those that there are anyway"
+    );
+}
+
+#[test]
+fn what_nobody_may_read_is_about_everyone_there_ever_is_and_has_flows() {
+    let text = format!(
+        "{TWO_NODES}[[step]]\naction = \"remove-pod\"\npod = \"db\"\n\
+         [[promise]]\nfrom = \"web\"\nto = \"db\"\nexpect = \"never-plaintext\"\n\
+         [[promise]]\nclass = \"host-to-host\"\nexpect = \"never-plaintext\"\n\
+         [flows]\ncount = 1\n"
+    );
+    let plan = planned(&text);
+    let pairs: Vec<_> = plan
+        .secrets
+        .iter()
+        .map(|secret| secret.pairs.len())
+        .collect();
+    assert_eq!(pairs, [1, 2]);
+    let between = |from: &str, to: &str| {
+        let mut flows = plan.flows.flows.iter();
+        flows.any(|flow| (flow.from.as_str(), flow.to.as_str()) == (from, to))
+    };
+    assert!(
+        between("web", "db"),
+        "a pair that is named is watched by itself"
+    );
+    let ids: Vec<_> = plan.secrets.iter().map(|secret| secret.id.0).collect();
+    let before = plan.promises.len() + plan.flows.promises.len();
+    assert_eq!(ids, [before as u32, before as u32 + 1]);
+}

@@ -188,3 +188,13 @@ fn names_that_stand_for_something_else_are_reserved() {
         check(&TWO_NODES.replace("web", name), &[&what]);
     }
 }
+
+#[test]
+fn probes_of_a_promise_s_own_are_counted_with_the_others() {
+    let pods: Vec<_> = (0..140).map(|number| format!("\"pod-{number}\"")).collect();
+    let text = format!(
+        "title = \"many\"\n[node.ada]\npods = [{}]\n[node.bob]\n[[promise]]\npayload = 1300\nexpect = \"delivered\"\n",
+        pods.join(", ")
+    );
+    check(&text, &["120132 probes are too many", "more than 65536"]);
+}
