@@ -149,7 +149,8 @@ fn left() -> Result<(), Failed> {
     qemu_of(machine.id())?;
     let (output, told) = finish(machine)?;
     let lanes = told["lanes"].to_string();
-    match output.status.code() == Some(1) && lanes.contains(" network namespaces and 0 WireGuard") {
+    let told = lanes.contains("network namespaces ") && !lanes.contains("network namespaces 0");
+    match output.status.code() == Some(1) && told {
         true => Ok(()),
         false => {
             let text = String::from_utf8_lossy(&output.stderr);
