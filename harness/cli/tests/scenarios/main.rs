@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 
 use fleet::{Elsewhere, Task};
 use libtest_mimic::{Arguments, Trial};
@@ -29,7 +30,10 @@ fn main() -> ExitCode {
     if let Some(code) = wireproof_lab::init::run_if_asked() {
         return code;
     }
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Trials wait for most of their time: two for each processor keep it busy.
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(2 * processors);
     // A list of trials needs no privileges, and nextest asks for one first.
     if !arguments.list {
         match sandbox::enter() {

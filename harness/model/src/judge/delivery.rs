@@ -18,17 +18,21 @@ pub(super) fn find<'a>(case: &Case<'_>, index: &Index<'a>) -> Finding<'a> {
         (Leg::Answer, case.outcome.answered, "its answer"),
     ] {
         let (_, to) = case.ends(leg);
-        let seen = case.tagged(leg, index);
+        let mut seen = case.tagged(leg, index);
+        if seen.is_empty() && case.is_connection() {
+            // No payload is sent before both sides have shaken hands.
+            seen = case.addressed(leg, index);
+        }
         let last = seen.last().copied();
         let back = leg == Leg::Answer;
         let Some(arrived) = seen.into_iter().find(|seen| is_at(seen, to)) else {
             let fact = format!("{what} never arrived at {}", to.name);
-            let far = match last {
-                Some(_) => Reached::Elsewhere,
-                None => Reached::Sender,
-            };
             let finding = Finding::broken(fact).with_frames(last.into_iter().collect());
-            return finding.stopped(back, far);
+            // By which way it should have come is open, so whatever is wrong on one may explain it.
+            return match last {
+                Some(_) => finding,
+                None => finding.stopped(back, Reached::Sender),
+            };
         };
         frames.push(arrived);
         if !heard {

@@ -60,6 +60,23 @@ fn both_ways_have_to_be_seen_to_their_ends() {
 }
 
 #[test]
+fn of_a_connection_that_never_was_the_handshake_s_end_is_shown() {
+    let pair = "web > db tcp";
+    let mut world = world(pair);
+    let id = world.promise(pair).probe;
+    world.remove(|one| one.tag == Some(Tag::Probe(id)) || one.tag == Some(Tag::Answer(id)));
+    let outcome = world.outcome(pair);
+    (outcome.delivered, outcome.answered) = (false, false);
+    let verdict = world.verdict(pair);
+    assert_eq!(verdict.outcome, Broken);
+    assert_eq!(
+        verdict.fact,
+        "it arrived at db, and the socket never got it"
+    );
+    assert!(!verdict.exhibits.is_empty());
+}
+
+#[test]
 fn what_no_socket_got_has_not_arrived() {
     let mut deaf = world(PAIR);
     deaf.outcome(PAIR).delivered = false;
