@@ -30,6 +30,12 @@ mod delivery;
 /// What must not arrive.
 mod blocked;
 
+/// What dataplanes must have and lack.
+mod facts;
+
+/// How long steps may take, and how much they may make the engine write.
+mod budgets;
+
 /// What nobody may read in the whole run.
 mod secrets;
 
