@@ -33,6 +33,9 @@ mod blocked;
 /// What dataplanes must have and lack.
 mod facts;
 
+/// What the fabric did to packets.
+mod weathers;
+
 /// How long steps may take, and how much they may make the engine write.
 mod budgets;
 

@@ -1,0 +1,205 @@
+//! What the fabric did to packets, and what it only was asked to do.
+
+use super::through::{MILLI, stepped};
+use super::world::{World, mixed, parsed};
+use crate::evidence::{ANSWERED, Nanos, OVERSIZED, SWALLOWED, StepEvidence, Tally};
+use crate::judge::weather;
+use crate::plan::{Action, FabricAction, Harm, Way, WireFault};
+
+fn fault(line: u32, node: Option<&str>, harm: Harm) -> WireFault {
+    WireFault {
+        line,
+        node: node.map(parsed),
+        way: Way::To,
+        harm,
+    }
+}
+
+fn delay(millis: u16, jitter: u16) -> Harm {
+    Harm::Delay {
+        millis,
+        jitter,
+        reorder: 0,
+    }
+}
+
+fn tally(world: &mut World, name: &str, packets: u64) {
+    world.evidence.wire.push(Tally {
+        name: name.into(),
+        packets,
+        bytes: packets * 100,
+    });
+}
+
+/// What is said of each fault, and of what the fabric's router did.
+fn told(world: &World) -> Vec<(Option<u32>, u64, bool, String)> {
+    let all = weather(&world.plan, &world.evidence).into_iter();
+    all.map(|one| {
+        let why = one.idleness().to_owned();
+        (one.line, one.packets, one.is_idle(), why)
+    })
+    .collect()
+}
+
+#[test]
+fn a_fault_that_hit_nothing_is_idle() {
+    for packets in [0, 3] {
+        let mut world = mixed();
+        world.plan.fabric.faults = vec![fault(9, None, Harm::EveryNth { nth: 7 })];
+        let name = world.plan.fabric.faults[0].counter();
+        tally(&mut world, &name, packets);
+        tally(&mut world, "line10", 99);
+        let none = "there was none to hit".to_owned();
+        assert_eq!(told(&world), [(Some(9), packets, packets == 0, none)]);
+    }
+}
+
+#[test]
+fn a_fault_that_comes_with_a_step_is_told_too() {
+    let lossy = fault(12, None, Harm::Loss { percent: 5 });
+    let mut world = stepped(Action::Fabric(FabricAction::Harm {
+        node: None,
+        way: Way::To,
+        harm: lossy.harm,
+    }));
+    world.plan.steps[0].line = 12;
+    let lines: Vec<_> = told(&world).into_iter().map(|one| one.0).collect();
+    assert_eq!(lines, [Some(12)]);
+}
+
+#[test]
+fn what_the_router_did_is_told_where_it_did_something() {
+    let mut world = mixed();
+    for (name, packets) in [(OVERSIZED, 4), (ANSWERED, 0), (SWALLOWED, 2)] {
+        tally(&mut world, name, packets);
+    }
+    let all = weather(&world.plan, &world.evidence);
+    let said: Vec<_> = all
+        .iter()
+        .map(|one| (one.told.as_str(), one.packets))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("packets larger than the fabric carries", 4),
+            ("such answers that never left it", 2)
+        ]
+    );
+    assert!(
+        all.iter().all(|one| !one.is_idle()),
+        "nobody asked for them"
+    );
+    world.evidence.skipped = Some("no lane".into());
+    assert!(weather(&world.plan, &world.evidence).is_empty());
+}
+
+/// A delay of what goes to a node, from the beginning, and flows whose packets take so long.
+fn slow(node: Option<&str>, harm: Harm, micros: u64) -> World {
+    let mut world = stepped(Action::KillEngine { node: None });
+    world.plan.fabric.faults = vec![fault(9, node, harm)];
+    let name = world.plan.fabric.faults[0].counter();
+    tally(&mut world, &name, 30);
+    for flow in &mut world.evidence.flows {
+        for packet in &mut flow.packets {
+            packet.received = Some(packet.sent + micros);
+        }
+    }
+    world
+}
+
+fn unlike(world: &World) -> Option<String> {
+    weather(&world.plan, &world.evidence)[0].unlike.clone()
+}
+
+#[test]
+fn packets_are_late_from_the_delay_itself_on() {
+    // Both flows leave ada: one to bob, one to cal.
+    assert_eq!(unlike(&slow(None, delay(20, 0), 20_000)), None);
+    assert_eq!(
+        unlike(&slow(None, delay(20, 0), 19_999)).as_deref(),
+        Some("60 of 60 packets came before 20 ms")
+    );
+    assert_eq!(
+        unlike(&slow(Some("bob"), delay(20, 0), 19_999)).as_deref(),
+        Some("30 of 30 packets came before 20 ms")
+    );
+    assert_eq!(
+        unlike(&slow(Some("ada"), delay(20, 0), 20_000)).as_deref(),
+        Some("no packet was there to be timed")
+    );
+    // What may be sooner by the jitter has to be, sometimes.
+    assert_eq!(
+        unlike(&slow(Some("bob"), delay(20, 5), 20_000)).as_deref(),
+        Some("none of 30 packets came before 20 ms")
+    );
+    assert_eq!(unlike(&slow(Some("bob"), delay(20, 5), 15_000)), None);
+    assert_eq!(
+        unlike(&slow(Some("bob"), delay(20, 5), 14_999)).as_deref(),
+        Some("30 of 30 packets came before 15 ms")
+    );
+}
+
+#[test]
+fn of_two_delays_of_a_node_the_last_counts() {
+    let mut world = slow(Some("bob"), delay(20, 0), 20_000);
+    world.plan.fabric.faults.push(fault(10, None, delay(20, 0)));
+    tally(&mut world, "line10", 30);
+    assert_eq!(
+        unlike(&world).as_deref(),
+        Some("no packet was there to be timed")
+    );
+    // Loss is no delay, and hides none.
+    world.plan.fabric.faults[1].harm = Harm::Loss { percent: 1 };
+    assert_eq!(unlike(&world), None);
+}
+
+#[test]
+fn while_a_step_is_under_way_both_sides_of_it_count() {
+    let harm = delay(20, 0);
+    let action = Action::Fabric(FabricAction::Harm {
+        node: Some(parsed("bob")),
+        way: Way::To,
+        harm,
+    });
+    let mut world = stepped(action);
+    world.plan.steps[0].line = 9;
+    let name = fault(9, Some("bob"), harm).counter();
+    tally(&mut world, &name, 30);
+    // Until the step has settled, at 200 ms, and also at that very moment, a packet may be early.
+    let late = |world: &mut World, from: usize| {
+        for packet in &mut world.evidence.flows[0].packets[from..] {
+            packet.received = Some(packet.sent + 20_000);
+        }
+    };
+    late(&mut world, 20);
+    assert_eq!(world.evidence.flows[0].packets[19].sent, 190_000);
+    assert_eq!(unlike(&world), None);
+    world.evidence.flows[0].packets[20].received = Some(200_300);
+    assert_eq!(
+        unlike(&world).as_deref(),
+        Some("1 of 10 packets came before 20 ms")
+    );
+    world.evidence.steps[0] = StepEvidence {
+        settled: Nanos(210 * MILLI),
+        ..world.evidence.steps[0].clone()
+    };
+    assert_eq!(unlike(&world), None, "it was under way when that was sent");
+}
+
+#[test]
+fn without_flows_each_way_of_a_probe_that_is_slow_counts() {
+    let mut world = slow(Some("bob"), delay(20, 0), 0);
+    world.plan.flows.flows.clear();
+    for (node, micros, held) in [
+        (Some("bob"), 20_000, true),
+        (Some("bob"), 19_999, false),
+        (None, 40_000, true),
+        (None, 39_999, false),
+    ] {
+        world.plan.fabric.faults[0].node = node.map(parsed);
+        for probe in &mut world.evidence.probes {
+            probe.round_trip_us = Some(micros);
+        }
+        assert_eq!(unlike(&world).is_none(), held, "{node:?} {micros}");
+    }
+}
