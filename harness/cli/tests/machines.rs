@@ -118,8 +118,9 @@ fn hung() -> Result<(), Failed> {
     until("the kernel's log", || {
         fs::metadata(&log).is_ok_and(|file| file.len() > 0)
     })?;
+    // All that is run takes longer than this.
     wait(Duration::from_millis(
-        RandomState::new().hash_one(0) % 6_000,
+        RandomState::new().hash_one(0) % 1_500,
     ));
     let stopped = kill(Pid::from_raw(qemu), Signal::SIGSTOP).is_ok();
     let (output, told) = finish(machine)?;

@@ -26,7 +26,12 @@ use crate::topology::{HARNESS_MAC, Topology, UPLINK, gateway_mac, mac_of};
 use crate::wait::Deadline;
 
 /// The port that the packets are for, and the one that they are from.
-const PORT: u16 = 7006;
+const PORT: u16 = 7100;
+
+/// Each has a port of its own: a program that is being started may hold the last one's socket for a moment.
+fn port(intrusion: &Intrusion) -> u16 {
+    PORT.saturating_add(intrusion.id.0)
+}
 
 /// Bytes of payload: several whole tags.
 const PAYLOAD: usize = 4 * TAG_LENGTH;
@@ -91,7 +96,7 @@ impl<'a> Forger<'a> {
             Family::Ipv6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         let receiver = topology.endpoint(&intrusion.to)?;
-        let socket = receiver.enter(|| UdpSocket::bind((any, PORT)).doing(doing))?;
+        let socket = receiver.enter(|| UdpSocket::bind((any, port(intrusion))).doing(doing))?;
         Ok(Self {
             intrusion,
             magic,
@@ -127,7 +132,8 @@ impl<'a> Forger<'a> {
 
     fn send(&self, source: IpAddr, tag: Tag) -> Result<(), LabError> {
         let payload = tag.fill(self.magic, PAYLOAD);
-        let frame = forge::udp(self.link, (source, PORT), (self.to, PORT), &payload);
+        let port = port(self.intrusion);
+        let frame = forge::udp(self.link, (source, port), (self.to, port), &payload);
         for _ in 0..FORGED {
             let sent = self.injector.send(self.index, &frame);
             sent.doing("put a forged packet on a link")?;
