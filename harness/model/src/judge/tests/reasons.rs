@@ -1,10 +1,10 @@
 //! Why a promise was broken, as far as the judge asks: which leg is explained, and of what.
 
 use super::world::{World, mixed, parsed};
-use crate::dataplane::Rule;
-use crate::evidence::Direction;
+use crate::dataplane::{Route, Rule};
+use crate::evidence::{Direction, Role};
 use crate::judge::Verdict;
-use crate::plan::{FlowId, Origin};
+use crate::plan::{FlowId, Origin, Protection};
 use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Held, Inconclusive};
 
@@ -61,13 +61,12 @@ fn only_what_is_broken_is_explained() {
 
 #[test]
 fn the_leg_that_ended_is_the_one_that_is_explained() {
-    for (leg, node) in [("request", "ada"), ("answer", "bob")] {
+    for (leg, node, other) in [("request", "ada", "bob"), ("answer", "bob", "ada")] {
         let told = cause(&stopped_on(leg).verdict(PAIR));
         // The nodes of this run have no rule that leads into a tunnel.
-        assert!(
-            told.contains(&format!("on {node}")) || told.contains(&format!("{node} ")),
-            "{leg}: {told}"
-        );
+        let lacks = format!("{node} has no table that leads into wireguard.cali");
+        assert!(told.contains(&lacks), "{leg}: {told}");
+        assert!(!told.contains(other), "{leg}: {told}");
     }
 }
 
@@ -88,32 +87,64 @@ fn a_flow_s_packet_is_not_explained_by_what_the_nodes_were_like_later() {
 #[test]
 fn a_device_that_is_missing_is_the_sender_s_or_the_receiver_s() {
     for (node, pair) in [("ada", PAIR), ("bob", PAIR), ("ada", "db > web udp")] {
-        let mut world = mixed();
+        let mut world = looked_at();
         let tunnel = world.tunnel(&parsed(node));
-        let links = &mut world
+        let plane = &mut world
             .evidence
             .nodes
             .get_mut(&parsed(node))
             .unwrap()
-            .dataplane
-            .links;
-        links.retain(|link| link.name.as_str() != "wireguard.cali");
-        world.evidence.interfaces.retain(|one| one.id != tunnel);
-        world
-            .evidence
-            .sightings
-            .retain(|one| one.interface != tunnel);
+            .dataplane;
+        plane
+            .links
+            .retain(|link| link.name.as_str() != "wireguard.cali");
+        for interface in &mut world.evidence.interfaces {
+            if interface.id == tunnel {
+                interface.role = Role::Other;
+            }
+        }
         let verdict = world.verdict(pair);
-        assert_ne!(verdict.outcome, Held, "{node} {pair}");
+        assert_eq!(verdict.fact, format!("{node} has no wireguard.cali"));
+        let told = format!("wireguard.cali is missing on {node}");
+        assert_eq!(cause(&verdict), told, "{pair}");
     }
+}
+
+/// What the author wants in clear goes into the tunnel, since both nodes encrypt.
+fn wanted_in_clear(origin: Origin) -> World {
+    let mut world = looked_at();
+    let id = world.promise(PAIR).id;
+    let mut promises = world.plan.promises.iter_mut();
+    let promise = promises.find(|one| one.id == id).unwrap();
+    (promise.protection, promise.origin) = (Protection::Plaintext, origin);
+    let to = format!("{}/32", world.address_of("db"));
+    let ada = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
+    ada.dataplane.rules.push(Rule {
+        priority: 99,
+        not: true,
+        fwmark: Some((0x10_0000, 0x10_0000)),
+        table: Some(1),
+        other: Vec::new(),
+    });
+    ada.dataplane.routes.push(Route {
+        table: 1,
+        destination: parsed(&to),
+        kind: "unicast".into(),
+        via: None,
+        interface: Some(parsed("wireguard.cali")),
+        protocol: "static".into(),
+        scope: "link".into(),
+        source: None,
+        metric: 0,
+    });
+    world
 }
 
 #[test]
 fn what_the_author_states_is_explained_as_his() {
-    let mut world = stopped_on("request");
-    let id = world.promise(PAIR).id;
-    let derived = world.verdict(PAIR).why;
-    let mut promises = world.plan.promises.iter_mut();
-    promises.find(|one| one.id == id).unwrap().origin = Origin::Stated { line: 3 };
-    assert_eq!(world.verdict(PAIR).why.is_some(), derived.is_some());
+    let told = |origin| cause(&wanted_in_clear(origin).verdict(PAIR));
+    let stated = told(Origin::Stated { line: 3 });
+    assert!(stated.contains("both nodes encrypt"), "{stated}");
+    let derived = told(Origin::Derived);
+    assert!(derived.contains("throw route missing"), "{derived}");
 }
