@@ -27,6 +27,9 @@ mod through;
 /// What arrived and was answered, whatever it looked like.
 mod delivery;
 
+/// What a promise is about.
+mod cases;
+
 /// What must not arrive.
 mod blocked;
 
