@@ -30,6 +30,9 @@ mod delivery;
 /// What a promise is about.
 mod cases;
 
+/// What is shown of frames.
+mod exhibits;
+
 /// What must not arrive.
 mod blocked;
 

@@ -336,3 +336,29 @@ fn ciphertext_that_the_fabric_drops_is_lost_on_the_wire() {
         "left ada as ciphertext, which never left the wire towards bob",
     );
 }
+
+#[test]
+fn a_message_is_padded_up_to_the_device_s_mtu_and_no_further() {
+    let pair = "web > db udp";
+    let mut world = mixed();
+    world.holds(pair);
+    let Frame::Ip(Packet { length, .. }) = world.request(pair).frame else {
+        panic!("a packet");
+    };
+    assert_ne!(length % 16, 0, "it has padding");
+    // Of a device with just that MTU it would have none, and there is no such message.
+    let links = &mut world
+        .evidence
+        .nodes
+        .get_mut(&ada())
+        .unwrap()
+        .dataplane
+        .links;
+    for link in links
+        .iter_mut()
+        .filter(|link| link.name.as_str() == "wireguard.cali")
+    {
+        link.mtu = length;
+    }
+    assert_eq!(world.verdict(pair).outcome, Broken);
+}

@@ -116,3 +116,33 @@ fn an_observer_that_missed_frames_leaves_it_open() {
     }
     assert_eq!(world.verdict(PAIR).outcome, Inconclusive);
 }
+
+#[test]
+fn a_handshake_that_arrived_is_no_payload_that_did() {
+    let pair = "web > db tcp";
+    let mut world = world(pair);
+    let tag = Some(Tag::Probe(world.promise(pair).probe));
+    let pod = world.pod_uplink(&parsed("db"));
+    world.remove(|one| one.tag == tag && one.interface == pod);
+    world.check(pair, Broken, "it never arrived at db");
+}
+
+#[test]
+fn an_answer_that_nobody_saw_is_explained_by_the_answerer() {
+    use crate::dataplane::Rule;
+    let mut world = world(PAIR);
+    for node in world.evidence.nodes.values_mut() {
+        node.dataplane.rules.push(Rule {
+            priority: 32_766,
+            not: false,
+            fwmark: None,
+            table: Some(254),
+            other: Vec::new(),
+        });
+    }
+    let id = world.promise(PAIR).probe;
+    world.remove(|one| one.tag == Some(Tag::Answer(id)));
+    let why = world.verdict(PAIR).why.unwrap();
+    assert!(why.cause.contains("bob has no table"), "{}", why.cause);
+    assert!(!why.cause.contains("ada"), "{}", why.cause);
+}

@@ -239,3 +239,22 @@ fn of_an_engine_that_claims_no_throws_only_packets_count() {
     let world = without_throws();
     world.holds("web > app udp");
 }
+
+#[test]
+fn only_a_rule_for_what_has_no_mark_leads_everybody_into_the_tunnel() {
+    for (not, fwmark, broken) in [
+        (true, Some((0x10_0000, 0x10_0000)), true),
+        (false, Some((0x10_0000, 0x10_0000)), false),
+        (true, None, false),
+    ] {
+        let mut world = without_throws();
+        world.plan.throws = true;
+        for node in world.evidence.nodes.values_mut() {
+            for rule in &mut node.dataplane.rules {
+                (rule.not, rule.fwmark) = (not, fwmark);
+            }
+        }
+        let found = world.verdict("web > app udp").outcome;
+        assert_eq!(found == Broken, broken, "{not} {fwmark:?}");
+    }
+}

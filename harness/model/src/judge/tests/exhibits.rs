@@ -1,0 +1,86 @@
+//! What is shown of frames, and of all the tunnel's packets.
+
+use super::world::{World, mixed, parsed};
+use crate::evidence::{Direction, Role};
+use crate::frame::{Frame, Payload};
+use crate::judge::outer_packets;
+use crate::plan::Family;
+
+#[test]
+fn a_frame_is_shown_with_its_place_and_its_direction() {
+    let pair = "web > db udp";
+    let mut world = mixed();
+    let mut leak = world.request(pair);
+    (leak.interface, leak.direction) = (world.port(&parsed("ada")), Direction::In);
+    world.evidence.sightings.push(leak);
+    let shown = &world.verdict(pair).exhibits[0];
+    assert!(shown.capture.starts_with("fabric.pcapng #"), "{shown:?}");
+    assert!(shown.frame.starts_with("port ada in: "), "{shown:?}");
+    let mut ended = mixed();
+    let (tag, tunnel) = (ended.request(pair).tag, ended.tunnel(&parsed("ada")));
+    ended.remove(|one| one.tag == tag && one.interface == tunnel);
+    let shown = &ended.verdict(pair).exhibits[0];
+    assert!(shown.frame.starts_with("ada azv"), "{shown:?}");
+}
+
+/// The first message that came out of a node onto the wire.
+fn first_message(world: &mut World) -> &mut crate::frame::Packet {
+    let interfaces = world.evidence.interfaces.clone();
+    let mut sightings = world.evidence.sightings.iter_mut();
+    let found = sightings.find(|one| {
+        let role = &interfaces[usize::from(one.interface.0)].role;
+        let packet = one.frame.packet();
+        one.direction == Direction::In
+            && matches!(role, Role::Port(_))
+            && packet.is_some_and(|it| matches!(it.payload, Payload::WireGuard { .. }))
+    });
+    match &mut found.unwrap().frame {
+        Frame::Ip(packet) => packet,
+        _ => panic!("a packet"),
+    }
+}
+
+#[test]
+fn the_tunnel_s_packets_are_counted_once_as_they_come_out_of_nodes() {
+    let mut world = mixed();
+    let of = |world: &World| outer_packets(&world.plan, &world.evidence);
+    let before = of(&world)[&Family::Ipv4];
+    assert!(before.count > 0);
+    assert_eq!(of(&world).len(), 1, "one family");
+    let packet = first_message(&mut world);
+    packet.length = 9_000;
+    packet.fragment = true;
+    packet.dont_fragment = !packet.dont_fragment;
+    let set = packet.dont_fragment;
+    let after = of(&world)[&Family::Ipv4];
+    assert_eq!(
+        (after.largest, after.fragmented),
+        (9_000, before.fragmented + 1)
+    );
+    let df = match set {
+        true => before.dont_fragment + 1,
+        false => before.dont_fragment - 1,
+    };
+    assert_eq!((after.count, after.dont_fragment), (before.count, df));
+    // To another port it is none of the tunnel's.
+    if let Payload::WireGuard {
+        destination_port, ..
+    } = &mut first_message(&mut world).payload
+    {
+        *destination_port = 9;
+    }
+    assert_eq!(of(&world)[&Family::Ipv4].count, before.count - 1);
+    // Inside a node nothing is on the wire.
+    let uplinks: Vec<_> = ["ada", "bob", "cal"]
+        .map(|node| world.uplink(&parsed(node)))
+        .into();
+    let ports: Vec<_> = ["ada", "bob", "cal"]
+        .map(|node| world.port(&parsed(node)))
+        .into();
+    for sighting in &mut world.evidence.sightings {
+        if let Some(place) = ports.iter().position(|port| *port == sighting.interface) {
+            sighting.interface = uplinks[place];
+        }
+    }
+    assert!(of(&world).is_empty());
+}
