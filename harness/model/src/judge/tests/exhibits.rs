@@ -34,10 +34,10 @@ fn first_message(world: &mut World) -> &mut crate::frame::Packet {
             && matches!(role, Role::Port(_))
             && packet.is_some_and(|it| matches!(it.payload, Payload::WireGuard { .. }))
     });
-    match &mut found.unwrap().frame {
-        Frame::Ip(packet) => packet,
-        _ => panic!("a packet"),
-    }
+    let Frame::Ip(packet) = &mut found.unwrap().frame else {
+        panic!("a packet");
+    };
+    packet
 }
 
 #[test]
