@@ -515,3 +515,82 @@ fn where_there_was_no_packet_of_the_tunnel_none_was_small_enough() {
         &[(OUTER, Broken)],
     );
 }
+
+#[test]
+fn what_goes_the_other_way_or_into_a_node_is_not_this_way_s() {
+    after(
+        |world| {
+            let bob = world.address_of("bob");
+            let other = world.evidence.sightings.iter_mut().find_map(|sighting| {
+                let back = sighting.direction == Direction::In;
+                let Frame::Ip(packet) = &mut sighting.frame else {
+                    return None;
+                };
+                let ours =
+                    packet.source == bob && matches!(packet.payload, Payload::WireGuard { .. });
+                (back && ours).then_some(packet)
+            });
+            other.unwrap().length = 9_000;
+        },
+        &[],
+    );
+    after(
+        |world| {
+            let ada = world.address_of("ada");
+            let into = world.evidence.sightings.iter_mut().find_map(|sighting| {
+                let out = sighting.direction == Direction::Out;
+                let Frame::Ip(packet) = &mut sighting.frame else {
+                    return None;
+                };
+                let ours =
+                    packet.source == ada && matches!(packet.payload, Payload::WireGuard { .. });
+                (out && ours).then_some(packet)
+            });
+            into.unwrap().length = 9_000;
+        },
+        &[],
+    );
+}
+
+#[test]
+fn the_fabric_tells_from_a_gateway_of_the_nodes() {
+    for (from_gateway, expected) in [(true, vec![]), (false, vec![(TOO_LARGE, Broken)])] {
+        after(
+            |world| {
+                told_by(world, Hop::Fabric);
+                forget(world, 2, is_error);
+                let mut told = too_big(world, "ada", 1340);
+                if from_gateway {
+                    told.source = world.plan.fabric.gateway.into();
+                }
+                see(world, "web", "eth0", Direction::In, SizeId(2), told);
+            },
+            &expected,
+        );
+    }
+}
+
+#[test]
+fn only_a_broken_promise_is_explained_and_by_its_own_nodes() {
+    let mut world = limited();
+    let bob = world.evidence.nodes.get_mut(&parsed("bob")).unwrap();
+    for link in bob
+        .dataplane
+        .links
+        .iter_mut()
+        .filter(|link| link.kind == "tun")
+    {
+        link.mtu = 1400;
+    }
+    world.evidence.sizes[1].delivered = false;
+    let verdicts = judge(&world.plan, &world.evidence);
+    let first = world.plan.promises.len();
+    for (kind, verdict) in verdicts[first..].iter().enumerate() {
+        let broken = verdict.outcome == Broken;
+        assert_eq!(verdict.why.is_some(), broken, "{kind}");
+        // It is about web on ada and db on bob: bob's device is not what it must be.
+        let cause = verdict.why.as_ref().map(|why| why.cause.as_str());
+        assert!(cause.is_none_or(|cause| cause.contains("bob")), "{cause:?}");
+    }
+    assert_eq!(verdicts[first + LARGEST].outcome, Broken);
+}
