@@ -174,11 +174,14 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
             acceleration = Acceleration::Emulation;
             continue;
         }
-        // Somebody ended it, who may have had a reason that is gone, such as a want of memory; or it
-        // hung: one in some hundred guests that are emulated never says a word.
-        let hung = host.qemu.ended().is_none();
-        if !host.up && (hung || host.qemu.was_killed()) && boots_again {
-            boots_again = false;
+        // Somebody ended it over nothing, who may have had a reason that is gone, such as a want of memory;
+        // or it hung: one in some hundred guests that are emulated never says a word. One that did
+        // nothing before has a second try.
+        let hung = !host.up && host.qemu.ended().is_none();
+        let over_nothing = host.running.is_empty() && (hung || host.qemu.was_killed());
+        if over_nothing && (boots_again || !host.ended.is_empty()) {
+            boots_again &= !host.ended.is_empty();
+            left = host.waiting().iter().map(|job| left[*job]).collect();
             continue;
         }
         // Another that never came up will not come up the next time either; nor is there a reason to
