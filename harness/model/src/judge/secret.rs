@@ -119,10 +119,11 @@ impl<'a> Inquiry<'a> {
             .evidence
             .sightings
             .iter()
-            .filter(|one| one.direction == Direction::In && self.shows(one))
+            .filter(|one| one.direction == Direction::In)
             .filter_map(|sighting| {
                 let interface = self.evidence.interface(sighting.interface)?;
-                matches!(interface.role, Role::Port(_)).then_some((sighting, interface))
+                let on_the_wire = matches!(interface.role, Role::Port(_));
+                (on_the_wire && self.shows(sighting)).then_some((sighting, interface))
             })
             .collect();
         seen.sort_by_key(|(sighting, _)| sighting.at);

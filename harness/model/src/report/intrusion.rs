@@ -1,13 +1,11 @@
 //! What became of forged packets.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
 use super::{Report, Told};
 use crate::plan::{DropBy, Intrusion, Plan};
-use crate::verdict::Outcome;
 
 /// One line for each.
 pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
@@ -53,20 +51,6 @@ pub(super) fn sentence(plan: &Plan, intrusion: &Intrusion) -> String {
     };
     let (about, line) = (about(plan, intrusion), intrusion.line);
     format!("line {line}, forged packets {about}: {must}")
-}
-
-/// `forged packets 2 promises: 2 held`.
-pub(super) fn total(report: &Report<'_>) -> Option<String> {
-    let mut outcomes = BTreeMap::<Outcome, usize>::new();
-    for told in report.of_intrusions() {
-        *outcomes.entry(told.outcome()).or_default() += 1;
-    }
-    let all: usize = outcomes.values().sum();
-    let counts: Vec<_> = outcomes
-        .iter()
-        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
-        .collect();
-    (all > 0).then(|| format!("forged packets {all} promises: {}", counts.join(", ")))
 }
 
 /// For programs: one entry for each.

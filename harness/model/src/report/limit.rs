@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::{Report, Told};
 use crate::judge::{OuterPackets, outer_packets};
 use crate::plan::{LimitKind, LimitPromise, Plan, SizeId};
-use crate::verdict::Outcome;
 
 /// One line for each promise.
 pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
@@ -97,20 +96,6 @@ pub(super) fn sentence(plan: &Plan, promise: &LimitPromise) -> String {
         }
     };
     format!("{}: {must}", about(plan, promise))
-}
-
-/// `sizes 8 promises: 8 held`.
-pub(super) fn total(report: &Report<'_>) -> Option<String> {
-    let mut outcomes = BTreeMap::<Outcome, usize>::new();
-    for told in report.of_limits() {
-        *outcomes.entry(told.outcome()).or_default() += 1;
-    }
-    let all: usize = outcomes.values().sum();
-    let counts: Vec<_> = outcomes
-        .iter()
-        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
-        .collect();
-    (all > 0).then(|| format!("sizes {all} promises: {}", counts.join(", ")))
 }
 
 /// For programs: one entry for each promise, and the outer packets of each family.

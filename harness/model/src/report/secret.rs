@@ -1,13 +1,11 @@
 //! What nobody may read on the wire in the whole run, and whether anybody could.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
 use super::{Report, Told};
 use crate::plan::Secret;
-use crate::verdict::Outcome;
 
 /// Pairs named before it is only said how many there are.
 const NAMED: usize = 3;
@@ -44,20 +42,6 @@ fn about(secret: &Secret) -> String {
 pub(super) fn sentence(secret: &Secret) -> String {
     let (about, line) = (about(secret), secret.line);
     format!("line {line}, {about} must never be readable on the wire")
-}
-
-/// `never in plaintext 2 promises: 2 held`.
-pub(super) fn total(report: &Report<'_>) -> Option<String> {
-    let mut outcomes = BTreeMap::<Outcome, usize>::new();
-    for told in report.of_secrets() {
-        *outcomes.entry(told.outcome()).or_default() += 1;
-    }
-    let all: usize = outcomes.values().sum();
-    let counts = outcomes
-        .iter()
-        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()));
-    let counts: Vec<_> = counts.collect();
-    (all > 0).then(|| format!("never in plaintext {all} promises: {}", counts.join(", ")))
 }
 
 /// For programs: one entry for each.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
-use super::Report;
 use super::row::{Kind, Row, sections};
+use super::{Report, Told};
 use super::{conduct, intrusion, limit, secret, through, wire};
 use crate::evidence::Timing;
 use crate::plan::Protocol;
@@ -161,10 +161,10 @@ fn totals(report: &Report<'_>) -> Vec<String> {
             line
         })
         .collect();
-    lines.extend(through::total(report));
-    lines.extend(limit::total(report));
-    lines.extend(intrusion::total(report));
-    lines.extend(secret::total(report));
+    lines.extend(total("through the steps", report.of_steps()));
+    lines.extend(total("sizes", report.of_limits()));
+    lines.extend(total("forged packets", report.of_intrusions()));
+    lines.extend(total("never in plaintext", report.of_secrets()));
     let free = report
         .plan
         .probes
@@ -177,6 +177,20 @@ fn totals(report: &Report<'_>) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// `sizes 4 promises: 4 held`; none where nothing of the kind is promised.
+fn total<'a, P: 'a>(kind: &str, promises: impl Iterator<Item = Told<'a, P>>) -> Option<String> {
+    let mut outcomes = BTreeMap::<Outcome, usize>::new();
+    for told in promises {
+        *outcomes.entry(told.outcome()).or_default() += 1;
+    }
+    let all: usize = outcomes.values().sum();
+    let counts = outcomes
+        .iter()
+        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()));
+    let counts: Vec<_> = counts.collect();
+    (all > 0).then(|| format!("{kind} {all} promises: {}", counts.join(", ")))
 }
 
 /// One line for a list of many runs.

@@ -1,12 +1,10 @@
 //! What the flows showed of each step.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use super::Report;
 use crate::judge::{Passage, passages, told};
 use crate::plan::StepKind;
-use crate::verdict::Outcome;
 
 /// One paragraph for each step. What differs from run to run is told only if `measured`.
 pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
@@ -76,18 +74,4 @@ fn measures(report: &Report<'_>, passage: &Passage) -> String {
         None => "no packet lost".into(),
     });
     parts.join("; ")
-}
-
-/// `through the steps 4 promises: 4 held`.
-pub(super) fn total(report: &Report<'_>) -> Option<String> {
-    let mut outcomes = BTreeMap::<Outcome, usize>::new();
-    for told in report.of_steps() {
-        *outcomes.entry(told.outcome()).or_default() += 1;
-    }
-    let all: usize = outcomes.values().sum();
-    let counts: Vec<_> = outcomes
-        .iter()
-        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
-        .collect();
-    (all > 0).then(|| format!("through the steps {all} promises: {}", counts.join(", ")))
 }
