@@ -292,35 +292,49 @@ impl<'a> Court<'a> {
                 }
                 None => held(format!("{size} bytes are lost without a word")),
             },
-            Hop::Node(_) | Hop::Fabric => {
-                let Some((seen, named)) = told.first() else {
-                    return broken(format!(
-                        "nobody told {} that {size} bytes are too many",
-                        probe.from
-                    ));
-                };
-                let (teller, right) = self.teller(told_by, probe.family, seen);
-                let (outcome, fact) = if *named != mtu {
-                    let fact = format!("{} is told of mtu {named}, not {mtu}", probe.from);
-                    (Outcome::Broken, fact)
-                } else if !right {
-                    (
-                        Outcome::Broken,
-                        format!("not {teller} tells {} so", probe.from),
-                    )
-                } else {
-                    let fact = format!("{teller} tells who sends {size} bytes: mtu {mtu}");
-                    (Outcome::Held, fact)
-                };
-                (outcome, fact, vec![*seen])
-            }
+            Hop::Node(name) => self.told(probe, &told, mtu, Some(name)),
+            Hop::Fabric => self.told(probe, &told, mtu, None),
         }
     }
 
+    /// The error that says so: from `node`, or from the fabric, with that MTU.
+    fn told(
+        &self,
+        probe: &SizeProbe,
+        errors: &[(Seen<'a>, u32)],
+        mtu: u32,
+        node: Option<&NodeName>,
+    ) -> Finding<'a> {
+        let (from, size) = (&probe.from, probe.size);
+        let Some((seen, named)) = errors.first() else {
+            return broken(format!("nobody told {from} that {size} bytes are too many"));
+        };
+        let (teller, right) = self.teller(node, probe.family, seen);
+        let (outcome, fact) = if *named != mtu {
+            let fact = format!("{from} is told of mtu {named}, not {mtu}");
+            (Outcome::Broken, fact)
+        } else if !right {
+            let fact = format!("not {teller} tells {from} so");
+            (Outcome::Broken, fact)
+        } else {
+            let fact = format!("{teller} tells who sends {size} bytes: mtu {mtu}");
+            (Outcome::Held, fact)
+        };
+        (outcome, fact, vec![*seen])
+    }
+
     /// Who has to tell, and whether an error is from there.
-    fn teller(&self, hop: &Hop, family: Family, error: &Seen<'_>) -> (String, bool) {
+    fn teller(&self, node: Option<&NodeName>, family: Family, error: &Seen<'_>) -> (String, bool) {
         let packet = error.sighting.frame.packet();
         let source = packet.map(|packet| packet.source);
+        let nodes = &self.state.nodes;
+        let Some(name) = node else {
+            // The fabric answers from where the nodes have their gateways.
+            let gateway = |node: &Node| self.state.fabric.gateway_of(node.address);
+            let mut gateways = nodes.iter().map(|node| family.address(gateway(node)));
+            let right = gateways.any(|gateway| Some(gateway) == source);
+            return ("the fabric".into(), right);
+        };
         let is_of = |node: &Node| {
             let pods = node.pods.iter().map(|pod| pod.address);
             let mut all = [node.address]
@@ -329,21 +343,8 @@ impl<'a> Court<'a> {
                 .chain(pods);
             all.any(|address| Some(family.address(address)) == source)
         };
-        let nodes = &self.state.nodes;
-        match hop {
-            Hop::Node(name) => {
-                let right = nodes.iter().any(|node| node.name == *name && is_of(node));
-                (name.to_string(), right)
-            }
-            // It answers from where the nodes have their gateways.
-            Hop::Fabric => {
-                let gateway = |node: &Node| self.state.fabric.gateway_of(node.address);
-                let mut gateways = nodes.iter().map(|node| family.address(gateway(node)));
-                let right = gateways.any(|gateway| Some(gateway) == source);
-                ("the fabric".into(), right)
-            }
-            Hop::Sender | Hop::Nobody => ("the fabric".into(), !nodes.iter().any(is_of)),
-        }
+        let right = nodes.iter().any(|node| node.name == *name && is_of(node));
+        (name.to_string(), right)
     }
 
     fn fragmented(&self, sizes: &[SizeId]) -> Finding<'a> {
