@@ -142,9 +142,11 @@ fn the_rest_of_a_message_in_fragments_is_no_leak_where_none_fits() {
         ("bob", true, 6, 1400, Held),
         // What is no fragment shows what it is.
         ("bob", false, 17, 1400, Broken),
+        // No tunnel is between a node and a pod.
+        ("db", true, 17, 1400, Broken),
     ] {
         let world = with_fragment(to, fragment, protocol, uplink);
-        let found = world.verdict("ada > bob udp").outcome;
+        let found = world.verdict(&format!("ada > {to} udp")).outcome;
         assert_eq!(found, outcome, "{fragment} {protocol} {uplink}");
     }
 }
