@@ -54,8 +54,14 @@ mod reasons;
 /// What comes from a node that is behind a NAT.
 mod nat;
 
+/// A world in which sizes are promised.
+mod sizes;
+
 /// What is promised about the sizes of packets.
 mod limits;
+
+/// What is promised about the tunnel's own.
+mod outers;
 
 /// What has become of forged packets.
 mod intrusions;

@@ -1,221 +1,14 @@
 //! What is promised about the sizes of packets: each word of the evidence that a verdict rests on
 //! changes it when it is changed.
 
+use super::sizes::*;
 use super::world::*;
 use crate::evidence::*;
 use crate::frame::{Frame, Packet, Payload};
 use crate::judge::judge;
-use crate::name::IfName;
 use crate::plan::*;
 use crate::tag::Tag;
-use crate::verdict::Outcome;
-
-/// The pods of two encrypting nodes, `web` on ada and `db` on bob, with all that is promised of a
-/// largest packet of 1340 bytes, and evidence in which it holds.
-fn limited() -> World {
-    let mut world = mixed();
-    let first = world.plan.promises.len();
-    let size = |id: u16, size: u32, dont_fragment: bool| SizeProbe {
-        id: SizeId(id),
-        from: parsed("web"),
-        to: parsed("db"),
-        family: Family::Ipv4,
-        size,
-        dont_fragment,
-    };
-    let [below, at, above, whole] = [0, 1, 2, 3].map(SizeId);
-    world.plan.limits.sizes = vec![
-        size(0, 1339, true),
-        size(1, 1340, true),
-        size(2, 1341, true),
-        size(3, 1341, false),
-    ];
-    world.plan.limits.bulks = vec![Bulk {
-        id: SizeId(4),
-        from: parsed("web"),
-        to: parsed("db"),
-        family: Family::Ipv4,
-        bytes: 1000,
-    }];
-    let kinds = [
-        LimitKind::Device {
-            node: parsed("ada"),
-            mtu: 1340,
-        },
-        LimitKind::Largest {
-            below,
-            at,
-            above,
-            encrypted: true,
-        },
-        LimitKind::TooLarge {
-            above,
-            mtu: 1340,
-            told_by: Hop::Node(parsed("ada")),
-        },
-        LimitKind::Fragmented { sizes: vec![whole] },
-        LimitKind::Bulk {
-            bulk: SizeId(4),
-            arrives: true,
-        },
-        LimitKind::Outer {
-            from: parsed("ada"),
-            to: parsed("bob"),
-            mtu: 1500,
-            fragments: false,
-        },
-    ];
-    world.plan.limits.promises = (first..)
-        .zip(kinds)
-        .map(|(id, kind)| LimitPromise {
-            id: PromiseId(u32::try_from(id).unwrap()),
-            family: Family::Ipv4,
-            kind,
-            origin: Origin::Derived,
-        })
-        .collect();
-    world.evidence.sizes = [true, true, false, true]
-        .into_iter()
-        .zip(0..)
-        .map(|(delivered, id)| SizeOutcome {
-            id: SizeId(id),
-            sent: 1,
-            delivered,
-            controls: 1,
-            refused: None,
-            error: None,
-        })
-        .collect();
-    world.evidence.bulks = vec![BulkOutcome {
-        id: SizeId(4),
-        connected: true,
-        received: 1000,
-        error: None,
-    }];
-    for probe in world.plan.limits.sizes.clone() {
-        let packet = sized(&world, &probe);
-        see(
-            &mut world,
-            "web",
-            "eth0",
-            Direction::Out,
-            probe.id,
-            packet.clone(),
-        );
-        if probe.size <= 1340 {
-            see(
-                &mut world,
-                "ada",
-                "wireguard.cali",
-                Direction::Out,
-                probe.id,
-                packet,
-            );
-        }
-    }
-    let told = too_big(&world, "ada", 1340);
-    see(&mut world, "web", "eth0", Direction::In, above, told);
-    world
-}
-
-/// A packet of a size probe.
-fn sized(world: &World, probe: &SizeProbe) -> Packet {
-    let address = |name| world.plan.endpoint(name).unwrap().address.into();
-    Packet {
-        source: address(&probe.from),
-        destination: address(&probe.to),
-        length: probe.size,
-        dont_fragment: probe.dont_fragment,
-        fragment: false,
-        payload: Payload::Udp {
-            source_port: 40_000,
-            destination_port: 7009,
-        },
-    }
-}
-
-/// "Fragmentation needed", from a node to `web`.
-fn too_big(world: &World, from: &str, mtu: u32) -> Packet {
-    let address = |name: &str| world.plan.endpoint(&parsed(name)).unwrap().address.into();
-    Packet {
-        source: address(from),
-        destination: address("web"),
-        length: 576,
-        dont_fragment: false,
-        fragment: false,
-        payload: Payload::Icmp {
-            kind: 3,
-            code: 4,
-            mtu: Some(mtu),
-            quoted: None,
-        },
-    }
-}
-
-fn see(
-    world: &mut World,
-    place: &str,
-    interface: &str,
-    direction: Direction,
-    id: SizeId,
-    packet: Packet,
-) {
-    let name: IfName = parsed(interface);
-    let mut interfaces = world.evidence.interfaces.iter();
-    let found = interfaces.find(|known| known.place.name() == place && known.name == name);
-    let interface = found.expect("the world observes it").id;
-    let last = world.evidence.sightings.last().map_or(0, |last| last.at.0);
-    world.evidence.sightings.push(Sighting {
-        at: Nanos(last + 1),
-        interface,
-        direction,
-        number: 1,
-        length: packet.length + 14,
-        frame: Frame::Ip(packet),
-        tag: Some(Tag::Size(id)),
-    });
-}
-
-/// How each promise about sizes was decided.
-fn outcomes(world: &World) -> Vec<Outcome> {
-    let verdicts = judge(&world.plan, &world.evidence);
-    let first = world.plan.limits.promises[0].id;
-    let sizes = verdicts.iter().filter(|verdict| verdict.promise >= first);
-    sizes.map(|verdict| verdict.outcome).collect()
-}
-
-/// The promises, in the order of the plan.
-const DEVICE: usize = 0;
-const LARGEST: usize = 1;
-const TOO_LARGE: usize = 2;
-const FRAGMENTED: usize = 3;
-const BULK: usize = 4;
-const OUTER: usize = 5;
-
-/// After `change` these promises come to that, and all others hold.
-fn after(change: impl FnOnce(&mut World), expected: &[(usize, Outcome)]) {
-    let mut world = limited();
-    change(&mut world);
-    let mut all = vec![Outcome::Held; 6];
-    for (promise, outcome) in expected {
-        all[*promise] = *outcome;
-    }
-    assert_eq!(outcomes(&world), all);
-}
-
-/// The sightings of a size probe that `keep` is true of are dropped.
-fn forget(world: &mut World, id: u16, forget: impl Fn(&Sighting) -> bool) {
-    let tag = Some(Tag::Size(SizeId(id)));
-    let sightings = &mut world.evidence.sightings;
-    sightings.retain(|sighting| sighting.tag != tag || !forget(sighting));
-}
-
-fn is_error(sighting: &Sighting) -> bool {
-    let packet = sighting.frame.packet();
-    packet.is_some_and(|packet| matches!(packet.payload, Payload::Icmp { .. }))
-}
-
-use Outcome::{Broken, Inconclusive};
+use crate::verdict::Outcome::{Broken, Inconclusive};
 
 #[test]
 fn all_of_it_holds() {
@@ -457,101 +250,6 @@ fn a_transfer_that_must_die_has_to_have_stood() {
     }
 }
 
-/// Changes one of the tunnel's packets from ada to bob where it comes out of ada.
-fn change_outer(world: &mut World, change: impl Fn(&mut Packet)) {
-    let from = world.plan.endpoint(&parsed("ada")).unwrap().address;
-    let mut sightings = world.evidence.sightings.iter_mut();
-    let packet = sightings.find_map(|sighting| {
-        let here = sighting.direction == Direction::In;
-        let Frame::Ip(packet) = &mut sighting.frame else {
-            return None;
-        };
-        let ours = packet.source == std::net::IpAddr::from(from)
-            && matches!(packet.payload, Payload::WireGuard { .. });
-        (here && ours).then_some(packet)
-    });
-    change(packet.expect("the world has some"));
-}
-
-#[test]
-fn no_packet_of_the_tunnel_is_too_large_or_a_fragment() {
-    after(
-        |world| change_outer(world, |packet| packet.length = 1501),
-        &[(OUTER, Broken)],
-    );
-    after(
-        |world| change_outer(world, |packet| packet.fragment = true),
-        &[(OUTER, Broken)],
-    );
-}
-
-#[test]
-fn where_fragments_are_what_has_to_be_there_is_one() {
-    let expect = |world: &mut World| {
-        let LimitKind::Outer { fragments, .. } = &mut world.plan.limits.promises[OUTER].kind else {
-            panic!("the promises have an order");
-        };
-        *fragments = true;
-    };
-    after(expect, &[(OUTER, Broken)]);
-    after(
-        |world| {
-            expect(world);
-            change_outer(world, |packet| packet.fragment = true);
-        },
-        &[],
-    );
-}
-
-#[test]
-fn where_there_was_no_packet_of_the_tunnel_none_was_small_enough() {
-    after(
-        |world| {
-            world.evidence.sightings.retain(|sighting| {
-                let packet = sighting.frame.packet();
-                !packet.is_some_and(|packet| matches!(packet.payload, Payload::WireGuard { .. }))
-            });
-        },
-        &[(OUTER, Broken)],
-    );
-}
-
-#[test]
-fn what_goes_the_other_way_or_into_a_node_is_not_this_way_s() {
-    after(
-        |world| {
-            let bob = world.address_of("bob");
-            let other = world.evidence.sightings.iter_mut().find_map(|sighting| {
-                let back = sighting.direction == Direction::In;
-                let Frame::Ip(packet) = &mut sighting.frame else {
-                    return None;
-                };
-                let ours =
-                    packet.source == bob && matches!(packet.payload, Payload::WireGuard { .. });
-                (back && ours).then_some(packet)
-            });
-            other.unwrap().length = 9_000;
-        },
-        &[],
-    );
-    after(
-        |world| {
-            let ada = world.address_of("ada");
-            let into = world.evidence.sightings.iter_mut().find_map(|sighting| {
-                let out = sighting.direction == Direction::Out;
-                let Frame::Ip(packet) = &mut sighting.frame else {
-                    return None;
-                };
-                let ours =
-                    packet.source == ada && matches!(packet.payload, Payload::WireGuard { .. });
-                (out && ours).then_some(packet)
-            });
-            into.unwrap().length = 9_000;
-        },
-        &[],
-    );
-}
-
 #[test]
 fn the_fabric_tells_from_a_gateway_of_the_nodes() {
     for (from_gateway, expected) in [(true, vec![]), (false, vec![(TOO_LARGE, Broken)])] {
@@ -593,4 +291,97 @@ fn only_a_broken_promise_is_explained_and_by_its_own_nodes() {
         assert!(cause.is_none_or(|cause| cause.contains("bob")), "{cause:?}");
     }
     assert_eq!(verdicts[first + LARGEST].outcome, Broken);
+}
+#[test]
+fn a_packet_counts_where_its_sender_let_it_go_and_nowhere_else() {
+    for id in [0, 1] {
+        after(
+            |world| {
+                let mut interfaces = world.evidence.interfaces.iter();
+                let pod = interfaces.find(|known| known.place.name() == "web");
+                let pod = pod.unwrap().id;
+                forget(world, id, |sighting| sighting.interface == pod);
+            },
+            &[(LARGEST, Inconclusive)],
+        );
+    }
+}
+
+#[test]
+fn of_a_packet_that_is_lost_or_arrives_too_large_the_last_frames_are_shown_first() {
+    let shown = |id: usize, delivered: bool| {
+        let mut world = limited();
+        world.evidence.sizes[id].delivered = delivered;
+        let verdicts = judge(&world.plan, &world.evidence);
+        let of_size = &verdicts[world.plan.promises.len()..][LARGEST];
+        assert_eq!(of_size.outcome, Broken);
+        let frames = of_size.exhibits.iter();
+        frames.map(|one| one.capture.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(1, false), ["ada.pcapng #1", "web.pcapng #1"]);
+    assert_eq!(shown(2, true), ["web.pcapng #1", "web.pcapng #1"]);
+}
+
+/// Changes the packets of a size probe, not what is told of them.
+fn change(world: &mut World, id: u16, change: impl Fn(&mut Packet)) {
+    for sighting in &mut world.evidence.sightings {
+        if sighting.tag == Some(Tag::Size(SizeId(id)))
+            && let Frame::Ip(packet) = &mut sighting.frame
+            && !matches!(packet.payload, Payload::Icmp { .. })
+        {
+            change(packet);
+        }
+    }
+}
+
+#[test]
+fn a_packet_counts_that_has_its_size_or_is_a_fragment_where_it_may_be() {
+    use Family::{Ipv4, Ipv6};
+    for (id, promise, family, length, fragment, counts) in [
+        (1, LARGEST, Ipv4, 1340, false, true),
+        (1, LARGEST, Ipv4, 1339, false, false),
+        (1, LARGEST, Ipv4, 1340, true, false),
+        (3, FRAGMENTED, Ipv4, 1341, false, true),
+        (3, FRAGMENTED, Ipv4, 1339, true, true),
+        (3, FRAGMENTED, Ipv4, 1339, false, false),
+        (3, FRAGMENTED, Ipv6, 1341, false, true),
+        (3, FRAGMENTED, Ipv6, 1339, true, true),
+        (3, FRAGMENTED, Ipv6, 1339, false, false),
+    ] {
+        let open = [(promise, Inconclusive)];
+        after(
+            |world| {
+                world.plan.limits.sizes[usize::from(id)].family = family;
+                change(world, id, |packet| {
+                    packet.length = length;
+                    packet.fragment = fragment;
+                    // No packet of IPv6 is fragmented on its way.
+                    packet.dont_fragment |= family == Ipv6;
+                });
+            },
+            if counts { &[] } else { &open },
+        );
+    }
+}
+
+#[test]
+fn what_a_node_sends_is_seen_at_its_own_links() {
+    for (at, direction, counts) in [
+        ("ada", Direction::Out, true),
+        ("bob", Direction::Out, false),
+        ("ada", Direction::In, false),
+    ] {
+        let open = [(FRAGMENTED, Inconclusive)];
+        after(
+            |world| {
+                forget(world, 3, |_| true);
+                let probe = &mut world.plan.limits.sizes[3];
+                (probe.from, probe.to) = (parsed("ada"), parsed("bob"));
+                let (probe, id) = (probe.clone(), probe.id);
+                let packet = sized(world, &probe);
+                see(world, at, "eth0", direction, id, packet);
+            },
+            if counts { &[] } else { &open },
+        );
+    }
 }

@@ -1,0 +1,116 @@
+//! What is promised about the sizes of the tunnel's own packets.
+
+use super::sizes::*;
+use super::world::*;
+use crate::evidence::*;
+use crate::frame::{Frame, Packet, Payload};
+use crate::judge::judge;
+use crate::plan::*;
+use crate::verdict::Outcome::Broken;
+
+/// Changes one of the tunnel's packets from ada to bob where it comes out of ada.
+fn change_outer(world: &mut World, change: impl Fn(&mut Packet)) {
+    let from = world.plan.endpoint(&parsed("ada")).unwrap().address;
+    let mut sightings = world.evidence.sightings.iter_mut();
+    let packet = sightings.find_map(|sighting| {
+        let here = sighting.direction == Direction::In;
+        let Frame::Ip(packet) = &mut sighting.frame else {
+            return None;
+        };
+        let ours = packet.source == std::net::IpAddr::from(from)
+            && matches!(packet.payload, Payload::WireGuard { .. });
+        (here && ours).then_some(packet)
+    });
+    change(packet.expect("the world has some"));
+}
+
+#[test]
+fn no_packet_of_the_tunnel_is_too_large_or_a_fragment() {
+    after(
+        |world| change_outer(world, |packet| packet.length = 1501),
+        &[(OUTER, Broken)],
+    );
+    after(
+        |world| change_outer(world, |packet| packet.fragment = true),
+        &[(OUTER, Broken)],
+    );
+}
+
+#[test]
+fn where_fragments_are_what_has_to_be_there_is_one() {
+    let expect = |world: &mut World| {
+        let LimitKind::Outer { fragments, .. } = &mut world.plan.limits.promises[OUTER].kind else {
+            panic!("the promises have an order");
+        };
+        *fragments = true;
+    };
+    after(expect, &[(OUTER, Broken)]);
+    after(
+        |world| {
+            expect(world);
+            change_outer(world, |packet| packet.fragment = true);
+        },
+        &[],
+    );
+    let told = |fragments| {
+        let mut world = limited();
+        if fragments {
+            expect(&mut world);
+            change_outer(&mut world, |packet| packet.fragment = true);
+        }
+        let verdicts = judge(&world.plan, &world.evidence);
+        let of_outer = &verdicts[world.plan.promises.len()..][OUTER];
+        of_outer.fact.clone()
+    };
+    assert!(told(true).contains("are fragmented, as IPv6's minimum asks"));
+    assert!(told(false).contains("none is a fragment"));
+}
+
+#[test]
+fn where_there_was_no_packet_of_the_tunnel_none_was_small_enough() {
+    after(
+        |world| {
+            world.evidence.sightings.retain(|sighting| {
+                let packet = sighting.frame.packet();
+                !packet.is_some_and(|packet| matches!(packet.payload, Payload::WireGuard { .. }))
+            });
+        },
+        &[(OUTER, Broken)],
+    );
+}
+
+#[test]
+fn what_goes_the_other_way_or_into_a_node_is_not_this_way_s() {
+    after(
+        |world| {
+            let bob = world.address_of("bob");
+            let other = world.evidence.sightings.iter_mut().find_map(|sighting| {
+                let back = sighting.direction == Direction::In;
+                let Frame::Ip(packet) = &mut sighting.frame else {
+                    return None;
+                };
+                let ours =
+                    packet.source == bob && matches!(packet.payload, Payload::WireGuard { .. });
+                (back && ours).then_some(packet)
+            });
+            other.unwrap().length = 9_000;
+        },
+        &[],
+    );
+    after(
+        |world| {
+            let ada = world.address_of("ada");
+            let into = world.evidence.sightings.iter_mut().find_map(|sighting| {
+                let out = sighting.direction == Direction::Out;
+                let Frame::Ip(packet) = &mut sighting.frame else {
+                    return None;
+                };
+                let ours =
+                    packet.source == ada && matches!(packet.payload, Payload::WireGuard { .. });
+                (out && ours).then_some(packet)
+            });
+            into.unwrap().length = 9_000;
+        },
+        &[],
+    );
+}
