@@ -177,7 +177,13 @@ fn furnished() -> World {
             table: Some(254),
             other: vec![],
         }],
-        rules6: vec![],
+        rules6: vec![Rule {
+            priority: 32_765,
+            not: false,
+            fwmark: None,
+            table: Some(254),
+            other: vec![],
+        }],
         routes: vec![Route {
             table: 254,
             destination: parsed("0.0.0.0/0"),
@@ -202,11 +208,12 @@ fn furnished() -> World {
 fn whatever_was_there_before_the_engine_has_to_stay() {
     assert_eq!(told(&furnished()), Vec::<String>::new());
     type Change = fn(&mut Dataplane);
-    let changes: [(Change, &str); 7] = [
+    let changes: [(Change, &str); 9] = [
         (|plane| plane.links.clear(), "the link eth0"),
         (|plane| plane.links[0].mtu = 1400, "the link eth0"),
         (|plane| plane.addresses.clear(), "10.240.0.4/16 on eth0"),
         (|plane| plane.rules.clear(), "the rule of priority 32766"),
+        (|plane| plane.rules6.clear(), "the rule of priority 32765"),
         (
             |plane| plane.routes.clear(),
             "the route 0.0.0.0/0 dev eth0 of table 254",
@@ -214,6 +221,10 @@ fn whatever_was_there_before_the_engine_has_to_stay() {
         (
             |plane| plane.nftables.clear(),
             "`table ip foreign {` of nftables",
+        ),
+        (
+            |plane| plane.nftables = "table ip foreign {\n".into(),
+            "`}` of nftables",
         ),
         (
             |plane| {
@@ -231,12 +242,60 @@ fn whatever_was_there_before_the_engine_has_to_stay() {
         change(&mut node(&mut world).dataplane);
         let expected = format!("ada: what was there before the engine did not stay: {lost}");
         assert_eq!(told(&world), [expected]);
-        // Where the lab itself changes hosts, nobody can tell whose doing it was.
-        world.plan.steps.push(step(Action::SetMtu {
-            node: parsed("ada"),
+    }
+}
+
+#[test]
+fn where_the_lab_changes_hosts_nobody_can_tell_whose_doing_it_was() {
+    let node = |name: &str| -> NodeName { parsed(name) };
+    let pod = || parsed("app");
+    let killed = || Action::KillEngine { node: None };
+    let change = |action| (action, true);
+    let spare = |action| (action, false);
+    let all = [
+        change(Action::Tamper {
+            node: node("bob"),
+            what: Tamper::Delete(Own::Nft),
+            settles: Settles::Repaired,
+        }),
+        change(Action::AddPod { pod: pod() }),
+        change(Action::RemovePod { pod: pod() }),
+        change(Action::MovePod {
+            pod: pod(),
+            to: node("bob"),
+        }),
+        change(Action::AddNode { node: node("bob") }),
+        change(Action::RemoveNode { node: node("bob") }),
+        change(Action::ReaddressNode {
+            node: node("bob"),
+            address: parsed("10.240.0.99"),
+        }),
+        change(Action::RebootNode { node: node("bob") }),
+        change(Action::SetMtu {
+            node: node("bob"),
             mtu: 1400,
-        }));
-        assert_eq!(told(&world), Vec::<String>::new());
+        }),
+        change(Action::SetMetric {
+            node: node("bob"),
+            metric: 7,
+        }),
+        change(Action::CrashEverywhere {
+            node: node("bob"),
+            provoke: Box::new(killed()),
+        }),
+        spare(killed()),
+        spare(Action::Enable),
+        spare(Action::RotateKey { node: node("ada") }),
+        spare(Action::Partition { node: node("ada") }),
+        spare(Action::Fabric(FabricAction::SetMtu { mtu: 1400 })),
+        spare(Action::Store(StoreAction::Down)),
+    ];
+    for (action, changes) in all {
+        let mut world = furnished();
+        self::node(&mut world).dataplane.routes.clear();
+        let name = action.as_str();
+        world.plan.steps.push(step(action));
+        assert_eq!(told(&world).is_empty(), changes, "{name}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::world::*;
 use crate::evidence::*;
-use crate::frame::{Frame, Packet, Payload};
+use crate::frame::{Frame, LinkType, Packet, Payload};
 use crate::judge::judge;
 use crate::plan::*;
 use crate::tag::Tag;
@@ -261,4 +261,122 @@ fn what_was_not_tried_is_open() {
     let mut world = from_the_wire(DropBy::ReversePath);
     world.evidence.intrusions.clear();
     check(&mut world, Outcome::Inconclusive, "nothing was forged");
+}
+
+/// Somebody else's frame of the forged ones, there.
+fn also(world: &mut World, at: InterfaceId, direction: Direction) {
+    let frame = packet(world, "app", "web");
+    world.see(at, direction, &frame, Some(FORGED_TAG));
+}
+
+#[test]
+fn a_link_is_the_one_they_came_in_by_and_no_other() {
+    let ada = |name: &str| Place::Node(parsed(name));
+    for (at, role, direction, seen) in [
+        // What goes out of a port goes to the node, and what comes in there comes from it.
+        (
+            Place::Fabric,
+            Role::Port(parsed("ada")),
+            Direction::In,
+            "ada of fabric",
+        ),
+        (
+            Place::Fabric,
+            Role::Port(parsed("bob")),
+            Direction::Out,
+            "bob of fabric",
+        ),
+        (ada("ada"), Role::Uplink, Direction::Out, "eth0 of ada"),
+        (ada("bob"), Role::Uplink, Direction::In, "eth0 of bob"),
+        (
+            ada("ada"),
+            Role::Tunnel,
+            Direction::In,
+            "wireguard.cali of ada",
+        ),
+        (
+            ada("ada"),
+            Role::PodLink(parsed("web")),
+            Direction::In,
+            "azvweb of ada",
+        ),
+    ] {
+        let mut world = from_the_wire(DropBy::ReversePath);
+        let at = world.at(&at, &role);
+        also(&mut world, at, direction);
+        let fact = format!("got as far as {seen}");
+        check(&mut world, Outcome::Broken, &fact);
+    }
+}
+
+#[test]
+fn a_tunnel_is_entered_where_they_came_in() {
+    for (node, direction, place) in [
+        ("bob", Direction::Out, "bob"),
+        ("bob", Direction::In, "bob"),
+        ("ada", Direction::In, "ada"),
+    ] {
+        let mut world = from_a_pod(DropBy::Tunnel);
+        let tunnel = world.tunnel(&parsed(node));
+        also(&mut world, tunnel, direction);
+        let fact = format!("got as far as wireguard.cali of {place}");
+        check(&mut world, Outcome::Broken, &fact);
+    }
+    let mut world = from_a_pod(DropBy::Tunnel);
+    let uplink = world.uplink(&parsed("ada"));
+    also(&mut world, uplink, Direction::Out);
+    check(&mut world, Outcome::Broken, "got as far as eth0 of ada");
+}
+
+/// What becomes of `world` where ada has a bridge, if any, and a forged packet is seen at one of `of`.
+fn bridged(mut world: World, of: &str, direction: Direction, bridge: bool) -> (Outcome, String) {
+    let mut nodes = world.plan.nodes.iter_mut();
+    let ada = nodes.find(|node| node.name.as_str() == "ada").unwrap();
+    ada.bridge = bridge.then(|| parsed("10.244.1.0/24"));
+    let id = InterfaceId(u16::try_from(world.evidence.interfaces.len()).unwrap());
+    world.evidence.interfaces.push(Interface {
+        id,
+        place: Place::Node(parsed(of)),
+        name: parsed("cni0"),
+        link: LinkType::Ethernet,
+        role: Role::Other,
+    });
+    also(&mut world, id, direction);
+    let verdicts = judge(&world.plan, &world.evidence);
+    let last = verdicts.last().unwrap();
+    (last.outcome, last.fact.clone())
+}
+
+#[test]
+fn a_bridge_is_as_far_as_the_link_to_the_pod() {
+    let pod = || from_a_pod(DropBy::Tunnel);
+    let (outcome, _) = bridged(pod(), "ada", Direction::In, true);
+    assert_eq!(outcome, Outcome::Held);
+    for (world, of, direction, bridge) in [
+        (pod(), "ada", Direction::Out, true),
+        (pod(), "bob", Direction::In, true),
+        // What is called so on a node without a bridge is something else.
+        (pod(), "ada", Direction::In, false),
+        // What comes in by the uplink has no business at the bridge.
+        (from_the_wire(DropBy::Rule), "ada", Direction::In, true),
+    ] {
+        let (outcome, fact) = bridged(world, of, direction, bridge);
+        let expected = format!("got as far as cni0 of {of}");
+        assert_eq!((outcome, fact), (Outcome::Broken, expected));
+    }
+}
+
+#[test]
+fn what_the_kernel_named_is_told_beside_the_verdict() {
+    let notes = |world: &World| {
+        let verdicts = judge(&world.plan, &world.evidence);
+        verdicts.last().unwrap().notes.clone()
+    };
+    let mut world = from_the_wire(DropBy::ReversePath);
+    assert_eq!(notes(&world), ["the kernel dropped 3 as IP_RPFILTER"]);
+    outcome(&mut world).reasons = Err("not the host's root".into());
+    let told = "the kernel's drop reasons are not available: not the host's root";
+    assert_eq!(notes(&world), [told]);
+    world.evidence.intrusions.clear();
+    assert_eq!(notes(&world), Vec::<String>::new());
 }
