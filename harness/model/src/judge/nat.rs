@@ -1,7 +1,7 @@
 //! Whether a NAT stood between a node and the others, as seen on their wires.
 
 use super::wire::Weather;
-use crate::evidence::{Direction, Evidence, Place, Role};
+use crate::evidence::{Direction, Evidence, Role};
 use crate::frame::Payload;
 use crate::plan::{Nat, Plan};
 
@@ -41,10 +41,9 @@ fn is_seen(evidence: &Evidence, nat: &Nat, generation: usize) -> bool {
         let Some(interface) = evidence.interface(sighting.interface) else {
             return false;
         };
-        let to_another = interface.place == Place::Fabric
-            && matches!(&interface.role, Role::Port(port) if *port != nat.node)
+        let from_another = matches!(&interface.role, Role::Port(port) if *port != nat.node)
             && sighting.direction == Direction::In;
-        let packet = sighting.frame.packet().filter(|_| to_another);
+        let packet = sighting.frame.packet().filter(|_| from_another);
         packet.is_some_and(|packet| {
             packet.destination == nat.address
                 && matches!(packet.payload, Payload::WireGuard { destination_port, .. } if ports.contains(&destination_port))

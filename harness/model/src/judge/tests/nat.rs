@@ -95,6 +95,34 @@ fn a_nat_that_nobody_was_seen_behind_proves_nothing() {
     });
     assert_eq!(idle(&unseen), [true]);
 
+    // What goes to another node was not sent to it there, and what it sends itself is no answer.
+    let [node, other] = ["node-4", "node-33"].map(|name| unseen.port(&parsed(name)));
+    let to_it = world
+        .evidence
+        .sightings
+        .iter()
+        .map(|one| &one.frame)
+        .find(|frame| {
+            let payload = frame.packet().map(|packet| packet.payload.clone());
+            matches!(
+                payload,
+                Some(Payload::WireGuard {
+                    destination_port: 40_007,
+                    ..
+                })
+            )
+        });
+    let message = to_it.unwrap();
+    for (at, direction, is_idle) in [
+        (other, Direction::Out, true),
+        (node, Direction::In, true),
+        (other, Direction::In, false),
+    ] {
+        let mut seen = unseen.clone();
+        seen.see(at, direction, message, None);
+        assert_eq!(idle(&seen), [is_idle], "{direction:?}");
+    }
+
     // It forgot, and nobody spoke afterwards.
     let mut silent = world.clone();
     silent.plan.fabric.nat.as_mut().unwrap().lines.push(30);

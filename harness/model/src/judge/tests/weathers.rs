@@ -203,3 +203,19 @@ fn without_flows_each_way_of_a_probe_that_is_slow_counts() {
         assert_eq!(unlike(&world).is_none(), held, "{node:?} {micros}");
     }
 }
+
+#[test]
+fn what_goes_to_a_client_is_not_delayed() {
+    let mut world = slow(None, delay(20, 0), 0);
+    world.plan.flows.flows.clear();
+    let mut nodes = world.plan.nodes.iter();
+    let bob = nodes.position(|node| node.name.as_str() == "bob").unwrap();
+    let bob = world.plan.nodes.remove(bob);
+    world.plan.clients.push(bob);
+    let probes = world.plan.probes.iter().zip(&mut world.evidence.probes);
+    for (probe, outcome) in probes {
+        let between = probe.from.as_str() == "ada" && probe.to.as_str() == "bob";
+        outcome.round_trip_us = between.then_some(20_000);
+    }
+    assert_eq!(unlike(&world), None, "the answer was delayed, and alone");
+}
