@@ -24,6 +24,12 @@ mod observers;
 /// What the flows show of each step.
 mod through;
 
+/// What excuses what flows show.
+mod excuses;
+
+/// Which frames of flows are readable.
+mod readable;
+
 /// What arrived and was answered, whatever it looked like.
 mod delivery;
 

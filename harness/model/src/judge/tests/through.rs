@@ -18,7 +18,7 @@ use crate::verdict::Outcome::{self, Broken, Held, Inconclusive};
 pub(super) const MILLI: u64 = 1_000_000;
 
 /// The kill begins at 100 ms and has settled at 200 ms; the first probe is sent at 1 s.
-fn world() -> World {
+pub(super) fn world() -> World {
     stepped(Action::KillEngine { node: None })
 }
 
@@ -102,13 +102,13 @@ impl World {
         self.evidence.sightings.push(sighting);
     }
 
-    fn lose(&mut self, flow: usize, numbers: std::ops::Range<usize>) {
+    pub(super) fn lose(&mut self, flow: usize, numbers: std::ops::Range<usize>) {
         for packet in &mut self.evidence.flows[flow].packets[numbers] {
             packet.received = None;
         }
     }
 
-    fn told(&self, step: usize, kind: StepKind) -> (Outcome, String) {
+    pub(super) fn told(&self, step: usize, kind: StepKind) -> (Outcome, String) {
         let verdicts = judge(&self.plan, &self.evidence);
         let promises = &self.plan.flows.promises;
         let promise = promises
@@ -122,11 +122,11 @@ impl World {
         (verdict.outcome, verdict.fact.clone())
     }
 
-    fn secrecy(&self, step: usize) -> Outcome {
+    pub(super) fn secrecy(&self, step: usize) -> Outcome {
         self.told(step, StepKind::Leak).0
     }
 
-    fn service(&self) -> Outcome {
+    pub(super) fn service(&self) -> Outcome {
         self.told(1, StepKind::Outage).0
     }
 }
@@ -332,7 +332,7 @@ fn a_flow_of_a_node_that_is_cut_off_need_not_arrive() {
 }
 
 /// A datagram of a flow.
-fn plain_udp(source: IpAddr, destination: IpAddr) -> Frame {
+pub(super) fn plain_udp(source: IpAddr, destination: IpAddr) -> Frame {
     Frame::Ip(Packet {
         source,
         destination,
