@@ -30,6 +30,12 @@ mod excuses;
 /// Which frames of flows are readable.
 mod readable;
 
+/// What has to be shown before silence about flows proves anything.
+mod witnesses;
+
+/// How long flows were interrupted.
+mod outages;
+
 /// What arrived and was answered, whatever it looked like.
 mod delivery;
 
