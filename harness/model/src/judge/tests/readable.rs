@@ -18,7 +18,7 @@ fn between_nodes() -> World {
 }
 
 /// An untagged packet.
-fn untagged(world: &World, from: &str, to: &str, payload: Payload) -> Packet {
+pub(super) fn untagged(world: &World, from: &str, to: &str, payload: Payload) -> Packet {
     Packet {
         source: world.address_of(from),
         destination: world.address_of(to),
@@ -29,7 +29,7 @@ fn untagged(world: &World, from: &str, to: &str, payload: Payload) -> Packet {
     }
 }
 
-fn udp() -> Payload {
+pub(super) fn udp() -> Payload {
     Payload::Udp {
         source_port: 50_000,
         destination_port: 7008,

@@ -1,11 +1,14 @@
 //! What nobody may read in the whole run.
 
+use std::net::IpAddr;
+
+use super::readable;
 use super::through::{MILLI, packet, stepped};
 use super::world::{World, mixed, parsed};
 use crate::evidence::{Direction, Nanos, Place, Round, Sighting};
-use crate::frame::{Frame, Packet, Payload, Quote};
+use crate::frame::{Frame, Message, Packet, Payload, Quote};
 use crate::judge::judge;
-use crate::plan::{Action, Family, IntrusionId, Own, PromiseId, Secret, Settles, Tamper};
+use crate::plan::{Action, Family, IntrusionId, Own, PromiseId, Secret, Settles, Store, Tamper};
 use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Held, Inconclusive};
 use crate::verdict::Verdict;
@@ -231,4 +234,66 @@ fn a_probe_that_nobody_tells_of_leaves_it_open() {
     let id = world.promise("db > web tcp").probe;
     world.evidence.probes.retain(|probe| probe.id != id);
     assert_eq!(verdict(&world).outcome, Inconclusive);
+}
+
+#[test]
+fn what_nodes_say_that_is_no_secret_is_none() {
+    let mut world = tampered();
+    world.plan.secrets[0].pairs = vec![(parsed("ada"), parsed("bob"))];
+    world.plan.secrets[0].families = Family::ALL.to_vec();
+    let store = Payload::Tcp {
+        source_port: 50_000,
+        destination_port: 2_379,
+        flags: 0x10,
+    };
+    let message = Payload::WireGuard {
+        source_port: 51_820,
+        destination_port: 51_820,
+        message: Message::Keepalive,
+    };
+    let neighbour = |kind| Payload::Icmp {
+        kind,
+        code: 0,
+        mtu: None,
+        quoted: None,
+    };
+    // Of IPv6 no beacon was shown: what is not readable leaves it open.
+    for (payload, family, at_bob, outcome) in [
+        (readable::udp(), Family::Ipv4, false, Broken),
+        (store.clone(), Family::Ipv4, false, Broken),
+        (store, Family::Ipv4, true, Inconclusive),
+        (message, Family::Ipv4, false, Inconclusive),
+        (neighbour(135), Family::Ipv6, false, Inconclusive),
+        (neighbour(128), Family::Ipv6, false, Broken),
+    ] {
+        let mut world = world.clone();
+        if at_bob {
+            world.plan.store = Store::Etcd {
+                address: parsed(&world.address_of("bob").to_string()),
+                on: Some(parsed("bob")),
+            };
+        }
+        let mut packet = readable::untagged(&world, "ada", "bob", payload);
+        for address in [&mut packet.source, &mut packet.destination] {
+            let IpAddr::V4(old) = *address else {
+                panic!("the world speaks IPv4");
+            };
+            *address = family.address(old);
+        }
+        let told = format!("{packet:?}");
+        let port = world.port(&parsed("ada"));
+        world.see(port, Direction::In, &Frame::Ip(packet), None);
+        world.evidence.sightings.last_mut().unwrap().at = Nanos(150 * MILLI);
+        assert_eq!(verdict(&world).outcome, outcome, "{told}");
+    }
+}
+
+#[test]
+fn a_flow_need_not_speak_while_an_end_comes() {
+    let mut world = secret(stepped(Action::AddPod { pod: parsed("db") }));
+    world.plan.later = [parsed("db")].into();
+    for packets in [vec![], world.evidence.flows[0].packets.split_off(9)] {
+        world.evidence.flows[0].packets = packets;
+        assert_eq!(verdict(&world).outcome, Held);
+    }
 }
