@@ -112,6 +112,21 @@ fn memory_ends_and_silence_are_judged() {
 }
 
 #[test]
+fn a_device_may_go_with_its_agent_where_nothing_else_is_claimed_and_stay_away() {
+    let device = |keeps: bool, device: Option<(bool, bool)>| {
+        let mut world = behaved();
+        world.plan.conduct.keeps_device = keeps;
+        let ada: NodeName = parsed("ada");
+        world.evidence.conduct.get_mut(&ada).unwrap().device = device;
+        told(&world).len()
+    };
+    assert_eq!(device(false, Some((true, false))), 0);
+    for seen in [None, Some((false, false)), Some((false, true))] {
+        assert_eq!(device(true, seen), 0, "{seen:?}");
+    }
+}
+
+#[test]
 fn an_engine_that_nobody_looked_at_is_not_taken_for_a_quiet_one() {
     let mut world = behaved();
     let ada: NodeName = parsed("ada");
