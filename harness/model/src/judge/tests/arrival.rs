@@ -40,6 +40,9 @@ fn a_packet_that_never_leaves_the_tunnel_is_lost_there() {
     world.check("ada > bob udp", Broken, fact);
     // What the node counted is named, so that the cause is; the number is only noted.
     let drops = &mut world.evidence.nodes.get_mut(&bob()).unwrap().drops;
+    drops.insert("TcpExt.IPReversePathFilter".into(), 0);
+    world.check("ada > bob udp", Broken, fact);
+    let drops = &mut world.evidence.nodes.get_mut(&bob()).unwrap().drops;
     drops.insert("TcpExt.IPReversePathFilter".into(), 12);
     let fact = format!("{fact}; bob drops packets by their source (TcpExt.IPReversePathFilter)");
     world.check("ada > bob udp", Broken, &fact);

@@ -1,7 +1,7 @@
 //! What shows that a packet was encrypted, and what does not.
 
-use super::world::{World, mixed, parsed, seed};
-use crate::evidence::{Direction, Sighting};
+use super::world::{World, mixed, parsed, seed, wireguard};
+use crate::evidence::{Direction, Round, Sighting};
 use crate::frame::{Frame, Message, Packet, Payload};
 use crate::name::NodeName;
 use crate::tag::Tag;
@@ -254,23 +254,36 @@ fn copies(world: &World, pair: &str) -> Vec<Sighting> {
 
 #[test]
 fn the_copy_that_came_furthest_tells_where_it_ended() {
-    let pair = "web > db udp";
     let whole = mixed();
-    let (tag, is_message) = (whole.request(pair).tag, is_message_of(&whole, pair));
     // The stops of the first copy that were seen, those of the second, and the end of the story.
-    for (first, second, fact) in [
+    for (pair, first, second, fact) in [
         (
+            "web > db udp",
             0..7,
             0..3,
             "reached bob as ciphertext, then never left wireguard.cali there",
         ),
         (
+            "web > db udp",
             2..3,
             0..3,
             "entered wireguard.cali on ada, then no transport message of its length left ada",
         ),
+        (
+            "web > db udp",
+            0..7,
+            0..8,
+            "left wireguard.cali on bob, then never left bob towards db",
+        ),
+        (
+            "ada > db udp",
+            0..5,
+            0..6,
+            "left wireguard.cali on bob, then never left bob towards db",
+        ),
     ] {
         let mut world = whole.clone();
+        let (tag, is_message) = (whole.request(pair).tag, is_message_of(&whole, pair));
         let later = copies(&world, pair).into_iter().enumerate();
         let mut stops = 0..;
         world.evidence.sightings.retain(|s| {
@@ -360,5 +373,92 @@ fn a_message_is_padded_up_to_the_device_s_mtu_and_no_further() {
     {
         link.mtu = length;
     }
+    assert_eq!(world.verdict(pair).outcome, Broken);
+}
+
+#[test]
+fn of_copies_that_came_as_far_the_first_is_shown() {
+    let mut world = mixed();
+    let pair = "web > db udp";
+    let later = copies(&world, pair);
+    let (tag, is_message) = (world.request(pair).tag, is_message_of(&world, pair));
+    let mut stops = 0..;
+    let mut sightings = world.evidence.sightings.clone();
+    sightings.retain(|s| !(s.tag == tag || is_message(s)) || stops.next().is_some_and(|at| at < 3));
+    world.evidence.sightings = sightings;
+    let first = world.verdict(pair).exhibits;
+    world.evidence.sightings.extend(later.into_iter().take(3));
+    assert_eq!(world.verdict(pair).exhibits[0].at, first[0].at);
+}
+
+#[test]
+fn what_leaves_a_tunnel_uncarried_counts_until_the_closing_beacons() {
+    let pair = "web > db udp";
+    let whole = mixed();
+    let closing = whole.evidence.beacons.iter();
+    let closing: Vec<_> = closing
+        .filter(|beacon| beacon.round == Round::Closing)
+        .map(|beacon| Some(Tag::Beacon(beacon.id)))
+        .collect();
+    let sightings = whole.evidence.sightings.iter();
+    let beacons = sightings.filter(|one| closing.contains(&one.tag));
+    let closing = beacons.map(|one| one.at.0).min().unwrap();
+    let tag = whole.request(pair).tag;
+    for (left, outcome) in [(closing - 1, Broken), (closing, Held)] {
+        let mut world = whole.clone();
+        // Out of a pod, into the node, into the tunnel, and out of the other.
+        let copies = whole.evidence.sightings.iter().filter(|one| one.tag == tag);
+        for (copy, before) in copies.take(4).zip((0..4).rev()) {
+            let mut copy = copy.clone();
+            copy.at.0 = left - before;
+            world.evidence.sightings.push(copy);
+        }
+        assert_eq!(world.verdict(pair).outcome, outcome, "{left}");
+    }
+}
+
+#[test]
+fn a_packet_may_cross_in_no_time_that_a_clock_shows() {
+    let mut world = mixed();
+    let pair = "web > db udp";
+    let (tag, is_message) = (world.request(pair).tag, is_message_of(&world, pair));
+    let tunnel = world.tunnel(&ada());
+    let entered = world.at_interface(tunnel, Direction::Out);
+    let at = entered.into_iter().find(|one| one.tag == tag).unwrap().at;
+    let exit = world.tunnel(&bob());
+    for one in &mut world.evidence.sightings {
+        if is_message(one) || (one.tag == tag && one.interface == exit) {
+            one.at = at;
+        }
+    }
+    world.holds(pair);
+}
+
+#[test]
+fn a_node_is_taken_for_one_that_never_pads_by_most_of_its_messages() {
+    let mut world = mixed();
+    let pair = "ada > bob udp";
+    let port = world.port(&ada());
+    let (nodes, source) = (world.plan.nodes.clone(), world.address_of("ada"));
+    let padded = world.evidence.sightings.iter().filter(|one| {
+        let packet = one.frame.packet();
+        let is_message = packet.is_some_and(|packet| {
+            packet.source == source
+                && matches!(
+                    packet.payload,
+                    Payload::WireGuard {
+                        message: Message::Data { .. },
+                        ..
+                    }
+                )
+        });
+        is_message && one.interface == port && one.direction == Direction::In
+    });
+    let odd = wireguard(&nodes[0], &nodes[1], Message::Data { length: 75 }, 103);
+    for _ in 0..padded.count() {
+        world.see(port, Direction::In, &odd, None);
+    }
+    world.holds(pair);
+    world.see(port, Direction::In, &odd, None);
     assert_eq!(world.verdict(pair).outcome, Broken);
 }

@@ -30,7 +30,7 @@ fn behaved() -> World {
             how: Some("exit status 0".into()),
             clean: true,
             asked: true,
-            micros: 99_000,
+            micros: 100_000,
         }],
         device: Some((true, true)),
     };

@@ -220,3 +220,23 @@ fn handshakes_and_keepalives_between_the_endpoints_are_allowed() {
     world.holds("ada > bob udp");
     world.holds("web > db udp");
 }
+
+#[test]
+fn of_many_frames_that_show_it_the_first_is_shown_and_the_rest_counted() {
+    let mut world = mixed();
+    let pair = "web > db udp";
+    let frame = world.request(pair).frame;
+    let port = world.port(&ada());
+    let told = |world: &World| {
+        let notes = world.verdict(pair).notes;
+        let count = notes
+            .iter()
+            .filter(|note| note.starts_with("the first of "));
+        count.cloned().collect::<Vec<_>>()
+    };
+    world.see(port, Direction::In, &frame, None);
+    assert_eq!(world.verdict(pair).outcome, Broken);
+    assert_eq!(told(&world), Vec::<String>::new());
+    world.see(port, Direction::In, &frame, None);
+    assert_eq!(told(&world), ["the first of 2 such frames"]);
+}

@@ -31,6 +31,10 @@ fn no_packet_of_the_tunnel_is_too_large_or_a_fragment() {
         &[(OUTER, Broken)],
     );
     after(
+        |world| change_outer(world, |packet| packet.length = 1500),
+        &[],
+    );
+    after(
         |world| change_outer(world, |packet| packet.fragment = true),
         &[(OUTER, Broken)],
     );
