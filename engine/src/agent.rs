@@ -81,6 +81,9 @@ pub(crate) enum AgentError {
     /// Somebody undoes what this agent does.
     #[error("the kernel does not keep what is set; the last try was to {0}")]
     NotKept(String),
+    /// A peer that has not been told of its new place yet speaks from its former one.
+    #[error("a peer is heard elsewhere than the store says; tried to {0}")]
+    Elsewhere(String),
     /// Signals cannot be caught.
     #[error("cannot wait for signals: {0}")]
     Signal(std::io::Error),
@@ -390,13 +393,16 @@ impl Agent {
     /// Makes the dataplane what it should be. Where no device can be made at all, the node
     /// is left in clear, and so are its peers towards it.
     async fn realise(&mut self, cause: Cause) -> Result<(), AgentError> {
-        let mut last = None;
+        let mut last = Vec::new();
         for _ in 0..ROUNDS {
             let changes = self.pending().await?;
             let Some(first) = changes.first() else {
                 return Ok(());
             };
-            last = Some(first.to_string());
+            if changes == last && changes.iter().all(Change::is_of_endpoints) {
+                return Err(AgentError::Elsewhere(first.to_string()));
+            }
+            last.clone_from(&changes);
             for change in &changes {
                 let done = self.hands.apply(change, &mut self.kernel).await;
                 let repair = self.settled.then_some(cause);
@@ -411,7 +417,8 @@ impl Agent {
                 }
             }
         }
-        Err(AgentError::NotKept(last.unwrap_or_default()))
+        let first = last.first().map(Change::to_string);
+        Err(AgentError::NotKept(first.unwrap_or_default()))
     }
 
     /// Writes what is there already: a fault.

@@ -79,6 +79,25 @@ pub(crate) enum Change {
     DeleteDevice { family: Family, name: String },
 }
 
+impl Change {
+    /// Whether it only says where peers are: which a peer that speaks from elsewhere undoes, however
+    /// often it is said (WireGuard answers where it was heard last).
+    pub(crate) fn is_of_endpoints(&self) -> bool {
+        let Self::Configure(what) = self else {
+            return false;
+        };
+        let places = |(_, peer): &(PublicKey, PeerChange)| {
+            let only = PeerChange {
+                endpoint: peer.endpoint,
+                ..PeerChange::default()
+            };
+            peer.endpoint.is_some() && *peer == only
+        };
+        let device = what.fwmark.is_none() && what.listen_port.is_none() && what.remove.is_empty();
+        device && !what.set.is_empty() && what.set.iter().all(places)
+    }
+}
+
 /// What a device is told. What is none stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Configuration {

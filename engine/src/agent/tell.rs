@@ -107,7 +107,13 @@ impl Agent {
                 record.idles();
             }
         });
-        self.complain(&why);
+        if matches!(error, AgentError::Elsewhere(_)) {
+            // The peer's own agent sees to it, and nobody else has to.
+            tracing::info!("{why}");
+            let _ = self.supervisor.struggling(&why);
+        } else {
+            self.complain(&why);
+        }
     }
 
     /// Tells the log and the supervisor what stands in the way.

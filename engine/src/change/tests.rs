@@ -205,3 +205,50 @@ fn a_pod_that_moves_is_handed_over_in_one_message() {
     assert_eq!(told.len(), 2, "{configuration}");
     assert!(configuration.set[0].1.replace, "the loser is told first");
 }
+
+#[test]
+fn only_where_peers_are_is_what_a_peer_undoes_by_speaking() {
+    let key = PublicKey::from_bytes([1; 32]).unwrap();
+    let place = || PeerChange {
+        endpoint: Some("10.0.0.2:51833".parse().unwrap()),
+        ..PeerChange::default()
+    };
+    let configure = |peer: PeerChange| Configuration {
+        family: Family::V4,
+        name: "wireguard.cali".into(),
+        fwmark: None,
+        listen_port: None,
+        remove: BTreeSet::new(),
+        set: vec![(key, place()), (key, peer)],
+    };
+    let is_of_endpoints = |what: Configuration| Change::Configure(what).is_of_endpoints();
+    assert!(is_of_endpoints(configure(place())));
+    let network = || BTreeSet::from(["10.0.1.0/24".parse().unwrap()]);
+    let others: [fn(&mut PeerChange); 3] = [
+        |peer| peer.endpoint = None,
+        |peer| peer.keepalive = Some(25),
+        |peer| peer.replace = true,
+    ];
+    for other in others {
+        let mut peer = place();
+        other(&mut peer);
+        assert!(!is_of_endpoints(configure(peer)));
+    }
+    let mut peer = place();
+    peer.networks = network();
+    assert!(!is_of_endpoints(configure(peer)));
+    let others: [fn(&mut Configuration); 3] = [
+        |what| what.fwmark = Some(1),
+        |what| what.listen_port = Some(51_833),
+        |what| what.set.clear(),
+    ];
+    for other in others {
+        let mut what = configure(place());
+        other(&mut what);
+        assert!(!is_of_endpoints(what));
+    }
+    let mut gone = configure(place());
+    gone.remove.insert(key);
+    assert!(!is_of_endpoints(gone));
+    assert!(!Change::SetSrcValidMark.is_of_endpoints());
+}
