@@ -381,10 +381,10 @@ impl Sender {
 
     /// When to send again; none while there is nothing to send.
     fn send_due(&mut self) -> Option<Instant> {
-        let active = self.logs.lock().active.clone();
-        self.due.retain(|id, _| active.contains_key(id));
+        let active: Vec<_> = self.logs.lock().active.keys().copied().collect();
+        self.due.retain(|id, _| active.contains(id));
         let count = u32::try_from(active.len()).unwrap_or(u32::MAX);
-        for (place, (id, to)) in (0_u32..).zip(active) {
+        for (place, id) in (0_u32..).zip(active) {
             let moment = Instant::now();
             // Spread over the interval, so that some flow is sent at any time.
             let first = moment + self.every * place / count.max(1);
@@ -397,6 +397,10 @@ impl Sender {
             let source = self.sources.get(&id);
             if let Some(sockets) = source.and_then(|post| self.sockets.get(post)) {
                 self.logs.change(|logs| {
+                    // As it is now: nothing goes to an address any more once another is told.
+                    let Some(to) = logs.active.get(&id).copied() else {
+                        return;
+                    };
                     let log = logs.flows.entry(id).or_default();
                     let number = u32::try_from(log.packets.len()).unwrap_or(u32::MAX);
                     let payload = Tag::Flow(id, number).fill(self.magic, PAYLOAD);
