@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::apply::{ApplyError, Hands, Preference};
-use crate::change::{Change, diff};
+use crate::change::{Change, diff, is_undone_by_peers};
 use crate::cluster::Cluster;
 use crate::crash::CrashPoint;
 use crate::dataplane::Dataplane;
@@ -399,10 +399,9 @@ impl Agent {
             let Some(first) = changes.first() else {
                 return Ok(());
             };
-            if changes == last && changes.iter().all(Change::is_of_endpoints) {
+            if is_undone_by_peers(&last, &changes) {
                 return Err(AgentError::Elsewhere(first.to_string()));
             }
-            last.clone_from(&changes);
             for change in &changes {
                 let done = self.hands.apply(change, &mut self.kernel).await;
                 let repair = self.settled.then_some(cause);
@@ -416,6 +415,7 @@ impl Agent {
                     Err(error) => return Err(error.into()),
                 }
             }
+            last = changes;
         }
         let first = last.first().map(Change::to_string);
         Err(AgentError::NotKept(first.unwrap_or_default()))

@@ -82,7 +82,7 @@ pub(crate) enum Change {
 impl Change {
     /// Whether it only says where peers are: which a peer that speaks from elsewhere undoes, however
     /// often it is said (WireGuard answers where it was heard last).
-    pub(crate) fn is_of_endpoints(&self) -> bool {
+    fn is_of_endpoints(&self) -> bool {
         let Self::Configure(what) = self else {
             return false;
         };
@@ -96,6 +96,11 @@ impl Change {
         let device = what.fwmark.is_none() && what.listen_port.is_none() && what.remove.is_empty();
         device && !what.set.is_empty() && what.set.iter().all(places)
     }
+}
+
+/// Whether what was just done has to be done again only because peers speak from elsewhere.
+pub(crate) fn is_undone_by_peers(done: &[Change], again: &[Change]) -> bool {
+    done == again && again.iter().all(Change::is_of_endpoints)
 }
 
 /// What a device is told. What is none stays.

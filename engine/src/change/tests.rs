@@ -251,4 +251,12 @@ fn only_where_peers_are_is_what_a_peer_undoes_by_speaking() {
     gone.remove.insert(key);
     assert!(!is_of_endpoints(gone));
     assert!(!Change::SetSrcValidMark.is_of_endpoints());
+    // The same again, and nothing else.
+    let places = [Change::Configure(configure(place()))];
+    let mark = [Change::SetSrcValidMark];
+    assert!(is_undone_by_peers(&places, &places));
+    assert!(!is_undone_by_peers(&[], &places));
+    assert!(!is_undone_by_peers(&mark, &mark));
+    let both = [places, mark].concat();
+    assert!(!is_undone_by_peers(&both, &both));
 }
