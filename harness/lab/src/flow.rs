@@ -381,7 +381,7 @@ impl Sender {
 
     /// When to send again; none while there is nothing to send.
     fn send_due(&mut self) -> Option<Instant> {
-        let active: Vec<_> = self.logs.lock().active.keys().copied().collect();
+        let active: BTreeSet<_> = self.logs.lock().active.keys().copied().collect();
         self.due.retain(|id, _| active.contains(id));
         let count = u32::try_from(active.len()).unwrap_or(u32::MAX);
         for (place, id) in (0_u32..).zip(active) {
