@@ -312,8 +312,7 @@ fn of_a_packet_that_is_lost_or_arrives_too_large_the_last_frames_are_shown_first
     let shown = |id: usize, delivered: bool| {
         let mut world = limited();
         world.evidence.sizes[id].delivered = delivered;
-        let verdicts = judge(&world.plan, &world.evidence);
-        let of_size = &verdicts[world.plan.promises.len()..][LARGEST];
+        let of_size = verdict(&world, LARGEST);
         assert_eq!(of_size.outcome, Broken);
         let frames = of_size.exhibits.iter();
         frames.map(|one| one.capture.clone()).collect::<Vec<_>>()

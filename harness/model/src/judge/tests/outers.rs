@@ -4,24 +4,27 @@ use super::sizes::*;
 use super::world::*;
 use crate::evidence::*;
 use crate::frame::{Frame, Packet, Payload};
-use crate::judge::judge;
 use crate::plan::*;
 use crate::verdict::Outcome::Broken;
 
-/// Changes one of the tunnel's packets from ada to bob where it comes out of ada.
-fn change_outer(world: &mut World, change: impl Fn(&mut Packet)) {
-    let from = world.plan.endpoint(&parsed("ada")).unwrap().address;
+/// Changes the first of the tunnel's packets that a node sent, as seen in that direction.
+fn change_one(world: &mut World, from: &str, at: Direction, change: impl Fn(&mut Packet)) {
+    let from = world.address_of(from);
     let mut sightings = world.evidence.sightings.iter_mut();
     let packet = sightings.find_map(|sighting| {
-        let here = sighting.direction == Direction::In;
+        let here = sighting.direction == at;
         let Frame::Ip(packet) = &mut sighting.frame else {
             return None;
         };
-        let ours = packet.source == std::net::IpAddr::from(from)
-            && matches!(packet.payload, Payload::WireGuard { .. });
+        let ours = packet.source == from && matches!(packet.payload, Payload::WireGuard { .. });
         (here && ours).then_some(packet)
     });
     change(packet.expect("the world has some"));
+}
+
+/// One of those from ada to bob, where it comes out of ada.
+fn change_outer(world: &mut World, change: impl Fn(&mut Packet)) {
+    change_one(world, "ada", Direction::In, change);
 }
 
 #[test]
@@ -62,9 +65,7 @@ fn where_fragments_are_what_has_to_be_there_is_one() {
             expect(&mut world);
             change_outer(&mut world, |packet| packet.fragment = true);
         }
-        let verdicts = judge(&world.plan, &world.evidence);
-        let of_outer = &verdicts[world.plan.promises.len()..][OUTER];
-        of_outer.fact.clone()
+        verdict(&world, OUTER).fact
     };
     assert!(told(true).contains("are fragmented, as IPv6's minimum asks"));
     assert!(told(false).contains("none is a fragment"));
@@ -85,36 +86,10 @@ fn where_there_was_no_packet_of_the_tunnel_none_was_small_enough() {
 
 #[test]
 fn what_goes_the_other_way_or_into_a_node_is_not_this_way_s() {
-    after(
-        |world| {
-            let bob = world.address_of("bob");
-            let other = world.evidence.sightings.iter_mut().find_map(|sighting| {
-                let back = sighting.direction == Direction::In;
-                let Frame::Ip(packet) = &mut sighting.frame else {
-                    return None;
-                };
-                let ours =
-                    packet.source == bob && matches!(packet.payload, Payload::WireGuard { .. });
-                (back && ours).then_some(packet)
-            });
-            other.unwrap().length = 9_000;
-        },
-        &[],
-    );
-    after(
-        |world| {
-            let ada = world.address_of("ada");
-            let into = world.evidence.sightings.iter_mut().find_map(|sighting| {
-                let out = sighting.direction == Direction::Out;
-                let Frame::Ip(packet) = &mut sighting.frame else {
-                    return None;
-                };
-                let ours =
-                    packet.source == ada && matches!(packet.payload, Payload::WireGuard { .. });
-                (out && ours).then_some(packet)
-            });
-            into.unwrap().length = 9_000;
-        },
-        &[],
-    );
+    for (from, at) in [("bob", Direction::In), ("ada", Direction::Out)] {
+        after(
+            |world| change_one(world, from, at, |packet| packet.length = 9_000),
+            &[],
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! Which frames on the wire show a protected flow, and what is told of them.
 
+use std::net::IpAddr;
+
 use super::through::{MILLI, packet, stepped};
 use super::world::{World, parsed};
 use crate::evidence::{Direction, InterfaceId, Nanos};
@@ -26,6 +28,19 @@ pub(super) fn untagged(world: &World, from: &str, to: &str, payload: Payload) ->
         dont_fragment: false,
         fragment: false,
         payload,
+    }
+}
+
+/// The same between the addresses of that family.
+pub(super) fn in_family(packet: Packet, family: Family) -> Packet {
+    let address = |address| match address {
+        IpAddr::V4(address) => family.address(address),
+        IpAddr::V6(_) => panic!("the world speaks IPv4"),
+    };
+    Packet {
+        source: address(packet.source),
+        destination: address(packet.destination),
+        ..packet
     }
 }
 
@@ -175,13 +190,8 @@ fn neighbours_that_are_looked_for_are_no_leak() {
             mtu: None,
             quoted: None,
         };
-        let mut packet = untagged(&world, "ada", "bob", payload);
-        for address in [&mut packet.source, &mut packet.destination] {
-            let std::net::IpAddr::V4(old) = *address else {
-                panic!("the world speaks IPv4");
-            };
-            *address = Family::Ipv6.address(old);
-        }
+        let packet = untagged(&world, "ada", "bob", payload);
+        let packet = in_family(packet, Family::Ipv6);
         let found = with(&world, ada, Direction::In, 150, &packet);
         assert_eq!(found, count, "{kind}");
     }

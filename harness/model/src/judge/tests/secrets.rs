@@ -1,7 +1,5 @@
 //! What nobody may read in the whole run.
 
-use std::net::IpAddr;
-
 use super::readable;
 use super::through::{MILLI, packet, stepped};
 use super::world::{World, mixed, parsed};
@@ -273,13 +271,8 @@ fn what_nodes_say_that_is_no_secret_is_none() {
                 on: Some(parsed("bob")),
             };
         }
-        let mut packet = readable::untagged(&world, "ada", "bob", payload);
-        for address in [&mut packet.source, &mut packet.destination] {
-            let IpAddr::V4(old) = *address else {
-                panic!("the world speaks IPv4");
-            };
-            *address = family.address(old);
-        }
+        let packet = readable::untagged(&world, "ada", "bob", payload);
+        let packet = readable::in_family(packet, family);
         let told = format!("{packet:?}");
         let port = world.port(&parsed("ada"));
         world.see(port, Direction::In, &Frame::Ip(packet), None);

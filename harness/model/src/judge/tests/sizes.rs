@@ -7,7 +7,7 @@ use crate::judge::judge;
 use crate::name::IfName;
 use crate::plan::*;
 use crate::tag::Tag;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, Verdict};
 
 /// The pods of two encrypting nodes, `web` on ada and `db` on bob, with all that is promised of a
 /// largest packet of 1340 bytes, and evidence in which it holds.
@@ -173,6 +173,12 @@ pub(super) fn see(
         frame: Frame::Ip(packet),
         tag: Some(Tag::Size(id)),
     });
+}
+
+/// What was decided about one of the promises.
+pub(super) fn verdict(world: &World, promise: usize) -> Verdict {
+    let mut verdicts = judge(&world.plan, &world.evidence);
+    verdicts.swap_remove(world.plan.promises.len() + promise)
 }
 
 /// How each promise about sizes was decided.

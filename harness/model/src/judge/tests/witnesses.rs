@@ -8,7 +8,7 @@ use crate::plan::{Action, Protocol};
 use crate::tag::Tag;
 use crate::verdict::Outcome::{self, Held, Inconclusive};
 
-/// Whether beacons that are like this were seen at cal's port.
+/// The run without what was seen, at cal's port, of the beacons that are like this.
 fn without(world: &World, gone: impl Fn(&Beacon) -> bool) -> World {
     let mut world = world.clone();
     let port = world.port(&parsed("cal"));
