@@ -31,6 +31,10 @@ use crate::wait::{Deadline, Watched};
 /// Bytes of an Ethernet header with a VLAN tag.
 const ETHERNET_HEADER: usize = 18;
 
+/// Frames that a probe makes in a node, on average: 7 packets of TCP or 2 of others, each at two or
+/// three interfaces, and most nodes are not on its way.
+const FRAMES: usize = 8;
+
 /// How long the capture thread may take to do what it is told.
 const ORDERS: Duration = Duration::from_secs(30);
 
@@ -40,6 +44,8 @@ pub(crate) struct Capture {
     seen: Arc<Watched<Seen>>,
     orders: Arc<Watched<Orders>>,
     longest: usize,
+    /// Frames that the probes make in a node, all together.
+    busy: usize,
     /// The namespaces that are observed, by place.
     posts: BTreeMap<Place, u64>,
     bell: Option<io::PipeWriter>,
@@ -102,6 +108,7 @@ impl Capture {
             seen,
             orders,
             longest: longest_frame(plan),
+            busy: plan.probes.len().saturating_mul(FRAMES),
             posts: BTreeMap::new(),
             bell: Some(bell),
             thread: Some(thread),
@@ -126,7 +133,7 @@ impl Capture {
             .into_iter()
             .filter(|(place, _)| self.posts.get(place) != now.get(place))
             .collect();
-        let ears = open_together(&fresh, self.longest)?;
+        let ears = open_together(&fresh, self.longest, self.busy)?;
         let opened = fresh.into_iter().zip(ears);
         orders.extend(opened.map(|((place, _), ear)| Order::Open(place, ear)));
         self.posts = now;
@@ -234,13 +241,22 @@ impl Drop for Capture {
 
 /// Opens a packet socket in each namespace, each on a thread of its own: every ring waits some
 /// 10 ms for the kernel's readers, and they can wait together.
-fn open_together(places: &[(Place, &Namespace)], longest: usize) -> Result<Vec<Ear>, LabError> {
+///
+/// A reader that gets no processor for a second must not lose a frame: at the fabric everything comes
+/// together, such as 10,000 writes to a store, and at a node there are `busy` frames of all probes.
+fn open_together(
+    places: &[(Place, &Namespace)],
+    longest: usize,
+    busy: usize,
+) -> Result<Vec<Ear>, LabError> {
     let open = |place: &Place, namespace: &Namespace| {
+        let frames = match place {
+            Place::Fabric => usize::MAX,
+            Place::Node(_) => busy,
+            Place::Pod(_) => 0,
+        };
         Ok(Ear {
-            listener: match place {
-                Place::Fabric => Listener::open_busy(namespace, longest)?,
-                Place::Node(_) | Place::Pod(_) => Listener::open(namespace, longest)?,
-            },
+            listener: Listener::open(namespace, longest, frames)?,
             netlink: Netlink::open(namespace)?,
         })
     };

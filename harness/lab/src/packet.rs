@@ -15,11 +15,10 @@ use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::sys::{self, Ring};
 
-/// Frames that can wait to be read, in each namespace: all that the probes of a batch make
-/// there, while the reader writes its files.
+/// Frames that can always wait to be read, in each namespace, while the reader writes its files.
 const SLOTS: usize = 4096;
 
-/// Bytes that may be taken for more of them where everything comes together.
+/// Bytes that may be taken for more of them.
 const ROOM: usize = 64 << 20;
 
 /// What the kernel writes before each frame in a slot, at most, in bytes.
@@ -54,17 +53,13 @@ pub(crate) struct Received {
 
 impl Listener {
     /// Opens it inside `namespace`; it sees from this moment on. Of frames longer than
-    /// `longest` bytes the rest is cut off.
-    pub(crate) fn open(namespace: &Namespace, longest: usize) -> Result<Self, LabError> {
-        Self::with_room(namespace, longest, false)
-    }
-
-    /// The same where everything comes together, such as 10,000 writes to a store.
-    pub(crate) fn open_busy(namespace: &Namespace, longest: usize) -> Result<Self, LabError> {
-        Self::with_room(namespace, longest, true)
-    }
-
-    fn with_room(namespace: &Namespace, longest: usize, busy: bool) -> Result<Self, LabError> {
+    /// `longest` bytes the rest is cut off. It has room for `frames` that come at once, within what is
+    /// reasonable, and for some thousands at least.
+    pub(crate) fn open(
+        namespace: &Namespace,
+        longest: usize,
+        frames: usize,
+    ) -> Result<Self, LabError> {
         namespace.enter(|| {
             let socket = socket(
                 AddressFamily::Packet,
@@ -76,10 +71,8 @@ impl Listener {
             // Makes the kernel note each frame's time where it passes, not where it is read.
             setsockopt(&socket, ReceiveTimestampns, &true).doing("ask for packet timestamps")?;
             let slot = (longest + SLOT_OVERHEAD).next_power_of_two();
-            let slots = match busy {
-                true => (ROOM / slot).clamp(SLOTS, 8 * SLOTS).next_power_of_two(),
-                false => SLOTS,
-            };
+            let most = (ROOM / slot).clamp(SLOTS, 8 * SLOTS);
+            let slots = frames.clamp(SLOTS, most).next_power_of_two();
             let ring =
                 Ring::new(socket.as_fd(), slot, slots).doing("give the packet socket its ring")?;
             Ok(Self { ring, socket })

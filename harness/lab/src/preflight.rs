@@ -76,7 +76,7 @@ pub fn survey() -> Vec<Capability> {
         "packet sockets with timestamps",
         true,
         Namespace::create("survey")
-            .and_then(|namespace| Listener::open(&namespace, 1514).map(drop)),
+            .and_then(|namespace| Listener::open(&namespace, 1514, 0).map(drop)),
         "no scenario runs: nothing can be observed",
         "a kernel with CONFIG_PACKET",
     );

@@ -161,8 +161,8 @@ impl<'a> Pair<'a> {
             row,
             injector: Injector::open(&a)?,
             index,
-            at_a: Listener::open(&a, LONGEST)?,
-            at_b: Listener::open(&b, LONGEST)?,
+            at_a: Listener::open(&a, LONGEST, 0)?,
+            at_b: Listener::open(&b, LONGEST, 0)?,
             socket,
             b,
         })
