@@ -4,7 +4,6 @@
 //! After the forged packets go as many with a rightful source, on the same way and in order:
 //! when these have come, the others would have.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::thread;
@@ -16,7 +15,7 @@ use wireproof_model::plan::{Endpoint, FORGED, Family, Intrusion, Plan};
 use wireproof_model::tag::{Magic, TAG_LENGTH, Tag};
 
 use crate::counter;
-use crate::drop_reason::DropReasons;
+use crate::drop_watch::{DropWatch, Reasons};
 use crate::error::{Doing, LabError};
 use crate::forge::{self, Link};
 use crate::namespace::Namespace;
@@ -41,17 +40,17 @@ pub(crate) fn intrude(
     plan: &Plan,
     topology: &Topology,
     magic: Magic,
+    dropped: &Result<DropWatch, String>,
 ) -> Result<Vec<IntrusionOutcome>, LabError> {
     if plan.intrusions.is_empty() {
         return Ok(Vec::new());
     }
-    // A thread of its own: it stays on one processor, and only its own drops are counted.
+    // A thread of its own, as it stays on one processor.
     thread::scope(|scope| {
         let work = scope.spawn(|| {
             stay_on_one_processor()?;
-            let reasons = DropReasons::of_this_thread();
             let all = plan.intrusions.iter();
-            all.map(|intrusion| Forger::new(plan, topology, magic, intrusion)?.forge(&reasons))
+            all.map(|intrusion| Forger::new(plan, topology, magic, intrusion)?.forge(dropped))
                 .collect()
         });
         match work.join() {
@@ -112,21 +111,20 @@ impl<'a> Forger<'a> {
         })
     }
 
-    fn forge(&self, reasons: &Result<DropReasons, String>) -> Result<IntrusionOutcome, LabError> {
+    fn forge(&self, dropped: &Result<DropWatch, String>) -> Result<IntrusionOutcome, LabError> {
         let id = self.intrusion.id;
-        let named = |reasons: &DropReasons| reasons.counts();
-        let before = reasons.as_ref().map_err(Clone::clone).and_then(named);
+        let before = self.named(dropped)?;
         let counted = self.counted()?;
         self.send(self.source, Tag::Forged(id))?;
         self.send(self.rightful, Tag::Rightful(id))?;
         let (received, rightful) = self.receive()?;
-        let after = reasons.as_ref().map_err(Clone::clone).and_then(named);
+        let after = self.named(dropped)?;
         Ok(IntrusionOutcome {
             id,
             received,
             rightful,
             counted: self.counted()?.saturating_sub(counted),
-            reasons: before.and_then(|before| Ok(moved(&before, after?))),
+            reasons: before.and_then(|before| Ok(counter::moved(&before, &after?))),
         })
     }
 
@@ -170,6 +168,18 @@ impl<'a> Forger<'a> {
         let drops = counter::drops(self.node)?;
         Ok(drops.get(REVERSE_PATH).copied().unwrap_or_default())
     }
+
+    /// What the node has dropped so far, by the kernel's reasons, or why nobody knows. A thread's own
+    /// drops would be too few: under load, another of the kernel's takes up what this one sent.
+    fn named(
+        &self,
+        dropped: &Result<DropWatch, String>,
+    ) -> Result<Result<Reasons, String>, LabError> {
+        match dropped {
+            Ok(watch) => watch.of(self.node).map(Ok),
+            Err(why) => Ok(Err(why.clone())),
+        }
+    }
 }
 
 /// Where the packets are put on the link: outside the node that they come into.
@@ -195,14 +205,4 @@ fn entry<'a>(
             },
         ),
     })
-}
-
-/// What has been counted between two moments.
-fn moved(before: &[(&str, u64)], after: Vec<(&str, u64)>) -> BTreeMap<String, u64> {
-    let known = |name: &str| before.iter().find(|(known, _)| *known == name);
-    let moved = after.into_iter().map(|(name, count)| {
-        let before = known(name).map_or(0, |(_, count)| *count);
-        (name.to_owned(), count.saturating_sub(before))
-    });
-    moved.filter(|(_, count)| *count > 0).collect()
 }

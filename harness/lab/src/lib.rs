@@ -47,9 +47,6 @@ mod packet;
 /// Whole frames with whatever source one likes.
 mod forge;
 
-/// The kernel's own names for why it dropped a packet.
-mod drop_reason;
-
 /// The kernel's own description of its types.
 mod btf;
 

@@ -9,7 +9,6 @@ use std::path::Path;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use rtnetlink::packet_route::link::InfoKind;
 
-use crate::drop_reason::DropReasons;
 use crate::drop_watch::DropWatch;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
@@ -119,19 +118,10 @@ pub fn survey() -> Vec<Capability> {
     tried(
         "the kernel's drop reasons",
         false,
-        DropReasons::of_this_thread()
-            .map(drop)
-            .map_err(|why| LabError::machine("count dropped packets by reason", why)),
-        "forged packets are judged by counters alone, and `rpf` names no reason",
-        "run as root, on a kernel with CONFIG_PERF_EVENTS and tracefs",
-    );
-    tried(
-        "drop reasons of each namespace",
-        false,
         DropWatch::begin()
             .map(drop)
-            .map_err(|why| LabError::machine("count dropped packets by namespace", why)),
-        "evidence has no reasons, and broken promises are explained by counters alone",
+            .map_err(|why| LabError::machine("count dropped packets by reason", why)),
+        "forged packets are judged and broken promises explained by counters alone, and `rpf` names no reason",
         "run as root, on a kernel with CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF",
     );
     tried(

@@ -20,7 +20,7 @@ use wireproof_model::plan::Family;
 use wireproof_model::rpf::{Check, Observation, PACKETS, Row};
 
 use crate::counter;
-use crate::drop_reason::DropReasons;
+use crate::drop_watch::DropWatch;
 use crate::error::{Doing, LabError};
 use crate::forge::{self, Link};
 use crate::namespace::Namespace;
@@ -38,6 +38,21 @@ const ANSWER: Duration = Duration::from_secs(20);
 
 /// How long an answer may take before it is asked for again.
 const AGAIN: Duration = Duration::from_millis(20);
+
+/// The drops of a packet that arrives at a host; of others, a namespace has some at any time.
+const ARRIVING: &[&str] = &[
+    "IP_CSUM",
+    "IP_INADDRERRORS",
+    "IP_INHDR",
+    "IP_INNOROUTES",
+    "IP_INVALID_SOURCE",
+    "IP_LOCAL_SOURCE",
+    "IP_RPFILTER",
+    "NETFILTER_DROP",
+    "NO_SOCKET",
+    "OTHERHOST",
+    "UDP_CSUM",
+];
 
 const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -65,10 +80,14 @@ const CONTROLS: &[u8] = b"control";
 /// # Errors
 /// The machine cannot do what a row needs, or what has to come in any case did not.
 pub fn observe(rows: &[Row]) -> Result<Vec<Observation>, LabError> {
+    let dropped = &DropWatch::begin();
     let mut observed = Vec::with_capacity(rows.len());
     for rows in rows.chunks(AT_A_TIME) {
         let together: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = rows.iter().map(|row| scope.spawn(|| of_row(row))).collect();
+            let threads = rows
+                .iter()
+                .map(|row| scope.spawn(move || of_row(row, dropped)));
+            let threads: Vec<_> = threads.collect();
             let ended = threads.into_iter().map(|thread| match thread.join() {
                 Ok(result) => result,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -98,19 +117,26 @@ struct Pair<'a> {
     socket: UdpSocket,
 }
 
-fn of_row(row: &Row) -> Result<Observation, LabError> {
+fn of_row(row: &Row, dropped: &Result<DropWatch, String>) -> Result<Observation, LabError> {
     stay_on_one_processor()?;
     let mut pair = Pair::build(row)?;
     pair.wake()?;
-    // Opened here: what is sent from here on is taken up on this very thread.
-    let reasons = DropReasons::of_this_thread();
+    let named = |watch: &DropWatch| watch.of(&pair.b);
+    let earlier = dropped.as_ref().ok().map(named).transpose()?;
     let before = reversed(&pair.b)?;
     let (arrived, received) = pair.send_packets()?;
     let between = reversed(&pair.b)?;
-    let reasons = reasons.and_then(|reasons| {
-        let names = reasons.counts()?;
-        Ok(names.into_iter().map(|(name, _)| name.to_owned()).collect())
-    });
+    let reasons = match (dropped, earlier) {
+        (Ok(watch), Some(earlier)) => {
+            let moved = counter::moved(&earlier, &watch.of(&pair.b)?);
+            let names = moved.into_keys();
+            Ok(names
+                .filter(|name| ARRIVING.contains(&name.as_str()))
+                .collect())
+        }
+        (Err(why), _) => Err(why.clone()),
+        (Ok(_), None) => Err("nobody looked before".into()),
+    };
     let (asked, answered) = pair.ask()?;
     let after = reversed(&pair.b)?;
     close_together(vec![pair.at_a, pair.at_b]);

@@ -103,7 +103,7 @@ pub fn run(
     lamp.light(Round::Opening, &witness.capture, Deadline::after(BEACONS))?;
     let probes = probe::send_all(last, &topology, magic, &responders)?;
     let sizes = gauge::measure(last, &topology, magic)?;
-    let intrusions = intrusion::intrude(last, &topology, magic)?;
+    let intrusions = intrusion::intrude(last, &topology, magic, &dropped)?;
     lamp.light(Round::Closing, &witness.capture, Deadline::after(BEACONS))?;
     // Observers may see the end of a connection or not, so these come last.
     let bulks = transfer::transfer(last, &topology, magic)?;

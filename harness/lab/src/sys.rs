@@ -3,7 +3,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "nix has no safe SIOCETHTOOL, PACKET_STATISTICS, PACKET_RX_RING, perf_event_open, bpf, nor a way to make a sockaddr_ll"
+    reason = "nix has no safe SIOCETHTOOL, PACKET_STATISTICS, PACKET_RX_RING, bpf, nor a way to make a sockaddr_ll"
 )]
 
 use std::ffi::CString;
@@ -369,66 +369,6 @@ fn set_number(
         return Err(io::Error::last_os_error());
     }
     Ok(())
-}
-
-/// `struct perf_event_attr` in its first version (`linux/perf_event.h`, `PERF_ATTR_SIZE_VER0`).
-#[repr(C)]
-#[derive(Default)]
-struct PerfEvent {
-    kind: u32,
-    size: u32,
-    config: u64,
-    sample_period: u64,
-    sample_type: u64,
-    read_format: u64,
-    flags: u64,
-    wakeup_events: u32,
-    breakpoint_type: u32,
-    config1: u64,
-}
-
-/// `PERF_TYPE_TRACEPOINT`.
-const TRACEPOINT: u32 = 2;
-
-/// `PERF_EVENT_IOC_SET_FILTER`: `_IOW('$', 6, char *)`, of 64 bits.
-const SET_FILTER: libc::Ioctl = 0x4008_2406 as libc::Ioctl;
-
-const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
-
-/// Counts how often the calling thread passes a tracepoint while `filter` is true of it, from
-/// when it is set. Reading yields the count, in 8 bytes.
-pub(crate) fn count_tracepoint(id: u64, filter: &str) -> io::Result<OwnedFd> {
-    let event = PerfEvent {
-        kind: TRACEPOINT,
-        size: size_of::<PerfEvent>() as u32,
-        config: id,
-        ..PerfEvent::default()
-    };
-    let filter = CString::new(filter)?;
-    // SAFETY: the kernel reads `event.size` bytes of `event`, which outlives the call. What
-    // it returns is a new descriptor or -1.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            &raw const event,
-            0 as libc::pid_t,
-            -1 as libc::c_int,
-            -1 as libc::c_int,
-            PERF_FLAG_FD_CLOEXEC,
-        )
-    };
-    let fd = libc::c_int::try_from(fd).map_err(io::Error::other)?;
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: `fd` was just opened, and nobody else has it.
-    let counter = unsafe { OwnedFd::from_raw_fd(fd) };
-    // SAFETY: the kernel reads `filter` up to its zero byte, and `filter` outlives the call.
-    let status = unsafe { libc::ioctl(counter.as_raw_fd(), SET_FILTER, filter.as_ptr()) };
-    if status < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(counter)
 }
 
 /// What `bpf(2)` is told, as 64-bit words (`union bpf_attr`); pairs of 32-bit fields share one.

@@ -122,7 +122,6 @@ fn set_up() -> Result<(), LabError> {
     // The console has had the boot, for a machine that hangs in it; from here on the log is passed on.
     let _ = fs::write("/proc/sys/kernel/printk", "4");
     // What is evidence only; its absence is told by what needs it.
-    let _ = mount_new("tracefs", "/sys/kernel/tracing");
     let _ = mount_new("debugfs", "/sys/kernel/debug");
     sethostname("wireproof").doing("set the host name")
 }

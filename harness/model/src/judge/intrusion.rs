@@ -231,8 +231,13 @@ impl<'a> Court<'a> {
         let Ok(reasons) = &outcome.reasons else {
             return Ok(());
         };
-        if reasons.get(reason).is_some_and(|count| *count >= FORGED) {
-            return Ok(());
+        match reasons.get(reason).copied().unwrap_or(0) {
+            FORGED.. => return Ok(()),
+            0 => {}
+            count => {
+                let fact = format!("the kernel names {reason} for {count} of {FORGED} only");
+                return Err(broken(format!("did not arrive, but {fact}")));
+            }
         }
         let named: Vec<_> = reasons.keys().map(String::as_str).collect();
         let named = match named.is_empty() {

@@ -233,6 +233,9 @@ fn the_kernel_names_who_dropped_them_where_it_can_be_asked() {
     outcome(&mut world).reasons = Ok(BTreeMap::from([("NETFILTER_DROP".to_owned(), FORGED)]));
     let fact = "did not arrive, but the kernel names NETFILTER_DROP, not IP_RPFILTER";
     check(&mut world, Outcome::Broken, fact);
+    outcome(&mut world).reasons = Ok(BTreeMap::from([("IP_RPFILTER".to_owned(), FORGED - 1)]));
+    let fact = "did not arrive, but the kernel names IP_RPFILTER for 2 of 3 only";
+    check(&mut world, Outcome::Broken, fact);
     let mut world = from_the_wire(DropBy::Rule);
     outcome(&mut world).reasons = Ok(BTreeMap::new());
     let fact = "did not arrive, but the kernel names no reason, not NETFILTER_DROP";
