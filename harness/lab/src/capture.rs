@@ -44,8 +44,7 @@ pub(crate) struct Capture {
     seen: Arc<Watched<Seen>>,
     orders: Arc<Watched<Orders>>,
     longest: usize,
-    /// Frames that the probes make in a node, all together.
-    busy: usize,
+    probes: usize,
     /// The namespaces that are observed, by place.
     posts: BTreeMap<Place, u64>,
     bell: Option<io::PipeWriter>,
@@ -108,7 +107,7 @@ impl Capture {
             seen,
             orders,
             longest: longest_frame(plan),
-            busy: plan.probes.len().saturating_mul(FRAMES),
+            probes: plan.probes.len(),
             posts: BTreeMap::new(),
             bell: Some(bell),
             thread: Some(thread),
@@ -133,7 +132,7 @@ impl Capture {
             .into_iter()
             .filter(|(place, _)| self.posts.get(place) != now.get(place))
             .collect();
-        let ears = open_together(&fresh, self.longest, self.busy)?;
+        let ears = open_together(&fresh, self.longest, self.probes)?;
         let opened = fresh.into_iter().zip(ears);
         orders.extend(opened.map(|((place, _), ear)| Order::Open(place, ear)));
         self.posts = now;
@@ -241,22 +240,14 @@ impl Drop for Capture {
 
 /// Opens a packet socket in each namespace, each on a thread of its own: every ring waits some
 /// 10 ms for the kernel's readers, and they can wait together.
-///
-/// A reader that gets no processor for a second must not lose a frame: at the fabric everything comes
-/// together, such as 10,000 writes to a store, and at a node there are `busy` frames of all probes.
 fn open_together(
     places: &[(Place, &Namespace)],
     longest: usize,
-    busy: usize,
+    probes: usize,
 ) -> Result<Vec<Ear>, LabError> {
     let open = |place: &Place, namespace: &Namespace| {
-        let frames = match place {
-            Place::Fabric => usize::MAX,
-            Place::Node(_) => busy,
-            Place::Pod(_) => 0,
-        };
         Ok(Ear {
-            listener: Listener::open(namespace, longest, frames)?,
+            listener: Listener::open(namespace, longest, at_once(place, probes))?,
             netlink: Netlink::open(namespace)?,
         })
     };
@@ -273,6 +264,17 @@ fn open_together(
             })
             .collect()
     })
+}
+
+/// Frames that may come to a place before its reader gets a processor, which may take a second: all of
+/// what the probes make in a node; at the fabric everything comes together, such as 10,000 writes to a
+/// store; and what comes to a pod is little.
+fn at_once(place: &Place, probes: usize) -> usize {
+    match place {
+        Place::Fabric => usize::MAX,
+        Place::Node(_) => probes.saturating_mul(FRAMES),
+        Place::Pod(_) => 0,
+    }
 }
 
 /// In bytes, of any link of the lab: its MTU and an Ethernet header with a VLAN tag.
@@ -383,5 +385,19 @@ impl Studio {
         close_together(closing);
         self.orders.change(|orders| orders.obeyed = given);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_room_for_what_all_probes_make_there() {
+        let node = Place::Node("node-1".parse().unwrap());
+        assert_eq!(at_once(&node, 1000), 8000);
+        assert_eq!(at_once(&node, usize::MAX), usize::MAX);
+        assert_eq!(at_once(&Place::Pod("pod".parse().unwrap()), 1000), 0);
+        assert_eq!(at_once(&Place::Fabric, 1000), usize::MAX);
     }
 }

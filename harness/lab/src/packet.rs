@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::socket::sockopt::ReceiveTimestampns;
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket};
 use nix::unistd::Pid;
 use wireproof_model::evidence::{Direction, Nanos};
 
@@ -65,16 +65,17 @@ impl Listener {
                 AddressFamily::Packet,
                 SockType::Raw,
                 SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-                SockProtocol::EthAll,
+                None,
             )
             .doing("open a packet socket")?;
             // Makes the kernel note each frame's time where it passes, not where it is read.
             setsockopt(&socket, ReceiveTimestampns, &true).doing("ask for packet timestamps")?;
-            let slot = (longest + SLOT_OVERHEAD).next_power_of_two();
-            let most = (ROOM / slot).clamp(SLOTS, 8 * SLOTS);
-            let slots = frames.clamp(SLOTS, most).next_power_of_two();
+            // A frame that came before there is a ring would be lost, or counted as dropped: until it
+            // is bound, the socket has no protocol, and gets none.
+            let (slot, slots) = room(longest, frames);
             let ring =
                 Ring::new(socket.as_fd(), slot, slots).doing("give the packet socket its ring")?;
+            sys::hear_everything(socket.as_fd()).doing("listen to every interface")?;
             Ok(Self { ring, socket })
         })
     }
@@ -108,6 +109,13 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Bytes of a slot for such a frame, and how many slots there are for so many of them.
+fn room(longest: usize, frames: usize) -> (usize, usize) {
+    let slot = (longest + SLOT_OVERHEAD).next_power_of_two();
+    let most = (ROOM / slot).clamp(SLOTS, 8 * SLOTS);
+    (slot, frames.clamp(SLOTS, most).next_power_of_two())
 }
 
 /// A packet socket that only sends.
@@ -178,4 +186,77 @@ pub(crate) fn close_together<T: Send>(sockets: Vec<T>) {
 pub(crate) fn now() -> Nanos {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Nanos(u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use nix::poll::{PollFd, PollFlags, poll};
+
+    use super::*;
+    use crate::netlink::Netlink;
+    use crate::wait::Deadline;
+
+    #[test]
+    fn there_is_room_for_what_comes_at_once_within_reason() {
+        assert_eq!(room(1518, 0), (2048, 4096));
+        assert_eq!(room(1518, 5000), (2048, 8192));
+        assert_eq!(room(1518, usize::MAX), (2048, 32_768));
+        assert_eq!(room(9018, usize::MAX), (16_384, 4096));
+        assert_eq!(room(1792, 0), (2048, 4096));
+        assert_eq!(room(1793, 0), (4096, 4096));
+    }
+
+    /// A listener that is opened amid traffic has every frame that it was handed.
+    #[test]
+    fn a_listener_hears_nothing_before_it_can_keep_it() {
+        let namespace = match Namespace::create("A") {
+            Ok(namespace) => namespace,
+            Err(why) => return eprintln!("skipped: {why}"),
+        };
+        let index = Netlink::open(&namespace).unwrap().up("lo").unwrap();
+        let injector = Injector::open(&namespace).unwrap();
+        let (noise, mark) = ([0x0e; 60], [0x0f; 60]);
+        for _ in 0..10 {
+            let (stop, turn) = (AtomicBool::new(false), Barrier::new(2));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    // In order, then: the mark is the last that is heard.
+                    stay_on_one_processor().unwrap();
+                    turn.wait();
+                    while !stop.load(Ordering::Relaxed) {
+                        injector.send(index, &noise).unwrap();
+                    }
+                    turn.wait();
+                    turn.wait();
+                    injector.send(index, &mark).unwrap();
+                });
+                turn.wait();
+                let opened = Listener::open(&namespace, 60, 0);
+                stop.store(true, Ordering::Relaxed);
+                turn.wait();
+                let mut listener = opened.unwrap();
+                let (mut taken, mut marked) = (0, false);
+                while listener.receive(|_, _| taken += 1).is_some() {}
+                turn.wait();
+                let deadline = Deadline::after(Duration::from_secs(20));
+                while !marked {
+                    let look = |received: Received, bytes: &[u8]| {
+                        taken += 1;
+                        marked |= received.direction == Direction::In && bytes == mark;
+                    };
+                    if listener.receive(look).is_none() {
+                        assert!(!deadline.passed(), "the mark was never heard");
+                        let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+                        poll(&mut fds, deadline.poll_timeout()).unwrap();
+                    }
+                }
+                let (handed, dropped) = listener.statistics().unwrap();
+                assert_eq!(handed, taken + dropped);
+            });
+        }
+    }
 }

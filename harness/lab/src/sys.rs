@@ -108,14 +108,9 @@ pub(crate) fn packet_statistics(socket: BorrowedFd<'_>) -> io::Result<(u32, u32)
     Ok((statistics.packets, statistics.drops))
 }
 
-/// Sends a whole frame of an Ethernet protocol, link header included, out of the interface with that index.
-pub(crate) fn send_frame(
-    socket: BorrowedFd<'_>,
-    index: u32,
-    protocol: u16,
-    frame: &[u8],
-) -> io::Result<()> {
-    let address = libc::sockaddr_ll {
+/// The address of what an interface has of a protocol; index 0 stands for all of a namespace.
+fn link(index: u32, protocol: u16) -> io::Result<libc::sockaddr_ll> {
+    Ok(libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as libc::c_ushort,
         sll_protocol: protocol.to_be(),
         sll_ifindex: i32::try_from(index).map_err(io::Error::other)?,
@@ -123,7 +118,34 @@ pub(crate) fn send_frame(
         sll_pkttype: 0,
         sll_halen: 0,
         sll_addr: [0; 8],
+    })
+}
+
+/// From here on a packet socket, which had no protocol, is handed every frame of every interface.
+pub(crate) fn hear_everything(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let address = link(0, libc::ETH_P_ALL as u16)?;
+    // SAFETY: the kernel reads one `sockaddr_ll`, whose size it is told, and which outlives the call.
+    let status = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
     };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Sends a whole frame of an Ethernet protocol, link header included, out of the interface with that index.
+pub(crate) fn send_frame(
+    socket: BorrowedFd<'_>,
+    index: u32,
+    protocol: u16,
+    frame: &[u8],
+) -> io::Result<()> {
+    let address = link(index, protocol)?;
     // SAFETY: the kernel reads `frame.len()` bytes of `frame` and one `sockaddr_ll`,
     // whose size it is told; both outlive the call.
     let sent = unsafe {
