@@ -3,10 +3,12 @@
 use super::Plan;
 
 impl Plan {
-    /// Multiplies every deadline, and every budget of time. What is promised about packets stays as
-    /// it is.
+    /// Multiplies every deadline, every budget of time, and the time between two packets of a flow: a
+    /// slow machine bears fewer of them beside its work, and what they measure lasts longer there. What is
+    /// promised about packets stays as it is.
     pub fn wait_longer(&mut self, times: u32) {
         let longer = |millis: &mut u32| *millis = millis.saturating_mul(times);
+        longer(&mut self.flows.every);
         longer(&mut self.deadlines.ready);
         longer(&mut self.deadlines.probe);
         if let Some(millis) = &mut self.conduct.ends_within {

@@ -99,3 +99,25 @@ fn nothing_is_promised_across_a_cut() {
     assert!(promise(&plan, "web", "db", Protocol::Tcp).is_none());
     assert!(promise(&plan, "web", "ada", Protocol::Tcp).is_some());
 }
+
+#[test]
+fn a_slow_machine_has_as_many_times_as_long_for_everything() {
+    let text = steps(&["action = \"enable\"; deadline = \"3s\"; outage = \"1s\""]);
+    let (plan, mut slow) = (planned(&text), planned(&text));
+    slow.wait_longer(20);
+    let times = |plan: &Plan| {
+        let step = &plan.steps[0];
+        let Plan {
+            deadlines, flows, ..
+        } = plan;
+        [
+            deadlines.ready,
+            deadlines.probe,
+            flows.every,
+            step.deadline,
+            step.outage,
+        ]
+    };
+    assert_eq!(times(&slow), times(&plan).map(|time| 20 * time));
+    assert!(times(&plan).iter().all(|time| *time > 0));
+}
