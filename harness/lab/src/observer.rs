@@ -34,8 +34,7 @@ const SNAP_LENGTH: u32 = 1 << 16;
 /// Frames that are read at a time, so that no place keeps the others waiting.
 const TURN: usize = 1024;
 
-/// Bytes that one place's file holds at most. A loop of packets would fill the disk; what is not
-/// kept counts as dropped.
+/// Bytes that one place's file holds at most: a loop of packets would fill the disk.
 const FILE_MAX: usize = 48 << 20;
 
 /// What has been seen so far.
@@ -175,10 +174,7 @@ impl Desk {
                 break;
             };
             self.written += bytes.len();
-            if self.written > FILE_MAX {
-                self.counts.dropped += 1;
-                continue;
-            }
+            bears(&self.place, self.written)?;
             let interface = match self.known.get(&received.index) {
                 Some(id) => *id,
                 None => self.identify(received.index, received.raw_ip, roles, seen)?,
@@ -334,6 +330,20 @@ impl Counts {
     }
 }
 
+/// Whether that place's file may have so many bytes. What an observer could not keep would be missed
+/// later, as if it had not been there: so the run ends, and says why.
+fn bears(place: &Place, bytes: usize) -> io::Result<()> {
+    if bytes <= FILE_MAX {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "{} has seen more than {} MiB of frames: either packets go round there, or the run is too long \
+         for its flows (`flows.every` makes them slower)",
+        place.name(),
+        FILE_MAX >> 20
+    )))
+}
+
 fn described(interface: &Interface) -> InterfaceDescriptionBlock<'static> {
     InterfaceDescriptionBlock {
         linktype: match interface.link {
@@ -346,5 +356,17 @@ fn described(interface: &Interface) -> InterfaceDescriptionBlock<'static> {
             // Nanoseconds.
             InterfaceDescriptionOption::IfTsResol(9),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_full_ends_the_run_and_says_so() {
+        assert!(bears(&Place::Fabric, FILE_MAX).is_ok());
+        let error = bears(&Place::Fabric, FILE_MAX + 1).unwrap_err().to_string();
+        assert!(error.starts_with("fabric has seen more than 48 MiB of frames"));
     }
 }
