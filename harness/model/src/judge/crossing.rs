@@ -174,8 +174,9 @@ fn message_length(packet: u32, mtu: Option<u32>) -> u32 {
     padded.min(limit).saturating_add(MESSAGE_OVERHEAD)
 }
 
-/// Source and destination node, and the message's length.
-type Kind<'a> = (&'a NodeName, &'a NodeName, u32);
+/// Source and destination node, whose tunnels: each family has its own, between addresses of that family;
+/// and the message's length.
+type Kind<'a> = (&'a NodeName, &'a NodeName, Family, u32);
 
 /// The transport messages on the wire, from the right endpoint to the right endpoint.
 #[derive(Debug, Default)]
@@ -211,7 +212,8 @@ impl<'a> Messages<'a> {
                 Direction::Out => (&mut messages.delivered, to),
             };
             if end == port {
-                list.entry((from, to, length)).or_default().push(*seen);
+                let kind = (from, to, Family::of(packet.source), length);
+                list.entry(kind).or_default().push(*seen);
             }
         }
         messages
@@ -225,7 +227,7 @@ impl<'a> Messages<'a> {
             links.into_iter().flatten().any(|link| link.mtu == bytes)
         };
         let mut balance = BTreeMap::<&NodeName, i64>::new();
-        for ((from, _, length), messages) in &self.sent {
+        for ((from, _, _, length), messages) in &self.sent {
             let inside = length.saturating_sub(MESSAGE_OVERHEAD);
             // Of the largest packets neither would be padded; they say nothing.
             if has_mtu(from, inside) {
@@ -246,10 +248,12 @@ impl<'a> Messages<'a> {
             let Place::Node(from) = &crossing.entered.interface.place else {
                 continue;
             };
-            let packet = crossing.entered.sighting.frame.packet();
-            let to = packet.and_then(|packet| owner(&owners, packet.destination));
-            if let Some(to) = to {
-                let kind = (from, &to.name, crossing.length);
+            let Some(packet) = crossing.entered.sighting.frame.packet() else {
+                continue;
+            };
+            if let Some(to) = owner(&owners, packet.destination) {
+                let family = Family::of(packet.source);
+                let kind = (from, &to.name, family, crossing.length);
                 groups.entry(kind).or_default().push(position);
             }
         }

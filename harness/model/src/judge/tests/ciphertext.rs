@@ -1,9 +1,11 @@
 //! What shows that a packet was encrypted, and what does not.
 
+use super::readable::in_family;
 use super::world::{World, mixed, parsed, seed, wireguard};
 use crate::evidence::{Direction, Round, Sighting};
 use crate::frame::{Frame, Message, Packet, Payload};
 use crate::name::NodeName;
+use crate::plan::Family;
 use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Held};
 
@@ -111,6 +113,27 @@ fn ciphertext_to_another_port_proves_nothing() {
     // Between the nodes themselves, UDP to another port is UDP in clear.
     world.check("ada > bob udp", Broken, BETWEEN);
     world.holds("ada > bob tcp");
+}
+
+/// The tunnels of the other family carry packets of their own, and some are as long.
+#[test]
+fn ciphertext_of_the_other_family_s_tunnel_proves_nothing() {
+    let mut world = mixed();
+    world.plan.cluster.families = Family::ALL.to_vec();
+    let port = world.plan.cluster.port(Family::Ipv6);
+    change(&mut world, "web > db udp", |packet| {
+        *packet = in_family(packet.clone(), Family::Ipv6);
+        if let Payload::WireGuard {
+            source_port,
+            destination_port,
+            ..
+        } = &mut packet.payload
+        {
+            (*source_port, *destination_port) = (port, port);
+        }
+    });
+    let fact = "left wireguard.cali on bob, but no transport message of its length had left ada";
+    world.check("web > db udp", Broken, fact);
 }
 
 #[test]
