@@ -4,11 +4,16 @@ use super::Plan;
 
 impl Plan {
     /// Multiplies every deadline, every budget of time, and the time between two packets of a flow: a
-    /// slow machine bears fewer of them beside its work, and what they measure lasts longer there. What is
-    /// promised about packets stays as it is.
+    /// slow machine bears fewer of them beside its work, and what they measure lasts longer there. Where
+    /// the wire harms packets they come as they did, since so do its rates and delays. What is promised
+    /// about packets stays as it is.
     pub fn wait_longer(&mut self, times: u32) {
+        let mut moments = (0..=self.steps.len()).map(|steps| self.after(steps).fabric);
+        let is_harmed = moments.any(|fabric| !fabric.faults.is_empty());
         let longer = |millis: &mut u32| *millis = millis.saturating_mul(times);
-        longer(&mut self.flows.every);
+        if !is_harmed {
+            longer(&mut self.flows.every);
+        }
         longer(&mut self.deadlines.ready);
         longer(&mut self.deadlines.probe);
         if let Some(millis) = &mut self.conduct.ends_within {

@@ -120,4 +120,9 @@ fn a_slow_machine_has_as_many_times_as_long_for_everything() {
     };
     assert_eq!(times(&slow), times(&plan).map(|time| 20 * time));
     assert!(times(&plan).iter().all(|time| *time > 0));
+    // A wire that carries so much in a second, or delays what comes, does so on any machine.
+    let mut slow = planned(&format!("{text}[[fault]]\nrate = 30\n"));
+    let every = slow.flows.every;
+    slow.wait_longer(20);
+    assert_eq!(slow.flows.every, every);
 }
