@@ -44,6 +44,7 @@ pub(crate) struct Capture {
     seen: Arc<Watched<Seen>>,
     orders: Arc<Watched<Orders>>,
     longest: usize,
+    /// How many there are in the whole run.
     probes: usize,
     /// The namespaces that are observed, by place.
     posts: BTreeMap<Place, u64>,

@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use wireproof_model::evidence::{DropEvidence, Place, PlaceDrops};
 
 use crate::btf::Btf;
+use crate::counter;
 use crate::error::LabError;
 use crate::namespace::Namespace;
 use crate::sys;
@@ -93,6 +94,26 @@ impl DropWatch {
             all.map_err(|why| LabError::machine("count dropped packets by reason", why))?;
         Ok(all.remove(&namespace.identity()?).unwrap_or_default())
     }
+}
+
+/// What a namespace has dropped so far, or why nobody knows. What a thread dropped itself would be too
+/// little: under load, a thread of the kernel takes up what it put on a veth.
+pub(crate) fn so_far(
+    watch: &Result<DropWatch, String>,
+    namespace: &Namespace,
+) -> Result<Result<Reasons, String>, LabError> {
+    match watch {
+        Ok(watch) => watch.of(namespace).map(Ok),
+        Err(why) => Ok(Err(why.clone())),
+    }
+}
+
+/// What it has dropped between two such moments.
+pub(crate) fn between(
+    before: Result<Reasons, String>,
+    after: Result<Reasons, String>,
+) -> Result<Reasons, String> {
+    Ok(counter::moved(&before?, &after?))
 }
 
 /// What was dropped where, or why nobody knows.

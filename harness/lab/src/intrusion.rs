@@ -15,7 +15,7 @@ use wireproof_model::plan::{Endpoint, FORGED, Family, Intrusion, Plan};
 use wireproof_model::tag::{Magic, TAG_LENGTH, Tag};
 
 use crate::counter;
-use crate::drop_watch::{DropWatch, Reasons};
+use crate::drop_watch::{self, DropWatch};
 use crate::error::{Doing, LabError};
 use crate::forge::{self, Link};
 use crate::namespace::Namespace;
@@ -113,18 +113,18 @@ impl<'a> Forger<'a> {
 
     fn forge(&self, dropped: &Result<DropWatch, String>) -> Result<IntrusionOutcome, LabError> {
         let id = self.intrusion.id;
-        let before = self.named(dropped)?;
+        let before = drop_watch::so_far(dropped, self.node)?;
         let counted = self.counted()?;
         self.send(self.source, Tag::Forged(id))?;
         self.send(self.rightful, Tag::Rightful(id))?;
         let (received, rightful) = self.receive()?;
-        let after = self.named(dropped)?;
+        let after = drop_watch::so_far(dropped, self.node)?;
         Ok(IntrusionOutcome {
             id,
             received,
             rightful,
             counted: self.counted()?.saturating_sub(counted),
-            reasons: before.and_then(|before| Ok(counter::moved(&before, &after?))),
+            reasons: drop_watch::between(before, after),
         })
     }
 
@@ -167,18 +167,6 @@ impl<'a> Forger<'a> {
     fn counted(&self) -> Result<u64, LabError> {
         let drops = counter::drops(self.node)?;
         Ok(drops.get(REVERSE_PATH).copied().unwrap_or_default())
-    }
-
-    /// What the node has dropped so far, by the kernel's reasons, or why nobody knows. A thread's own
-    /// drops would be too few: under load, another of the kernel's takes up what this one sent.
-    fn named(
-        &self,
-        dropped: &Result<DropWatch, String>,
-    ) -> Result<Result<Reasons, String>, LabError> {
-        match dropped {
-            Ok(watch) => watch.of(self.node).map(Ok),
-            Err(why) => Ok(Err(why.clone())),
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use wireproof_model::plan::Family;
 use wireproof_model::rpf::{Check, Observation, PACKETS, Row};
 
 use crate::counter;
-use crate::drop_watch::DropWatch;
+use crate::drop_watch::{self, DropWatch};
 use crate::error::{Doing, LabError};
 use crate::forge::{self, Link};
 use crate::namespace::Namespace;
@@ -121,22 +121,13 @@ fn of_row(row: &Row, dropped: &Result<DropWatch, String>) -> Result<Observation,
     stay_on_one_processor()?;
     let mut pair = Pair::build(row)?;
     pair.wake()?;
-    let named = |watch: &DropWatch| watch.of(&pair.b);
-    let earlier = dropped.as_ref().ok().map(named).transpose()?;
+    let earlier = drop_watch::so_far(dropped, &pair.b)?;
     let before = reversed(&pair.b)?;
     let (arrived, received) = pair.send_packets()?;
     let between = reversed(&pair.b)?;
-    let reasons = match (dropped, earlier) {
-        (Ok(watch), Some(earlier)) => {
-            let moved = counter::moved(&earlier, &watch.of(&pair.b)?);
-            let names = moved.into_keys();
-            Ok(names
-                .filter(|name| ARRIVING.contains(&name.as_str()))
-                .collect())
-        }
-        (Err(why), _) => Err(why.clone()),
-        (Ok(_), None) => Err("nobody looked before".into()),
-    };
+    let reasons = drop_watch::between(earlier, drop_watch::so_far(dropped, &pair.b)?);
+    let arriving = |name: &String| ARRIVING.contains(&name.as_str());
+    let reasons = reasons.map(|reasons| reasons.into_keys().filter(arriving).collect());
     let (asked, answered) = pair.ask()?;
     let after = reversed(&pair.b)?;
     close_together(vec![pair.at_a, pair.at_b]);
