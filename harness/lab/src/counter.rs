@@ -6,7 +6,7 @@ use std::fs;
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::Plan;
 
-use crate::drop_watch::DropWatch;
+use crate::drop_watch::{DropWatch, Reasons};
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::topology::Topology;
@@ -74,6 +74,14 @@ pub(crate) fn moved(before: &Counters, after: &Counters) -> Counters {
         (name.clone(), count.saturating_sub(earlier))
     });
     moved.filter(|(_, count)| *count > 0).collect()
+}
+
+/// What a namespace has dropped between two moments, by the kernel's reasons, or why nobody knows.
+pub(crate) fn reasons_moved(
+    before: Result<Reasons, String>,
+    after: Result<Reasons, String>,
+) -> Result<Reasons, String> {
+    Ok(moved(&before?, &after?))
 }
 
 /// Call it inside the namespace.

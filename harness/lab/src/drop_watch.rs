@@ -13,7 +13,6 @@ use std::sync::OnceLock;
 use wireproof_model::evidence::{DropEvidence, Place, PlaceDrops};
 
 use crate::btf::Btf;
-use crate::counter;
 use crate::error::LabError;
 use crate::namespace::Namespace;
 use crate::sys;
@@ -106,14 +105,6 @@ pub(crate) fn so_far(
         Ok(watch) => watch.of(namespace).map(Ok),
         Err(why) => Ok(Err(why.clone())),
     }
-}
-
-/// What it has dropped between two such moments.
-pub(crate) fn between(
-    before: Result<Reasons, String>,
-    after: Result<Reasons, String>,
-) -> Result<Reasons, String> {
-    Ok(counter::moved(&before?, &after?))
 }
 
 /// What was dropped where, or why nobody knows.

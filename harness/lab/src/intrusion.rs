@@ -124,7 +124,7 @@ impl<'a> Forger<'a> {
             received,
             rightful,
             counted: self.counted()?.saturating_sub(counted),
-            reasons: drop_watch::between(before, after),
+            reasons: counter::reasons_moved(before, after),
         })
     }
 

@@ -125,7 +125,7 @@ fn of_row(row: &Row, dropped: &Result<DropWatch, String>) -> Result<Observation,
     let before = reversed(&pair.b)?;
     let (arrived, received) = pair.send_packets()?;
     let between = reversed(&pair.b)?;
-    let reasons = drop_watch::between(earlier, drop_watch::so_far(dropped, &pair.b)?);
+    let reasons = counter::reasons_moved(earlier, drop_watch::so_far(dropped, &pair.b)?);
     let arriving = |name: &String| ARRIVING.contains(&name.as_str());
     let reasons = reasons.map(|reasons| reasons.into_keys().filter(arriving).collect());
     let (asked, answered) = pair.ask()?;
