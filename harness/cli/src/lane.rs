@@ -93,7 +93,7 @@ impl Prepared {
 
     /// Everything that it needs of a lane.
     pub fn needs(&self) -> BTreeSet<Need> {
-        self.plan.needs_with(self.engine.wireguard.as_deref())
+        scenario::needs_of(&self.plan, &self.engine)
     }
 
     /// The descriptor's file, where another engine than a built-in one is asked for.

@@ -37,6 +37,8 @@ impl FromStr for Wanted {
 pub struct Offer {
     /// Which.
     pub lane: Lane,
+    /// Why no scenario at all runs in it; none if some do.
+    pub unfit: Option<String>,
     /// The needs that it does not meet, each with the cause.
     pub lacks: BTreeMap<Need, String>,
 }
@@ -47,6 +49,7 @@ impl Offer {
         let lacks = |need: &Need| Some((*need, need::lacks(*need)?));
         Self {
             lane: Lane::Host,
+            unfit: need::unfit(),
             lacks: needs.iter().filter_map(lacks).collect(),
         }
     }
@@ -63,6 +66,7 @@ impl Offer {
     pub fn machines() -> Vec<Self> {
         let machine = |kernel: String| Self {
             lacks: able::lacks(&kernel),
+            unfit: None,
             lane: Lane::Vm(kernel),
         };
         kernel::names().into_iter().map(machine).collect()
@@ -73,7 +77,7 @@ impl Offer {
 /// Nothing is looked at that no scenario needs. Call it inside the sandbox.
 pub fn assign(needs: &[BTreeSet<Need>]) -> (Vec<Offer>, Vec<Result<usize, String>>) {
     let mut offers = vec![Offer::host(&needs.iter().flatten().copied().collect())];
-    if !offers[0].lacks.is_empty() {
+    if !offers[0].lacks.is_empty() || offers[0].unfit.is_some() {
         offers.extend(Offer::machines());
     }
     let chosen = needs.iter().map(|needs| choose(&offers, needs)).collect();
@@ -94,10 +98,14 @@ pub fn choose(offers: &[Offer], needs: &BTreeSet<Need>) -> Result<usize, String>
             .copied()
             .find(|need| offer.lacks.contains_key(need))
     };
-    if let Some(number) = offers.iter().position(|offer| missing(offer).is_none()) {
+    let will_do = |offer: &Offer| offer.unfit.is_none() && missing(offer).is_none();
+    if let Some(number) = offers.iter().position(will_do) {
         return Ok(number);
     }
     let lacking = offers.iter().filter_map(|offer| {
+        if let Some(why) = &offer.unfit {
+            return Some(format!("{} has {why}", offer.lane));
+        }
         let need = missing(offer)?;
         let cause = &offer.lacks[&need];
         Some(format!("{} has no {} ({cause})", offer.lane, need.as_str()))
@@ -121,6 +129,7 @@ mod tests {
         let lacks = lacks.iter().map(|need| (*need, "it is not there".into()));
         Offer {
             lane,
+            unfit: None,
             lacks: lacks.collect(),
         }
     }
@@ -160,6 +169,17 @@ mod tests {
             choose(&offers(), &both)
                 .unwrap_err()
                 .contains("kernel's was asked for")
+        );
+    }
+
+    #[test]
+    fn a_lane_that_runs_nothing_is_passed_over_and_says_why() {
+        let mut offers = offers();
+        offers[0].unfit = Some("no nft (not found): nothing runs; install it".into());
+        assert_eq!(choose(&offers, &BTreeSet::new()), Ok(1));
+        assert_eq!(
+            choose(&offers[..1], &BTreeSet::new()).unwrap_err(),
+            "host has no nft (not found): nothing runs; install it"
         );
     }
 

@@ -1,5 +1,6 @@
 //! One scenario from file to verdicts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use wireproof_lab::annotate;
@@ -113,6 +114,16 @@ pub fn engine_for(plan: &mut Plan, asked: Asked<'_>) -> Result<EngineCommand, Fa
     }
 }
 
+/// Everything that a plan needs of a lane to be tried with an engine. What runs no program on the nodes
+/// needs no WireGuard.
+pub fn needs_of(plan: &Plan, engine: &EngineCommand) -> BTreeSet<Need> {
+    let mut needs = plan.needs_with(engine.wireguard.as_deref());
+    if engine.descriptor.agent.is_none() {
+        needs.remove(&Need::AnyWireGuard);
+    }
+    needs
+}
+
 /// Runs a plan, judges what was observed, and leaves both in a new run directory below `runs`.
 /// `phase` is told the name of each phase as it begins.
 ///
@@ -185,7 +196,7 @@ pub fn observe(
 ) -> Result<(RunDirectory, Evidence), Failure> {
     let directory = RunDirectory::create(runs, name)?;
     directory.save("plan.json", plan)?;
-    let run = |plan| match need::unmet(plan, engine.wireguard.as_deref()) {
+    let run = |plan| match need::unmet(&needs_of(plan, engine)) {
         Some(why) => Ok(Evidence::skipped(why)),
         None => run(plan, engine, &directory, phase),
     };

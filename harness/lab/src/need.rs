@@ -7,18 +7,18 @@ use std::path::Path;
 
 use rtnetlink::packet_route::link::InfoKind;
 
-use wireproof_model::plan::{Need, Plan};
+use wireproof_model::plan::Need;
 
 use crate::error::LabError;
 use crate::namespace::Namespace;
-use crate::preflight::{try_link, try_netem, try_program, try_tun};
+use crate::preflight::{needed_by_all, try_link, try_netem, try_parameter, try_program, try_tun};
 
 /// Why this machine does not meet a need; none if it does.
 pub fn lacks(need: Need) -> Option<String> {
     let tried = match need {
         Need::Etcd => try_program("etcd", &["--version"]),
         Need::Ipv6 => match Path::new("/proc/sys/net/ipv6").is_dir() {
-            true => Ok(()),
+            true => try_parameter("net/ipv6/conf/all/forwarding", "1"),
             false => Err(LabError::machine("look for IPv6", "the kernel has none")),
         },
         Need::Numgen => try_rule("numgen inc mod 2 == 0"),
@@ -27,10 +27,22 @@ pub fn lacks(need: Need) -> Option<String> {
         Need::Netem => try_netem(),
         Need::Userspace => try_tun(),
         Need::KernelWireGuard => try_link(InfoKind::Wireguard),
+        Need::AnyWireGuard => try_link(InfoKind::Wireguard).or_else(|of_kernel| {
+            try_tun().map_err(|of_tun| {
+                let cause = format!(
+                    "the kernel's: {}; a process on a TUN device: {}",
+                    of_kernel.cause, of_tun.cause
+                );
+                LabError::machine("find a WireGuard", cause)
+            })
+        }),
     };
-    // nft shows the rule below what it says of it.
-    let first = |cause: String| cause.lines().next().unwrap_or_default().to_owned();
-    tried.err().map(|error| first(error.cause))
+    tried.err().map(|error| first_line(&error.cause).to_owned())
+}
+
+/// nft shows the rule below what it says of it.
+fn first_line(cause: &str) -> &str {
+    cause.lines().next().unwrap_or_default()
 }
 
 /// How a machine comes to meet a need.
@@ -44,19 +56,36 @@ pub fn remedy(need: Need) -> &'static str {
         Need::Netem => "modprobe sch_netem",
         Need::Userspace => "modprobe tun, and make /dev/net/tun readable and writable",
         Need::KernelWireGuard => "modprobe wireguard",
+        Need::AnyWireGuard => {
+            "modprobe wireguard, or modprobe tun and make /dev/net/tun readable and writable"
+        }
     }
 }
 
-/// Why a plan cannot be tried on this machine, with the WireGuard that is asked for; none if it can.
-pub fn unmet(plan: &Plan, wireguard: Option<&str>) -> Option<String> {
-    let needs = plan.needs_with(wireguard);
-    if let Some(why) = contradiction(&needs) {
+/// Why no scenario runs on this machine, with the remedy; none if some do.
+pub fn unfit() -> Option<String> {
+    let missing = needed_by_all().iter().find_map(|capability| {
+        let cause = first_line(capability.missing.as_ref()?);
+        Some((capability, cause))
+    });
+    missing.map(|(capability, cause)| {
+        let (name, cost, remedy) = (capability.name, capability.cost, capability.remedy);
+        format!("no {name} ({cause}): {cost}; {remedy}")
+    })
+}
+
+/// Why what has these needs cannot be tried on this machine; none if it can.
+pub fn unmet(needs: &BTreeSet<Need>) -> Option<String> {
+    if let Some(why) = unfit() {
+        return Some(format!("this run has {why}"));
+    }
+    if let Some(why) = contradiction(needs) {
         return Some(why);
     }
-    needs.into_iter().find_map(|need| {
+    needs.iter().copied().find_map(|need| {
         let cause = lacks(need)?;
-        let (what, why) = (need.as_str(), need.purpose());
-        Some(format!("this run has no {what} ({cause}): {why}"))
+        let (what, why, remedy) = (need.as_str(), need.purpose(), remedy(need));
+        Some(format!("this run has no {what} ({cause}): {why}; {remedy}"))
     })
 }
 

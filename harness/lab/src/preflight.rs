@@ -4,7 +4,9 @@
 //! for the purpose, and gone when this returns.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use rtnetlink::packet_route::link::InfoKind;
@@ -16,6 +18,7 @@ use crate::netlink::{Delay, Netlink};
 use crate::packet::Listener;
 use crate::program::program;
 use crate::sandbox;
+use crate::sys::make_tun;
 
 /// One thing that a machine can or cannot do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,111 +37,123 @@ pub struct Capability {
 
 /// Tries everything that the lab uses or could use.
 pub fn survey() -> Vec<Capability> {
-    let mut survey = vec![Capability {
+    let root = Capability {
         name: "the host's root",
         missing: sandbox::unprivileged().then(|| "this is a user namespace".to_owned()),
         needed: false,
         cost: "none: scenarios run in a user namespace",
         remedy: "run as root",
-    }];
-    let mut tried = |name, needed, result: Result<(), LabError>, cost, remedy| {
-        survey.push(Capability {
+    };
+    let tried = |name, result: Result<(), LabError>, cost, remedy| Capability {
+        name,
+        missing: result.err().map(|error| error.cause),
+        needed: false,
+        cost,
+        remedy,
+    };
+    let optional = [
+        tried(
+            "etcd",
+            try_program("etcd", &["--version"]),
+            "scenarios with `store = \"etcd\"` do not run",
+            "Debian: apt-get install etcd-server",
+        ),
+        tried(
+            "TUN devices",
+            try_tun(),
+            "userspace WireGuard does not run; with kernel WireGuard nothing is lost",
+            "modprobe tun, and make /dev/net/tun readable and writable for this user",
+        ),
+        tried(
+            "the kernel's drop reasons",
+            DropWatch::begin()
+                .map(drop)
+                .map_err(|why| LabError::machine("count dropped packets by reason", why)),
+            "forged packets are judged and broken promises explained by counters alone, and `rpf` names no reason",
+            "run as root, on a kernel with CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF",
+        ),
+        tried(
+            "kernel WireGuard",
+            try_link(InfoKind::Wireguard),
+            "wiremesh falls back to its own userspace tunnel; kernel WireGuard is not tested",
+            "modprobe wireguard",
+        ),
+        tried(
+            "netem",
+            try_netem(),
+            "scenarios in which the wire delays packets are skipped",
+            "modprobe sch_netem",
+        ),
+    ];
+    let needed = needed_by_all().iter().cloned();
+    [root].into_iter().chain(needed).chain(optional).collect()
+}
+
+/// What no scenario runs without. It is tried once in the life of a process.
+pub fn needed_by_all() -> &'static [Capability] {
+    static TRIED: OnceLock<Vec<Capability>> = OnceLock::new();
+    TRIED.get_or_init(|| {
+        let tried = |name, result: Result<(), LabError>, cost, remedy| Capability {
             name,
             missing: result.err().map(|error| error.cause),
-            needed,
+            needed: true,
             cost,
             remedy,
-        });
-    };
-    tried(
-        "network namespaces",
-        true,
-        Namespace::create("survey").map(drop),
-        "no scenario runs",
-        "run as root, or allow unprivileged user namespaces",
-    );
-    tried(
-        "veth",
-        true,
-        try_link(InfoKind::Veth),
-        "no scenario runs: nothing connects nodes and pods",
-        "modprobe veth",
-    );
-    tried(
-        "bridge",
-        true,
-        try_link(InfoKind::Bridge),
-        "no scenario runs: the fabric has no answer for unknown addresses",
-        "modprobe bridge",
-    );
-    tried(
-        "packet sockets with timestamps",
-        true,
-        Namespace::create("survey")
-            .and_then(|namespace| Listener::open(&namespace, 1514, 0).map(drop)),
-        "no scenario runs: nothing can be observed",
-        "a kernel with CONFIG_PACKET",
-    );
-    tried(
-        "raw ICMP sockets",
-        true,
-        try_raw_socket(),
-        "no scenario runs: ICMP cannot be probed",
-        "run as root, or allow unprivileged user namespaces",
-    );
-    tried(
-        "nft",
-        true,
-        try_program("nft", &["--version"]),
-        "no scenario runs: neither the fabric nor wiremesh can set a rule",
-        "Debian: apt-get install nftables",
-    );
-    tried(
-        "nftables in the kernel",
-        true,
-        Namespace::create("survey")
-            .and_then(|namespace| namespace.enter(|| try_program("nft", &["list", "ruleset"]))),
-        "no scenario runs: neither the fabric nor wiremesh can set a rule",
-        "modprobe nf_tables",
-    );
-    tried(
-        "etcd",
-        false,
-        try_program("etcd", &["--version"]),
-        "scenarios with `store = \"etcd\"` do not run",
-        "Debian: apt-get install etcd-server",
-    );
-    tried(
-        "TUN devices",
-        false,
-        try_tun(),
-        "userspace WireGuard does not run; with kernel WireGuard nothing is lost",
-        "modprobe tun, and make /dev/net/tun readable and writable for this user",
-    );
-    tried(
-        "the kernel's drop reasons",
-        false,
-        DropWatch::begin()
-            .map(drop)
-            .map_err(|why| LabError::machine("count dropped packets by reason", why)),
-        "forged packets are judged and broken promises explained by counters alone, and `rpf` names no reason",
-        "run as root, on a kernel with CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF",
-    );
-    tried(
-        "kernel WireGuard",
-        false,
-        try_link(InfoKind::Wireguard),
-        "wiremesh falls back to its own userspace tunnel; kernel WireGuard is not tested",
-        "modprobe wireguard",
-    );
-    tried(
-        "netem",
-        false,
-        try_netem(),
-        "scenarios in which the wire delays packets are skipped",
-        "modprobe sch_netem",
-    );
-    survey
+        };
+        vec![
+            tried(
+                "network namespaces",
+                Namespace::create("survey").map(drop),
+                "no scenario runs",
+                "run as root, or allow unprivileged user namespaces",
+            ),
+            tried(
+                "kernel parameters of a network namespace",
+                try_parameter("net/ipv4/ip_forward", "1"),
+                "no scenario runs: nodes cannot forward",
+                "mount /proc/sys writable (containers: --privileged)",
+            ),
+            tried(
+                "veth",
+                try_link(InfoKind::Veth),
+                "no scenario runs: nothing connects nodes and pods",
+                "modprobe veth",
+            ),
+            tried(
+                "bridge",
+                try_link(InfoKind::Bridge),
+                "no scenario runs: the fabric has no answer for unknown addresses",
+                "modprobe bridge",
+            ),
+            tried(
+                "packet sockets with timestamps",
+                Namespace::create("survey")
+                    .and_then(|namespace| Listener::open(&namespace, 1514, 0).map(drop)),
+                "no scenario runs: nothing can be observed",
+                "a kernel with CONFIG_PACKET",
+            ),
+            tried(
+                "raw ICMP sockets",
+                try_raw_socket(),
+                "no scenario runs: ICMP cannot be probed",
+                "run as root, or allow unprivileged user namespaces",
+            ),
+            tried(
+                "nft",
+                try_program("nft", &["--version"]),
+                "no scenario runs: neither the fabric nor wiremesh can set a rule",
+                "Debian: apt-get install nftables",
+            ),
+            tried(
+                "nftables in the kernel",
+                Namespace::create("survey").and_then(|namespace| {
+                    namespace.enter(|| try_program("nft", &["list", "ruleset"]))
+                }),
+                "no scenario runs: neither the fabric nor wiremesh can set a rule",
+                "modprobe nf_tables",
+            ),
+        ]
+    })
 }
 
 /// Whether scenarios can run: everything needed is there, and some WireGuard.
@@ -178,14 +193,20 @@ fn try_raw_socket() -> Result<(), LabError> {
     })
 }
 
+/// Sets a parameter below `/proc/sys` in a namespace made for it.
+pub(crate) fn try_parameter(path: &str, value: &str) -> Result<(), LabError> {
+    Namespace::create("survey")?
+        .enter(|| fs::write(format!("/proc/sys/{path}"), value).doing(format!("write {path}")))
+}
+
+/// Makes a device: a file of that name may be something else, and opening it says nothing of it.
 pub(crate) fn try_tun() -> Result<(), LabError> {
-    let device = Path::new("/dev/net/tun");
-    fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(device)
-        .map(drop)
-        .doing("open /dev/net/tun")
+    Namespace::create("survey")?.enter(|| {
+        let device = Path::new("/dev/net/tun");
+        let file = fs::OpenOptions::new().read(true).write(true).open(device);
+        let file = file.doing("open /dev/net/tun")?;
+        make_tun(file.as_fd()).doing("make a TUN device")
+    })
 }
 
 pub(crate) fn try_program(name: &str, arguments: &[&str]) -> Result<(), LabError> {

@@ -3,7 +3,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "nix has no safe SIOCETHTOOL, PACKET_STATISTICS, PACKET_RX_RING, bpf, nor a way to make a sockaddr_ll"
+    reason = "nix has no safe SIOCETHTOOL, PACKET_STATISTICS, PACKET_RX_RING, TUNSETIFF, bpf, nor a way to make a sockaddr_ll"
 )]
 
 use std::ffi::CString;
@@ -69,6 +69,30 @@ pub(crate) fn disable_offload(
         libc::ioctl(
             socket.as_raw_fd(),
             libc::SIOCETHTOOL as libc::Ioctl,
+            &raw mut request,
+        )
+    };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Makes `file`, which is the opened `/dev/net/tun`, a new TUN device of the calling thread's namespace,
+/// with a name of the kernel's choice. It is gone when the file is closed.
+pub(crate) fn make_tun(file: BorrowedFd<'_>) -> io::Result<()> {
+    let mut request = libc::ifreq {
+        // No name: the kernel chooses one.
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            ifru_flags: (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short,
+        },
+    };
+    // SAFETY: the kernel reads and writes one `ifreq`, which `request` is, and which outlives the call.
+    let status = unsafe {
+        libc::ioctl(
+            file.as_raw_fd(),
+            libc::TUNSETIFF as libc::Ioctl,
             &raw mut request,
         )
     };

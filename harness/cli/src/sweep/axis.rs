@@ -83,7 +83,7 @@ impl Axes {
                 Lane::Vm(kernel) => able::lacks(kernel),
             };
             let bootable = match lane {
-                Lane::Host => Ok(()),
+                Lane::Host => need::unfit().map_or(Ok(()), Err),
                 Lane::Vm(kernel) => able::bootable(kernel).map(drop),
             };
             let columns = self.wireguards.iter().map(|wireguard| Column {

@@ -27,31 +27,32 @@ pub fn lacks(kernel: &str) -> BTreeMap<Need, String> {
         Err(cause) => return Need::ALL.map(|need| (need, cause.clone())).into(),
     };
     let missing = Need::ALL.into_iter().filter_map(|need| {
-        let cause = match module(need) {
-            Some(module) if kernel.has(module) => return None,
-            Some(module) => format!("{} has no module {module}", kernel.release),
+        let cause = match modules(need) {
             // Programs come along from the host.
-            None if need == Need::Etcd && program::find("etcd").is_none() => {
+            [] if need == Need::Etcd && program::find("etcd").is_none() => {
                 "etcd is not in PATH".to_owned()
             }
-            None => return None,
+            [] => return None,
+            modules if modules.iter().any(|module| kernel.has(module)) => return None,
+            modules => format!("{} has no module {}", kernel.release, modules.join(" or ")),
         };
         Some((need, cause))
     });
     missing.collect()
 }
 
-/// The module that meets a need; none where it is a program, or never lacking: a kernel that
+/// The modules that each meet a need; none where it is a program, or never lacking: a kernel that
 /// netfilter's modules of IPv6 were made for has IPv6 (Debian has it built in).
-fn module(need: Need) -> Option<&'static str> {
+fn modules(need: Need) -> &'static [&'static str] {
     match need {
-        Need::Etcd => None,
-        Need::Ipv6 => Some("nft_fib_ipv6"),
-        Need::Numgen => Some("nft_numgen"),
-        Need::Limit => Some("nft_limit"),
-        Need::Nat => Some("nft_nat"),
-        Need::Netem => Some("sch_netem"),
-        Need::Userspace => Some("tun"),
-        Need::KernelWireGuard => Some("wireguard"),
+        Need::Etcd => &[],
+        Need::Ipv6 => &["nft_fib_ipv6"],
+        Need::Numgen => &["nft_numgen"],
+        Need::Limit => &["nft_limit"],
+        Need::Nat => &["nft_nat"],
+        Need::Netem => &["sch_netem"],
+        Need::Userspace => &["tun"],
+        Need::KernelWireGuard => &["wireguard"],
+        Need::AnyWireGuard => &["wireguard", "tun"],
     }
 }

@@ -24,11 +24,13 @@ pub enum Need {
     Userspace,
     /// The kernel's own WireGuard (Linux: `wireguard`); no plan needs it, some runs ask for it.
     KernelWireGuard,
+    /// Some WireGuard, the kernel's or a process.
+    AnyWireGuard,
 }
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Etcd,
         Self::Ipv6,
         Self::Numgen,
@@ -37,6 +39,7 @@ impl Need {
         Self::Netem,
         Self::Userspace,
         Self::KernelWireGuard,
+        Self::AnyWireGuard,
     ];
 
     /// As reports tell it.
@@ -50,6 +53,7 @@ impl Need {
             Self::Netem => "netem",
             Self::Userspace => "userspace WireGuard",
             Self::KernelWireGuard => "kernel WireGuard",
+            Self::AnyWireGuard => "WireGuard",
         }
     }
 
@@ -64,6 +68,7 @@ impl Need {
             Self::Netem => "the wire delays packets",
             Self::Userspace => "its process is killed, or its peers are tampered with",
             Self::KernelWireGuard => "the run asks for it",
+            Self::AnyWireGuard => "the engine encrypts with it",
         }
     }
 }
@@ -79,14 +84,21 @@ impl Plan {
         needs
     }
 
-    /// The same, with the WireGuard that a run asks for.
+    /// The same, with the WireGuard that a run asks for, or with any where an engine that may choose
+    /// encrypts at some moment.
     pub fn needs_with(&self, wireguard: Option<&str>) -> BTreeSet<Need> {
         let asked = match wireguard {
-            None | Some("auto") => None,
+            None | Some("auto") => self.encrypts().then_some(Need::AnyWireGuard),
             Some("kernel") => Some(Need::KernelWireGuard),
             Some(_) => Some(Need::Userspace),
         };
         self.needs().into_iter().chain(asked).collect()
+    }
+
+    /// Whether a node encrypts before the first step or after any of them.
+    fn encrypts(&self) -> bool {
+        let mut moments = (0..=self.steps.len()).map(|steps| self.after(steps));
+        moments.any(|state| !state.encrypting.is_empty())
     }
 }
 
