@@ -1,5 +1,7 @@
 //! Answers `/metrics`, `/healthz` and `/readyz` over HTTP, on a thread of its own: neither
-//! a slow reader nor a tunnel that does not answer delays the agent.
+//! a slow reader nor a tunnel that does not answer delays the agent. Idle and slow clients
+//! have deadlines, and give way to new ones: Kubernetes restarts an agent whose `/healthz`
+//! has to wait.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,9 +16,9 @@ use hyper::header::{ALLOW, CONTENT_TYPE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use wireguard_control::Backend;
@@ -25,8 +27,16 @@ use crate::device::{self, State};
 use crate::metrics::{Reading, page};
 use crate::record::{Record, Shared, Standing};
 
-/// How many connections are open at once; the next one waits.
-const CONNECTIONS: usize = 16;
+/// The open connections.
+mod places;
+
+use places::{Place, Places};
+
+/// How long a client may take to send its request.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How large a request may be, in bytes (the least that hyper allows).
+const REQUEST_LIMIT: usize = 8192;
 
 /// How long a connection may take from beginning to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -94,7 +104,7 @@ async fn serve(mut wanted: watch::Receiver<Option<SocketAddr>>, record: Shared) 
     let server = Arc::new(Server {
         record,
         devices: Mutex::default(),
-        connections: Arc::new(Semaphore::new(CONNECTIONS)),
+        places: Places::default(),
     });
     let mut said = None;
     loop {
@@ -140,24 +150,21 @@ async fn bind(at: SocketAddr) -> io::Result<TcpListener> {
 struct Server {
     record: Shared,
     devices: Mutex<Devices>,
-    connections: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Server {
     async fn accept(self: &Arc<Self>, listener: TcpListener) {
         loop {
-            let Ok(place) = self.connections.clone().acquire_owned().await else {
-                return;
-            };
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, _)) => self.places.start(|place| {
                     let server = self.clone();
-                    tokio::spawn(async move {
-                        // Whoever is slower than that has lost interest.
-                        let _ = timeout(PATIENCE, server.converse(stream)).await;
-                        drop(place);
+                    let task = tokio::spawn(async move {
+                        // A client that is slower than that has lost interest.
+                        let _ = timeout(PATIENCE, server.converse(stream, &place)).await;
                     });
-                }
+                    task.abort_handle()
+                }),
                 // Out of descriptors, for example: they come back.
                 Err(error) => {
                     tracing::debug!("cannot accept a connection: {error}");
@@ -167,12 +174,16 @@ impl Server {
         }
     }
 
-    async fn converse(&self, stream: TcpStream) {
+    async fn converse(&self, stream: TcpStream, place: &Place) {
         let service = service_fn(|request: Request<Incoming>| async move {
+            place.has_asked();
             Ok::<_, Infallible>(self.answer(request.method(), request.uri().path()).await)
         });
         let conversation = http1::Builder::new()
             .keep_alive(false)
+            .timer(TokioTimer::new())
+            .header_read_timeout(REQUEST_PATIENCE)
+            .max_buf_size(REQUEST_LIMIT)
             .serve_connection(TokioIo::new(stream), service);
         // A reader that has gone away is no reason to complain.
         let _ = conversation.await;

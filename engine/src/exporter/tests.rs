@@ -1,7 +1,7 @@
 //! Questions over a real socket, and what the agent's state makes of the answers.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpStream as Stream};
+use std::net::TcpStream as Stream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -93,22 +93,82 @@ fn health_is_to_go_on_whatever_the_trouble() {
     assert_eq!(health(&record, now + Duration::from_secs(61)), Ok(()));
 }
 
+/// More than [`PATIENCE`] would be needed if a connection had to wait for those before it.
+const BOUND: Duration = Duration::from_secs(5);
+
+/// Asks for the health, on a connection that is new, while others are open.
+fn is_healthy_at_once(at: SocketAddr) {
+    let start = Instant::now();
+    let mut stream = connect(at);
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    assert!(
+        answer.starts_with("HTTP/1.1 200 "),
+        "{read:?} after {:?}: {answer}",
+        start.elapsed()
+    );
+}
+
 #[test]
-fn a_crowd_that_says_nothing_does_not_grow() {
+fn health_is_answered_while_hundreds_of_connections_are_idle() {
     let (_exporter, _, at) = exporter();
-    let crowd: Vec<_> = (0..CONNECTIONS).map(|_| connect(at)).collect();
-    // The kernel takes the connection; the exporter does not, until one of the crowd leaves.
-    let mut late = connect(at);
-    late.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-        .unwrap();
-    late.set_read_timeout(Some(Duration::from_millis(200)))
-        .unwrap();
-    let mut byte = [0];
-    assert!(late.read(&mut byte).is_err(), "one too many was answered");
-    crowd[0].shutdown(Shutdown::Both).unwrap();
-    late.set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    assert_eq!(late.read(&mut byte).unwrap(), 1);
+    let _idle: Vec<_> = (0..300).map(|_| connect(at)).collect();
+    is_healthy_at_once(at);
+}
+
+#[test]
+fn health_is_answered_while_hundreds_of_requests_are_never_ended() {
+    let (_exporter, _, at) = exporter();
+    let mut slow: Vec<_> = (0..300).map(|_| connect(at)).collect();
+    for _ in 0..3 {
+        for stream in &mut slow {
+            // Most of them have been closed meanwhile.
+            let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nX");
+        }
+        is_healthy_at_once(at);
+    }
+}
+
+#[test]
+fn health_is_answered_while_many_read_nothing_of_their_metrics() {
+    let (_exporter, record, at) = exporter();
+    // Larger than what the kernel buffers for a connection (`tcp_wmem`).
+    let name = "n".repeat(5 << 20);
+    record.with(|record| record.meshes.v4.device = Some((name, Backend::Userspace)));
+    let mut slow = Vec::new();
+    for _ in 0..2 * places::PLACES {
+        let mut stream = connect(at);
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        slow.push(stream);
+    }
+    is_healthy_at_once(at);
+}
+
+#[test]
+fn a_request_that_is_never_ended_is_given_up() {
+    let (_exporter, _, at) = exporter();
+    let start = Instant::now();
+    let mut slow = connect(at);
+    slow.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+    let mut answer = Vec::new();
+    // It is closed, with an answer or without one.
+    let _ = slow.read_to_end(&mut answer);
+    let took = start.elapsed();
+    assert!(took < PATIENCE, "after {took:?}");
+}
+
+#[test]
+fn a_request_without_end_is_refused_for_its_size() {
+    let (_exporter, _, at) = exporter();
+    let long = "x".repeat(REQUEST_LIMIT);
+    let answer = ask(at, &format!("GET /healthz HTTP/1.1\r\nX: {long}\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
 
 #[test]
