@@ -127,6 +127,18 @@ impl Cluster {
                 wrong.extend(found.into_iter().map(|found| ((*identity).clone(), found)));
             }
         }
+        let known = cluster.nodes.keys().map(String::as_str);
+        if let Some(found) = cluster.settings.unknown_plain_nodes(known) {
+            let named = [own.as_str(), "default"].into_iter();
+            let mut named = named.filter_map(|name| configurations.get(name));
+            let holds = |(_, configuration): &&(&Identity, &Configuration)| {
+                let mut fields = configuration.annotations.keys();
+                fields.any(|name| found.field.ends_with(name.as_str()))
+            };
+            if let Some((identity, _)) = named.find(holds) {
+                wrong.push(((*identity).clone(), found));
+            }
+        }
         for (name, (_, configuration)) in &configurations {
             cluster.note_opt_out(name, configuration);
         }

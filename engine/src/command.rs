@@ -19,7 +19,7 @@ use crate::fault::{Fault, spoil};
 use crate::guard::{self, GuardError};
 use crate::kernel::{Kernel, ObserveError};
 use crate::netlink::{Netlink, NetlinkError};
-use crate::operate::{self, Wishes};
+use crate::operate::{self, EnableError, Wishes};
 use crate::render;
 use crate::roam::Told;
 use crate::status::Status;
@@ -170,6 +170,9 @@ struct StatusArguments {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+    /// Say what is pending, wrong, or in clear against the intent, and fail if anything is
+    #[arg(long)]
+    check: bool,
 }
 
 /// Why a command failed.
@@ -189,6 +192,11 @@ enum Failure {
     Tunnel(#[from] TunnelError),
     #[error(transparent)]
     Guard(#[from] GuardError),
+    #[error(transparent)]
+    Enable(#[from] EnableError),
+    /// What `status --check` has found is printed with the status.
+    #[error("this node or one of its peers is not as intended")]
+    NotAsIntended,
     #[error("{0} is no WireGuard device on this node")]
     NoDevice(String),
     #[error("cannot start the runtime: {0}")]
@@ -216,7 +224,10 @@ pub(crate) fn main() -> ExitCode {
                 LogFormat::Text => eprintln!("wiremesh: {failure}"),
                 LogFormat::Json => tracing::error!("{failure}"),
             }
-            ExitCode::FAILURE
+            match failure {
+                Failure::Enable(EnableError::UnknownNodes { .. }) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -316,8 +327,14 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         print(&format!("{:#}\n", status.json()));
     } else {
         print(&status.text());
+        if arguments.check {
+            print(&status.check_text());
+        }
     }
-    Ok(())
+    match arguments.check && !status.deviations().is_empty() {
+        true => Err(Failure::NotAsIntended),
+        false => Ok(()),
+    }
 }
 
 async fn show(interface: &str, store: Option<&Store>) -> Result<(), Failure> {

@@ -16,6 +16,12 @@ use std::process::ExitCode;
 /// IPv4 and IPv6.
 mod family;
 
+/// Lists with commas between their words.
+mod lists;
+
+/// The word that was probably meant.
+mod spelling;
+
 /// Public keys: base64 of 32 bytes that are not all zero.
 mod key;
 

@@ -1,12 +1,14 @@
 //! What the operator's commands write into the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use crate::family::{Family, PerFamily};
+use crate::lists::{self, WrongWord};
 use crate::publication::{member, node_identity};
 use crate::resource::{Identity, ROTATE_KEY, Resource};
+use crate::spelling::nearest;
 use crate::store::{Snapshot, Store, StoreError};
 
 /// What `enable` is asked for.
@@ -19,18 +21,64 @@ pub(crate) struct Wishes {
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     strict: Option<bool>,
     /// With --strict: nodes that may be spoken to in clear; left as they are if not given
-    #[arg(long, value_name = "NODE,…", requires = "strict")]
+    #[arg(long, value_name = "NODE,…", requires = "strict", value_parser = names)]
     plain_nodes: Option<String>,
     /// With --strict: networks that are protected although no resource names their addresses
-    #[arg(long, value_name = "CIDR,…", requires = "strict")]
+    #[arg(long, value_name = "CIDR,…", requires = "strict", value_parser = networks)]
     networks: Option<String>,
+}
+
+/// Why nothing was stated.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnableError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The argument names a node that the store has not.
+    #[error("invalid value '{value}' for '--plain-nodes <NODE,…>': {}", lines(.wrong))]
+    UnknownNodes {
+        value: String,
+        wrong: Vec<WrongWord>,
+    },
+}
+
+fn names(text: &str) -> Result<String, String> {
+    let (_, wrong) = lists::names(text);
+    checked(text, &wrong)
+}
+
+fn networks(text: &str) -> Result<String, String> {
+    let (_, wrong) = lists::networks(text);
+    checked(text, &wrong)
+}
+
+fn checked(text: &str, wrong: &[WrongWord]) -> Result<String, String> {
+    match wrong {
+        [] => Ok(text.to_owned()),
+        wrong => Err(lines(wrong)),
+    }
+}
+
+fn lines(wrong: &[WrongWord]) -> String {
+    let lines: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+    lines.join("\n  ")
 }
 
 /// States that every node shall encrypt, in the families in which the nodes have
 /// addresses. Says whether the store was written.
-pub(crate) async fn enable(store: &Store, wishes: &Wishes) -> Result<bool, StoreError> {
-    let families = families(&store.read().await?);
-    configure(store, |configuration| {
+///
+/// # Errors
+/// The store cannot be read or written, or has not one of the nodes that the wishes name.
+pub(crate) async fn enable(store: &Store, wishes: &Wishes) -> Result<bool, EnableError> {
+    let snapshot = store.read().await?;
+    if let Some(value) = &wishes.plain_nodes {
+        let wrong = unknown_nodes(value, &snapshot);
+        if !wrong.is_empty() {
+            let value = value.clone();
+            return Err(EnableError::UnknownNodes { value, wrong });
+        }
+    }
+    let families = families(&snapshot);
+    let written = configure(store, |configuration| {
         let spec = member(configuration, "spec");
         // Where no node is known yet, IPv4 is meant.
         spec["wireguardEnabled"] = json!(families.v4 || !families.v6);
@@ -53,7 +101,43 @@ pub(crate) async fn enable(store: &Store, wishes: &Wishes) -> Result<bool, Store
             }
         }
     })
-    .await
+    .await?;
+    Ok(written)
+}
+
+/// How many nodes are named where none is near to what was written.
+const LISTED: usize = 8;
+
+/// The names that are no Node's. A Node that cannot be read is one all the same.
+fn unknown_nodes(value: &str, snapshot: &Snapshot) -> Vec<WrongWord> {
+    let bad = snapshot
+        .bad
+        .values()
+        .filter_map(|bad| bad.identity.as_ref());
+    let identities = snapshot.resources.keys().chain(bad);
+    let nodes = identities.filter(|identity| identity.kind == "Node");
+    let nodes: BTreeSet<_> = nodes.map(|identity| identity.name.as_str()).collect();
+    let help = |word: &str| match (nearest(word, nodes.iter().copied()), nodes.len()) {
+        (Some(meant), _) => format!("did you mean `{meant}`?"),
+        (None, 0) => "it has none yet".into(),
+        (None, known) => {
+            let listed: Vec<_> = nodes.iter().copied().take(LISTED).collect();
+            let more = match known.saturating_sub(LISTED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!("it has {}{more}", listed.join(", "))
+        }
+    };
+    let words = lists::words(value).into_iter();
+    let unknown = words.filter(|(_, word)| !nodes.contains(word));
+    unknown
+        .map(|(at, word)| WrongWord {
+            at,
+            word: word.to_owned(),
+            what: format!("is no Node of the store: {}", help(word)),
+        })
+        .collect()
 }
 
 /// States that no node shall encrypt. Says whether the store was written.

@@ -157,7 +157,10 @@ pub(crate) fn read(document: &Value) -> Result<(Identity, Resource), Wrong> {
                 Some(Value::Object(spec)) => spec.clone(),
                 Some(_) => return Err(Wrong::at("spec", "is not a mapping")),
             },
-            annotations: annotations(document),
+            annotations: match at(document, "metadata.annotations") {
+                None | Some(Value::Object(_)) => annotations(document),
+                Some(_) => return Err(Wrong::at("metadata.annotations", "is not a mapping")),
+            },
         }),
         "ClusterInformation" => {
             Resource::Information(optional(document, "spec.clusterType")?.unwrap_or_default())
@@ -240,6 +243,7 @@ fn node(document: &Value) -> Result<Node, Wrong> {
             .map(|text| text.parse());
     }
     let mut annotations = annotations(document);
+    annotations.retain(|_, text| text != "null");
     node.rotation = Rotation {
         asked: annotations.remove(ROTATE_KEY),
         met: annotations.remove(ROTATED_KEY),
@@ -299,8 +303,14 @@ fn address(field: &str, text: &str, host: &str, family: Family) -> Result<IpAddr
 fn annotations(document: &Value) -> BTreeMap<String, String> {
     let annotations = at(document, "metadata.annotations").and_then(Value::as_object);
     let texts = annotations.into_iter().flatten();
+    // YAML makes `true` no text, and what is meant by it is clear.
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
     texts
-        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .map(|(name, value)| (name.clone(), text(value)))
         .collect()
 }
 

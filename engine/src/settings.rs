@@ -11,9 +11,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-use crate::family::{Family, PerFamily, network};
+use crate::family::{Family, PerFamily};
 use crate::key::PublicKey;
 use crate::resource::{Configuration, Wrong};
+
+/// What Felix has no field for.
+mod annotations;
 
 /// What AKS's network takes of the MTU besides, when hosts are encrypted too (Felix: `wireguard.go`).
 pub(crate) const OVERHEAD_AKS: u32 = 100;
@@ -140,12 +143,6 @@ impl Default for Settings {
     }
 }
 
-/// Annotations of a FelixConfiguration.
-const STRICT: &str = "wiremesh/strict";
-const PLAIN_NODES: &str = "wiremesh/plain-nodes";
-const STRICT_NETWORKS: &str = "wiremesh/strict-networks";
-const FOREIGN_PEERS: &str = "wiremesh/foreign-peers";
-
 impl Settings {
     /// Reads a FelixConfiguration over what is there already. Fields that are wrong are
     /// reported and left as they are; unknown fields are Felix's business.
@@ -216,7 +213,31 @@ impl Settings {
         self.read_metrics(&mut fields);
         let mut wrong = fields.wrong;
         self.read_annotations(configuration, &mut wrong);
+        self.close(configuration, &mut wrong);
         wrong
+    }
+
+    /// A switch of encryption that cannot be read counts as on where plaintext is to be dropped.
+    fn close(&mut self, configuration: &Configuration, wrong: &mut [Wrong]) {
+        if self.strict.is_none() {
+            return;
+        }
+        for (family, name) in [
+            (Family::V4, "wireguardEnabled"),
+            (Family::V6, "wireguardEnabledV6"),
+        ] {
+            let value = configuration.spec.get(name).unwrap_or(&Value::Null);
+            if value.is_null() || value.is_boolean() {
+                continue;
+            }
+            self.tunnel[family].enabled = true;
+            let field = format!("spec.{name}");
+            for wrong in wrong.iter_mut().filter(|wrong| wrong.field == field) {
+                wrong
+                    .what
+                    .push_str(", and counts as true while strict mode is on");
+            }
+        }
     }
 
     fn read_tunnel(&mut self, family: Family, fields: &mut Fields<'_>) {
@@ -281,46 +302,6 @@ impl Settings {
         }
         if let Some(wireguard) = fields.boolean("prometheusWireGuardMetricsEnabled") {
             metrics.wireguard = wireguard;
-        }
-    }
-
-    fn read_annotations(&mut self, configuration: &Configuration, wrong: &mut Vec<Wrong>) {
-        let annotation = |name: &str| configuration.annotations.get(name);
-        let mut fail = |name: &str, what: String| {
-            wrong.push(Wrong::at(&format!("metadata.annotations.{name}"), what));
-        };
-        match annotation(STRICT).map(String::as_str) {
-            None => {}
-            Some("true") => {
-                self.strict.get_or_insert_default();
-            }
-            Some("false") => self.strict = None,
-            Some(_) => fail(STRICT, "is neither \"true\" nor \"false\"".into()),
-        }
-        if let (Some(strict), Some(text)) = (&mut self.strict, annotation(PLAIN_NODES)) {
-            strict.plain_nodes = words(text);
-        }
-        if let Some(text) = annotation(STRICT_NETWORKS) {
-            for word in words(text) {
-                match (network(&word), &mut self.strict) {
-                    (Some(network), Some(strict)) => {
-                        strict.networks.insert(network.trunc());
-                    }
-                    (Some(_), None) => {}
-                    (None, _) => fail(
-                        STRICT_NETWORKS,
-                        format!("holds `{word}`, which is no network"),
-                    ),
-                }
-            }
-        }
-        for word in annotation(FOREIGN_PEERS).map_or_else(BTreeSet::new, |text| words(text)) {
-            match word.parse() {
-                Ok(key) => {
-                    self.foreign_peers.insert(key);
-                }
-                Err(error) => fail(FOREIGN_PEERS, format!("holds `{word}`: {error}")),
-            }
         }
     }
 

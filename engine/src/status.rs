@@ -17,6 +17,9 @@ use crate::device::{PeerState, State};
 use crate::family::{Family, PerFamily};
 use crate::render::{age, ago, size};
 
+/// Whether all is as intended.
+mod check;
+
 /// How many of a peer's networks people are shown.
 const NETWORKS: usize = 4;
 
@@ -226,6 +229,7 @@ impl Status<'_> {
             "in_sync": self.pending.is_empty(),
             "pending": self.pending.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "problems": self.problems,
+            "not_as_intended": self.deviations(),
             "host_encryption": settings.host_encryption,
             "strict": strict.is_some(),
             "plain_nodes": strict.map(|strict| &strict.plain_nodes),

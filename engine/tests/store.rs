@@ -50,6 +50,48 @@ fn enable_is_one_command_and_disable_takes_it_back() {
 }
 
 #[test]
+fn a_security_setting_with_a_slip_is_refused_with_its_place_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for name in ["ada", "bob", "node-3"] {
+        let node = format!("kind: Node\nmetadata: {{name: {name}}}\nspec: {{}}\n");
+        fs::write(path.join(format!("{name}.yaml")), node).unwrap();
+    }
+    let store = store(path);
+    let enable = |more: &[&str]| {
+        let arguments = [&["enable", "--store", &store, "--strict"], more].concat();
+        said(&wiremesh(&arguments))
+    };
+    let refused = |more: &[&str], expected: &str| {
+        let (status, text) = enable(more);
+        assert_eq!(status, Some(2), "{text}");
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(fs::read_dir(path).unwrap().count(), 3);
+    };
+    refused(
+        &["--networks", "foo,10.1/16"],
+        "invalid value 'foo,10.1/16' for '--networks <CIDR,…>': `foo` at character 1 is no network: \
+         write ADDRESS/LENGTH, such as 10.0.0.0/8 or fd00::/8\n  `10.1/16` at character 5 is no \
+         network: did you mean `10.1.0.0/16`?",
+    );
+    refused(
+        &["--plain-nodes", "ada,"],
+        "`` at character 5 is no name: a comma is one too many, or a name is missing",
+    );
+    refused(
+        &["--plain-nodes", "ada,nope"],
+        "invalid value 'ada,nope' for '--plain-nodes <NODE,…>': `nope` at character 5 is no Node of \
+         the store: it has ada, bob, node-3",
+    );
+    refused(
+        &["--plain-nodes", "nod-3"],
+        "`nod-3` at character 1 is no Node of the store: did you mean `node-3`?",
+    );
+    let right = ["--plain-nodes", "ada, bob", "--networks", "10.0.0.0/8"];
+    assert_eq!(enable(&right), (Some(0), "encryption is on".into()));
+}
+
+#[test]
 fn a_json_resource_stays_json_and_keeps_its_other_fields() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mine.json");

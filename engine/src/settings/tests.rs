@@ -101,11 +101,102 @@ fn strict_is_an_annotation_that_calico_keeps() {
     assert_eq!(strict.plain_nodes, ["a", "b"].map(String::from).into());
     assert_eq!(strict.networks.len(), 2);
     assert!(wrong.is_empty());
-    let (settings, wrong) = annotated(&[("wiremesh/strict", "yes")]);
-    assert_eq!(settings.strict, None);
+}
+
+#[test]
+fn a_strict_that_cannot_be_read_counts_as_true() {
+    for text in ["yes", "True", "flase", "", "null"] {
+        let (settings, wrong) = annotated(&[("wiremesh/strict", text)]);
+        assert!(settings.strict.is_some(), "{text}");
+        assert_eq!(
+            wrong,
+            [format!(
+                "`metadata.annotations.wiremesh/strict` holds `{text}`: it is neither \"true\" nor \
+                 \"false\", and counts as \"true\""
+            )]
+        );
+    }
+    assert_eq!(annotated(&[("wiremesh/strict", "false")]).0.strict, None);
+}
+
+#[test]
+fn a_wrong_strict_network_is_reported_and_the_others_are_protected() {
+    let (settings, wrong) = annotated(&[
+        ("wiremesh/strict", "true"),
+        ("wiremesh/strict-networks", "foo,10.1/16,10.2.0.0/16"),
+    ]);
+    let networks = settings.strict.unwrap().networks;
+    let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.1.0.0/16", "10.2.0.0/16"]);
     assert_eq!(
         wrong,
-        ["`metadata.annotations.wiremesh/strict` is neither \"true\" nor \"false\""]
+        [
+            "`metadata.annotations.wiremesh/strict-networks` holds `foo` at character 1 is no \
+             network: write ADDRESS/LENGTH, such as 10.0.0.0/8 or fd00::/8",
+            "`metadata.annotations.wiremesh/strict-networks` holds `10.1/16` at character 5 is no \
+             network: did you mean `10.1.0.0/16`?",
+        ]
+    );
+}
+
+#[test]
+fn an_annotation_with_a_slip_in_its_name_or_without_effect_is_reported() {
+    let (_, wrong) = annotated(&[
+        ("wiremesh/strict-network", "10.0.0.0/8"),
+        ("other/strict", "x"),
+    ]);
+    assert_eq!(
+        wrong,
+        [
+            "`metadata.annotations.wiremesh/strict-network` is unknown: did you mean \
+          `wiremesh/strict-networks`?"
+        ]
+    );
+    let (_, wrong) = annotated(&[("wiremesh/strict-networks", "10.0.0.0/8")]);
+    assert_eq!(
+        wrong,
+        [
+            "`metadata.annotations.wiremesh/strict-networks` has no effect: `wiremesh/strict` is not \
+          \"true\""
+        ]
+    );
+    let off = [
+        ("wiremesh/strict-networks", "10.0.0.0/8"),
+        ("wiremesh/strict", "false"),
+    ];
+    assert_eq!(annotated(&off).1, [""; 0]);
+}
+
+#[test]
+fn a_switch_of_encryption_that_cannot_be_read_counts_as_on_in_strict_mode() {
+    let read = |strict: &str| {
+        let configuration = Configuration {
+            spec: json!({"wireguardEnabled": "yes", "wireguardEnabledV6": false})
+                .as_object()
+                .unwrap()
+                .clone(),
+            annotations: [("wiremesh/strict".to_owned(), strict.to_owned())].into(),
+        };
+        let mut settings = Settings::default();
+        let wrong = settings.read(&configuration);
+        let enabled = settings.tunnel.iter().map(|(_, tunnel)| tunnel.enabled);
+        (enabled.collect::<Vec<_>>(), wrong[0].to_string())
+    };
+    assert_eq!(
+        read("true"),
+        (
+            vec![true, false],
+            "`spec.wireguardEnabled` is neither true nor false, and counts as true while strict \
+             mode is on"
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        read("false"),
+        (
+            vec![false, false],
+            "`spec.wireguardEnabled` is neither true nor false".to_owned()
+        )
     );
 }
 

@@ -8,6 +8,8 @@ use crate::dataplane::{Peer, Plane};
 use crate::key::PublicKey;
 use crate::resource::read;
 
+mod check;
+
 const NOW: u64 = 1_700_000_000;
 
 fn key(byte: u8) -> PublicKey {
@@ -165,10 +167,10 @@ IPv4
                for no network
 ",
     );
-    let lists = json!({"wiremesh/strict": "true", "wiremesh/plain-nodes": "a-long-name,zoe"});
+    let lists = json!({"wiremesh/strict": "true", "wiremesh/plain-nodes": "a-long-name,bob"});
     let lists = cluster(enabled, lists);
     let text = status(&lists, Some(&device), &actual).text();
-    assert!(text.contains("  strict       on: encrypt or drop, but for a-long-name, zoe\n"));
+    assert!(text.contains("  strict       on: encrypt or drop, but for a-long-name, bob\n"));
     assert!(text.contains("  a-long-name  in clear: it has published no key\n"));
 }
 
@@ -259,7 +261,7 @@ fn people_are_not_shown_hundreds_of_networks_and_programs_are() {
 
 #[test]
 fn the_json_has_every_key_each_time() {
-    let annotations = json!({"wiremesh/strict": "true", "wiremesh/plain-nodes": "zoe"});
+    let annotations = json!({"wiremesh/strict": "true", "wiremesh/plain-nodes": "bob"});
     let cluster = cluster(json!({"wireguardEnabled": true}), annotations);
     let (device, actual) = (state(&["10.0.0.2/32"], Some(75)), dataplane());
     let told = status(&cluster, Some(&device), &actual).json();
@@ -270,9 +272,10 @@ fn the_json_has_every_key_each_time() {
             "in_sync": true,
             "pending": [],
             "problems": [],
+            "not_as_intended": ["IPv4: a-long-name is cut off: it has published no key"],
             "host_encryption": false,
             "strict": true,
-            "plain_nodes": ["zoe"],
+            "plain_nodes": ["bob"],
             "families": [{
                 "family": "IPv4",
                 "encrypting": true,

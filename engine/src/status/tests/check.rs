@@ -1,0 +1,148 @@
+//! Each state of a node and its peers, and whether it is as intended.
+
+use super::*;
+
+/// `ada` with its peer `bob`; `a-long-name` is as the test has it.
+fn check(cluster: &Cluster, device: Option<&State>) -> Vec<String> {
+    let actual = dataplane();
+    status(cluster, device, &actual).deviations()
+}
+
+fn of(resources: &[Value]) -> Cluster {
+    let resources = resources.iter().map(|resource| read(resource).unwrap());
+    Cluster::new("ada", &resources.collect()).0
+}
+
+fn enabled() -> Value {
+    json!({"wireguardEnabled": true})
+}
+
+fn peered() -> State {
+    state(&["10.0.1.2/32"], Some(75))
+}
+
+/// A configuration for all, `ada` and `bob` with keys, and what else there is.
+fn with(annotations: Value, more: &[Value]) -> Cluster {
+    let common = [
+        node("ada", 1, Some(1)),
+        node("bob", 2, Some(2)),
+        configuration("default", enabled(), annotations),
+    ];
+    of(&[&common, more].concat())
+}
+
+#[test]
+fn a_mesh_of_nodes_with_keys_is_as_intended() {
+    let cluster = with(json!({}), &[]);
+    assert_eq!(check(&cluster, Some(&peered())), [""; 0]);
+    let (device, actual) = (peered(), dataplane());
+    let status = status(&cluster, Some(&device), &actual);
+    assert_eq!(status.check_text(), "\nall is as intended\n");
+}
+
+#[test]
+fn a_cluster_that_is_asked_for_nothing_is_as_intended_in_clear() {
+    let nodes = [node("ada", 1, None), node("bob", 2, None)];
+    assert_eq!(check(&of(&nodes), None), [""; 0]);
+}
+
+#[test]
+fn what_is_pending_and_what_is_wrong_is_not_as_intended() {
+    let cluster = with(json!({}), &[]);
+    let pending = [Change::SwitchOn {
+        family: Family::V4,
+        name: "wireguard.cali".into(),
+    }];
+    let problems = ["pod.json: it is not JSON".to_owned()];
+    let (device, actual) = (peered(), dataplane());
+    let status = Status {
+        pending: &pending,
+        problems: &problems,
+        ..status(&cluster, Some(&device), &actual)
+    };
+    assert_eq!(
+        status.check_text(),
+        "\nnot as intended\n  still to be made: switch wireguard.cali on\n  pod.json: it is not JSON\n"
+    );
+}
+
+#[test]
+fn a_peer_that_is_yet_to_be_made_is_not_as_intended() {
+    let mut device = peered();
+    device.peers.clear();
+    assert_eq!(
+        check(&with(json!({}), &[]), Some(&device)),
+        ["IPv4: bob is yet to be made a peer"]
+    );
+}
+
+#[test]
+fn a_node_without_a_key_is_in_clear_against_the_intent_and_cut_off_in_strict_mode() {
+    let keyless = [node("zoe", 4, None)];
+    assert_eq!(
+        check(&with(json!({}), &keyless), Some(&peered())),
+        ["IPv4: zoe is reached in clear: it has published no key"]
+    );
+    let strict = json!({"wiremesh/strict": "true"});
+    assert_eq!(
+        check(&with(strict, &keyless), Some(&peered())),
+        ["IPv4: zoe is cut off: it has published no key"]
+    );
+}
+
+#[test]
+fn a_node_that_is_listed_or_taken_out_is_in_clear_as_intended() {
+    let keyless = [node("zoe", 4, None)];
+    let listed = json!({"wiremesh/strict": "true", "wiremesh/plain-nodes": "zoe"});
+    assert_eq!(check(&with(listed, &keyless), Some(&peered())), [""; 0]);
+    let off = json!({"wireguardEnabled": false});
+    let out = [
+        node("zoe", 4, None),
+        configuration("node.zoe", off, json!({})),
+    ];
+    assert_eq!(check(&with(json!({}), &out), Some(&peered())), [""; 0]);
+}
+
+#[test]
+fn two_nodes_with_one_key_are_not_as_intended() {
+    let same = [node("zoe", 4, Some(2))];
+    assert_eq!(
+        check(&with(json!({}), &same), Some(&peered())),
+        [
+            "IPv4: bob is reached in clear: its key is also zoe's",
+            "IPv4: zoe is reached in clear: its key is also bob's",
+        ]
+    );
+}
+
+#[test]
+fn a_key_that_is_not_published_is_not_as_intended() {
+    let mut device = peered();
+    device.public_key = Some(key(9));
+    assert_eq!(
+        check(&with(json!({}), &[]), Some(&device)),
+        ["IPv4: this node's key is not published"]
+    );
+}
+
+#[test]
+fn a_family_in_which_a_node_has_nothing_to_send_is_as_intended() {
+    let both = json!({"wireguardEnabled": true, "wireguardEnabledV6": true});
+    let nodes = |pods: &[Value]| {
+        let common = [
+            node("ada", 1, Some(1)),
+            node("bob", 2, Some(2)),
+            configuration("default", both.clone(), json!({})),
+        ];
+        of(&[&common, pods].concat())
+    };
+    assert_eq!(check(&nodes(&[]), Some(&peered())), [""; 0]);
+    let pool = json!({
+        "kind": "IPAMBlock", "metadata": {"name": "b"},
+        "spec": {"cidr": "fd00::/122", "affinity": "host:ada", "allocations": [], "attributes": []},
+    });
+    assert_eq!(
+        check(&nodes(&[pool]), Some(&peered())),
+        ["IPv6: this node does not encrypt: this node has no IPv6 address"]
+    );
+}

@@ -1,0 +1,67 @@
+//! `status --check` on a node of its own: what it prints, and how it exits.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// A command in a network namespace of its own.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.arg("--net");
+    if !is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command
+}
+
+fn check(store: &Path) -> (Option<i32>, String, String) {
+    let output = unshare()
+        .arg(env!("CARGO_BIN_EXE_wiremesh"))
+        .args(["status", "--check", "--node", "ada", "--store"])
+        .arg(format!("dir:{}", store.display()))
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    (output.status.code(), out, error)
+}
+
+#[test]
+fn it_exits_0_when_all_is_as_intended_and_1_with_the_reason_when_it_is_not() {
+    let tried = unshare().arg("true").output().unwrap();
+    if !tried.status.success() {
+        let why = String::from_utf8_lossy(&tried.stderr);
+        assert!(!is_root(), "root cannot make a namespace here: {why}");
+        eprintln!("skipped: this user cannot make namespaces: {}", why.trim());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path();
+    let node = "kind: Node\nmetadata: {name: ada}\nspec: {bgp: {ipv4Address: 10.0.0.1/24}}\n";
+    fs::write(store.join("ada.yaml"), node).unwrap();
+    let (status, text, _) = check(store);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.ends_with("\nall is as intended\n"), "{text}");
+
+    let on =
+        "kind: FelixConfiguration\nmetadata: {name: default}\nspec: {wireguardEnabled: true}\n";
+    fs::write(store.join("default.yaml"), on).unwrap();
+    let (status, text, error) = check(store);
+    assert_eq!(status, Some(1), "{text}");
+    let reason = "\nnot as intended\n  still to be made: ";
+    assert!(text.contains(reason), "{text}");
+    assert!(error.contains("not as intended"), "{error}");
+
+    let slip = "kind: FelixConfiguration\nmetadata: {name: default, annotations: {wiremesh/strct: \"true\"}}\n";
+    fs::write(store.join("default.yaml"), slip).unwrap();
+    let (status, text, _) = check(store);
+    assert_eq!(status, Some(1), "{text}");
+    let reason =
+        "`metadata.annotations.wiremesh/strct` is unknown: did you mean `wiremesh/strict`?";
+    assert!(text.contains(reason), "{text}");
+}
