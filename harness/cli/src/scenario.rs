@@ -8,7 +8,7 @@ use wireproof_lab::artifact::{self, RunDirectory};
 use wireproof_lab::error::LabError;
 use wireproof_lab::need;
 use wireproof_lab::run::{EngineCommand, run};
-use wireproof_model::evidence::Evidence;
+use wireproof_model::evidence::{Evidence, SavedEvidence};
 use wireproof_model::expect::Expected;
 use wireproof_model::judge::judge;
 use wireproof_model::name::EngineName;
@@ -20,6 +20,9 @@ use wireproof_model::verdict::Verdict;
 use crate::engines;
 use crate::failure::Failure;
 use crate::input;
+
+/// What a run directory's evidence is called.
+const EVIDENCE: &str = "evidence.json";
 
 /// A scenario that was run.
 #[derive(Debug)]
@@ -173,7 +176,7 @@ pub fn skip(plan: &Plan, why: String, runs: &Path, name: &str) -> Result<Told, F
     let evidence = Evidence::skipped(why);
     let verdicts = judge(plan, &evidence);
     directory.save("plan.json", plan)?;
-    directory.save("evidence.json", &evidence)?;
+    directory.save(EVIDENCE, &SavedEvidence::new(&evidence))?;
     directory.save("verdicts.json", &verdicts)?;
     Ok(Told {
         plan: plan.clone(),
@@ -210,7 +213,7 @@ pub fn observe(
             ..error
         }
     })?;
-    directory.save("evidence.json", &evidence)?;
+    directory.save(EVIDENCE, &SavedEvidence::new(&evidence))?;
     Ok((directory, evidence))
 }
 
@@ -256,16 +259,15 @@ pub fn judge_by(directory: &Path, scenario: &Path) -> Result<Told, Failure> {
 
 /// What a run directory holds, and which it is where `latest` is named.
 fn load(directory: &Path) -> Result<(Plan, Evidence, PathBuf), Failure> {
-    fn file<T: serde::de::DeserializeOwned>(path: PathBuf) -> Result<T, Failure> {
-        serde_json::from_str(&input::text(&path)?).map_err(|error| Failure::Unreadable {
-            path,
-            cause: error.to_string(),
-        })
+    fn file<T>(path: PathBuf, parse: fn(&str) -> Result<T, String>) -> Result<T, Failure> {
+        parse(&input::text(&path)?).map_err(|cause| Failure::Unreadable { path, cause })
     }
     let directory = artifact::attempt(directory);
-    let plan = file(directory.join("plan.json"))?;
-    let evidence = file(directory.join("evidence.json"))?;
-    Ok((plan, evidence, directory))
+    let plan = file(directory.join("plan.json"), |text| {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    })?;
+    let saved = file(directory.join(EVIDENCE), SavedEvidence::parse)?;
+    Ok((plan, saved.open(), directory))
 }
 
 /// A scenario's run directory: its path, without what leads up to the scenarios.

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
+
 const SCENARIO: &str = r#"title = "two nodes"
 
 [node.node-1]
@@ -73,6 +75,18 @@ fn a_run_is_judged_by_other_promises_than_its_own() {
         assert!(text.contains(difference), "{text}");
     }
 
+    let (status, text) = damaged(&latest, |evidence| evidence["nodes"] = json!({}));
+    assert_eq!(status, Some(3), "{text}");
+    let missing = "node node-1: was saved, and is missing";
+    assert!(text.contains(missing), "{text}");
+
+    let (status, text) = damaged(&latest, |evidence| {
+        let sightings = evidence["sightings"].as_array_mut().unwrap();
+        sightings.truncate(sightings.len() - 1);
+    });
+    assert_eq!(status, Some(3), "{text}");
+    assert!(text.contains("frames were saved"), "{text}");
+
     let (status, text) = expected("wrong.toml", "[[promise]]\nfrom = \"pod-9\"\n");
     assert_eq!(status, Some(2), "{text}");
     assert!(text.contains("wrong.toml:"), "{text}");
@@ -84,6 +98,18 @@ fn what_is_no_run_is_said_so() {
     let (status, text) = told(&wireproof(&[&"judge", &folder.path()]));
     assert_eq!(status, Some(2), "{text}");
     assert!(text.contains("plan.json"), "{text}");
+}
+
+/// What is told of a run whose evidence somebody changes for the time.
+fn damaged(run: &Path, change: impl Fn(&mut Value)) -> (Option<i32>, String) {
+    let file = run.join("evidence.json");
+    let whole = fs::read_to_string(&file).unwrap();
+    let mut saved: Value = serde_json::from_str(&whole).unwrap();
+    change(&mut saved["evidence"]);
+    fs::write(&file, saved.to_string()).unwrap();
+    let told = told(&wireproof(&[&"judge", &run]));
+    fs::write(&file, whole).unwrap();
+    told
 }
 
 /// The one file of that name below a folder, a link or not.

@@ -147,6 +147,7 @@ pub fn run(
         start,
         steps,
         skipped: None,
+        lost: Vec::new(),
         timings: clock.timings,
     })
 }

@@ -19,6 +19,9 @@ mod state;
 /// Packets that the kernel dropped, by its own reasons.
 mod dropped;
 
+/// Evidence as a file, which notices what it has lost.
+mod saved;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +36,7 @@ pub use conduct::{ConductEvidence, End, LogWarning, Process};
 pub use dropped::{DropEvidence, PlaceDrops};
 pub use intrusion::IntrusionOutcome;
 pub use lookup::{Answer, Lookup};
+pub use saved::{Digest, Entry, Inventory, Loss, ObserverEntry, Part, SavedEvidence, VERSION};
 pub use size::{BulkOutcome, SizeOutcome};
 pub use state::StateEvidence;
 
@@ -94,6 +98,9 @@ pub struct Evidence {
     pub skipped: Option<String>,
     /// How long each phase took, in microseconds, in order.
     pub timings: Vec<Timing>,
+    /// What it has lost since it was saved; nothing of a run that has just been.
+    #[serde(skip)]
+    pub lost: Vec<Loss>,
 }
 
 /// A namespace of the lab.
@@ -425,6 +432,7 @@ impl Evidence {
             steps: Vec::new(),
             skipped: None,
             timings: Vec::new(),
+            lost: Vec::new(),
         }
     }
 

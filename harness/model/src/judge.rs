@@ -22,6 +22,9 @@ mod case;
 /// Whether the observers could have seen what a promise forbids.
 mod watch;
 
+/// What the evidence has lost, and which promises need it.
+mod loss;
+
 /// Frames that must not be where they are.
 mod leak;
 
@@ -84,6 +87,7 @@ use case::{Case, Register};
 use crossing::Crossings;
 use leak::{Leak, Shown};
 use leg::{Break, Way};
+use loss::Losses;
 use watch::Watch;
 
 /// Counts packets whose source address would be answered through another interface (ip-sysctl, `rp_filter`).
@@ -98,14 +102,18 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     let throughout = through::judge(plan, evidence);
     let secrets = secret::judge(plan, evidence);
     // The probes were sent when every step had run.
+    let whole = plan;
     let plan = &plan.with(plan.at_last());
     let index = Index::new(evidence);
     let register = Register::new(plan, evidence);
     let limits = limit::judge(plan, evidence, &index);
     let intrusions = intrusion::judge(plan, evidence);
+    let losses = Losses::new(whole, evidence);
+    let reopen = |verdict| losses.reopen(verdict);
     let court = Court {
         plan,
         evidence,
+        losses: &losses,
         atlas: Atlas::new(evidence),
         watch: Watch::new(plan, evidence, &index),
         closing: closing(evidence, &index),
@@ -118,10 +126,10 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
             Ok(case) => court.decide(&case),
             Err(why) => Finding::open(why).about(promise),
         })
-        .chain(throughout)
-        .chain(limits)
-        .chain(intrusions)
-        .chain(secrets)
+        .chain(throughout.into_iter().map(reopen))
+        .chain(limits.into_iter().map(reopen))
+        .chain(intrusions.into_iter().map(reopen))
+        .chain(secrets.into_iter().map(reopen))
         .collect()
 }
 
@@ -149,6 +157,7 @@ fn skip(plan: &Plan, why: &str) -> Vec<Verdict> {
 struct Court<'a> {
     plan: &'a Plan,
     evidence: &'a Evidence,
+    losses: &'a Losses,
     atlas: Atlas<'a>,
     watch: Watch<'a>,
     /// When the closing beacons began: from here on one observer may see what another does
@@ -259,8 +268,14 @@ impl<'a> Court<'a> {
     }
 
     fn find(&self, case: &Case<'_>) -> Finding<'a> {
+        if let Some(why) = self.losses.common() {
+            return Finding::open(why);
+        }
         if let Some(leak) = leak::find(self.plan, case, &self.index) {
             return self.leaked(case, &leak);
+        }
+        if let Some(why) = self.losses.of_pair(case) {
+            return Finding::open(why);
         }
         if let Some(why) = self.watch.doubt(case, &self.atlas) {
             return Finding::open(why);

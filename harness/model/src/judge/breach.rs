@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::loss::Losses;
 use crate::evidence::{Evidence, StepEvidence};
 use crate::plan::{Plan, Step};
 use crate::verdict::Outcome;
@@ -54,6 +55,16 @@ pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
     if evidence.skipped.is_some() {
         return Vec::new();
     }
+    let losses = Losses::new(plan, evidence);
+    let lost = losses.told().map(|told| Breach {
+        about: About::Unseen,
+        line: None,
+        told,
+        note: None,
+    });
+    if !losses.spare_nodes() {
+        return lost.collect();
+    }
     let steps = plan.steps.iter().zip(&evidence.steps);
     let written = steps.flat_map(|(step, seen)| {
         let late = late(step, seen).into_iter();
@@ -65,7 +76,8 @@ pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
         .flat_map(|fact| super::fact::contradicted(fact, plan, evidence));
     let hosts = super::host::breaches(plan, evidence);
     let conduct = super::conduct::breaches(plan, evidence);
-    written.chain(facts).chain(hosts).chain(conduct).collect()
+    let broken = written.chain(facts).chain(hosts).chain(conduct);
+    broken.chain(lost).collect()
 }
 
 fn late(step: &Step, seen: &StepEvidence) -> Option<Breach> {

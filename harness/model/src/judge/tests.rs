@@ -86,3 +86,6 @@ mod conducts;
 
 /// Any evidence gets a verdict for every promise.
 mod any_evidence;
+
+/// A saved evidence that has lost a part proves nothing that needs the part.
+mod losses;

@@ -41,10 +41,10 @@ fn a_device_that_is_missing_has_none() {
 }
 
 #[test]
-fn a_node_that_nobody_looked_at_may_have_any() {
+fn without_what_a_node_looks_like_no_promise_about_sizes_is_decided() {
     after(
         |world| drop(world.evidence.nodes.remove(&parsed("ada"))),
-        &[(DEVICE, Inconclusive)],
+        &[0, 1, 2, 3, 4, 5].map(|promise| (promise, Inconclusive)),
     );
 }
 

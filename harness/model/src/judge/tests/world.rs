@@ -77,6 +77,7 @@ impl World {
             drops: Default::default(),
             wire: vec![],
             skipped: None,
+            lost: vec![],
             timings: vec![Timing {
                 phase: "probing".into(),
                 micros: 312_000,
@@ -479,12 +480,16 @@ fn node_evidence(node: &Node) -> NodeEvidence {
     if node.wireguard {
         links.push(link("wireguard.cali", "tun", 1340));
     }
+    let before = Dataplane {
+        links: links[..2].to_vec(),
+        ..Dataplane::default()
+    };
     NodeEvidence {
         dataplane: Dataplane {
             links,
             ..Dataplane::default()
         },
-        before: None,
+        before: Some(before),
         published_key6: None,
         published_key: node.wireguard.then(|| format!("{}=", node.name)),
         key_history: vec![],

@@ -1,0 +1,122 @@
+//! What the evidence has lost since it was saved, and what it never had: a promise that needs such
+//! a part is open, whatever the rest shows.
+//!
+//! A pair needs the frames of the wire, of its two nodes and its two pods, what its two nodes looked
+//! like, and what is common to all, such as the list of interfaces and what sockets said. Every
+//! other promise needs everything. A frame that shows a pair's payload on the wire still breaks its
+//! promise when only other frames or nodes are lost: what is gone cannot make it right.
+
+use std::collections::BTreeSet;
+
+use super::case::Case;
+use crate::evidence::{Evidence, Loss, Part, Place};
+use crate::name::NodeName;
+use crate::plan::Plan;
+use crate::verdict::{Outcome, Verdict};
+
+/// Everything that is missing.
+#[derive(Debug)]
+pub(super) struct Losses {
+    all: Vec<Loss>,
+}
+
+impl Losses {
+    pub(super) fn new(plan: &Plan, evidence: &Evidence) -> Self {
+        let mut all = evidence.lost.clone();
+        all.extend(unseen_nodes(plan, evidence));
+        all.extend(unseen_flows(plan, evidence));
+        Self { all }
+    }
+
+    /// Why no pair can be decided, not even by a frame that breaks its promise.
+    pub(super) fn common(&self) -> Option<String> {
+        let mut common = self.all.iter().filter(|loss| loss.part == Part::Common);
+        common.next().map(told)
+    }
+
+    /// Why a pair that no frame breaks cannot be decided.
+    pub(super) fn of_pair(&self, case: &Case<'_>) -> Option<String> {
+        let needs = |part: &Part| match part {
+            Part::Common | Part::Observer(Place::Fabric) => true,
+            Part::Observer(Place::Node(name)) | Part::Node(name) => is_of(case, name),
+            Part::Observer(Place::Pod(name)) => [case.from, case.to]
+                .iter()
+                .any(|end| end.pod.is_some_and(|pod| pod.name == *name)),
+        };
+        self.all.iter().find(|loss| needs(&loss.part)).map(told)
+    }
+
+    /// Leaves a promise open that needs everything.
+    pub(super) fn reopen(&self, verdict: Verdict) -> Verdict {
+        let decided = matches!(verdict.outcome, Outcome::Held | Outcome::Broken);
+        let Some(loss) = self.all.first().filter(|_| decided) else {
+            return verdict;
+        };
+        let mut notes = vec![format!("what is left of it would show: {}", verdict.fact)];
+        notes.extend(verdict.notes);
+        Verdict {
+            outcome: Outcome::Inconclusive,
+            fact: told(loss),
+            notes,
+            why: None,
+            ..verdict
+        }
+    }
+
+    /// Each of them in words.
+    pub(super) fn told(&self) -> impl Iterator<Item = String> {
+        self.all.iter().map(told)
+    }
+
+    /// Whether what nodes and engines were like is known.
+    pub(super) fn spare_nodes(&self) -> bool {
+        let frames = |loss: &Loss| matches!(loss.part, Part::Observer(_));
+        self.all.iter().all(frames)
+    }
+}
+
+fn told(loss: &Loss) -> String {
+    format!("the evidence is not whole: {}", loss.told)
+}
+
+fn is_of(case: &Case<'_>, node: &NodeName) -> bool {
+    [case.from, case.to]
+        .iter()
+        .any(|end| end.node.name == *node)
+}
+
+/// Nodes that are there at the end and were not looked at, or that were there at the start and were
+/// not looked at before the engine was.
+fn unseen_nodes(plan: &Plan, evidence: &Evidence) -> Vec<Loss> {
+    let first: BTreeSet<_> = plan.after(0).nodes.into_iter().map(|n| n.name).collect();
+    let lost = |name: &NodeName, told: String| Loss {
+        part: Part::Node(name.clone()),
+        told,
+    };
+    let last = plan.at_last().nodes;
+    let all = last.iter().filter_map(|node| {
+        let name = &node.name;
+        match evidence.nodes.get(name) {
+            None => Some(lost(
+                name,
+                format!("it does not say what node {name} looks like"),
+            )),
+            Some(seen) if seen.before.is_none() && first.contains(name) => Some(lost(
+                name,
+                format!("it does not say what node {name} looked like before the engine"),
+            )),
+            Some(_) => None,
+        }
+    });
+    all.collect()
+}
+
+/// Flows that the plan has and of which the evidence says nothing.
+fn unseen_flows(plan: &Plan, evidence: &Evidence) -> Option<Loss> {
+    let planned = plan.flows.flows.len();
+    let seen = evidence.flows.len();
+    (seen < planned && !plan.flows.promises.is_empty()).then(|| Loss {
+        part: Part::Common,
+        told: format!("`flows`: {planned} were planned, {seen} are there"),
+    })
+}
