@@ -68,6 +68,15 @@ enum Verb {
     Guard {
         #[command(flatten)]
         state: StateArgument,
+        /// Where the cluster's resources are: where the kept rules cannot be used, everything is
+        /// dropped but the way to an etcd whose address is given in numbers
+        #[arg(
+            long,
+            value_name = "dir:PATH|etcd:URL",
+            env = "WIREMESH_STORE",
+            hide_env_values = true
+        )]
+        store: Option<String>,
     },
     /// Ask a node's agent for a new key
     RotateKey {
@@ -245,8 +254,11 @@ fn obey(verb: Verb) -> Result<(), Failure> {
             told(operate::disable(&store.store).await?, "encryption is off");
             Ok(())
         }),
-        Verb::Guard { state } => blocking(async {
-            print(match guard::restore(&state.state).await? {
+        Verb::Guard { state, store } => blocking(async {
+            // A store that cannot be read must not keep the rules from being set.
+            let store = store.and_then(|store| store.parse::<Store>().ok());
+            let store = store.map_or_else(Vec::new, |store| store.endpoints());
+            print(match guard::restore(&state.state, &store).await? {
                 true => "encrypt or drop is in force\n",
                 false => "encrypt or drop was not asked for\n",
             });

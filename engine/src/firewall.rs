@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 use crate::family::Family;
 
+/// Rules that were written down, read again.
+mod kept;
+
 /// The table's name, in the families `inet` and `arp`.
 pub(crate) const TABLE: &str = "wiremesh";
 

@@ -5,16 +5,25 @@
 //! heard of the store.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use serde_json::Value;
 
 use crate::firewall::Firewall;
 use crate::nft::{self, NftError};
 
+/// What is set where the rules cannot be used.
+mod closed;
+
 /// The file's name.
 const FILE: &str = "guard.json";
+
+/// How large the file may be, in bytes: 100,000 networks take 10 MB.
+const LARGEST: u64 = 64 << 20;
 
 /// Where the rules are kept, and what is in it.
 #[derive(Debug)]
@@ -22,17 +31,48 @@ pub(crate) struct Guard {
     directory: PathBuf,
     /// What was written last; none if that is unknown.
     kept: Option<Option<Firewall>>,
+    /// The file after that; none if there was none.
+    stamp: Option<Stamp>,
+}
+
+/// What changes when a file is written, or another takes its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
 }
 
 /// Why there is no guard.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GuardError {
-    #[error("cannot keep the guard's rules in {path}: {cause}")]
+    #[error("cannot keep the guard's rules in {}: {cause}", .path.display())]
     Keep { path: PathBuf, cause: io::Error },
-    #[error("cannot read the guard's rules from {path}: {cause}")]
-    Read { path: PathBuf, cause: String },
-    #[error(transparent)]
-    Nft(#[from] NftError),
+    /// Plaintext is dropped all the same.
+    #[error(
+        "the guard's rules in {} cannot be used: {cause}\n  until the agent has read the store, \
+         everything is dropped but the loopback, local pods, what stays on the link, and the store \
+         at {store}\n  help: start the agent; to let everything pass in clear, run `nft delete table \
+         inet wiremesh`",
+        .path.display()
+    )]
+    Closed {
+        path: PathBuf,
+        cause: String,
+        store: String,
+    },
+    /// Plaintext is not dropped.
+    #[error(
+        "encrypt or drop is NOT in force: the guard's rules in {} cannot be used: {cause}; and \
+         dropping everything failed: {error}",
+        .path.display()
+    )]
+    Open {
+        path: PathBuf,
+        cause: String,
+        error: String,
+    },
 }
 
 impl Guard {
@@ -40,47 +80,103 @@ impl Guard {
         Self {
             directory,
             kept: None,
+            stamp: None,
         }
     }
 
-    /// Keeps what refuses plaintext; of a firewall that refuses nothing, nothing.
+    /// Keeps what refuses plaintext; of a firewall that refuses nothing, nothing. Says whether the
+    /// file was another than the one that was written last.
     ///
     /// # Errors
     /// The directory cannot be written. It is tried again whenever this is called.
-    pub(crate) fn keep(&mut self, firewall: &Firewall) -> Result<(), GuardError> {
+    pub(crate) fn keep(&mut self, firewall: &Firewall) -> Result<bool, GuardError> {
         let strict = firewall.is_strict().then_some(firewall);
-        if self.kept.as_ref().map(Option::as_ref) == Some(strict) {
-            return Ok(());
-        }
         let path = self.directory.join(FILE);
+        let touched = self.kept.is_some() && stamp(&path) != self.stamp;
+        if !touched && self.kept.as_ref().map(Option::as_ref) == Some(strict) {
+            return Ok(false);
+        }
         let done = match strict {
             Some(firewall) => write(&path, &Firewall::default().transaction(firewall)),
             None => remove(&path),
         };
+        let stamp = stamp(&path);
         done.map_err(|cause| GuardError::Keep { path, cause })?;
         self.kept = Some(strict.cloned());
-        Ok(())
+        self.stamp = stamp;
+        Ok(touched)
     }
 }
 
-/// Sets the rules that were kept in a directory; says whether there were any.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some(Stamp {
+        inode: found.ino(),
+        size: found.size(),
+        modified: (found.mtime(), found.mtime_nsec()),
+        changed: (found.ctime(), found.ctime_nsec()),
+    })
+}
+
+/// Sets the rules that were kept in a directory; says whether there were any. Where they cannot be
+/// used, strict mode was on and nobody knows for which networks: everything is dropped but what the
+/// agent needs to read the store, which is at `store`.
 ///
 /// # Errors
-/// There is a file that cannot be read, or the kernel refuses what is in it.
-pub(crate) async fn restore(directory: &Path) -> Result<bool, GuardError> {
+/// The file cannot be used, or the kernel refuses what is in it.
+pub(crate) async fn restore(directory: &Path, store: &[SocketAddr]) -> Result<bool, GuardError> {
     let path = directory.join(FILE);
-    let fail = |cause: String| GuardError::Read {
-        path: path.clone(),
-        cause,
+    let cause = match read(&path) {
+        Ok(None) => return Ok(false),
+        Ok(Some(firewall)) => match set(&firewall).await {
+            Ok(()) => return Ok(true),
+            Err(error) => error.to_string(),
+        },
+        Err(cause) => cause,
     };
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(fail(error.to_string())),
+    if let Err(error) = set(&closed::firewall(store)).await {
+        let error = error.to_string();
+        return Err(GuardError::Open { path, cause, error });
+    }
+    let store: Vec<_> = store.iter().map(ToString::to_string).collect();
+    let store = match store.as_slice() {
+        [] => "an address that is not known here".into(),
+        known => known.join(", "),
     };
-    let rules: Value = serde_json::from_slice(&text).map_err(|error| fail(error.to_string()))?;
-    nft::transact(&rules).await?;
-    Ok(true)
+    Err(GuardError::Closed { path, cause, store })
+}
+
+/// None if there is no file.
+fn read(path: &Path) -> Result<Option<Firewall>, String> {
+    let opened = fs::File::options()
+        .read(true)
+        // A pipe must not hold up the boot.
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let is_file = file.metadata().is_ok_and(|found| found.is_file());
+    if !is_file {
+        return Err("it is not a regular file".into());
+    }
+    let mut text = Vec::new();
+    let read = file.take(LARGEST).read_to_end(&mut text);
+    read.map_err(|error| error.to_string())?;
+    let rules: Value =
+        serde_json::from_slice(&text).map_err(|error| format!("it is not JSON: {error}"))?;
+    Firewall::read_strict(&rules).map(Some)
+}
+
+/// Sets rules where there were none, and sees that the kernel has them.
+async fn set(firewall: &Firewall) -> Result<(), NftError> {
+    nft::transact(&Firewall::default().transaction(firewall)).await?;
+    match nft::read().await?.drops_plaintext() {
+        true => Ok(()),
+        false => Err(nft::not_kept()),
+    }
 }
 
 /// A reader, or a power cut, meets the old file or the new one.
@@ -91,7 +187,11 @@ fn write(path: &Path, rules: &Value) -> io::Result<()> {
     let draft = path.with_extension("new");
     fs::write(&draft, rules.to_string())?;
     fs::File::open(&draft)?.sync_all()?;
-    fs::rename(&draft, path)
+    fs::rename(&draft, path)?;
+    match path.parent() {
+        Some(directory) => fs::File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -132,6 +232,90 @@ mod tests {
         guard.keep(&Firewall::default()).unwrap();
         assert!(!path.exists());
         fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_has_written_or_deleted_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let mut guard = Guard::new(folder.path().to_owned());
+        assert!(!guard.keep(&strict()).unwrap());
+        let right = fs::read(&path).unwrap();
+        let spoil: [fn(&Path); 3] = [
+            |path| fs::write(path, "null").unwrap(),
+            |path| fs::remove_file(path).unwrap(),
+            |path| {
+                fs::remove_file(path).unwrap();
+                std::os::unix::fs::symlink("/dev/null", path).unwrap();
+            },
+        ];
+        for spoil in spoil {
+            assert!(!guard.keep(&strict()).unwrap());
+            spoil(&path);
+            assert!(guard.keep(&strict()).unwrap());
+            assert_eq!(fs::read(&path).unwrap(), right);
+        }
+        guard.keep(&Firewall::default()).unwrap();
+        fs::write(&path, right).unwrap();
+        assert!(guard.keep(&Firewall::default()).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_was_kept_is_read_again_and_nothing_else_is_taken_for_rules() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        assert_eq!(read(&path), Ok(None));
+        Guard::new(folder.path().to_owned())
+            .keep(&strict())
+            .unwrap();
+        assert_eq!(read(&path), Ok(Some(strict())));
+        let good: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let commands = good["nftables"].as_array().unwrap();
+        let with = |commands: &[Value]| serde_json::json!({"nftables": commands}).to_string();
+        let drops = |command: &&Value| !command.to_string().contains("\"drop\"");
+        let harmless: Vec<_> = commands.iter().filter(drops).cloned().collect();
+        let empty: Vec<_> = commands
+            .iter()
+            .filter(|command| command["add"].get("element").is_none())
+            .cloned()
+            .collect();
+        let flush = [
+            commands.as_slice(),
+            &[serde_json::json!({"flush": {"ruleset": null}})],
+        ]
+        .concat();
+        let foreign = with(commands).replace("\"wiremesh\"", "\"filter\"");
+        let short = with(commands);
+        for (text, expected) in [
+            ("null", "it holds no nftables commands"),
+            ("{}", "it holds no nftables commands"),
+            (
+                "",
+                "it is not JSON: EOF while parsing a value at line 1 column 0",
+            ),
+            ("{\"nftables\": []}", "it holds rules that drop nothing"),
+            (&with(&commands[..4]), "it holds commands that the agent does not write"),
+            (&with(&harmless), "it holds rules that drop nothing"),
+            (&with(&empty), "it holds rules that drop nothing"),
+            (&with(&flush), "it holds a command that is not the agent's"),
+            (
+                &with(&commands[1..]),
+                "it holds commands that the agent does not write",
+            ),
+            (
+                &foreign,
+                "it holds a command for a table that is not the agent's",
+            ),
+            (&short[..short.len() / 2], "it is not JSON"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = read(&path).unwrap_err();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(read(&path), Err("it is not a regular file".into()));
     }
 
     #[test]

@@ -98,6 +98,14 @@ pub(crate) fn watch(changed: mpsc::Sender<()>) -> Result<(), NftError> {
     Ok(())
 }
 
+/// The kernel has taken rules, and does not have them.
+pub(crate) fn not_kept() -> NftError {
+    NftError {
+        doing: "set the nftables table wiremesh",
+        cause: "the kernel does not keep what is set".into(),
+    }
+}
+
 /// Carries out a transaction: all of it, or nothing.
 pub(crate) async fn transact(transaction: &Value) -> Result<(), NftError> {
     let doing = "set the nftables table wiremesh";

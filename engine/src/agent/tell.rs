@@ -49,6 +49,9 @@ impl Agent {
             return;
         };
         let kept = self.guard.keep(&desired.firewall);
+        if let Ok(true) = kept {
+            tracing::warn!("the guard's rules were not what this agent had written: written again");
+        }
         self.unguarded = kept.err().map(|error| error.to_string());
     }
 
