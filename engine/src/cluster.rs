@@ -119,13 +119,19 @@ impl Cluster {
         let mut wrong = Vec::new();
         for name in ["default", own.as_str()] {
             if let Some((identity, configuration)) = configurations.get(name) {
-                let found = cluster.settings.read(configuration);
+                let found = match name {
+                    "default" => cluster.settings.read(configuration),
+                    _ => cluster.settings.read_of_some_nodes(configuration),
+                };
                 if name == "default" {
                     let tunnel = &cluster.settings.tunnel;
                     cluster.wanted = PerFamily::each(|family| tunnel[family].enabled);
                 }
                 wrong.extend(found.into_iter().map(|found| ((*identity).clone(), found)));
             }
+        }
+        if cluster.settings.external_addresses {
+            cluster.take_external_addresses();
         }
         let known = cluster.nodes.keys().map(String::as_str);
         if let Some(found) = cluster.settings.unknown_plain_nodes(known) {
@@ -264,6 +270,14 @@ impl Cluster {
         self.node_addresses
             .extend(node.addresses.iter().chain(&node.overlay_addresses));
         self.nodes.insert(name.to_owned(), node.clone());
+    }
+
+    /// Counts the nodes' external addresses as their own.
+    fn take_external_addresses(&mut self) {
+        for node in self.nodes.values_mut() {
+            self.node_addresses.extend(&node.external_addresses);
+            node.addresses.append(&mut node.external_addresses);
+        }
     }
 
     fn note_opt_out(&mut self, name: &str, configuration: &Configuration) {

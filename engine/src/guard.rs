@@ -295,7 +295,10 @@ mod tests {
                 "it is not JSON: EOF while parsing a value at line 1 column 0",
             ),
             ("{\"nftables\": []}", "it holds rules that drop nothing"),
-            (&with(&commands[..4]), "it holds commands that the agent does not write"),
+            (
+                &with(&commands[..4]),
+                "it holds commands that the agent does not write",
+            ),
             (&with(&harmless), "it holds rules that drop nothing"),
             (&with(&empty), "it holds rules that drop nothing"),
             (&with(&flush), "it holds a command that is not the agent's"),

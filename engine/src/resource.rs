@@ -66,6 +66,9 @@ pub(crate) struct Node {
     pub(crate) endpoint: PerFamily<Option<IpAddr>>,
     /// All its own addresses (Felix: `calc/l3_route_resolver.go`).
     pub(crate) addresses: Vec<IpAddr>,
+    /// Addresses that a gateway outside of the node may translate (`ExternalIP`): the node itself need
+    /// not know them, and a tunnel that took their traffic would lead nowhere.
+    pub(crate) external_addresses: Vec<IpAddr>,
     /// The address of its tunnel device where hosts are not encrypted.
     pub(crate) tunnel_address: PerFamily<Option<IpAddr>>,
     /// Addresses of its other tunnels (IP in IP, VXLAN), which are its own too.
@@ -203,9 +206,13 @@ fn node(document: &Value) -> Result<Node, Wrong> {
     let listed = listed_addresses(document)?;
     for kind in ["InternalIP", "ExternalIP"] {
         for (_, address) in listed.iter().filter(|(listed, _)| listed == kind) {
-            node.endpoint[Family::of(*address)].get_or_insert(*address);
-            if !node.addresses.contains(address) {
-                node.addresses.push(*address);
+            let endpoint = node.endpoint[Family::of(*address)].get_or_insert(*address);
+            if node.addresses.contains(address) {
+                continue;
+            }
+            match kind == "InternalIP" || endpoint == address {
+                true => node.addresses.push(*address),
+                false => node.external_addresses.push(*address),
             }
         }
     }
@@ -280,7 +287,13 @@ fn workload(document: &Value) -> Result<Workload, Wrong> {
             .ok_or_else(|| Wrong::at(field, "has an entry that is no text"))?;
         let network = network(text)
             .ok_or_else(|| Wrong::at(field, format!("holds `{text}`, which is no network")))?;
-        networks.push(network.trunc());
+        // As Calico's own API: what is wider would take over the traffic of others.
+        if network.prefix_len() != network.max_prefix_len() {
+            let what =
+                format!("holds `{text}`: a workload's network is one address, a /32 or a /128");
+            return Err(Wrong::at(field, what));
+        }
+        networks.push(network);
     }
     Ok(Workload {
         node: required(document, "spec.node")?,
@@ -376,10 +389,53 @@ mod tests {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(node.endpoint.v4, Some(address("10.0.0.1")));
         assert_eq!(node.endpoint.v6, Some(address("2001:db8::1")));
+        assert_eq!(node.addresses, ["10.0.0.1", "2001:db8::1"].map(address));
+        assert_eq!(node.external_addresses, ["192.0.2.7"].map(address));
+    }
+
+    #[test]
+    fn an_external_address_is_a_node_s_own_where_it_is_the_only_one_of_its_family() {
+        let (_, resource) = read(&json!({
+            "kind": "Node", "metadata": {"name": "a"},
+            "spec": {"addresses": [
+                {"address": "192.0.2.7", "type": "ExternalIP"},
+                {"address": "192.0.2.8", "type": "ExternalIP"},
+                {"address": "fd00::1", "type": "InternalIP"},
+                {"address": "2001:db8::1", "type": "ExternalIP"},
+            ]},
+        }))
+        .unwrap();
+        let Resource::Node(node) = resource else {
+            panic!()
+        };
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(node.addresses, ["fd00::1", "192.0.2.7"].map(address));
         assert_eq!(
-            node.addresses,
-            ["10.0.0.1", "2001:db8::1", "192.0.2.7"].map(address)
+            node.external_addresses,
+            ["192.0.2.8", "2001:db8::1"].map(address)
         );
+    }
+
+    #[test]
+    fn a_workload_s_network_is_one_address() {
+        let pod = |network: &str| {
+            read(&json!({
+                "kind": "WorkloadEndpoint", "metadata": {"name": "x"},
+                "spec": {"node": "a", "ipNetworks": ["10.0.1.1", network]},
+            }))
+        };
+        for network in ["10.0.1.2/32", "fd00::1/128", "fd00::1"] {
+            assert!(pod(network).is_ok(), "{network}");
+        }
+        for network in ["0.0.0.0/0", "::/0", "10.0.1.2/31", "fd00::/127"] {
+            assert_eq!(
+                pod(network).unwrap_err().to_string(),
+                format!(
+                    "`spec.ipNetworks` holds `{network}`: a workload's network is one address, a \
+                     /32 or a /128"
+                )
+            );
+        }
     }
 
     #[test]

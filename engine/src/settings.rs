@@ -18,6 +18,9 @@ use crate::resource::{Configuration, Wrong};
 /// What Felix has no field for.
 mod annotations;
 
+/// The tunnels' UDP ports.
+mod ports;
+
 /// What AKS's network takes of the MTU besides, when hosts are encrypted too (Felix: `wireguard.go`).
 pub(crate) const OVERHEAD_AKS: u32 = 100;
 
@@ -88,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) threaded: bool,
     /// "Encrypt or drop", if asked for.
     pub(crate) strict: Option<Strict>,
+    /// Whether traffic to the nodes' external addresses enters the tunnel too.
+    pub(crate) external_addresses: bool,
     /// Peers of the device that are somebody else's business.
     pub(crate) foreign_peers: BTreeSet<PublicKey>,
     /// What the agent tells of itself.
@@ -137,6 +142,7 @@ impl Default for Settings {
             resync: Duration::from_secs(90),
             threaded: false,
             strict: None,
+            external_addresses: false,
             foreign_peers: BTreeSet::new(),
             metrics: Metrics::default(),
         }
@@ -154,6 +160,7 @@ impl Settings {
         for family in Family::ALL {
             self.read_tunnel(family, &mut fields);
         }
+        self.read_ports(&mut fields);
         if let Some(enabled) = fields.boolean("wireguardHostEncryptionEnabled") {
             self.host_encryption = enabled;
         }
@@ -268,10 +275,6 @@ impl Settings {
         }
         if let Some(enabled) = fields.boolean(&format!("wireguardEnabled{end}")) {
             tunnel.enabled = enabled;
-        }
-        let port = format!("wireguardListeningPort{end}");
-        if let Some(port) = fields.number(&port, 1, u16::MAX.into()) {
-            tunnel.listen_port = u16::try_from(port).unwrap_or(tunnel.listen_port);
         }
         if let Some(mtu) = fields.number(&format!("wireguardMTU{end}"), 0, 65535) {
             tunnel.mtu = (mtu > 0).then_some(mtu);

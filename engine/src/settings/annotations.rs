@@ -14,8 +14,15 @@ const STRICT: &str = "wiremesh/strict";
 const PLAIN_NODES: &str = "wiremesh/plain-nodes";
 const STRICT_NETWORKS: &str = "wiremesh/strict-networks";
 const FOREIGN_PEERS: &str = "wiremesh/foreign-peers";
+const EXTERNAL_ADDRESSES: &str = "wiremesh/external-addresses";
 
-const KNOWN: &[&str] = &[STRICT, PLAIN_NODES, STRICT_NETWORKS, FOREIGN_PEERS];
+const KNOWN: &[&str] = &[
+    STRICT,
+    PLAIN_NODES,
+    STRICT_NETWORKS,
+    FOREIGN_PEERS,
+    EXTERNAL_ADDRESSES,
+];
 
 /// What begins so is this engine's.
 const PREFIX: &str = "wiremesh/";
@@ -38,6 +45,15 @@ impl Settings {
                 self.strict.get_or_insert_default();
                 let what = "is neither \"true\" nor \"false\", and counts as \"true\"";
                 fail(STRICT, format!("holds `{text}`: it {what}"));
+            }
+        }
+        match annotation(EXTERNAL_ADDRESSES).map(String::as_str) {
+            None => {}
+            Some("true") => self.external_addresses = true,
+            Some("false") => self.external_addresses = false,
+            Some(text) => {
+                let what = "is neither \"true\" nor \"false\"";
+                fail(EXTERNAL_ADDRESSES, format!("holds `{text}`: it {what}"));
             }
         }
         if let Some(text) = annotation(PLAIN_NODES) {
