@@ -75,10 +75,22 @@ pub struct Packet {
     pub length: u32,
     /// Whether routers must not fragment it (IPv4 DF; true for IPv6).
     pub dont_fragment: bool,
-    /// Whether it is a fragment: more fragments follow, or an offset is set.
-    pub fragment: bool,
+    /// Which piece of a packet it is, if it is a fragment: more follow, or an offset is set.
+    pub fragment: Option<Fragment>,
     /// What it carries.
     pub payload: Payload,
+}
+
+/// A piece of a packet. Pieces belong together that have the same addresses, identification and, in
+/// IPv4, protocol (RFC 791, section 3.2; RFC 8200, section 4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fragment {
+    /// The identification: 16 bits in IPv4, 32 in IPv6.
+    pub id: u32,
+    /// Where in the packet's payload it starts, in bytes.
+    pub offset: u32,
+    /// Whether more follow.
+    pub more: bool,
 }
 
 /// What an IP packet carries.
@@ -180,6 +192,19 @@ impl Packet {
             | Payload::WireGuard { .. }
             | Payload::Other { .. } => None,
         })
+    }
+
+    /// IANA number of the protocol that it carries.
+    pub fn protocol(&self) -> u8 {
+        match &self.payload {
+            Payload::Icmp { .. } => match Family::of(self.source) {
+                Family::Ipv4 => Protocol::Icmp.number(),
+                Family::Ipv6 => Protocol::Icmp6.number(),
+            },
+            Payload::Tcp { .. } => Protocol::Tcp.number(),
+            Payload::Udp { .. } | Payload::WireGuard { .. } => Protocol::Udp.number(),
+            Payload::Tunnelled { protocol, .. } | Payload::Other { protocol } => *protocol,
+        }
     }
 
     /// Whether its payload, or the payload that it is a fragment of, speaks `protocol`.

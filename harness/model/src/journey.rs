@@ -7,10 +7,14 @@ use crate::evidence::{Direction, Interface, Nanos, Role, Sighting};
 /// Which interface connects what.
 mod atlas;
 
+/// Which packet a fragment belongs to.
+mod fragment;
+
 /// Sightings by the tag and by the addresses that they show.
 mod index;
 
 pub(crate) use atlas::{Atlas, Tunnel};
+pub(crate) use fragment::Fragments;
 pub(crate) use index::Index;
 
 /// The two halves of a probe.

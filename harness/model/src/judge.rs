@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::evidence::{Evidence, Nanos, NodeEvidence, Role, Round};
+use crate::evidence::{Evidence, Nanos, NodeEvidence, Round};
 use crate::journey::{Atlas, Index, Leg, Seen, Tunnel};
 use crate::name::NodeName;
 use crate::plan::{Origin, Plan, Promise, Protection, Protocol};
@@ -85,7 +85,7 @@ pub use through::{Outage, Passage, passages};
 
 use case::{Case, Register};
 use crossing::Crossings;
-use leak::{Leak, Shown};
+use leak::Leak;
 use leg::{Break, Way};
 use loss::Losses;
 use watch::Watch;
@@ -489,23 +489,7 @@ impl<'a> Court<'a> {
     }
 
     fn leaked(&self, case: &Case<'_>, leak: &Leak<'a>) -> Finding<'a> {
-        let what = match leak.shown {
-            Shown::Tag => "its payload",
-            Shown::Addresses => "a packet between the two",
-            Shown::Quote => "an ICMP error that quotes it",
-        };
-        let place = leak.first.interface.place.name();
-        let fact = match (case.promise.protection, &leak.first.interface.role) {
-            (Protection::Encrypted | Protection::Blocked, _) => {
-                format!("{what} is readable on the wire")
-            }
-            (Protection::Plaintext | Protection::Delivered, Role::Port(_)) => {
-                format!("{what} was on the wire")
-            }
-            (Protection::Plaintext | Protection::Delivered, _) => {
-                format!("{what} was at {} of {place}", leak.first.interface.name)
-            }
-        };
+        let fact = leak.told(case.promise.protection);
         let (answering, asking) = case.addresses(Leg::Answer);
         let back = leak.first.goes(answering, asking);
         let mut finding = Finding::broken(fact)

@@ -44,7 +44,7 @@ pub fn observations(plan: &Plan, evidence: &Evidence) -> Vec<Observation> {
         of("outer packets' DF bit", dont_fragment(&wire)),
         of(
             "outer packets in fragments",
-            some(&wire, |one| one.packet.fragment),
+            some(&wire, |one| one.packet.fragment.is_some()),
         ),
         of("outer packets' padding", padding(&wire)),
         of("largest outer packet", largest(&wire)),
@@ -114,7 +114,7 @@ fn wire<'e>(plan: &Plan, evidence: &'e Evidence) -> Vec<Outer<'e>> {
             } if is_tunnels(destination_port) => Some(message),
             Payload::Udp {
                 destination_port, ..
-            } if is_tunnels(destination_port) && packet.fragment => None,
+            } if is_tunnels(destination_port) && packet.fragment.is_some() => None,
             Payload::WireGuard { .. }
             | Payload::Udp { .. }
             | Payload::Icmp { .. }

@@ -19,7 +19,7 @@ use crate::name::NodeName;
 use crate::tag::Tag;
 
 /// The version of `evidence.json` that is written, and the only one that is read.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The content of `evidence.json`. `E` is [`Evidence`], owned or borrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use pnet_packet::tcp::TcpPacket;
 use pnet_packet::udp::UdpPacket;
 use pnet_packet::vlan::VlanPacket;
 
-use super::{Frame, LinkType, Packet, Payload, icmp, wireguard};
+use super::{Fragment, Frame, LinkType, Packet, Payload, icmp, wireguard};
 
 /// Packets inside packets are followed this deep; no network nests them deeper on purpose.
 const DEEPEST: u8 = 4;
@@ -40,6 +40,9 @@ const VXLAN_HEADER: usize = 8;
 
 /// Flags that say "the network identifier is valid" and nothing else.
 const VXLAN_FLAGS: u8 = 0x08;
+
+/// Offsets of fragments are multiples of so many bytes.
+const FRAGMENT_UNIT: u32 = 8;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
@@ -113,7 +116,12 @@ fn ipv4(bytes: &[u8], depth: u8) -> Result<Packet, String> {
         .ok_or_else(|| format!("{} of {end} bytes of an IPv4 packet", bytes.len()))?;
     let flags = header.get_flags();
     let offset = header.get_fragment_offset();
-    let fragment = flags & Ipv4Flags::MoreFragments != 0 || offset > 0;
+    let more = flags & Ipv4Flags::MoreFragments != 0;
+    let fragment = (more || offset > 0).then(|| Fragment {
+        id: u32::from(header.get_identification()),
+        offset: u32::from(offset) * FRAGMENT_UNIT,
+        more,
+    });
     Ok(Packet {
         source: IpAddr::V4(header.get_source()),
         destination: IpAddr::V4(header.get_destination()),
@@ -123,7 +131,7 @@ fn ipv4(bytes: &[u8], depth: u8) -> Result<Packet, String> {
         payload: payload(
             header.get_next_level_protocol().0,
             carried,
-            Part::of(fragment, offset),
+            Part::of(fragment),
             depth,
         ),
     })
@@ -136,14 +144,20 @@ fn ipv6(bytes: &[u8], depth: u8) -> Result<Packet, String> {
         .get(IPV6_HEADER..end)
         .ok_or_else(|| format!("{} of {end} bytes of an IPv6 packet", bytes.len()))?;
     let mut next = header.get_next_header().0;
-    let (mut fragment, mut offset) = (false, 0);
+    let mut fragment = None;
     for _ in 0..MOST_EXTENSIONS {
         let length = match next {
             FRAGMENT => {
                 let header =
                     FragmentPacket::new(carried).ok_or("shorter than a fragment header")?;
-                offset = header.get_fragment_offset() / 8;
-                fragment = offset > 0 || !header.is_last_fragment();
+                // The field holds two reserved bits and "more fragments" below the offset.
+                let offset = u32::from(header.get_fragment_offset()) & !(FRAGMENT_UNIT - 1);
+                let more = !header.is_last_fragment();
+                fragment = (more || offset > 0).then(|| Fragment {
+                    id: header.get_id(),
+                    offset,
+                    more,
+                });
                 EXTENSION_UNIT
             }
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
@@ -158,7 +172,7 @@ fn ipv6(bytes: &[u8], depth: u8) -> Result<Packet, String> {
         carried = carried
             .get(length..)
             .ok_or("shorter than an IPv6 extension header says")?;
-        if offset > 0 {
+        if Part::of(fragment) == Part::Later {
             break;
         }
     }
@@ -169,7 +183,7 @@ fn ipv6(bytes: &[u8], depth: u8) -> Result<Packet, String> {
         // Only a sender may fragment an IPv6 packet.
         dont_fragment: true,
         fragment,
-        payload: payload(next, carried, Part::of(fragment, offset), depth),
+        payload: payload(next, carried, Part::of(fragment), depth),
     })
 }
 
@@ -183,11 +197,11 @@ enum Part {
 }
 
 impl Part {
-    fn of(fragment: bool, offset: u16) -> Self {
-        match (fragment, offset) {
-            (false, _) => Self::Whole,
-            (true, 0) => Self::First,
-            (true, _) => Self::Later,
+    fn of(fragment: Option<Fragment>) -> Self {
+        match fragment {
+            None => Self::Whole,
+            Some(Fragment { offset: 0, .. }) => Self::First,
+            Some(_) => Self::Later,
         }
     }
 }

@@ -125,7 +125,7 @@ fn a_packet_has_its_addresses_ports_and_length() {
         destination: B.into(),
         length: 40,
         dont_fragment: false,
-        fragment: false,
+        fragment: None,
         payload: Payload::Tcp {
             source_port: 40_000,
             destination_port: 7007,
@@ -191,6 +191,7 @@ fn fragments_are_marked_and_later_ones_have_no_ports() {
     let mut first = ipv4(17, &udp((7, 51820), &wireguard(4, 64)));
     let mut packet = MutableIpv4Packet::new(&mut first).unwrap();
     packet.set_flags(1);
+    packet.set_identification(513);
     // Its UDP length is the whole datagram's; cut here it proves nothing about a message.
     assert!(matches!(
         payload_of(&first),
@@ -200,6 +201,13 @@ fn fragments_are_marked_and_later_ones_have_no_ports() {
         .unwrap()
         .set_fragment_offset(9);
     assert_eq!(payload_of(&first), Payload::Other { protocol: 17 });
+    let frame = decode(&first, LinkType::RawIp);
+    let piece = Fragment {
+        id: 513,
+        offset: 72,
+        more: true,
+    };
+    assert_eq!(frame.packet().unwrap().fragment, Some(piece));
 }
 
 #[test]
@@ -256,12 +264,28 @@ fn an_ipv6_fragment_is_seen_behind_its_header() {
     let Frame::Ip(packet) = decode(&bytes, LinkType::RawIp) else {
         panic!("an IPv6 packet");
     };
-    assert!(packet.fragment && packet.dont_fragment);
+    let piece = |offset, more| {
+        Some(Fragment {
+            id: 9,
+            offset,
+            more,
+        })
+    };
+    assert!(packet.dont_fragment);
+    assert_eq!(packet.fragment, piece(0, true));
     assert_eq!(packet.length, 56);
     assert!(matches!(
         packet.payload,
         Payload::Udp { source_port: 5, .. }
     ));
+    // The last one, which starts 1376 bytes later; the two reserved bits say nothing.
+    let last = 1376_u16 | 0b110;
+    bytes[42..44].copy_from_slice(&last.to_be_bytes());
+    let Frame::Ip(packet) = decode(&bytes, LinkType::RawIp) else {
+        panic!("an IPv6 packet");
+    };
+    assert_eq!(packet.fragment, piece(1376, false));
+    assert_eq!(packet.payload, Payload::Other { protocol: 17 });
 }
 
 #[test]

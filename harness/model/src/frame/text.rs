@@ -76,7 +76,7 @@ impl fmt::Display for Packet {
             Payload::Tunnelled { inner, .. } => write!(f, "{between} with [{inner}] inside")?,
             Payload::Other { protocol } => write!(f, "{between} protocol {protocol}")?,
         }
-        if self.fragment {
+        if self.fragment.is_some() {
             f.write_str(" fragment")?;
         }
         write!(f, ", {} bytes", self.length)

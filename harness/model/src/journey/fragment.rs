@@ -53,7 +53,11 @@ impl<'a> Fragments<'a> {
         let Some(fragment) = packet.fragment.filter(|fragment| fragment.offset > 0) else {
             return false;
         };
-        let firsts = self.firsts.get(&key(packet, fragment)).into_iter().flatten();
+        let firsts = self
+            .firsts
+            .get(&key(packet, fragment))
+            .into_iter()
+            .flatten();
         let mut firsts = firsts
             .filter(|(seen, _)| seen.0.abs_diff(at.0) <= REASSEMBLY)
             .peekable();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::Seen;
+use super::{Fragments, Seen};
 use crate::evidence::Evidence;
 use crate::frame::{Frame, Payload};
 use crate::plan::ProbeId;
@@ -15,6 +15,7 @@ pub(crate) struct Index<'a> {
     seen: Vec<Seen<'a>>,
     by_probe: BTreeMap<ProbeId, Vec<Seen<'a>>>,
     by_pair: BTreeMap<(IpAddr, IpAddr), Vec<Seen<'a>>>,
+    fragments: Fragments<'a>,
     strays: bool,
 }
 
@@ -44,6 +45,7 @@ impl<'a> Index<'a> {
             seen,
             by_probe: BTreeMap::new(),
             by_pair: BTreeMap::new(),
+            fragments: Fragments::new(evidence),
         };
         for seen in &index.seen {
             if let Some(Tag::Probe(id) | Tag::Answer(id)) = seen.sighting.tag {
@@ -72,6 +74,11 @@ impl<'a> Index<'a> {
         self.by_pair
             .get(&unordered(one, other))
             .map_or(&[], Vec::as_slice)
+    }
+
+    /// What joins the fragments among them.
+    pub(crate) fn fragments(&self) -> &Fragments<'a> {
+        &self.fragments
     }
 
     /// Whether it is unclear of some sighting at which interface it was made.

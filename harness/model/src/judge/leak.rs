@@ -18,6 +18,9 @@ pub(super) enum Shown {
     Addresses,
     /// It is an ICMP error that quotes such a packet.
     Quote,
+    /// It is a WireGuard message between the two nodes that does not go from endpoint to endpoint:
+    /// not readable, and of another tunnel than the one that is promised.
+    Endpoint,
 }
 
 /// What was seen where the promise forbids it.
@@ -30,6 +33,36 @@ pub(super) struct Leak<'a> {
     pub(super) count: usize,
 }
 
+impl Leak<'_> {
+    /// What is wrong with it, where that is promised.
+    pub(super) fn told(&self, promised: Protection) -> String {
+        let what = match self.shown {
+            Shown::Tag => "its payload",
+            Shown::Addresses => "a packet between the two",
+            Shown::Quote => "an ICMP error that quotes it",
+            Shown::Endpoint => {
+                return "a WireGuard message between the two nodes does not go between their endpoints".into();
+            }
+        };
+        let interface = self.first.interface;
+        match (promised, &interface.role) {
+            (Protection::Encrypted | Protection::Blocked, _) => {
+                format!("{what} is readable on the wire")
+            }
+            (Protection::Plaintext | Protection::Delivered, Role::Port(_)) => {
+                format!("{what} was on the wire")
+            }
+            (Protection::Plaintext | Protection::Delivered, _) => {
+                format!(
+                    "{what} was at {} of {}",
+                    interface.name,
+                    interface.place.name()
+                )
+            }
+        }
+    }
+}
+
 /// A positive needs no negative: whatever was seen counts, even by observers that missed other frames.
 pub(super) fn find<'a>(plan: &Plan, case: &Case<'_>, index: &Index<'a>) -> Option<Leak<'a>> {
     let (one, other) = case.addresses(Leg::Request);
@@ -37,7 +70,7 @@ pub(super) fn find<'a>(plan: &Plan, case: &Case<'_>, index: &Index<'a>) -> Optio
     let mut found: Vec<_> = tagged
         .chain(index.between(one, other))
         .filter(|seen| is_forbidden(case, &seen.interface.role))
-        .filter_map(|seen| Some((shown(plan, case, seen)?, seen.rank, *seen)))
+        .filter_map(|seen| Some((shown(plan, case, index, seen)?, seen.rank, *seen)))
         .collect();
     found.sort_by_key(|(shown, rank, _)| (*shown, *rank));
     // A tagged packet between the two was found twice.
@@ -61,7 +94,7 @@ fn is_forbidden(case: &Case<'_>, role: &Role) -> bool {
     }
 }
 
-fn shown(plan: &Plan, case: &Case<'_>, seen: &Seen<'_>) -> Option<Shown> {
+fn shown(plan: &Plan, case: &Case<'_>, index: &Index<'_>, seen: &Seen<'_>) -> Option<Shown> {
     if case.is_tagged(seen) {
         return Some(Shown::Tag);
     }
@@ -70,11 +103,14 @@ fn shown(plan: &Plan, case: &Case<'_>, seen: &Seen<'_>) -> Option<Shown> {
         return None;
     }
     let packet = seen.sighting.frame.packet()?;
-    if is_store(plan, packet)
-        || is_ciphertext(plan, case, packet)
-        || is_rest_of_ciphertext(plan, case, packet)
-    {
+    let is_all = |is_it: &dyn Fn(&Packet) -> bool| {
+        is_it(packet) || index.fragments().is_rest_of(packet, seen.at(), is_it)
+    };
+    if is_store(plan, packet) || is_all(&|packet| is_ciphertext(plan, case, packet)) {
         return None;
+    }
+    if is_all(&|packet| is_of_another_tunnel(case, packet)) {
+        return Some(Shown::Endpoint);
     }
     packet
         .layers()
@@ -171,20 +207,15 @@ fn is_ciphertext(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
     )
 }
 
-/// A later fragment of a message, where IPv6's minimum does not fit into the way. Of fragments
-/// only the first shows ports; what somebody sent in clear would show its tag.
-fn is_rest_of_ciphertext(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
-    let later =
-        matches!(packet.payload, Payload::Other { protocol } if protocol == Protocol::Udp.number());
+/// A WireGuard message from one of two nodes to the other, whatever its ports. What a pod sends is
+/// none, whatever it looks like.
+fn is_of_another_tunnel(case: &Case<'_>, packet: &Packet) -> bool {
     let family = case.family();
-    let [one, other] = [case.from.node, case.to.node];
-    let ends = [one, other].map(|node| family.address(node.address));
-    let between = ends.contains(&packet.source) && ends.contains(&packet.destination);
-    later && packet.fragment && between && {
-        let state = plan.at_last();
-        let outer = |node| state.tunnel_mtu(node, family) + family.wireguard_overhead();
-        [one, other].into_iter().any(|node| outer(node) > node.mtu)
-    }
+    let [one, other] = [case.from.node, case.to.node].map(|node| family.address(node.address));
+    let ends = (packet.source, packet.destination);
+    case.promise.protection == Protection::Encrypted
+        && matches!(packet.payload, Payload::WireGuard { .. })
+        && (ends == (one, other) || ends == (other, one))
 }
 
 /// The fabric may say of a message that it is too big; it quotes the message and not what is inside.

@@ -65,7 +65,7 @@ pub fn outer_packets(plan: &Plan, evidence: &Evidence) -> BTreeMap<Family, Outer
         let told = all.entry(Family::of(packet.source)).or_default();
         told.count += 1;
         told.dont_fragment += usize::from(packet.dont_fragment);
-        told.fragmented += usize::from(packet.fragment);
+        told.fragmented += usize::from(packet.fragment.is_some());
         told.largest = told.largest.max(packet.length);
     }
     all
@@ -416,11 +416,11 @@ impl<'a> Court<'a> {
                     "a packet of the tunnel has {} bytes, and the way carries {mtu}",
                     packet.length
                 )
-            } else if packet.fragment && !fragments {
+            } else if packet.fragment.is_some() && !fragments {
                 "a packet of the tunnel was fragmented".into()
             } else {
                 largest = largest.max(packet.length);
-                fragmented |= packet.fragment;
+                fragmented |= packet.fragment.is_some();
                 continue;
             };
             return (Outcome::Broken, fact, vec![*seen]);
@@ -548,10 +548,10 @@ fn is_at(seen: &Seen<'_>, end: &Endpoint<'_>) -> bool {
 
 /// A packet of the right size with the right DF bit. What may be fragmented may have been.
 fn is_as_meant(packet: &Packet, probe: &SizeProbe) -> bool {
-    let whole = packet.length == probe.size && !packet.fragment;
+    let whole = packet.length == probe.size && packet.fragment.is_none();
     match (probe.dont_fragment, probe.family) {
         (true, _) => whole && packet.dont_fragment,
-        (false, Family::Ipv4) => !packet.dont_fragment && (whole || packet.fragment),
-        (false, Family::Ipv6) => whole || packet.fragment,
+        (false, Family::Ipv4) => !packet.dont_fragment && (whole || packet.fragment.is_some()),
+        (false, Family::Ipv6) => whole || packet.fragment.is_some(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::exhibit;
 use super::leak::{finds_neighbours, is_store};
-use super::through::{Times, is_ciphertext, moment, told};
+use super::through::{Times, moment, told};
 use crate::evidence::{Direction, Evidence, FlowEvidence, Nanos, Role, Sighting};
 use crate::frame::{Packet, Payload};
 use crate::journey::Seen;
@@ -154,7 +154,7 @@ impl<'a> Inquiry<'a> {
         };
         let hides = is_store(self.plan, packet)
             || finds_neighbours(packet)
-            || is_ciphertext(&self.times.states, packet);
+            || self.times.is_ciphertext(packet, sighting.at);
         let state = self.times.states.get(self.times.step_at(sighting.at));
         !hides
             && state.is_some_and(|state| packet.layers().any(|layer| self.is_between(state, layer)))

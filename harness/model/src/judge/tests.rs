@@ -33,6 +33,9 @@ mod readable;
 /// What has to be shown before silence about flows proves anything.
 mod witnesses;
 
+/// Of what packet a fragment on the wire is a piece.
+mod fragments;
+
 /// How long flows were interrupted.
 mod outages;
 

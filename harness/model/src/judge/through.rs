@@ -5,13 +5,14 @@
 //! it promise; once it has settled, to what the cluster after it does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::exhibit;
 use crate::evidence::{
     Direction, Evidence, FlowEvidence, Nanos, Place, Role, Round, Sighting, StepEvidence,
 };
 use crate::frame::{Packet, Payload};
-use crate::journey::Seen;
+use crate::journey::{Fragments, Seen};
 use crate::name::{EndpointName, NodeName};
 use crate::plan::{Action, Family, Flow, FlowId, Plan, Protocol, State, StepKind, StepPromise};
 use crate::tag::{BeaconId, Tag};
@@ -90,6 +91,7 @@ pub(super) struct Times<'a> {
     /// The cluster before the first step and after each.
     pub(super) states: Vec<State>,
     steps: Vec<&'a StepEvidence>,
+    fragments: Fragments<'a>,
     /// In which states nothing of a flow may be readable, and in which it has to arrive.
     hidden: BTreeMap<FlowId, Vec<bool>>,
     delivered: BTreeMap<FlowId, Vec<bool>>,
@@ -117,6 +119,7 @@ impl<'a> Times<'a> {
             hidden: when(State::hides),
             delivered: when(State::delivers),
             steps: evidence.steps.iter().take(plan.steps.len()).collect(),
+            fragments: Fragments::new(evidence),
             plan,
             evidence,
             states,
@@ -286,7 +289,7 @@ impl<'a> Times<'a> {
         let step = self.step_at(sighting.at);
         let allowed = super::leak::is_store(self.plan, packet)
             || super::leak::finds_neighbours(packet)
-            || is_ciphertext(&self.states, packet);
+            || self.is_ciphertext(packet, sighting.at);
         if allowed {
             return None;
         }
@@ -296,6 +299,36 @@ impl<'a> Times<'a> {
         hidden
             .find(|flow| packet.layers().any(|layer| is_between(state, flow, layer)))
             .map(|flow| flow.id)
+    }
+
+    /// A WireGuard message between nodes, a piece of one, or an error about one. A message's ports are
+    /// not asked for: they change while a device is made anew.
+    pub(super) fn is_ciphertext(&self, packet: &Packet, at: Nanos) -> bool {
+        let is_message = |packet: &Packet| {
+            matches!(packet.payload, Payload::WireGuard { .. })
+                && self.is_node(packet.source)
+                && self.is_node(packet.destination)
+        };
+        let of_tunnel = |port| {
+            let mut clusters = self.states.iter().map(|state| &state.cluster);
+            clusters.any(|cluster| {
+                let mut families = Family::ALL.into_iter();
+                families.any(|family| cluster.port(family) == port)
+            })
+        };
+        let quotes_message = if let Payload::Icmp { quoted, .. } = &packet.payload {
+            let ports = quoted.and_then(|quote| quote.ports);
+            ports.is_some_and(|(source, destination)| of_tunnel(source) || of_tunnel(destination))
+        } else {
+            false
+        };
+        is_message(packet) || quotes_message || self.fragments.is_rest_of(packet, at, is_message)
+    }
+
+    /// Whether a node has that address at some time.
+    fn is_node(&self, address: IpAddr) -> bool {
+        let mut nodes = self.states.iter().flat_map(|state| &state.nodes);
+        nodes.any(|node| Family::of(address).address(node.address) == address)
     }
 
     fn about_leaks(&self, promise: &StepPromise, leaks: &[Leak<'a>]) -> Verdict {
@@ -523,27 +556,6 @@ fn is_between(state: &State, flow: &Flow, packet: &Packet) -> bool {
     };
     let ends = (packet.source, packet.destination);
     ends == (from, to) || ends == (to, from)
-}
-
-/// A WireGuard message, an error about one, or a piece of a packet, whose tags show elsewhere if
-/// it is none. A message's ports are not asked for: they change while a device is made anew.
-pub(super) fn is_ciphertext(states: &[State], packet: &Packet) -> bool {
-    let port = |port| {
-        let mut clusters = states.iter().map(|state| &state.cluster);
-        clusters.any(|cluster| {
-            Family::ALL
-                .into_iter()
-                .any(|family| cluster.port(family) == port)
-        })
-    };
-    match &packet.payload {
-        Payload::WireGuard { .. } => true,
-        Payload::Icmp { quoted, .. } => quoted
-            .and_then(|quote| quote.ports)
-            .is_some_and(|(source, destination)| port(source) || port(destination)),
-        Payload::Other { .. } => packet.fragment,
-        Payload::Tcp { .. } | Payload::Udp { .. } | Payload::Tunnelled { .. } => false,
-    }
 }
 
 fn verdict(promise: &StepPromise, outcome: Outcome, fact: String) -> Verdict {

@@ -3,11 +3,10 @@
 use super::super::case::Register;
 use super::super::leak::finds_neighbours;
 use super::world::{World, mixed, parsed};
-use crate::evidence::Direction;
-use crate::frame::{Frame, Packet, Payload};
+use crate::frame::{Packet, Payload};
 use crate::journey::Leg;
 use crate::plan::{Family, Protocol};
-use crate::verdict::Outcome::{Broken, Held};
+use crate::verdict::Outcome::Broken;
 
 /// A run in which the pair's UDP promise speaks that protocol.
 fn speaking(protocol: Protocol) -> World {
@@ -88,7 +87,7 @@ fn neighbour_discovery_is_icmpv6_of_five_kinds() {
         destination: parsed("fd00::2"),
         length: 72,
         dont_fragment: false,
-        fragment: false,
+        fragment: None,
         payload: Payload::Icmp {
             kind,
             code: 0,
@@ -108,46 +107,6 @@ fn neighbour_discovery_is_icmpv6_of_five_kinds() {
             !finds_neighbours(&packet("10.0.0.1", kind)),
             "{kind} in IPv4"
         );
-    }
-}
-
-/// A later fragment of a UDP packet from ada to somebody, on ada's port.
-fn with_fragment(to: &str, fragment: bool, protocol: u8, uplink: u16) -> World {
-    let mut world = mixed();
-    for node in &mut world.plan.nodes {
-        node.mtu = uplink;
-    }
-    // A device that is set to more than the uplinks carry makes fragments.
-    world.plan.cluster.mtu = Some(1440);
-    let frame = Frame::Ip(Packet {
-        source: world.address_of("ada"),
-        destination: world.address_of(to),
-        length: 60,
-        dont_fragment: false,
-        fragment,
-        payload: Payload::Other { protocol },
-    });
-    let port = world.port(&parsed("ada"));
-    world.see(port, Direction::In, &frame, None);
-    world
-}
-
-#[test]
-fn the_rest_of_a_message_in_fragments_is_no_leak_where_none_fits() {
-    for (to, fragment, protocol, uplink, outcome) in [
-        ("bob", true, 17, 1400, Held),
-        // Where everything fits there are none.
-        ("bob", true, 17, 1500, Broken),
-        // Messages are UDP.
-        ("bob", true, 6, 1400, Held),
-        // What is no fragment shows what it is.
-        ("bob", false, 17, 1400, Broken),
-        // No tunnel is between a node and a pod.
-        ("db", true, 17, 1400, Broken),
-    ] {
-        let world = with_fragment(to, fragment, protocol, uplink);
-        let found = world.verdict(&format!("ada > {to} udp")).outcome;
-        assert_eq!(found, outcome, "{fragment} {protocol} {uplink}");
     }
 }
 

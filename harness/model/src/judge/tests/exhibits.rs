@@ -1,6 +1,6 @@
 //! What is shown of frames, and of all the tunnel's packets.
 
-use super::world::{World, mixed, parsed};
+use super::world::{World, mixed, parsed, piece};
 use crate::evidence::{Direction, Role};
 use crate::frame::{Frame, Payload};
 use crate::judge::outer_packets;
@@ -49,7 +49,7 @@ fn the_tunnel_s_packets_are_counted_once_as_they_come_out_of_nodes() {
     assert_eq!(of(&world).len(), 1, "one family");
     let packet = first_message(&mut world);
     packet.length = 9_000;
-    packet.fragment = true;
+    packet.fragment = piece(1, 0, true);
     packet.dont_fragment = !packet.dont_fragment;
     let set = packet.dont_fragment;
     let after = of(&world)[&Family::Ipv4];

@@ -78,7 +78,7 @@ fn packet(world: &World, from: &str, to: &str) -> Frame {
         destination: world.address_of(to),
         length: 76,
         dont_fragment: false,
-        fragment: false,
+        fragment: None,
         payload: Payload::Udp {
             source_port: 7006,
             destination_port: 7006,

@@ -124,7 +124,7 @@ fn error_about(world: &World, quoted: Quote) -> Frame {
         destination: quoted.source,
         length: 56,
         dont_fragment: false,
-        fragment: false,
+        fragment: None,
         payload: Payload::Icmp {
             kind: 3,
             code: 4,

@@ -353,7 +353,7 @@ fn a_packet_counts_that_has_its_size_or_is_a_fragment_where_it_may_be() {
                 world.plan.limits.sizes[usize::from(id)].family = family;
                 change(world, id, |packet| {
                     packet.length = length;
-                    packet.fragment = fragment;
+                    packet.fragment = fragment.then(|| piece(1, 0, true)).flatten();
                     // No packet of IPv6 is fragmented on its way.
                     packet.dont_fragment |= family == Ipv6;
                 });

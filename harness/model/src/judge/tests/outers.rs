@@ -38,7 +38,7 @@ fn no_packet_of_the_tunnel_is_too_large_or_a_fragment() {
         &[],
     );
     after(
-        |world| change_outer(world, |packet| packet.fragment = true),
+        |world| change_outer(world, |packet| packet.fragment = piece(1, 0, true)),
         &[(OUTER, Broken)],
     );
 }
@@ -55,7 +55,7 @@ fn where_fragments_are_what_has_to_be_there_is_one() {
     after(
         |world| {
             expect(world);
-            change_outer(world, |packet| packet.fragment = true);
+            change_outer(world, |packet| packet.fragment = piece(1, 0, true));
         },
         &[],
     );
@@ -63,7 +63,7 @@ fn where_fragments_are_what_has_to_be_there_is_one() {
         let mut world = limited();
         if fragments {
             expect(&mut world);
-            change_outer(&mut world, |packet| packet.fragment = true);
+            change_outer(&mut world, |packet| packet.fragment = piece(1, 0, true));
         }
         verdict(&world, OUTER).fact
     };

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::through::{MILLI, packet, stepped};
-use super::world::{World, parsed};
+use super::world::{World, parsed, piece};
 use crate::evidence::{Direction, InterfaceId, Nanos};
 use crate::frame::{Frame, Message, Packet, Payload, Quote};
 use crate::judge::passages;
@@ -26,7 +26,7 @@ pub(super) fn untagged(world: &World, from: &str, to: &str, payload: Payload) ->
         destination: world.address_of(to),
         length: 92,
         dont_fragment: false,
-        fragment: false,
+        fragment: None,
         payload,
     }
 }
@@ -145,14 +145,14 @@ fn what_tunnels_and_errors_about_them_send_is_no_leak() {
         (icmp(Some(Some((7, 7)))), false, 1),
         (icmp(Some(None)), false, 1),
         (icmp(None), false, 1),
-        // A later fragment shows no ports.
-        (other.clone(), true, 0),
+        // A later fragment shows no ports, and no first one shows what it is a piece of.
+        (other.clone(), true, 1),
         (other, false, 1),
         (udp(), true, 1),
     ] {
         let told = format!("{payload:?}");
         let mut packet = untagged(&world, "ada", "bob", payload);
-        packet.fragment = fragment;
+        packet.fragment = fragment.then(|| piece(1, 1360, false)).flatten();
         let found = with(&world, ada, Direction::In, 150, &packet);
         assert_eq!(found, count, "{told}");
     }

@@ -127,7 +127,7 @@ fn a_quote_of_such_a_packet_counts() {
         destination: web,
         length: 84,
         dont_fragment: false,
-        fragment: false,
+        fragment: None,
         payload: Payload::Icmp {
             kind: 3,
             code: 4,

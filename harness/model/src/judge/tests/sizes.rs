@@ -125,7 +125,7 @@ pub(super) fn sized(world: &World, probe: &SizeProbe) -> Packet {
         destination: address(&probe.to),
         length: probe.size,
         dont_fragment: probe.dont_fragment,
-        fragment: false,
+        fragment: None,
         payload: Payload::Udp {
             source_port: 40_000,
             destination_port: 7009,
@@ -141,7 +141,7 @@ pub(super) fn too_big(world: &World, from: &str, mtu: u32) -> Packet {
         destination: address("web"),
         length: 576,
         dont_fragment: false,
-        fragment: false,
+        fragment: None,
         payload: Payload::Icmp {
             kind: 3,
             code: 4,

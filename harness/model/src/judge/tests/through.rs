@@ -338,7 +338,7 @@ pub(super) fn plain_udp(source: IpAddr, destination: IpAddr) -> Frame {
         destination,
         length: 92,
         dont_fragment: true,
-        fragment: false,
+        fragment: None,
         payload: Payload::Udp {
             source_port: 50_000,
             destination_port: 7008,

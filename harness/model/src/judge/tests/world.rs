@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use crate::dataplane::{Dataplane, Link};
 use crate::evidence::*;
-use crate::frame::{Frame, LinkType, Message, Packet, Payload};
+use crate::frame::{Fragment, Frame, LinkType, Message, Packet, Payload};
 use crate::judge::judge;
 use crate::name::{EndpointName, NodeName, PodName};
 use crate::plan::*;
@@ -135,7 +135,7 @@ impl World {
                     destination: parsed("192.0.2.2"),
                     length: 88,
                     dont_fragment: false,
-                    fragment: false,
+                    fragment: None,
                     payload: payload(protocol, 9, 9, 8, 0x18),
                 });
                 let far = self.far_end(&interface);
@@ -195,7 +195,7 @@ impl World {
                 destination: self.address(to),
                 length: *length,
                 dont_fragment: true,
-                fragment: false,
+                fragment: None,
                 payload: payload(probe.protocol, ports.0, ports.1, *kind, *kind),
             };
             self.carry(from, to, &packet, *tag);
@@ -376,6 +376,11 @@ impl World {
     }
 }
 
+/// A piece of a packet.
+pub(crate) fn piece(id: u32, offset: u32, more: bool) -> Option<Fragment> {
+    Some(Fragment { id, offset, more })
+}
+
 /// A WireGuard packet between the endpoints of two nodes.
 pub(crate) fn wireguard(from: &Node, to: &Node, message: Message, length: u32) -> Frame {
     Frame::Ip(Packet {
@@ -383,7 +388,7 @@ pub(crate) fn wireguard(from: &Node, to: &Node, message: Message, length: u32) -
         destination: to.address.into(),
         length,
         dont_fragment: false,
-        fragment: false,
+        fragment: None,
         payload: Payload::WireGuard {
             source_port: PORT,
             destination_port: PORT,
