@@ -280,8 +280,7 @@ fn at_once(place: &Place, probes: usize) -> usize {
 
 /// In bytes, of any link of the lab: its MTU and an Ethernet header with a VLAN tag.
 fn longest_frame(plan: &Plan) -> usize {
-    let moments = (0..=plan.steps.len()).map(|steps| plan.after(steps));
-    let nodes = moments.flat_map(|state| state.nodes);
+    let nodes = plan.states().flat_map(|state| state.nodes);
     let links = nodes.flat_map(|node| {
         let pods = node.pods.into_iter().map(|pod| pod.mtu);
         std::iter::once(node.mtu).chain(pods)

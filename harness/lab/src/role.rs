@@ -16,9 +16,7 @@ pub(crate) struct Roles {
 impl Roles {
     pub(crate) fn of(plan: &Plan) -> Self {
         Self {
-            moments: (0..=plan.steps.len())
-                .map(|steps| plan.after(steps))
-                .collect(),
+            moments: plan.states().collect(),
         }
     }
 

@@ -20,6 +20,9 @@ use crate::problem::{Problem, Problems, Span, known_words};
 use value::Value;
 pub(crate) use value::{Unfit, shown};
 
+/// Bytes of the longest line that is read.
+const LONGEST_LINE: usize = 64 * 1024;
+
 /// Reads a whole document. `noun` says what it describes: `a scenario`.
 ///
 /// # Errors
@@ -30,6 +33,9 @@ pub(crate) fn read<T>(
     noun: &'static str,
     read: impl FnOnce(&mut Table<'_, '_>) -> T,
 ) -> Result<T, Problems> {
+    if let Some(problem) = too_long_a_line(text) {
+        return Err(Problems::new(file, text, vec![problem]));
+    }
     let root = DeTable::parse(text)
         .map_err(|error| Problems::new(file, text, vec![not_toml(text, &error)]))?;
     let mut problems = Vec::new();
@@ -372,6 +378,26 @@ impl<'t> Table<'t, '_> {
             }
         }
     }
+}
+
+/// The first line that is longer than any that an author writes.
+fn too_long_a_line(text: &str) -> Option<Problem> {
+    let mut start = 0;
+    for (number, line) in (1..).zip(text.split('\n')) {
+        if line.len() > LONGEST_LINE {
+            let beyond = (start + LONGEST_LINE..start + line.len())
+                .find(|place| text.is_char_boundary(*place))
+                .unwrap_or(start);
+            return Some(Problem::new(
+                format!("line {number} is too long"),
+                beyond..beyond,
+                format!("{} bytes; a line has at most {LONGEST_LINE}", line.len()),
+                "write a long list over several lines",
+            ));
+        }
+        start += line.len() + 1;
+    }
+    None
 }
 
 fn not_toml(text: &str, error: &Error) -> Problem {

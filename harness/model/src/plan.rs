@@ -77,6 +77,7 @@ pub(crate) use limit::POD_MTU;
 pub use limit::{Bulk, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits, SizeId, SizeProbe};
 pub use nat::Nat;
 pub use need::Need;
+pub(crate) use pair::FlowCourse;
 pub use phantom::Phantom;
 pub use secret::Secret;
 pub use settings::Settings;
@@ -526,8 +527,26 @@ impl Plan {
 
     /// The endpoint of that name; a plan's own promises and probes name existing ones.
     pub fn endpoint(&self, name: &EndpointName) -> Option<Endpoint<'_>> {
-        self.endpoints().into_iter().find(|e| &e.name == name)
+        endpoint_of(self.nodes.iter().chain(&self.clients), name)
     }
+}
+
+/// The endpoint of that name, without naming all others.
+fn endpoint_of<'a>(
+    mut nodes: impl Iterator<Item = &'a Node>,
+    name: &EndpointName,
+) -> Option<Endpoint<'a>> {
+    nodes.find_map(|node| {
+        let is_node = node.name.as_str() == name.as_str();
+        let mut pods = node.pods.iter();
+        let pod = pods.find(|pod| !is_node && pod.name.as_str() == name.as_str());
+        (is_node || pod.is_some()).then(|| Endpoint {
+            name: name.clone(),
+            address: pod.map_or(node.address, |pod| pod.address),
+            node,
+            pod,
+        })
+    })
 }
 
 fn endpoints_of<'a>(nodes: impl Iterator<Item = &'a Node>) -> Vec<Endpoint<'a>> {

@@ -1,6 +1,12 @@
 //! What is wrong with an input file: each problem names the thing, points at its
 //! place in the text and says how to put it right.
 
+/// Where lines begin.
+mod lines;
+
+/// What of the file a problem shows.
+mod excerpt;
+
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
@@ -8,6 +14,9 @@ use std::ops::Range;
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
+
+use excerpt::Excerpt;
+pub(crate) use lines::Lines;
 
 /// Bytes of the input file.
 pub type Span = Range<usize>;
@@ -20,6 +29,10 @@ const TOLD: usize = 50;
 
 /// How many known names a help lists before it only counts them.
 const LISTED: usize = 12;
+
+/// How many known names a wrong one is compared with: a file of as many wrong names as right ones
+/// is answered all the same.
+const COMPARED: usize = 1_000;
 
 /// Everything wrong with one input file; at least one problem.
 #[derive(Debug)]
@@ -56,11 +69,8 @@ impl Problems {
             if number > 0 {
                 text.push('\n');
             }
-            let told = Told {
-                problem,
-                source: &self.source,
-            };
-            // Writing to a string cannot fail.
+            let told = Told::new(problem, self.source.name(), self.source.inner());
+            // Writing to a string cannot fail, and every label is in the text.
             let _ = handler.render_report(&mut text, &told);
         }
         let untold = self.problems.len().saturating_sub(TOLD);
@@ -161,32 +171,55 @@ impl Diagnostic for Problem {
     }
 }
 
-/// A problem together with the text that it is about.
+/// A problem together with what of the file it shows.
 #[derive(Debug)]
-struct Told<'a> {
-    problem: &'a Problem,
-    source: &'a NamedSource<String>,
+struct Told {
+    what: String,
+    labels: Vec<LabeledSpan>,
+    help: String,
+    source: Excerpt,
 }
 
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.problem.fmt(f)
+impl Told {
+    fn new(problem: &Problem, name: &str, text: &str) -> Self {
+        let spans: Vec<Span> = problem.labels.iter().map(|one| one.0.clone()).collect();
+        let source = Excerpt::new(name, text, &spans);
+        let labels = problem.labels.iter().enumerate();
+        let labels = labels.map(|(number, (place, label))| {
+            let make = match number {
+                0 => LabeledSpan::new_primary_with_span,
+                _ => LabeledSpan::new_with_span,
+            };
+            make(Some(excerpt::shown(label)), source.span(text, place))
+        });
+        Self {
+            what: excerpt::shown(&problem.what),
+            labels: labels.collect(),
+            help: excerpt::shown(&problem.help),
+            source,
+        }
     }
 }
 
-impl Error for Told<'_> {}
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
 
-impl Diagnostic for Told<'_> {
+impl Error for Told {}
+
+impl Diagnostic for Told {
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(self.source)
+        Some(&self.source)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        self.problem.labels()
+        Some(Box::new(self.labels.iter().cloned()))
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.problem.help()
+        Some(Box::new(&self.help))
     }
 }
 
@@ -216,11 +249,16 @@ pub(crate) fn known_words(kind: &str, word: &str, known: &[&str]) -> String {
 /// differ in their digits only are meant to differ.
 fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let letters = |word: &str| word.replace(|c: char| c.is_ascii_digit(), "");
+    let (length, written) = (word.chars().count(), letters(word));
+    let most = |candidate: &str| (candidate.chars().count() / 3).max(1);
     known
         .iter()
-        .filter(|candidate| letters(candidate) != letters(word))
+        .take(COMPARED)
+        // Each character that one has more is an edit.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= most(candidate))
+        .filter(|candidate| letters(candidate) != written)
         .map(|candidate| (distance(word, candidate), *candidate))
-        .filter(|(edits, candidate)| *edits <= (candidate.chars().count() / 3).max(1))
+        .filter(|(edits, candidate)| *edits <= most(candidate))
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -245,103 +283,4 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_problem_shows_file_line_column_label_and_help() {
-        let problem = Problem::new(
-            "unknown pod `dbb`",
-            17..22,
-            "no such pod",
-            "known pods: `db`",
-        );
-        let rendered = Problems::new(
-            "two-nodes.toml",
-            "from = \"web\"\nto = \"dbb\"\n",
-            vec![problem],
-        )
-        .render();
-        let expected = "  × unknown pod `dbb`
-   ╭─[two-nodes.toml:2:5]
- 1 │ from = \"web\"
- 2 │ to = \"dbb\"
-   ·     ──┬──
-   ·       ╰── no such pod
-   ╰────
-  help: known pods: `db`
-";
-        assert_eq!(rendered, expected, "{rendered}");
-    }
-
-    #[test]
-    fn problems_are_told_in_the_order_of_their_places() {
-        let at = |what, start| Problem::new(what, start..start + 1, "here", "no");
-        let problems = Problems::new(
-            "two-nodes.toml",
-            "abcdef\n",
-            vec![at("later", 4), at("sooner", 1)],
-        );
-        let rendered = problems.render();
-        assert!(
-            rendered.find("sooner") < rendered.find("later"),
-            "{rendered}"
-        );
-        assert_eq!(problems.len(), 2);
-        assert_eq!(problems.related().map(Iterator::count), Some(2));
-        assert_eq!(problems.to_string(), "2 problems in two-nodes.toml");
-    }
-
-    #[test]
-    fn a_flood_of_problems_is_cut_and_counted() {
-        let problem = |at| Problem::new("wrong", at..at + 1, "here", "no");
-        let rendered =
-            Problems::new("x.toml", &"x\n".repeat(99), (0..99).map(problem).collect()).render();
-        assert_eq!(rendered.matches("× wrong").count(), TOLD);
-        assert!(rendered.ends_with("and 49 more\n"), "{rendered}");
-    }
-
-    #[test]
-    fn a_near_word_is_suggested_and_a_far_one_is_not() {
-        let known = ["pods", "address", "mtu"];
-        let all = "known keys: `pods`, `address`, `mtu`";
-        assert_eq!(
-            known_words("key", "pod", &known),
-            format!("did you mean `pods`? {all}")
-        );
-        assert_eq!(known_words("key", "colour", &known), all);
-        assert_eq!(known_words("pod", "x", &[]), "there is no pod");
-    }
-
-    #[test]
-    fn another_number_is_another_name() {
-        assert_eq!(
-            known_words("node", "node-3", &["node-1"]),
-            "known nodes: `node-1`"
-        );
-        assert_eq!(
-            known_words("node", "nod-1", &["node-1"]),
-            "did you mean `node-1`? known nodes: `node-1`"
-        );
-    }
-
-    #[test]
-    fn a_long_list_of_names_is_cut_and_counted() {
-        let help = known_words("pod", "x", &["abcdef"; LISTED + 3]);
-        assert!(help.ends_with("`abcdef` and 3 more"), "{help}");
-    }
-
-    #[test]
-    fn distance_counts_edits() {
-        for (a, b, edits) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("pod", "pods", 1),
-            ("adress", "address", 1),
-            ("ab", "ba", 2),
-        ] {
-            assert_eq!(distance(a, b), edits, "{a} {b}");
-            assert_eq!(distance(b, a), edits, "{b} {a}");
-        }
-    }
-}
+mod tests;

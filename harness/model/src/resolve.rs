@@ -70,7 +70,7 @@ use crate::plan::{
     self, Addressing, BRIDGED, Cluster, Deadlines, Family, Node, POD_MTU, POOL, Plan, Pod,
     RouteSource, RpFilter,
 };
-use crate::problem::{Problem, Problems, known_words};
+use crate::problem::{Lines, Problem, Problems, known_words};
 use crate::scenario::{self, Scenario};
 
 use address::Addresses;
@@ -95,10 +95,11 @@ const DEADLINES: Deadlines = Deadlines {
 /// All that is wrong with it.
 pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Problems> {
     let scenario = Scenario::read(file, text)?;
+    let lines = &Lines::of(text);
     let mut problems = Vec::new();
     let engine = engine(&scenario, engines, &mut problems);
     let placement = placement::place(&scenario, &mut problems);
-    let fabric = fabric::fabric(&scenario, text);
+    let fabric = fabric::fabric(&scenario, lines);
     fabric::check(&scenario, &placement, &mut problems);
     let (route_source, addressing) = sources(&scenario.cluster);
     let pods_from = match (route_source, addressing) {
@@ -121,7 +122,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let course = timeline::check(&scenario, &placement, &mut problems);
     budget::check(&scenario, &mut problems);
     let snapshots = snapshots(&scenario, &placement, &mut problems);
-    let facts = fact::facts(&scenario, text, &course.nodes, &mut problems);
+    let facts = fact::facts(&scenario, lines, &course.nodes, &mut problems);
     statement::check(&scenario, &placement, &course.last, &mut problems);
     limit::check(&scenario, &placement, &course.last, &mut problems);
     warning::check(&scenario, &placement, &mut problems);
@@ -150,7 +151,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         engine,
         throws: false,
         conduct: plan::Conduct::default(),
-        warnings: warning::warnings(&scenario, text),
+        warnings: warning::warnings(&scenario, lines),
         broken_by: scenario.broken_by.clone(),
         snapshots,
         fabric,
@@ -160,7 +161,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         clients: client::clients(&scenario),
         phantoms: Vec::new(),
         later: course.later,
-        steps: timeline::steps(&scenario, text, ready),
+        steps: timeline::steps(&scenario, lines, ready),
         facts,
         probes: Vec::new(),
         promises: Vec::new(),
@@ -175,8 +176,8 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     };
     plan.phantoms = phantom::phantoms(&scenario, &plan)
         .map_err(|problem| Problems::new(file, text, vec![problem]))?;
-    plan.fabric.nat = nat::nat(&scenario, text, &plan.nodes);
-    let stated = statement::stated(&plan, &scenario, text)
+    plan.fabric.nat = nat::nat(&scenario, lines, &plan.nodes);
+    let stated = statement::stated(&plan, &scenario, lines)
         .map_err(|problems| Problems::new(file, text, problems))?;
     plan.probes = promise::probes(&plan, scenario.probes.payload, &stated);
     plan.promises = promise::promises(&plan, &stated);
@@ -185,15 +186,15 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     if !unseen.is_empty() {
         return Err(Problems::new(file, text, unseen));
     }
-    plan.limits = limit::limits(&plan, &scenario.limits, text);
-    plan.intrusions = intrusion::intrusions(&plan, &scenario.intrusions, text);
+    plan.limits = limit::limits(&plan, &scenario.limits, lines);
+    plan.intrusions = intrusion::intrusions(&plan, &scenario.intrusions, lines);
     let before = [
         plan.promises.len(),
         plan.flows.promises.len(),
         plan.limits.promises.len(),
         plan.intrusions.len(),
     ];
-    plan.secrets = statement::secrets(&plan, &scenario, text, before.iter().sum());
+    plan.secrets = statement::secrets(&plan, &scenario, lines, before.iter().sum());
     Ok(plan)
 }
 
@@ -346,16 +347,6 @@ fn rp_filter_of(scenario: &Scenario, pod: &PodName) -> RpFilter {
     let mut written = scenario.pods.iter();
     let written = written.find(|written| written.name.get_ref() == pod);
     written.and_then(|pod| pod.rp_filter).unwrap_or_default()
-}
-
-/// The line of a place, counted from 1.
-fn line(text: &str, place: usize) -> u32 {
-    let breaks = text
-        .bytes()
-        .take(place)
-        .filter(|byte| *byte == b'\n')
-        .count();
-    u32::try_from(breaks).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 #[cfg(test)]

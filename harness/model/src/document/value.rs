@@ -26,7 +26,15 @@ pub(crate) struct Unfit {
 
 /// A user's text as it may stand in a message: control characters cannot reach the terminal.
 pub(crate) fn shown(text: &str) -> String {
-    text.escape_debug().to_string()
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            // They are written as they are: what is shown stands in backticks.
+            '\'' | '"' => shown.push(character),
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    shown
 }
 
 /// One line of text that is not blank.

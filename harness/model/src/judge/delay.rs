@@ -61,8 +61,7 @@ pub(super) fn arrivals(plan: &Plan, evidence: &Evidence, fault: &WireFault) -> A
         _ if took >= times * u64::from(least) * 1_000 => arrivals.sooner += 1,
         _ => arrivals.ahead += 1,
     };
-    let states = (0..=plan.steps.len()).map(|steps| plan.after(steps));
-    let states: Vec<_> = states.collect();
+    let states: Vec<_> = plan.states().collect();
     let is_slow = |state: usize, from: &EndpointName, to: &EndpointName| {
         let delay = states.get(state).and_then(|state| delay(state, from, to));
         delay.is_some_and(|delay| delay.line == fault.line)

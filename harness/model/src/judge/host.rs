@@ -77,7 +77,7 @@ fn reverse_path(
 /// goes there in clear and would be answered through the tunnel (calico#9751). While somebody
 /// breaks a dataplane, or an address moves, nodes disagree for a time about what is behind a tunnel.
 fn is_normal(plan: &Plan, node: &Node) -> bool {
-    let hosts = (0..=plan.steps.len()).all(|steps| plan.after(steps).cluster.host_encryption);
+    let hosts = plan.states().all(|state| state.cluster.host_encryption);
     let provokes = |action: &Action| {
         if let Action::Tamper { node: of, .. } = action {
             return *of == node.name;

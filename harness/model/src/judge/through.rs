@@ -107,9 +107,7 @@ struct Leak<'a> {
 
 impl<'a> Times<'a> {
     pub(super) fn new(plan: &'a Plan, evidence: &'a Evidence) -> Self {
-        let states: Vec<_> = (0..=plan.steps.len())
-            .map(|steps| plan.after(steps))
-            .collect();
+        let states: Vec<_> = plan.states().collect();
         let when = |holds: fn(&State, &Flow) -> bool| {
             let flows = plan.flows.flows.iter();
             let when = |flow| states.iter().map(|state| holds(state, flow)).collect();

@@ -70,7 +70,6 @@ pub fn weather(plan: &Plan, evidence: &Evidence) -> Vec<Weather> {
 
 /// Every fault that there is at some time, by its line.
 fn faults(plan: &Plan) -> BTreeMap<u32, WireFault> {
-    let moments = (0..=plan.steps.len()).map(|steps| plan.after(steps));
-    let faults = moments.flat_map(|state| state.fabric.faults);
+    let faults = plan.states().flat_map(|state| state.fabric.faults);
     faults.map(|fault| (fault.line, fault)).collect()
 }

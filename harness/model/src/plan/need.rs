@@ -76,7 +76,7 @@ impl Need {
 impl Plan {
     /// Everything that it needs.
     pub fn needs(&self) -> BTreeSet<Need> {
-        let moments = (0..=self.steps.len()).map(|steps| self.after(steps).fabric);
+        let moments = self.states().map(|state| state.fabric);
         let mut needs: BTreeSet<_> = moments.flat_map(|fabric| of_fabric(&fabric)).collect();
         needs.extend(self.store.socket().is_some().then_some(Need::Etcd));
         let mut actions = self.steps.iter().map(|step| &step.action);

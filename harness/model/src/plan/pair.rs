@@ -1,5 +1,6 @@
 //! What the cluster's intent says about two endpoints.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::{Class, Endpoint, Family, Flow, Protection, State, gateway_of};
@@ -47,24 +48,53 @@ impl Protection {
     }
 }
 
+/// What has to become of a flow's packets between two steps.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FlowCourse {
+    /// Nothing of it may be readable on the wire.
+    pub(crate) is_hidden: bool,
+    /// It has to arrive.
+    pub(crate) is_delivered: bool,
+}
+
 impl State {
-    /// What the cluster's intent promises about a flow; none if it has no endpoints now, or if
-    /// nothing follows from the intent.
-    fn flow(&self, flow: &Flow) -> Option<Protection> {
-        let (from, to) = (self.endpoint(&flow.from)?, self.endpoint(&flow.to)?);
-        self.protection(&from, &to, flow.family)
+    /// What the cluster's intent says about a flow between two endpoints, if both exist.
+    fn course(&self, family: Family, ends: Option<(&Endpoint<'_>, &Endpoint<'_>)>) -> FlowCourse {
+        let Some((from, to)) = ends else {
+            return FlowCourse::default();
+        };
+        let protection = self.protection(from, to, family);
+        FlowCourse {
+            is_hidden: protection.is_some_and(Protection::is_secret),
+            is_delivered: !self.are_apart(from, to)
+                && protection.is_some_and(Protection::is_delivered),
+        }
+    }
+
+    fn course_of(&self, flow: &Flow) -> FlowCourse {
+        let ends = self.endpoint(&flow.from).zip(self.endpoint(&flow.to));
+        self.course(flow.family, ends.as_ref().map(|(from, to)| (from, to)))
+    }
+
+    /// The same of each flow: endpoints are looked up in a map, as there may be many of both.
+    pub(crate) fn courses(&self, flows: &[Flow]) -> Vec<FlowCourse> {
+        let endpoints = self.endpoints();
+        let by_name: BTreeMap<_, _> = endpoints.iter().map(|end| (&end.name, end)).collect();
+        let course = |flow: &Flow| {
+            let ends = [&flow.from, &flow.to].map(|name| by_name.get(name).copied());
+            self.course(flow.family, ends[0].zip(ends[1]))
+        };
+        flows.iter().map(course).collect()
     }
 
     /// Whether nothing of a flow may be readable.
     pub fn hides(&self, flow: &Flow) -> bool {
-        self.flow(flow).is_some_and(Protection::is_secret)
+        self.course_of(flow).is_hidden
     }
 
     /// Whether a flow has to arrive.
     pub fn delivers(&self, flow: &Flow) -> bool {
-        let ends = self.endpoint(&flow.from).zip(self.endpoint(&flow.to));
-        let apart = ends.is_none_or(|(from, to)| self.are_apart(&from, &to));
-        !apart && self.flow(flow).is_some_and(Protection::is_delivered)
+        self.course_of(flow).is_delivered
     }
 
     /// What the cluster's intent promises about a pair in a family; none if nothing follows from it.

@@ -8,8 +8,7 @@ impl Plan {
     /// the wire harms packets they come as they did, since so do its rates and delays. What is promised
     /// about packets stays as it is.
     pub fn wait_longer(&mut self, times: u32) {
-        let mut moments = (0..=self.steps.len()).map(|steps| self.after(steps).fabric);
-        let is_harmed = moments.any(|fabric| !fabric.faults.is_empty());
+        let is_harmed = self.states().any(|state| !state.fabric.faults.is_empty());
         let longer = |millis: &mut u32| *millis = millis.saturating_mul(times);
         if !is_harmed {
             longer(&mut self.flows.every);

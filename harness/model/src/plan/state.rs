@@ -191,7 +191,7 @@ impl State {
 
     /// The endpoint of that name, if it exists.
     pub fn endpoint(&self, name: &EndpointName) -> Option<Endpoint<'_>> {
-        self.endpoints().into_iter().find(|e| &e.name == name)
+        super::endpoint_of(self.nodes.iter().chain(&self.clients), name)
     }
 
     /// A node with those of its pods that do not come later.
@@ -301,6 +301,17 @@ impl Plan {
         }
     }
 
+    /// The cluster at first, and after each step.
+    pub fn states(&self) -> impl Iterator<Item = State> {
+        let mut steps = self.steps.iter();
+        std::iter::successors(Some(State::at_first(self)), move |state| {
+            let step = steps.next()?;
+            let mut state = state.clone();
+            state.act(self, step);
+            Some(state)
+        })
+    }
+
     /// The cluster after the first `steps` steps.
     pub fn after(&self, steps: usize) -> State {
         let mut state = State::at_first(self);
@@ -312,9 +323,7 @@ impl Plan {
 
     /// What tunnel devices are called, at any time.
     pub fn tunnels(&self) -> BTreeSet<IfName> {
-        (0..=self.steps.len())
-            .map(|steps| self.after(steps).cluster.interface)
-            .collect()
+        self.states().map(|state| state.cluster.interface).collect()
     }
 
     /// The cluster after every step, which is the one that the promises are about.

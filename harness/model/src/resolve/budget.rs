@@ -1,5 +1,7 @@
 //! Budgets of steps: whether a run can break them, and whether one can keep them.
 
+use std::collections::BTreeSet;
+
 use crate::plan::{Action, Plan, Settles, StepKind};
 use crate::problem::{Problem, Span};
 use crate::scenario::{Scenario, Step};
@@ -53,10 +55,9 @@ fn less_than_it_takes(step: &Step) -> Option<Problem> {
 /// Budgets about flows that no flow can use up: of interruptions, where none outlasts the step, and of
 /// frames, where none is protected.
 pub(super) fn unseen(scenario: &Scenario, plan: &Plan) -> Vec<Problem> {
-    let judged = |number: usize, kind: StepKind| {
-        let mut promises = plan.flows.promises.iter();
-        promises.any(|one| one.step == number && one.kind == kind)
-    };
+    let promises = plan.flows.promises.iter();
+    let promises: BTreeSet<_> = promises.map(|one| (one.step, one.kind)).collect();
+    let judged = |number: usize, kind: StepKind| promises.contains(&(number, kind));
     let steps = || (1..).zip(&scenario.steps);
     let outages = steps()
         .filter(|(number, step)| step.outage.is_some() && !judged(*number, StepKind::Outage));

@@ -9,22 +9,22 @@ use crate::name::NodeName;
 use crate::plan::{
     Action, Fabric, FabricAction, FabricKind, Family, Harm, Way, WireFault, gateway_of,
 };
-use crate::problem::{Problem, Span, known_words};
+use crate::problem::{Lines, Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
 
 use super::placement::Placement;
-use super::{MTU, families, line, rack};
+use super::{MTU, families, rack};
 
 /// Where addresses come from if the scenario does not say: the subnet that AKS proposes.
 const SUBNET: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 240, 0, 0), 16);
 
 /// The fabric before the first step.
-pub(super) fn fabric(scenario: &Scenario, text: &str) -> Fabric {
+pub(super) fn fabric(scenario: &Scenario, lines: &Lines) -> Fabric {
     let written = &scenario.fabric;
     let subnet = written.subnet.as_ref();
     let subnet = subnet.map_or(SUBNET, |subnet| *subnet.get_ref());
     let fault = |fault: &scenario::Fault| WireFault {
-        line: line(text, fault.place.start),
+        line: lines.line(fault.place.start),
         node: fault.node.as_ref().map(|node| node.get_ref().clone()),
         way: fault
             .way

@@ -1,15 +1,15 @@
 //! What is said about nodes' dataplanes, and whether all of it can be so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
 use crate::name::NodeName;
 use crate::plan::{self, SYSCTLS, Thing};
-use crate::problem::{Problem, Span, known_words};
+use crate::problem::{Lines, Problem, Span, known_words};
 use crate::scenario::{Fact, Scenario};
 
-use super::{line, phantom};
+use super::phantom;
 
 /// What one says at one place.
 struct Saying<'a> {
@@ -32,19 +32,19 @@ enum What<'a> {
 /// first. Reports what is about nobody, never is looked at, or cannot be so.
 pub(super) fn facts(
     scenario: &Scenario,
-    text: &str,
+    lines: &Lines,
     present: &[BTreeSet<NodeName>],
     problems: &mut Vec<Problem>,
 ) -> Vec<plan::Fact> {
-    let mut said = Vec::new();
+    let mut said = BTreeMap::<_, Vec<Saying<'_>>>::new();
     for fact in &scenario.facts {
         match moment(scenario, fact) {
             Ok(moment) => {
                 problems.extend(absent_node(fact, moment, scenario, present));
                 problems.extend(unknown_things(scenario, fact));
                 for saying in sayings(fact, moment) {
-                    let others = said.iter().find_map(|other| clash(&saying, other));
-                    problems.extend(others);
+                    let said = said.entry((saying.node, moment)).or_default();
+                    problems.extend(said.iter().find_map(|other| clash(&saying, other)));
                     said.push(saying);
                 }
             }
@@ -60,7 +60,7 @@ pub(super) fn facts(
         lacks: inner(&fact.lacks),
         present: things(&fact.present),
         absent: things(&fact.absent),
-        line: line(text, fact.place.start),
+        line: lines.line(fact.place.start),
     });
     facts.collect()
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::EndpointName;
-use crate::plan::{Class, Flow, FlowId, Flows, Plan, PromiseId, State, StepKind, StepPromise};
+use crate::plan::{
+    Class, Flow, FlowCourse, FlowId, Flows, Plan, PromiseId, State, StepKind, StepPromise,
+};
 
 use crate::scenario;
 
@@ -28,12 +30,9 @@ pub(super) fn flows(
     if plan.steps.is_empty() || written.off {
         return Flows::default();
     }
-    let states: Vec<_> = (0..=plan.steps.len())
-        .map(|steps| plan.after(steps))
-        .collect();
     let families = &plan.cluster.families;
     let most = written.count.map_or(MOST, usize::from) / families.len().max(1);
-    let chosen: BTreeSet<_> = pairs(&states, most)
+    let chosen: BTreeSet<_> = pairs(plan.states(), most)
         .into_iter()
         .chain(watched.iter().cloned())
         .collect();
@@ -58,20 +57,30 @@ pub(super) fn flows(
     let first = u32::try_from(plan.promises.len()).unwrap_or(u32::MAX);
     Flows {
         every,
-        promises: promises(first, &states, &flows),
+        promises: promises(first, plan.states(), &flows),
         flows,
     }
 }
 
 /// Which pairs flows are between: one for each two nodes and class, and then more of each in
 /// turn while there is room.
-fn pairs(states: &[State], most: usize) -> Vec<(EndpointName, EndpointName)> {
+fn pairs(states: impl Iterator<Item = State>, most: usize) -> Vec<(EndpointName, EndpointName)> {
     let mut kinds = BTreeMap::<_, Vec<_>>::new();
     let mut known = BTreeSet::new();
+    let mut before = BTreeSet::new();
     for state in states {
         let endpoints = state.endpoints();
+        let new: Vec<_> = endpoints
+            .iter()
+            .filter(|end| !before.contains(&end.name))
+            .collect();
         for from in &endpoints {
-            for to in &endpoints {
+            // Pairs of two who were there before have been looked at then.
+            let others: Vec<_> = match before.contains(&from.name) {
+                true => new.clone(),
+                false => endpoints.iter().collect(),
+            };
+            for to in others {
                 let pair = (from.name.clone(), to.name.clone());
                 if from.name == to.name || !known.insert(pair.clone()) {
                     continue;
@@ -85,6 +94,7 @@ fn pairs(states: &[State], most: usize) -> Vec<(EndpointName, EndpointName)> {
                 kinds.entry((ends, class)).or_default().push(pair);
             }
         }
+        before = endpoints.into_iter().map(|end| end.name).collect();
     }
     let mut chosen = Vec::new();
     for turn in 0.. {
@@ -102,24 +112,18 @@ fn pairs(states: &[State], most: usize) -> Vec<(EndpointName, EndpointName)> {
 }
 
 /// What can be promised of each step and of the time before them, numbered from `first`.
-fn promises(first: u32, states: &[State], flows: &[Flow]) -> Vec<StepPromise> {
-    let befores = [None].into_iter().chain(states.iter().map(Some));
-    let steps = befores
-        .zip(states)
-        .zip(0..)
-        .flat_map(|((before, after), step)| {
-            let mut kinds = Vec::new();
-            if flows.iter().any(|flow| after.hides(flow)) {
-                kinds.push(StepKind::Leak);
-            }
-            let lasts = |flow: &Flow| {
-                before.is_some_and(|state| state.delivers(flow)) && after.delivers(flow)
-            };
-            if flows.iter().any(lasts) {
-                kinds.push(StepKind::Outage);
-            }
-            kinds.into_iter().map(move |kind| (step, kind))
-        });
+fn promises(first: u32, states: impl Iterator<Item = State>, flows: &[Flow]) -> Vec<StepPromise> {
+    let mut before: Vec<FlowCourse> = Vec::new();
+    let steps = states.zip(0..).flat_map(|(state, step)| {
+        let after = state.courses(flows);
+        let leak = after.iter().any(|flow| flow.is_hidden);
+        let mut both = before.iter().zip(&after);
+        let outage = both.any(|(before, after)| before.is_delivered && after.is_delivered);
+        before = after;
+        let kinds = [(leak, StepKind::Leak), (outage, StepKind::Outage)];
+        let kinds = kinds.into_iter().filter(|(judged, _)| *judged);
+        kinds.map(move |(_, kind)| (step, kind))
+    });
     (first..)
         .zip(steps)
         .map(|(id, (step, kind))| StepPromise {

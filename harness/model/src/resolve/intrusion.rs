@@ -6,11 +6,11 @@ use toml::Spanned;
 
 use crate::name::EndpointName;
 use crate::plan::{Addressing, DropBy, Family, Intrusion, IntrusionId, Plan, PromiseId, RpFilter};
-use crate::problem::{Problem, known_words};
+use crate::problem::{Lines, Problem, known_words};
 use crate::scenario::{self, Scenario};
 
+use super::families;
 use super::placement::Placement;
-use super::{families, line};
 
 /// Reports forgeries of nobody, those that are none, and those that nothing can drop so.
 pub(super) fn check(
@@ -142,7 +142,7 @@ fn unspoken(scenario: &Scenario, intrusion: &scenario::Intrusion) -> Option<Prob
 pub(super) fn intrusions(
     plan: &Plan,
     written: &[scenario::Intrusion],
-    text: &str,
+    lines: &Lines,
 ) -> Vec<Intrusion> {
     let before = [
         plan.promises.len(),
@@ -164,7 +164,7 @@ pub(super) fn intrusions(
                 None => families.copied().unwrap_or_default(),
             },
             drop: *written.drop.get_ref(),
-            line: line(text, written.place.start),
+            line: lines.line(written.place.start),
         })
         .collect()
 }

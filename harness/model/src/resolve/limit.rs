@@ -12,10 +12,9 @@ use crate::plan::{
     BeyondMtu, Bulk, Endpoint, Family, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits, Origin,
     Plan, PromiseId, Protection, SizeId, SizeProbe, State,
 };
-use crate::problem::{Problem, Span, known_words};
+use crate::problem::{Lines, Problem, Span, known_words};
 use crate::scenario::{Limit, Scenario, Teller};
 
-use super::line;
 use super::placement::Placement;
 
 /// WireGuard pads to this many bytes.
@@ -87,7 +86,7 @@ fn too_small(scenario: &Scenario) -> Vec<(String, Span, u16)> {
 }
 
 /// What is tried and promised, if the author asks for it.
-pub(super) fn limits(plan: &Plan, written: &[Limit], text: &str) -> Limits {
+pub(super) fn limits(plan: &Plan, written: &[Limit], lines: &Lines) -> Limits {
     let state = plan.at_last();
     let first = plan.promises.len() + plan.flows.promises.len();
     let mut draft = Draft {
@@ -111,7 +110,7 @@ pub(super) fn limits(plan: &Plan, written: &[Limit], text: &str) -> Limits {
             let Some(way) = Way::new(&state, from, to, *family) else {
                 continue;
             };
-            draft.sizes(&way, limit, line(text, limit.place.start));
+            draft.sizes(&way, limit, lines.line(limit.place.start));
             ways.push(way);
         }
     }

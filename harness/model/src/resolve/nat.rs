@@ -1,10 +1,10 @@
 //! A NAT in front of a node, and where there can be none.
 
 use crate::plan::{Action, Addressing, FabricAction, FabricKind, Family, Nat, Node, RouteSource};
-use crate::problem::{Problem, Span};
+use crate::problem::{Lines, Problem, Span};
 use crate::scenario::{self, Scenario};
 
-use super::{families, line, sources};
+use super::{families, sources};
 
 /// Reports a NAT that nobody could get through, one that the harness cannot judge, and steps about
 /// one that is not there.
@@ -55,7 +55,7 @@ pub(super) fn check(scenario: &Scenario, problems: &mut Vec<Problem>) {
 }
 
 /// The NAT, once addresses are known.
-pub(super) fn nat(scenario: &Scenario, text: &str, nodes: &[Node]) -> Option<Nat> {
+pub(super) fn nat(scenario: &Scenario, lines: &Lines, nodes: &[Node]) -> Option<Nat> {
     let (hidden, place) = hidden(scenario).next()?;
     let node = nodes
         .iter()
@@ -63,7 +63,7 @@ pub(super) fn nat(scenario: &Scenario, text: &str, nodes: &[Node]) -> Option<Nat
     Some(Nat {
         node: node.name.clone(),
         address: node.address,
-        lines: vec![line(text, place.start)],
+        lines: vec![lines.line(place.start)],
     })
 }
 

@@ -6,13 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName, PodName};
-use crate::plan::STORE_HOST;
+use crate::plan::{Protocol, STORE_HOST};
 use crate::problem::{Problem, Span, known_words};
 use crate::scenario::Scenario;
 
+use super::families;
+
 /// The most nodes and pods together for which each ordered pair has a probe of each
-/// protocol, and all probes have 16-bit numbers.
-pub(super) const ENDPOINTS_MAX: usize = 148;
+/// protocol of so many families, and all probes have 16-bit numbers.
+fn most_endpoints(families: usize) -> usize {
+    let probes = |endpoints: usize| endpoints * (endpoints - 1) * families * Protocol::IPV4.len();
+    let fit = (2..).take_while(|endpoints| probes(*endpoints) <= usize::from(u16::MAX) + 1);
+    fit.last().unwrap_or_default()
+}
 
 /// Names that stand for something else: the wire's capture file, the store's host, the loopback
 /// device, and what the kernel calls all interfaces and the next one (`devinet_sysctl_register`).
@@ -211,14 +217,13 @@ fn report_names(scenario: &Scenario, named: &[(EndpointName, Span)], problems: &
             problems.push(problem.and(first.clone(), "first here"));
         }
     }
-    if let Some((name, place)) = named.get(ENDPOINTS_MAX) {
+    let most = most_endpoints(families(&scenario.cluster).len());
+    if let Some((name, place)) = named.get(most) {
         problems.push(Problem::new(
             format!("{} nodes and pods are too many", named.len()),
             place.clone(),
-            format!("`{name}` is one more than {ENDPOINTS_MAX}"),
-            format!(
-                "take at most {ENDPOINTS_MAX} nodes and pods together: every ordered pair is probed"
-            ),
+            format!("`{name}` is one more than {most}"),
+            format!("take at most {most} nodes and pods together: every ordered pair is probed"),
         ));
     }
 }

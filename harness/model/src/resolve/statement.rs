@@ -9,11 +9,11 @@ use toml::Spanned;
 
 use crate::name::EndpointName;
 use crate::plan::{Endpoint, Family, Plan, PromiseId, Protection, Protocol, Secret};
-use crate::problem::{Problem, known_words};
+use crate::problem::{Lines, Problem, known_words};
 use crate::scenario::{Expectation, Promise, Scenario};
 
+use super::families;
 use super::placement::Placement;
-use super::{families, line};
 
 /// An ordered pair, a protocol, and the least payload where the author asks for one.
 pub(super) type Subject = (EndpointName, EndpointName, Protocol, Option<u16>);
@@ -47,7 +47,11 @@ pub(super) fn check(
 ///
 /// # Errors
 /// Two promises contradict each other, or say the same; or one is about no pair.
-pub(super) fn stated(plan: &Plan, scenario: &Scenario, text: &str) -> Result<Stated, Vec<Problem>> {
+pub(super) fn stated(
+    plan: &Plan,
+    scenario: &Scenario,
+    lines: &Lines,
+) -> Result<Stated, Vec<Problem>> {
     let state = plan.at_last();
     let endpoints = state.endpoints();
     let mut problems = Vec::new();
@@ -87,13 +91,18 @@ pub(super) fn stated(plan: &Plan, scenario: &Scenario, text: &str) -> Result<Sta
         let Expectation::Of(protection) = *promise.expect.get_ref() else {
             return None;
         };
-        Some((subject, (protection, line(text, promise.place.start))))
+        Some((subject, (protection, lines.line(promise.place.start))))
     });
     Ok(stated.collect())
 }
 
 /// What nobody may read, of everyone who exists at some time. Their numbers begin at `first`.
-pub(super) fn secrets(plan: &Plan, scenario: &Scenario, text: &str, first: usize) -> Vec<Secret> {
+pub(super) fn secrets(
+    plan: &Plan,
+    scenario: &Scenario,
+    lines: &Lines,
+    first: usize,
+) -> Vec<Secret> {
     let endpoints = plan.endpoints();
     let never = scenario.promises.iter().filter(|promise| is_never(promise));
     let numbered = never.zip(u32::try_from(first).unwrap_or(u32::MAX)..);
@@ -110,7 +119,7 @@ pub(super) fn secrets(plan: &Plan, scenario: &Scenario, text: &str, first: usize
                 .copied()
                 .filter(|family| is_in(promise, *family))
                 .collect(),
-            line: line(text, promise.place.start),
+            line: lines.line(promise.place.start),
         })
         .collect()
 }
@@ -391,15 +400,13 @@ fn said_in_clear(
     let endpoints = plan.endpoints();
     let mut never = scenario.promises.iter().filter(|promise| is_never(promise));
     never.find_map(|promise| {
+        let own = pairs(&endpoints, promise).filter(|(from, to)| from.node.name != to.node.name);
+        let own: BTreeSet<_> = own.map(|(from, to)| (&from.name, &to.name)).collect();
         let mut clear = chosen
             .iter()
             .filter(|(_, one)| *one.expect.get_ref() == Expectation::Of(Protection::Plaintext));
         let (subject, other) = clear.find(|((from, to, protocol, _), _)| {
-            let mut own = pairs(&endpoints, promise);
-            is_in(promise, protocol.family())
-                && own.any(|(one, other)| {
-                    one.node.name != other.node.name && (&one.name, &other.name) == (from, to)
-                })
+            is_in(promise, protocol.family()) && own.contains(&(from, to))
         })?;
         let (from, to, protocol, _) = subject;
         let problem = Problem::new(

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName, PodName};
 use crate::plan::{self, Action, FabricAction, Own, Settles, Step, StoreAction, Tamper};
-use crate::problem::{Problem, Span, known_words};
+use crate::problem::{Lines, Problem, Span, known_words};
 use crate::scenario::{self, Scenario};
 
-use super::line;
 use super::placement::Placement;
 use super::store::StoreStage;
 
@@ -71,14 +70,14 @@ fn later(scenario: &Scenario) -> BTreeSet<EndpointName> {
 }
 
 /// The steps as meant. `ready` is the deadline of those that have none of their own.
-pub(super) fn steps(scenario: &Scenario, text: &str, ready: u32) -> Vec<Step> {
+pub(super) fn steps(scenario: &Scenario, lines: &Lines, ready: u32) -> Vec<Step> {
     let step = |written: &scenario::Step| Step {
         action: written.action.clone(),
         deadline: written.deadline.unwrap_or(ready),
         settles_within: written.settles_within,
         outage: written.outage.unwrap_or(plan::OUTAGE),
         leaks: written.leaks.map(u32::from),
-        line: line(text, written.place("action").start),
+        line: lines.line(written.place("action").start),
         writes: written.writes.map(u32::from),
     };
     scenario.steps.iter().map(step).collect()

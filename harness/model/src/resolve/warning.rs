@@ -6,10 +6,9 @@ use toml::Spanned;
 
 use crate::name::NodeName;
 use crate::plan;
-use crate::problem::{Problem, Span, known_words};
+use crate::problem::{Lines, Problem, Span, known_words};
 use crate::scenario::{Scenario, Warning};
 
-use super::line;
 use super::placement::Placement;
 
 /// Reports warnings of nobody, and those that are named twice.
@@ -46,14 +45,14 @@ pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut V
 }
 
 /// Each part of a line by itself.
-pub(super) fn warnings(scenario: &Scenario, text: &str) -> Vec<plan::Warning> {
+pub(super) fn warnings(scenario: &Scenario, lines: &Lines) -> Vec<plan::Warning> {
     let each = |warning: &Warning| {
         let parts = warning.says.iter().map(|part| plan::Warning {
             says: part.get_ref().clone(),
             node: warning.node.as_ref().map(|node| node.get_ref().clone()),
             sometimes: warning.sometimes,
             wireguard: warning.wireguard,
-            line: line(text, part.span().start),
+            line: lines.line(part.span().start),
         });
         parts.collect::<Vec<_>>()
     };

@@ -1,0 +1,185 @@
+//! The text that a problem shows: the file's, but with its long lines cut around what the labels
+//! point at, and without characters that a terminal obeys or does not show.
+//!
+//! The renderer counts columns by the width of characters, and pads with a width of at most 16
+//! bits: a line of 70,000 characters, or a label on a character without a width, ends it.
+
+use std::collections::BTreeMap;
+
+use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+
+use super::Span;
+
+/// Characters of a line that are shown.
+const SHOWN: usize = 400;
+
+/// Characters that are shown before the first label of a line that is cut.
+const BEFORE: usize = 60;
+
+/// Characters of a message that are shown.
+const MESSAGE: usize = 1_000;
+
+/// What stands for a character that is not shown.
+const HIDDEN: char = '\u{fffd}';
+
+/// A text as a problem with certain labels shows it.
+#[derive(Debug)]
+pub(super) struct Excerpt {
+    name: String,
+    text: String,
+    /// For each end of a label in the file: its place in the excerpt.
+    places: BTreeMap<usize, usize>,
+    /// For each place in the excerpt where a label begins: its column in the file, from 0, in bytes.
+    columns: BTreeMap<usize, usize>,
+}
+
+impl Excerpt {
+    /// Of the file `name` with this `text`, for labels at `spans`.
+    pub(super) fn new(name: &str, text: &str, spans: &[Span]) -> Self {
+        let mut ends: Vec<usize> = spans
+            .iter()
+            .flat_map(|span| [span.start, span.end])
+            .map(|end| on_a_character(text, end))
+            .collect();
+        ends.sort_unstable();
+        ends.dedup();
+        let mut excerpt = Self {
+            name: shown(name),
+            text: String::with_capacity(text.len()),
+            places: BTreeMap::new(),
+            columns: BTreeMap::new(),
+        };
+        let mut start = 0;
+        let mut waiting = ends.as_slice();
+        for line in text.split_inclusive('\n') {
+            let next = start + line.len();
+            let here = waiting.partition_point(|end| *end < next);
+            let (own, rest) = waiting.split_at(here);
+            excerpt.add(line, start, own);
+            waiting = rest;
+            start = next;
+        }
+        let last = text.rfind('\n').map_or(0, |at| at + 1);
+        for end in waiting {
+            excerpt.put(*end, *end - last);
+        }
+        // What is missing at the end of a file is shown behind it.
+        if spans.iter().any(|span| span.start >= text.len()) {
+            excerpt.text.push(' ');
+        }
+        excerpt
+    }
+
+    /// One line more, which begins at `start` of the file; `ends` of labels are on it.
+    fn add(&mut self, line: &str, start: usize, ends: &[usize]) {
+        let content = line.trim_end_matches(['\r', '\n']);
+        let is_long = content.len() > SHOWN && content.chars().count() > SHOWN;
+        let from = match ends.first() {
+            Some(first) if is_long => {
+                let before = content.get(..first - start).unwrap_or(content);
+                let before = before.chars().count().saturating_sub(BEFORE);
+                before.min(content.chars().count() - SHOWN)
+            }
+            _ => 0,
+        };
+        if from > 0 {
+            self.text.push('…');
+        }
+        let mut waiting = ends.iter().peekable();
+        let mut place = start;
+        for (number, character) in content.chars().enumerate() {
+            while let Some(end) = waiting.next_if(|end| **end <= place) {
+                self.put(*end, *end - start);
+            }
+            place += character.len_utf8();
+            if number >= from && number < from.saturating_add(SHOWN) {
+                self.text.push(as_shown(character));
+            }
+        }
+        for end in waiting {
+            self.put(*end, *end - start);
+        }
+        if is_long && content.chars().count() > from + SHOWN {
+            self.text.push('…');
+        }
+        // What ends the line is no more than its break.
+        match line.get(content.len()..) {
+            Some("") | None => {}
+            Some(ending) if ending.ends_with('\n') => self.text.push('\n'),
+            Some(_) => self.text.push(HIDDEN),
+        }
+    }
+
+    fn put(&mut self, end: usize, column: usize) {
+        let place = self.text.len();
+        self.places.insert(end, place);
+        self.columns.entry(place).or_insert(column);
+    }
+
+    /// Where a label of the file is in the excerpt.
+    pub(super) fn span(&self, text: &str, span: &Span) -> Span {
+        let place = |end: usize| {
+            let place = self.places.get(&on_a_character(text, end));
+            place.copied().unwrap_or_default()
+        };
+        let start = place(span.start);
+        let least = usize::from(span.start >= text.len());
+        start..place(span.end).max(start + least)
+    }
+}
+
+impl SourceCode for Excerpt {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let found = self.text.read_span(span, before, after)?;
+        // The head of a problem is asked for without the lines around it.
+        let column = match before {
+            0 => self.columns.get(&span.offset()).copied(),
+            _ => None,
+        };
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            found.data(),
+            *found.span(),
+            found.line(),
+            column.unwrap_or(found.column()),
+            found.line_count(),
+        )))
+    }
+}
+
+/// A message as it is shown: one that is too long is cut.
+pub(super) fn shown(message: &str) -> String {
+    let shown = |character| match character {
+        '\n' => '\n',
+        other => as_shown(other),
+    };
+    let mut text: String = message.chars().take(MESSAGE).map(shown).collect();
+    if message.chars().nth(MESSAGE).is_some() {
+        text.push('…');
+    }
+    text
+}
+
+/// The character, or what stands for one that is not shown by itself.
+fn as_shown(character: char) -> char {
+    match character {
+        '\t' | '"' | '\'' | '\\' => character,
+        // What is escaped is a control character, joins others, or has no width.
+        other if other.escape_debug().len() > 1 => HIDDEN,
+        other => other,
+    }
+}
+
+/// The nearest place at or before `place` where a character begins.
+fn on_a_character(text: &str, place: usize) -> usize {
+    let mut place = place.min(text.len());
+    while !text.is_char_boundary(place) {
+        place -= 1;
+    }
+    place
+}

@@ -1,0 +1,187 @@
+//! How problems are told.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn a_problem_shows_file_line_column_label_and_help() {
+    let problem = Problem::new(
+        "unknown pod `dbb`",
+        17..22,
+        "no such pod",
+        "known pods: `db`",
+    );
+    let rendered = Problems::new(
+        "two-nodes.toml",
+        "from = \"web\"\nto = \"dbb\"\n",
+        vec![problem],
+    )
+    .render();
+    let expected = "  × unknown pod `dbb`
+   ╭─[two-nodes.toml:2:5]
+ 1 │ from = \"web\"
+ 2 │ to = \"dbb\"
+   ·     ──┬──
+   ·       ╰── no such pod
+   ╰────
+  help: known pods: `db`
+";
+    assert_eq!(rendered, expected, "{rendered}");
+}
+
+#[test]
+fn problems_are_told_in_the_order_of_their_places() {
+    let at = |what, start| Problem::new(what, start..start + 1, "here", "no");
+    let problems = Problems::new(
+        "two-nodes.toml",
+        "abcdef\n",
+        vec![at("later", 4), at("sooner", 1)],
+    );
+    let rendered = problems.render();
+    assert!(
+        rendered.find("sooner") < rendered.find("later"),
+        "{rendered}"
+    );
+    assert_eq!(problems.len(), 2);
+    assert_eq!(problems.related().map(Iterator::count), Some(2));
+    assert_eq!(problems.to_string(), "2 problems in two-nodes.toml");
+}
+
+#[test]
+fn a_flood_of_problems_is_cut_and_counted() {
+    let problem = |at| Problem::new("wrong", at..at + 1, "here", "no");
+    let rendered =
+        Problems::new("x.toml", &"x\n".repeat(99), (0..99).map(problem).collect()).render();
+    assert_eq!(rendered.matches("× wrong").count(), TOLD);
+    assert!(rendered.ends_with("and 49 more\n"), "{rendered}");
+}
+
+#[test]
+fn a_near_word_is_suggested_and_a_far_one_is_not() {
+    let known = ["pods", "address", "mtu"];
+    let all = "known keys: `pods`, `address`, `mtu`";
+    assert_eq!(
+        known_words("key", "pod", &known),
+        format!("did you mean `pods`? {all}")
+    );
+    assert_eq!(known_words("key", "colour", &known), all);
+    assert_eq!(known_words("pod", "x", &[]), "there is no pod");
+}
+
+#[test]
+fn another_number_is_another_name() {
+    assert_eq!(
+        known_words("node", "node-3", &["node-1"]),
+        "known nodes: `node-1`"
+    );
+    assert_eq!(
+        known_words("node", "nod-1", &["node-1"]),
+        "did you mean `node-1`? known nodes: `node-1`"
+    );
+}
+
+#[test]
+fn a_long_list_of_names_is_cut_and_counted() {
+    let help = known_words("pod", "x", &["abcdef"; LISTED + 3]);
+    assert!(help.ends_with("`abcdef` and 3 more"), "{help}");
+}
+
+#[test]
+fn distance_counts_edits() {
+    for (a, b, edits) in [
+        ("", "", 0),
+        ("", "abc", 3),
+        ("pod", "pods", 1),
+        ("adress", "address", 1),
+        ("ab", "ba", 2),
+    ] {
+        assert_eq!(distance(a, b), edits, "{a} {b}");
+        assert_eq!(distance(b, a), edits, "{b} {a}");
+    }
+}
+
+#[test]
+fn a_long_line_is_cut_around_what_is_wrong_and_keeps_its_column() {
+    let text = format!(
+        "a = 1\npods = [\"{}\", 5, \"{}\"]\n",
+        "x".repeat(70_000),
+        "y".repeat(70_000)
+    );
+    let at = text.find(" 5,").unwrap() + 1;
+    let problem = Problem::new("not a name", at..at + 1, "this is a number", "write a name");
+    let rendered = Problems::new("x.toml", &text, vec![problem]).render();
+    assert!(rendered.contains("[x.toml:2:70013]"), "{rendered}");
+    assert!(rendered.len() < 4_000, "{}", rendered.len());
+    assert!(
+        rendered.contains("…x") && rendered.contains("\", 5, \"y"),
+        "{rendered}"
+    );
+}
+
+#[test]
+fn what_a_terminal_obeys_is_not_shown() {
+    let text = "title = \"a\u{1b}[2Jb\u{202e}c\u{301}\" \u{feff} x\r y\n";
+    let problem = Problem::new("\u{1b}[2J", 0..text.len(), "\u{7}", "\u{202e}");
+    let rendered = Problems::new("\u{1b}.toml", text, vec![problem]).render();
+    let obeyed = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{301}\u{feff}".contains(c));
+    assert!(!rendered.contains(obeyed), "{rendered:?}");
+}
+
+#[test]
+fn a_message_that_holds_a_long_text_is_cut() {
+    let problem = Problem::new(
+        "x".repeat(70_000),
+        0..0,
+        "y".repeat(70_000),
+        "z".repeat(70_000),
+    );
+    let rendered = Problems::new("x.toml", "", vec![problem]).render();
+    assert!(rendered.len() < 20_000, "{}", rendered.len());
+}
+
+/// Parts of a text that are hard to count columns of.
+const PARTS: &[&str] = &[
+    "a",
+    "title = ",
+    "\n",
+    "\r\n",
+    "\r",
+    "\t",
+    "\u{feff}",
+    "\u{200b}",
+    "e\u{301}",
+    "漢字",
+    "\u{1b}[31m",
+    "\u{1b}",
+    "m",
+    "👩\u{200d}👩",
+    "\u{0}",
+    "é",
+    "\u{202e}",
+    "\"",
+];
+
+proptest! {
+    #[test]
+    fn any_labels_of_any_text_are_shown(
+        parts in prop::collection::vec((prop::sample::select(PARTS), 1usize..500), 0..12),
+        labels in prop::collection::vec((any::<prop::sample::Index>(), 0usize..40), 1..4),
+    ) {
+        let text: String = parts.iter().map(|(part, times)| part.repeat(*times)).collect();
+        let text = format!("{text}.");
+        let label = |(at, length): &(prop::sample::Index, usize)| {
+            let start = at.index(text.len() + 1);
+            start..(start + length).min(text.len())
+        };
+        let mut labels = labels.iter().map(label);
+        let mut problem = Problem::new("wrong", labels.next().unwrap(), "here", "no");
+        for label in labels {
+            problem = problem.and(label, "there");
+        }
+        let rendered = Problems::new("x.toml", &text, vec![problem]).render();
+        prop_assert!(rendered.contains("here"), "{rendered}");
+        prop_assert!(rendered.contains("help: no"), "{rendered}");
+        prop_assert!(!rendered.contains(|c: char| c != '\n' && c.is_control()), "{rendered:?}");
+    }
+}
