@@ -29,6 +29,9 @@ pub mod program;
 /// Links, addresses, routes and neighbours of one namespace.
 mod netlink;
 
+/// The kernel's tables of neighbours, one of each family for all namespaces.
+mod neighbour;
+
 /// Kernel parameters of one namespace.
 mod sysctl;
 

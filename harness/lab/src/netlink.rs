@@ -9,6 +9,9 @@ mod ask;
 /// Requests that take away, and those that only somebody makes who tampers.
 mod change;
 
+/// Questions about the kernel's tables of neighbours.
+mod table;
+
 /// Queueing disciplines: netem, which delays what leaves an interface.
 mod queue;
 
@@ -35,6 +38,7 @@ use crate::namespace::Namespace;
 
 pub(crate) use ask::Packet;
 pub(crate) use queue::Delay;
+pub(crate) use table::NeighbourTable;
 
 /// A six-byte Ethernet address.
 pub(crate) type Mac = [u8; 6];

@@ -14,6 +14,7 @@ use rtnetlink::packet_route::link::InfoKind;
 use crate::drop_watch::DropWatch;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
+use crate::neighbour;
 use crate::netlink::{Delay, Netlink};
 use crate::packet::Listener;
 use crate::program::program;
@@ -71,6 +72,12 @@ pub fn survey() -> Vec<Capability> {
                 .map_err(|why| LabError::machine("count dropped packets by reason", why)),
             "forged packets are judged and broken promises explained by counters alone, and `rpf` names no reason",
             "run as root, on a kernel with CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF",
+        ),
+        tried(
+            "room in the neighbour tables",
+            neighbour::try_room(),
+            "runs lose packets for want of entries, and are inconclusive",
+            neighbour::REMEDY,
         ),
         tried(
             "kernel WireGuard",

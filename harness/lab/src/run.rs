@@ -18,10 +18,11 @@ use crate::conduct;
 use crate::counter::{self, Counters};
 use crate::drop_watch::{self, DropWatch};
 use crate::engine::Engines;
-use crate::error::{Doing, LabError};
+use crate::error::{Doing, Fault, LabError};
 use crate::gauge;
 use crate::intrusion;
 use crate::lookup;
+use crate::neighbour;
 use crate::observe;
 use crate::packet::now;
 use crate::probe;
@@ -47,6 +48,35 @@ const BEACONS: Duration = Duration::from_secs(30);
 /// The machine cannot do what the plan needs, or the engine ends, or does not get
 /// ready within its deadline.
 pub fn run(
+    plan: &Plan,
+    engine: &EngineCommand,
+    directory: &RunDirectory,
+    phase: impl FnMut(&str),
+) -> Result<Evidence, LabError> {
+    let before = neighbour::refused();
+    let result = build_and_observe(plan, engine, directory, phase);
+    let moved = before.zip(neighbour::refused());
+    let refused = moved.map_or(0, |(before, after)| after.saturating_sub(before));
+    match result {
+        Ok(evidence) => Ok(Evidence {
+            neighbours_refused: refused,
+            ..evidence
+        }),
+        // Packets were lost, by which the engine may have been kept from its work.
+        Err(error) if refused > 0 => Err(LabError {
+            fault: Fault::Machine,
+            help: Some(format!(
+                "the machine's neighbour table was full meanwhile ({refused} new neighbours were refused): \
+                 run fewer labs at once, or {}",
+                neighbour::REMEDY
+            )),
+            ..error
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+fn build_and_observe(
     plan: &Plan,
     engine: &EngineCommand,
     directory: &RunDirectory,
@@ -146,6 +176,7 @@ pub fn run(
         wire,
         start,
         steps,
+        neighbours_refused: 0,
         skipped: None,
         lost: Vec::new(),
         timings: clock.timings,

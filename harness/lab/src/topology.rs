@@ -19,6 +19,7 @@ mod wire;
 /// The cluster's links from one moment to the next.
 mod reshape;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
@@ -73,6 +74,8 @@ pub(crate) struct Topology {
     pub(crate) clients: Vec<(NodeName, Namespace)>,
     /// The host of an etcd that is on no node.
     pub(crate) store: Option<Namespace>,
+    /// Whose Ethernet addresses every node is given; none where nodes ask.
+    given: BTreeSet<Ipv4Addr>,
 }
 
 /// A node's namespace, and those of its pods in the plan's order.
@@ -132,6 +135,7 @@ impl Topology {
             nodes,
             clients,
             store,
+            given: plan.given_neighbours(),
         };
         let first = plan.after(0);
         topology.reshape(&first.without_nodes(), &first)?;
@@ -307,6 +311,33 @@ fn on_link(family: Family, address: Ipv4Addr, plan: &Fabric) -> Result<IpNet, La
     let length = family.network(plan.link_of(address)).prefix_len();
     IpNet::new(family.address(address), length)
         .map_err(|error| LabError::machine(format!("read the address {address}"), error))
+}
+
+/// Gives a node the Ethernet addresses of others on its link.
+fn introduce(
+    namespace: &Namespace,
+    node: &Node,
+    given: &BTreeSet<Ipv4Addr>,
+    plan: &Fabric,
+) -> Result<(), LabError> {
+    if given.is_empty() {
+        return Ok(());
+    }
+    let node_net = Netlink::open(namespace)?;
+    let uplink = node_net.index(UPLINK)?;
+    for address in given.iter().filter(|address| **address != node.address) {
+        match plan.kind {
+            // What the cloud answers for every address, and for IPv6 there is a router.
+            FabricKind::Vnet => node_net.add_neighbour(uplink, *address, FABRIC_MAC)?,
+            FabricKind::Flat | FabricKind::Routed => {
+                for family in plan.families() {
+                    let mac = mac_of(*address);
+                    node_net.add_neighbour(uplink, family.address(*address), mac)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Gives an uplink its node's addresses and its ways out.

@@ -93,6 +93,11 @@ pub struct Evidence {
     /// never ran.
     #[serde(default)]
     pub steps: Vec<StepEvidence>,
+    /// How often the kernel refused to note a new neighbour (ARP, neighbour discovery) during the run
+    /// since its table, one for all namespaces, was full (Linux: `table_fulls` in `net/core/neighbour.c`).
+    /// Each time a packet was dropped, of this lab or of another.
+    #[serde(default)]
+    pub neighbours_refused: u64,
     /// Why nothing was tried, where nothing was.
     #[serde(default)]
     pub skipped: Option<String>,
@@ -430,6 +435,7 @@ impl Evidence {
             wire: Vec::new(),
             start: StepEvidence::default(),
             steps: Vec::new(),
+            neighbours_refused: 0,
             skipped: None,
             timings: Vec::new(),
             lost: Vec::new(),

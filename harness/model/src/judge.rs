@@ -72,6 +72,12 @@ mod nat;
 /// What the fabric did to packets.
 mod wire;
 
+/// Verdicts on a plan that was not tried.
+mod skipped;
+
+/// What is lost while the kernel's table of neighbours is full says nothing of an engine.
+mod neighbour;
+
 pub use breach::{About, Breach, breaches};
 pub use wire::{Weather, weather};
 /// What the flows show of each step.
@@ -97,7 +103,7 @@ pub const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
 /// evidence is not enough for is [`Outcome::Inconclusive`], with the reason.
 pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     if let Some(why) = &evidence.skipped {
-        return skip(plan, why);
+        return skipped::judge(plan, why);
     }
     let throughout = through::judge(plan, evidence);
     let secrets = secret::judge(plan, evidence);
@@ -106,10 +112,10 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     let plan = &plan.with(plan.at_last());
     let index = Index::new(evidence);
     let register = Register::new(plan, evidence);
-    let limits = limit::judge(plan, evidence, &index);
-    let intrusions = intrusion::judge(plan, evidence);
     let losses = Losses::new(whole, evidence);
     let reopen = |verdict| losses.reopen(verdict);
+    let limits = neighbour::of_losses(limit::judge(plan, evidence, &index), evidence);
+    let intrusions = neighbour::of_intrusions(intrusion::judge(plan, evidence), evidence);
     let court = Court {
         plan,
         evidence,
@@ -127,30 +133,10 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
             Err(why) => Finding::open(why).about(promise),
         })
         .chain(throughout.into_iter().map(reopen))
-        .chain(limits.into_iter().map(reopen))
-        .chain(intrusions.into_iter().map(reopen))
+        .chain(limits.map(reopen))
+        .chain(intrusions.map(reopen))
         .chain(secrets.into_iter().map(reopen))
         .collect()
-}
-
-/// A verdict on every promise of a plan that was not tried.
-fn skip(plan: &Plan, why: &str) -> Vec<Verdict> {
-    let pairs = plan.promises.iter().map(|promise| promise.id);
-    let steps = plan.flows.promises.iter().map(|promise| promise.id);
-    let skipped = |promise| Verdict {
-        promise,
-        outcome: Outcome::Skipped,
-        fact: why.to_owned(),
-        exhibits: Vec::new(),
-        notes: Vec::new(),
-        why: None,
-    };
-    let limits = plan.limits.promises.iter().map(|promise| promise.id);
-    let intrusions = plan.intrusions.iter().map(|promise| promise.promise);
-    let secrets = plan.secrets.iter().map(|promise| promise.id);
-    let after = limits.chain(intrusions).chain(secrets);
-    let all = pairs.chain(steps).chain(after);
-    all.map(skipped).collect()
 }
 
 /// Everything that the verdicts of one run share.
@@ -283,6 +269,15 @@ impl<'a> Court<'a> {
         if case.promise.protection == Protection::Blocked {
             return self.refused(case);
         }
+        let finding = self.arrived(case);
+        match neighbour::excuse(finding.outcome, &finding.fact, self.evidence) {
+            Some(why) => Finding::open(why),
+            None => finding,
+        }
+    }
+
+    /// A probe that must arrive.
+    fn arrived(&self, case: &Case<'_>) -> Finding<'a> {
         if !self.was_sent(case) {
             return match &case.outcome.error {
                 Some(error) => Finding::broken(format!("never left {}: {error}", case.from.name))

@@ -56,6 +56,9 @@ mod phantom;
 mod need;
 mod patience;
 
+/// Ethernet addresses that nodes are given, where asking for them would fill the kernel's table.
+mod neighbour;
+
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 

@@ -15,8 +15,8 @@ use crate::netlink::{Netlink, link_name};
 use crate::sysctl;
 
 use super::{
-    ROUTER, SWITCH, Topology, UPLINK, address_uplink, connect_node, enter_rack, lead_to_node,
-    lead_to_pod, mac_of, networks, nft, pod::connect_pod, wire,
+    ROUTER, SWITCH, Topology, UPLINK, address_uplink, connect_node, enter_rack, introduce,
+    lead_to_node, lead_to_pod, mac_of, networks, nft, pod::connect_pod, wire,
 };
 
 impl Topology {
@@ -39,10 +39,13 @@ impl Topology {
         for node in nodes_only_in(after, before) {
             let namespace = self.node(&node.name)?;
             connect_node(&self.fabric, &fabric_net, namespace, node, fabric)?;
+            introduce(namespace, node, &self.given, fabric)?;
         }
         for (old, new) in nodes_in_both(before, after) {
             if old.address != new.address {
                 self.readdress(&fabric_net, old, new, fabric)?;
+                // With another Ethernet address of its own an interface forgets all others.
+                introduce(self.node(&new.name)?, new, &self.given, fabric)?;
             }
             if old.mtu != new.mtu {
                 Netlink::open(self.node(&new.name)?)?.set_mtu(UPLINK, new.mtu)?;
@@ -94,6 +97,7 @@ impl Topology {
         let fabric_net = Netlink::open(&self.fabric)?;
         let namespace = self.node(&node.name)?;
         connect_node(&self.fabric, &fabric_net, namespace, node, fabric)?;
+        introduce(namespace, node, &self.given, fabric)?;
         for pod in &node.pods {
             let inside = self.endpoint(&EndpointName::from(&pod.name))?;
             connect_pod(&fabric_net, namespace, inside, node, pod, fabric)?;

@@ -159,6 +159,7 @@ impl Inventory {
             steps,
             skipped,
             timings,
+            neighbours_refused,
             lost: _,
         } = evidence;
         let parts = [
@@ -178,6 +179,7 @@ impl Inventory {
             ("wire", Entry::of(wire.len(), wire)),
             ("start", Entry::of(1, start)),
             ("steps", Entry::of(steps.len(), steps)),
+            ("neighbours_refused", Entry::of(1, neighbours_refused)),
             ("skipped", Entry::of(1, skipped)),
             ("timings", Entry::of(timings.len(), timings)),
         ];

@@ -8,6 +8,8 @@ use crate::evidence::{Evidence, StepEvidence};
 use crate::plan::{Plan, Step};
 use crate::verdict::Outcome;
 
+use super::neighbour;
+
 /// What kind of promise was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
@@ -67,7 +69,16 @@ pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
     }
     let steps = plan.steps.iter().zip(&evidence.steps);
     let written = steps.flat_map(|(step, seen)| {
-        let late = late(step, seen).into_iter();
+        let slow = late(step, seen).into_iter();
+        // What is lost is sent again, later.
+        let late = slow.map(|late| match neighbour::doubt(evidence) {
+            Some(why) => Breach {
+                about: About::Unseen,
+                told: format!("{}; {why}", late.told),
+                ..late
+            },
+            None => late,
+        });
         late.chain(too_many_writes(step, seen))
     });
     let facts = plan

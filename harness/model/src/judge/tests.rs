@@ -81,6 +81,9 @@ mod outers;
 /// What has become of forged packets.
 mod intrusions;
 
+/// What is lost while the kernel's table of neighbours was full.
+mod neighbours;
+
 /// What every host is promised.
 mod hosts;
 

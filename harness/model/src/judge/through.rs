@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::exhibit;
+use super::{exhibit, neighbour};
 use crate::evidence::{
     Direction, Evidence, FlowEvidence, Nanos, Place, Role, Round, Sighting, StepEvidence,
 };
@@ -477,9 +477,10 @@ impl<'a> Times<'a> {
                     outage.lost,
                     told(outage.micros)
                 );
+                let lost = verdict(promise, Outcome::Broken, fact);
                 Verdict {
                     notes: vec![note],
-                    ..verdict(promise, Outcome::Broken, fact)
+                    ..neighbour::of_loss(lost, self.evidence)
                 }
             }
             _ if self.sent_during(promise.step, lasting) == 0 => {

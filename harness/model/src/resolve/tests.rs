@@ -3,6 +3,9 @@
 /// What each key does to the plan, and what the cluster's intent promises.
 mod meaning;
 
+/// Whose Ethernet addresses the nodes of a large cluster are given.
+mod neighbours;
+
 /// What a cluster is after each of its steps.
 mod moments;
 

@@ -76,6 +76,7 @@ impl World {
             states: Vec::new(),
             drops: Default::default(),
             wire: vec![],
+            neighbours_refused: 0,
             skipped: None,
             lost: vec![],
             timings: vec![Timing {
