@@ -15,7 +15,7 @@ use crate::change::{Change, diff, is_undone_by_peers};
 use crate::cluster::Cluster;
 use crate::crash::CrashPoint;
 use crate::dataplane::Dataplane;
-use crate::desired::{Situation, desired, is_active};
+use crate::desired::{Situation, desired};
 use crate::exporter::Exporter;
 use crate::family::{Family, PerFamily};
 use crate::fault::{Fault, spoil, spoil_cluster, spoil_host};
@@ -27,18 +27,25 @@ use crate::netlink::monitor::Monitor;
 use crate::netlink::{Netlink, NetlinkError};
 use crate::nft;
 use crate::notify::{Counts, Supervisor};
-use crate::publication::{Publication, node_identity};
 use crate::record::{Cause, Mesh, Shared};
 use crate::resource::Identity;
 use crate::roam::Told;
 use crate::store::{Changed, Feed, Store, StoreError};
 use crate::tunnel::Life;
 
+/// The tunnels' ports.
+mod port;
+
+/// The node's keys in the store.
+mod publish;
+
 /// The short way.
 mod shortcut;
 
 /// What an agent tells.
 mod tell;
+
+pub(crate) use port::{problems as port_problems, taken as taken_ports};
 
 /// After a failure, this, and twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -129,7 +136,7 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
             compared = Instant::now();
         }
         let resync = compared + agent.cluster.settings.resync;
-        let mut wake = resync;
+        let mut wake = agent.ports.wake(resync);
         match outcome {
             Ok(()) => retry = FIRST_RETRY,
             Err(error) => {
@@ -197,6 +204,7 @@ struct Agent {
     trouble: Option<String>,
     /// Why this node can make no device, if it cannot.
     unsupported: Option<String>,
+    ports: port::Ports,
     /// Whether the dataplane has been what it should be since the store changed last.
     settled: bool,
     /// Whether what is found is to be removed first: a fault.
@@ -247,6 +255,7 @@ impl Agent {
             meshes: PerFamily::default(),
             trouble: None,
             unsupported: None,
+            ports: port::Ports::default(),
             settled: false,
             anew: orders.faults.contains(&Fault::StartsAnew),
             guard: Guard::new(orders.state.clone()),
@@ -428,7 +437,7 @@ impl Agent {
             &self.cluster,
             &self.orders.node,
             &self.store,
-            true,
+            self.supported(),
         );
         for change in diff(&Dataplane::default(), &actual) {
             if let Change::Configure(_) | Change::SetRoutes { .. } = change {
@@ -443,12 +452,13 @@ impl Agent {
         self.kernel.hear(self.monitor.drain());
         let settings = &self.cluster.settings;
         self.kernel.refresh(&self.hands.netlink, settings).await?;
+        self.look_at_ports();
         let (mut actual, desired) = planes(
             &self.kernel,
             &self.cluster,
             &self.orders.node,
             &self.store,
-            self.unsupported.is_none(),
+            self.supported(),
         );
         let mut desired = spoil(&actual, desired, &self.orders.faults);
         if !self.has(Fault::PinsEndpoints) {
@@ -479,81 +489,12 @@ impl Agent {
         self.desired = Some(desired);
         Ok(changes)
     }
-
-    /// Publishes what the devices have, and meets a request for new keys first. Says
-    /// whether the store was written.
-    async fn publish(&mut self) -> Result<bool, AgentError> {
-        if self.has(Fault::NeverPublish) {
-            return Ok(false);
-        }
-        let own = &self.cluster.nodes[&self.orders.node];
-        let rotated = own.rotation.pending().map(str::to_owned);
-        let rotated = rotated.filter(|_| !self.has(Fault::NoRotation));
-        if rotated.is_some() {
-            for family in Family::ALL {
-                let name = self.cluster.settings.tunnel[family].interface.clone();
-                if self.kernel.device(&name).is_some() && self.is_encrypting(family) {
-                    let change = Change::GenerateKey { family, name };
-                    self.hands.apply(&change, &mut self.kernel).await?;
-                    self.record.with(|record| record.changed(None));
-                    self.journal.changed(&change, None, Instant::now().into());
-                }
-            }
-            let settings = &self.cluster.settings;
-            self.kernel.refresh(&self.hands.netlink, settings).await?;
-        }
-        // The key is read from the device itself, so that what is published is what it has.
-        let publication = Publication {
-            keys: PerFamily::each(|family| {
-                let name = &self.cluster.settings.tunnel[family].interface;
-                let device = self.kernel.device(name);
-                device
-                    .and_then(|device| device.public_key)
-                    .filter(|_| self.is_encrypting(family))
-            }),
-            rotated,
-        };
-        if publication.is_published(&self.cluster.nodes[&self.orders.node]) {
-            return Ok(false);
-        }
-        let stated = Family::ALL
-            .into_iter()
-            .any(|family| own_key(&self.cluster, &self.orders.node, family));
-        if stated && self.has(Fault::NoRepublish) {
-            return Ok(false);
-        }
-        if let Some(trouble) = &self.trouble {
-            tracing::debug!("not published yet: {trouble}");
-            return Ok(true);
-        }
-        let identity = node_identity(&self.orders.node);
-        let store = &self.orders.store;
-        let written = store
-            .edit(&identity, None, |node| publication.write(node))
-            .await?;
-        for (family, key) in publication.keys.iter().filter(|_| written) {
-            if let Some(key) = key {
-                tracing::info!("published this node's {family} key {key}");
-            }
-        }
-        Ok(written)
-    }
-
-    fn is_encrypting(&self, family: Family) -> bool {
-        self.unsupported.is_none() && is_active(&self.cluster, &self.orders.node, family)
-    }
 }
 
 /// Whether every node has published a key for IPv4.
 fn all_have_keys(cluster: &Cluster) -> bool {
     let mut nodes = cluster.nodes.keys();
     !cluster.nodes.is_empty() && nodes.all(|node| cluster.key_of(node, Family::V4).is_ok())
-}
-
-/// Whether a node has published a key.
-fn own_key(cluster: &Cluster, node: &str, family: Family) -> bool {
-    let node = cluster.nodes.get(node);
-    node.is_some_and(|node| node.public_key[family].is_some())
 }
 
 /// Lets what is wanted follow peers that roam.
@@ -578,7 +519,7 @@ pub(crate) fn planes(
     cluster: &Cluster,
     node: &str,
     store: &[SocketAddr],
-    supported: bool,
+    supported: PerFamily<bool>,
 ) -> (Dataplane, Dataplane) {
     let settings = &cluster.settings;
     let tables = PerFamily::each(|family| kernel.table(family, settings));

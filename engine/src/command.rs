@@ -310,11 +310,14 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let wrong = wrong
         .iter()
         .map(|(identity, wrong)| format!("{identity}: {wrong}"));
-    let problems: Vec<_> = bad.chain(wrong).collect();
+    let mut problems: Vec<_> = bad.chain(wrong).collect();
     let mut kernel = Kernel::unknown();
     kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
     let endpoints = store.store.endpoints();
-    let (actual, desired) = agent::planes(&kernel, &cluster, &node, &endpoints, true);
+    let taken = agent::taken_ports(&kernel, &cluster, &node);
+    problems.extend(agent::port_problems(&taken));
+    let supported = PerFamily::each(|family| taken[family].is_none());
+    let (actual, desired) = agent::planes(&kernel, &cluster, &node, &endpoints, supported);
     let mut desired = spoil(&actual, desired, &faults);
     agent::follow(
         &mut Told::default(),

@@ -27,16 +27,17 @@ pub(crate) struct Situation<'a> {
     pub(crate) tables: PerFamily<u32>,
     /// Where the store is.
     pub(crate) store: &'a [SocketAddr],
-    /// Whether this machine can make WireGuard devices at all.
-    pub(crate) supported: bool,
+    /// Whether this machine can make a WireGuard device, in each family.
+    pub(crate) supported: PerFamily<bool>,
 }
 
 /// What this node should be like.
 pub(crate) fn desired(cluster: &Cluster, situation: &Situation<'_>) -> Dataplane {
     let settings = &cluster.settings;
     let networks = PerFamily::each(|family| networks::of(cluster, situation.node, family));
-    let active =
-        PerFamily::each(|family| situation.supported && is_active(cluster, situation.node, family));
+    let active = PerFamily::each(|family| {
+        situation.supported[family] && is_active(cluster, situation.node, family)
+    });
     let planes = PerFamily::each(|family| {
         if active[family] {
             plane(cluster, situation, family, &networks[family])

@@ -269,6 +269,25 @@ impl Kernel {
         self.devices.get(name).map(|(_, state)| state)
     }
 
+    /// Which of this engine's devices listens at a port, and of which family it is.
+    pub(crate) fn listener(&self, port: u16, settings: &Settings) -> Option<(String, Family)> {
+        let mut on = self.links.values().filter(|link| link.up);
+        on.find_map(|link| {
+            let state = self.device(&link.name)?;
+            let configured = |family: &Family| settings.tunnel[*family].interface == link.name;
+            let family =
+                family_of_tag(link).or_else(|| Family::ALL.into_iter().find(configured))?;
+            (state.listen_port == port).then(|| (link.name.clone(), family))
+        })
+    }
+
+    /// The names of this engine's devices: those that are there, and those that are configured.
+    pub(crate) fn device_names(&self, settings: &Settings) -> Vec<String> {
+        let configured = settings.tunnel.iter();
+        let configured = configured.map(|(_, tunnel)| tunnel.interface.clone());
+        self.devices.keys().cloned().chain(configured).collect()
+    }
+
     /// Takes note of what a device has just been told, so that it need not be asked.
     pub(crate) fn configured(&mut self, configuration: &Configuration) {
         if let Some((_, state)) = self.devices.get_mut(&configuration.name) {

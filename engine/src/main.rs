@@ -88,6 +88,9 @@ mod device;
 /// The kernel as it is, kept up to date by what it tells.
 mod kernel;
 
+/// UDP ports that another program has.
+mod port;
+
 /// Devices, times and sizes as text.
 mod render;
 

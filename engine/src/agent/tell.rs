@@ -61,6 +61,7 @@ impl Agent {
         problems.extend(self.trouble.clone());
         let unsupported = self.unsupported.iter();
         problems.extend(unsupported.map(|why| format!("this node cannot encrypt: {why}")));
+        problems.extend(self.ports.problems());
         problems.extend(self.too_narrow());
         problems.extend(self.unguarded.clone());
         problems.extend(self.meshes.iter().flat_map(|(_, mesh)| mesh.problems()));

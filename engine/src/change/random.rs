@@ -162,7 +162,7 @@ pub(crate) fn plane_of(cluster: &Cluster) -> Dataplane {
                 v6: table,
             },
             store: &[],
-            supported: true,
+            supported: PerFamily { v4: true, v6: true },
         },
     )
 }

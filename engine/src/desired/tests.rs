@@ -103,7 +103,7 @@ fn seen_from(cluster: &Cluster, node: &str) -> Dataplane {
             uplink_mtu: PerFamily { v4: 1500, v6: 1500 },
             tables: PerFamily { v4: 1, v6: 1 },
             store: &[],
-            supported: true,
+            supported: PerFamily { v4: true, v6: true },
         },
     )
 }
@@ -242,11 +242,31 @@ fn disabled_or_unable_means_nothing_of_ours() {
         uplink_mtu: PerFamily::default(),
         tables: PerFamily::default(),
         store: &[],
-        supported: false,
+        supported: PerFamily::default(),
     };
     assert_eq!(desired(&cluster, &situation), Dataplane::default());
     cluster.settings.tunnel.v4.enabled = false;
     assert_eq!(seen_from(&cluster, "c"), Dataplane::default());
+}
+
+#[test]
+fn a_family_without_a_port_is_dropped_in_strict_mode_and_the_other_goes_on() {
+    let mut cluster = seed();
+    cluster.settings.tunnel.v6.enabled = true;
+    cluster.settings.strict = Some(Strict::default());
+    let situation = |v4, v6| Situation {
+        node: "c",
+        uplink_mtu: PerFamily { v4: 1500, v6: 1500 },
+        tables: PerFamily { v4: 1, v6: 1 },
+        store: &[],
+        supported: PerFamily { v4, v6 },
+    };
+    let whole = desired(&cluster, &situation(true, true));
+    let half = desired(&cluster, &situation(false, true));
+    assert_eq!(half.planes.v4, Plane::default());
+    assert_eq!(half.planes.v6, whole.planes.v6);
+    assert!(!whole.firewall.sets["protected4"].is_empty());
+    assert_eq!(half.firewall.sets, whole.firewall.sets);
 }
 
 /// The reference's cluster on Calico IPAM (felix.md §1.2), seen from a.

@@ -210,7 +210,10 @@ impl Cluster {
             Family::Ipv4 => self.listen_port,
             Family::Ipv6 => {
                 let set = self.settings.number("wireguardListeningPortV6");
-                set.unwrap_or(LISTEN_PORT_V6)
+                // Each family's device has a port of its own: IPv4's is refused for IPv6.
+                let ports = [set.unwrap_or(LISTEN_PORT_V6), LISTEN_PORT_V6, LISTEN_PORT];
+                let mut free = ports.into_iter().filter(|port| *port != self.listen_port);
+                free.next().unwrap_or(LISTEN_PORT_V6)
             }
         }
     }

@@ -1,0 +1,139 @@
+//! The tunnels' ports: each family goes on by itself where another program has the other's.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+use crate::desired::is_active;
+use crate::family::{Family, PerFamily};
+use crate::kernel::Kernel;
+use crate::port::{self, Taken};
+
+use super::Agent;
+
+/// When a port that is taken is tried again, and twice as long after each further time.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// But never longer than this.
+const LAST_LOOK: Duration = Duration::from_secs(10);
+
+/// The ports that this node cannot have.
+#[derive(Debug, Default)]
+pub(super) struct Ports {
+    taken: PerFamily<Option<Taken>>,
+    /// When they are looked at again, and after how long.
+    next: Option<(Instant, Duration)>,
+}
+
+impl Ports {
+    /// When the ports are to be looked at again; `otherwise` if that is earlier, or none is taken.
+    pub(super) fn wake(&self, otherwise: Instant) -> Instant {
+        self.next.map_or(otherwise, |(at, _)| at.min(otherwise))
+    }
+
+    /// Takes note of which ports are taken.
+    fn note(&mut self, taken: PerFamily<Option<Taken>>, now: Instant) {
+        let again = taken.iter().any(|(_, taken)| taken.is_some());
+        self.next = again.then(|| match self.next {
+            // Looked at before its time, as when the store has changed.
+            Some((at, wait)) if now < at => (at, wait),
+            Some((_, wait)) => {
+                let wait = (wait * 2).min(LAST_LOOK);
+                (now + wait, wait)
+            }
+            None => (now + FIRST_LOOK, FIRST_LOOK),
+        });
+        self.taken = taken;
+    }
+
+    /// What to tell of them.
+    pub(super) fn problems(&self) -> impl Iterator<Item = String> {
+        problems(&self.taken)
+    }
+}
+
+/// What to tell of ports that are taken.
+pub(crate) fn problems(taken: &PerFamily<Option<Taken>>) -> impl Iterator<Item = String> {
+    taken.iter().filter_map(|(family, taken)| {
+        let taken = taken.as_ref()?;
+        Some(format!("this node cannot encrypt {family}: {taken}"))
+    })
+}
+
+/// The ports that are wanted and cannot be had. A port at which this family's device listens is its
+/// own; one at which the other family's does is taken until that has moved away.
+pub(crate) fn taken(kernel: &Kernel, cluster: &Cluster, node: &str) -> PerFamily<Option<Taken>> {
+    let settings = &cluster.settings;
+    PerFamily::each(|family| {
+        if !is_active(cluster, node, family) {
+            return None;
+        }
+        let port = settings.tunnel[family].listen_port;
+        match kernel.listener(port, settings) {
+            Some((_, of)) if of == family => None,
+            Some((name, _)) => Some(Taken {
+                port,
+                by: format!("this node's own {name}"),
+            }),
+            None => port::taken(port, &kernel.device_names(settings)),
+        }
+    })
+}
+
+impl Agent {
+    /// Looks for ports that are taken.
+    pub(super) fn look_at_ports(&mut self) {
+        let taken = taken(&self.kernel, &self.cluster, &self.orders.node);
+        self.ports.note(taken, Instant::now());
+    }
+
+    /// In which families this node can make a device.
+    pub(super) fn supported(&self) -> PerFamily<bool> {
+        PerFamily::each(|family| self.can_encrypt(family))
+    }
+
+    fn can_encrypt(&self, family: Family) -> bool {
+        self.unsupported.is_none() && self.ports.taken[family].is_none()
+    }
+
+    /// Whether this node encrypts in that family.
+    pub(super) fn is_encrypting(&self, family: Family) -> bool {
+        self.can_encrypt(family) && is_active(&self.cluster, &self.orders.node, family)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_looked_at_again_later_and_later_and_no_longer_once_it_is_free() {
+        let start = Instant::now();
+        let (mut ports, mut now) = (Ports::default(), start);
+        let far = start + Duration::from_secs(1000);
+        assert_eq!(ports.wake(far), far);
+        let taken = || PerFamily {
+            v4: None,
+            v6: Some(Taken {
+                port: 51821,
+                by: "python3 (process 7)".into(),
+            }),
+        };
+        for seconds in [1, 2, 4, 8, 10, 10] {
+            ports.note(taken(), now);
+            // Other events in between neither put it off nor make it wait longer.
+            ports.note(taken(), now + Duration::from_millis(10));
+            let next = now + Duration::from_secs(seconds);
+            assert_eq!(ports.wake(far), next);
+            now = next;
+        }
+        assert_eq!(
+            ports.problems().collect::<Vec<_>>(),
+            ["this node cannot encrypt IPv6: UDP port 51821 is taken by python3 (process 7)"]
+        );
+        ports.note(PerFamily::default(), now);
+        assert_eq!(ports.wake(far), far);
+        assert_eq!(ports.problems().count(), 0);
+    }
+}

@@ -1,0 +1,78 @@
+//! The node's keys in the store.
+
+use std::time::Instant;
+
+use crate::change::Change;
+use crate::cluster::Cluster;
+use crate::family::{Family, PerFamily};
+use crate::fault::Fault;
+use crate::publication::{Publication, node_identity};
+
+use super::{Agent, AgentError};
+
+impl Agent {
+    /// Publishes what the devices have, and meets a request for new keys first. Says
+    /// whether the store was written.
+    pub(super) async fn publish(&mut self) -> Result<bool, AgentError> {
+        if self.has(Fault::NeverPublish) {
+            return Ok(false);
+        }
+        let own = &self.cluster.nodes[&self.orders.node];
+        let rotated = own.rotation.pending().map(str::to_owned);
+        let rotated = rotated.filter(|_| !self.has(Fault::NoRotation));
+        if rotated.is_some() {
+            for family in Family::ALL {
+                let name = self.cluster.settings.tunnel[family].interface.clone();
+                if self.kernel.device(&name).is_some() && self.is_encrypting(family) {
+                    let change = Change::GenerateKey { family, name };
+                    self.hands.apply(&change, &mut self.kernel).await?;
+                    self.record.with(|record| record.changed(None));
+                    self.journal.changed(&change, None, Instant::now());
+                }
+            }
+            let settings = &self.cluster.settings;
+            self.kernel.refresh(&self.hands.netlink, settings).await?;
+        }
+        // The key is read from the device itself, so that what is published is what it has.
+        let publication = Publication {
+            keys: PerFamily::each(|family| {
+                let name = &self.cluster.settings.tunnel[family].interface;
+                let device = self.kernel.device(name);
+                device
+                    .and_then(|device| device.public_key)
+                    .filter(|_| self.is_encrypting(family))
+            }),
+            rotated,
+        };
+        if publication.is_published(&self.cluster.nodes[&self.orders.node]) {
+            return Ok(false);
+        }
+        let stated = Family::ALL
+            .into_iter()
+            .any(|family| own_key(&self.cluster, &self.orders.node, family));
+        if stated && self.has(Fault::NoRepublish) {
+            return Ok(false);
+        }
+        if let Some(trouble) = &self.trouble {
+            tracing::debug!("not published yet: {trouble}");
+            return Ok(true);
+        }
+        let identity = node_identity(&self.orders.node);
+        let store = &self.orders.store;
+        let written = store
+            .edit(&identity, None, |node| publication.write(node))
+            .await?;
+        for (family, key) in publication.keys.iter().filter(|_| written) {
+            if let Some(key) = key {
+                tracing::info!("published this node's {family} key {key}");
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// Whether a node has published a key.
+fn own_key(cluster: &Cluster, node: &str, family: Family) -> bool {
+    let node = cluster.nodes.get(node);
+    node.is_some_and(|node| node.public_key[family].is_some())
+}
