@@ -30,6 +30,9 @@ use crate::netlink::monitor::{Monitor, News};
 /// The TUN device, with the MTU that it has at the moment.
 mod tun;
 
+/// Who may start the process.
+mod caller;
+
 /// The control socket.
 mod control;
 
@@ -53,6 +56,9 @@ pub(crate) enum TunnelError {
     /// The process could not be started, or did not get ready.
     #[error("cannot start the tunnel process: {0}")]
     Start(String),
+    /// A person or another program started the process.
+    #[error("{0}\n  help: `wiremesh agent` starts the tunnel process that it needs")]
+    Caller(String),
     /// The process did not end.
     #[error("cannot end the tunnel process: {0}")]
     End(String),
@@ -223,6 +229,7 @@ fn wait_for_the_last(name: &str) -> io::Result<Flock<File>> {
 /// The device or the socket cannot be made.
 pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
     let fail = |error: &dyn std::fmt::Display| TunnelError::Start(error.to_string());
+    caller::check(name).map_err(TunnelError::Caller)?;
     if life == Life::Agents {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(|errno| fail(&errno))?;
     }
@@ -230,7 +237,7 @@ pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
     nix::unistd::setsid()
         .map(drop)
         .or_else(|errno| match errno {
-            // Already a leader: started by hand from a shell.
+            // Already a leader.
             nix::errno::Errno::EPERM => Ok(()),
             other => Err(fail(&other)),
         })?;

@@ -5,6 +5,9 @@
 //! what the lab asks for, reports what ends, reaps what outlives its parent, and
 //! passes on what an engine says through `NOTIFY_SOCKET` (sd_notify(3)). When it
 //! ends, the kernel ends every process of the node.
+//!
+//! It makes its mount, UTS and IPC namespaces itself, before it changes anything, and
+//! serves only as process 1: typed by a person, it has nothing of the host to change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,6 +21,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -96,6 +100,12 @@ pub fn run_if_asked() -> Option<ExitCode> {
         return None;
     }
     let name = arguments.next().unwrap_or_default();
+    if Pid::this().as_raw() != 1 {
+        eprintln!(
+            "{ARGUMENT}: this is not the first process of a node\n  help: `wireproof run` starts it in every node"
+        );
+        return Some(ExitCode::from(2));
+    }
     match Init::set_up(&name) {
         Ok(init) => Some(init.serve()),
         Err(error) => {
@@ -116,6 +126,16 @@ struct Init {
 
 impl Init {
     fn set_up(name: &str) -> Result<Self, LabError> {
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
+            .doing("create the node's namespaces")?;
+        mount(
+            None::<&str>,
+            "/",
+            None::<&str>,
+            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+            None::<&str>,
+        )
+        .doing("make the node's mounts private")?;
         sethostname(name).doing("set the host name")?;
         mount_fresh("tmpfs", Path::new("/run")).doing("mount a private /run")?;
         // Where /var/run is not a link to /run, it is hidden likewise.

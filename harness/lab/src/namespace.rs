@@ -14,14 +14,16 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::fstat;
 
 use crate::error::{Doing, LabError};
+use crate::sys;
 
-/// A network namespace and, for a node, the mount namespace of its processes.
+/// A network namespace and, for a node, the mounts of its processes.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     /// For messages: a node's or pod's name, or `fabric`.
     label: String,
     network: OwnedFd,
-    mounts: Option<OwnedFd>,
+    /// The first process of the node, whose mounts are meant.
+    first: Option<OwnedFd>,
 }
 
 impl Namespace {
@@ -36,7 +38,7 @@ impl Namespace {
         Ok(Self {
             label,
             network,
-            mounts: None,
+            first: None,
         })
     }
 
@@ -46,7 +48,7 @@ impl Namespace {
         Ok(Self {
             label: self.label.clone(),
             network: network.doing("share a network namespace")?,
-            mounts: None,
+            first: None,
         })
     }
 
@@ -87,9 +89,9 @@ impl Namespace {
         work: impl FnOnce() -> Result<T, LabError> + Send,
     ) -> Result<T, LabError> {
         self.enter(|| {
-            if let Some(mounts) = &self.mounts {
+            if let Some(first) = &self.first {
                 unshare(CloneFlags::CLONE_FS).doing("detach a thread's working directory")?;
-                setns(mounts, CloneFlags::CLONE_NEWNS).doing("enter the mount namespace")?;
+                setns(first, CloneFlags::CLONE_NEWNS).doing("enter the mount namespace")?;
             }
             work()
         })
@@ -102,26 +104,20 @@ impl Namespace {
         }
     }
 
-    /// Starts `command` as the first process of new process, mount, UTS and IPC
-    /// namespaces in this network namespace. Later
-    /// [`enter_with_mounts`](Self::enter_with_mounts) calls see its mounts.
+    /// Starts `command` as the first process of a new process namespace in this network
+    /// namespace. Later [`enter_with_mounts`](Self::enter_with_mounts) calls see its mounts:
+    /// it makes a mount namespace of its own before it says that it is ready.
     pub(crate) fn spawn_init(&mut self, command: &mut Command) -> Result<Child, LabError> {
         let network = &self.network;
-        let (child, mounts) = on_new_thread(|| {
+        let (child, first) = on_new_thread(|| {
             setns(network, CloneFlags::CLONE_NEWNET).doing("enter the network namespace")?;
-            unshare(
-                CloneFlags::CLONE_NEWPID
-                    | CloneFlags::CLONE_NEWNS
-                    | CloneFlags::CLONE_NEWUTS
-                    | CloneFlags::CLONE_NEWIPC,
-            )
-            .doing("create the node's namespaces")?;
-            let mounts = open_own("mnt")?;
+            unshare(CloneFlags::CLONE_NEWPID).doing("create the node's process namespace")?;
             let child = command.spawn().doing("start the node's first process")?;
-            Ok((child, mounts))
+            let first = sys::process(child.id()).doing("hold the node's first process")?;
+            Ok((child, first))
         })
         .map_err(|error| self.locate(error))?;
-        self.mounts = Some(mounts);
+        self.first = Some(first);
         Ok(child)
     }
 }

@@ -1,11 +1,14 @@
 //! The harness's own namespaces.
 //!
 //! The process that the user started is a mere parent: it moves its future
-//! children into new user (if unprivileged), mount, network, IPC and process
-//! namespaces, starts this very program again in there and waits. The child is
-//! process 1 of its process namespace and dies with the parent, so whatever kills
-//! either of them, the kernel ends every process below, and with these the last
-//! references to every namespace, interface and mount.
+//! children into a new process namespace (and user namespace, if unprivileged), starts
+//! this very program again in there and waits. The child is process 1 of its process
+//! namespace and dies with the parent, so whatever kills either of them, the kernel ends
+//! every process below, and with these the last references to every namespace, interface
+//! and mount.
+//!
+//! The child makes its mount, network and IPC namespaces itself, before it changes
+//! anything: a process that merely claims to be the child can change only what is its own.
 
 use std::env;
 use std::fs;
@@ -60,14 +63,10 @@ pub fn unprivileged() -> bool {
 }
 
 fn wait_for_child() -> Result<ExitStatus, LabError> {
-    // Asked for before the mounts are copied: in a chroot, the answer would no longer be a path in it.
     let program = env::current_exe().doing("find this program's own file")?;
     let outside_uid = Uid::effective();
     let outside_gid = Gid::effective();
-    let mut flags = CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWIPC;
+    let mut flags = CloneFlags::CLONE_NEWPID;
     if !outside_uid.is_root() {
         flags |= CloneFlags::CLONE_NEWUSER;
     }
@@ -136,7 +135,7 @@ fn keep_over_exec(fd: &OwnedFd) -> Result<(), LabError> {
 }
 
 /// What the child does first: check that it is inside (or the lab would build in the host's
-/// namespaces), tie its life to the parent's, and make its mounts private.
+/// namespaces), tie its life to the parent's, and move into namespaces of its own.
 fn settle(lifeline: &str) -> Result<(), LabError> {
     if Pid::this().as_raw() != 1 {
         return Err(LabError::machine(
@@ -150,6 +149,9 @@ fn settle(lifeline: &str) -> Result<(), LabError> {
     if parent_is_gone(&lifeline)? {
         std::process::exit(3);
     }
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)
+        .doing("create the sandbox's namespaces")
+        .map_err(|error| error.help(namespace_help()))?;
     mount(
         None::<&str>,
         "/",

@@ -31,6 +31,18 @@ pub(crate) enum Offload {
     GenericReceive = 0x2c,
 }
 
+/// A descriptor that stands for a process (pidfd_open(2)), which the caller is the parent of.
+pub(crate) fn process(number: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes two numbers and no memory.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, number, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor, so that it has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// `struct ethtool_value` (`linux/ethtool.h`).
 #[repr(C)]
 struct EthtoolValue {

@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::unistd::{Pid, sethostname};
 
 use crate::error::{Doing, LabError};
@@ -30,6 +32,9 @@ use super::stream::{Message, send};
 /// The port to the host: the first of the first device with ports (Linux: `virtio_console.c`).
 const PORT: &str = "/dev/vport0p1";
 
+/// `RAMFS_MAGIC` (`linux/magic.h`).
+const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+
 /// How often the guest shows that it is alive.
 pub(crate) const BEAT: Duration = Duration::from_secs(1);
 
@@ -39,7 +44,7 @@ const MOST_SAID: usize = 16 << 10;
 /// Runs as a guest's first process if this is one. Call it before anything else in `main`.
 pub fn run_if_first() -> Option<ExitCode> {
     let is_init = env::args().next().as_deref() == Some("/init");
-    if !is_init || Pid::this().as_raw() != 1 {
+    if !is_init || Pid::this().as_raw() != 1 || !is_archive() {
         return None;
     }
     if let Err(error) = serve() {
@@ -48,6 +53,16 @@ pub fn run_if_first() -> Option<ExitCode> {
     }
     let _ = reboot(RebootMode::RB_AUTOBOOT);
     Some(ExitCode::from(3))
+}
+
+/// Whether the root is what the kernel unpacks a guest's archive into (Linux:
+/// `Documentation/filesystems/ramfs-rootfs-initramfs.rst`), with a guest's orders in it.
+fn is_archive() -> bool {
+    let in_memory = statfs("/").is_ok_and(|root| {
+        let kind = root.filesystem_type();
+        kind == TMPFS_MAGIC || kind == RAMFS_MAGIC
+    });
+    in_memory && Path::new(ORDERS).is_file()
 }
 
 fn serve() -> Result<(), LabError> {
@@ -104,6 +119,12 @@ fn serve() -> Result<(), LabError> {
 }
 
 fn set_up() -> Result<(), LabError> {
+    // What is no guest after all has nothing but its own to change.
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS)
+        .doing("create the guest's namespaces")?;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
+        .doing("make the guest's mounts private")?;
     // Nothing is mounted where files of the archive may be: they have the paths that they have on
     // the host, which may be below /tmp.
     for (kind, target) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev")] {
