@@ -26,6 +26,11 @@ use crate::status::Status;
 use crate::store::{Store, StoreError};
 use crate::tunnel::{self, Life, TunnelError};
 
+/// The argument that names a store.
+mod argument;
+
+use argument::StoreParser;
+
 /// Encrypts the traffic between a cluster's nodes with WireGuard, as Calico does.
 ///
 /// `wiremesh enable` states the intent; the agent on each node does the rest.
@@ -94,7 +99,7 @@ enum Verb {
         #[arg(default_value = "wireguard.cali")]
         interface: String,
         /// A store that knows whose keys these are
-        #[arg(long, value_name = "dir:PATH|etcd:URL")]
+        #[arg(long, value_name = "dir:PATH|etcd:URL", value_parser = StoreParser)]
         store: Option<Store>,
     },
     /// The userspace tunnel process; agents start it
@@ -111,8 +116,9 @@ enum Verb {
 #[derive(Debug, Args)]
 struct StoreArgument {
     /// Where the cluster's resources are: a directory of Calico v3 resources, one file each,
-    /// or Calico's etcd (https with ETCD_CA_CERT_FILE, ETCD_CERT_FILE, ETCD_KEY_FILE)
-    #[arg(long, value_name = "dir:PATH|etcd:URL")]
+    /// or Calico's etcd (https with ETCD_CA_CERT_FILE, ETCD_CERT_FILE, ETCD_KEY_FILE; a user with
+    /// ETCD_USERNAME and ETCD_PASSWORD)
+    #[arg(long, value_name = "dir:PATH|etcd:URL", value_parser = StoreParser)]
     store: Store,
 }
 

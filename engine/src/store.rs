@@ -113,7 +113,11 @@ impl FromStr for Store {
         match text.split_once(':') {
             Some(("dir", path)) if !path.is_empty() => Ok(Self::Dir(Directory::new(path))),
             Some(("etcd", urls)) => Ok(Self::Etcd(Etcd::new(urls)?)),
-            _ => Err(StoreError::Kind(text.to_owned())),
+            // What is before an `@` may be a password.
+            _ => Err(StoreError::Kind(match text.rsplit_once('@') {
+                Some((_, rest)) => format!("…@{rest}"),
+                None => text.to_owned(),
+            })),
         }
     }
 }

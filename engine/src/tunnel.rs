@@ -89,6 +89,9 @@ pub(crate) async fn start(name: &str, life: Life) -> Result<(), TunnelError> {
             Life::Agents => Some("--mortal"),
         })
         .env_remove("NOTIFY_SOCKET")
+        // It outlives the agent, and speaks with no store.
+        .env_remove("ETCD_PASSWORD")
+        .env_remove("WIREMESH_STORE")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -127,6 +130,9 @@ pub(crate) async fn start_foreign(program: &Path, name: &str) -> Result<(), Tunn
         // wireguard-go would rather not run where the kernel has a WireGuard of its own.
         .env("WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD", "1")
         .env_remove("NOTIFY_SOCKET")
+        // It outlives the agent, and speaks with no store.
+        .env_remove("ETCD_PASSWORD")
+        .env_remove("WIREMESH_STORE")
         .stdin(Stdio::null())
         .spawn()
         .map_err(|error| fail(error.to_string()))?;

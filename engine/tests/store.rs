@@ -153,6 +153,23 @@ fn an_etcd_that_is_not_there_is_named_with_the_reason() {
 }
 
 #[test]
+fn a_password_in_a_url_is_never_told() {
+    for store in [
+        "etcd:http://user:s3cret@127.0.0.1:1",
+        "etcd:http://user:s3cret@127.0.0.1:99999",
+        "etcd:http://user:s3cret%zz@127.0.0.1",
+        "etcd:user:s3cret@127.0.0.1:2379",
+        "etcd:ftp://user:s3cret@127.0.0.1",
+        "http://user:s3cret@127.0.0.1:2379",
+    ] {
+        let (status, text) = said(&wiremesh(&["enable", "--store", store]));
+        assert!(matches!(status, Some(1 | 2)), "{store}: {text}");
+        assert!(text.contains("127.0.0.1"), "{store}: {text}");
+        assert!(!text.contains("s3cret"), "{store}: {text}");
+    }
+}
+
+#[test]
 fn an_etcd_without_a_scheme_is_a_wrong_argument() {
     let (status, text) = said(&wiremesh(&["enable", "--store", "etcd:10.0.0.1:2379"]));
     assert_eq!(status, Some(2));

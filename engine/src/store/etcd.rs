@@ -15,11 +15,14 @@ use super::catalogue::{Catalogue, Snapshot};
 use crate::fault::Fault;
 use crate::resource::Identity;
 
+mod user;
+
 mod endpoint;
 mod failure;
 mod key;
 mod message;
 mod tls;
+mod token;
 
 mod client;
 mod follow;

@@ -7,7 +7,7 @@ use std::io;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -21,6 +21,8 @@ use super::endpoint::Endpoint;
 use super::failure::{Failure, PATIENCE};
 use super::message;
 use super::tls;
+use super::token::{self, Token};
+use super::user::User;
 
 /// How long the other end may leave unacknowledged what was sent, in milliseconds.
 const UNHEARD: u32 = 2000;
@@ -32,6 +34,9 @@ const LARGEST: usize = 256 << 20;
 #[derive(Debug)]
 pub(super) struct Client {
     endpoint: Endpoint,
+    /// As whom it speaks, if etcd is to know.
+    user: Option<User>,
+    token: Token,
     connection: Option<Connection>,
 }
 
@@ -76,24 +81,29 @@ fn failure_of(error: &hyper::Error) -> Failure {
 impl Client {
     /// For the etcd at `endpoint`. Connects to nothing yet.
     pub(super) fn new(endpoint: Endpoint) -> Self {
+        let user = endpoint.user.clone().or_else(User::from_environment);
         Self {
             endpoint,
+            user,
+            token: Token::default(),
+            connection: None,
+        }
+    }
+
+    /// Another connection to the same etcd, with the same token.
+    pub(super) fn another(&self) -> Self {
+        Self {
+            endpoint: self.endpoint.clone(),
+            user: self.user.clone(),
+            token: self.token.clone(),
             connection: None,
         }
     }
 
     /// Asks, and waits for the whole answer.
     pub(super) async fn call(&mut self, path: &str, question: &Value) -> Result<Value, Failure> {
-        let mut answer = self.ask(path, question).await?;
-        let mut text = Vec::new();
-        while let Some(piece) = next(&mut answer).await? {
-            text.extend_from_slice(&piece);
-            if text.len() > LARGEST {
-                return Err(Failure::Garbage("its answer never ends".into()));
-            }
-        }
-        serde_json::from_slice(&text)
-            .map_err(|error| Failure::Garbage(format!("it is not JSON: {error}")))
+        let answer = self.ask(path, question).await?;
+        whole(answer).await
     }
 
     /// Asks, and leaves the answer to the caller, piece by piece; this connection is its own from now on.
@@ -107,14 +117,72 @@ impl Client {
         })
     }
 
+    /// Asks; with a new token where the last one is void.
     async fn ask(&mut self, path: &str, question: &Value) -> Result<Incoming, Failure> {
-        let request = Request::post(path)
+        let Some(user) = self.user.clone() else {
+            let answer = self.send(path, question, None).await;
+            return answer.map_err(token::without_user);
+        };
+        let token = match self.token.get() {
+            Some(token) => Some(token),
+            None => self.authenticate(&user).await?,
+        };
+        match self.send(path, question, token.clone()).await {
+            Err(Failure::Refused(what)) if token::is_void(&what) => {
+                self.token.forget(token.as_ref());
+                let token = self.authenticate(&user).await?;
+                self.send(path, question, token).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Asks for a token; none where etcd does not ask who its clients are.
+    async fn authenticate(&mut self, user: &User) -> Result<Option<HeaderValue>, Failure> {
+        let question = user.question();
+        let answer = match self.send("/v3/auth/authenticate", &question, None).await {
+            Ok(answer) => whole(answer).await?,
+            Err(Failure::Refused(what)) if token::is_not_needed(&what) => return Ok(None),
+            Err(Failure::Refused(what)) => {
+                return Err(Failure::Refused(format!(
+                    "the user `{}`: {what}",
+                    user.name
+                )));
+            }
+            Err(failure) => return Err(failure),
+        };
+        match answer["token"]
+            .as_str()
+            .and_then(|text| self.token.set(text))
+        {
+            Some(token) => Ok(Some(token)),
+            None => Err(Failure::Garbage("it gives no token".into())),
+        }
+    }
+
+    /// Gets a new token for the next request; says whether there was one.
+    pub(super) fn forget_token(&self) -> bool {
+        let token = self.token.get();
+        self.token.forget(token.as_ref());
+        token.is_some()
+    }
+
+    async fn send(
+        &mut self,
+        path: &str,
+        question: &Value,
+        token: Option<HeaderValue>,
+    ) -> Result<Incoming, Failure> {
+        let mut request = Request::post(path)
             .header(HOST, self.endpoint.authority())
             .header(CONTENT_TYPE, "application/json")
             // A member that has lost its cluster must not answer from what it remembers.
             .header("Grpc-Metadata-hasleader", "true")
             .body(Full::new(Bytes::from(question.to_string())))
             .map_err(Failure::broken)?;
+        if let Some(token) = token {
+            request.headers_mut().insert(AUTHORIZATION, token);
+        }
         // What fails with this connection gets a new one next time.
         let mut connection = match self.connection.take() {
             Some(connection) if connection.requests.is_ready() => connection,
@@ -127,6 +195,19 @@ impl Client {
             _ => Err(refusal(response).await),
         }
     }
+}
+
+/// The whole of an answer.
+async fn whole(mut answer: Incoming) -> Result<Value, Failure> {
+    let mut text = Vec::new();
+    while let Some(piece) = next(&mut answer).await? {
+        text.extend_from_slice(&piece);
+        if text.len() > LARGEST {
+            return Err(Failure::Garbage("its answer never ends".into()));
+        }
+    }
+    serde_json::from_slice(&text)
+        .map_err(|error| Failure::Garbage(format!("it is not JSON: {error}")))
 }
 
 /// An answer that comes a line at a time, for as long as the connection lasts.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use super::user::User;
+
 /// The port of etcd's clients.
 const PORT: u16 = 2379;
 
@@ -15,6 +17,8 @@ pub(crate) struct Endpoint {
     /// A name or a numeric address; IPv6 without its brackets.
     pub(super) host: String,
     pub(super) port: u16,
+    /// As whom the agent speaks with it, if the URL says so.
+    pub(super) user: Option<User>,
 }
 
 impl Endpoint {
@@ -45,17 +49,35 @@ impl FromStr for Endpoint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (secure, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
-            _ => return Err(format!("`{text}` begins with neither http:// nor https://")),
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        // What is before the last `@` may be a password: no message has it.
+        let (user, authority) = match rest.rsplit_once('@') {
+            Some((user, authority)) => (Some(user), authority),
+            None => (None, rest),
         };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let shown = match (text.contains("://"), user) {
+            (true, Some(_)) => format!("{scheme}://…@{authority}"),
+            (false, Some(_)) => format!("…@{authority}"),
+            (_, None) => text.to_owned(),
+        };
+        let secure = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => {
+                return Err(format!(
+                    "`{shown}` begins with neither http:// nor https://"
+                ));
+            }
+        };
+        let user = user
+            .map(|user| User::from_url(user).map_err(|what| format!("`{shown}` {what}")))
+            .transpose()?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
         let (host, port) = match authority.strip_prefix('[') {
             Some(rest) => {
                 let (host, after) = rest
                     .split_once(']')
-                    .ok_or_else(|| format!("`{text}` has a bracket that is not closed"))?;
+                    .ok_or_else(|| format!("`{shown}` has a bracket that is not closed"))?;
                 (host, after.strip_prefix(':'))
             }
             None => match authority.split_once(':') {
@@ -65,18 +87,19 @@ impl FromStr for Endpoint {
         };
         let strange = |c: char| !(c.is_ascii_alphanumeric() || ".:-_".contains(c));
         if host.is_empty() || host.contains(strange) {
-            return Err(format!("`{text}` names no host"));
+            return Err(format!("`{shown}` names no host"));
         }
         let port = match port {
             None => PORT,
             Some(port) => port
                 .parse()
-                .map_err(|_| format!("`{port}` in `{text}` is no port"))?,
+                .map_err(|_| format!("`{port}` in `{shown}` is no port"))?,
         };
         Ok(Self {
             secure,
             host: host.to_owned(),
             port,
+            user,
         })
     }
 }
@@ -94,6 +117,28 @@ mod tests {
         ] {
             let endpoint: Endpoint = text.parse().unwrap();
             assert_eq!(endpoint.to_string(), told);
+        }
+    }
+
+    #[test]
+    fn a_password_is_read_and_never_told() {
+        let endpoint: Endpoint = "http://o%40p:s%3Aec:r@et@10.0.0.1".parse().unwrap();
+        assert_eq!(endpoint.user, User::from_url("o%40p:s%3Aec:r%40et").ok());
+        assert_eq!(endpoint.to_string(), "http://10.0.0.1:2379");
+        let told = format!("{endpoint:?}");
+        assert!(!told.contains("ec:r"), "{told}");
+        for text in [
+            "http://user:secret@",
+            "http://user:secret@x:99999",
+            "http://user:secret@[fd00::1",
+            "http://user:secret@x y",
+            "http://user:secret%zz@x",
+            "ftp://user:secret@x",
+            "user:secret@x",
+            "http//user:secret@x",
+        ] {
+            let error = text.parse::<Endpoint>().unwrap_err();
+            assert!(!error.contains("secret"), "{text}: {error}");
         }
     }
 
@@ -116,7 +161,9 @@ mod tests {
             "http://",
             "http://x:99999",
             "http://[fd00::1",
-            "http://user@x",
+            "http://:secret@x",
+            "http://user:secret%zz@x",
+            "http://user:secret%00@x",
         ] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }

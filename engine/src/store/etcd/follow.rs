@@ -294,9 +294,15 @@ impl Listener {
             from = 0;
         }
         let question = message::watch(key::ROOT, &key::end_of(key::ROOT), from);
-        let watching = Client::new(endpoint.clone());
-        let mut lines = watching.open("/v3/watch", &question).await?;
-        match message::told(&lines.next_soon().await?).map_err(Failure::Garbage)? {
+        let mut lines = asking.another().open("/v3/watch", &question).await?;
+        let mut first = message::told(&lines.next_soon().await?).map_err(Failure::Garbage)?;
+        // A watch whose token is void is refused in its first line, as one that is not permitted
+        // (etcd: `isWatchPermitted`).
+        if matches!(first, Told::Cancelled(_)) && asking.forget_token() {
+            lines = asking.another().open("/v3/watch", &question).await?;
+            first = message::told(&lines.next_soon().await?).map_err(Failure::Garbage)?;
+        }
+        match first {
             // A store that was put back to an earlier state would let us wait for the past.
             Told::Created { cluster, revision }
                 if cluster != position.cluster || revision < position.revision =>

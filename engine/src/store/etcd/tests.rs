@@ -14,6 +14,7 @@ use super::*;
 use server::Server;
 
 mod server;
+mod user;
 
 /// The key of a Node.
 fn node_key(name: &str) -> String {

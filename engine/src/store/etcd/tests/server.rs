@@ -21,6 +21,8 @@ pub(super) struct Server {
     /// Where it is.
     serving: u16,
     child: Option<Child>,
+    /// `NAME:PASSWORD@` where it asks who its clients are.
+    user: String,
 }
 
 impl Drop for Server {
@@ -38,9 +40,36 @@ impl Server {
             port,
             serving: port,
             child: None,
+            user: String::new(),
         };
         server.restart().await;
         server
+    }
+
+    /// One that asks who its clients are, and has the user `root` with that password.
+    pub(super) async fn start_with_users(password: &str) -> Self {
+        let mut server = Self::start().await;
+        server.add_user("root", password, "root").await;
+        server.call("/v3/auth/enable", &json!({})).await;
+        server.user = format!("root:{password}@");
+        server
+    }
+
+    /// Another user, with a role that exists.
+    pub(super) async fn add_user(&self, name: &str, password: &str, role: &str) {
+        let user = json!({"name": name, "password": password});
+        self.call("/v3/auth/user/add", &user).await;
+        if role == "root" && self.user.is_empty() {
+            self.call("/v3/auth/role/add", &json!({"name": role})).await;
+        }
+        let grant = json!({"user": name, "role": role});
+        self.call("/v3/auth/user/grant", &grant).await;
+    }
+
+    /// Another password, which makes all tokens of that user void.
+    pub(super) async fn change_password(&self, name: &str, password: &str) {
+        let user = json!({"name": name, "password": password});
+        self.call("/v3/auth/user/changepw", &user).await;
     }
 
     /// With what it held, where it was.
@@ -66,6 +95,7 @@ impl Server {
             .args(["--listen-peer-urls", "http://127.0.0.1:0"])
             .args(["--initial-advertise-peer-urls", "http://127.0.0.1:1"])
             .args(["--initial-cluster", "default=http://127.0.0.1:1"])
+            .args(["--auth-token-ttl", "5"])
             .args(["--heartbeat-interval", "10", "--election-timeout", "100"])
             .stdout(Stdio::null())
             .stderr(log)
@@ -120,7 +150,7 @@ impl Server {
         path: &str,
         question: &Value,
     ) -> Result<Value, super::super::failure::Failure> {
-        let url = format!("http://127.0.0.1:{}", self.serving);
+        let url = format!("http://{}127.0.0.1:{}", self.user, self.serving);
         Client::new(url.parse().unwrap()).call(path, question).await
     }
 
@@ -156,7 +186,7 @@ impl Server {
                 put["success"][0].clone()
             })
             .collect();
-        let url = format!("http://127.0.0.1:{}", self.serving);
+        let url = format!("http://{}127.0.0.1:{}", self.user, self.serving);
         let mut client = Client::new(url.parse().unwrap());
         for puts in puts.chunks(AT_ONCE) {
             let all = json!({"success": puts});
