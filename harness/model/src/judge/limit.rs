@@ -12,7 +12,8 @@ use crate::frame::{Packet, Payload};
 use crate::journey::{Index, Seen};
 use crate::name::NodeName;
 use crate::plan::{
-    Endpoint, Family, Hop, LimitKind, LimitPromise, Node, Plan, SizeId, SizeProbe, State,
+    Endpoint, Family, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Node, Plan, SizeId, SizeProbe,
+    State,
 };
 use crate::tag::Tag;
 use crate::verdict::{Outcome, Verdict};
@@ -430,9 +431,17 @@ impl<'a> Court<'a> {
             _ if fragments && !fragmented => {
                 broken("no packet of the tunnel was fragmented, and large ones do not fit".into())
             }
-            _ if fragments => held(format!(
-                "packets of the tunnel are fragmented, as IPv6's minimum asks: {largest} bytes"
-            )),
+            _ if fragments => {
+                let why = match self.state.nodes.iter().find(|node| &node.name == ends[0]) {
+                    Some(node) if self.state.tunnel_mtu(node, family) > IPV6_MTU_MIN => {
+                        "as its device's MTU makes them"
+                    }
+                    _ => "as IPv6's minimum asks",
+                };
+                held(format!(
+                    "packets of the tunnel are fragmented, {why}: {largest} bytes"
+                ))
+            }
             _ => held(format!(
                 "packets of the tunnel have up to {largest} bytes, none is a fragment"
             )),

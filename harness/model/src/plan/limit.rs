@@ -125,8 +125,8 @@ pub enum LimitKind {
         /// Which.
         sizes: Vec<SizeId>,
     },
-    /// A transfer gets through, or does not although its connection stands: its segments fill
-    /// the sender's link, and nobody tells that they are too large for the way.
+    /// A transfer gets through; or, where a scenario says so, it does not although its connection
+    /// stands: its segments fill the sender's link, and nobody tells that they are too large.
     Bulk {
         /// Which.
         bulk: SizeId,
@@ -142,7 +142,7 @@ pub enum LimitKind {
         to: NodeName,
         /// The smallest MTU of the way, in bytes.
         mtu: u16,
-        /// Whether fragments are what has to be: IPv6's minimum does not fit into the way.
+        /// Whether fragments are what has to be: what the device lets in does not fit into the uplink.
         fragments: bool,
     },
 }

@@ -17,6 +17,10 @@ use crate::scenario::{Limit, Scenario, Teller};
 
 use super::placement::Placement;
 
+/// A veth lets packets in that are so many bytes larger than its MTU: it leaves room for an 802.1Q tag
+/// (Linux: `__is_skb_forwardable`, `VLAN_HLEN`). A node never sends larger ones than its own MTU.
+const VETH_SLACK: u16 = 4;
+
 /// WireGuard pads to this many bytes.
 const PADDING: u32 = 16;
 
@@ -110,15 +114,22 @@ pub(super) fn limits(plan: &Plan, written: &[Limit], lines: &Lines) -> Limits {
             let Some(way) = Way::new(&state, from, to, *family) else {
                 continue;
             };
-            draft.sizes(&way, limit, lines.line(limit.place.start));
-            ways.push(way);
+            let line = lines.line(limit.place.start);
+            if limit.largest.is_some() || limit.told_by.is_some() || !way.hangs_on_df() {
+                draft.sizes(&way, limit, line);
+            }
+            let bulk = match limit.bulk {
+                Some(arrives) => (arrives, Origin::Stated { line }),
+                None => (true, Origin::Derived),
+            };
+            ways.push((way, bulk));
         }
     }
-    for way in &ways {
-        draft.bulk(way);
+    for (way, (arrives, origin)) in &ways {
+        draft.bulk(way, *arrives, *origin);
     }
     let mut told = BTreeSet::new();
-    for way in &ways {
+    for (way, _) in &ways {
         if way.tunnel.is_some() && told.insert((way.family, way.ends())) {
             draft.outer(way);
         }
@@ -135,7 +146,7 @@ struct Way<'a> {
     own: u16,
     /// MTU of the source node's tunnel device, where the tunnel is the way.
     tunnel: Option<u16>,
-    /// The smallest MTU between the nodes.
+    /// The largest packet that is carried between the nodes, in bytes.
     underlay: u16,
     /// What becomes of larger packets there.
     beyond: BeyondMtu,
@@ -172,7 +183,9 @@ impl<'a> Way<'a> {
             family,
             own: link(from).unwrap_or(outwards),
             tunnel,
-            underlay: from.node.mtu.min(state.fabric.mtu).min(to.node.mtu),
+            underlay: (from.node.mtu)
+                .min(state.fabric.mtu)
+                .min(to.node.mtu.saturating_add(VETH_SLACK)),
             beyond: state.fabric.beyond_mtu,
             uplink: from.node.mtu,
             last: link(to).unwrap_or(u16::MAX),
@@ -224,6 +237,14 @@ impl<'a> Way<'a> {
     /// without DF.
     fn fits(&self, outer: u32) -> bool {
         self.beyond == BeyondMtu::Fragment || outer.min(self.uplink.into()) <= self.underlay.into()
+    }
+
+    /// Whether it depends on the tunnel's DF bit what becomes of packets that are too large: a router
+    /// whose answers are lost fragments those without it, as kernel WireGuard sends them, and drops
+    /// the others without a word, as sockets send them (ip(7), `IP_MTU_DISCOVER`).
+    fn hangs_on_df(&self) -> bool {
+        let fits = |mtu: u16| self.fits(self.outer(mtu.into(), mtu));
+        self.beyond == BeyondMtu::Swallow && self.tunnel.is_some_and(|mtu| !fits(mtu))
     }
 
     /// The largest packet that arrives unfragmented.
@@ -323,7 +344,9 @@ impl Draft<'_> {
         self.promise(way.family, LimitKind::Fragmented { sizes }, origin);
     }
 
-    fn bulk(&mut self, way: &Way<'_>) {
+    /// Users need large transfers to get through, so that is promised on every way. Where they do
+    /// not, a scenario has to say so.
+    fn bulk(&mut self, way: &Way<'_>, arrives: bool, origin: Origin) {
         let number = self.limits.sizes.len() + self.limits.bulks.len();
         let id = SizeId(u16::try_from(number).unwrap_or(u16::MAX));
         self.limits.bulks.push(Bulk {
@@ -333,10 +356,8 @@ impl Draft<'_> {
             family: way.family,
             bytes: BULK,
         });
-        let told = way.fate(way.largest() + 1);
-        let arrives = told.is_some_and(|told| told != Hop::Nobody);
         let kind = LimitKind::Bulk { bulk: id, arrives };
-        self.promise(way.family, kind, Origin::Derived);
+        self.promise(way.family, kind, origin);
     }
 
     /// Where the device suits the way, none of the tunnel's packets is too large for it.

@@ -15,6 +15,9 @@ mod network;
 /// Promises over arbitrary text and arbitrary clusters.
 mod arbitrary;
 
+/// What an `[[mtu]]` promises of which way.
+mod limits;
+
 /// What is refused, and how.
 mod refusal;
 

@@ -15,6 +15,8 @@ const TELLERS: &[(&str, Teller)] = &[
     ("nobody", Teller::Nobody),
 ];
 
+const BULK: &[(&str, bool)] = &[("arrives", true), ("lost", false)];
+
 /// `[[mtu]]`.
 #[derive(Debug)]
 pub struct Limit {
@@ -28,6 +30,9 @@ pub struct Limit {
     pub largest: Option<u16>,
     /// Who says that a larger one does not, where the author says so.
     pub told_by: Option<Teller>,
+    /// Whether a transfer over TCP gets through, where the author says so. It has to, unless the
+    /// scenario documents that it does not.
+    pub bulk: Option<bool>,
 }
 
 /// Who says that a packet was too large.
@@ -52,11 +57,13 @@ pub(super) fn limit(table: &mut Table<'_, '_>) -> Option<Limit> {
     let told_by = table
         .word("told-by", "teller", TELLERS)
         .map(Spanned::into_inner);
+    let bulk = table.word("bulk", "transfer outcome", BULK);
     Some(Limit {
         place: table.place(),
         from: from?,
         to: to?,
         largest,
         told_by,
+        bulk: bulk.map(Spanned::into_inner),
     })
 }

@@ -257,6 +257,18 @@ fn each_thing_that_is_missing_is_named() {
             "the allowed IPs of peer bob on ada lack 10.240.0.65",
         ),
         (
+            "ada",
+            Reached::Device,
+            |node| {
+                let peers = &mut device(node).peers;
+                let mut old = peers[0].clone();
+                old.public_key = "old=".into();
+                peers[0].allowed_ips.truncate(1);
+                peers.push(old);
+            },
+            "the allowed IPs of peer bob on ada lack 10.240.0.65: a peer with another key, at bob's endpoint, has 10.240.0.65/32",
+        ),
+        (
             "bob",
             Reached::Receiver,
             |node| {

@@ -192,9 +192,14 @@ fn lacks(
         let end = has.endpoint.map(|end| end.ip());
         let nodes = site.plan.nodes.iter();
         let mut nodes = nodes.filter(|node| Some(site.family.address(node.address)) == end);
-        nodes.next().map_or("another peer".to_owned(), |node| {
-            format!("peer {}", node.name)
-        })
+        match nodes.next() {
+            // Two peers at one address, such as one that a Node left whose machine was replaced.
+            Some(node) if node.name.as_str() == other => {
+                format!("a peer with another key, at {other}'s endpoint,")
+            }
+            Some(node) => format!("peer {}", node.name),
+            None => "another peer".to_owned(),
+        }
     };
     match site.allowed(address) {
         Some((has, _)) if has.public_key == peer.public_key => None,

@@ -250,3 +250,41 @@ fn an_error_about_an_echo_is_not_the_echo() {
     let fact = "left bob towards db, then never arrived in db";
     world.check("web > db icmp", Broken, fact);
 }
+
+/// A payload that TCP cuts in two: the larger segment leaves the sender again and again and ends in the
+/// tunnel device, and the smaller one arrives.
+#[test]
+fn of_a_payload_in_segments_the_one_that_was_lost_is_told() {
+    let pair = "web > db tcp";
+    let mut world = mixed();
+    let request = world.request(pair).tag;
+    let large = |world: &World| {
+        let mut copies = world.evidence.sightings.clone();
+        copies.retain(|seen| seen.tag == request && seen.direction == Direction::Out);
+        copies.retain(|seen| {
+            let interface = world.evidence.interface(seen.interface).unwrap();
+            let of_web = interface.place.name() == "web";
+            of_web || interface.place.name() == "ada" && interface.role == Role::Tunnel
+        });
+        copies
+    };
+    for mut copy in large(&world) {
+        let Frame::Ip(packet) = &mut copy.frame else {
+            panic!("a packet");
+        };
+        packet.length = 1440;
+        world.evidence.sightings.push(copy);
+    }
+    // That it was sent besides is nothing: the socket got all of it, so that it was sent again.
+    world.holds(pair);
+    let tag = world.promise(pair).probe;
+    world.remove(|seen| seen.tag == Some(Tag::Answer(tag)));
+    let outcome = world.outcome(pair);
+    (outcome.delivered, outcome.answered) = (false, false);
+    let verdict = world.verdict(pair);
+    assert_eq!(verdict.outcome, Broken);
+    assert!(
+        verdict.fact.starts_with("its segment of 1440 bytes "),
+        "{verdict:#?}"
+    );
+}

@@ -59,16 +59,21 @@ fn where_fragments_are_what_has_to_be_there_is_one() {
         },
         &[],
     );
-    let told = |fragments| {
+    let told = |mtu: Option<u16>| {
         let mut world = limited();
-        if fragments {
+        if mtu.is_some() {
+            world.plan.cluster.mtu = mtu;
             expect(&mut world);
             change_outer(&mut world, |packet| packet.fragment = piece(1, 0, true));
         }
         verdict(&world, OUTER).fact
     };
-    assert!(told(true).contains("are fragmented, as IPv6's minimum asks"));
-    assert!(told(false).contains("none is a fragment"));
+    // The device's MTU says why: here IPv4's is larger than IPv6's minimum.
+    let fact = "are fragmented, as its device's MTU makes them";
+    assert!(told(Some(1440)).contains(fact));
+    let fact = "are fragmented, as IPv6's minimum asks";
+    assert!(told(Some(1280)).contains(fact));
+    assert!(told(None).contains("none is a fragment"));
 }
 
 #[test]

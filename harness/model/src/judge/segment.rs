@@ -1,0 +1,43 @@
+//! Where the part of a payload ended that never arrived.
+//!
+//! TCP cuts a large payload into segments, and each shows the tag. That one of them took its whole
+//! way says nothing of the others: through a hop that is too narrow only the last, short one gets.
+
+use std::collections::BTreeSet;
+
+use super::case::Case;
+use super::leg::Way;
+use super::{Court, Finding};
+use crate::journey::{Leg, Seen};
+
+impl<'a> Court<'a> {
+    /// Follows the segments of a payload that its receiver's socket did not get, the largest first.
+    ///
+    /// # Errors
+    /// Segments of one length did not take their whole way: where they ended.
+    pub(super) fn segments(&self, case: &Case<'_>, leg: Leg) -> Result<(), Finding<'a>> {
+        let (arrived, whose) = match leg {
+            Leg::Request => (case.outcome.delivered, "its segment"),
+            Leg::Answer => (case.outcome.answered, "its answer's segment"),
+        };
+        if arrived || !case.is_connection() {
+            return Ok(());
+        }
+        let way = Way::of(self.plan, case, leg, &self.atlas).map_err(Finding::open)?;
+        let tagged = case.tagged(leg, &self.index);
+        let length = |seen: &Seen<'_>| {
+            let packet = seen.sighting.frame.packet();
+            packet.map_or(0, |packet| packet.length)
+        };
+        let lengths: BTreeSet<u32> = tagged.iter().map(length).collect();
+        for bytes in lengths.into_iter().rev() {
+            let own = tagged.iter().filter(|seen| length(seen) == bytes);
+            let own: Vec<_> = own.copied().collect();
+            if let Err(ended) = way.walk(&own, &self.crossings) {
+                let whose = format!("{whose} of {bytes} bytes ");
+                return Err(self.ended(&whose, leg, ended));
+            }
+        }
+        Ok(())
+    }
+}
