@@ -34,6 +34,9 @@ mod crossing;
 /// One leg of a probe, from stop to stop.
 mod leg;
 
+/// Where the part of a payload ended that never arrived.
+mod segment;
+
 /// Whether a probe arrived and was answered, whatever it looked like.
 mod delivery;
 
@@ -80,14 +83,24 @@ mod neighbour;
 
 pub use breach::{About, Breach, breaches};
 pub use wire::{Weather, weather};
+/// A run by its steps.
+mod times;
+
+/// Frames of flows that should not have been readable, and what excuses them.
+mod leak_window;
+
+/// How long flows were interrupted.
+mod outage;
+
 /// What the flows show of each step.
 mod through;
 
 /// What nobody may read in the whole run.
 mod secret;
 
-pub(crate) use through::told;
-pub use through::{Outage, Passage, passages};
+pub use outage::Outage;
+pub use through::{Passage, passages};
+pub(crate) use times::told;
 
 use case::{Case, Register};
 use crossing::Crossings;
@@ -328,12 +341,14 @@ impl<'a> Court<'a> {
     fn show(&self, case: &Case<'_>) -> Result<Vec<Seen<'a>>, Finding<'a>> {
         self.devices_exist(case)?;
         let mut frames = self.leg(case, Leg::Request)?;
+        self.segments(case, Leg::Request)?;
         if case.tagged(Leg::Answer, &self.index).is_empty() {
             let fact = format!("arrived at {}, and no answer left it", case.to.name);
             let finding = Finding::broken(fact).with_frames(latest_first(frames));
             return Err(finding.stopped(true, Reached::Sender));
         }
         frames.extend(self.leg(case, Leg::Answer)?);
+        self.segments(case, Leg::Answer)?;
         let deaf = [
             (case.outcome.delivered, case.to),
             (case.outcome.answered, case.from),

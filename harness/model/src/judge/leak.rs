@@ -109,7 +109,7 @@ fn shown(plan: &Plan, case: &Case<'_>, index: &Index<'_>, seen: &Seen<'_>) -> Op
     if is_store(plan, packet) || is_all(&|packet| is_ciphertext(plan, case, packet)) {
         return None;
     }
-    if is_all(&|packet| is_of_another_tunnel(case, packet)) {
+    if concerns(case, packet) && is_all(&|packet| is_of_another_tunnel(case, packet)) {
         return Some(Shown::Endpoint);
     }
     packet

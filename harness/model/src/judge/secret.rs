@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::exhibit;
 use super::leak::{finds_neighbours, is_store};
-use super::through::{Times, moment, told};
+use super::times::{Times, moment, told};
 use crate::evidence::{Direction, Evidence, FlowEvidence, Nanos, Role, Sighting};
 use crate::frame::{Packet, Payload};
 use crate::journey::Seen;

@@ -18,6 +18,18 @@ fn base() -> World {
 /// How secrecy before and in a step is decided if a packet of the flow from `web` to that endpoint is
 /// readable at that millisecond.
 fn leaking(base: &World, action: &Action, to: &str, millis: u64, drops: bool) -> [Outcome; 2] {
+    let number = u32::try_from(millis / 10 - 1).unwrap();
+    late(base, action, to, (number, millis), drops)
+}
+
+/// The same of the packet with that number, which is sent at 10 ms and 10 ms more for each number.
+fn late(
+    base: &World,
+    action: &Action,
+    to: &str,
+    (number, millis): (u32, u64),
+    drops: bool,
+) -> [Outcome; 2] {
     let mut world = base.clone();
     world.plan.steps[0].action = action.clone();
     if drops {
@@ -25,7 +37,6 @@ fn leaking(base: &World, action: &Action, to: &str, millis: u64, drops: bool) ->
         annotations.insert("wiremesh/strict".into(), "true".into());
     }
     world.plan.flows.flows[0].to = parsed(to);
-    let number = u32::try_from(millis / 10 - 1).unwrap();
     world.leak(millis, "web", to, packet(0, number));
     let verdicts = through::judge(&world.plan, &world.evidence);
     [0, 1].map(|step| verdicts[step].outcome)
@@ -109,6 +120,47 @@ fn a_step_excuses_what_it_breaks_and_only_until_it_has_settled() {
             assert_eq!(leaking(&base, &action, to, 150, drops)[1], outcome, "{row}");
             assert_eq!(leaking(&base, &action, to, 250, drops)[1], Broken, "{row}");
         }
+    }
+}
+
+/// The step is under way from 100 ms to 200 ms.
+#[test]
+fn a_packet_that_was_on_its_way_to_an_address_that_left_is_excused_when_it_comes_out() {
+    let base = base();
+    let readdress = Action::ReaddressNode {
+        node: parsed("bob"),
+        address: parsed("10.240.0.99"),
+    };
+    let movement = Action::MovePod {
+        pod: parsed("db"),
+        to: parsed("cal"),
+    };
+    let killed = Action::KillEngine { node: None };
+    for (action, to, excused) in [
+        (&readdress, "bob", Held),
+        (&movement, "db", Held),
+        // The same packet, to an address that stays.
+        (&readdress, "db", Broken),
+        (&killed, "bob", Broken),
+    ] {
+        let row = format!("{} {to}", action.told());
+        // Sent at 60 ms, and out of a tunnel at 250 ms.
+        let found = late(&base, action, to, (5, 250), false);
+        assert_eq!(found, [Held, excused], "{row}");
+        // Sent during the step.
+        assert_eq!(
+            late(&base, action, to, (15, 250), false)[1],
+            excused,
+            "{row}"
+        );
+        // Sent when every sender has another target.
+        assert_eq!(
+            late(&base, action, to, (20, 250), false)[1],
+            Broken,
+            "{row}"
+        );
+        // Out of the tunnel before the step began.
+        assert_eq!(late(&base, action, to, (5, 90), false)[0], Broken, "{row}");
     }
 }
 

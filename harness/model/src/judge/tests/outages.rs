@@ -3,7 +3,8 @@
 use super::through::{stepped, world};
 use super::world::{World, parsed};
 use crate::judge::passages;
-use crate::judge::through::{judge, told};
+use crate::judge::through::judge;
+use crate::judge::told;
 use crate::plan::{Action, FlowId, StepKind};
 use crate::verdict::Outcome::{Broken, Held, Inconclusive};
 use crate::verdict::Verdict;
