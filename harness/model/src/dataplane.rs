@@ -11,6 +11,9 @@ use crate::name::{IfName, NodeName};
 /// The dataplane as text.
 mod text;
 
+/// The listing of nftables as data.
+pub(crate) mod ruleset;
+
 /// A node's dataplane as reviewers read it: in the words of `ip`, `wg`, `nft` and
 /// `sysctl`, without what differs from run to run. `keys` names the nodes by their
 /// public keys in base64; a key that is nobody's becomes `unknown-1` and so on.

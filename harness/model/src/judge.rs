@@ -245,6 +245,7 @@ impl<'a> Court<'a> {
             protection: self.meant(case),
             stated: case.promise.origin != Origin::Derived,
             stopped: finding.stopped,
+            payload: case.probe_payload(self.plan),
         };
         let broken = finding.outcome == Outcome::Broken;
         let decisive = finding.frames.first().and_then(|frame| frame.sighting.tag);

@@ -12,6 +12,12 @@ mod site;
 /// What a node's tunnel device is like, whatever packets do.
 mod device;
 
+/// What nftables do with a packet.
+mod firewall;
+
+/// Packets of a leg that nftables drop.
+mod filtered;
+
 /// What a leg needs that is ciphertext between the nodes.
 mod tunnel;
 
@@ -21,6 +27,9 @@ mod clear;
 /// What the sizes of packets need.
 mod size;
 
+/// Why a forged packet was taken.
+mod forged;
+
 use std::net::IpAddr;
 
 use crate::evidence::{Answer, Evidence, Lookup};
@@ -28,6 +37,7 @@ use crate::name::IfName;
 use crate::plan::{Endpoint, Family, Plan, Protection};
 use crate::verdict::{Explanation, Reached, Stopped};
 
+pub(crate) use forged::of_forged;
 use site::Site;
 pub(crate) use size::of_size;
 
@@ -49,6 +59,8 @@ pub(crate) struct Question<'a> {
     pub(crate) stated: bool,
     /// How far the packets came; none if what they did is not about a way.
     pub(crate) stopped: Option<Stopped>,
+    /// Bytes of the probe's payload; none if no probe shows what is wrong.
+    pub(crate) payload: Option<u16>,
 }
 
 /// A packet at the node that decides about it.
@@ -142,7 +154,13 @@ pub(crate) fn explain(question: Question<'_>, fact: &str) -> Option<Explanation>
                 clear::defects(leg)
             }
         };
-        found.retain(|defect| reached.is_none_or(|reached| may_stop(defect.stage, reached)));
+        let may_stop =
+            |defect: &Defect<'_>| reached.is_none_or(|reached| may_stop(defect.stage, reached));
+        found.retain(may_stop);
+        // Only where the engine did its part somebody else's rules are looked at.
+        if found.iter().all(|defect| defect.stage == Stage::Anywhere) {
+            found.extend(filtered::defects(leg).into_iter().filter(may_stop));
+        }
         found
     };
     let mut found = defects(&legs[0]);

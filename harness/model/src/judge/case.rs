@@ -92,6 +92,12 @@ impl<'a> Case<'a> {
         self.promise.protocol.family()
     }
 
+    /// Bytes of the payload of its probe.
+    pub(super) fn probe_payload(&self, plan: &Plan) -> Option<u16> {
+        let probe = plan.probes.get(usize::from(self.promise.probe.0))?;
+        Some(probe.payload)
+    }
+
     /// Whether its payload waits for a handshake.
     pub(super) fn is_connection(&self) -> bool {
         matches!(self.promise.protocol, Protocol::Tcp | Protocol::Tcp6)

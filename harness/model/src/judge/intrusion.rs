@@ -9,7 +9,8 @@ use crate::evidence::{Direction, Evidence, IntrusionOutcome, Place, Role, Sighti
 use crate::journey::Seen;
 use crate::plan::{DropBy, Endpoint, FORGED, Intrusion, Plan};
 use crate::tag::Tag;
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::{Explanation, Outcome, Verdict};
+use crate::why;
 
 /// The kernel's name for a packet that the reverse-path filter dropped.
 const BY_SOURCE: &str = "IP_RPFILTER";
@@ -29,13 +30,14 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
             Ok(fact) => (Outcome::Held, fact, Vec::new()),
             Err(finding) => finding,
         };
+        let why = court.why(outcome, &fact);
         Verdict {
             promise: intrusion.promise,
             outcome,
             fact,
             exhibits: frames.iter().map(exhibit).collect(),
             notes: court.notes(),
-            why: None,
+            why,
         }
     };
     plan.intrusions.iter().map(decide).collect()
@@ -59,6 +61,20 @@ struct Court<'a> {
 }
 
 impl<'a> Court<'a> {
+    /// Why packets were taken that nothing dropped.
+    fn why(&self, outcome: Outcome, fact: &str) -> Option<Explanation> {
+        let arrived = self.outcome().is_some_and(|outcome| outcome.received > 0);
+        if outcome != Outcome::Broken || self.intrusion.drop == DropBy::Nothing || !arrived {
+            return None;
+        }
+        let end = |name| self.plan.endpoint(name);
+        let through = end(&self.intrusion.through)?;
+        let source = end(&self.intrusion.source)?;
+        let to = end(&self.intrusion.to)?;
+        let ends = [&through, &source, &to];
+        why::of_forged(self.plan, self.evidence, ends, self.intrusion.family, fact)
+    }
+
     fn find(&self) -> Result<String, Finding<'a>> {
         let unknown = || open("the plan names no such endpoint");
         let through = self.plan.endpoint(&self.intrusion.through);

@@ -1,7 +1,7 @@
 //! What a leg needs that is plaintext, or must not arrive.
 
 use super::tunnel::{delivery, wire};
-use super::{Defect, Leg, Stage, device};
+use super::{Defect, Leg, Stage, device, filtered};
 use crate::plan::{Class, Protection};
 
 pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
@@ -15,6 +15,7 @@ pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
             }
             if leg.sender.node.name != leg.receiver.node.name {
                 found.extend(wire(leg));
+                found.extend(filtered::too_large(leg));
             }
             found.extend(delivery(leg));
             found.extend(device::defects(leg.sender));

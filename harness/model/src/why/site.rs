@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::dataplane::{Dataplane, Link, Peer, Route, Rule, WireGuard};
-use crate::evidence::{Evidence, NodeEvidence};
+use crate::evidence::{DropEvidence, Evidence, NodeEvidence};
 use crate::name::IfName;
 use crate::plan::{Family, Node, Plan, Pod};
 
@@ -19,6 +19,8 @@ pub(super) struct Site<'a> {
     pub(super) node: &'a Node,
     pub(super) family: Family,
     pub(super) seen: Option<&'a NodeEvidence>,
+    /// What the kernel dropped, and why.
+    pub(super) drops: &'a DropEvidence,
 }
 
 /// Where incoming packets get a mark.
@@ -42,6 +44,7 @@ impl<'a> Site<'a> {
             node,
             family,
             seen: evidence.nodes.get(&node.name),
+            drops: &evidence.drops,
         }
     }
 

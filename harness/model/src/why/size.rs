@@ -82,6 +82,7 @@ fn of_the_way(
             protection: Protection::Encrypted,
             stated: false,
             stopped: None,
+            payload: None,
         };
         let leg = question.leg(false);
         if !leg.sender.was_seen() || !leg.receiver.was_seen() {

@@ -11,6 +11,9 @@ use crate::name::NodeName;
 use crate::plan::Node;
 use crate::resolve;
 
+/// What somebody else's rules or the fabric kept.
+mod filtered;
+
 const MARK: u32 = 0x10_0000;
 
 const SCENARIO: &str = r#"
@@ -152,13 +155,24 @@ fn explained(
     reached: Reached,
     spoil: impl Fn(&mut NodeEvidence),
 ) -> Explanation {
-    let plan = plan();
+    let at: NodeName = at.parse().unwrap();
+    explained_of(to, reached, |evidence, _| {
+        spoil(evidence.nodes.get_mut(&at).unwrap());
+    })
+}
+
+/// The same, once something was changed in what was seen, or in what was planned.
+fn explained_of(
+    to: &str,
+    reached: Reached,
+    spoil: impl Fn(&mut Evidence, &mut Plan),
+) -> Explanation {
+    let mut plan = plan();
     let mut evidence = Evidence::none();
     for node in &plan.nodes {
         evidence.nodes.insert(node.name.clone(), right(&plan, node));
     }
-    let at: NodeName = at.parse().unwrap();
-    spoil(evidence.nodes.get_mut(&at).unwrap());
+    spoil(&mut evidence, &mut plan);
     let [from, to] = ["web", to].map(|name| plan.endpoint(&name.parse().unwrap()).unwrap());
     let question = Question {
         plan: &plan,
@@ -175,6 +189,7 @@ fn explained(
             answer: false,
             reached,
         }),
+        payload: Some(1400),
     };
     explain(question, "never arrived").unwrap()
 }

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use super::site::{Marks, Site};
-use super::{Defect, Leg, Packet, Stage, device};
+use super::{Defect, Leg, Packet, Stage, device, filtered};
+use crate::count::counted;
 use crate::dataplane::{self, Peer};
 use crate::plan::{FabricKind, Family, Harm};
 
@@ -18,6 +19,7 @@ pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     found.extend(own_packets(leg));
     found.extend(no_address(leg));
     found.extend(wire(leg));
+    found.extend(filtered::too_large(leg));
     found.extend(not_taken(leg));
     found.extend(no_device(leg.receiver, Stage::Accept));
     found.extend(device::defects(leg.sender));
@@ -264,10 +266,10 @@ pub(super) fn wire<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     let hit = faults.filter_map(|fault| Some((fault, tally(&fault.counter())?)));
     hit.map(|(fault, tally)| {
         let told = format!(
-            "the wire is made to lose packets (line {}: {}, {} packets)",
+            "the wire is made to lose packets (line {}: {}, {})",
             fault.line,
             fault.told(),
-            tally.packets
+            counted(tally.packets, "packet")
         );
         defect(Stage::Wire, told)
     })
@@ -284,7 +286,12 @@ fn not_taken<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     let name = site.name();
     let (marked, minded) = (site.sets(Marks::Ip), site.minds_marks());
     let mut wrong = Vec::new();
-    if !marked {
+    let overwritten = marked.then(|| filtered::overwritten(leg)).flatten();
+    if let Some(rule) = &overwritten {
+        wrong.push(format!(
+            "{rule} on {name} overwrites the mark of what comes in"
+        ));
+    } else if !marked {
         wrong.push(format!(
             "the incoming packets are not marked on {name} (nft rule missing)"
         ));
@@ -305,7 +312,10 @@ fn not_taken<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
                 source: Some(sender),
                 destination: site.address(),
                 input: "eth0".parse().ok(),
-                mark: if marked { site.mark().unwrap_or(0) } else { 0 },
+                mark: match marked && overwritten.is_none() {
+                    true => site.mark().unwrap_or(0),
+                    false => 0,
+                },
             }),
             expected: Some(format!("way back to {sender} by eth0")),
             ..defect(Stage::Accept, told)
