@@ -4,13 +4,23 @@ use std::collections::BTreeSet;
 
 use crate::plan::{Action, Plan, Settles, StepKind};
 use crate::problem::{Problem, Span};
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{Scenario, Step, millis};
+
+/// How often agents compare their dataplane with the kernel (Felix: `RouteRefreshInterval`).
+const REFRESH: &str = "routeRefreshInterval";
+
+/// Its default in milliseconds.
+const REFRESH_DEFAULT: u64 = 90_000;
+
+/// Comparisons after which what is left alone is known to be left alone.
+const UNCHANGED: u64 = 2;
 
 /// Reports budgets that the step itself contradicts.
 pub(super) fn check(scenario: &Scenario, problems: &mut Vec<Problem>) {
     for step in &scenario.steps {
         problems.extend(longer_than_the_wait(scenario, step));
         problems.extend(less_than_it_takes(step));
+        problems.extend(sooner_than_compared(scenario, step));
     }
 }
 
@@ -30,6 +40,52 @@ fn longer_than_the_wait(scenario: &Scenario, step: &Step) -> Option<Problem> {
         None => problem,
     };
     (within >= deadline).then_some(problem)
+}
+
+/// A wait for comparisons with the kernel that is over before the engine has done them all.
+fn sooner_than_compared(scenario: &Scenario, step: &Step) -> Option<Problem> {
+    let (comparisons, key) = if let Action::Tamper {
+        settles: Settles::Unchanged,
+        ..
+    } = step.action
+    {
+        (UNCHANGED, "settles")
+    } else if let Action::WaitResyncs { count } = step.action {
+        (u64::from(count), "count")
+    } else {
+        return None;
+    };
+    let interval = refresh_interval(scenario)?;
+    let ready = scenario.deadline.ready.unwrap_or(super::DEADLINES.ready);
+    let deadline = u64::from(step.deadline.unwrap_or(ready));
+    (deadline <= comparisons * interval).then(|| {
+        let problem = Problem::new(
+            "a wait that is over too soon",
+            step.place(key),
+            format!(
+                "{comparisons} comparisons with the kernel, each after {interval} ms, take longer than {deadline} ms"
+            ),
+            "write `config = { routeRefreshInterval = \"300ms\" }` in `[cluster]`, or give the step a longer `deadline`",
+        );
+        match step.deadline {
+            Some(_) => problem.and(step.place("deadline"), "the deadline"),
+            None => problem,
+        }
+    })
+}
+
+/// Milliseconds between two comparisons with the kernel; none where steps or nodes have their own.
+fn refresh_interval(scenario: &Scenario) -> Option<u64> {
+    let sets = |action: &Action| matches!(action, Action::Configure { set, unset, .. } if set.contains_key(REFRESH) || unset.contains(REFRESH));
+    let of_nodes = scenario.nodes.iter();
+    let mut of_nodes = of_nodes.map(|node| node.settings.fields.contains_key(REFRESH));
+    if scenario.steps.iter().any(|step| sets(&step.action)) || of_nodes.any(|set| set) {
+        return None;
+    }
+    match scenario.cluster.settings.fields.get(REFRESH) {
+        None => Some(REFRESH_DEFAULT),
+        Some(written) => millis(written.as_str()?).ok().map(u64::from),
+    }
 }
 
 /// What was broken is not put right by writing nothing.

@@ -87,5 +87,32 @@ pub(super) fn allocate(
         block = block.next_multiple_of(STRIDE);
         shares.insert(node.clone(), share);
     }
+    claim_given(placement, addresses, &mut shares);
     shares
+}
+
+/// Gives a node the block of a pod's address that is in no node's block: Calico's IPAM claims the
+/// block of an address that is asked for, if no other node has it (`AssignIP`, with
+/// `StrictAffinity` off); of another node's block the address is borrowed.
+fn claim_given(
+    placement: &Placement,
+    addresses: &Addresses,
+    shares: &mut BTreeMap<NodeName, Share>,
+) {
+    for (node, pods) in &placement.nodes {
+        for pod in pods.iter().map(EndpointName::from) {
+            let Some(address) = addresses.get(&pod).filter(|one| POOL.contains(*one)) else {
+                continue;
+            };
+            let mut all = shares.values().flat_map(|share| &share.blocks);
+            if all.any(|block| block.contains(address)) {
+                continue;
+            }
+            let block = Ipv4Net::new(*address, BLOCK_PREFIX).map(|block| block.trunc());
+            if let (Some(share), Ok(block)) = (shares.get_mut(node), block) {
+                share.blocks.push(block);
+                share.blocks.sort();
+            }
+        }
+    }
 }

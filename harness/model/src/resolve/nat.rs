@@ -100,10 +100,11 @@ fn misfit(scenario: &Scenario, node: &scenario::Node, place: &Span) -> Option<Pr
         )
     } else if families(cluster).contains(&Family::Ipv6) {
         ("IPv6 has no NAT here", "leave `cluster.families` out")
-    } else if cluster.wireguard == Some(false) || cluster.host_encryption != Some(true) || plain() {
+    } else if cluster.wireguard == Some(false) || cluster.host_encryption == Some(false) || plain()
+    {
         (
             "what is sent to the node in clear does not reach it",
-            "write `host-encryption = true` in `[cluster]`, and leave out whatever `wireguard = false` there is",
+            "leave out whatever `host-encryption = false` and `wireguard = false` there is",
         )
     } else if cluster.keepalive.unwrap_or(0) == 0 {
         (
