@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
+use wireproof_model::count::counted;
 use wireproof_model::outline::outline;
 
 use crate::doctor::Examination;
@@ -145,11 +146,14 @@ fn check(paths: &[PathBuf]) -> Result<Status, Failure> {
     for path in input::toml_files(paths)? {
         match scenario::read(&path) {
             Ok(plan) => print(&format!(
-                "{}: {} nodes, {} pods, {} promises\n",
+                "{}: {}, {}, {}\n",
                 path.display(),
-                plan.nodes.len(),
-                plan.nodes.iter().map(|node| node.pods.len()).sum::<usize>(),
-                plan.promises.len()
+                counted(plan.nodes.len(), "node"),
+                counted(
+                    plan.nodes.iter().map(|node| node.pods.len()).sum::<usize>(),
+                    "pod"
+                ),
+                counted(plan.promises.len(), "promise")
             )),
             Err(failure) => {
                 eprintln!("{failure}");

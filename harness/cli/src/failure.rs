@@ -104,6 +104,7 @@ impl Failure {
             Self::Lab(error) => match error.fault {
                 Fault::Machine => Status::Unfit,
                 Fault::Engine => Status::Broken,
+                Fault::Request => Status::BadInput,
             },
         }
     }

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
+/// The folder of scenarios that is taken where none is named.
+pub const SCENARIOS: &str = "scenarios";
+
 /// A file's text.
 ///
 /// # Errors
@@ -20,6 +23,14 @@ pub fn text(path: &Path) -> Result<String, Failure> {
 pub fn toml_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
+        if path == Path::new(SCENARIOS) && !path.exists() {
+            return Err(Failure::Unknown {
+                what: format!("there is no folder `{SCENARIOS}` here"),
+                help: format!(
+                    "name scenario files or folders, or start wireproof where the folder `{SCENARIOS}` is"
+                ),
+            });
+        }
         if !path.is_dir() {
             fs::metadata(path).map_err(|error| unreadable(path, error))?;
             files.push(path.clone());

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use wireproof_model::count::counted;
 use wireproof_model::plan::{Need, Plan};
 
 /// Columns of the longest name.
@@ -14,7 +15,7 @@ pub fn text<'p>(scenarios: impl Iterator<Item = (&'p Path, &'p str, &'p Plan)> +
     let names = scenarios.clone().map(|(_, name, _)| name.chars().count());
     let width = names.max().unwrap_or_default().min(WIDEST);
     let mut text = String::new();
-    let mut count = 0;
+    let mut count = 0_usize;
     for (_, name, plan) in scenarios {
         let needs: Vec<_> = plan.needs().into_iter().map(Need::as_str).collect();
         let needs = match needs.is_empty() {
@@ -25,7 +26,7 @@ pub fn text<'p>(scenarios: impl Iterator<Item = (&'p Path, &'p str, &'p Plan)> +
         let _ = writeln!(text, "{name:<width$}  {}{needs}", plan.title);
         count += 1;
     }
-    let _ = writeln!(text, "\n{count} scenarios");
+    let _ = writeln!(text, "\n{}", counted(count, "scenario"));
     text
 }
 

@@ -18,12 +18,13 @@ use crate::sweep::{self, Axes};
 use crate::tell::{
     Watcher, document, failed, keep_output, print, print_json, report, status_of, tell, word,
 };
+use wireproof_model::count::counted;
 
 /// What `wireproof run` is told.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Scenario files, or folders of them
-    #[arg(default_value = "scenarios")]
+    #[arg(default_value = input::SCENARIOS)]
     paths: Vec<PathBuf>,
     /// List the scenarios, each with its fact and what it needs, and run none
     #[arg(long)]
@@ -281,7 +282,12 @@ impl Summary {
             .iter()
             .map(|(word, count)| format!("{count} {word}"));
         let counts: Vec<_> = counts.collect();
-        format!("\n{}\n{all} scenarios: {}\n", self.lines, counts.join(", "))
+        format!(
+            "\n{}\n{}: {}\n",
+            self.lines,
+            counted(all, "scenario"),
+            counts.join(", ")
+        )
     }
 
     fn json(&self) -> Value {

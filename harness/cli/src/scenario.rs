@@ -262,7 +262,21 @@ fn load(directory: &Path) -> Result<(Plan, Evidence, PathBuf), Failure> {
     fn file<T>(path: PathBuf, parse: fn(&str) -> Result<T, String>) -> Result<T, Failure> {
         parse(&input::text(&path)?).map_err(|cause| Failure::Unreadable { path, cause })
     }
-    let directory = artifact::attempt(directory);
+    let named = directory;
+    let directory = artifact::attempt(named);
+    if !directory.join("plan.json").is_file() {
+        let what = match named.exists() {
+            true => format!(
+                "{} is no run directory: it holds no plan.json",
+                named.display()
+            ),
+            false => format!("there is no {}", named.display()),
+        };
+        return Err(Failure::Unknown {
+            what,
+            help: "name the folder that `wireproof run` told at the end of a scenario's report, such as `runs/first/two-nodes`".into(),
+        });
+    }
     let plan = file(directory.join("plan.json"), |text| {
         serde_json::from_str(text).map_err(|error| error.to_string())
     })?;

@@ -29,6 +29,8 @@ pub enum Fault {
     Machine,
     /// The engine under test did not do its part: status 1.
     Engine,
+    /// The engine was asked for something that it does not know: status 2.
+    Request,
 }
 
 struct Where<'a>(Option<&'a str>);

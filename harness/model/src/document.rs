@@ -145,7 +145,9 @@ impl<'t> Table<'t, '_> {
         kind: &str,
         words: &[(&str, T)],
     ) -> Option<Spanned<T>> {
-        let written = self.text(key)?;
+        let value = self.get(key)?;
+        let advise = |text: &str| value::word_advice(kind, words, text);
+        let written = self.keep(value::fitting_line(key, value, advise))?;
         self.keep(value::one_of(&written, kind, words))
     }
 
@@ -155,13 +157,16 @@ impl<'t> Table<'t, '_> {
         key: &'static str,
         whose: &str,
     ) -> Option<Spanned<N>> {
-        let written = self.text(key)?;
+        let value = self.get(key)?;
+        let written = self.keep(value::fitting_line(key, value, value::name_advice))?;
         self.keep(value::name(written, whose))
     }
 
     /// An IPv4 address.
     pub(crate) fn address(&mut self, key: &'static str) -> Option<Spanned<Ipv4Addr>> {
-        let written = self.text(key)?;
+        let value = self.get(key)?;
+        let advise = |_: &str| value::address_advice(key);
+        let written = self.keep(value::fitting_line(key, value, advise))?;
         self.keep(value::address(key, &written))
     }
 
@@ -169,9 +174,19 @@ impl<'t> Table<'t, '_> {
     pub(crate) fn parsed<T>(
         &mut self,
         key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, Unfit>,
+        parse: impl Fn(&str) -> Result<T, Unfit>,
     ) -> Option<Spanned<T>> {
-        let written = self.text(key)?;
+        let value = self.get(key)?;
+        // A number may lack its quotes, or its unit as well.
+        let advise = |text: &str| {
+            let forms = ["", "s"].map(|unit| format!("{text}{unit}"));
+            match (parse(text), forms.iter().find(|form| parse(form).is_ok())) {
+                (_, Some(form)) => value::in_quotes(form),
+                (Err(unfit), None) => unfit.help,
+                (Ok(_), None) => value::in_quotes(text),
+            }
+        };
+        let written = self.keep(value::fitting_line(key, value, advise))?;
         let place = written.span();
         let parsed = match parse(written.get_ref()) {
             Ok(value) => Ok(Spanned::new(place, value)),
@@ -182,11 +197,20 @@ impl<'t> Table<'t, '_> {
 
     /// A list of texts.
     pub(crate) fn texts(&mut self, key: &'static str) -> Option<Spanned<Vec<Spanned<String>>>> {
+        self.fitting_texts(key, value::in_quotes)
+    }
+
+    /// A list of texts; `advise` helps where an item is none.
+    fn fitting_texts(
+        &mut self,
+        key: &'static str,
+        advise: impl Fn(&str) -> String,
+    ) -> Option<Spanned<Vec<Spanned<String>>>> {
         let value = self.get(key)?;
         let items = self.keep(value::list(key, value))?;
         let texts = items
             .iter()
-            .filter_map(|item| self.keep(value::line(key, item)))
+            .filter_map(|item| self.keep(value::fitting_line(key, item, &advise)))
             .collect();
         Some(Spanned::new(value.span(), texts))
     }
@@ -197,7 +221,7 @@ impl<'t> Table<'t, '_> {
         key: &'static str,
         whose: &str,
     ) -> Option<Vec<Spanned<N>>> {
-        let texts = self.texts(key)?.into_inner();
+        let texts = self.fitting_texts(key, value::name_advice)?.into_inner();
         let names = texts
             .into_iter()
             .filter_map(|text| self.keep(value::name(text, whose)));
@@ -226,7 +250,8 @@ impl<'t> Table<'t, '_> {
         kind: &str,
         words: &[(&str, T)],
     ) -> Option<Spanned<Vec<Spanned<T>>>> {
-        let texts = self.texts(key)?;
+        let advise = |text: &str| value::word_advice(kind, words, text);
+        let texts = self.fitting_texts(key, advise)?;
         let found = texts
             .get_ref()
             .iter()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::count::counted;
 use crate::plan::{Class, FabricKind, Family, Plan, Promise, Protection, RpFilter, Store};
 
 /// What `wireproof plan` prints.
@@ -100,17 +101,17 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "\n{} probes, {} promises:",
-        plan.probes.len(),
-        plan.promises.len()
+        "\n{}, {}:",
+        counted(plan.probes.len(), "probe"),
+        counted(plan.promises.len(), "promise")
     )?;
     for ((class, protection), promises) in by_kind(plan) {
         writeln!(
             text,
-            "  {}, {}: {} promises\n    {}",
+            "  {}, {}: {}\n    {}",
             class.as_str(),
             protection.as_str(),
-            promises.len(),
+            counted(promises.len(), "promise"),
             way(plan, class, protection)
         )?;
     }

@@ -15,6 +15,8 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
 
+use crate::count::plural;
+
 use excerpt::Excerpt;
 pub(crate) use lines::Lines;
 
@@ -27,7 +29,7 @@ const WIDTH: usize = 100;
 /// How many problems are told before the rest is only counted.
 const TOLD: usize = 50;
 
-/// How many known names a help lists before it only counts them.
+/// How many of the file's own names a help lists before it only counts them.
 const LISTED: usize = 12;
 
 /// How many known names a wrong one is compared with: a file of as many wrong names as right ones
@@ -55,6 +57,12 @@ impl Problems {
     #[expect(clippy::len_without_is_empty, reason = "there is always at least one")]
     pub fn len(&self) -> usize {
         self.problems.len()
+    }
+
+    /// Each of them, for tests that follow their help.
+    #[cfg(test)]
+    pub(crate) fn each(&self) -> &[Problem] {
+        &self.problems
     }
 
     /// As a user reads them: every problem with its file, line, column and help, 100 columns
@@ -134,6 +142,13 @@ impl Problem {
     pub(crate) fn and(mut self, place: Span, label: impl Into<String>) -> Self {
         self.labels.push((place, label.into()));
         self
+    }
+
+    /// Its place and its help, for tests that follow the help.
+    #[cfg(test)]
+    pub(crate) fn advice(&self) -> (Span, &str) {
+        let place = self.labels.first().map_or(0..0, |(place, _)| place.clone());
+        (place, &self.help)
     }
 
     fn start(&self) -> Option<usize> {
@@ -223,22 +238,29 @@ impl Diagnostic for Told {
     }
 }
 
-/// Help for a word that is not one of the `known` ones: the nearest if one is near, and all of
-/// them. `kind` is what they are: `node`.
+/// Help for a word of a language that is not one of the `known` ones: the nearest if one is near,
+/// and all of them. `kind` is what they are: `action`.
 pub(crate) fn known_words(kind: &str, word: &str, known: &[&str]) -> String {
+    among(kind, word, known, usize::MAX)
+}
+
+/// The same for a name that the author gave to something: of many names of the same file only
+/// some are listed. `kind` is what they are: `node`.
+pub(crate) fn known_names(kind: &str, word: &str, known: &[&str]) -> String {
+    among(kind, word, known, LISTED)
+}
+
+fn among(kind: &str, word: &str, known: &[&str], most: usize) -> String {
     if known.is_empty() {
         return format!("there is no {kind}");
     }
-    let listed: Vec<_> = known
-        .iter()
-        .take(LISTED)
-        .map(|word| format!("`{word}`"))
-        .collect();
-    let more = match known.len().saturating_sub(LISTED) {
+    let listed = known.iter().take(most);
+    let listed: Vec<_> = listed.map(|word| format!("`{word}`")).collect();
+    let more = match known.len().saturating_sub(most) {
         0 => String::new(),
-        more => format!(" and {more} more"),
+        more => format!(" and {more} more in this file"),
     };
-    let all = format!("known {kind}s: {}{more}", listed.join(", "));
+    let all = format!("known {}: {}{more}", plural(kind), listed.join(", "));
     match nearest(word, known) {
         Some(nearest) => format!("did you mean `{nearest}`? {all}"),
         None => all,

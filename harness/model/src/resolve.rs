@@ -70,7 +70,7 @@ use crate::plan::{
     self, Addressing, BRIDGED, Cluster, Deadlines, Family, Node, POD_MTU, POOL, Plan, Pod,
     RouteSource, RpFilter,
 };
-use crate::problem::{Lines, Problem, Problems, known_words};
+use crate::problem::{Lines, Problem, Problems, known_names, known_words};
 use crate::scenario::{self, Scenario};
 
 use address::Addresses;
@@ -236,7 +236,7 @@ fn snapshots(
                 format!("unknown node `{}`", node.get_ref()),
                 node.span(),
                 "no such node",
-                known_words("node", node.get_ref().as_str(), &known),
+                known_names("node", node.get_ref().as_str(), &known),
             ));
         }
     }

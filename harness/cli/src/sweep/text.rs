@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::difference::Difference;
 use super::{Column, Row, Sweep};
 use crate::failure::Status;
+use wireproof_model::count::counted;
 
 /// Columns of the longest name of a scenario.
 const WIDEST: usize = 60;
@@ -25,9 +26,9 @@ impl Sweep {
             .collect();
         let _ = writeln!(
             text,
-            "\n{} scenarios in {} combinations: {}",
-            self.rows.len(),
-            self.columns.len(),
+            "\n{} in {}: {}",
+            counted(self.rows.len(), "scenario"),
+            counted(self.columns.len(), "combination"),
             counts.join(", ")
         );
         text

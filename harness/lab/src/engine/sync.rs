@@ -1,6 +1,7 @@
 //! When the agents are in sync with the store, and what they said if they are not.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use wireproof_model::engine::Ready;
@@ -22,6 +23,20 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The signal that an agent ends itself with, where it is told to die.
 const SIGKILL: i32 = 9;
+
+/// The exit status of a program whose arguments are wrong, as most have it.
+const WRONG_USAGE: i32 = 2;
+
+/// The engine's agents do not know the fault that they were asked for.
+fn unknown_fault(fault: &str, log: &Path) -> LabError {
+    let operation = format!("ask the engine for the fault `{fault}`");
+    let cause = format!("its arguments are wrong, it says{}", tail(log));
+    let error = LabError {
+        fault: Fault::Request,
+        ..LabError::engine(operation, cause)
+    };
+    error.help("name a fault that the engine's log lists; a release of wiremesh has none")
+}
 
 /// What became of an agent that may die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,6 +240,9 @@ impl Engines<'_> {
                 }
                 let how = node.ended.get(&AGENT)?;
                 let log = self.directory.engine_log(name);
+                if let (Some(fault), Ended::Status(WRONG_USAGE)) = (self.fault, how) {
+                    return Some(unknown_fault(fault, &log).at(name));
+                }
                 Some(
                     LabError::engine(
                         "keep the engine running",

@@ -10,6 +10,9 @@ use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 use crate::name::NameError;
 use crate::problem::{Problem, known_words};
 
+/// What a name is.
+const NAMES: &str = "names are made of a-z, 0-9 and `-`, and start with a letter";
+
 /// A value as the parser found it.
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 
@@ -39,11 +42,26 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// One line of text that is not blank.
 pub(super) fn line(key: &str, value: &Value<'_>) -> Result<Spanned<String>, Problem> {
+    fitting_line(key, value, in_quotes)
+}
+
+/// The advice to put a number or a word in quotes.
+pub(super) fn in_quotes(text: &str) -> String {
+    format!("put it in quotes: `\"{text}\"`")
+}
+
+/// One line of text that is not blank. `advise` is asked for help where a number, `true` or
+/// `false` stands instead, with its text: what it advises must be accepted.
+pub(super) fn fitting_line(
+    key: &str,
+    value: &Value<'_>,
+    advise: impl Fn(&str) -> String,
+) -> Result<Spanned<String>, Problem> {
     let key = shown(key);
     let Some(text) = value.get_ref().as_str() else {
         let help = match value.get_ref() {
-            DeValue::Integer(number) => format!("put it in quotes: `\"{number}\"`"),
-            DeValue::Boolean(flag) => format!("put it in quotes: `\"{flag}\"`"),
+            DeValue::Integer(number) => advise(&number.to_string()),
+            DeValue::Boolean(flag) => advise(&flag.to_string()),
             DeValue::String(_)
             | DeValue::Float(_)
             | DeValue::Datetime(_)
@@ -83,8 +101,10 @@ pub(super) fn number(
     let (least, most) = range.into_inner();
     let Some(written) = value.get_ref().as_integer() else {
         let help = match value.get_ref().as_str().map(str::parse::<u16>) {
-            Some(Ok(number)) => format!("write `{key} = {number}`, without quotes"),
-            Some(Err(_)) | None => format!("write a whole number from {least} to {most}"),
+            Some(Ok(number)) if (least..=most).contains(&number) => {
+                format!("write `{key} = {number}`, without quotes")
+            }
+            Some(Ok(_) | Err(_)) | None => format!("write a whole number from {least} to {most}"),
         };
         return Err(mismatch(key, value, "a whole number", help));
     };
@@ -181,9 +201,29 @@ pub(super) fn name<N: TryFrom<String, Error = NameError>>(
             format!("`{}` cannot be the name of {whose}", shown(&text)),
             place,
             shown(&error.to_string()),
-            "names are made of a-z, 0-9 and `-`, and start with a letter",
+            NAMES,
         )),
     }
+}
+
+/// The advice for a number, `true` or `false` where a name has to be: no number is one, and the
+/// other two name something only if the author says so elsewhere.
+pub(super) fn name_advice(_: &str) -> String {
+    format!("write a name in double quotes; {NAMES}")
+}
+
+/// The advice for what stands where one of a few words has to be.
+pub(super) fn word_advice<T>(kind: &str, words: &[(&str, T)], text: &str) -> String {
+    let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    match known.contains(&text) {
+        true => in_quotes(text),
+        false => known_words(kind, text, &known),
+    }
+}
+
+/// The advice for what stands where an address has to be.
+pub(super) fn address_advice(key: &str) -> String {
+    format!("write an address of the fabric's subnet, such as `{key} = \"10.240.0.4\"`")
 }
 
 /// One word of a few. `kind` is what they are: `action`.
@@ -222,7 +262,7 @@ pub(super) fn address(key: &str, written: &Spanned<String>) -> Result<Spanned<Ip
         format!("`{}` is {is}", shown(text)),
         written.span(),
         label,
-        format!("write an address of the fabric's subnet, such as `{key} = \"10.240.0.4\"`"),
+        address_advice(key),
     ))
 }
 

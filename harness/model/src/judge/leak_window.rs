@@ -24,6 +24,7 @@ use std::net::IpAddr;
 
 use super::exhibit;
 use super::times::{Times, moment, told, verdict};
+use crate::count::counted;
 use crate::evidence::{Direction, FlowEvidence, Nanos, Role, Sighting};
 use crate::frame::{Packet, Payload};
 use crate::journey::Seen;
@@ -230,8 +231,8 @@ impl<'a> Times<'a> {
             *flows.entry(leak.flow).or_default() += 1;
         }
         let mut notes = vec![format!(
-            "{} frames, the first {} and the last {} after the step began",
-            own.len(),
+            "{}, the first {} and the last {} after the step began",
+            counted(own.len(), "frame"),
             after(first),
             after(last)
         )];

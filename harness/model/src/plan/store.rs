@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::count::counted;
 use crate::name::NodeName;
 
 use super::{Node, Plan, RpFilter, Settings};
@@ -83,7 +84,7 @@ impl StoreAction {
             Self::Freeze => "the store freezes".into(),
             Self::Thaw => "the store thaws".into(),
             Self::Compact => "the store forgets its history".into(),
-            Self::Burst { events } => format!("{events} writes to the store"),
+            Self::Burst { events } => format!("{} to the store", counted(*events, "write")),
             Self::Garbage { node: None, .. } => "garbage in the store".into(),
             Self::Garbage {
                 node: Some(node), ..

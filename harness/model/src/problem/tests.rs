@@ -83,8 +83,8 @@ fn another_number_is_another_name() {
 
 #[test]
 fn a_long_list_of_names_is_cut_and_counted() {
-    let help = known_words("pod", "x", &["abcdef"; LISTED + 3]);
-    assert!(help.ends_with("`abcdef` and 3 more"), "{help}");
+    let help = known_names("pod", "x", &["abcdef"; LISTED + 3]);
+    assert!(help.ends_with("`abcdef` and 3 more in this file"), "{help}");
 }
 
 #[test]
@@ -184,4 +184,13 @@ proptest! {
         prop_assert!(rendered.contains("help: no"), "{rendered}");
         prop_assert!(!rendered.contains(|c: char| c != '\n' && c.is_control()), "{rendered:?}");
     }
+}
+
+#[test]
+fn every_word_of_a_language_is_listed() {
+    let known: Vec<String> = (0..40).map(|number| format!("word-{number}")).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let help = known_words("class", "x", &known);
+    assert!(help.starts_with("known classes: `word-0`"), "{help}");
+    assert!(help.ends_with("`word-39`"), "{help}");
 }

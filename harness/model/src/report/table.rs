@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use super::row::{Kind, Row, sections};
 use super::{Report, Told};
 use super::{conduct, intrusion, limit, secret, through, wire};
+use crate::count::counted;
 use crate::evidence::Timing;
 use crate::plan::Protocol;
 use crate::verdict::Outcome;
@@ -172,9 +173,10 @@ fn totals(report: &Report<'_>) -> Vec<String> {
         .filter(|probe| !promised.contains(&probe.id))
         .count();
     if free > 0 {
-        lines.push(format!(
-            "no promise: {free} probes were sent and are not judged"
-        ));
+        lines.push(match free {
+            1 => "no promise: 1 probe was sent and is not judged".to_owned(),
+            free => format!("no promise: {free} probes were sent and are not judged"),
+        });
     }
     lines
 }
@@ -190,7 +192,7 @@ fn total<'a, P: 'a>(kind: &str, promises: impl Iterator<Item = Told<'a, P>>) -> 
         .iter()
         .map(|(outcome, count)| format!("{count} {}", outcome.as_str()));
     let counts: Vec<_> = counts.collect();
-    (all > 0).then(|| format!("{kind} {all} promises: {}", counts.join(", ")))
+    (all > 0).then(|| format!("{kind} {}: {}", counted(all, "promise"), counts.join(", ")))
 }
 
 /// One line for a list of many runs.
@@ -202,7 +204,7 @@ pub(super) fn line(report: &Report<'_>, name: &str) -> String {
         .count();
     let settled = span(report.convergence().micros());
     let writes = match report.writes() {
-        Some(writes) => format!("{writes} writes"),
+        Some(writes) => counted(writes, "write"),
         None => "writes unknown".into(),
     };
     let points: u32 = report

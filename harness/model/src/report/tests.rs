@@ -229,7 +229,7 @@ fn a_probe_without_a_promise_is_told_as_such() {
     assert!(entry["expected"].is_null() && entry["fact"].is_null());
     let text = told(&world, |report| report.snapshot());
     assert!(
-        text.ends_with("no promise: 1 probes were sent and are not judged\n"),
+        text.ends_with("no promise: 1 probe was sent and is not judged\n"),
         "{text}"
     );
 }

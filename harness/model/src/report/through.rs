@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::Report;
+use crate::count::counted;
 use crate::judge::{Passage, passages, told};
 use crate::plan::StepKind;
 
@@ -14,8 +15,8 @@ pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> f
     for promised in report.of_steps() {
         let step = promised.promise.step;
         if last.is_none() {
-            let flows = report.plan.flows.flows.len();
-            writeln!(text, "\nthrough the steps, {flows} flows")?;
+            let flows = counted(report.plan.flows.flows.len(), "flow");
+            writeln!(text, "\nthrough the steps, {flows}")?;
         }
         if last != Some(step) {
             writeln!(text, "  {step} {}", report.action(step))?;
@@ -48,8 +49,8 @@ fn measures(report: &Report<'_>, passage: &Passage) -> String {
     }
     parts.push(match passage.leak {
         Some((first, last)) => format!(
-            "{} frames leaked, from {} to {} after it began",
-            passage.leaked,
+            "{} leaked, from {} to {} after it began",
+            counted(passage.leaked, "frame"),
             told(first),
             told(last)
         ),
@@ -57,8 +58,8 @@ fn measures(report: &Report<'_>, passage: &Passage) -> String {
     });
     if passage.excused > 0 {
         parts.push(format!(
-            "{} more were readable, which is excused",
-            passage.excused
+            "{} readable, which is excused",
+            counted(passage.excused, "more frame")
         ));
     }
     parts.push(match passage.outage {

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use serde_json::{Value, json};
 
 use super::Report;
+use crate::count::counted;
 use crate::judge::Weather;
 use crate::verdict::Outcome;
 
@@ -22,7 +23,7 @@ pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> f
                 format!("{}: not what was seen", Outcome::Inconclusive.as_str())
             }
             (true, _) => format!("{}: hit no packet", Outcome::Inconclusive.as_str()),
-            (false, true) => format!("{} packets", one.packets),
+            (false, true) => counted(one.packets, "packet"),
             (false, false) => "some packets".into(),
         };
         writeln!(text, "  {}{line}: {count}", one.told)?;

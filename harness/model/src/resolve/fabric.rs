@@ -9,7 +9,7 @@ use crate::name::NodeName;
 use crate::plan::{
     Action, Fabric, FabricAction, FabricKind, Family, Harm, Way, WireFault, gateway_of,
 };
-use crate::problem::{Lines, Problem, Span, known_words};
+use crate::problem::{Lines, Problem, Span, known_names};
 use crate::scenario::{self, Scenario};
 
 use super::placement::Placement;
@@ -124,7 +124,7 @@ fn unknown(node: Option<&NodeName>, place: Span, placement: &Placement) -> Optio
         format!("unknown node `{node}`"),
         place,
         "no such node",
-        known_words("node", node.as_str(), &known),
+        known_names("node", node.as_str(), &known),
     ))
 }
 

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use crate::name::NodeName;
 use crate::plan::{self, SYSCTLS, Thing};
-use crate::problem::{Lines, Problem, Span, known_words};
+use crate::problem::{Lines, Problem, Span, known_names, known_words};
 use crate::scenario::{Fact, Scenario};
 
 use super::phantom;
@@ -105,7 +105,7 @@ fn absent_node(
                 0 => "no such node at the start".to_owned(),
                 step => format!("no such node after step {step}"),
             },
-            known_words("node", node.as_str(), &known),
+            known_names("node", node.as_str(), &known),
         )
     })
 }
@@ -139,7 +139,7 @@ fn unknown_things(scenario: &Scenario, fact: &Fact) -> Vec<Problem> {
                     format!("unknown node `{node}`"),
                     thing.span(),
                     "no such node",
-                    known_words("node", node.as_str(), &known),
+                    known_names("node", node.as_str(), &known),
                 )
             }),
         Thing::Sysctl { name, .. } => (!looked_at.contains(&name.as_str())).then(|| {

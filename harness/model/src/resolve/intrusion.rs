@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use crate::name::EndpointName;
 use crate::plan::{Addressing, DropBy, Family, Intrusion, IntrusionId, Plan, PromiseId, RpFilter};
-use crate::problem::{Lines, Problem, known_words};
+use crate::problem::{Lines, Problem, known_names};
 use crate::scenario::{self, Scenario};
 
 use super::families;
@@ -50,7 +50,7 @@ fn unknown(
             format!("unknown endpoint `{name}`"),
             end.span(),
             "no such node or pod after the last step",
-            known_words("endpoint", name.as_str(), &known),
+            known_names("endpoint", name.as_str(), &known),
         )
     })
 }

@@ -12,7 +12,7 @@ use crate::plan::{
     BeyondMtu, Bulk, Endpoint, Family, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits, Origin,
     Plan, PromiseId, Protection, SizeId, SizeProbe, State,
 };
-use crate::problem::{Lines, Problem, Span, known_words};
+use crate::problem::{Lines, Problem, Span, known_names};
 use crate::scenario::{Limit, Scenario, Teller};
 
 use super::placement::Placement;
@@ -46,7 +46,7 @@ pub(super) fn check(
                     format!("unknown endpoint `{}`", end.get_ref()),
                     end.span(),
                     "no such node or pod after the last step",
-                    known_words("endpoint", end.get_ref().as_str(), &known),
+                    known_names("endpoint", end.get_ref().as_str(), &known),
                 ));
             }
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName, PodName};
 use crate::plan::{Protocol, STORE_HOST};
-use crate::problem::{Problem, Span, known_words};
+use crate::problem::{Problem, Span, known_names};
 use crate::scenario::Scenario;
 
 use super::families;
@@ -100,7 +100,7 @@ fn mentions<'a>(scenario: &'a Scenario, problems: &mut Vec<Problem>) -> Mentions
                 format!("unknown node `{node}`"),
                 node.span(),
                 "no such node",
-                known_words("node", node.get_ref().as_str(), &nodes),
+                known_names("node", node.get_ref().as_str(), &nodes),
             )),
             None if of_pod.is_empty() => problems.push(Problem::new(
                 format!("pod `{name}` is on no node"),

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use crate::name::EndpointName;
 use crate::plan::{Endpoint, Family, Plan, PromiseId, Protection, Protocol, Secret};
-use crate::problem::{Lines, Problem, known_words};
+use crate::problem::{Lines, Problem, known_names};
 use crate::scenario::{Expectation, Promise, Scenario};
 
 use super::families;
@@ -223,7 +223,7 @@ fn names(
                 format!("unknown endpoint `{name}`"),
                 end.span(),
                 "no node or pod has this name",
-                known_words("endpoint", name.as_str(), &known),
+                known_names("endpoint", name.as_str(), &known),
             ));
         } else if !last.contains(name) && !is_never(promise) {
             problems.push(Problem::new(

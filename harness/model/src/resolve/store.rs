@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use crate::name::{EndpointName, NodeName};
 use crate::plan::{Action, Fabric, Store, StoreAction};
-use crate::problem::{Problem, Span, known_words};
+use crate::problem::{Problem, Span, known_names};
 use crate::scenario::{self, Scenario, StoreKind};
 
 use super::address::Addresses;
@@ -32,7 +32,7 @@ pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut V
             format!("unknown node `{}`", on.get_ref()),
             on.span(),
             "no such node",
-            known_words("node", on.get_ref().as_str(), &known),
+            known_names("node", on.get_ref().as_str(), &known),
         ));
     }
 }

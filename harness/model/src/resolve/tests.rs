@@ -21,6 +21,9 @@ mod limits;
 /// What is refused, and how.
 mod refusal;
 
+/// What messages advise.
+mod advice;
+
 use super::plan;
 use crate::name::EngineName;
 use crate::plan::{Plan, Promise, Protocol};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName, PodName};
 use crate::plan::{self, Action, FabricAction, Own, Settles, Step, StoreAction, Tamper};
-use crate::problem::{Lines, Problem, Span, known_words};
+use crate::problem::{Lines, Problem, Span, known_names};
 use crate::scenario::{self, Scenario};
 
 use super::placement::Placement;
@@ -300,7 +300,7 @@ impl Stage {
             format!("unknown pod `{pod}`"),
             step.place("pod"),
             "no such pod at this step",
-            known_words("pod", pod.as_str(), &known),
+            known_names("pod", pod.as_str(), &known),
         ))
     }
 
@@ -395,7 +395,7 @@ impl Stage {
             format!("unknown node `{node}`"),
             step.place(key),
             "no such node at this step",
-            known_words("node", node.as_str(), &known),
+            known_names("node", node.as_str(), &known),
         ))
     }
 }

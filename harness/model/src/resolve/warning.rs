@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use crate::name::NodeName;
 use crate::plan;
-use crate::problem::{Lines, Problem, Span, known_words};
+use crate::problem::{Lines, Problem, Span, known_names};
 use crate::scenario::{Scenario, Warning};
 
 use super::placement::Placement;
@@ -23,7 +23,7 @@ pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut V
                 format!("unknown node `{}`", node.get_ref()),
                 node.span(),
                 "no such node",
-                known_words("node", node.get_ref().as_str(), &known),
+                known_names("node", node.get_ref().as_str(), &known),
             ));
         }
         for part in &warning.says {

@@ -1,0 +1,150 @@
+//! What users read is English: over every golden message, and at the command line.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Nouns that messages count.
+const COUNTED: &[&str] = &[
+    "address",
+    "byte",
+    "combination",
+    "endpoint",
+    "flow",
+    "frame",
+    "node",
+    "packet",
+    "pod",
+    "problem",
+    "probe",
+    "promise",
+    "scenario",
+    "step",
+    "warning",
+    "write",
+];
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap().to_owned()
+}
+
+fn snapshots(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            snapshots(&path, found);
+        } else if path.extension().is_some_and(|end| end == "snap") {
+            found.push(path);
+        }
+    }
+}
+
+/// Why a message is no English, if it is none.
+fn slip(text: &str) -> Option<String> {
+    if text.contains("\\'") {
+        return Some("an escaped apostrophe".into());
+    }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let bare = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+    for pair in words.windows(2) {
+        let (one, noun) = (pair[0].trim_start_matches('('), bare(pair[1]));
+        let plurals = COUNTED
+            .iter()
+            .map(|noun| wireproof_model::count::plural(noun));
+        if one == "1" && plurals.into_iter().any(|plural| plural == noun) {
+            return Some(format!("`1 {noun}`"));
+        }
+    }
+    let doubled = words
+        .iter()
+        .map(|word| bare(word))
+        .find(|word| word.ends_with("sss"));
+    let doubled = doubled.or_else(|| {
+        words
+            .iter()
+            .map(|word| bare(word))
+            .find(|word| word == "classs")
+    });
+    doubled.map(|word| format!("`{word}`"))
+}
+
+#[test]
+fn golden_messages_are_english() {
+    let mut files = Vec::new();
+    for folder in ["fixtures", "scenarios"] {
+        snapshots(&root().join(folder), &mut files);
+    }
+    assert!(files.len() > 100, "{}", files.len());
+    let slips = files.iter().filter_map(|path| {
+        let why = slip(&fs::read_to_string(path).unwrap())?;
+        Some(format!("{}: {why}", path.display()))
+    });
+    let slips: Vec<_> = slips.collect();
+    assert!(slips.is_empty(), "{}", slips.join("\n"));
+}
+
+#[test]
+fn what_is_no_english_is_found() {
+    for text in [
+        "never 1 promises: 1",
+        "known classs: `a`",
+        "fabric\\'s",
+        "(1 packets)",
+    ] {
+        assert!(slip(text).is_some(), "{text}");
+    }
+    for text in ["11 promises", "1 promise", "classes", "passes"] {
+        assert_eq!(slip(text), None, "{text}");
+    }
+}
+
+fn wireproof(folder: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wireproof"));
+    command.current_dir(folder).args(words).output().unwrap()
+}
+
+#[track_caller]
+fn refused(folder: &Path, words: &[&str], parts: &[&str]) {
+    let output = wireproof(folder, words);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{words:?}: {text}");
+    for part in parts {
+        assert!(text.contains(part), "{words:?}: {part} is not in {text}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_no_run_is_not_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_none = "is no run directory: it holds no plan.json";
+    refused(folder.path(), &["judge", "."], &[is_none, "help: "]);
+    refused(
+        folder.path(),
+        &["judge", "nowhere"],
+        &["there is no nowhere", "help: "],
+    );
+}
+
+#[test]
+fn scenarios_that_are_not_here_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = "there is no folder `scenarios` here";
+    refused(
+        folder.path(),
+        &["run"],
+        &[missing, "name scenario files or folders"],
+    );
+}
+
+#[test]
+fn a_line_without_end_is_refused_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("[node.a]\npods = [\"{}\"]\n", "a".repeat(70_000));
+    fs::write(folder.path().join("x.toml"), text).unwrap();
+    refused(
+        folder.path(),
+        &["check", "x.toml"],
+        &["line 2 is too long", "[x.toml:2:"],
+    );
+}

@@ -1,0 +1,139 @@
+//! What a message advises is accepted when it is followed.
+
+use super::{EVERY_KEY, resolve};
+use crate::problem::Span;
+
+/// Further lines, each below its table.
+const MORE: &str = r#"
+[flows]
+off = false
+
+[[fault]]
+node = "ada"
+direction = "from"
+loss = 5
+
+[[step]]
+action = "tamper"
+node = "ada"
+delete = "rule"
+settles = "repaired"
+deadline = "5s"
+
+[[mtu]]
+from = "web"
+to = "db"
+"#;
+
+/// Values of other kinds than most keys want.
+const OTHERS: &[&str] = &[
+    "20",
+    "0",
+    "300",
+    "70000",
+    "true",
+    "\"20\"",
+    "\"1400\"",
+    "\"70000\"",
+    "\"enabel\"",
+    "\"adaa\"",
+    "[5]",
+    "[true]",
+    "[\"upd\"]",
+];
+
+/// What stands at the place of a problem instead, if its help says so in so many words.
+fn followed(text: &str, place: &Span, help: &str) -> Option<String> {
+    let between = |from: &str, to: &str| {
+        let (_, rest) = help.split_once(from)?;
+        Some(rest.split_once(to)?.0.to_owned())
+    };
+    if let Some(value) = between("put it in quotes: `", "`") {
+        return Some(value);
+    }
+    if let Some(word) = between("did you mean `", "`") {
+        return Some(match text[place.clone()].starts_with('"') {
+            true => format!("\"{word}\""),
+            false => word,
+        });
+    }
+    let written = between("write `", "`, without quotes")?;
+    Some(written.split_once(" = ")?.1.to_owned())
+}
+
+/// Follows every such help, and returns how many there were.
+fn follow(text: &str) -> usize {
+    let Err(problems) = resolve(text) else {
+        return 0;
+    };
+    let mut count = 0;
+    for problem in problems.each() {
+        let (place, help) = problem.advice();
+        let Some(instead) = followed(text, &place, help) else {
+            continue;
+        };
+        count += 1;
+        let mut right = text.to_owned();
+        right.replace_range(place.clone(), &instead);
+        let Err(left) = resolve(&right) else {
+            continue;
+        };
+        let again = left
+            .each()
+            .iter()
+            .find(|one| one.advice().0.start == place.start);
+        assert!(
+            again.is_none(),
+            "`{}` was advised to be `{instead}` ({help}), and then:\n{}",
+            &text[place],
+            left.render()
+        );
+    }
+    count
+}
+
+#[test]
+fn a_value_of_another_kind_is_advised_about_rightly() {
+    let all = format!("{EVERY_KEY}{MORE}");
+    let lines: Vec<&str> = all.lines().collect();
+    let mut count = 0;
+    for (number, line) in lines.iter().enumerate() {
+        let Some((key, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        for value in OTHERS {
+            let changed = format!("{key} = {value}");
+            let mut lines = lines.clone();
+            lines[number] = &changed;
+            count += follow(&lines.join("\n"));
+        }
+    }
+    assert!(count > 100, "{count}");
+}
+
+#[test]
+fn a_slip_of_a_key_is_advised_about_rightly() {
+    let all = format!("{EVERY_KEY}{MORE}");
+    let lines: Vec<&str> = all.lines().collect();
+    let mut count = 0;
+    for (number, line) in lines.iter().enumerate() {
+        if line.contains(" = ") {
+            let changed = format!("{}x{}", &line[..1], &line[1..]);
+            let mut lines = lines.clone();
+            lines[number] = &changed;
+            count += follow(&lines.join("\n"));
+        }
+    }
+    assert!(count > 20, "{count}");
+}
+
+#[test]
+fn a_number_that_lacks_its_unit_is_given_one() {
+    let text = EVERY_KEY.replace("ready = \"1m\"", "ready = 20");
+    let problems = resolve(&text).unwrap_err();
+    let rendered = problems.render();
+    assert!(
+        rendered.contains("put it in quotes: `\"20s\"`"),
+        "{rendered}"
+    );
+}
