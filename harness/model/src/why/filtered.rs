@@ -6,7 +6,7 @@
 
 use super::firewall::{Fate, Header, Walk};
 use super::site::Site;
-use super::{Defect, Leg, Stage};
+use super::{Defect, Leg, Stage, device};
 use crate::dataplane::ruleset::Ruleset;
 use crate::evidence::{OVERSIZED, Place, SWALLOWED};
 use crate::plan::{Family, Protection};
@@ -192,9 +192,10 @@ pub(super) fn overwritten(leg: &Leg<'_>) -> Option<String> {
     if walk.through("prerouting") != Fate::Passes {
         return None;
     }
-    let mark = walk.mark()?;
-    site.tunnels(leg.sender.address(), mark)
-        .then(|| walk.marked().map(|by| by.rule.clone()))?
+    let looks_false = |mark: u32| site.tunnels(leg.sender.address(), mark);
+    let was_right = walk.marks().iter().any(|mark| !looks_false(*mark));
+    let by = walk.marked().filter(|_| was_right)?;
+    looks_false(walk.mark()?).then(|| by.rule.clone())
 }
 
 /// A packet of the probe that is larger than the fabric carries, where the fabric had such.
@@ -207,7 +208,8 @@ pub(super) fn too_large<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
         tally.map_or(0, |tally| tally.packets)
     };
     let (oversized, swallowed) = (tally(OVERSIZED), tally(SWALLOWED));
-    if oversized == 0 {
+    // A device that has another MTU than it must have is a cause of its own.
+    if oversized == 0 || device::mtu(sender).is_some() {
         return None;
     }
     let carries = u32::from(question.plan.fabric.mtu);

@@ -69,6 +69,8 @@ pub(super) struct Walk<'a> {
     ruleset: &'a Ruleset,
     packet: Header,
     marked: Option<MarkedBy>,
+    /// Every mark that it has had from a rule.
+    marks: Vec<u32>,
     unless: Vec<String>,
 }
 
@@ -78,6 +80,7 @@ impl<'a> Walk<'a> {
             ruleset,
             packet,
             marked: None,
+            marks: Vec::new(),
             unless: Vec::new(),
         }
     }
@@ -85,6 +88,11 @@ impl<'a> Walk<'a> {
     /// The packet's mark now.
     pub(super) fn mark(&self) -> Option<u32> {
         self.packet.mark
+    }
+
+    /// The marks that it has had from rules, in order.
+    pub(super) fn marks(&self) -> &[u32] {
+        &self.marks
     }
 
     /// The last rule that set it.
@@ -170,6 +178,7 @@ impl<'a> Walk<'a> {
             false => None,
         };
         if self.packet.mark != before {
+            self.marks.extend(self.packet.mark);
             self.marked = Some(MarkedBy {
                 rule: format!(
                     "`{rule}` (chain {} of table {} {})",
