@@ -87,11 +87,12 @@ fn mentions<'a>(scenario: &'a Scenario, problems: &mut Vec<Problem>) -> Mentions
         .iter()
         .map(|node| node.name.get_ref().as_str())
         .collect();
+    let there: BTreeSet<&str> = nodes.iter().copied().collect();
     for pod in &scenario.pods {
         let name = pod.name.get_ref();
         let of_pod = mentions.entry(name).or_default();
         match &pod.node {
-            Some(node) if nodes.contains(&node.get_ref().as_str()) => of_pod.push(Mention {
+            Some(node) if there.contains(node.get_ref().as_str()) => of_pod.push(Mention {
                 node: node.get_ref(),
                 place: node.span(),
                 listed: false,
