@@ -3,15 +3,17 @@
 //! TCP cuts a large payload into segments, and each shows the tag. That one of them took its whole
 //! way says nothing of the others: through a hop that is too narrow only the last, short one gets.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::case::Case;
 use super::leg::Way;
 use super::{Court, Finding};
+use crate::evidence::Nanos;
 use crate::journey::{Leg, Seen};
 
 impl<'a> Court<'a> {
-    /// Follows the segments of a payload that its receiver's socket did not get, the largest first.
+    /// Follows the segments of a payload that its receiver's socket did not get, those of the length
+    /// that was seen last first: a sender that is told what fits sends smaller ones.
     ///
     /// # Errors
     /// Segments of one length did not take their whole way: where they ended.
@@ -29,8 +31,17 @@ impl<'a> Court<'a> {
             let packet = seen.sighting.frame.packet();
             packet.map_or(0, |packet| packet.length)
         };
-        let lengths: BTreeSet<u32> = tagged.iter().map(length).collect();
-        for bytes in lengths.into_iter().rev() {
+        let mut latest = BTreeMap::<u32, Nanos>::new();
+        for seen in &tagged {
+            let last = latest.entry(length(seen)).or_default();
+            *last = seen.at().max(*last);
+        }
+        let mut lengths: Vec<_> = latest
+            .into_iter()
+            .map(|(length, at)| (at, length))
+            .collect();
+        lengths.sort_unstable();
+        for (_, bytes) in lengths.into_iter().rev() {
             let own = tagged.iter().filter(|seen| length(seen) == bytes);
             let own: Vec<_> = own.copied().collect();
             if let Err(ended) = way.walk(&own, &self.crossings) {
