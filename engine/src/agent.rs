@@ -43,7 +43,7 @@ mod publish;
 mod shortcut;
 
 /// What an agent tells.
-mod tell;
+pub(crate) mod tell;
 
 pub(crate) use port::{problems as port_problems, taken as taken_ports};
 
@@ -115,6 +115,7 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
         tracing::warn!("{error}: their drift is found by the resync alone");
     }
     let record = Shared::new(&orders.node);
+    record.watch();
     let mut exporter = Exporter::new(record.clone());
     exporter.listen(orders.metrics);
     let monitor = Monitor::open()?;

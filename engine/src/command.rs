@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::agent::{self, AgentError, Orders};
+use crate::agent::{self, AgentError, Orders, tell};
 use crate::apply::Preference;
 use crate::change::diff;
 use crate::cluster::Cluster;
@@ -24,6 +24,7 @@ use crate::render;
 use crate::roam::Told;
 use crate::status::Status;
 use crate::store::{Store, StoreError};
+use crate::text;
 use crate::tunnel::{self, Life, TunnelError};
 
 /// The argument that names a store.
@@ -226,7 +227,7 @@ pub(crate) fn main() -> ExitCode {
             EnvFilter::try_from_default_env()
                 .unwrap_or_else(|_| EnvFilter::new("info,gotatun=off")),
         )
-        .with_writer(io::stderr)
+        .with_writer(|| text::Log(io::stderr()))
         .with_ansi(false);
     match arguments.log_format {
         LogFormat::Text => log.init(),
@@ -236,7 +237,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             match arguments.log_format {
-                LogFormat::Text => eprintln!("wiremesh: {failure}"),
+                LogFormat::Text => eprintln!("wiremesh: {}", text::message(&failure.to_string())),
                 LogFormat::Json => tracing::error!("{failure}"),
             }
             match failure {
@@ -319,6 +320,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let mut problems: Vec<_> = bad.chain(wrong).collect();
     let mut kernel = Kernel::unknown();
     kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
+    problems.extend(tell::too_large_mtus(&kernel, &cluster, &node));
     let endpoints = store.store.endpoints();
     let taken = agent::taken_ports(&kernel, &cluster, &node);
     problems.extend(agent::port_problems(&taken));
@@ -390,7 +392,7 @@ async fn show(interface: &str, store: Option<&Store>) -> Result<(), Failure> {
 
 /// A reader that has gone away is no reason to fail.
 fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = io::stdout().write_all(text::lines(text).as_bytes());
 }
 
 /// The agent and the commands do one thing at a time.
@@ -399,7 +401,10 @@ fn blocking(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
-    runtime.block_on(work)
+    let result = runtime.block_on(work);
+    // What is still being read when a signal ends this is not waited for.
+    runtime.shutdown_background();
+    result
 }
 
 /// The tunnel encrypts on every core.

@@ -26,6 +26,7 @@ use wireguard_control::Backend;
 use crate::device::{self, State};
 use crate::metrics::{Reading, page};
 use crate::record::{Record, Shared, Standing};
+use crate::text::message;
 
 /// The open connections.
 mod places;
@@ -203,7 +204,10 @@ impl Server {
                 response
             }
             "/healthz" => verdict(self.record.with(|record| health(record, Instant::now()))),
-            "/readyz" => verdict(self.record.with(|record| readiness(record))),
+            "/readyz" => verdict(self.record.with(|record| {
+                // What does not turn follows nothing, whatever it said last.
+                health(record, Instant::now()).and_then(|()| readiness(record))
+            })),
             _ => text(StatusCode::OK, self.metrics().await),
         };
         let plain = "text/plain; version=0.0.4; charset=utf-8";
@@ -231,12 +235,21 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 fn verdict(verdict: Result<(), String>) -> Response<Full<Bytes>> {
     match verdict {
         Ok(()) => text(StatusCode::OK, "ok\n"),
-        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+        Err(why) => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{}\n", message(&why)),
+        ),
     }
 }
 
 /// Whether the agent goes on; one that only has trouble does.
 fn health(record: &Record, now: Instant) -> Result<(), String> {
+    if let Some(turned) = record.turned
+        && now.saturating_duration_since(turned) > STUCK
+    {
+        let seconds = now.saturating_duration_since(turned).as_secs();
+        return Err(format!("the agent's loop has not turned for {seconds} s"));
+    }
     match record.busy_since {
         Some(since) if now.duration_since(since) > STUCK => Err(format!(
             "the agent has been at the same thing for {} s",

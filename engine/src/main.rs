@@ -22,8 +22,14 @@ mod lists;
 /// The word that was probably meant.
 mod spelling;
 
+/// Text of others on its way out.
+mod text;
+
 /// Public keys: base64 of 32 bytes that are not all zero.
 mod key;
+
+/// Durations as Go writes them.
+mod duration;
 
 /// Calico v3 resources, one at a time: what each file must hold.
 mod resource;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use crate::device::{PeerState, State};
 use crate::record::{Durations, Record, Standing};
+use crate::text;
 
 /// A device, and what it says; none if it could not be read in time.
 pub(crate) type Reading = (String, Option<State>);
@@ -260,11 +261,14 @@ impl Page {
     }
 }
 
-/// A label's value: backslash, quote and line end are written with a backslash.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+/// A label's value: backslash, quote and line end are written with a backslash. Prometheus knows no
+/// other escape, so what does not show is text before that.
+fn escaped(value: &str) -> String {
+    let lines = value.split('\n').map(|part| {
+        let shown = text::line(part);
+        shown.replace('\\', "\\\\").replace('"', "\\\"")
+    });
+    lines.collect::<Vec<_>>().join("\\n")
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use crate::text::line;
+
 /// The supervisor's socket, if there is one.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
@@ -39,7 +41,7 @@ impl Supervisor {
 
     /// Says that the dataplane follows the store as it was at `digest`. Says nothing twice.
     pub(crate) fn in_sync(&mut self, status: &str, digest: &str, counts: Counts) -> io::Result<()> {
-        let status = status.replace('\n', " ");
+        let status = line(&status.replace('\n', " ")).into_owned();
         let Counts { writes, resyncs } = counts;
         self.tell(format!(
             "READY=1\nSTATUS={status}\nX_WIREMESH_APPLIED={digest}\nX_WIREMESH_WRITES={writes}\nX_WIREMESH_RESYNCS={resyncs}\n"
@@ -48,7 +50,7 @@ impl Supervisor {
 
     /// Says what stands in the way.
     pub(crate) fn struggling(&mut self, status: &str) -> io::Result<()> {
-        self.tell(format!("STATUS={}\n", status.replace('\n', " ")))
+        self.tell(format!("STATUS={}\n", line(&status.replace('\n', " "))))
     }
 
     fn tell(&mut self, message: String) -> io::Result<()> {

@@ -160,6 +160,8 @@ pub(crate) struct Record {
     pub(crate) tells_wireguard: bool,
     /// By family.
     pub(crate) meshes: PerFamily<Mesh>,
+    /// When the agent's loop turned last, as [`Shared::watch`] sees it.
+    pub(crate) turned: Option<Instant>,
     /// When the first event came that has not been dealt with, and whether it took a write.
     unsettled: Option<(Instant, bool)>,
 }
@@ -184,6 +186,7 @@ impl Record {
             strict: false,
             tells_wireguard: true,
             meshes: PerFamily::default(),
+            turned: None,
             unsettled: None,
         }
     }
@@ -238,6 +241,9 @@ impl Record {
     }
 }
 
+/// How often the loop's turning is noted.
+const TURN: Duration = Duration::from_secs(1);
+
 /// A record that its agent writes and others read.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared(Arc<Mutex<Record>>);
@@ -246,6 +252,22 @@ impl Shared {
     /// Of an agent that has just begun.
     pub(crate) fn new(node: &str) -> Self {
         Self(Arc::new(Mutex::new(Record::new(node))))
+    }
+
+    /// Keeps noting that the agent's loop turns: on the loop's own thread, so that what holds that
+    /// thread up shows. The agent is at work from here.
+    pub(crate) fn watch(&self) {
+        self.with(|record| {
+            record.began(Instant::now());
+            record.turned = Some(Instant::now());
+        });
+        let shared = self.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TURN).await;
+                shared.with(|record| record.turned = Some(Instant::now()));
+            }
+        });
     }
 
     /// For a short look, or a short change: the agent waits meanwhile.

@@ -9,8 +9,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::duration;
 use crate::family::{Family, PerFamily};
 use crate::key::PublicKey;
 use crate::resource::{Configuration, Wrong};
@@ -18,14 +19,37 @@ use crate::resource::{Configuration, Wrong};
 /// What Felix has no field for.
 mod annotations;
 
+/// A spec's fields, each read as what it must be.
+mod fields;
+
+/// Felix's own way around its fields: annotations that hold their values.
+mod overrides;
+
+/// Names of interfaces, and what they begin with.
+mod interfaces;
+
 /// The tunnels' UDP ports.
 mod ports;
+
+use fields::Fields;
 
 /// What AKS's network takes of the MTU besides, when hosts are encrypted too (Felix: `wireguard.go`).
 pub(crate) const OVERHEAD_AKS: u32 = 100;
 
+/// What an IPv4 host must be able to receive (RFC 791, section 3.1): less is no MTU to set by hand.
+const IPV4_MTU_MIN: u32 = 576;
+
 /// The smallest MTU of a link that carries IPv6, in bytes (RFC 8200, section 5).
 const IPV6_MTU_MIN: u32 = 1280;
+
+/// kube-proxy's marks of what is to be masqueraded, and of what is to be dropped.
+const KUBE_PROXY_MARKS: u32 = 0x4000 | 0x8000;
+
+/// The shortest interval of a resync: one that takes all of the time leaves none for the store.
+const RESYNC_MIN: Duration = Duration::from_millis(100);
+
+/// The longest, which stands for never.
+const RESYNC_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What WireGuard takes of the MTU, in bytes: IP 20 or 40, UDP 8, header 16, authentication 16.
 pub(crate) fn overhead(family: Family) -> u32 {
@@ -153,10 +177,9 @@ impl Settings {
     /// Reads a FelixConfiguration over what is there already. Fields that are wrong are
     /// reported and left as they are; unknown fields are Felix's business.
     pub(crate) fn read(&mut self, configuration: &Configuration) -> Vec<Wrong> {
-        let mut fields = Fields {
-            spec: &configuration.spec,
-            wrong: Vec::new(),
-        };
+        let (spec, wrong) = overrides::spec(configuration);
+        let mut fields = Fields { spec: &spec, wrong };
+        fields.find_misspelt();
         for family in Family::ALL {
             self.read_tunnel(family, &mut fields);
         }
@@ -173,15 +196,20 @@ impl Settings {
         let keepalive = fields.text(
             "wireguardKeepAlive",
             "is not a duration of 0s to 65535s",
-            |text| u16::try_from(duration(text)?.as_secs()).ok(),
+            |text| u16::try_from(duration::parse(text)?.as_secs()).ok(),
         );
         if let Some(keepalive) = keepalive {
             self.keepalive = keepalive;
         }
         let resync = fields.text(
             "routeRefreshInterval",
-            "is not a duration, such as 90s",
-            |text| duration(text).filter(|interval| !interval.is_zero()),
+            "is not a duration from 100ms to 8760h, such as 1m30s, or 0s for never",
+            |text| match duration::parse(text)? {
+                Duration::ZERO => Some(RESYNC_MAX),
+                interval => (RESYNC_MIN..=RESYNC_MAX)
+                    .contains(&interval)
+                    .then_some(interval),
+            },
         );
         if let Some(resync) = resync {
             self.resync = resync;
@@ -200,6 +228,13 @@ impl Settings {
         }
         if let Some(mask) = fields.number("iptablesMarkMask", 0, u32::MAX) {
             match wireguard_mark(mask) {
+                Some(mark) if mark & KUBE_PROXY_MARKS != 0 => fields.wrong.push(Wrong::at(
+                    "spec.iptablesMarkMask",
+                    format!(
+                        "is {mask:#x}, whose fifth bit is {mark:#x}, a mark of kube-proxy; {:#x} stays",
+                        self.mark
+                    ),
+                )),
                 Some(mark) => self.mark = mark,
                 None => fields.wrong.push(Wrong::at(
                     "spec.iptablesMarkMask",
@@ -207,11 +242,7 @@ impl Settings {
                 )),
             }
         }
-        let prefixes = fields.text("interfacePrefix", "is empty", |text| {
-            let prefixes = words(text);
-            (!prefixes.is_empty()).then_some(prefixes)
-        });
-        if let Some(prefixes) = prefixes {
+        if let Some(prefixes) = interfaces::read_prefixes(&mut fields) {
             self.pod_interfaces = prefixes;
         }
         if let Some(tables) = fields.tables() {
@@ -259,15 +290,9 @@ impl Settings {
         // The kernel's limit (`IFNAMSIZ`). Both families' devices are there at once.
         let interface = fields.text(
             &format!("wireguardInterfaceName{end}"),
-            "is not 1 to 15 characters without slash, space or quote, or is the other family's",
-            |name| {
-                let fits = (1..=15).contains(&name.len())
-                    && !name.contains(['/', ' ', ':', '"', '*'])
-                    && name != "."
-                    && name != ".."
-                    && name != other;
-                fits.then(|| name.to_owned())
-            },
+            "is no name for this family's device: 1 to 15 letters, digits, dots, dashes and underlines \
+             that do not begin with a dash, and not the other family's",
+            |name| (interfaces::is_name(name) && name != other).then(|| name.to_owned()),
         );
         let tunnel = &mut self.tunnel[family];
         if let Some(interface) = interface {
@@ -276,8 +301,15 @@ impl Settings {
         if let Some(enabled) = fields.boolean(&format!("wireguardEnabled{end}")) {
             tunnel.enabled = enabled;
         }
-        if let Some(mtu) = fields.number(&format!("wireguardMTU{end}"), 0, 65535) {
-            tunnel.mtu = (mtu > 0).then_some(mtu);
+        let least = match family {
+            Family::V4 => IPV4_MTU_MIN,
+            Family::V6 => IPV6_MTU_MIN,
+        };
+        let name = format!("wireguardMTU{end}");
+        // Felix: 0 is to find it out.
+        match fields.spec.get(&name).and_then(Value::as_u64) {
+            Some(0) => tunnel.mtu = None,
+            _ => tunnel.mtu = fields.number(&name, least, 65535).or(tunnel.mtu),
         }
     }
 
@@ -314,6 +346,17 @@ impl Settings {
         strict.is_some_and(|strict| !strict.plain_nodes.contains(node))
     }
 
+    /// What is wrong with an MTU that is larger than the uplink's `uplink` bytes.
+    pub(crate) fn mtu_too_large(&self, family: Family, uplink: u32) -> Option<Wrong> {
+        let mtu = self.tunnel[family].mtu.filter(|mtu| *mtu > uplink)?;
+        let name = match family {
+            Family::V4 => "spec.wireguardMTU",
+            Family::V6 => "spec.wireguardMTUV6",
+        };
+        let what = format!("is {mtu}, more than the uplink's {uplink}, and is not set");
+        Some(Wrong::at(name, what))
+    }
+
     /// The tunnel device's MTU over an uplink of `uplink` bytes (Felix: `wireguard.go`). One that
     /// carries IPv6 has at least IPv6's minimum: the kernel takes IPv6 off a smaller one, and what
     /// should be encrypted would find its way in clear.
@@ -324,7 +367,8 @@ impl Settings {
             0
         };
         let found = uplink.saturating_sub(overhead(family) + aks);
-        let wanted = self.tunnel[family].mtu.unwrap_or(found);
+        let set = self.tunnel[family].mtu.filter(|mtu| *mtu <= uplink);
+        let wanted = set.unwrap_or(found);
         match family {
             Family::V4 => wanted,
             Family::V6 => wanted.max(IPV6_MTU_MIN),
@@ -348,101 +392,6 @@ fn wireguard_mark(mask: u32) -> Option<u32> {
         .map(|bit| 1 << bit)
         .filter(|bit| mask & bit != 0)
         .nth(4)
-}
-
-/// A duration as Go writes it, of one unit: `25s`, `2m`, `500ms`.
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
-        "" if number == 0 => Some(Duration::ZERO),
-        _ => None,
-    }
-}
-
-/// Typed access to a spec that collects what is wrong.
-struct Fields<'a> {
-    spec: &'a Map<String, Value>,
-    wrong: Vec<Wrong>,
-}
-
-impl Fields<'_> {
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.spec.get(name).filter(|value| !value.is_null())
-    }
-
-    fn fail<T>(&mut self, name: &str, what: impl Into<String>) -> Option<T> {
-        self.wrong.push(Wrong::at(&format!("spec.{name}"), what));
-        None
-    }
-
-    /// `routeTableRanges`, or the older `routeTableRange`: inclusive ranges of table numbers.
-    fn tables(&mut self) -> Option<Vec<(u32, u32)>> {
-        let name = "routeTableRanges";
-        let ranges = match (self.get(name), self.get("routeTableRange")) {
-            (Some(Value::Array(ranges)), _) => ranges.clone(),
-            (Some(_), _) => return self.fail(name, "is not a list of ranges"),
-            (None, Some(range)) => vec![range.clone()],
-            (None, None) => return None,
-        };
-        let end = |range: &Value, end: &str| {
-            let number = range.get(end)?.as_u64()?;
-            u32::try_from(number).ok().filter(|number| *number > 0)
-        };
-        let read = |range: &Value| {
-            let (min, max) = (end(range, "min")?, end(range, "max")?);
-            (min <= max).then_some((min, max))
-        };
-        let read: Option<Vec<_>> = ranges.iter().map(read).collect();
-        match read {
-            // 253 to 255 are the kernel's own tables, and never taken.
-            Some(read) if !read.is_empty() => Some(read),
-            _ => self.fail(
-                name,
-                "has a range without a `min` and a `max` not below it, both above 0",
-            ),
-        }
-    }
-
-    fn boolean(&mut self, name: &str) -> Option<bool> {
-        match self.get(name)? {
-            Value::Bool(value) => Some(*value),
-            _ => self.fail(name, "is neither true nor false"),
-        }
-    }
-
-    fn number(&mut self, name: &str, least: u32, most: u32) -> Option<u32> {
-        let value = self
-            .get(name)?
-            .as_u64()
-            .and_then(|value| u32::try_from(value).ok());
-        match value {
-            Some(value) if (least..=most).contains(&value) => Some(value),
-            _ => self.fail(
-                name,
-                format!("is not a whole number from {least} to {most}"),
-            ),
-        }
-    }
-
-    fn text<T>(
-        &mut self,
-        name: &str,
-        otherwise: &str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        match self.get(name)?.as_str().and_then(read) {
-            Some(value) => Some(value),
-            None => self.fail(name, otherwise),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -16,9 +16,13 @@ use crate::desired::{is_active, peer_key};
 use crate::device::{PeerState, State};
 use crate::family::{Family, PerFamily};
 use crate::render::{age, ago, size};
+use crate::text::line as shown;
 
 /// Whether all is as intended.
 mod check;
+
+/// How wide the column of names gets, in characters; longer ones stick out.
+const WIDEST: usize = 64;
 
 /// How many of a peer's networks people are shown.
 const NETWORKS: usize = 4;
@@ -115,9 +119,12 @@ impl Status<'_> {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        let names = self.others().map(|name| name.chars().count());
-        let width = names.chain(["problem".len()]).max().unwrap_or_default();
-        let mut line = |what: &str, value: &str| writeln!(text, "  {what:width$}  {value}");
+        let names = self.others().map(|name| shown(name).chars().count());
+        // A format takes a width of 16 bits, and names have no such limit.
+        let width = names.map(|name| name.min(WIDEST));
+        let width = width.chain(["problem".len()]).max().unwrap_or_default();
+        let mut line =
+            |what: &str, value: &str| writeln!(text, "  {:width$}  {}", shown(what), shown(value));
         let settings = &self.cluster.settings;
         let hosts = match settings.host_encryption {
             true => "their own traffic is encrypted too",
@@ -150,7 +157,7 @@ impl Status<'_> {
             writeln!(text, "\nstill to be made")?;
         }
         let mut pending = self.pending.iter();
-        pending.try_for_each(|change| writeln!(text, "  {change}"))
+        pending.try_for_each(|change| writeln!(text, "  {}", shown(&change.to_string())))
     }
 
     fn write_family(&self, text: &mut String, family: Family, width: usize) -> std::fmt::Result {
@@ -158,7 +165,8 @@ impl Status<'_> {
             return writeln!(text, "\n{family} is not encrypted: {why}");
         }
         writeln!(text, "\n{family}")?;
-        let mut line = |what: &str, value: &str| writeln!(text, "  {what:width$}  {value}");
+        let mut line =
+            |what: &str, value: &str| writeln!(text, "  {:width$}  {}", shown(what), shown(value));
         let name = &self.cluster.settings.tunnel[family].interface;
         match (self.device(family), self.devices[family]) {
             (Some(device), Some((backend, state))) => {

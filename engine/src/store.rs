@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -15,6 +16,8 @@ use crate::fault::Fault;
 use crate::resource::Identity;
 
 mod catalogue;
+mod document;
+
 mod directory;
 mod etcd;
 
@@ -39,7 +42,7 @@ pub(crate) enum StoreError {
     #[error("cannot use the etcd at {url}: {what}")]
     Etcd { url: String, what: String },
     /// The directory is not there, or cannot be read.
-    #[error("cannot read the store {}: {cause}\n  help: it is a directory of Calico resources, one YAML or JSON file each", .path.display())]
+    #[error("cannot read the store {}: {cause}\n  help: it is a directory of Calico resources, in YAML or JSON files", .path.display())]
     Directory { path: PathBuf, cause: io::Error },
     /// A file cannot be written.
     #[error("cannot write {}: {cause}", .path.display())]
@@ -135,7 +138,14 @@ impl Store {
     /// feed tells of something other than trouble its snapshot is not known.
     pub(crate) async fn feed(&self) -> Result<Feed, StoreError> {
         match self {
-            Self::Dir(directory) => Ok(Feed::Dir(directory::Follower::start(directory)?)),
+            Self::Dir(directory) => {
+                let directory = directory.clone();
+                // On a thread of its own: signals are obeyed while it reads.
+                let start = move || directory::Follower::start(&directory);
+                let started = tokio::task::spawn_blocking(start).await;
+                let follower = started.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))?;
+                Ok(Feed::Dir(follower))
+            }
             Self::Etcd(etcd) => Ok(Feed::Etcd(etcd.follow())),
         }
     }

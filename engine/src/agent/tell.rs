@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
+use crate::cluster::Cluster;
+use crate::desired::is_active;
 use crate::family::{Family, PerFamily};
 use crate::fault::Fault;
+use crate::kernel::Kernel;
 use crate::record::Mesh;
 use crate::settings::overhead;
 
@@ -62,6 +65,8 @@ impl Agent {
         let unsupported = self.unsupported.iter();
         problems.extend(unsupported.map(|why| format!("this node cannot encrypt: {why}")));
         problems.extend(self.ports.problems());
+        let node = &self.orders.node;
+        problems.extend(too_large_mtus(&self.kernel, &self.cluster, node));
         problems.extend(self.too_narrow());
         problems.extend(self.unguarded.clone());
         problems.extend(self.meshes.iter().flat_map(|(_, mesh)| mesh.problems()));
@@ -126,4 +131,17 @@ impl Agent {
         // If even this fails, the log is all there is.
         let _ = self.supervisor.struggling(problem);
     }
+}
+
+/// MTUs that are set and do not fit into the uplink.
+pub(crate) fn too_large_mtus(kernel: &Kernel, cluster: &Cluster, node: &str) -> Vec<String> {
+    let families = Family::ALL.into_iter();
+    let wrong = families.filter_map(|family| {
+        let own = cluster.nodes.get(node)?.endpoint[family];
+        let uplink = kernel.uplink_mtu(own, &cluster.settings);
+        let active = is_active(cluster, node, family);
+        let wrong = cluster.settings.mtu_too_large(family, uplink);
+        Some(format!("FelixConfiguration: {}", wrong.filter(|_| active)?))
+    });
+    wrong.collect()
 }

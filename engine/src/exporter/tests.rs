@@ -235,3 +235,16 @@ async fn a_frozen_device_delays_one_scrape_and_is_not_asked_again_meanwhile() {
     let (readings, ()) = tokio::join!(again, async { thaw.send(()).unwrap() });
     assert!(readings[0].1.is_some());
 }
+
+#[test]
+fn an_agent_whose_loop_does_not_turn_is_neither_alive_nor_ready() {
+    let mut record = Record::new("a");
+    let now = Instant::now();
+    record.settled(now, std::time::SystemTime::UNIX_EPOCH);
+    record.turned = Some(now);
+    assert_eq!(health(&record, now + Duration::from_secs(59)), Ok(()));
+    assert_eq!(
+        health(&record, now + Duration::from_secs(61)),
+        Err("the agent's loop has not turned for 61 s".into())
+    );
+}

@@ -56,12 +56,13 @@ fn every_wrong_field_is_reported_and_the_others_count() {
         wrong,
         [
             "`spec.wireguardEnabled` is neither true nor false",
+            "`spec.wireguardMTU` is not a whole number from 576 to 65535",
             "`spec.wireguardListeningPort` is not a whole number from 1 to 65535",
             "`spec.wireguardKeepAlive` is not a duration of 0s to 65535s",
         ]
     );
     assert_eq!(settings.route_source, RouteSource::WorkloadIps);
-    assert_eq!(settings.tunnel.v4.mtu, Some(9));
+    assert_eq!(settings.tunnel.v4.mtu, None);
 }
 
 #[test]
@@ -234,5 +235,60 @@ fn the_table_is_taken_from_ranges() {
             .0
             .tables,
         [(7, 7)]
+    );
+}
+
+#[test]
+fn a_number_that_a_clock_or_the_kernel_cannot_take_is_refused_and_the_rest_counts() {
+    let (settings, wrong) = read(json!({
+        "routeRefreshInterval": "9223372036854775807s", "wireguardKeepAlive": "65536s",
+        "wireguardMTU": 575, "wireguardMTUV6": 1279, "wireguardRoutingRulePriority": 32766,
+        "wireguardEnabled": true, "iptablesMarkMask": 0xfc00,
+        "wireguardInterfaceName": "@x", "interfacePrefix": "cali,@x,123456789012345",
+    }));
+    let expected = Settings::default();
+    assert_eq!(wrong.len(), 9, "{wrong:#?}");
+    assert!(settings.tunnel.v4.enabled);
+    assert_eq!(settings.resync, expected.resync);
+    assert_eq!(settings.keepalive, expected.keepalive);
+    assert_eq!(settings.mark, expected.mark);
+    assert_eq!(
+        (settings.tunnel.v4.mtu, settings.tunnel.v6.mtu),
+        (None, None)
+    );
+    assert_eq!(settings.tunnel.v4.interface, expected.tunnel.v4.interface);
+    assert_eq!(settings.pod_interfaces, expected.pod_interfaces);
+}
+
+#[test]
+fn refresh_intervals_are_durations_as_go_writes_them() {
+    let resync = |text: &str| {
+        let (settings, wrong) = read(json!({"routeRefreshInterval": text}));
+        wrong.is_empty().then_some(settings.resync)
+    };
+    assert_eq!(resync("1m30s"), Some(Duration::from_secs(90)));
+    assert_eq!(resync("0s"), Some(RESYNC_MAX));
+    assert_eq!(resync("1ns"), None);
+    assert_eq!(resync("8761h"), None);
+    let (settings, wrong) = read(json!({"wireguardKeepAlive": "1m30s"}));
+    assert_eq!((settings.keepalive, wrong.len()), (90, 0));
+    // No clock overflows.
+    assert!(std::time::Instant::now().checked_add(RESYNC_MAX).is_some());
+}
+
+#[test]
+fn an_mtu_above_the_uplink_s_is_not_set_and_is_told() {
+    let (settings, wrong) = read(json!({"wireguardMTU": 9000, "wireguardMTUV6": 9000}));
+    assert!(wrong.is_empty());
+    assert_eq!(settings.device_mtu(Family::V4, 1500, false), 1440);
+    assert_eq!(settings.device_mtu(Family::V6, 1500, false), 1420);
+    assert_eq!(settings.device_mtu(Family::V4, 9000, false), 9000);
+    assert_eq!(settings.mtu_too_large(Family::V4, 9000), None);
+    assert_eq!(
+        settings
+            .mtu_too_large(Family::V6, 1500)
+            .unwrap()
+            .to_string(),
+        "`spec.wireguardMTUV6` is 9000, more than the uplink's 1500, and is not set"
     );
 }

@@ -9,6 +9,7 @@ use crate::cluster::Plain;
 use crate::desired::peer_key;
 use crate::family::Family;
 use crate::networks;
+use crate::text::line;
 
 use super::{Reach, Status};
 
@@ -78,7 +79,7 @@ impl Status<'_> {
         if deviations.is_empty() {
             return "\nall is as intended\n".into();
         }
-        let lines = deviations.iter().map(|what| format!("  {what}\n"));
+        let lines = deviations.iter().map(|what| format!("  {}\n", line(what)));
         let lines: String = lines.collect();
         format!("\nnot as intended\n{lines}")
     }

@@ -61,6 +61,9 @@ impl Content {
     }
 }
 
+/// What a file holds: the resources by their names in messages, or why nothing of it can be read.
+pub(super) type Contents = Result<Vec<(String, Content)>, String>;
+
 /// After how many events the fault of [`Catalogue::is_deaf`] sets in.
 const MANY_EVENTS: usize = 1000;
 
@@ -69,6 +72,8 @@ const MANY_EVENTS: usize = 1000;
 pub(super) struct Catalogue {
     snapshot: Snapshot,
     documents: BTreeMap<String, Content>,
+    /// The documents of each file that holds several, or holds them in a list.
+    files: BTreeMap<String, BTreeSet<String>>,
     /// Which documents hold a resource, good or bad.
     holders: BTreeMap<Identity, BTreeSet<String>>,
     /// Documents that say not even which resource they hold: it may be any of them.
@@ -127,6 +132,39 @@ impl Catalogue {
         let gone = documents.filter(|(_, content)| is_configuration(content));
         let gone: Vec<_> = gone.map(|(name, _)| name.clone()).collect();
         Some(gone.iter().flat_map(|name| self.put(name, None)).collect())
+    }
+
+    /// Puts all of a file in the place of what it held. Of one that cannot be read all documents stay
+    /// as they were. Says which resources that has changed.
+    pub(super) fn put_file(&mut self, file: &str, contents: Contents) -> BTreeSet<Identity> {
+        let mut changed = BTreeSet::new();
+        let contents = match contents {
+            Ok(contents) => contents,
+            Err(what) => return self.put(file, Some(Content::Bad(None, what))),
+        };
+        let names: BTreeSet<_> = contents.iter().map(|(name, _)| name.clone()).collect();
+        let before = self.files.remove(file).unwrap_or_default();
+        for (name, content) in contents {
+            changed.extend(self.put(&name, Some(content)));
+        }
+        // Only now: what has another place in the file is not gone.
+        let plain = (!names.contains(file)).then(|| file.to_owned());
+        let gone: Vec<_> = before.difference(&names).cloned().chain(plain).collect();
+        for name in gone {
+            changed.extend(self.put(&name, None));
+        }
+        if names.iter().any(|name| name != file) {
+            self.files.insert(file.to_owned(), names);
+        }
+        changed
+    }
+
+    /// A file is gone, with all that it held.
+    pub(super) fn remove_file(&mut self, file: &str) -> BTreeSet<Identity> {
+        let names = self.files.remove(file).unwrap_or_default();
+        let names = names.into_iter().chain([file.to_owned()]);
+        let names: Vec<_> = names.collect();
+        names.iter().flat_map(|name| self.put(name, None)).collect()
     }
 
     /// Puts a document in the place of the one of that name; `None` takes it away. Says

@@ -1,21 +1,24 @@
 //! A directory of resources: reading, following, compare-and-write.
 //!
-//! One YAML or JSON file holds one resource. The file's name is free; what it holds
-//! says which resource it is. Names that start with a dot are not read: writes go to
-//! such a file first, which then takes the place of the old one.
+//! A YAML or JSON file holds resources: one, several documents, or lists. The file's name is free;
+//! what it holds says which resources they are. Names that start with a dot are not read: writes go
+//! to such a file first, which then takes the place of the old one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use super::StoreError;
-use super::catalogue::{Catalogue, Content, Snapshot, identity_of};
+use super::catalogue::{Catalogue, Content, Contents, Snapshot, identity_of};
+use super::document::{Documents, Format, Place};
 use crate::fault::Fault;
 use crate::resource::Identity;
+
+mod file;
 
 mod follow;
 
@@ -28,10 +31,11 @@ pub(crate) struct Directory {
     faults: Vec<Fault>,
 }
 
-/// A resource with the file it is in.
-struct Document {
+/// A resource in the file that it is in.
+struct Found {
     file: PathBuf,
-    value: Value,
+    documents: Documents,
+    place: Place,
 }
 
 impl Directory {
@@ -54,7 +58,7 @@ impl Directory {
         let mut digest = Digest::default();
         for (name, content) in self.files()? {
             digest.set(&name, Some(&content));
-            catalogue.put(&name, Some(content_of(&name, &content)));
+            catalogue.put_file(&name, contents_of(&name, content));
         }
         catalogue.set_digest(digest.digits());
         Ok(catalogue.into_snapshot())
@@ -70,16 +74,17 @@ impl Directory {
         let _lock = self.lock()?;
         let found = self.find(identity)?;
         let fresh = found.is_none();
-        let mut document = match (found, otherwise) {
-            (Some(document), _) => document,
-            (None, Some(value)) => Document {
-                file: self.path.join(format!(
-                    "{}.{}.yaml",
-                    identity.kind.to_lowercase(),
-                    identity.name
-                )),
-                value,
-            },
+        let mut found = match (found, otherwise) {
+            (Some(found), _) => found,
+            (None, Some(value)) => {
+                let name = format!("{}.{}.yaml", identity.kind.to_lowercase(), identity.name);
+                let documents = Documents::one(value);
+                Found {
+                    file: self.path.join(name),
+                    place: Place::ONLY,
+                    documents,
+                }
+            }
             (None, None) => {
                 return Err(StoreError::Missing {
                     store: self.path.display().to_string(),
@@ -87,12 +92,14 @@ impl Directory {
                 });
             }
         };
-        let before = document.value.clone();
-        edit(&mut document.value);
-        if document.value == before && !fresh {
+        let before = found.documents.clone();
+        if let Some(value) = found.documents.at(found.place) {
+            edit(value);
+        }
+        if found.documents == before && !fresh {
             return Ok(false);
         }
-        self.write(&document)?;
+        self.write(&found)?;
         Ok(true)
     }
 
@@ -102,60 +109,48 @@ impl Directory {
             path: path.clone(),
             cause,
         };
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(fail)?;
+        let file = file::open_lock(&path).map_err(fail)?;
         Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| fail(errno.into()))
     }
 
-    fn find(&self, identity: &Identity) -> Result<Option<Document>, StoreError> {
-        let document = |(name, content): (String, Vec<u8>)| {
-            let value = parse(&name, &content).ok()?;
-            (identity_of(&value).as_ref() == Some(identity)).then(|| Document {
-                file: self.path.join(name),
-                value,
+    fn find(&self, identity: &Identity) -> Result<Option<Found>, StoreError> {
+        let found = |(name, content): (String, file::Content)| {
+            let documents = parse(&name, content).ok()?;
+            let mut resources = documents.resources().into_iter();
+            let (place, _) =
+                resources.find(|(_, value)| identity_of(value).as_ref() == Some(identity))?;
+            let file = self.path.join(name);
+            Some(Found {
+                file,
+                documents,
+                place,
             })
         };
-        Ok(self.files()?.into_iter().find_map(document))
+        Ok(self.files()?.into_iter().find_map(found))
     }
 
-    /// In the file's own format, on the disk before it takes the old one's place.
-    fn write(&self, document: &Document) -> Result<(), StoreError> {
+    /// In the file's own format.
+    fn write(&self, found: &Found) -> Result<(), StoreError> {
         let fail = |cause| StoreError::Write {
-            path: document.file.clone(),
+            path: found.file.clone(),
             cause,
         };
-        let text = if document.file.extension().is_some_and(|end| end == "json") {
-            serde_json::to_string_pretty(&document.value).map_err(|e| fail(io::Error::other(e)))?
-                + "\n"
-        } else {
-            serde_yaml_ng::to_string(&document.value).map_err(|e| fail(io::Error::other(e)))?
-        };
-        let name = document
-            .file
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let temporary = document.file.with_file_name(format!(".{name}.new"));
-        let mut file = File::create(&temporary).map_err(fail)?;
-        file.write_all(text.as_bytes()).map_err(fail)?;
-        file.sync_data().map_err(fail)?;
-        fs::rename(&temporary, &document.file).map_err(fail)
+        let format = Format::of(&found.file.to_string_lossy());
+        let text = found.documents.text(format);
+        let text = text.map_err(|what| fail(io::Error::other(what)))?;
+        file::replace(&found.file, &text).map_err(fail)
     }
 
     /// Every resource file by name. One that vanishes meanwhile was being replaced.
-    fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+    fn files(&self) -> Result<BTreeMap<String, file::Content>, StoreError> {
         let fail = |cause| self.unreadable(cause);
+        let folder = File::open(&self.path).map_err(fail)?;
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(&self.path).map_err(fail)? {
-            let path = entry.map_err(fail)?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-                continue;
-            };
-            if is_resource(name)
-                && let Ok(content) = fs::read(&path)
+            let name = entry.map_err(fail)?.file_name();
+            if let Some(name) = name.to_str()
+                && is_resource(name)
+                && let Some(content) = file::read(&folder, name)
             {
                 files.insert(name.to_owned(), content);
             }
@@ -176,25 +171,16 @@ fn is_resource(name: &str) -> bool {
     !name.starts_with('.') && matches!(end, Some("yaml" | "yml" | "json"))
 }
 
-fn content_of(name: &str, content: &[u8]) -> Content {
-    match parse(name, content) {
-        Ok(value) => Content::read(&value),
-        Err(what) => Content::Bad(None, what),
-    }
+/// What a file holds for a catalogue: a name and a content for each resource, or why it is unreadable.
+fn contents_of(name: &str, content: file::Content) -> Contents {
+    let documents = parse(name, content)?;
+    let resources = documents.resources().into_iter();
+    let named = |(place, value)| (documents.name(name, place), Content::read(&value));
+    Ok(resources.map(named).collect())
 }
 
-fn parse(name: &str, content: &[u8]) -> Result<Value, String> {
-    let value = if name.ends_with(".json") {
-        serde_json::from_slice::<Value>(content)
-            .map_err(|error| format!("it is not JSON: {error}"))?
-    } else {
-        serde_yaml_ng::from_slice::<Value>(content)
-            .map_err(|error| format!("it is not YAML: {error}"))?
-    };
-    if !value.is_object() {
-        return Err("it holds no resource".into());
-    }
-    Ok(value)
+fn parse(name: &str, content: file::Content) -> Result<Documents, String> {
+    Documents::parse(Format::of(name), &content?)
 }
 
 /// Tells a directory's states apart: the wrapping sum of each file's hash, so that one
@@ -207,8 +193,11 @@ struct Digest {
 
 impl Digest {
     /// Says whether the file's content (`None`: it is gone) is another than before.
-    fn set(&mut self, name: &str, content: Option<&[u8]>) -> bool {
-        let new = content.map(|content| fnv(name.as_bytes(), content));
+    fn set(&mut self, name: &str, content: Option<&file::Content>) -> bool {
+        let new = content.map(|content| match content {
+            Ok(content) => fnv(name.as_bytes(), content),
+            Err(what) => fnv(name.as_bytes(), what.as_bytes()),
+        });
         let old = match new {
             Some(hash) => self.hashes.insert(name.to_owned(), hash),
             None => self.hashes.remove(name),

@@ -2,22 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use nix::fcntl::{OFlag, openat};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
-use nix::sys::stat::Mode;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::super::catalogue::{Catalogue, Snapshot};
 use super::super::{Changed, StoreError};
-use super::{Digest, Directory, content_of, is_resource};
+use super::{Digest, Directory, contents_of, file, is_resource};
 use crate::fault::Fault;
 use crate::resource::Identity;
 
@@ -39,6 +37,10 @@ const OUTSIDE: AddWatchFlags = AddWatchFlags::IN_CREATE
 /// How often a directory that is gone is looked for, besides when inotify tells: its
 /// parent may be gone as well.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The link that a mounted ConfigMap's files lead through (Kubernetes: `atomic_writer.go`): when it
+/// is replaced, all of them are, and nothing else is told of it.
+const MOUNTED: &str = "..data";
 
 /// How many readings of the queue may wait; while more come the kernel's own queue fills,
 /// and tells when it has overflowed.
@@ -79,12 +81,8 @@ impl Inside {
     }
 
     /// What a file holds; None if it is not there.
-    fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = openat(&self.folder, name, flags, Mode::empty()).ok()?;
-        let mut content = Vec::new();
-        File::from(file).read_to_end(&mut content).ok()?;
-        Some(content)
+    fn read(&self, name: &str) -> Option<file::Content> {
+        file::read(&self.folder, name)
     }
 }
 
@@ -183,6 +181,10 @@ impl Follower {
                 }
             }
         }
+        if names.contains(MOUNTED) {
+            // Every file of the mount may be another one now.
+            return self.read_again();
+        }
         let files = names.into_iter().filter(|name| is_resource(name));
         let files = files
             .map(|name| {
@@ -237,7 +239,7 @@ impl Follower {
         let there = self.directory.files()?;
         let gone = self.digest.hashes.keys();
         let gone = gone.filter(|name| !there.contains_key(*name)).cloned();
-        let mut files: BTreeMap<_, Option<Vec<u8>>> = gone.map(|name| (name, None)).collect();
+        let mut files: BTreeMap<_, Option<file::Content>> = gone.map(|name| (name, None)).collect();
         files.extend(
             there
                 .into_iter()
@@ -250,16 +252,18 @@ impl Follower {
     /// changes anything at all.
     fn take_files(
         &mut self,
-        files: BTreeMap<String, Option<Vec<u8>>>,
+        files: BTreeMap<String, Option<file::Content>>,
     ) -> Option<BTreeSet<Identity>> {
         let mut stirred = None;
         if self.catalogue.is_deaf() {
             return stirred;
         }
         for (name, content) in files {
-            if self.digest.set(&name, content.as_deref()) {
-                let content = content.map(|content| content_of(&name, &content));
-                let changed = self.catalogue.put(&name, content);
+            if self.digest.set(&name, content.as_ref()) {
+                let changed = match content {
+                    Some(content) => self.catalogue.put_file(&name, contents_of(&name, content)),
+                    None => self.catalogue.remove_file(&name),
+                };
                 stirred.get_or_insert_with(BTreeSet::new).extend(changed);
             }
         }

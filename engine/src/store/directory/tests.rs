@@ -123,11 +123,11 @@ async fn the_digest_tells_every_content_apart_and_is_kept_as_files_change() {
 fn the_digest_is_the_one_that_the_readme_describes() {
     let mut digest = Digest::default();
     assert_eq!(digest.digits(), "0000000000000000");
-    digest.set("a", Some(b"b"));
+    digest.set("a", Some(&Ok(b"b".to_vec())));
     assert_eq!(digest.digits(), format!("{:016x}", fnv(b"a", b"b")));
     // FNV-1a of the four bytes `a`, 0, `b`, 0.
     assert_eq!(digest.digits(), "ab40d7820d408076");
-    digest.set("c", Some(b"d"));
+    digest.set("c", Some(&Ok(b"d".to_vec())));
     digest.set("a", None);
     assert_eq!(digest.digits(), format!("{:016x}", fnv(b"c", b"d")));
 }
@@ -258,4 +258,130 @@ async fn a_configuration_is_made_where_there_is_none() {
     assert!(first.unwrap());
     assert!(!store.edit(&identity, otherwise, |_| {}).await.unwrap());
     assert_eq!(store.read().await.unwrap().resources.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_or_too_large_is_a_problem_and_nothing_waits_for_it() {
+    let (folder, store) = store(&[("a.yaml", NODE)]);
+    let path = |name: &str| folder.path().join(name);
+    nix::unistd::mkfifo(&path("fifo.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", path("zero.yaml")).unwrap();
+    std::os::unix::fs::symlink("/proc/kmsg", path("gone.json")).unwrap();
+    std::os::unix::fs::symlink("self.yaml", path("self.yaml")).unwrap();
+    std::os::unix::fs::symlink("nothing", path("nothing.yaml")).unwrap();
+    fs::create_dir(path("folder.yaml")).unwrap();
+    File::create(path("large.yaml"))
+        .unwrap()
+        .set_len(file::LIMIT + 1)
+        .unwrap();
+    let snapshot = store.read().await.unwrap();
+    assert_eq!(snapshot.resources.len(), 1);
+    let bad = |name: &str| snapshot.bad.get(name).map(|bad| bad.what.as_str());
+    for name in ["fifo.yaml", "zero.yaml", "folder.yaml"] {
+        assert_eq!(
+            bad(name),
+            Some("it is no regular file, and is not read"),
+            "{name}"
+        );
+    }
+    assert_eq!(bad("large.yaml"), Some("it is larger than 4 MiB"));
+    assert!(bad("self.yaml").is_some());
+    assert_eq!(bad("nothing.yaml"), None);
+    let feed = store.feed().await.unwrap();
+    assert_eq!(feed.snapshot().digest, snapshot.digest);
+    assert_eq!(feed.snapshot().bad, snapshot.bad);
+}
+
+#[tokio::test]
+async fn a_write_follows_no_link() {
+    let (folder, store) = store(&[("a.yaml", NODE)]);
+    let other = tempfile::tempdir().unwrap();
+    let target = other.path().join("target");
+    let key = PublicKey::from_bytes([7; 32]).ok();
+    // Where the write goes first.
+    fs::write(&target, "precious").unwrap();
+    std::os::unix::fs::symlink(&target, folder.path().join(".a.yaml.new")).unwrap();
+    assert!(publish(&store, key, None).await.unwrap());
+    assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+    // The file itself: it is read by the link, and not written.
+    fs::write(&target, NODE).unwrap();
+    fs::remove_file(folder.path().join("a.yaml")).unwrap();
+    std::os::unix::fs::symlink(&target, folder.path().join("a.yaml")).unwrap();
+    let error = publish(&store, key, None).await.unwrap_err().to_string();
+    assert!(error.contains("it is a link"), "{error}");
+    assert_eq!(fs::read_to_string(&target).unwrap(), NODE);
+    // The lock.
+    fs::remove_file(folder.path().join("a.yaml")).unwrap();
+    fs::write(folder.path().join("a.yaml"), NODE).unwrap();
+    fs::remove_file(folder.path().join(".lock")).unwrap();
+    std::os::unix::fs::symlink(other.path().join("made"), folder.path().join(".lock")).unwrap();
+    publish(&store, key, None).await.unwrap_err();
+    assert!(!other.path().join("made").exists());
+}
+
+#[tokio::test]
+async fn a_mounted_config_map_is_read_and_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("..2026_1")).unwrap();
+    fs::write(path("..2026_1/a.yaml"), NODE).unwrap();
+    std::os::unix::fs::symlink("..2026_1", path("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/a.yaml", path("a.yaml")).unwrap();
+    let mut feed = Store::Dir(Directory::new(folder.path()))
+        .feed()
+        .await
+        .unwrap();
+    assert_eq!(has(&feed), (vec!["Node a".into()], vec![]));
+    fs::create_dir(path("..2026_2")).unwrap();
+    fs::write(path("..2026_2/a.yaml"), NODE.replace("0.1/", "0.2/")).unwrap();
+    std::os::unix::fs::symlink("..2026_2", path("..data_tmp")).unwrap();
+    fs::rename(path("..data_tmp"), path("..data")).unwrap();
+    assert_eq!(next(&mut feed).await, "Node a");
+}
+
+#[tokio::test]
+async fn documents_and_items_come_and_go_by_themselves() {
+    let b = NODE.replace("name: a", "name: b");
+    let both = format!("{NODE}---\n{b}");
+    let (folder, store) = store(&[("n.yaml", &both)]);
+    let mut feed = store.feed().await.unwrap();
+    assert_eq!(has(&feed).0, ["Node a", "Node b"]);
+    let write = |text: &str| fs::write(folder.path().join("n.yaml"), text).unwrap();
+    // One that is bad is told with its place, and its last good state stays.
+    write(&format!("{NODE}---\n{}", b.replace("10.0.0.1/24", "moon")));
+    assert_eq!(next(&mut feed).await, "");
+    let (resources, bad) = has(&feed);
+    assert_eq!(resources, ["Node a", "Node b"]);
+    assert_eq!(bad, ["n.yaml (document 2)"]);
+    // A file of which nothing can be read changes nothing, and is one problem.
+    write("kind: [No");
+    assert_eq!(next(&mut feed).await, "");
+    assert!(has(&feed).0.len() == 2 && has(&feed).1.contains(&"n.yaml"));
+    // Another order is no change; one that is gone is.
+    write(&format!("{b}---\n{NODE}"));
+    next(&mut feed).await;
+    let (resources, bad) = has(&feed);
+    assert_eq!((resources.len(), bad.len()), (2, 0));
+    write(&b);
+    assert_eq!(next(&mut feed).await, "Node a");
+    assert_eq!(has(&feed), (vec!["Node b".into()], vec![]));
+    fs::remove_file(folder.path().join("n.yaml")).unwrap();
+    assert_eq!(next(&mut feed).await, "Node b");
+}
+
+#[tokio::test]
+async fn a_key_is_published_into_the_item_that_it_belongs_to() {
+    let list = "kind: List\nitems:\n- {kind: Node, metadata: {name: b}}\n- {kind: Node, metadata: {name: a}}\n---\nkind: Node\nmetadata: {name: c}\n";
+    let (folder, store) = store(&[("n.yaml", list)]);
+    let key = PublicKey::from_bytes([7; 32]).ok();
+    assert!(publish(&store, key, None).await.unwrap());
+    let text = fs::read_to_string(folder.path().join("n.yaml")).unwrap();
+    assert_eq!(text.matches("wireguardPublicKey").count(), 1, "{text}");
+    let snapshot = store.read().await.unwrap();
+    assert_eq!(snapshot.resources.len(), 3);
+    let has_key = |name: &str| match &snapshot.resources[&node_identity(name)] {
+        crate::resource::Resource::Node(node) => node.public_key.v4.is_some(),
+        _ => panic!(),
+    };
+    assert_eq!(["a", "b", "c"].map(has_key), [true, false, false]);
 }
