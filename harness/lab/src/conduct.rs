@@ -14,6 +14,7 @@ use wireproof_model::plan::{LogForm, LogLine, Plan};
 use crate::artifact::RunDirectory;
 use crate::engine::Engines;
 use crate::error::LabError;
+use crate::log::ended;
 use crate::observe;
 use crate::topology::Topology;
 use crate::wait::Deadline;
@@ -108,6 +109,14 @@ fn read(file: &Path, form: &LogForm, into: &mut ConductEvidence) {
                 }
             }
         }
+    }
+    let said = ended();
+    if bytes.trim_ascii_end().ends_with(said.as_bytes()) {
+        into.warnings.push(LogWarning {
+            text: said.clone(),
+            times: 1,
+        });
+        counts.insert(said, 1);
     }
     for warning in &mut into.warnings {
         warning.times = counts.get(&warning.text).copied().unwrap_or_default();

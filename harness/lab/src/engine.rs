@@ -12,11 +12,13 @@ mod until;
 /// How agents end that are asked to.
 mod end;
 
+/// What of the host the engine's processes see.
+mod paths;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use wireproof_model::engine::{Descriptor, expand};
 use wireproof_model::name::NodeName;
@@ -24,7 +26,7 @@ use wireproof_model::name::NodeName;
 use crate::artifact::RunDirectory;
 use crate::error::LabError;
 use crate::init::{CommandId, Ended, Order};
-use crate::node::{Init, Told, start_init};
+use crate::node::{Init, Told, start_init, wait_until_set_up};
 use crate::program::search_path;
 use crate::store::Store;
 use crate::topology::Topology;
@@ -33,9 +35,6 @@ use crate::wait::Deadline;
 use end::Ends;
 pub(crate) use sync::Fate;
 pub(crate) use until::Until;
-
-/// How long a node's first process may take to set the node up.
-const NODE_READY: Duration = Duration::from_secs(30);
 
 /// How much of an engine's log an error shows, in lines.
 const LOG_TAIL: usize = 8;
@@ -62,6 +61,7 @@ pub struct EngineCommand {
 /// All nodes' processes. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) struct Engines<'a> {
+    engine: &'a EngineCommand,
     descriptor: &'a Descriptor,
     /// Programs named by the descriptor, found.
     programs: &'a BTreeMap<String, PathBuf>,
@@ -93,10 +93,12 @@ impl<'a> Engines<'a> {
         let told = Arc::new(Told::default());
         let mut nodes = Vec::with_capacity(topology.nodes.len());
         for space in &mut topology.nodes {
-            nodes.push(start_init(&space.name, &mut space.namespace, &told)?);
+            let paths = paths::of(engine, directory, store, &space.name)?;
+            nodes.push(start_init(&space.name, &mut space.namespace, paths, &told)?);
         }
         wait_until_set_up(&told)?;
         Ok(Self {
+            engine,
             descriptor: &engine.descriptor,
             programs: &engine.programs,
             fault: engine.fault.as_deref(),
@@ -267,7 +269,8 @@ impl<'a> Engines<'a> {
         let init = self.nodes.iter_mut().find(|init| &init.name == name);
         if let (Some(space), Some(init)) = (space, init) {
             init.end();
-            *init = start_init(name, &mut space.namespace, &self.told)?;
+            let paths = paths::of(self.engine, self.directory, self.store, name)?;
+            *init = start_init(name, &mut space.namespace, paths, &self.told)?;
         }
         wait_until_set_up(&self.told)
     }
@@ -413,26 +416,6 @@ impl<'a> Engines<'a> {
         };
         node.order(&order)
     }
-}
-
-/// Waits until every node's first process has set its node up.
-fn wait_until_set_up(told: &Told) -> Result<(), LabError> {
-    told.wait_until(
-        "every node is set up",
-        Deadline::after(NODE_READY),
-        |told| {
-            let unfit = told
-                .iter()
-                .find_map(|(name, node)| Some((name.clone(), node.unfit.clone()?)));
-            match unfit {
-                Some((name, cause)) => {
-                    Some(Err(LabError::machine("set the node up", cause).at(name)))
-                }
-                None => told.values().all(|node| node.ready).then_some(Ok(())),
-            }
-        },
-        |told| format!("{} nodes ready", told.values().filter(|n| n.ready).count()),
-    )?
 }
 
 /// The last lines of a log, on lines of their own.

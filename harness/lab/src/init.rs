@@ -1,8 +1,7 @@
 //! A node's first process.
 //!
 //! It is this very program, started as process 1 of the node's process namespace.
-//! It gives the node its host name, a private `/run` and its own `/proc`, starts
-//! what the lab asks for, reports what ends, reaps what outlives its parent, and
+//! It gives the node its host name and files of its own, starts what the lab asks for, reports what ends, reaps what outlives its parent, and
 //! passes on what an engine says through `NOTIFY_SOCKET` (sd_notify(3)). When it
 //! ends, the kernel ends every process of the node.
 //!
@@ -28,9 +27,21 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, sethostname};
 use serde::{Deserialize, Serialize};
 
+use crate::containment::{Contained, Paths, contain};
 use crate::error::{Doing, LabError};
+use crate::log::Logs;
 
-/// The first argument that makes this program a node's first process; the second is the node's name.
+/// Told by the lab to a node's first process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Task {
+    /// The node's name.
+    pub(crate) name: String,
+    /// What of the host its processes see.
+    pub(crate) paths: Paths,
+}
+
+/// The first argument that makes this program a node's first process; the second is its [`Task`]
+/// as JSON.
 pub(crate) const ARGUMENT: &str = "wireproof-node-init";
 
 /// Abstract socket address for `NOTIFY_SOCKET`, before the host's name; a node's network
@@ -63,8 +74,9 @@ pub(crate) enum Order {
 /// What the lab is told, one JSON document a line on standard output.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum News {
-    /// The node is set up; `processes` is what its process namespace is told apart by.
-    Ready { processes: u64 },
+    /// The node is set up; `processes` is what its process namespace is told apart by, `lacks`
+    /// what of the host is not kept from its processes, or not as it should be.
+    Ready { processes: u64, lacks: Vec<String> },
     /// The node could not be set up.
     Unfit { cause: String },
     /// A command could not be started.
@@ -99,14 +111,16 @@ pub fn run_if_asked() -> Option<ExitCode> {
     if arguments.next().as_deref() != Some(ARGUMENT) {
         return None;
     }
-    let name = arguments.next().unwrap_or_default();
+    let task = arguments.next().unwrap_or_default();
     if Pid::this().as_raw() != 1 {
         eprintln!(
             "{ARGUMENT}: this is not the first process of a node\n  help: `wireproof run` starts it in every node"
         );
         return Some(ExitCode::from(2));
     }
-    match Init::set_up(&name) {
+    let task = serde_json::from_str(&task)
+        .map_err(|error| LabError::machine("read the node's task", error));
+    match task.and_then(Init::set_up) {
         Ok(init) => Some(init.serve()),
         Err(error) => {
             tell(&News::Unfit {
@@ -119,13 +133,16 @@ pub fn run_if_asked() -> Option<ExitCode> {
 
 struct Init {
     name: String,
+    contained: Contained,
+    logs: Logs,
     notify: UnixDatagram,
     signals: SignalFd,
     running: BTreeMap<i32, CommandId>,
 }
 
 impl Init {
-    fn set_up(name: &str) -> Result<Self, LabError> {
+    fn set_up(task: Task) -> Result<Self, LabError> {
+        let name = &task.name;
         unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
             .doing("create the node's namespaces")?;
         mount(
@@ -137,16 +154,7 @@ impl Init {
         )
         .doing("make the node's mounts private")?;
         sethostname(name).doing("set the host name")?;
-        mount_fresh("tmpfs", Path::new("/run")).doing("mount a private /run")?;
-        // Where /var/run is not a link to /run, it is hidden likewise.
-        if Path::new("/var/run")
-            .canonicalize()
-            .is_ok_and(|p| p != Path::new("/run"))
-        {
-            mount_fresh("tmpfs", Path::new("/var/run")).doing("mount a private /var/run")?;
-        }
-        // Where a container hides parts of /proc, the kernel refuses a fresh one; the old one serves.
-        let _ = mount_fresh("proc", Path::new("/proc"));
+        let contained = contain(&task.paths)?;
         let address = SocketAddr::from_abstract_name(format!("{NOTIFY}/{name}"))
             .doing("name the notify socket")?;
         let notify = UnixDatagram::bind_addr(&address).doing("bind the notify socket")?;
@@ -159,7 +167,9 @@ impl Init {
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
             .doing("watch for SIGCHLD")?;
         Ok(Self {
-            name: name.to_owned(),
+            name: task.name,
+            contained,
+            logs: Logs::default(),
             notify,
             signals,
             running: BTreeMap::new(),
@@ -169,19 +179,27 @@ impl Init {
     fn serve(mut self) -> ExitCode {
         // Without it nobody knows which processes are the node's.
         let processes = fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino());
-        tell(&News::Ready { processes });
+        tell(&News::Ready {
+            processes,
+            lacks: std::mem::take(&mut self.contained.lacks),
+        });
         let mut orders = io::BufReader::new(io::stdin());
         loop {
             let stdin = io::stdin();
-            let mut fds = [
+            let mut fds = vec![
                 PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.notify.as_fd(), PollFlags::POLLIN),
             ];
+            fds.extend(self.logs.wait_for());
             if poll(&mut fds, PollTimeout::NONE).is_err() {
                 continue;
             }
-            let stirred = fds.map(|fd| fd.revents().is_some_and(|seen| !seen.is_empty()));
+            let stirred = fds
+                .iter()
+                .map(|fd| fd.revents().is_some_and(|seen| !seen.is_empty()));
+            let stirred: Vec<_> = stirred.collect();
+            self.logs.take(&stirred[3..]);
             // What an engine said before it ended is told before its end.
             if stirred[2] {
                 self.pass_on();
@@ -213,7 +231,7 @@ impl Init {
                 words,
                 environment,
                 log,
-            }) => match start(&self.name, &words, &environment, &log) {
+            }) => match self.start(&words, &environment, &log) {
                 Ok(pid) => {
                     self.running.insert(pid, id);
                 }
@@ -229,6 +247,32 @@ impl Init {
             // The lab and this process are one program; there are no other orders.
             Err(_) => {}
         }
+    }
+
+    fn start(
+        &mut self,
+        words: &[String],
+        environment: &BTreeMap<String, String>,
+        log: &Path,
+    ) -> io::Result<i32> {
+        let (program, arguments) = words
+            .split_first()
+            .ok_or_else(|| io::Error::other("the command is empty"))?;
+        let (printed, output) = io::pipe()?;
+        let log = self.contained.in_runs(log);
+        let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(environment)
+            .env("NOTIFY_SOCKET", format!("@{NOTIFY}/{}", self.name))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()?;
+        self.logs.add(printed, log)?;
+        // Not waited for here: `reap` takes every child of process 1.
+        i32::try_from(child.id()).map_err(io::Error::other)
     }
 
     fn signal(&self, id: CommandId, signal: Signal) {
@@ -249,6 +293,8 @@ impl Init {
             // A process that is not in the list outlived its parent, and is only reaped.
             if let Some(id) = self.running.remove(&pid.as_raw()) {
                 self.pass_on();
+                // What it printed is in its log before its end is told.
+                self.logs.take_all();
                 tell(&News::Ended { id, how });
             }
         }
@@ -270,39 +316,6 @@ impl Drop for Init {
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
         }
     }
-}
-
-fn mount_fresh(kind: &str, target: &Path) -> nix::Result<()> {
-    mount(
-        Some(kind),
-        target,
-        Some(kind),
-        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
-        None::<&str>,
-    )
-}
-
-fn start(
-    host: &str,
-    words: &[String],
-    environment: &BTreeMap<String, String>,
-    log: &Path,
-) -> io::Result<i32> {
-    let (program, arguments) = words
-        .split_first()
-        .ok_or_else(|| io::Error::other("the command is empty"))?;
-    let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
-    let child = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .envs(environment)
-        .env("NOTIFY_SOCKET", format!("@{NOTIFY}/{host}"))
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()?;
-    // Not waited for here: `reap` takes every child of process 1.
-    i32::try_from(child.id()).map_err(io::Error::other)
 }
 
 fn tell(news: &News) {

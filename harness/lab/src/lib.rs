@@ -38,8 +38,17 @@ mod sysctl;
 /// The run directory: what a run leaves behind, and where.
 pub mod artifact;
 
+/// What a node's processes see and can write: files of their own.
+mod containment;
+
+/// What a node's commands print, up to a size.
+mod log;
+
 /// A node's first process: starts what the lab asks for, reaps what is left over.
 pub mod init;
+
+/// A node's first process, as the lab sees it.
+mod node;
 
 /// Plan to namespaces, links and addresses.
 mod topology;
@@ -97,9 +106,6 @@ mod monitor;
 
 /// Changes to a node's dataplane behind the engine's back.
 mod tamper;
-
-/// A node's first process, as the lab sees it.
-mod node;
 
 /// Where the cluster's resources are: a directory, or an etcd on the fabric.
 mod store;

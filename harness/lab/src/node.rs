@@ -5,13 +5,18 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use wireproof_model::name::NodeName;
 
+use crate::containment::Paths;
 use crate::error::{Doing, LabError};
 use crate::init::{self, CommandId, Ended, News, Order};
 use crate::namespace::Namespace;
-use crate::wait::Watched;
+use crate::wait::{Deadline, Watched};
+
+/// How long a node's first process may take to set the node up.
+const READY: Duration = Duration::from_secs(30);
 
 /// What a node's first process has told.
 #[derive(Debug, Default)]
@@ -19,6 +24,8 @@ pub(crate) struct NodeState {
     pub(crate) ready: bool,
     /// What the node's process namespace is told apart by.
     pub(crate) processes: u64,
+    /// What of the host is not kept from its processes.
+    pub(crate) lacks: Vec<String>,
     pub(crate) unfit: Option<String>,
     pub(crate) not_started: BTreeMap<CommandId, String>,
     pub(crate) ended: BTreeMap<CommandId, Ended>,
@@ -70,14 +77,20 @@ impl Init {
 pub(crate) fn start_init(
     name: &NodeName,
     namespace: &mut Namespace,
+    paths: Paths,
     told: &Arc<Told>,
 ) -> Result<Init, LabError> {
     let doing = || "start the node's first process";
     let program = std::env::current_exe().doing(doing())?;
+    let task = init::Task {
+        name: name.to_string(),
+        paths,
+    };
+    let task = serde_json::to_string(&task).map_err(|error| LabError::machine(doing(), error))?;
     let mut command = Command::new(program);
     command
         .arg(init::ARGUMENT)
-        .arg(name.as_str())
+        .arg(task)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     // What an earlier one has told counts no more.
@@ -106,10 +119,51 @@ pub(crate) fn start_init(
     })
 }
 
+/// Waits until every node's first process has set its node up.
+pub(crate) fn wait_until_set_up(told: &Told) -> Result<(), LabError> {
+    told.wait_until(
+        "every node is set up",
+        Deadline::after(READY),
+        |told| {
+            let unfit = told
+                .iter()
+                .find_map(|(name, node)| Some((name.clone(), node.unfit.clone()?)));
+            match unfit {
+                Some((name, cause)) => {
+                    Some(Err(LabError::machine("set the node up", cause).at(name)))
+                }
+                None => told.values().all(|node| node.ready).then_some(Ok(())),
+            }
+        },
+        |told| format!("{} nodes ready", told.values().filter(|n| n.ready).count()),
+    )?
+}
+
+/// What of the host this machine's kernel does not keep from a node's processes, or not as it
+/// should be.
+pub(crate) fn survey_containment() -> Result<Vec<String>, LabError> {
+    let name: NodeName = "survey"
+        .parse()
+        .map_err(|error| LabError::machine("name a node", error))?;
+    let told = Arc::new(Told::default());
+    let paths = Paths {
+        runs: "/".into(),
+        ..Paths::default()
+    };
+    let _init = start_init(&name, &mut Namespace::create("survey")?, paths, &told)?;
+    wait_until_set_up(&told)?;
+    let told = told.lock();
+    Ok(told
+        .get(&name)
+        .map(|node| node.lacks.clone())
+        .unwrap_or_default())
+}
+
 fn note(node: &mut NodeState, news: News) {
     match news {
-        News::Ready { processes } => {
+        News::Ready { processes, lacks } => {
             node.ready = true;
+            node.lacks = lacks;
             node.processes = processes;
         }
         News::Unfit { cause } => node.unfit = Some(cause),

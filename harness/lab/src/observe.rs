@@ -51,13 +51,10 @@ pub(crate) fn dataplane(namespace: &Namespace, tunnel: &IfName) -> Result<Datapl
             up: message.header.flags.contains(LinkFlags::Up),
         });
     }
-    let (wireguard, nftables, sysctls) = namespace.enter_with_mounts(|| {
-        Ok((
-            wireguard_devices(),
-            ruleset()?,
-            sysctl::read_observed(tunnel.as_str()).collect(),
-        ))
-    })?;
+    // Only the sockets are the node's: what an engine mounts over programs is none of the lab's.
+    let wireguard = namespace.enter_with_mounts(|| Ok(wireguard_devices()))?;
+    let (nftables, sysctls) =
+        namespace.enter(|| Ok((ruleset()?, sysctl::read_observed(tunnel.as_str()).collect())))?;
     let addresses = addresses(&netlink, &names)?;
     let ipv6 = addresses.iter().any(|address| {
         let own = address.address.addr();

@@ -16,6 +16,7 @@ use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::neighbour;
 use crate::netlink::{Delay, Netlink};
+use crate::node;
 use crate::packet::Listener;
 use crate::program::program;
 use crate::sandbox;
@@ -72,6 +73,15 @@ pub fn survey() -> Vec<Capability> {
                 .map_err(|why| LabError::machine("count dropped packets by reason", why)),
             "forged packets are judged and broken promises explained by counters alone, and `rpf` names no reason",
             "run as root, on a kernel with CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF",
+        ),
+        tried(
+            "files of their own for engines",
+            node::survey_containment().and_then(|lacks| match lacks.is_empty() {
+                true => Ok(()),
+                false => Err(LabError::machine("contain a node", lacks.join("; "))),
+            }),
+            "what engines write or see is as said; all else of the host is out of their reach",
+            "run as root, on a kernel with CONFIG_OVERLAY_FS, and not inside another container",
         ),
         tried(
             "room in the neighbour tables",

@@ -6,12 +6,17 @@
     reason = "nix has no safe SIOCETHTOOL, PACKET_STATISTICS, PACKET_RX_RING, TUNSETIFF, bpf, nor a way to make a sockaddr_ll"
 )]
 
+/// Mounts that are read only, and capabilities.
+mod contain;
+
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+pub(crate) use contain::{forbid_capability, inherit_no_capability, set_read_only};
 
 /// Ethtool commands that switch an offload (`linux/ethtool.h`).
 #[derive(Debug, Clone, Copy)]

@@ -7,6 +7,7 @@
 mod conduct;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use toml::Spanned;
 
@@ -50,6 +51,9 @@ pub struct Descriptor {
     pub throws: bool,
     /// What it claims of its own conduct.
     pub conduct: Conduct,
+    /// Files and folders of the host that its commands write and keep. Whatever else they write is
+    /// gone with the node.
+    pub writable: Vec<PathBuf>,
     /// Environment of every command, besides the harness's own.
     pub env: BTreeMap<String, String>,
 }
@@ -143,6 +147,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
             "add the agent's command, or leave `[conduct]` out",
         ));
     }
+    let writable = writable(table);
     let env = table
         .table("env", "the environment", environment)
         .unwrap_or_default();
@@ -159,6 +164,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         ready: ready.map_or(Ready::None, Spanned::into_inner),
         throws,
         conduct,
+        writable,
         env,
     }
 }
@@ -190,6 +196,35 @@ fn command(table: &mut Table<'_, '_>, key: &'static str) -> Option<Vec<String>> 
             .map(Spanned::into_inner)
             .collect(),
     )
+}
+
+/// Absolute paths, none of which is the kernel's or everything.
+fn writable(table: &mut Table<'_, '_>) -> Vec<PathBuf> {
+    let paths = table.texts("writable").map(Spanned::into_inner);
+    let mut writable = Vec::new();
+    for path in paths.unwrap_or_default() {
+        let wrong = match path.get_ref().as_str() {
+            text if !text.starts_with('/') => Some("not an absolute path"),
+            text if text.split('/').any(|part| part == "..") => Some("it leads upwards"),
+            text if text.trim_matches('/').is_empty() => Some("this is every file of the host"),
+            text if ["proc", "sys", "dev"]
+                .contains(&text.split('/').find(|p| !p.is_empty()).unwrap_or_default()) =>
+            {
+                Some("the kernel's files are each node's own")
+            }
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            table.report(Problem::new(
+                format!("`{}` cannot be kept writable", shown(path.get_ref())),
+                path.span(),
+                wrong,
+                "write `writable = [\"/var/lib/ENGINE\"]`: what is to be kept after the run",
+            ));
+        }
+        writable.push(path.into_inner().into());
+    }
+    writable
 }
 
 /// Whatever looks like a placeholder: lower-case letters in braces. Other braces are text.
@@ -330,6 +365,17 @@ LOG = "debug"
             "title = \"an engine\"\nready = \"notify\"\n",
             "there is no `agent` to wait for",
         );
+        let keeps =
+            |path: &str| COMPLETE.replace("[env]", &format!("writable = [{path:?}]\n[env]"));
+        check(&keeps("state"), "not an absolute path");
+        check(&keeps("//"), "this is every file of the host");
+        check(&keeps("/var/../etc"), "it leads upwards");
+        check(
+            &keeps("/sys/class/net"),
+            "the kernel's files are each node's own",
+        );
+        let kept = parsed(&keeps("/var/lib/engine")).writable;
+        assert_eq!(kept, [PathBuf::from("/var/lib/engine")]);
         let with = |conduct: &str| format!("{COMPLETE}[conduct]\n{conduct}\n");
         check(&with("memory = \"64\""), "not a number and its unit");
         check(

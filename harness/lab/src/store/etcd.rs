@@ -12,10 +12,11 @@ use wireproof_model::plan::{self, Plan, STORE_HOST};
 use wireproof_model::resource::{ETCD_NODES, ResourceFile};
 
 use crate::artifact::RunDirectory;
+use crate::containment::Paths;
 use crate::error::LabError;
 use crate::init::{CommandId, Order};
 use crate::node::{Init, Told, start_init};
-use crate::program::search_path;
+use crate::program::{find, search_path};
 use crate::topology::Topology;
 use crate::wait::Deadline;
 
@@ -87,7 +88,12 @@ impl Etcd {
             .parse()
             .map_err(|error| LabError::machine("name the store's host", error))?;
         let told = Arc::new(Told::default());
-        let init = start_init(&name, &mut space.share()?, &told)?;
+        let paths = Paths {
+            read: find("etcd").into_iter().collect(),
+            write: Vec::new(),
+            runs: directory.path().to_owned(),
+        };
+        let init = start_init(&name, &mut space.share()?, paths, &told)?;
         let etcd = Self {
             url,
             gateway: Gateway {
