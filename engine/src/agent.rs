@@ -45,6 +45,9 @@ mod shortcut;
 /// What an agent tells.
 pub(crate) mod tell;
 
+/// When nothing is wanted of the dataplane yet.
+mod waiting;
+
 pub(crate) use port::{problems as port_problems, taken as taken_ports};
 
 /// After a failure, this, and twice as long after each further one.
@@ -303,17 +306,7 @@ impl Agent {
         while let Some(news) = feed.changed().now_or_never() {
             self.note(news);
         }
-        if !feed.known() {
-            // Nothing is wanted of the dataplane until the store has been heard of: it stays.
-            self.put_off();
-            let trouble = self.trouble.clone();
-            let waiting = trouble.as_deref().unwrap_or("waiting for the store");
-            self.record.with(|record| record.failed(waiting));
-            match &trouble {
-                Some(trouble) => self.complain(trouble),
-                // It has not answered yet, and nothing is wrong with that.
-                None => drop(self.supervisor.struggling(waiting)),
-            }
+        if self.waits(feed) {
             return Ok(());
         }
         let news = std::mem::take(&mut self.news);

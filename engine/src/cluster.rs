@@ -10,6 +10,9 @@ use crate::key::PublicKey;
 use crate::resource::{Block, Configuration, Identity, Node, Resource, Workload, Wrong};
 use crate::settings::Settings;
 
+/// FelixConfigurations for the nodes that a selector selects.
+mod scoped;
+
 /// The cluster, from one node's point of view.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cluster {
@@ -102,8 +105,9 @@ impl Cluster {
             match resource {
                 Resource::Node(node) => cluster.add_node(&identity.name, node),
                 Resource::Workload(workload) => cluster.add_workload(identity, workload),
-                Resource::Information(kind) => {
-                    cluster.aks |= kind
+                Resource::Information(information) => {
+                    cluster.aks |= information
+                        .kind
                         .split(',')
                         .any(|word| word.trim().eq_ignore_ascii_case("aks"));
                 }
@@ -117,7 +121,10 @@ impl Cluster {
             }
         }
         let mut wrong = Vec::new();
-        for name in ["default", own.as_str()] {
+        let labels = cluster.nodes.get(node).map(|node| &node.labels);
+        let scoped = scoped::matching(node, labels, &configurations, &mut wrong);
+        let layers = ["default"].into_iter().chain(scoped).chain([own.as_str()]);
+        for name in layers {
             if let Some((identity, configuration)) = configurations.get(name) {
                 let found = match name {
                     "default" => cluster.settings.read(configuration),

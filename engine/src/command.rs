@@ -320,6 +320,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let mut problems: Vec<_> = bad.chain(wrong).collect();
     let mut kernel = Kernel::unknown();
     kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
+    problems.extend(snapshot.unready());
     problems.extend(tell::too_large_mtus(&kernel, &cluster, &node));
     let endpoints = store.store.endpoints();
     let taken = agent::taken_ports(&kernel, &cluster, &node);

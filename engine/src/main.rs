@@ -31,6 +31,9 @@ mod key;
 /// Durations as Go writes them.
 mod duration;
 
+/// Calico's selectors: expressions over labels.
+mod selector;
+
 /// Calico v3 resources, one at a time: what each file must hold.
 mod resource;
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::family::{Family, PerFamily};
 use crate::key::PublicKey;
-use crate::resource::{Identity, Node, ROTATED_KEY};
+use crate::resource::{Identity, Node, ROTATED_KEY, kubernetes};
 
 /// What a node publishes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +27,36 @@ impl Publication {
 
     /// Writes it into a Node. Everything else of the Node stays.
     pub(crate) fn write(&self, node: &mut Value) {
+        if kubernetes::is_one(node) {
+            self.annotate(node);
+        } else {
+            self.write_status(node);
+        }
+        if let Some(rotated) = &self.rotated {
+            let annotations = member(member(node, "metadata"), "annotations");
+            annotations[ROTATED_KEY] = json!(rotated);
+        }
+    }
+
+    /// Writes the keys where Calico has them on a Node of Kubernetes.
+    fn annotate(&self, node: &mut Value) {
+        for (family, key) in self.keys.iter() {
+            let name = kubernetes::key_annotation(family);
+            match key {
+                Some(key) => {
+                    let annotations = member(member(node, "metadata"), "annotations");
+                    annotations[name] = json!(key.to_string());
+                }
+                None => {
+                    if let Some(annotations) = node["metadata"]["annotations"].as_object_mut() {
+                        annotations.remove(name);
+                    }
+                }
+            }
+        }
+    }
+
+    fn write_status(&self, node: &mut Value) {
         for (family, field) in [
             (Family::V4, "wireguardPublicKey"),
             (Family::V6, "wireguardPublicKeyV6"),
@@ -39,10 +69,6 @@ impl Publication {
                     }
                 }
             }
-        }
-        if let Some(rotated) = &self.rotated {
-            let annotations = member(member(node, "metadata"), "annotations");
-            annotations[ROTATED_KEY] = json!(rotated);
         }
     }
 }

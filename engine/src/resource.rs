@@ -15,6 +15,9 @@ use crate::key::{KeyError, PublicKey};
 
 pub(crate) mod block;
 
+/// Nodes as Kubernetes has them.
+pub(crate) mod kubernetes;
+
 /// What identifies a resource: its kind, namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Identity {
@@ -42,17 +45,29 @@ pub(crate) enum Resource {
     Workload(Workload),
     /// FelixConfiguration, as written; [`crate::settings`] reads it.
     Configuration(Configuration),
-    /// ClusterInformation: its type, such as `k8s,aks`.
-    Information(String),
+    /// ClusterInformation.
+    Information(Information),
     /// An IP pool: pods have their addresses from it.
     Pool(IpNet),
     /// A block of Calico IPAM.
     Block(Block),
 }
 
+/// What concerns all of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Information {
+    /// Its type, such as `k8s,aks`.
+    pub(crate) kind: String,
+    /// Whether its resources may be acted upon: they may not while Calico migrates them
+    /// (`datastoreReady`).
+    pub(crate) ready: bool,
+}
+
 /// A FelixConfiguration as written.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Configuration {
+    /// When it was made, as text that sorts by time; empty, if that is not told.
+    pub(crate) created: String,
     /// Felix's own fields.
     pub(crate) spec: Map<String, Value>,
     /// What Felix has no field for.
@@ -62,6 +77,8 @@ pub(crate) struct Configuration {
 /// A node, as far as peers need to know it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Node {
+    /// What selectors are asked of.
+    pub(crate) labels: BTreeMap<String, String>,
     /// Where its tunnel can be reached: the BGP address, else the first internal, else the first external one.
     pub(crate) endpoint: PerFamily<Option<IpAddr>>,
     /// All its own addresses (Felix: `calc/l3_route_resolver.go`).
@@ -151,10 +168,20 @@ pub(crate) fn read(document: &Value) -> Result<(Identity, Resource), Wrong> {
         namespace: optional(document, "metadata.namespace")?.unwrap_or_default(),
         name: required(document, "metadata.name")?,
     };
+    check_name("metadata.name", &identity.name)?;
+    check_name("metadata.namespace", &identity.namespace)?;
+    check_version(document, &kind)?;
     let resource = match kind.as_str() {
+        "Node" if kubernetes::is_one(document) => {
+            Resource::Node(Box::new(node(&kubernetes::as_calico(document))?))
+        }
         "Node" => Resource::Node(Box::new(node(document)?)),
         "WorkloadEndpoint" => Resource::Workload(workload(document)?),
         "FelixConfiguration" => Resource::Configuration(Configuration {
+            created: optional(document, "metadata.creationTimestamp")
+                .ok()
+                .flatten()
+                .unwrap_or_default(),
             spec: match at(document, "spec") {
                 None => Map::new(),
                 Some(Value::Object(spec)) => spec.clone(),
@@ -165,9 +192,10 @@ pub(crate) fn read(document: &Value) -> Result<(Identity, Resource), Wrong> {
                 Some(_) => return Err(Wrong::at("metadata.annotations", "is not a mapping")),
             },
         }),
-        "ClusterInformation" => {
-            Resource::Information(optional(document, "spec.clusterType")?.unwrap_or_default())
-        }
+        "ClusterInformation" => Resource::Information(Information {
+            kind: optional(document, "spec.clusterType")?.unwrap_or_default(),
+            ready: at(document, "spec.datastoreReady") != Some(&Value::Bool(false)),
+        }),
         "IPPool" => {
             let cidr = required(document, "spec.cidr")?;
             let cidr = cidr
@@ -189,7 +217,10 @@ pub(crate) fn read(document: &Value) -> Result<(Identity, Resource), Wrong> {
 }
 
 fn node(document: &Value) -> Result<Node, Wrong> {
-    let mut node = Node::default();
+    let mut node = Node {
+        labels: texts(document, "metadata.labels"),
+        ..Node::default()
+    };
     let bgp = [
         (Family::V4, "spec.bgp.ipv4Address"),
         (Family::V6, "spec.bgp.ipv6Address"),
@@ -270,7 +301,9 @@ fn listed_addresses(document: &Value) -> Result<Vec<(String, IpAddr)>, Wrong> {
         if kind != "InternalIP" && kind != "ExternalIP" {
             continue;
         }
-        let address = text
+        // As the BGP address: a prefix length changes nothing of what the address is.
+        let host = text.split_once('/').map_or(text.as_str(), |(host, _)| host);
+        let address = host
             .parse()
             .map_err(|_| Wrong::at(field, format!("holds `{text}`, which is no IP address")))?;
         listed.push((kind, address));
@@ -313,8 +346,48 @@ fn address(field: &str, text: &str, host: &str, family: Family) -> Result<IpAddr
         })
 }
 
+/// The longest name that Kubernetes has, in characters.
+const LONGEST_NAME: usize = 253;
+
+fn check_name(field: &str, name: &str) -> Result<(), Wrong> {
+    let length = name.chars().count();
+    if length > LONGEST_NAME {
+        let what = format!("has {length} characters; a name has at most {LONGEST_NAME}");
+        return Err(Wrong::at(field, what));
+    }
+    let fits = |c: char| c.is_ascii_graphic() && c != '/';
+    match name.chars().find(|c| !fits(*c)) {
+        Some(c) => Err(Wrong::at(
+            field,
+            format!("holds {c:?}, which is in no name"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Resources of another version may mean something else by the same fields.
+fn check_version(document: &Value, kind: &str) -> Result<(), Wrong> {
+    let known = ["projectcalico.org/v3", "crd.projectcalico.org/v1"];
+    match optional(document, "apiVersion")?.as_deref() {
+        None => Ok(()),
+        Some("v1") if kind == "Node" => Ok(()),
+        Some(version) if known.contains(&version) => Ok(()),
+        Some(version) => Err(Wrong::at(
+            "apiVersion",
+            format!(
+                "is `{version}`; known versions are {}, and v1 of a Node",
+                known.join(" and ")
+            ),
+        )),
+    }
+}
+
 fn annotations(document: &Value) -> BTreeMap<String, String> {
-    let annotations = at(document, "metadata.annotations").and_then(Value::as_object);
+    texts(document, "metadata.annotations")
+}
+
+fn texts(document: &Value, field: &str) -> BTreeMap<String, String> {
+    let annotations = at(document, field).and_then(Value::as_object);
     let texts = annotations.into_iter().flatten();
     // YAML makes `true` no text, and what is meant by it is clear.
     let text = |value: &Value| {

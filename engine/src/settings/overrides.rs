@@ -175,6 +175,7 @@ mod tests {
                 annotation("LogSeverityScreen", "info"),
             ]
             .into(),
+            ..Configuration::default()
         };
         let (spec, wrong) = spec(&configuration);
         assert_eq!(

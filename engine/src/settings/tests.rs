@@ -177,6 +177,7 @@ fn a_switch_of_encryption_that_cannot_be_read_counts_as_on_in_strict_mode() {
                 .unwrap()
                 .clone(),
             annotations: [("wiremesh/strict".to_owned(), strict.to_owned())].into(),
+            ..Configuration::default()
         };
         let mut settings = Settings::default();
         let wrong = settings.read(&configuration);

@@ -30,6 +30,23 @@ pub(crate) struct Snapshot {
     pub(crate) digest: String,
 }
 
+impl Snapshot {
+    /// Why it must not be acted upon, if it says so itself: Calico migrates it, and Felix waits too.
+    pub(crate) fn unready(&self) -> Option<String> {
+        let identity = Identity {
+            kind: "ClusterInformation".into(),
+            namespace: String::new(),
+            name: "default".into(),
+        };
+        match self.resources.get(&identity) {
+            Some(Resource::Information(information)) if !information.ready => Some(format!(
+                "{identity}: `spec.datastoreReady` is false: nothing is changed until it is true"
+            )),
+            _ => None,
+        }
+    }
+}
+
 /// What one document holds.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Content {

@@ -1,0 +1,25 @@
+//! When nothing is wanted of the dataplane yet: it stays as it is.
+
+use crate::store::Feed;
+
+use super::Agent;
+
+impl Agent {
+    /// Whether the store has not been read yet, or says itself that it must not be acted upon.
+    pub(super) fn waits(&mut self, feed: &Feed) -> bool {
+        let unready = feed.snapshot().unready();
+        if feed.known() && unready.is_none() {
+            return false;
+        }
+        self.put_off();
+        let trouble = unready.or_else(|| self.trouble.clone());
+        let waiting = trouble.as_deref().unwrap_or("waiting for the store");
+        self.record.with(|record| record.failed(waiting));
+        match &trouble {
+            Some(trouble) => self.complain(trouble),
+            // It has not answered yet, and nothing is wrong with that.
+            None => drop(self.supervisor.struggling(waiting)),
+        }
+        true
+    }
+}
