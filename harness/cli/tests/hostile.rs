@@ -4,11 +4,28 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Runs the rest of the command as a plain user who may open `/dev/net/tun`.
 const PLAIN: &str = "mount -t tmpfs none /mnt && mknod -m 666 /mnt/tun c 10 200 \
     && mount --bind /mnt/tun /dev/net/tun \
     && exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
+
+/// One attack at a time: the processes of another one are seen too.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Two nodes whose engine encrypts nothing.
+const SCENARIO: &str = "title = \"an engine attacks its host\"
+snapshots = []
+[node.ada]
+pods = [\"web\"]
+[node.bob]
+pods = [\"db\"]
+[[step]]
+action = \"disable\"
+[[step]]
+action = \"enable\"
+";
 
 /// What the attacks write, besides files: each is seen if it is not contained.
 const PARAMETERS: [&str; 5] = [
@@ -56,6 +73,7 @@ fn an_engine_of_a_plain_user_changes_nothing_outside_its_node() {
 /// Lets the engine attack; `own` are folders of which it has its own, so that it writes there.
 #[track_caller]
 fn attack(name: &str, before: &[&str], own: &[&str]) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)
@@ -70,11 +88,15 @@ fn attack(name: &str, before: &[&str], own: &[&str]) {
     fs::create_dir(&runs).unwrap();
     let script = root.join("harness/cli/tests/hostile/attack.sh");
     let engine = scratch.path().join(format!("{name}.toml"));
+    // The operator's command: the run goes on when it has ended, so that every attack was made.
     let text = format!(
-        "title = \"an engine that attacks its host\"\nenable = [\"true\"]\nready = \"none\"\n\
-         agent = [\"sh\", {script:?}, {victim:?}]\n"
+        "title = \"an engine that attacks its host\"\nready = \"none\"\n\
+         disable = [\"true\"]\nenable = [\"sh\", {script:?}, {victim:?}]\n"
     );
     fs::write(&engine, text).unwrap();
+    let scenario = scratch.path().join("scenarios/attacked.toml");
+    fs::create_dir(scratch.path().join("scenarios")).unwrap();
+    fs::write(&scenario, SCENARIO).unwrap();
     let opened = Command::new("chmod")
         .args(["-R", "a+rwX"])
         .arg(scratch.path())
@@ -89,7 +111,7 @@ fn attack(name: &str, before: &[&str], own: &[&str]) {
         .arg(&runs)
         .arg("--engine")
         .arg(&engine)
-        .arg(root.join("scenarios/azure-cni/seed-cluster.toml"))
+        .arg(&scenario)
         .output()
         .unwrap();
     let said = [&output.stdout[..], &output.stderr].concat();
@@ -98,7 +120,7 @@ fn attack(name: &str, before: &[&str], own: &[&str]) {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_eq!(self::host(&victim), host, "{said}");
 
-    let log = runs.join("azure-cni/seed-cluster/1/node-4.engine.log");
+    let log = runs.join("attacked/1/enable.2.log");
     let log = fs::read(&log).unwrap_or_else(|error| panic!("{}: {error}\n{said}", log.display()));
     let log = String::from_utf8_lossy(&log);
     // The attacks were made, and those that a node's own files are for went well.

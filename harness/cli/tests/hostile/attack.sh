@@ -27,8 +27,6 @@ attempt "mknod /dev/mem2 c 1 1"
 attempt "kill -9 1"
 attempt "chroot /proc/1/root true"
 attempt "dd if=/dev/zero of=/dev/shm/$mark bs=1M count=600"
-setsid sh -c "exec -a $mark sleep 1001 || exec sleep 1001" &
-setsid sleep 1001.5 &
+# What forks away outlives this script, and the agent of no node waits for it.
+setsid sleep 1001 >/dev/null 2>&1 &
 yes "$mark fills its log" | head -c 40000000
-echo done
-exec sleep 1001
