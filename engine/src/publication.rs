@@ -136,4 +136,29 @@ mod tests {
         publication.write(&mut node);
         assert_eq!(node["metadata"], before["metadata"]);
     }
+
+    #[test]
+    fn a_key_is_published_into_the_annotation_of_a_kubernetes_node_and_taken_back() {
+        let before = json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {
+                "name": "b",
+                "annotations": {"projectcalico.org/IPv4Address": "10.9.0.2/24"},
+            },
+            "status": {"addresses": [{"address": "10.9.0.3", "type": "InternalIP"}]},
+        });
+        let read = |node: &Value| match crate::resource::read(node).unwrap().1 {
+            crate::resource::Resource::Node(node) => *node,
+            other => panic!("{other:?}"),
+        };
+        let mut node = before.clone();
+        let mut publication = Publication::default();
+        publication.keys.v4 = PublicKey::from_bytes([7; 32]).ok();
+        publication.write(&mut node);
+        assert_eq!(node["status"], before["status"]);
+        assert!(publication.is_published(&read(&node)));
+        publication.keys.v4 = None;
+        publication.write(&mut node);
+        assert_eq!(node, before);
+    }
 }

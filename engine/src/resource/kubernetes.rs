@@ -102,8 +102,6 @@ pub(super) fn as_calico(node: &Value) -> Value {
 mod tests {
     use super::super::{Node, Resource, read};
     use super::*;
-    use crate::key::PublicKey;
-    use crate::publication::Publication;
 
     fn node(value: &Value) -> Node {
         match read(value).unwrap().1 {
@@ -143,18 +141,5 @@ mod tests {
         assert_eq!(read.addresses.len(), 2);
         assert_eq!(read.labels["gpu"], "yes");
         assert_eq!(read.public_key.v4, None);
-    }
-
-    #[test]
-    fn a_key_is_published_into_its_annotation_and_taken_back() {
-        let mut value = example();
-        let mut publication = Publication::default();
-        publication.keys.v4 = PublicKey::from_bytes([7; 32]).ok();
-        publication.write(&mut value);
-        assert_eq!(value["status"], example()["status"]);
-        assert!(publication.is_published(&node(&value)));
-        publication.keys.v4 = None;
-        publication.write(&mut value);
-        assert_eq!(value, example());
     }
 }

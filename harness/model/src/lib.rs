@@ -14,14 +14,14 @@
 /// Names of nodes, pods, interfaces and engines, valid by construction.
 pub mod name;
 
+/// Nouns with their numbers.
+pub mod count;
+
 /// The TOML as meant: every name resolved, every address chosen.
 pub mod plan;
 
 /// Tags: the bytes that fill a probe's payload, and how to find them again.
 pub mod tag;
-
-/// Nouns with their numbers.
-pub mod count;
 
 /// What is wrong with an input file: each problem points at its place and says how to put it right.
 pub mod problem;
