@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -82,6 +83,8 @@ pub(crate) async fn start(name: &str, life: Life) -> Result<(), TunnelError> {
         .map_err(TunnelError::NoTun)?;
     let fail = |error: io::Error| TunnelError::Start(error.to_string());
     let program = std::env::current_exe().map_err(fail)?;
+    // By its other end the process knows that this agent has started it. It is held until that is ready.
+    let (_held, proof) = UnixStream::pair().map_err(fail)?;
     let mut child = Command::new(program)
         .args(["tunnel", name])
         .args(match life {
@@ -92,7 +95,7 @@ pub(crate) async fn start(name: &str, life: Life) -> Result<(), TunnelError> {
         // It outlives the agent, and speaks with no store.
         .env_remove("ETCD_PASSWORD")
         .env_remove("WIREMESH_STORE")
-        .stdin(Stdio::null())
+        .stdin(OwnedFd::from(proof))
         .stdout(Stdio::piped())
         .spawn()
         .map_err(fail)?;

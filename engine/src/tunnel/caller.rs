@@ -1,12 +1,13 @@
-//! Who may start a tunnel process: an agent, which is this very program.
+//! Who may start a tunnel process: an agent, which gives it one end of a socket pair as its input.
 //!
 //! The process takes over a TUN device of its name and removes the socket that is in its place,
 //! so a device of another program would be lost to it.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
+use std::os::fd::AsFd;
 
-use nix::unistd::{Pid, getppid};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::getppid;
 
 /// Longest name of an interface in bytes (`IFNAMSIZ` without its zero byte).
 const LONGEST: usize = 15;
@@ -15,9 +16,9 @@ const LONGEST: usize = 15;
 pub(super) fn check(name: &str) -> Result<(), String> {
     check_name(name)?;
     let parent = getppid();
-    match (file_of(parent), file_of(Pid::this())) {
-        (Some(parent), Some(own)) if parent == own => Ok(()),
-        _ => Err(format!(
+    match maker_of(&io::stdin()) == Some(parent.as_raw()) {
+        true => Ok(()),
+        false => Err(format!(
             "process {parent}, which has started this tunnel, is not an agent"
         )),
     }
@@ -34,10 +35,12 @@ fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// The device and inode number of the program that a process runs.
-fn file_of(process: Pid) -> Option<(u64, u64)> {
-    let file = fs::metadata(format!("/proc/{process}/exe")).ok()?;
-    Some((file.dev(), file.ino()))
+/// The process that has made a socket pair of which this is one end; none if it is anything else. The
+/// kernel keeps it with the socket (unix(7): `SO_PEERCRED`), so that it can be asked for without any
+/// privilege; `/proc/PID/exe` of an agent with capabilities of its own cannot.
+fn maker_of(end: &impl AsFd) -> Option<i32> {
+    let peer = getsockopt(&end.as_fd(), PeerCredentials).ok()?;
+    Some(peer.pid())
 }
 
 #[cfg(test)]
@@ -66,8 +69,16 @@ mod tests {
 
     #[test]
     fn what_another_program_has_started_is_no_tunnel() {
-        // Cargo has started this test.
+        // Cargo has started this test, without such a socket.
         let refused = check("wireguard.cali").unwrap_err();
         assert!(refused.ends_with("is not an agent"), "{refused}");
+    }
+
+    #[test]
+    fn a_socket_pair_names_the_process_that_made_it() {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(maker_of(&one), Some(std::process::id().cast_signed()));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(maker_of(&file), None);
     }
 }

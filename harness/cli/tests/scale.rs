@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 
-use wireproof_model::evidence::{Evidence, Role};
+use wireproof_model::evidence::{Role, SavedEvidence};
 use wireproof_model::frame::Frame;
 
 /// The addresses that nodes ask the wire for in a run of so many nodes, which holds.
@@ -28,7 +28,7 @@ fn asked(nodes: usize, more: &str) -> BTreeSet<Ipv4Addr> {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    let evidence: Evidence = serde_json::from_slice(&saved(&runs)).unwrap();
+    let evidence = SavedEvidence::parse(&saved(&runs)).unwrap().open();
     let ports = evidence.interfaces.iter();
     let ports: BTreeSet<_> = ports
         .filter(|interface| matches!(interface.role, Role::Port(_)))
@@ -49,10 +49,10 @@ fn asked(nodes: usize, more: &str) -> BTreeSet<Ipv4Addr> {
 }
 
 /// The evidence of the one run below a folder.
-fn saved(folder: &Path) -> Vec<u8> {
+fn saved(folder: &Path) -> String {
     let file = folder.join("evidence.json");
     if file.is_file() {
-        return fs::read(file).unwrap();
+        return fs::read_to_string(file).unwrap();
     }
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let mut folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
