@@ -33,6 +33,9 @@ mod ports;
 
 use fields::Fields;
 
+/// The kernel's own tables: default, main and local (kernel: `uapi/linux/rtnetlink.h`).
+pub(crate) const KERNEL_TABLES: std::ops::RangeInclusive<u32> = 253..=255;
+
 /// What AKS's network takes of the MTU besides, when hosts are encrypted too (Felix: `wireguard.go`).
 pub(crate) const OVERHEAD_AKS: u32 = 100;
 

@@ -3,23 +3,25 @@
 use std::collections::BTreeSet;
 
 use crate::dataplane::Rule;
-
-/// The kernel's own: default, main and local (kernel: `uapi/linux/rtnetlink.h`).
-const RESERVED: std::ops::RangeInclusive<u32> = 253..=255;
+use crate::settings::KERNEL_TABLES;
 
 /// The table that this engine's rule looks up, if the ranges still allow it; else the first
 /// of the ranges that holds no route of anybody else's and that no rule of anybody else's
 /// looks up. Where there is none, the first of all: then two engines share a table, and
-/// each leaves the other's rules alone.
+/// each leaves the other's rules alone. The kernel's own tables are never taken, not even where
+/// a rule of this engine's leads to one: what is in them would be removed.
 pub(crate) fn choose(
     ranges: &[(u32, u32)],
     rules: &BTreeSet<Rule>,
     used: impl Iterator<Item = u32>,
 ) -> u32 {
+    let all = || {
+        let tables = ranges.iter().flat_map(|(min, max)| *min..=*max);
+        tables.filter(|table| !KERNEL_TABLES.contains(table))
+    };
     let allowed = |table: u32| {
-        ranges
-            .iter()
-            .any(|(min, max)| (*min..=*max).contains(&table))
+        let in_range = |(min, max): &(u32, u32)| (*min..=*max).contains(&table);
+        ranges.iter().any(in_range) && !KERNEL_TABLES.contains(&table)
     };
     let own = rules.iter().filter(|rule| rule.own);
     if let Some(table) = own.map(|rule| rule.table).find(|table| allowed(*table)) {
@@ -29,9 +31,9 @@ pub(crate) fn choose(
     // A rule without a mark is not an older engine's of our kind: that table is taken over.
     let looked_up = looked_up.filter(|rule| !rule.not);
     let taken: BTreeSet<_> = used.chain(looked_up.map(|rule| rule.table)).collect();
-    let mut all = ranges.iter().flat_map(|(min, max)| *min..=*max);
-    all.find(|table| !RESERVED.contains(table) && !taken.contains(table))
-        .or_else(|| ranges.first().map(|(min, _)| *min))
+    all()
+        .find(|table| !taken.contains(table))
+        .or_else(|| all().next())
         .unwrap_or(1)
 }
 
@@ -76,5 +78,22 @@ mod tests {
         let used: Vec<u32> = (1..=252).collect();
         let rules = BTreeSet::new();
         assert_eq!(choose(&[(1, 260)], &rules, used.into_iter()), 256);
+    }
+
+    #[test]
+    fn no_range_and_no_rule_leads_to_a_table_of_the_kernel() {
+        for table in KERNEL_TABLES {
+            let rules = BTreeSet::from([Rule::for_mark(99, 7, table)]);
+            for range in [(table, table), (253, 255)] {
+                let chosen = choose(&[range], &rules, std::iter::empty());
+                assert!(!KERNEL_TABLES.contains(&chosen), "{range:?}: {chosen}");
+            }
+        }
+        let used: Vec<u32> = (256..=260).collect();
+        let chosen = choose(&[(253, 260)], &BTreeSet::new(), used.into_iter());
+        assert_eq!(
+            chosen, 256,
+            "where all are taken one is shared, of those that are allowed"
+        );
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::resource::Wrong;
 
+use super::KERNEL_TABLES;
 use super::overrides::misspelt;
 
 /// Typed access to a spec that collects what is wrong.
@@ -51,7 +52,10 @@ impl Fields<'_> {
         };
         let read: Option<Vec<_>> = ranges.iter().map(read).collect();
         match read {
-            // 253 to 255 are the kernel's own tables, and never taken.
+            Some(read) if !read.is_empty() && read.iter().all(is_kernels) => self.fail(
+                name,
+                "holds the kernel's own tables alone (253 to 255: default, main and local)",
+            ),
             Some(read) if !read.is_empty() => Some(read),
             _ => self.fail(
                 name,
@@ -92,4 +96,9 @@ impl Fields<'_> {
             None => self.fail(name, otherwise),
         }
     }
+}
+
+/// Whether a range holds nothing but the kernel's own tables.
+fn is_kernels((min, max): &(u32, u32)) -> bool {
+    KERNEL_TABLES.contains(min) && KERNEL_TABLES.contains(max)
 }

@@ -293,3 +293,17 @@ fn an_mtu_above_the_uplink_s_is_not_set_and_is_told() {
         "`spec.wireguardMTUV6` is 9000, more than the uplink's 1500, and is not set"
     );
 }
+
+#[test]
+fn a_range_of_the_kernels_own_tables_alone_is_refused() {
+    for (min, max) in [(254, 254), (255, 255), (253, 255)] {
+        let (settings, wrong) = read(json!({"routeTableRanges": [{"min": min, "max": max}]}));
+        assert_eq!(
+            wrong,
+            [
+                "`spec.routeTableRanges` holds the kernel's own tables alone (253 to 255: default, main and local)"
+            ]
+        );
+        assert_eq!(settings.tables, Settings::default().tables);
+    }
+}
