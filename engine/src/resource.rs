@@ -442,6 +442,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_has_at_most_253_characters() {
+        let node = |length| json!({"kind": "Node", "metadata": {"name": "n".repeat(length)}});
+        assert!(read(&node(253)).is_ok());
+        for length in [254, 65536] {
+            assert_eq!(
+                wrong(node(length)),
+                format!("`metadata.name` has {length} characters; a name has at most 253")
+            );
+        }
+    }
+
+    #[test]
     fn a_node_is_reached_at_its_bgp_address_and_has_all_the_others() {
         let (identity, resource) = read(&json!({
             "kind": "Node", "metadata": {"name": "a"},

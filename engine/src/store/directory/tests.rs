@@ -385,3 +385,19 @@ async fn a_key_is_published_into_the_item_that_it_belongs_to() {
     };
     assert_eq!(["a", "b", "c"].map(has_key), [true, false, false]);
 }
+
+#[tokio::test]
+async fn a_store_whose_cluster_information_is_not_ready_says_so() {
+    for (ready, says) in [("false", true), ("true", false)] {
+        let information = format!(
+            "kind: ClusterInformation\nmetadata: {{name: default}}\nspec: {{datastoreReady: {ready}}}\n"
+        );
+        let (_folder, store) = store(&[("i.yaml", &information)]);
+        let snapshot = store.read().await.unwrap();
+        let unready = snapshot.unready();
+        assert_eq!(
+            unready.is_some_and(|why| why.contains("`spec.datastoreReady` is false")),
+            says
+        );
+    }
+}

@@ -1,13 +1,16 @@
-//! A UDP port that another program has, in a network namespace of its own: the other family goes on,
-//! the program is named, the key is withheld, and the port is taken once it is free.
+//! A living agent in namespaces of its own, which reports its state as to systemd.
 
 use std::fs;
-use std::net::UdpSocket;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// A UDP port that another program has.
+mod port;
+/// A store that says itself that it is not ready.
+mod ready;
 
 /// How long an agent may take to say what is expected; a taken port is tried again every 10 s.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -24,11 +27,12 @@ const SCRIPT: &str = r#"
 export PATH="$PATH:/usr/sbin:/sbin"
 mount -t tmpfs none /run && ip link set lo up && ip link add name outside type bridge &&
 ip address add 10.0.0.1/24 dev outside && ip address add fd00::1/64 dev outside nodad &&
-ip link set outside up && exec "$0" inside --exact --ignored --nocapture
+ip link set outside up && exec "$0" "$1" --exact --ignored --nocapture
 "#;
 
-#[test]
-fn a_port_that_another_program_has_stops_one_family_and_only_until_it_is_free() {
+/// Runs an ignored test of this program in namespaces of its own; skipped, with the reason, where a
+/// user cannot make them.
+fn in_namespaces(test: &str) {
     let command = || {
         let mut command = Command::new("unshare");
         command.args([
@@ -60,6 +64,7 @@ fn a_port_that_another_program_has_stops_one_family_and_only_until_it_is_free() 
     let output = command()
         .args(["sh", "-c", SCRIPT])
         .arg(std::env::current_exe().unwrap())
+        .arg(test)
         .env(INSIDE, "1")
         .output()
         .unwrap();
@@ -85,15 +90,18 @@ impl Drop for Node {
 }
 
 impl Node {
-    fn start(folder: &Path) -> Self {
+    /// Starts an agent whose store has its Node, and these resources besides.
+    fn start(folder: &Path, resources: &[(&str, &str)]) -> Self {
         let store = folder.join("store");
         fs::create_dir(&store).unwrap();
+        for (file, text) in resources {
+            fs::write(store.join(file), text).unwrap();
+        }
         let node = "kind: Node\nmetadata: {name: ada}\n\
             spec: {bgp: {ipv4Address: 10.0.0.1/24, ipv6Address: 'fd00::1/64'}}\n";
         fs::write(store.join("ada.yaml"), node).unwrap();
         let address = folder.join("notify");
         let socket = UnixDatagram::bind(&address).unwrap();
-        configure(&store, "");
         let agent = Command::new(env!("CARGO_BIN_EXE_wiremesh"))
             .args(["agent", "--node", "ada", "--store"])
             .arg(format!("dir:{}", store.display()))
@@ -123,7 +131,7 @@ impl Node {
                 break;
             };
             last = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if last.contains("STATUS=in sync") && condition(&last) {
+            if condition(&last) {
                 return last;
             }
         }
@@ -137,69 +145,17 @@ impl Node {
     }
 }
 
-fn configure(store: &Path, more: &str) {
-    let configuration = format!(
+/// A cluster that is encrypted in both families.
+fn configuration(more: &str) -> String {
+    format!(
         "kind: FelixConfiguration\nmetadata: {{name: default}}\n\
          spec: {{wireguardEnabled: true, wireguardEnabledV6: true{more}}}\n"
-    );
-    // As a whole, so that nothing half written is read.
-    let draft = store.join(".default.yaml");
-    fs::write(&draft, configuration).unwrap();
-    fs::rename(draft, store.join("default.yaml")).unwrap();
+    )
 }
 
-#[test]
-#[ignore = "the test above runs it in a namespace of its own"]
-fn inside() {
-    if std::env::var_os(INSIDE).is_none() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let v4 = UdpSocket::bind("0.0.0.0:51820").unwrap();
-    let node = Node::start(folder.path());
-    let cannot = |family: &'static str, port: u16| {
-        let process = std::process::id();
-        move |status: &str| {
-            let taken = format!("this node cannot encrypt {family}: UDP port {port} is taken by ");
-            status.contains(&taken) && status.contains(&format!("(process {process})"))
-        }
-    };
-    let well = |status: &str| !status.contains("cannot encrypt");
-    node.until(
-        "named the program that has IPv4's port",
-        cannot("IPv4", 51820),
-    );
-    assert_eq!(node.keys(), [false, true]);
-    drop(v4);
-    node.until("took the port that is free", well);
-    assert_eq!(node.keys(), [true, true]);
-    // The way back, for the other family, with a socket of the other kind.
-    let v6 = UdpSocket::bind("127.0.0.1:6000").unwrap();
-    configure(&node.store, ", wireguardListeningPortV6: 6000");
-    node.until(
-        "named the program that has IPv6's port",
-        cannot("IPv6", 6000),
-    );
-    assert_eq!(node.keys(), [true, false]);
-    drop(v6);
-    node.until("took the port that is free again", well);
-    assert_eq!(node.keys(), [true, true]);
-    // Ports that change places: each is taken by the other family's device at first.
-    configure(
-        &node.store,
-        ", wireguardListeningPort: 6000, wireguardListeningPortV6: 51820",
-    );
-    node.until("changed the ports' places", |status| {
-        well(status) && node.keys() == [true, true] && has_port(6000) && has_port(51820)
-    });
-}
-
-/// Whether any socket of this namespace has that port.
-fn has_port(port: u16) -> bool {
-    let listed = |table| {
-        fs::read_to_string(table)
-            .unwrap()
-            .contains(&format!(":{port:04X} "))
-    };
-    listed("/proc/net/udp") || listed("/proc/net/udp6")
+/// Writes a resource as a whole, so that nothing half written is read.
+fn write(store: &Path, file: &str, text: &str) {
+    let draft = store.join(format!(".{file}"));
+    fs::write(&draft, text).unwrap();
+    fs::rename(draft, store.join(file)).unwrap();
 }
