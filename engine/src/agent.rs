@@ -446,7 +446,7 @@ impl Agent {
         self.kernel.hear(self.monitor.drain());
         let settings = &self.cluster.settings;
         self.kernel.refresh(&self.hands.netlink, settings).await?;
-        self.look_at_ports();
+        self.look_at_ports().await;
         let (mut actual, desired) = planes(
             &self.kernel,
             &self.cluster,

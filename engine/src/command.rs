@@ -323,7 +323,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     problems.extend(snapshot.unready());
     problems.extend(tell::too_large_mtus(&kernel, &cluster, &node));
     let endpoints = store.store.endpoints();
-    let taken = agent::taken_ports(&kernel, &cluster, &node);
+    let taken = agent::taken_ports(&kernel, &cluster, &node).await;
     problems.extend(agent::port_problems(&taken));
     let supported = PerFamily::each(|family| taken[family].is_none());
     let (actual, desired) = agent::planes(&kernel, &cluster, &node, &endpoints, supported);

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::Path;
-use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::time::Duration;
+
+use tokio::time::{interval, timeout};
 
 /// How long the kernel may take to close the sockets of a process that has ended: they are no
 /// process's any more, and not free yet.
@@ -42,7 +44,7 @@ struct Socket {
 
 /// Whether a port can be listened at in this network namespace; if not, by what it is taken. A tunnel
 /// process of one of these devices, which is about to end, does not count.
-pub(crate) fn taken(port: u16, own: &[String]) -> Option<Taken> {
+pub(crate) async fn taken(port: u16, own: &[String]) -> Option<Taken> {
     if is_free(port) {
         return None;
     }
@@ -56,23 +58,23 @@ pub(crate) fn taken(port: u16, own: &[String]) -> Option<Taken> {
     if processes.values().any(is_own) {
         return None;
     }
-    if processes.is_empty() && is_freed(port) {
+    if processes.is_empty() && is_freed(port).await {
         return None;
     }
     let by = describe(&processes, sockets.first().copied());
     Some(Taken { port, by })
 }
 
-/// Whether a port becomes free within [`CLOSING`].
-fn is_freed(port: u16) -> bool {
-    let deadline = Instant::now() + CLOSING;
-    while Instant::now() < deadline {
-        thread::sleep(LOOK);
-        if is_free(port) {
-            return true;
+/// Whether a port becomes free within [`CLOSING`]. The kernel reports it to no one; the agent's thread
+/// serves health and metrics meanwhile.
+async fn is_freed(port: u16) -> bool {
+    let freed = async {
+        let mut looks = interval(LOOK);
+        while !is_free(port) {
+            looks.tick().await;
         }
-    }
-    false
+    };
+    timeout(CLOSING, freed).await.is_ok()
 }
 
 fn is_free(port: u16) -> bool {
@@ -184,23 +186,23 @@ mod tests {
         assert_eq!(listeners(&v6, 51820), [socket(24871, 1000)]);
     }
 
-    #[test]
-    fn a_port_that_a_process_has_is_taken_by_that_process_until_it_is_closed() {
+    #[tokio::test]
+    async fn a_port_that_a_process_has_is_taken_by_that_process_until_it_is_closed() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(socket) = UdpSocket::bind(address) else {
                 eprintln!("skipped: {address} cannot be had here");
                 continue;
             };
             let port = socket.local_addr().unwrap().port();
-            let found = taken(port, &[]).unwrap();
+            let found = taken(port, &[]).await.unwrap();
             let expected = format!("(process {})", std::process::id());
             assert!(found.to_string().ends_with(&expected), "{found}");
             assert_eq!(
-                taken(port, &[command_line(Path::new("/proc/self"))[0].clone()]),
+                taken(port, &[command_line(Path::new("/proc/self"))[0].clone()]).await,
                 Some(found)
             );
             drop(socket);
-            assert_eq!(taken(port, &[]), None);
+            assert_eq!(taken(port, &[]).await, None);
         }
     }
 

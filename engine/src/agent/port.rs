@@ -63,28 +63,42 @@ pub(crate) fn problems(taken: &PerFamily<Option<Taken>>) -> impl Iterator<Item =
 
 /// The ports that are wanted and cannot be had. A port at which this family's device listens is its
 /// own; one at which the other family's does is taken until that has moved away.
-pub(crate) fn taken(kernel: &Kernel, cluster: &Cluster, node: &str) -> PerFamily<Option<Taken>> {
+pub(crate) async fn taken(
+    kernel: &Kernel,
+    cluster: &Cluster,
+    node: &str,
+) -> PerFamily<Option<Taken>> {
+    PerFamily {
+        v4: taken_for(kernel, cluster, node, Family::V4).await,
+        v6: taken_for(kernel, cluster, node, Family::V6).await,
+    }
+}
+
+async fn taken_for(
+    kernel: &Kernel,
+    cluster: &Cluster,
+    node: &str,
+    family: Family,
+) -> Option<Taken> {
+    if !is_active(cluster, node, family) {
+        return None;
+    }
     let settings = &cluster.settings;
-    PerFamily::each(|family| {
-        if !is_active(cluster, node, family) {
-            return None;
-        }
-        let port = settings.tunnel[family].listen_port;
-        match kernel.listener(port, settings) {
-            Some((_, of)) if of == family => None,
-            Some((name, _)) => Some(Taken {
-                port,
-                by: format!("this node's own {name}"),
-            }),
-            None => port::taken(port, &kernel.device_names(settings)),
-        }
-    })
+    let port = settings.tunnel[family].listen_port;
+    match kernel.listener(port, settings) {
+        Some((_, of)) if of == family => None,
+        Some((name, _)) => Some(Taken {
+            port,
+            by: format!("this node's own {name}"),
+        }),
+        None => port::taken(port, &kernel.device_names(settings)).await,
+    }
 }
 
 impl Agent {
     /// Looks for ports that are taken.
-    pub(super) fn look_at_ports(&mut self) {
-        let taken = taken(&self.kernel, &self.cluster, &self.orders.node);
+    pub(super) async fn look_at_ports(&mut self) {
+        let taken = taken(&self.kernel, &self.cluster, &self.orders.node).await;
         self.ports.note(taken, Instant::now());
     }
 
