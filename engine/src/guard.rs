@@ -90,7 +90,8 @@ impl Guard {
     /// # Errors
     /// The directory cannot be written. It is tried again whenever this is called.
     pub(crate) fn keep(&mut self, firewall: &Firewall) -> Result<bool, GuardError> {
-        let strict = firewall.is_strict().then_some(firewall);
+        // What drops nothing yet would be refused at the boot, and the node be cut off for it.
+        let strict = firewall.drops_plaintext().then_some(firewall);
         let path = self.directory.join(FILE);
         let touched = self.kept.is_some() && stamp(&path) != self.stamp;
         if !touched && self.kept.as_ref().map(Option::as_ref) == Some(strict) {
@@ -232,6 +233,26 @@ mod tests {
         guard.keep(&Firewall::default()).unwrap();
         assert!(!path.exists());
         fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[tokio::test]
+    async fn strict_rules_that_protect_no_network_yet_do_not_cut_a_node_off_at_its_boot() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let alone = Firewall::new(&Wanted {
+            mark: 0x10,
+            strict: Some(Protected::default()),
+            ..Wanted::default()
+        });
+        assert!(alone.is_strict());
+        let mut guard = Guard::new(folder.path().to_owned());
+        guard.keep(&alone).unwrap();
+        assert!(!restore(folder.path(), &[]).await.unwrap());
+        // Another node comes, and goes.
+        guard.keep(&strict()).unwrap();
+        assert!(path.exists());
+        guard.keep(&alone).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]
