@@ -124,6 +124,7 @@ pub fn needs_of(plan: &Plan, engine: &EngineCommand) -> BTreeSet<Need> {
     if engine.descriptor.agent.is_none() {
         needs.remove(&Need::AnyWireGuard);
     }
+    needs.extend((!engine.descriptor.contained).then_some(Need::OwnKernel));
     needs
 }
 

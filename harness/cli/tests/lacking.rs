@@ -138,6 +138,28 @@ fn without_etcd_a_scenario_of_etcd_is_skipped() {
 
 /// What costs only detail is no reason to skip.
 #[test]
+fn an_engine_that_is_not_contained_never_runs_on_the_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = scenario(folder.path(), "open.toml", "");
+    let (engine, written) = (folder.path().join("e.toml"), folder.path().join("written"));
+    let text = format!(
+        "title = \"not contained\"\nagent = [\"touch\", {:?}]\ncontained = false\nready = \"none\"\n",
+        written.display().to_string()
+    );
+    fs::write(&engine, text).unwrap();
+    let engine = engine.display().to_string();
+    let runs = folder.path().join("runs").display().to_string();
+    let arguments = [
+        "run", &scenario, "--json", "--lane", "host", "--engine", &engine, "--runs", &runs,
+    ];
+    let Some(run) = wireproof("true", &arguments) else {
+        return;
+    };
+    is_skipped(&run, "kernel of its own");
+    assert!(!written.exists());
+}
+
+#[test]
 fn without_the_kernel_s_drop_reasons_scenarios_run() {
     let hide = "[ ! -e /sys/kernel/btf/vmlinux ] || mount --bind /dev/null /sys/kernel/btf/vmlinux";
     let folder = tempfile::tempdir().unwrap();

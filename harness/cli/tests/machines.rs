@@ -95,7 +95,8 @@ fn panicked() -> Result<(), Failed> {
     let engine = runs("panic.toml");
     fs::create_dir_all(engine.parent().unwrap_or(Path::new("/")))?;
     let agent = r#"agent = ["bash", "-c", "echo c > /proc/sysrq-trigger"]"#;
-    let text = format!("title = \"panics its kernel\"\n{agent}\nready = \"notify\"\n");
+    let text =
+        format!("title = \"panics its kernel\"\n{agent}\ncontained = false\nready = \"notify\"\n");
     fs::write(&engine, text)?;
     let engine = engine.display().to_string();
     let machine = start(&SCENARIOS[..1], &["--engine", &engine], "panicked");
@@ -133,17 +134,24 @@ fn hung() -> Result<(), Failed> {
 }
 
 /// Nothing that a run starts outlives it. What the kernel itself starts for it does: the program that it
-/// gives a crashed process's memory to, which holds that process's network namespace here.
+/// gives a crashed process's memory to, which holds that process's network namespace here. Such a program
+/// starts where the kernel's first process does, where no /proc is mounted.
 fn left() -> Result<(), Failed> {
     let engine = runs("left.toml");
     fs::create_dir_all(engine.parent().unwrap_or(Path::new("/")))?;
-    let holds = "exec 9</proc/$1/ns/net 0</dev/null; kill -STOP $$";
+    let holds = "$1 -t proc proc /proc; exec 9</proc/$2/ns/net 0<&-; kill -STOP $$";
     let agent = format!(
-        "echo '{holds}' > /holds; echo \"|$BASH /holds %P\" > /proc/sys/kernel/core_pattern; \
+        "echo '{holds}' > /holds; echo \"|$BASH /holds $(type -P mount) %P\" > /proc/sys/kernel/core_pattern; \
          ulimit -c unlimited; \"$BASH\" -c 'kill -SEGV $$'"
     );
-    let agent = format!("agent = [\"bash\", \"-c\", {}]", json!(agent));
-    let text = format!("title = \"leaves its namespace\"\n{agent}\nready = \"notify\"\n");
+    // A machine has the programs of all commands; the second one is never run.
+    let agent = format!(
+        "agent = [\"bash\", \"-c\", {}]\nrotate-key = [\"mount\"]",
+        json!(agent)
+    );
+    let text = format!(
+        "title = \"leaves its namespace\"\n{agent}\ncontained = false\nready = \"notify\"\n"
+    );
     fs::write(&engine, text)?;
     let engine = engine.display().to_string();
     let machine = start(&SCENARIOS[..1], &["--engine", &engine], "left");

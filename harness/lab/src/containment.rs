@@ -29,6 +29,7 @@ use nix::unistd::chroot;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, LabError};
+use crate::machine::is_guest;
 use crate::sys;
 
 /// Where the new root is put together: a folder of every Linux system (FHS 3.0), which nodes do
@@ -50,6 +51,9 @@ pub(crate) struct Paths {
     pub(crate) write: Vec<PathBuf>,
     /// The run directory: read by the node's processes, written to by the node's first one.
     pub(crate) runs: PathBuf,
+    /// Whether all files, kernel parameters and privileges are left to the node's processes. Only in a
+    /// virtual machine, whose kernel ends with the run.
+    pub(crate) uncontained: bool,
 }
 
 /// A node's files.
@@ -83,6 +87,10 @@ struct Kept {
 pub(crate) fn contain(paths: &Paths) -> Result<Contained, LabError> {
     let mut lacks = Vec::new();
     let runs = hold(&paths.runs)?;
+    if paths.uncontained {
+        leave_open()?;
+        return Ok(Contained { runs, lacks });
+    }
     let kept = kept(paths)?;
     let folder = env::current_dir().unwrap_or_else(|_| "/".into());
 
@@ -115,6 +123,24 @@ pub(crate) fn contain(paths: &Paths) -> Result<Contained, LabError> {
         .doing("enter the folder")?;
     privilege::give_up()?;
     Ok(Contained { runs, lacks })
+}
+
+/// Gives the calling process a /run and a /proc of its own, and nothing else: sockets and process
+/// numbers are the node's.
+fn leave_open() -> Result<(), LabError> {
+    if !is_guest() {
+        return Err(LabError::machine(
+            "start an engine that is not contained",
+            "the kernel is the host's",
+        )
+        .help("run it in a virtual machine: `--lane vm:KERNEL`"));
+    }
+    for own in ["/run", "/var/run"] {
+        if fs::symlink_metadata(own).is_ok_and(|found| found.is_dir()) {
+            mount_memory(Path::new(own), "mode=755")?;
+        }
+    }
+    kernel::fresh("proc", Path::new("/proc")).doing("mount a /proc of the node's own")
 }
 
 /// What is bound back, outer paths first.

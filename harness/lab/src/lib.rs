@@ -11,6 +11,9 @@
 /// The world failed: what, where, and what to try.
 pub mod error;
 
+/// Whether the kernel is a virtual machine's of the harness.
+mod machine;
+
 /// The only unsafe code: what no library wraps safely.
 mod sys;
 

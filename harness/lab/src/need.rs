@@ -10,6 +10,7 @@ use rtnetlink::packet_route::link::InfoKind;
 use wireproof_model::plan::Need;
 
 use crate::error::LabError;
+use crate::machine::is_guest;
 use crate::namespace::Namespace;
 use crate::preflight::{needed_by_all, try_link, try_netem, try_parameter, try_program, try_tun};
 
@@ -27,6 +28,10 @@ pub fn lacks(need: Need) -> Option<String> {
         Need::Netem => try_netem(),
         Need::Userspace => try_tun(),
         Need::KernelWireGuard => try_link(InfoKind::Wireguard),
+        Need::OwnKernel => match is_guest() {
+            true => Ok(()),
+            false => Err(LabError::machine("look at the kernel", "it is the host's")),
+        },
         Need::AnyWireGuard => try_link(InfoKind::Wireguard).or_else(|of_kernel| {
             try_tun().map_err(|of_tun| {
                 let cause = format!(
@@ -56,6 +61,7 @@ pub fn remedy(need: Need) -> &'static str {
         Need::Netem => "modprobe sch_netem",
         Need::Userspace => "modprobe tun, and make /dev/net/tun readable and writable",
         Need::KernelWireGuard => "modprobe wireguard",
+        Need::OwnKernel => "--lane vm:KERNEL (ci/setup --kernels)",
         Need::AnyWireGuard => {
             "modprobe wireguard, or modprobe tun and make /dev/net/tun readable and writable"
         }

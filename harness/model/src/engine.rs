@@ -54,6 +54,9 @@ pub struct Descriptor {
     /// Files and folders of the host that its commands write and keep. Whatever else they write is
     /// gone with the node.
     pub writable: Vec<PathBuf>,
+    /// Whether its commands have files, kernel parameters and privileges of their node only. One that
+    /// does not is run where the kernel ends with the run, in a virtual machine.
+    pub contained: bool,
     /// Environment of every command, besides the harness's own.
     pub env: BTreeMap<String, String>,
 }
@@ -148,6 +151,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         ));
     }
     let writable = writable(table);
+    let contained = table.flag("contained").unwrap_or(true);
     let env = table
         .table("env", "the environment", environment)
         .unwrap_or_default();
@@ -165,6 +169,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         throws,
         conduct,
         writable,
+        contained,
         env,
     }
 }
@@ -376,6 +381,9 @@ LOG = "debug"
         );
         let kept = parsed(&keeps("/var/lib/engine")).writable;
         assert_eq!(kept, [PathBuf::from("/var/lib/engine")]);
+        let contained =
+            |text: &str| parsed(&COMPLETE.replace("[env]", &format!("{text}\n[env]"))).contained;
+        assert!(contained("") && !contained("contained = false"));
         let with = |conduct: &str| format!("{COMPLETE}[conduct]\n{conduct}\n");
         check(&with("memory = \"64\""), "not a number and its unit");
         check(

@@ -76,7 +76,7 @@ fn devices(sysfs: &Path, lacks: &mut Vec<String>) -> Result<(), LabError> {
     sys::set_read_only(sysfs, true, false).doing(DOING)
 }
 
-fn fresh(kind: &str, target: &Path) -> nix::Result<()> {
+pub(super) fn fresh(kind: &str, target: &Path) -> nix::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some(kind), target, Some(kind), flags, None::<&str>)
 }

@@ -33,6 +33,7 @@ pub(super) fn of(
         read: read.chain(std::env::current_dir()).collect(),
         write,
         runs: directory.path().to_owned(),
+        uncontained: !engine.descriptor.contained,
     })
 }
 

@@ -92,6 +92,7 @@ impl Etcd {
             read: find("etcd").into_iter().collect(),
             write: Vec::new(),
             runs: directory.path().to_owned(),
+            uncontained: false,
         };
         let init = start_init(&name, &mut space.share()?, paths, &told)?;
         let etcd = Self {

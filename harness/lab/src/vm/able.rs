@@ -45,7 +45,7 @@ pub fn lacks(kernel: &str) -> BTreeMap<Need, String> {
 /// netfilter's modules of IPv6 were made for has IPv6 (Debian has it built in).
 fn modules(need: Need) -> &'static [&'static str] {
     match need {
-        Need::Etcd => &[],
+        Need::Etcd | Need::OwnKernel => &[],
         Need::Ipv6 => &["nft_fib_ipv6"],
         Need::Numgen => &["nft_numgen"],
         Need::Limit => &["nft_limit"],

@@ -20,20 +20,17 @@ use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::reboot::{RebootMode, reboot};
-use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::unistd::{Pid, sethostname};
 
 use crate::error::{Doing, LabError};
+use crate::machine::{ORDERS, is_guest};
 
-use super::image::{MODULES, ORDERS, Orders};
+use super::image::{MODULES, Orders};
 use super::remains::Census;
 use super::stream::{Message, send};
 
 /// The port to the host: the first of the first device with ports (Linux: `virtio_console.c`).
 const PORT: &str = "/dev/vport0p1";
-
-/// `RAMFS_MAGIC` (`linux/magic.h`).
-const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
 /// How often the guest shows that it is alive.
 pub(crate) const BEAT: Duration = Duration::from_secs(1);
@@ -44,7 +41,7 @@ const MOST_SAID: usize = 16 << 10;
 /// Runs as a guest's first process if this is one. Call it before anything else in `main`.
 pub fn run_if_first() -> Option<ExitCode> {
     let is_init = env::args().next().as_deref() == Some("/init");
-    if !is_init || Pid::this().as_raw() != 1 || !is_archive() {
+    if !is_init || Pid::this().as_raw() != 1 || !is_guest() {
         return None;
     }
     if let Err(error) = serve() {
@@ -53,16 +50,6 @@ pub fn run_if_first() -> Option<ExitCode> {
     }
     let _ = reboot(RebootMode::RB_AUTOBOOT);
     Some(ExitCode::from(3))
-}
-
-/// Whether the root is what the kernel unpacks a guest's archive into (Linux:
-/// `Documentation/filesystems/ramfs-rootfs-initramfs.rst`), with a guest's orders in it.
-fn is_archive() -> bool {
-    let in_memory = statfs("/").is_ok_and(|root| {
-        let kind = root.filesystem_type();
-        kind == TMPFS_MAGIC || kind == RAMFS_MAGIC
-    });
-    in_memory && Path::new(ORDERS).is_file()
 }
 
 fn serve() -> Result<(), LabError> {

@@ -11,14 +11,13 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, LabError};
+use crate::machine::ORDERS;
 use crate::program::{find, program};
 
 use super::cpio::Archive;
 use super::kernel::Kernel;
 use super::library;
 
-/// Where the guest finds what it is to do.
-pub(crate) const ORDERS: &str = "/wireproof.json";
 /// Where it finds modules, named so that their order is the order to load them in.
 pub(crate) const MODULES: &str = "/modules";
 

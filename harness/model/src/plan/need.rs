@@ -26,11 +26,13 @@ pub enum Need {
     KernelWireGuard,
     /// Some WireGuard, the kernel's or a process.
     AnyWireGuard,
+    /// A kernel that ends with the run, a virtual machine's; no plan needs it, some engines do.
+    OwnKernel,
 }
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Etcd,
         Self::Ipv6,
         Self::Numgen,
@@ -40,6 +42,7 @@ impl Need {
         Self::Userspace,
         Self::KernelWireGuard,
         Self::AnyWireGuard,
+        Self::OwnKernel,
     ];
 
     /// As reports tell it.
@@ -54,6 +57,7 @@ impl Need {
             Self::Userspace => "userspace WireGuard",
             Self::KernelWireGuard => "kernel WireGuard",
             Self::AnyWireGuard => "WireGuard",
+            Self::OwnKernel => "kernel of its own",
         }
     }
 
@@ -69,6 +73,7 @@ impl Need {
             Self::Userspace => "its process is killed, or its peers are tampered with",
             Self::KernelWireGuard => "the run asks for it",
             Self::AnyWireGuard => "the engine encrypts with it",
+            Self::OwnKernel => "the engine is not contained",
         }
     }
 }
