@@ -14,7 +14,7 @@ use crate::input;
 use crate::rpf::Matrix;
 use crate::run::{self, in_sandbox};
 use crate::scenario;
-use crate::tell::{print, print_json, report, status_of, tell};
+use crate::tell::{all_was_printed, print, print_json, report, say, status_of, tell};
 
 /// Proves from packets on the wire what a WireGuard mesh encrypts.
 ///
@@ -82,10 +82,11 @@ enum Format {
 pub fn main() -> ExitCode {
     // clap ends the process with status 2 on arguments that are wrong.
     let arguments = Arguments::parse();
-    match obey(arguments.verb) {
+    let done = obey(arguments.verb);
+    match done.and_then(|code| all_was_printed().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("{failure}");
+            say(&failure);
             failure.status().into()
         }
     }
@@ -156,7 +157,7 @@ fn check(paths: &[PathBuf]) -> Result<Status, Failure> {
                 counted(plan.promises.len(), "promise")
             )),
             Err(failure) => {
-                eprintln!("{failure}");
+                say(&failure);
                 worst = worst.max(failure.status());
             }
         }

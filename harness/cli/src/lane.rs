@@ -15,7 +15,8 @@ use wireproof_model::plan::{Need, Plan};
 
 use crate::engines;
 use crate::failure::Failure;
-use crate::scenario::{self, Asked, Told, run_name};
+use crate::run_name::run_name;
+use crate::scenario::{self, Asked, Told};
 
 /// Memory of a guest in MiB: its root, what runs in it, and their captures until they are sent.
 const MEMORY: u32 = 3072;
@@ -77,7 +78,7 @@ impl Prepared {
         let engine = scenario::engine_for(&mut plan, asked)?;
         Ok(Self {
             path: path.to_owned(),
-            name: run_name(path),
+            name: run_name(path)?,
             plan,
             engine,
             instead: asked.instead.map(str::to_owned),

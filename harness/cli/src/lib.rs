@@ -9,6 +9,9 @@ pub mod input;
 /// Engines under test: built in, or from a descriptor's file.
 pub mod engines;
 
+/// What run directories are called.
+pub mod run_name;
+
 /// One scenario from file to verdicts.
 pub mod scenario;
 

@@ -16,7 +16,7 @@ use crate::list;
 use crate::scenario::{self, Asked, Told};
 use crate::sweep::{self, Axes};
 use crate::tell::{
-    Watcher, document, failed, keep_output, print, print_json, report, status_of, tell, word,
+    Watcher, document, failed, keep_output, print, print_json, report, say, status_of, tell, word,
 };
 use wireproof_model::count::counted;
 
@@ -136,7 +136,7 @@ fn tell_wrong(arguments: &Arguments, wrong: &[(PathBuf, Failure)]) -> Status {
     let worst = wrong.iter().map(|(_, failure)| failure.status()).max();
     let worst = worst.unwrap_or(Status::BadInput);
     for (_, failure) in wrong {
-        eprintln!("{failure}");
+        say(failure);
     }
     if arguments.json {
         let documents = wrong
@@ -256,7 +256,7 @@ impl Summary {
             }
             Err(failure) => {
                 self.lines += &format!("{name:<70} did not come to its end\n");
-                eprintln!("{}: {failure}", one.path.display());
+                say(format_args!("{}: {failure}", one.path.display()));
                 self.documents.push(failed(Some(&one.plan.title), failure));
             }
         }
@@ -271,7 +271,7 @@ impl Summary {
     fn blame(&mut self, lane: &Lane, failure: &Failure) {
         self.worst = self.worst.or_worse(failure.status());
         self.lines += &format!("{lane:<70} {failure}\n");
-        eprintln!("{failure}");
+        say(failure);
         self.lanes.push(failed(None, failure));
     }
 

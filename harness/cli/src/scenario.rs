@@ -261,7 +261,7 @@ pub fn judge_by(directory: &Path, scenario: &Path) -> Result<Told, Failure> {
 /// What a run directory holds, and which it is where `latest` is named.
 fn load(directory: &Path) -> Result<(Plan, Evidence, PathBuf), Failure> {
     fn file<T>(path: PathBuf, parse: fn(&str) -> Result<T, String>) -> Result<T, Failure> {
-        parse(&input::text(&path)?).map_err(|cause| Failure::Unreadable { path, cause })
+        parse(&input::saved(&path)?).map_err(|cause| Failure::Unreadable { path, cause })
     }
     let named = directory;
     let directory = artifact::attempt(named);
@@ -283,32 +283,4 @@ fn load(directory: &Path) -> Result<(Plan, Evidence, PathBuf), Failure> {
     })?;
     let saved = file(directory.join(EVIDENCE), SavedEvidence::parse)?;
     Ok((plan, saved.open(), directory))
-}
-
-/// A scenario's run directory: its path, without what leads up to the scenarios.
-pub fn run_name(path: &Path) -> String {
-    let parts: Vec<_> = path
-        .with_extension("")
-        .components()
-        .filter_map(|part| part.as_os_str().to_str().map(str::to_owned))
-        .collect();
-    let from = parts
-        .iter()
-        .rposition(|part| part == "scenarios")
-        .map_or(parts.len().saturating_sub(2), |position| position + 1);
-    parts[from..].join("/")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_is_named_after_its_scenario() {
-        assert_eq!(
-            run_name(Path::new("/x/scenarios/azure-cni/seed-cluster.toml")),
-            "azure-cni/seed-cluster"
-        );
-        assert_eq!(run_name(Path::new("a/b/mine.toml")), "b/mine");
-    }
 }

@@ -19,7 +19,7 @@ use wireproof_model::portrait::{self, Observation};
 use crate::failure::{Failure, Status};
 use crate::lane::{self, Prepared, Progress};
 use crate::scenario::{Asked, Told};
-use crate::tell::{Watcher, print, print_json, report, status_of, word};
+use crate::tell::{Watcher, print, print_json, report, say, status_of, word};
 
 pub use axis::{Axes, Column};
 use difference::Difference;
@@ -165,7 +165,7 @@ pub fn run(
             Progress::Left(failure) => {
                 watcher.clear();
                 left = left.or_worse(failure.status());
-                eprintln!("{failure}");
+                say(failure);
             }
             Progress::Phase(number, phase) => watcher.phase(&prepared[number].path, phase),
             Progress::Over(number, proven) => {

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use nix::unistd::dup2_stdout;
 use serde_json::{Value, json};
+use wireproof_lab::error::LabError;
 use wireproof_model::report::Report;
 
 use crate::failure::{Failure, Status};
@@ -78,12 +79,44 @@ pub(crate) fn keep_output() {
     }
 }
 
-/// A reader that has gone away, such as `head`, is no reason to fail.
+/// Why something could not be printed.
+static UNPRINTED: OnceLock<String> = OnceLock::new();
+
+/// Prints on standard output. A reader that has gone away, such as `head`, is no reason to fail; what
+/// else goes wrong is kept for [`all_was_printed`].
 pub(crate) fn print(text: &str) {
-    let _ = match OUTPUT.get() {
+    let printed = match OUTPUT.get() {
         Some(mut output) => output.write_all(text.as_bytes()),
-        None => io::stdout().write_all(text.as_bytes()),
+        None => {
+            let mut output = io::stdout();
+            output
+                .write_all(text.as_bytes())
+                .and_then(|()| output.flush())
+        }
     };
+    if let Err(error) = printed
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = UNPRINTED.set(error.to_string());
+    }
+}
+
+/// Whether everything was printed that was to be, but for a reader that has gone away.
+///
+/// # Errors
+/// The disk is full, or what standard output is takes nothing.
+pub(crate) fn all_was_printed() -> Result<(), Failure> {
+    match UNPRINTED.get() {
+        None => Ok(()),
+        Some(cause) => Err(LabError::machine("print on standard output", cause)
+            .help("what was printed is not whole; run directories are")
+            .into()),
+    }
+}
+
+/// Says a line on standard error, as far as that takes it.
+pub(crate) fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn is_for_a_person() -> bool {
@@ -114,21 +147,21 @@ impl Watcher {
     /// A phase of a scenario begins.
     pub(crate) fn phase(&self, path: &Path, phase: &str) {
         if self.watched {
-            eprint!("\r\x1b[K{}: {phase} ...", path.display());
+            let _ = write!(io::stderr(), "\r\x1b[K{}: {phase} ...", path.display());
         }
     }
 
     /// Something to keep in sight.
     pub(crate) fn line(&self, text: &str) {
         if self.watched {
-            eprintln!("\r\x1b[K{text}");
+            say(format_args!("\r\x1b[K{text}"));
         }
     }
 
     /// What comes next is no progress.
     pub(crate) fn clear(&self) {
         if self.watched {
-            eprint!("\r\x1b[K");
+            let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }

@@ -1,0 +1,176 @@
+//! What `wireproof` reads, where it writes, and what it does when it cannot.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+/// No WireGuard: what is run here is soon over.
+const PLAIN: &str = "title = \"plain\"\nengine = \"none\"\n[cluster]\nwireguard = false\n\
+     [node.a]\npods = [\"p\"]\n[node.b]\n";
+
+fn wireproof(here: &Path, arguments: &[&OsStr]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wireproof"));
+    command.current_dir(here).args(arguments);
+    command
+}
+
+/// Exit status, and what was said on standard error.
+fn told(output: &Output) -> (Option<i32>, String) {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+fn check(path: &Path) -> (Option<i32>, String) {
+    let arguments = [OsStr::new("check"), path.as_os_str()];
+    told(&wireproof(Path::new("."), &arguments).output().unwrap())
+}
+
+#[test]
+fn nothing_but_a_regular_file_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo.toml");
+    mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let link = folder.path().join("link.toml");
+    std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+    for (path, kind) in [
+        (fifo.as_path(), "a FIFO"),
+        (&link, "a device"),
+        (Path::new("/dev/null"), "a device"),
+    ] {
+        let (status, said) = check(path);
+        let expected = format!("cannot read {}: it is {kind}, not a file\n", path.display());
+        assert_eq!((status, said), (Some(2), expected));
+    }
+}
+
+#[test]
+fn a_file_that_no_person_wrote_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let huge = folder.path().join("huge.toml");
+    File::create(&huge).unwrap().set_len(5 << 40).unwrap();
+    let (status, said) = check(&huge);
+    assert_eq!(status, Some(2));
+    assert!(said.contains("it is longer than 4 MiB"), "{said}");
+
+    let bytes = folder.path().join("bytes.toml");
+    fs::write(&bytes, b"title = \"t\"\n# gr\xc3\xbcn \xff\n").unwrap();
+    let (status, said) = check(&bytes);
+    assert_eq!(status, Some(2));
+    assert!(said.ends_with("line 2, column 8 is not UTF-8\n"), "{said}");
+}
+
+#[test]
+fn a_folder_that_links_to_itself_is_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("one.toml"), PLAIN).unwrap();
+    std::os::unix::fs::symlink(".", folder.path().join("again")).unwrap();
+    let arguments = [OsStr::new("check"), folder.path().as_os_str()];
+    let output = wireproof(Path::new("."), &arguments).output().unwrap();
+    let lines = String::from_utf8_lossy(&output.stdout).lines().count();
+    assert_eq!((output.status.code(), lines), (Some(0), 1));
+}
+
+#[test]
+fn what_cannot_be_printed_is_an_error_and_a_reader_that_is_gone_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("one.toml"), PLAIN).unwrap();
+    let arguments = ["plan", "one.toml", "--format", "json"].map(OsStr::new);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = wireproof(folder.path(), &arguments)
+        .stdout(full)
+        .output()
+        .unwrap();
+    let (status, said) = told(&output);
+    assert_eq!(status, Some(3));
+    assert!(
+        said.starts_with("print on standard output: No space left on device"),
+        "{said}"
+    );
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = wireproof(folder.path(), &arguments)
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!(told(&output), (Some(0), String::new()));
+
+    // Nor does a full standard error end it in a panic.
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let arguments = ["check", "none.toml"].map(OsStr::new);
+    let status = wireproof(folder.path(), &arguments)
+        .stdout(Stdio::null())
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(2));
+}
+
+#[test]
+fn every_run_is_below_the_folder_of_runs_and_no_two_scenarios_share_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    let (here, runs) = (folder.join("here"), folder.join("runs"));
+    for place in ["a", "b", "scenarios/a"] {
+        let place = here.join(place);
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("mine.toml"), PLAIN).unwrap();
+    }
+    fs::write(folder.join("x.toml"), PLAIN).unwrap();
+    let arguments = [
+        "run",
+        "../x.toml",
+        "a/mine.toml",
+        "b/mine.toml",
+        "scenarios/a/mine.toml",
+        "--lane",
+        "host",
+        "--runs",
+        "../runs",
+    ];
+    let output = wireproof(&here, &arguments.map(OsStr::new))
+        .output()
+        .unwrap();
+    assert_eq!(told(&output).0, Some(0), "{}", told(&output).1);
+    let mut found = Vec::new();
+    find(&runs, &mut found);
+    found.sort();
+    let whole = folder.join("x/1");
+    let whole = whole.strip_prefix("/").unwrap().to_owned();
+    let mut expected = ["a/mine/1", "b/mine/1", "scenarios/a/mine/1"]
+        .map(PathBuf::from)
+        .to_vec();
+    expected.push(whole);
+    expected.sort();
+    assert_eq!(found, expected);
+    let mut left: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(
+        left,
+        ["here", "runs", "x.toml"],
+        "nothing was left elsewhere"
+    );
+
+    /// The folders below `runs` that hold a plan.
+    fn find(runs: &Path, found: &mut Vec<PathBuf>) {
+        fn below(base: &Path, folder: &Path, found: &mut Vec<PathBuf>) {
+            if folder.join("plan.json").is_file() {
+                found.push(folder.strip_prefix(base).unwrap().to_owned());
+                return;
+            }
+            for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
+                if entry.file_type().unwrap().is_dir() {
+                    below(base, &entry.path(), found);
+                }
+            }
+        }
+        below(runs, runs, found);
+    }
+}
