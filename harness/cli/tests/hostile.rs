@@ -111,7 +111,8 @@ fn attack(name: &str, before: &[&str], own: &[&str]) {
         .arg(&runs)
         .arg("--engine")
         .arg(&engine)
-        .arg(&scenario)
+        .arg("scenarios/attacked.toml")
+        .current_dir(scratch.path())
         .output()
         .unwrap();
     let said = [&output.stdout[..], &output.stderr].concat();
