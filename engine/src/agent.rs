@@ -25,6 +25,7 @@ use crate::kernel::{Kernel, ObserveError, Stale};
 use crate::key::PublicKey;
 use crate::netlink::monitor::Monitor;
 use crate::netlink::{Netlink, NetlinkError};
+use crate::networks::Conflict;
 use crate::nft;
 use crate::notify::{Counts, Supervisor};
 use crate::record::{Cause, Mesh, Shared};
@@ -204,6 +205,8 @@ struct Agent {
     journal: Journal,
     /// How this node reaches the others.
     meshes: PerFamily<Mesh>,
+    /// What several nodes are said to have.
+    conflicts: PerFamily<Vec<Conflict>>,
     /// What stands in the way of the store, if it cannot be reached.
     trouble: Option<String>,
     /// Why this node can make no device, if it cannot.
@@ -257,6 +260,7 @@ impl Agent {
             told: Told::default(),
             journal: Journal::default(),
             meshes: PerFamily::default(),
+            conflicts: PerFamily::default(),
             trouble: None,
             unsupported: None,
             ports: port::Ports::default(),
@@ -426,13 +430,7 @@ impl Agent {
 
     /// Writes what is there already: a fault.
     async fn rewrite(&mut self) -> Result<(), AgentError> {
-        let (actual, _) = planes(
-            &self.kernel,
-            &self.cluster,
-            &self.orders.node,
-            &self.store,
-            self.supported(),
-        );
+        let Planes { actual, .. } = self.planes();
         for change in diff(&Dataplane::default(), &actual) {
             if let Change::Configure(_) | Change::SetRoutes { .. } = change {
                 self.hands.apply(&change, &mut self.kernel).await?;
@@ -441,19 +439,28 @@ impl Agent {
         Ok(())
     }
 
+    fn planes(&self) -> Planes {
+        Planes::new(
+            &self.kernel,
+            &self.cluster,
+            &self.orders.node,
+            &self.store,
+            self.supported(),
+        )
+    }
+
     /// What is to be done, as far as is known now.
     async fn pending(&mut self) -> Result<Vec<Change>, AgentError> {
         self.kernel.hear(self.monitor.drain());
         let settings = &self.cluster.settings;
         self.kernel.refresh(&self.hands.netlink, settings).await?;
         self.look_at_ports().await;
-        let (mut actual, desired) = planes(
-            &self.kernel,
-            &self.cluster,
-            &self.orders.node,
-            &self.store,
-            self.supported(),
-        );
+        let Planes {
+            mut actual,
+            desired,
+            conflicts,
+        } = self.planes();
+        self.conflicts = conflicts;
         let mut desired = spoil(&actual, desired, &self.orders.faults);
         if !self.has(Fault::PinsEndpoints) {
             follow(
@@ -507,26 +514,41 @@ pub(crate) fn follow(
     told.follow(desired, actual, handshake, SystemTime::now());
 }
 
-/// The dataplane as it is, and as it should be.
-pub(crate) fn planes(
-    kernel: &Kernel,
-    cluster: &Cluster,
-    node: &str,
-    store: &[SocketAddr],
-    supported: PerFamily<bool>,
-) -> (Dataplane, Dataplane) {
-    let settings = &cluster.settings;
-    let tables = PerFamily::each(|family| kernel.table(family, settings));
-    let own = cluster.nodes.get(node);
-    let situation = Situation {
-        node,
-        uplink_mtu: PerFamily::each(|family| {
-            kernel.uplink_mtu(own.and_then(|own| own.endpoint[family]), settings)
-        }),
-        tables,
-        store,
-        supported,
-    };
-    let actual = kernel.dataplane(settings, &tables);
-    (actual, desired(cluster, &situation))
+/// The dataplane as it is and as it should be, and the conflicts that were decided for that.
+pub(crate) struct Planes {
+    pub(crate) actual: Dataplane,
+    pub(crate) desired: Dataplane,
+    pub(crate) conflicts: PerFamily<Vec<Conflict>>,
+}
+
+impl Planes {
+    /// Of the node `node`, whose machine can make a device in the families that are `supported`.
+    pub(crate) fn new(
+        kernel: &Kernel,
+        cluster: &Cluster,
+        node: &str,
+        store: &[SocketAddr],
+        supported: PerFamily<bool>,
+    ) -> Self {
+        let settings = &cluster.settings;
+        let tables = PerFamily::each(|family| kernel.table(family, settings));
+        let own = cluster.nodes.get(node);
+        let situation = Situation {
+            node,
+            uplink_mtu: PerFamily::each(|family| {
+                kernel.uplink_mtu(own.and_then(|own| own.endpoint[family]), settings)
+            }),
+            tables,
+            store,
+            supported,
+            here: &kernel.here(settings),
+        };
+        let actual = kernel.dataplane(settings, &tables);
+        let (desired, conflicts) = desired(cluster, &situation);
+        Self {
+            actual,
+            desired,
+            conflicts,
+        }
+    }
 }

@@ -20,8 +20,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: BTreeMap<String, Node>,
     /// Every pod's interface.
     pub(crate) workloads: BTreeMap<Identity, Workload>,
-    /// The nodes that pods claim each network for, and how often.
-    pod_claims: BTreeMap<IpNet, BTreeMap<String, usize>>,
+    /// The pods that have each network.
+    pods_by_network: BTreeMap<IpNet, BTreeSet<Identity>>,
     /// Calico IPAM's blocks.
     pub(crate) blocks: Vec<Block>,
     /// Where pods have their addresses from.
@@ -209,8 +209,8 @@ impl Cluster {
     /// Another pod.
     pub(crate) fn add_workload(&mut self, identity: &Identity, workload: &Workload) {
         for network in &workload.networks {
-            let owners = self.pod_claims.entry(*network).or_default();
-            *owners.entry(workload.node.clone()).or_default() += 1;
+            let pods = self.pods_by_network.entry(*network).or_default();
+            pods.insert(identity.clone());
         }
         self.workloads.insert(identity.clone(), workload.clone());
     }
@@ -218,27 +218,31 @@ impl Cluster {
     fn remove_workload(&mut self, identity: &Identity) -> Option<Workload> {
         let workload = self.workloads.remove(identity)?;
         for network in &workload.networks {
-            let Some(owners) = self.pod_claims.get_mut(network) else {
+            let Some(pods) = self.pods_by_network.get_mut(network) else {
                 continue;
             };
-            if let Some(count) = owners.get_mut(&workload.node) {
-                *count -= 1;
-                if *count == 0 {
-                    owners.remove(&workload.node);
-                }
-            }
-            if owners.is_empty() {
-                self.pod_claims.remove(network);
+            pods.remove(identity);
+            if pods.is_empty() {
+                self.pods_by_network.remove(network);
             }
         }
         Some(workload)
     }
 
-    /// The nodes of the cluster for which pods claim a network, by name.
-    pub(crate) fn pod_claims(&self, network: &IpNet) -> impl Iterator<Item = &str> {
-        let owners = self.pod_claims.get(network).into_iter().flatten();
-        let owners = owners.map(|(owner, _)| owner.as_str());
-        owners.filter(|owner| self.nodes.contains_key(*owner))
+    /// The pods that have a network.
+    pub(crate) fn pods_with(
+        &self,
+        network: &IpNet,
+    ) -> impl Iterator<Item = (&Identity, &Workload)> {
+        let pods = self.pods_by_network.get(network).into_iter().flatten();
+        pods.filter_map(|identity| self.workloads.get_key_value(identity))
+    }
+
+    /// Whether pods of several nodes have a network.
+    pub(crate) fn is_contested(&self, network: &IpNet) -> bool {
+        let mut nodes = self.pods_with(network).map(|(_, pod)| &pod.node);
+        let first = nodes.next();
+        nodes.any(|other| Some(other) != first)
     }
 
     /// A cluster without anything.
@@ -246,7 +250,7 @@ impl Cluster {
         Self {
             nodes: BTreeMap::new(),
             workloads: BTreeMap::new(),
-            pod_claims: BTreeMap::new(),
+            pods_by_network: BTreeMap::new(),
             blocks: Vec::new(),
             pools: BTreeSet::new(),
             settings: Settings::default(),

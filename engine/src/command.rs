@@ -19,6 +19,7 @@ use crate::fault::{Fault, spoil};
 use crate::guard::{self, GuardError};
 use crate::kernel::{Kernel, ObserveError};
 use crate::netlink::{Netlink, NetlinkError};
+use crate::networks;
 use crate::operate::{self, EnableError, Wishes};
 use crate::render;
 use crate::roam::Told;
@@ -326,7 +327,12 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let taken = agent::taken_ports(&kernel, &cluster, &node).await;
     problems.extend(agent::port_problems(&taken));
     let supported = PerFamily::each(|family| taken[family].is_none());
-    let (actual, desired) = agent::planes(&kernel, &cluster, &node, &endpoints, supported);
+    let agent::Planes {
+        actual,
+        desired,
+        conflicts,
+    } = agent::Planes::new(&kernel, &cluster, &node, &endpoints, supported);
+    problems.extend(networks::problems(&conflicts));
     let mut desired = spoil(&actual, desired, &faults);
     agent::follow(
         &mut Told::default(),
@@ -345,6 +351,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         actual: &actual,
         pending: &diff(&actual, &desired),
         problems: &problems,
+        conflicts: &conflicts,
         now: SystemTime::now(),
     };
     if arguments.json {

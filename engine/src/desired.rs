@@ -12,8 +12,9 @@ use crate::cluster::{Cluster, Plain};
 use crate::dataplane::{Dataplane, Device, Peer, Plane, Rule, Slot, Target};
 use crate::family::{Family, PerFamily};
 use crate::firewall::{Firewall, Protected, Wanted};
+use crate::here::{Here, without};
 use crate::key::PublicKey;
-use crate::networks::{self, Networks};
+use crate::networks::{self, Conflict, Networks};
 use crate::settings::{RouteSource, Strict};
 
 /// What the answer depends on besides the cluster.
@@ -29,12 +30,18 @@ pub(crate) struct Situation<'a> {
     pub(crate) store: &'a [SocketAddr],
     /// Whether this machine can make a WireGuard device, in each family.
     pub(crate) supported: PerFamily<bool>,
+    /// What is really on this node.
+    pub(crate) here: &'a Here,
 }
 
-/// What this node should be like.
-pub(crate) fn desired(cluster: &Cluster, situation: &Situation<'_>) -> Dataplane {
+/// What this node should be like, and the conflicts that were decided for that.
+pub(crate) fn desired(
+    cluster: &Cluster,
+    situation: &Situation<'_>,
+) -> (Dataplane, PerFamily<Vec<Conflict>>) {
     let settings = &cluster.settings;
-    let networks = PerFamily::each(|family| networks::of(cluster, situation.node, family));
+    let networks =
+        PerFamily::each(|family| networks::of(cluster, situation.node, family, situation.here));
     let active = PerFamily::each(|family| {
         situation.supported[family] && is_active(cluster, situation.node, family)
     });
@@ -57,13 +64,20 @@ pub(crate) fn desired(cluster: &Cluster, situation: &Situation<'_>) -> Dataplane
         strict: settings
             .strict
             .as_ref()
-            .and_then(|strict| protected(cluster, situation.node, strict, &networks, active)),
+            .and_then(|strict| protected(cluster, situation, strict, &networks, active)),
     });
-    Dataplane {
+    let dataplane = Dataplane {
         planes,
         firewall,
         src_valid_mark: settings.host_encryption && active[Family::V4],
-    }
+    };
+    let conflicts = PerFamily::each(|family| {
+        let conflicts = networks[family].conflicts.values();
+        // Nobody cares whose an address is where nothing is encrypted.
+        let asked = settings.tunnel[family].enabled || cluster.wanted[family];
+        conflicts.filter(|_| asked).cloned().collect()
+    });
+    (dataplane, conflicts)
 }
 
 /// Whether a node encrypts in that family: it is asked to, and has an address that peers can send to.
@@ -134,7 +148,7 @@ fn peers(
 ) -> BTreeMap<PublicKey, Peer> {
     let settings = &cluster.settings;
     let mut allowed = BTreeMap::<_, BTreeSet<_>>::new();
-    for (network, owner) in networks {
+    for (network, owner) in &networks.owners {
         allowed.entry(*owner).or_default().insert(*network);
     }
     cluster
@@ -162,13 +176,13 @@ fn routes<'a>(
     family: Family,
     networks: &'a Networks<'_>,
 ) -> impl Iterator<Item = (IpNet, Target)> + 'a {
-    let owners: BTreeSet<_> = networks.values().copied().collect();
+    let owners: BTreeSet<_> = networks.owners.values().copied().collect();
     let peers: BTreeSet<_> = owners
         .into_iter()
         .filter(|owner| *owner != own && peer_key(cluster, own, owner, family).is_ok())
         .collect();
     let interface = &cluster.settings.tunnel[family].interface;
-    networks.iter().map(move |(network, owner)| {
+    networks.owners.iter().map(move |(network, owner)| {
         let target = match peers.contains(owner) {
             true => Target::Tunnel(interface.clone()),
             false => Target::Throw,
@@ -177,16 +191,18 @@ fn routes<'a>(
     })
 }
 
-/// What must be encrypted or dropped: everything of the other nodes, but of those that may
-/// be spoken to in clear; and whole networks, but for what is this node's own.
+/// What must be encrypted or dropped: everything that any node claims, and whole networks, but for what
+/// is really on this node and for what may be reached in clear. No claim makes an exception of what
+/// another node claims too.
 fn protected(
     cluster: &Cluster,
-    own: &str,
+    situation: &Situation<'_>,
     strict: &Strict,
     networks: &PerFamily<Networks<'_>>,
     active: PerFamily<bool>,
 ) -> Option<Protected> {
     let settings = &cluster.settings;
+    let own = situation.node;
     // A node that does not encrypt refuses the others just as they refuse it: what it sends
     // in clear would be readable, though nobody takes it.
     let listed = strict.plain_nodes.contains(own);
@@ -197,28 +213,51 @@ fn protected(
     if families.is_empty() {
         return None;
     }
+    // A name of no Node exempts nothing.
+    let is_plain =
+        |name: &str| strict.plain_nodes.contains(name) && cluster.nodes.contains_key(name);
+    // Where hosts are not encrypted they speak in clear, whatever network they are in.
+    let may_be_plain =
+        |name: &str, is_host: bool| is_plain(name) || is_host && !settings.host_encryption;
     let mut protected = Protected::default();
     for family in &families {
-        for (network, owner) in &networks[*family] {
+        let networks = &networks[*family];
+        for (network, owner) in &networks.owners {
             if *owner == own {
                 protected.local.insert(*network);
             }
-            let plain = *owner == own || strict.plain_nodes.contains(*owner);
-            match plain {
-                true => protected.exceptions.insert(*network),
-                false => protected.networks.insert(*network),
+            if is_plain(owner) && networks.all_may_be_plain(network, may_be_plain) {
+                protected.exceptions.insert(*network);
+                continue;
+            }
+            let parts = match *owner == own {
+                true => situation.here.parts(*network),
+                false => Vec::new(),
             };
+            if parts != [*network] {
+                protected.networks.insert(*network);
+            }
+            // What is nearer to another claim is that one's.
+            let parts = parts.into_iter();
+            let parts = parts.filter(|part| networks.nearest(*part) == Some((*network, own)));
+            protected.exceptions.extend(parts);
         }
-        // Where hosts are not encrypted they speak in clear, whatever network they are in.
-        let plain = cluster
-            .nodes
-            .iter()
-            .filter(|(name, _)| !settings.host_encryption || strict.plain_nodes.contains(*name));
-        let addresses = plain.flat_map(|(_, node)| &node.addresses);
-        let addresses = addresses.filter(|address| Family::of(**address) == *family);
-        protected
-            .exceptions
-            .extend(addresses.copied().map(IpNet::from));
+        // What several nodes claim is nobody's exception, whatever it lies inside of.
+        let contested = networks.conflicts.keys().filter(|network| {
+            !situation.here.has(**network) && !networks.all_may_be_plain(network, may_be_plain)
+        });
+        protected.networks.extend(contested);
+        for (name, node) in &cluster.nodes {
+            let addresses = node.addresses.iter().copied().map(IpNet::from);
+            let exempt = addresses.filter(|address| {
+                let outer = networks.nearest(*address);
+                Family::of_network(*address) == *family
+                    && may_be_plain(name, true)
+                    && networks.all_may_be_plain(address, may_be_plain)
+                    && outer.is_none_or(|(_, owner)| owner == name || is_plain(owner))
+            });
+            protected.exceptions.extend(exempt);
+        }
         // Calico's pools hold nothing but pods; those of others may hold a whole cloud.
         let pools = cluster
             .pools
@@ -238,26 +277,6 @@ fn protected(
         exceptions,
         ..protected
     })
-}
-
-/// An exception less the protected networks that lie inside of it.
-fn without(exception: IpNet, networks: &BTreeSet<IpNet>) -> Vec<IpNet> {
-    let inside = |outer: &IpNet, inner: &IpNet| outer != inner && outer.contains(inner);
-    let holes: Vec<_> = networks
-        .iter()
-        .filter(|n| inside(&exception, n))
-        .copied()
-        .collect();
-    if holes.is_empty() {
-        return vec![exception];
-    }
-    let Ok(halves) = exception.subnets(exception.prefix_len() + 1) else {
-        return Vec::new();
-    };
-    halves
-        .filter(|half| !holes.contains(half))
-        .flat_map(|half| without(half, networks))
-        .collect()
 }
 
 #[cfg(test)]

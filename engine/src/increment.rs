@@ -12,7 +12,9 @@ use crate::cluster::Cluster;
 use crate::dataplane::{Dataplane, Plane, Slot, Target};
 use crate::desired::peer_key;
 use crate::family::{Family, PerFamily};
+use crate::here::Here;
 use crate::key::PublicKey;
+use crate::networks::{self, Basis, Claim};
 use crate::settings::RouteSource;
 
 /// Brings what is desired up to date after pods with these networks have changed, and
@@ -20,6 +22,7 @@ use crate::settings::RouteSource;
 pub(crate) fn advance(
     cluster: &Cluster,
     own: &str,
+    here: &Here,
     networks: &BTreeSet<IpNet>,
     tables: PerFamily<u32>,
     desired: &mut Dataplane,
@@ -47,6 +50,7 @@ pub(crate) fn advance(
             let mut step = Step {
                 cluster,
                 own,
+                here,
                 family,
                 table: tables[family],
                 name,
@@ -64,6 +68,7 @@ pub(crate) fn advance(
 struct Step<'a> {
     cluster: &'a Cluster,
     own: &'a str,
+    here: &'a Here,
     family: Family,
     table: u32,
     /// The device's name.
@@ -84,11 +89,16 @@ impl Step<'_> {
         let Some(device) = plane.devices.get_mut(&self.name) else {
             return;
         };
-        // This node has what it claims, then the first by name.
-        let claims = || self.cluster.pod_claims(&network);
-        let owner = claims()
-            .find(|owner| *owner == self.own)
-            .or(claims().next());
+        let claims = self.cluster.pods_with(&network);
+        let claims = claims.map(|(identity, pod)| Claim {
+            node: &pod.node,
+            basis: Basis::Pod(identity),
+            created: &pod.created,
+            known: self.cluster.nodes.contains_key(&pod.node),
+        });
+        let claims: Vec<_> = claims.collect();
+        let owner = networks::owner(&claims, self.own, self.here.has(network));
+        let owner = owner.map(|owner| owner.node);
         let peer = owner
             .filter(|owner| *owner != self.own)
             .and_then(|owner| peer_key(self.cluster, self.own, owner, self.family).ok());

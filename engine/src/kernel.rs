@@ -76,6 +76,11 @@ impl Stale {
     };
 }
 
+/// What the kernel's own routes lead to.
+mod local;
+
+use local::is_of_kernel;
+
 /// What is known of the kernel.
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -150,11 +155,16 @@ impl Kernel {
             RouteNetlinkMessage::NewRoute(found) => {
                 if let Some(route) = message::route(found) {
                     let family = Family::of_network(route.slot.network);
-                    self.routes[family].insert(route.slot, route);
+                    let of_kernel = is_of_kernel(&route);
+                    let before = self.routes[family].insert(route.slot, route.clone());
+                    // Whether it takes the other's place or stands behind it is not told.
+                    self.stale.routes |= of_kernel && before.is_some_and(|before| before != route);
                 }
             }
             RouteNetlinkMessage::DelRoute(found) => {
                 if let Some(gone) = message::route(found) {
+                    // Another one may have stood behind it.
+                    self.stale.routes |= is_of_kernel(&gone);
                     let routes = &mut self.routes[Family::of_network(gone.slot.network)];
                     if routes.get(&gone.slot) == Some(&gone) {
                         routes.remove(&gone.slot);

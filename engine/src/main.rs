@@ -43,6 +43,9 @@ mod settings;
 /// All resources together: the cluster as one node's agent sees it.
 mod cluster;
 
+/// What is really on this node, by the kernel's own routes.
+mod here;
+
 /// Which node has which network.
 mod networks;
 

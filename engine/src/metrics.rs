@@ -208,6 +208,15 @@ fn meshes(page: &mut Page, record: &Record) {
         page.sample("wiremesh_encrypting", &labels, u8::from(mesh.encrypting));
     }
     page.head(
+        "wiremesh_address_conflicts",
+        "gauge",
+        "addresses and blocks that are claimed for several nodes; the log says which",
+    );
+    for (family, count) in record.conflicts.iter() {
+        let labels = [("family", family.word())];
+        page.sample("wiremesh_address_conflicts", &labels, count);
+    }
+    page.head(
         "wiremesh_peers",
         "gauge",
         "other nodes by how they are reached, and why not encrypted",

@@ -52,6 +52,8 @@ pub(crate) struct Link {
     pub(crate) kind: String,
     /// What its maker wrote on it.
     pub(crate) alias: String,
+    /// The link that it is a port of, such as a bridge.
+    pub(crate) master: Option<u32>,
     pub(crate) mtu: u32,
     pub(crate) up: bool,
 }
@@ -64,6 +66,10 @@ pub(crate) struct Route {
     pub(crate) own: bool,
     /// What it does.
     pub(crate) way: Way,
+    /// Whether it leads to this node itself (type `local`).
+    pub(crate) local: bool,
+    /// The links that it leads through, with or without a gateway: one for each next hop.
+    pub(crate) links: BTreeSet<u32>,
 }
 
 /// What a route does.

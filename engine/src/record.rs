@@ -160,6 +160,8 @@ pub(crate) struct Record {
     pub(crate) tells_wireguard: bool,
     /// By family.
     pub(crate) meshes: PerFamily<Mesh>,
+    /// How many networks several nodes are said to have.
+    pub(crate) conflicts: PerFamily<usize>,
     /// When the agent's loop turned last, as [`Shared::watch`] sees it.
     pub(crate) turned: Option<Instant>,
     /// When the first event came that has not been dealt with, and whether it took a write.
@@ -186,6 +188,7 @@ impl Record {
             strict: false,
             tells_wireguard: true,
             meshes: PerFamily::default(),
+            conflicts: PerFamily::default(),
             turned: None,
             unsettled: None,
         }

@@ -77,6 +77,8 @@ pub(crate) struct Configuration {
 /// A node, as far as peers need to know it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Node {
+    /// When it was made, as text that sorts by time; empty, if that is not told.
+    pub(crate) created: String,
     /// What selectors are asked of.
     pub(crate) labels: BTreeMap<String, String>,
     /// Where its tunnel can be reached: the BGP address, else the first internal, else the first external one.
@@ -119,8 +121,10 @@ pub(crate) const ROTATE_KEY: &str = "wiremesh/rotate-key";
 pub(crate) const ROTATED_KEY: &str = "wiremesh/rotated-key";
 
 /// A pod's interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Workload {
+    /// When it was made, as text that sorts by time; empty, if that is not told.
+    pub(crate) created: String,
     /// The node it is on.
     pub(crate) node: String,
     /// Its addresses.
@@ -130,6 +134,8 @@ pub(crate) struct Workload {
 /// A block of addresses that Calico IPAM has given to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
+    /// When it was made, as text that sorts by time; empty, if that is not told, as in etcd.
+    pub(crate) created: String,
     pub(crate) cidr: IpNet,
     /// The node that has it; none while it is being given back.
     pub(crate) affinity: Option<String>,
@@ -178,10 +184,7 @@ pub(crate) fn read(document: &Value) -> Result<(Identity, Resource), Wrong> {
         "Node" => Resource::Node(Box::new(node(document)?)),
         "WorkloadEndpoint" => Resource::Workload(workload(document)?),
         "FelixConfiguration" => Resource::Configuration(Configuration {
-            created: optional(document, "metadata.creationTimestamp")
-                .ok()
-                .flatten()
-                .unwrap_or_default(),
+            created: created(document),
             spec: match at(document, "spec") {
                 None => Map::new(),
                 Some(Value::Object(spec)) => spec.clone(),
@@ -203,7 +206,10 @@ pub(crate) fn read(document: &Value) -> Result<(Identity, Resource), Wrong> {
                 .map_err(|_| Wrong::at("spec.cidr", format!("holds `{cidr}`, which is no CIDR")))?;
             Resource::Pool(cidr.trunc())
         }
-        "IPAMBlock" => Resource::Block(block::read(at(document, "spec").unwrap_or(&Value::Null))?),
+        "IPAMBlock" => Resource::Block(Block {
+            created: created(document),
+            ..block::read(at(document, "spec").unwrap_or(&Value::Null))?
+        }),
         other => {
             return Err(Wrong::at(
                 "kind",
@@ -218,6 +224,7 @@ pub(crate) fn read(document: &Value) -> Result<(Identity, Resource), Wrong> {
 
 fn node(document: &Value) -> Result<Node, Wrong> {
     let mut node = Node {
+        created: created(document),
         labels: texts(document, "metadata.labels"),
         ..Node::default()
     };
@@ -329,9 +336,28 @@ fn workload(document: &Value) -> Result<Workload, Wrong> {
         networks.push(network);
     }
     Ok(Workload {
+        created: created(document),
         node: required(document, "spec.node")?,
         networks,
     })
+}
+
+/// `metadata.creationTimestamp`, which Kubernetes and Calico write in UTC and whole seconds, so that its
+/// text sorts by time (Kubernetes: `metav1.Time`). What is written otherwise is not told.
+fn created(document: &Value) -> String {
+    const FORM: &[u8] = b"0000-00-00T00:00:00Z";
+    let text = at(document, "metadata.creationTimestamp").and_then(Value::as_str);
+    let text = text.unwrap_or_default();
+    let fits = |(form, byte): (&u8, u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        sign => byte == *sign,
+    };
+    let is_time = text.len() == FORM.len() && FORM.iter().zip(text.bytes()).all(fits);
+    if is_time {
+        text.to_owned()
+    } else {
+        String::new()
+    }
 }
 
 fn address(field: &str, text: &str, host: &str, family: Family) -> Result<IpAddr, Wrong> {

@@ -15,6 +15,7 @@ use crate::dataplane::{Dataplane, Device, Rule};
 use crate::desired::{is_active, peer_key};
 use crate::device::{PeerState, State};
 use crate::family::{Family, PerFamily};
+use crate::networks::Conflict;
 use crate::render::{age, ago, size};
 use crate::text::line as shown;
 
@@ -39,6 +40,8 @@ pub(crate) struct Status<'a> {
     pub(crate) pending: &'a [Change],
     /// What is wrong with the store's resources.
     pub(crate) problems: &'a [String],
+    /// What several nodes are said to have.
+    pub(crate) conflicts: &'a PerFamily<Vec<Conflict>>,
     pub(crate) now: SystemTime,
 }
 
@@ -252,6 +255,7 @@ impl Status<'_> {
         let rule = self.rule(family);
         let peers = self.others().map(|name| self.peer_json(name, family));
         let idle = self.idle(family);
+        let conflicts = self.conflicts[family].iter().map(Conflict::json);
         json!({
             "family": family.to_string(),
             "encrypting": idle.is_none() && key.is_some(),
@@ -265,6 +269,7 @@ impl Status<'_> {
             "mark": rule.map(|rule| rule.mark),
             "priority": rule.map(|rule| rule.priority),
             "peers": peers.collect::<Vec<_>>(),
+            "conflicts": conflicts.collect::<Vec<_>>(),
         })
     }
 

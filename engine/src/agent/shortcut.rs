@@ -20,6 +20,7 @@ impl Agent {
             && snapshot.bad.is_empty()
             && self.orders.faults.is_empty()
             && self.unsupported.is_none()
+            && self.conflicts.iter().all(|(_, found)| found.is_empty())
             && self.kernel.stale == Stale::NOTHING;
         let (Some(changed), Some(desired), true) = (&self.changed, &mut self.desired, well) else {
             return Ok(false);
@@ -36,9 +37,15 @@ impl Agent {
             let rule = desired.planes[family].rules.first();
             rule.map(|rule| rule.table).unwrap_or_default()
         });
+        // Of what several nodes are said to have it is told, which is not done in short.
+        let cluster = &self.cluster;
+        if networks.iter().any(|network| cluster.is_contested(network)) {
+            return Ok(false);
+        }
         let node = &self.orders.node;
-        let Some(changes) = increment::advance(&self.cluster, node, &networks, tables, desired)
-        else {
+        let here = self.kernel.here(&cluster.settings);
+        let advanced = increment::advance(cluster, node, &here, &networks, tables, desired);
+        let Some(changes) = advanced else {
             return Ok(false);
         };
         for change in &changes {

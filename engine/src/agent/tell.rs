@@ -7,6 +7,7 @@ use crate::desired::is_active;
 use crate::family::{Family, PerFamily};
 use crate::fault::Fault;
 use crate::kernel::Kernel;
+use crate::networks;
 use crate::record::Mesh;
 use crate::settings::overhead;
 
@@ -34,6 +35,7 @@ impl Agent {
             record.strict = settings.strict.is_some();
             record.tells_wireguard = settings.metrics.wireguard;
             record.meshes.clone_from(&self.meshes);
+            record.conflicts = PerFamily::each(|family| self.conflicts[family].len());
         });
     }
 
@@ -69,6 +71,7 @@ impl Agent {
         problems.extend(too_large_mtus(&self.kernel, &self.cluster, node));
         problems.extend(self.too_narrow());
         problems.extend(self.unguarded.clone());
+        problems.extend(networks::problems(&self.conflicts));
         problems.extend(self.meshes.iter().flat_map(|(_, mesh)| mesh.problems()));
         problems
     }

@@ -9,6 +9,7 @@ use crate::cluster::Cluster;
 use crate::dataplane::Dataplane;
 use crate::desired::{Situation, desired};
 use crate::family::PerFamily;
+use crate::here::Here;
 use crate::key::PublicKey;
 use crate::resource::{Block, Identity, Node, Workload};
 use crate::settings::{RouteSource, Settings, Strict};
@@ -40,12 +41,14 @@ fn node() -> impl Strategy<Value = Node> {
         key(),
         key(),
         proptest::option::of(100_u8..110),
+        created(),
     )
-        .prop_map(|(last, dual, key, key6, tunnel)| {
+        .prop_map(|(last, dual, key, key6, tunnel, created)| {
             let read = |key: Option<u8>| key.map(|key| PublicKey::from_bytes([key; 32]));
             let mut addresses = vec![v4(last)];
             addresses.extend(dual.then(|| v6(last)));
             Node {
+                created,
                 endpoint: PerFamily {
                     v4: Some(v4(last)),
                     v6: dual.then(|| v6(last)),
@@ -68,12 +71,43 @@ pub(crate) fn owner() -> impl Strategy<Value = String> {
     proptest::sample::select(NODES.to_vec()).prop_map(String::from)
 }
 
+/// When something was made, if that is told.
+fn created() -> impl Strategy<Value = String> {
+    let times = ["", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"];
+    proptest::sample::select(times.to_vec()).prop_map(String::from)
+}
+
+/// A pod, which has an address of a node or of a tunnel at times.
 pub(crate) fn workload() -> impl Strategy<Value = Workload> {
-    (owner(), 30_u8..45, any::<bool>()).prop_map(|(node, last, dual)| {
+    let last = prop_oneof![4 => 30_u8..45, 1 => 1_u8..20, 1 => 100_u8..110];
+    (owner(), last, any::<bool>(), created()).prop_map(|(node, last, dual, created)| {
         let mut networks = vec![IpNet::from(v4(last))];
         networks.extend(dual.then(|| IpNet::from(v6(last))));
-        Workload { node, networks }
+        Workload {
+            created,
+            node,
+            networks,
+        }
     })
+}
+
+/// What the kernel of node a leads to a pod or to itself, and to elsewhere: whatever the store says.
+pub(crate) fn here() -> impl Strategy<Value = Here> {
+    let last = prop_oneof![4 => 30_u8..45, 1 => 1_u8..20, 2 => 64_u8..128, 1 => 100_u8..110];
+    let route = (
+        last,
+        any::<bool>(),
+        prop_oneof![3 => Just(32), 1 => 26_u8..32],
+        any::<bool>(),
+    );
+    let route = route.prop_map(|(last, v6_too, length, here)| {
+        let network = match v6_too {
+            false => IpNet::new(v4(last), length),
+            true => IpNet::new(v6(last), length + 96),
+        };
+        (network.unwrap().trunc(), here)
+    });
+    proptest::collection::vec(route, 0..12).prop_map(|routes| routes.into_iter().collect())
 }
 
 pub(crate) fn block() -> impl Strategy<Value = Block> {
@@ -81,6 +115,7 @@ pub(crate) fn block() -> impl Strategy<Value = Block> {
     (0_u8..4, proptest::option::of(owner()), borrowed).prop_map(|(which, affinity, borrowed)| {
         let first = 64 + which * 16;
         Block {
+            created: String::new(),
             cidr: IpNet::new(v4(first), 28).unwrap(),
             affinity,
             borrowed: borrowed
@@ -149,10 +184,16 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
     })
 }
 
-/// What node a should be like.
+/// What node a should be like where all that it claims is on it.
 pub(crate) fn plane_of(cluster: &Cluster) -> Dataplane {
+    let here = ["0.0.0.0/0", "::/0"].map(|all| (all.parse().unwrap(), true));
+    plane_with(cluster, &here.into_iter().collect())
+}
+
+/// What node a should be like where this is on it.
+pub(crate) fn plane_with(cluster: &Cluster, here: &Here) -> Dataplane {
     let table = cluster.settings.tables[0].0;
-    desired(
+    let (dataplane, _) = desired(
         cluster,
         &Situation {
             node: "a",
@@ -163,10 +204,12 @@ pub(crate) fn plane_of(cluster: &Cluster) -> Dataplane {
             },
             store: &[],
             supported: PerFamily { v4: true, v6: true },
+            here,
         },
-    )
+    );
+    dataplane
 }
 
 pub(crate) fn plane() -> impl Strategy<Value = Dataplane> {
-    cluster().prop_map(|cluster| plane_of(&cluster))
+    (cluster(), here()).prop_map(|(cluster, here)| plane_with(&cluster, &here))
 }

@@ -50,6 +50,7 @@ fn pod(node: &str, last: u8) -> Workload {
             net(&format!("10.240.0.{last}")),
             net(&format!("fd00::{last:x}")),
         ],
+        ..Workload::default()
     }
 }
 
@@ -95,7 +96,20 @@ fn with_node(cluster: &Cluster, name: &str, node: &Node) -> Cluster {
     other
 }
 
+/// What is on a node by what the store says of it, all of it plugged in.
+fn plugged(cluster: &Cluster, node: &str) -> Here {
+    let pods = cluster.workloads.values().filter(|pod| pod.node == node);
+    let pods = pods.flat_map(|pod| pod.networks.clone());
+    let own = cluster.nodes.get(node).into_iter();
+    let own = own.flat_map(|own| own.addresses.iter().copied().map(IpNet::from));
+    pods.chain(own).map(|network| (network, true)).collect()
+}
+
 fn seen_from(cluster: &Cluster, node: &str) -> Dataplane {
+    seen_with(cluster, node, &plugged(cluster, node)).0
+}
+
+fn seen_with(cluster: &Cluster, node: &str, here: &Here) -> (Dataplane, PerFamily<Vec<Conflict>>) {
     desired(
         cluster,
         &Situation {
@@ -104,6 +118,7 @@ fn seen_from(cluster: &Cluster, node: &str) -> Dataplane {
             tables: PerFamily { v4: 1, v6: 1 },
             store: &[],
             supported: PerFamily { v4: true, v6: true },
+            here,
         },
     )
 }
@@ -229,8 +244,8 @@ fn a_network_of_two_nodes_is_allowed_for_one_peer_and_an_own_pod_stays_own() {
     let mut cluster = seed();
     add(&mut cluster, [pod("b", 5), pod("a", 34)]);
     let plane = seen_from(&cluster, "c").planes.v4;
-    assert_eq!(allowed(&plane, 1), hosts(&[4, 5, 6]));
-    assert_eq!(allowed(&plane, 2), hosts(&[64, 65, 66]));
+    assert_eq!(allowed(&plane, 1), hosts(&[4, 6]));
+    assert_eq!(allowed(&plane, 2), hosts(&[5, 64, 65, 66]));
     assert_eq!(thrown(&plane), hosts(&[34, 35]));
 }
 
@@ -243,8 +258,9 @@ fn disabled_or_unable_means_nothing_of_ours() {
         tables: PerFamily::default(),
         store: &[],
         supported: PerFamily::default(),
+        here: &Here::default(),
     };
-    assert_eq!(desired(&cluster, &situation), Dataplane::default());
+    assert_eq!(desired(&cluster, &situation).0, Dataplane::default());
     cluster.settings.tunnel.v4.enabled = false;
     assert_eq!(seen_from(&cluster, "c"), Dataplane::default());
 }
@@ -254,15 +270,17 @@ fn a_family_without_a_port_is_dropped_in_strict_mode_and_the_other_goes_on() {
     let mut cluster = seed();
     cluster.settings.tunnel.v6.enabled = true;
     cluster.settings.strict = Some(Strict::default());
+    let here = plugged(&cluster, "c");
     let situation = |v4, v6| Situation {
         node: "c",
         uplink_mtu: PerFamily { v4: 1500, v6: 1500 },
         tables: PerFamily { v4: 1, v6: 1 },
         store: &[],
         supported: PerFamily { v4, v6 },
+        here: &here,
     };
-    let whole = desired(&cluster, &situation(true, true));
-    let half = desired(&cluster, &situation(false, true));
+    let (whole, _) = desired(&cluster, &situation(true, true));
+    let (half, _) = desired(&cluster, &situation(false, true));
     assert_eq!(half.planes.v4, Plane::default());
     assert_eq!(half.planes.v6, whole.planes.v6);
     assert!(!whole.firewall.sets["protected4"].is_empty());
@@ -272,6 +290,7 @@ fn a_family_without_a_port_is_dropped_in_strict_mode_and_the_other_goes_on() {
 /// The reference's cluster on Calico IPAM (felix.md §1.2), seen from a.
 fn ipam() -> Cluster {
     let block = |cidr: &str, node: &str, borrowed: &str, by: &str| Block {
+        created: String::new(),
         cidr: net(cidr),
         affinity: Some(node.into()),
         borrowed: vec![(address(borrowed), by.into())],
@@ -288,6 +307,7 @@ fn ipam() -> Cluster {
     let pod = Workload {
         node: "a".into(),
         networks: vec![net("10.65.0.2"), net("10.65.1.4")],
+        ..Workload::default()
     };
     add(&mut cluster, [pod]);
     cluster.settings = Settings {
@@ -323,20 +343,28 @@ fn strict_protects_what_is_not_listed_and_the_most_specific_network_wins() {
             .map(ToString::to_string)
             .collect()
     };
-    assert_eq!(set("protected4"), ["10.65.0.4/32", "10.65.1.0/26"]);
-    let plain: BTreeSet<IpNet> = firewall.sets["plain4"].clone();
-    assert!(
-        plain
-            .iter()
-            .any(|network| network.contains(&net("10.65.0.5")))
+    // Of its own blocks a node may speak to what is on it in clear, and to nothing else.
+    assert_eq!(set("protected4"), ["10.65.0.0/26", "10.65.1.0/26"]);
+    assert_eq!(
+        set("plain4"),
+        [
+            "10.65.0.2/32",
+            "10.65.1.4/32",
+            "10.240.0.1/32",
+            "10.240.0.2/32"
+        ]
     );
-    assert!(
-        !plain
-            .iter()
-            .any(|network| network.contains(&net("10.65.0.4")))
-    );
-    assert!(plain.contains(&net("10.65.1.4")));
     cluster.settings.strict.as_mut().unwrap().plain_nodes = BTreeSet::from(["b".into()]);
     let firewall = seen_from(&cluster, "a").firewall;
-    assert!(firewall.sets["protected4"].is_empty());
+    let set = |name: &str| -> Vec<_> {
+        firewall.sets[name]
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    };
+    assert_eq!(set("protected4"), ["10.65.0.0/26"]);
+    assert!(set("plain4").contains(&"10.65.0.4/32".to_owned()));
 }
+
+/// Who may be spoken to in clear where several claim an address.
+mod conflicts;

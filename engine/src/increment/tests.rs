@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::change::diff;
-use crate::change::random::{cluster, plane_of, pod_identity, workload};
+use crate::change::random::{cluster, here, plane_with, pod_identity, workload};
 use crate::resource::{Resource, Workload};
 
 /// Some pods less, and other states of some.
@@ -20,10 +20,10 @@ proptest! {
 
     #[test]
     fn a_pod_s_change_costs_only_itself_and_leads_to_the_same(
-        mut cluster in cluster(), edits in edits(),
+        mut cluster in cluster(), edits in edits(), here in here(),
     ) {
         cluster.settings.strict = None;
-        let mut desired = plane_of(&cluster);
+        let mut desired = plane_with(&cluster, &here);
         let before = desired.clone();
         let resources: BTreeMap<_, _> = edits
             .iter()
@@ -48,9 +48,9 @@ proptest! {
         let table = cluster.settings.tables[0].0;
         let tables = PerFamily { v4: table, v6: table };
         if let Some(networks) = cluster.advance(&changed, &resources)
-            && let Some(changes) = advance(&cluster, "a", &networks, tables, &mut desired)
+            && let Some(changes) = advance(&cluster, "a", &here, &networks, tables, &mut desired)
         {
-            prop_assert_eq!(&desired, &plane_of(&rebuilt));
+            prop_assert_eq!(&desired, &plane_with(&rebuilt, &here));
             prop_assert_eq!(&changes, &diff(&before, &desired));
         }
     }

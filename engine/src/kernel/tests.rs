@@ -8,6 +8,7 @@ fn link(index: u32, name: &str, mtu: u32, alias: &str) -> (u32, Link) {
         name: name.into(),
         kind: String::new(),
         alias: alias.into(),
+        master: None,
         mtu,
         up: true,
     };

@@ -126,6 +126,7 @@ fn the_agents_own_numbers_are_told_in_full() {
         record.failures,
         record.problems,
     ) = (7, 3, 2, 1);
+    record.conflicts.v4 = 3;
     record.meshes[Family::V4] = Mesh {
         encrypting: true,
         device: None,
@@ -165,6 +166,8 @@ wiremesh_convergence_seconds_count 1
 wiremesh_strict 0
 wiremesh_encrypting{family="ipv4"} 1
 wiremesh_encrypting{family="ipv6"} 0
+wiremesh_address_conflicts{family="ipv4"} 3
+wiremesh_address_conflicts{family="ipv6"} 0
 wiremesh_peers{family="ipv4",reason="",state="encrypted"} 2
 wiremesh_peers{family="ipv4",reason="bad_key",state="plain"} 0
 wiremesh_peers{family="ipv4",reason="no_address",state="plain"} 0

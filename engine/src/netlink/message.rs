@@ -1,5 +1,6 @@
 //! Netlink messages and what they mean (kernel: `uapi/linux/rtnetlink.h`, `fib_rules.h`).
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -41,6 +42,7 @@ pub(crate) fn link(message: &LinkMessage) -> Link {
         name: String::new(),
         kind: String::new(),
         alias: String::new(),
+        master: None,
         mtu: 0,
         up: message.header.flags.contains(LinkFlags::Up),
     };
@@ -49,6 +51,7 @@ pub(crate) fn link(message: &LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Controller(master) => link.master = Some(*master),
             LinkAttribute::LinkInfo(infos) => {
                 let kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -104,14 +107,20 @@ pub(crate) fn route(message: &RouteMessage) -> Option<Route> {
         Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
     let (mut table, mut index, mut gateway) = (u32::from(message.header.table), None, false);
+    let mut links = BTreeSet::new();
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(RouteAddress::Inet(found)) => network = (*found).into(),
             RouteAttribute::Destination(RouteAddress::Inet6(found)) => network = (*found).into(),
             RouteAttribute::Table(found) => table = *found,
-            RouteAttribute::Oif(found) => index = Some(*found),
-            RouteAttribute::Gateway(_) | RouteAttribute::Via(_) | RouteAttribute::MultiPath(_) => {
+            RouteAttribute::Oif(found) => {
+                index = Some(*found);
+                links.insert(*found);
+            }
+            RouteAttribute::Gateway(_) | RouteAttribute::Via(_) => gateway = true,
+            RouteAttribute::MultiPath(hops) => {
                 gateway = true;
+                links.extend(hops.iter().map(|hop| hop.interface_index));
             }
             _ => {}
         }
@@ -121,11 +130,16 @@ pub(crate) fn route(message: &RouteMessage) -> Option<Route> {
         (RouteType::Unicast, Some(index)) if !gateway => Way::Link(index),
         _ => Way::Other,
     };
+    if message.header.kind != RouteType::Unicast {
+        links.clear();
+    }
     let network = IpNet::new(network, message.header.destination_prefix_length).ok()?;
     Some(Route {
         slot: Slot { table, network },
         own: message.header.protocol == RouteProtocol::from(PROTOCOL),
         way,
+        local: message.header.kind == RouteType::Local,
+        links,
     })
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn read(block: &Value) -> Result<Block, Wrong> {
         }
     }
     Ok(Block {
+        created: String::new(),
         cidr,
         affinity: affinity.filter(|_| deleted != Some(true)),
         borrowed,

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use crate::cluster::Plain;
 use crate::desired::peer_key;
 use crate::family::Family;
+use crate::here::Here;
 use crate::networks;
 use crate::text::line;
 
@@ -31,8 +32,9 @@ impl Status<'_> {
         if !cluster.settings.tunnel[family].enabled {
             return;
         }
-        let networks = networks::of(cluster, self.node, family);
-        let owners: BTreeSet<_> = networks.values().copied().collect();
+        // Who has any network at all, by what the store says.
+        let networks = networks::of(cluster, self.node, family, &Here::default());
+        let owners: BTreeSet<_> = networks.owners.values().copied().collect();
         let mut deviate = |what: String| deviations.push(format!("{family}: {what}"));
         if let Some(why) = self.idle(family) {
             // A node without networks of that family sends nothing that could be encrypted.

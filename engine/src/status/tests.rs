@@ -12,6 +12,11 @@ mod check;
 
 const NOW: u64 = 1_700_000_000;
 
+static NO_CONFLICTS: PerFamily<Vec<Conflict>> = PerFamily {
+    v4: Vec::new(),
+    v6: Vec::new(),
+};
+
 fn key(byte: u8) -> PublicKey {
     PublicKey::from_bytes([byte; 32]).unwrap()
 }
@@ -102,6 +107,7 @@ fn status<'a>(
         actual,
         pending: &[],
         problems: &[],
+        conflicts: &NO_CONFLICTS,
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW),
     }
 }
@@ -302,6 +308,7 @@ fn the_json_has_every_key_each_time() {
                         "received_bytes": 1536, "sent_bytes": 92,
                     },
                 ],
+                "conflicts": [],
             }],
         })
     );
