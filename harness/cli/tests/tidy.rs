@@ -10,6 +10,7 @@ const CRATES: &[(&str, &str)] = &[
     ("harness/model", "lib.rs"),
     ("harness/lab", "lib.rs"),
     ("harness/cli", "lib.rs"),
+    ("ci/mutate", "main.rs"),
 ];
 
 /// Lines above which a file has to be split.
