@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 use nix::unistd::dup2_stdout;
 use serde_json::{Value, json};
 use wireproof_lab::error::LabError;
-use wireproof_model::report::Report;
+use wireproof_model::report::{COLOURS, Report};
+use wireproof_model::text::{escaped, escaped_but};
 
 use crate::failure::{Failure, Status};
 use crate::scenario::Told;
@@ -42,7 +43,8 @@ pub(crate) fn word(told: &Told) -> &'static str {
 pub(crate) fn tell(told: &Told) -> Status {
     let directory = told.directory.display().to_string();
     let report = report(told);
-    print(&report.table(&directory, is_for_a_person()));
+    let table = report.table(&directory, is_for_a_person());
+    print_raw(&escaped_but(&table, COLOURS));
     let failure = report.failure(&directory);
     if !failure.is_empty() {
         print(&format!("\n{failure}"));
@@ -82,9 +84,14 @@ pub(crate) fn keep_output() {
 /// Why something could not be printed.
 static UNPRINTED: OnceLock<String> = OnceLock::new();
 
-/// Prints on standard output. A reader that has gone away, such as `head`, is no reason to fail; what
-/// else goes wrong is kept for [`all_was_printed`].
+/// Prints on standard output what a terminal obeys in no part.
 pub(crate) fn print(text: &str) {
+    print_raw(&escaped(text));
+}
+
+/// Prints on standard output, as it is. A reader that has gone away, such as `head`, is no reason to fail; what
+/// else goes wrong is kept for [`all_was_printed`].
+fn print_raw(text: &str) {
     let printed = match OUTPUT.get() {
         Some(mut output) => output.write_all(text.as_bytes()),
         None => {
@@ -114,9 +121,9 @@ pub(crate) fn all_was_printed() -> Result<(), Failure> {
     }
 }
 
-/// Says a line on standard error, as far as that takes it.
+/// Says a line on standard error, as far as that takes it; a terminal obeys nothing in it.
 pub(crate) fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", escaped(&text.to_string()));
 }
 
 fn is_for_a_person() -> bool {
@@ -147,14 +154,16 @@ impl Watcher {
     /// A phase of a scenario begins.
     pub(crate) fn phase(&self, path: &Path, phase: &str) {
         if self.watched {
-            let _ = write!(io::stderr(), "\r\x1b[K{}: {phase} ...", path.display());
+            let path = path.display().to_string();
+            let _ = write!(io::stderr(), "\r\x1b[K{}: {phase} ...", escaped(&path));
         }
     }
 
     /// Something to keep in sight.
     pub(crate) fn line(&self, text: &str) {
         if self.watched {
-            say(format_args!("\r\x1b[K{text}"));
+            self.clear();
+            say(text);
         }
     }
 

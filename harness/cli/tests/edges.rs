@@ -64,6 +64,46 @@ fn a_file_that_no_person_wrote_is_refused_at_once() {
 }
 
 #[test]
+fn nothing_is_printed_that_a_terminal_obeys() {
+    let folder = tempfile::tempdir().unwrap();
+    let obeyed =
+        |text: &str| text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}');
+    let ask = |verb: &[&str], name: &str| {
+        let path = folder.path().join(name);
+        let arguments = verb.iter().map(OsStr::new).chain([path.as_os_str()]);
+        let output = wireproof(Path::new("."), &arguments.collect::<Vec<_>>())
+            .output()
+            .unwrap();
+        let text = [&output.stdout[..], &output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(!obeyed(&text), "{verb:?} {name:?}: {text:?}");
+        (output.status.code(), text)
+    };
+    // A file's name is foreign text as well.
+    let name = "right\u{1b}[31m\u{202e}.toml";
+    fs::write(folder.path().join(name), PLAIN).unwrap();
+    let (status, text) = ask(&["check"], name);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(
+        text.contains("right\\u001b[31m\\u202e.toml: 2 nodes"),
+        "{text}"
+    );
+    assert_eq!(ask(&["check"], "not\u{7}there.toml").0, Some(2));
+    let title = PLAIN.replace("\"plain\"", "\"plain \\u202E\"");
+    fs::write(folder.path().join("title.toml"), title).unwrap();
+    let (status, text) = ask(&["check"], "title.toml");
+    assert_eq!(status, Some(2));
+    assert!(text.contains("`title` is not what it looks like"), "{text}");
+    // What an engine is configured with may be anything.
+    let value = format!("{PLAIN}[cluster.config]\nprefix = \"\\u202E\\u007F\"\n");
+    fs::write(folder.path().join("value.toml"), value).unwrap();
+    for format in ["text", "json"] {
+        let (status, text) = ask(&["plan", "--format", format], "value.toml");
+        assert_eq!(status, Some(0), "{text}");
+    }
+}
+
+#[test]
 fn a_folder_that_links_to_itself_is_read_once() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("one.toml"), PLAIN).unwrap();

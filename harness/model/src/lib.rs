@@ -17,6 +17,9 @@ pub mod name;
 /// Nouns with their numbers.
 pub mod count;
 
+/// Text of others on its way out.
+pub mod text;
+
 /// The TOML as meant: every name resolved, every address chosen.
 pub mod plan;
 

@@ -42,6 +42,8 @@ mod why;
 /// What went wrong.
 mod failure;
 
+pub use table::COLOURS;
+
 /// A frame of a capture file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Frame {

@@ -9,6 +9,7 @@ use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use crate::name::NameError;
 use crate::problem::{Problem, known_words};
+use crate::text::shows;
 
 /// What a name is.
 const NAMES: &str = "names are made of a-z, 0-9 and `-`, and start with a letter";
@@ -75,6 +76,9 @@ pub(super) fn fitting_line(
     } else if text.contains(char::is_control) {
         let label = "a line break or another control character";
         (format!("`{key}` is not one line"), label)
+    } else if !text.chars().all(shows) {
+        let label = "a character without a width, or one that turns the direction of writing";
+        (format!("`{key}` is not what it looks like"), label)
     } else {
         return Ok(Spanned::new(value.span(), text.to_owned()));
     };

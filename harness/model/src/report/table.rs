@@ -21,6 +21,9 @@ const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[1;33m";
 const PLAIN: &str = "\x1b[0m";
 
+/// What a table in colour has besides its text.
+pub const COLOURS: &[&str] = &[RED, YELLOW, PLAIN];
+
 pub(super) fn table(report: &Report<'_>, directory: &str, colour: bool) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.

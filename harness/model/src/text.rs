@@ -1,0 +1,95 @@
+//! Text of others on its way out: scenarios, file names and engines' logs reach a terminal.
+//!
+//! Control characters drive a terminal or forge a line, and marks of direction or without a width make
+//! a text look like another one (Unicode TR 36). They are written as JSON writes them, so that a
+//! document in JSON stays one.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Whether a character shows as itself.
+pub fn shows(c: char) -> bool {
+    !c.is_control()
+        && !matches!(
+            c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
+}
+
+/// A text of several lines, in which nothing is left that does not show.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|c| shows(c) || c == '\n') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if shows(c) || c == '\n' => out.push(c),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            // All of them are below U+10000. Writing to a string cannot fail.
+            c => drop(write!(out, "\\u{:04x}", u32::from(c))),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The same, but these sequences stay: a program's own colours.
+pub fn escaped_but(text: &str, kept: &[&str]) -> String {
+    let sequence = |at: &str| kept.iter().find(|kept| at.starts_with(**kept)).copied();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        if let Some(sequence) = sequence(rest) {
+            out.push_str(sequence);
+            rest = &rest[sequence.len()..];
+            continue;
+        }
+        let mut ends = rest.char_indices().map(|(at, _)| at).skip(1);
+        let end = ends.find(|at| sequence(&rest[*at..]).is_some());
+        let (foreign, next) = rest.split_at(end.unwrap_or(rest.len()));
+        out.push_str(&escaped(foreign));
+        rest = next;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_show_is_written_as_json_writes_it() {
+        assert_eq!(
+            escaped("a\nb\x1b[31m\r\t\u{9b}\u{202e}\u{7f}\0\u{feff}"),
+            "a\nb\\u001b[31m\\r\\t\\u009b\\u202e\\u007f\\u0000\\ufeff"
+        );
+        assert_eq!(
+            escaped("zwölf 京都 → `a` \"b\" \\"),
+            "zwölf 京都 → `a` \"b\" \\"
+        );
+    }
+
+    #[test]
+    fn own_colours_stay_and_others_do_not() {
+        let kept = ["\x1b[1;31m", "\x1b[0m"];
+        assert_eq!(
+            escaped_but("\x1b[1;31mBROKEN\x1b[0m é\n\x1b[2J", &kept),
+            "\x1b[1;31mBROKEN\x1b[0m é\n\\u001b[2J"
+        );
+        assert_eq!(escaped_but("", &kept), "");
+    }
+
+    proptest! {
+        #[test]
+        fn a_document_in_json_stays_what_it_is(text in any::<String>()) {
+            let document = serde_json::json!({ "text": text });
+            let shown = escaped(&format!("{document:#}")).into_owned();
+            prop_assert!(shown.chars().all(|c| shows(c) || c == '\n'));
+            let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+            prop_assert_eq!(read, document);
+        }
+    }
+}
