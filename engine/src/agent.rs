@@ -32,6 +32,7 @@ use crate::record::{Cause, Mesh, Shared};
 use crate::resource::Identity;
 use crate::roam::Told;
 use crate::store::{Changed, Feed, Store, StoreError};
+use crate::tables::NoTable;
 use crate::tunnel::Life;
 
 /// The tunnels' ports.
@@ -43,6 +44,9 @@ mod publish;
 /// The short way.
 mod shortcut;
 
+/// The routing tables.
+mod table;
+
 /// What an agent tells.
 pub(crate) mod tell;
 
@@ -50,6 +54,7 @@ pub(crate) mod tell;
 mod waiting;
 
 pub(crate) use port::{problems as port_problems, taken as taken_ports};
+pub(crate) use table::{choose as choose_tables, problems as table_problems};
 
 /// After a failure, this, and twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -212,6 +217,7 @@ struct Agent {
     /// Why this node can make no device, if it cannot.
     unsupported: Option<String>,
     ports: port::Ports,
+    tables: table::Choices,
     /// Whether the dataplane has been what it should be since the store changed last.
     settled: bool,
     /// Whether what is found is to be removed first: a fault.
@@ -242,6 +248,7 @@ impl Agent {
         };
         let mut kernel = Kernel::unknown();
         kernel.takes_foreign = orders.faults.contains(&Fault::TakesForeign);
+        kernel.shares_tables = orders.faults.contains(&Fault::SharesTables);
         kernel.reads_first_parts = orders.faults.contains(&Fault::ReadsFirstParts);
         Ok(Self {
             store: orders.store.endpoints(),
@@ -264,6 +271,7 @@ impl Agent {
             trouble: None,
             unsupported: None,
             ports: port::Ports::default(),
+            tables: PerFamily::each(|_| Err(NoTable::default())),
             settled: false,
             anew: orders.faults.contains(&Fault::StartsAnew),
             guard: Guard::new(orders.state.clone()),
@@ -446,6 +454,7 @@ impl Agent {
             &self.orders.node,
             &self.store,
             self.supported(),
+            &self.tables,
         )
     }
 
@@ -455,6 +464,7 @@ impl Agent {
         let settings = &self.cluster.settings;
         self.kernel.refresh(&self.hands.netlink, settings).await?;
         self.look_at_ports().await;
+        self.look_at_tables();
         let Planes {
             mut actual,
             desired,
@@ -522,28 +532,32 @@ pub(crate) struct Planes {
 }
 
 impl Planes {
-    /// Of the node `node`, whose machine can make a device in the families that are `supported`.
+    /// Of the node `node`, whose machine can make a device in the families that are `supported`, in the
+    /// routing tables that have been chosen.
     pub(crate) fn new(
         kernel: &Kernel,
         cluster: &Cluster,
         node: &str,
         store: &[SocketAddr],
         supported: PerFamily<bool>,
+        tables: &table::Choices,
     ) -> Self {
         let settings = &cluster.settings;
-        let tables = PerFamily::each(|family| kernel.table(family, settings));
         let own = cluster.nodes.get(node);
         let situation = Situation {
             node,
             uplink_mtu: PerFamily::each(|family| {
                 kernel.uplink_mtu(own.and_then(|own| own.endpoint[family]), settings)
             }),
-            tables,
+            tables: PerFamily::each(|family| {
+                let choice = tables[family].as_ref().ok();
+                choice.map(|choice| choice.table)
+            }),
             store,
             supported,
             here: &kernel.here(settings),
         };
-        let actual = kernel.dataplane(settings, &tables);
+        let actual = kernel.dataplane(settings);
         let (desired, conflicts) = desired(cluster, &situation);
         Self {
             actual,

@@ -10,7 +10,7 @@ use crate::crash::CrashPoint;
 use crate::dataplane::Target;
 use crate::device::{self, DeviceError};
 use crate::kernel::{Kernel, SRC_VALID_MARK, tag};
-use crate::netlink::batch::set_routes;
+use crate::netlink::batch::{remove_left_routes, set_routes};
 use crate::netlink::{Netlink, NetlinkError, Way};
 use crate::nft::{self, NftError};
 use crate::tunnel::{self, Life, TunnelError};
@@ -151,6 +151,7 @@ impl Hands {
                 }
                 set_routes(remove, &ways)?;
             }
+            Change::RemoveLeftRoutes { routes, .. } => remove_left_routes(routes)?,
             Change::AddRule { family, rule } => self.netlink.add_rule(*family, rule).await?,
             Change::RemoveRule { family, rule } => self.netlink.remove_rule(*family, rule).await?,
             Change::DeleteDevice { name, .. } => {

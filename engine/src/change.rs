@@ -71,6 +71,8 @@ pub(crate) enum Change {
         remove: Vec<Slot>,
         set: Vec<(Slot, Target)>,
     },
+    /// Remove routes that an engine of this one's kind has left behind.
+    RemoveLeftRoutes { family: Family, routes: Vec<Slot> },
     /// A rule.
     AddRule { family: Family, rule: Rule },
     /// A rule less.
@@ -175,6 +177,7 @@ fn firewalls(actual: &Firewall, desired: &Firewall) -> (Option<Change>, Option<C
 }
 
 fn ending(family: Family, actual: &Plane, desired: &Plane, changes: &mut Vec<Change>) {
+    remove_left_routes(family, actual, desired, changes);
     remove_rules(family, actual, desired, changes);
     routes(
         family,
@@ -255,6 +258,7 @@ fn encrypting(
         let rule = rule.clone();
         changes.push(Change::AddRule { family, rule });
     }
+    remove_left_routes(family, actual, desired, changes);
     remove_rules(family, actual, desired, changes);
     routes(family, Vec::new(), removed(actual, desired), changes);
     delete_devices(family, actual, desired, changes);
@@ -359,10 +363,28 @@ fn added(actual: &Plane, desired: &Plane) -> Vec<(Slot, Target)> {
         .collect()
 }
 
-/// What nobody wants.
+/// Own routes that are there and not desired.
 fn removed(actual: &Plane, desired: &Plane) -> Vec<Slot> {
-    let unwanted = |slot: &&Slot| !desired.routes.contains_key(slot);
-    actual.routes.keys().filter(unwanted).copied().collect()
+    let unwanted = unwanted(actual, desired);
+    let own = unwanted.filter(|(_, target)| **target != Target::Foreign);
+    own.map(|(slot, _)| *slot).collect()
+}
+
+fn unwanted<'a>(
+    actual: &'a Plane,
+    desired: &'a Plane,
+) -> impl Iterator<Item = (&'a Slot, &'a Target)> {
+    let routes = actual.routes.iter();
+    routes.filter(|(slot, _)| !desired.routes.contains_key(slot))
+}
+
+/// Routes that another engine has left go before its rule, by which they are known.
+fn remove_left_routes(family: Family, actual: &Plane, desired: &Plane, changes: &mut Vec<Change>) {
+    let left = unwanted(actual, desired).filter(|(_, target)| **target == Target::Foreign);
+    let routes: Vec<_> = left.map(|(slot, _)| *slot).collect();
+    if !routes.is_empty() {
+        changes.push(Change::RemoveLeftRoutes { family, routes });
+    }
 }
 
 fn routes(family: Family, set: Vec<(Slot, Target)>, remove: Vec<Slot>, changes: &mut Vec<Change>) {
@@ -423,6 +445,13 @@ impl fmt::Display for Change {
                 let (more, less) = (set.len(), remove.len());
                 write!(f, "set {more} and remove {less} {family} routes")
             }
+            Self::RemoveLeftRoutes { family, routes } => {
+                let count = routes.len();
+                write!(
+                    f,
+                    "remove {count} {family} routes that another engine has left"
+                )
+            }
             Self::AddRule { family, rule } => write!(f, "add the {family} rule {rule}"),
             Self::RemoveRule { family, rule } => write!(f, "remove the {family} rule {rule}"),
             Self::DeleteDevice { name, .. } => write!(f, "delete {name}"),
@@ -470,5 +499,7 @@ impl fmt::Display for Rule {
 mod model;
 #[cfg(test)]
 pub(crate) mod random;
+#[cfg(test)]
+mod shared;
 #[cfg(test)]
 mod tests;

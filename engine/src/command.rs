@@ -320,18 +320,21 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         .map(|(identity, wrong)| format!("{identity}: {wrong}"));
     let mut problems: Vec<_> = bad.chain(wrong).collect();
     let mut kernel = Kernel::unknown();
+    kernel.shares_tables = faults.contains(&Fault::SharesTables);
     kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
     problems.extend(snapshot.unready());
     problems.extend(tell::too_large_mtus(&kernel, &cluster, &node));
     let endpoints = store.store.endpoints();
     let taken = agent::taken_ports(&kernel, &cluster, &node).await;
     problems.extend(agent::port_problems(&taken));
+    let tables = agent::choose_tables(&kernel, &cluster, &node);
+    problems.extend(agent::table_problems(&tables, &cluster, &node));
     let supported = PerFamily::each(|family| taken[family].is_none());
     let agent::Planes {
         actual,
         desired,
         conflicts,
-    } = agent::Planes::new(&kernel, &cluster, &node, &endpoints, supported);
+    } = agent::Planes::new(&kernel, &cluster, &node, &endpoints, supported, &tables);
     problems.extend(networks::problems(&conflicts));
     let mut desired = spoil(&actual, desired, &faults);
     agent::follow(

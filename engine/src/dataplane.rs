@@ -25,7 +25,7 @@ pub(crate) struct Dataplane {
 pub(crate) struct Plane {
     /// The tunnel device by name. There is more than one only while one takes the other's place.
     pub(crate) devices: BTreeMap<String, Device>,
-    /// This engine's routes, and whatever else is in its table.
+    /// This engine's routes, and those that an engine of its kind has left behind.
     pub(crate) routes: BTreeMap<Slot, Target>,
     /// This engine's rules.
     pub(crate) rules: BTreeSet<Rule>,
@@ -79,7 +79,7 @@ pub(crate) enum Target {
     Throw,
     /// Into the tunnel device of that name.
     Tunnel(String),
-    /// Somewhere else; never wanted.
+    /// What an engine of this one's kind has left behind; never wanted.
     Foreign,
 }
 
@@ -94,11 +94,12 @@ pub(crate) struct Rule {
     pub(crate) mark: u32,
     /// The mask of the mark.
     pub(crate) mask: u32,
-    /// The table.
+    /// The table that it looks up; 0 where it looks up none (actions `goto`, `blackhole`, …).
     pub(crate) table: u32,
     /// Whether it carries this engine's number.
     pub(crate) own: bool,
-    /// Whether the kernel knows more about it than these fields, so that it cannot be ours.
+    /// Whether it has other selectors or another action than these fields tell, so that it cannot be
+    /// this engine's.
     pub(crate) foreign: bool,
 }
 
@@ -114,5 +115,17 @@ impl Rule {
             own: true,
             foreign: false,
         }
+    }
+
+    /// Whether this engine made it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own && !self.foreign
+    }
+
+    /// Whether another engine of this one's kind made it: Felix's rule is for packets without one bit of
+    /// a mark, and has no other selector (Felix: `wireguard/wireguard.go`).
+    pub(crate) fn is_of_our_kind(&self) -> bool {
+        let marks_one_bit = self.mark.count_ones() == 1 && self.mask == self.mark;
+        self.not && marks_one_bit && !self.foreign && !self.own
     }
 }

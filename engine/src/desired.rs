@@ -24,8 +24,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) node: &'a str,
     /// MTU of the uplink, in bytes.
     pub(crate) uplink_mtu: PerFamily<u32>,
-    /// The routing tables that have been chosen.
-    pub(crate) tables: PerFamily<u32>,
+    /// The routing tables that have been chosen; none where none is free.
+    pub(crate) tables: PerFamily<Option<u32>>,
     /// Where the store is.
     pub(crate) store: &'a [SocketAddr],
     /// Whether this machine can make a WireGuard device, in each family.
@@ -43,14 +43,15 @@ pub(crate) fn desired(
     let networks =
         PerFamily::each(|family| networks::of(cluster, situation.node, family, situation.here));
     let active = PerFamily::each(|family| {
-        situation.supported[family] && is_active(cluster, situation.node, family)
+        situation.supported[family]
+            && situation.tables[family].is_some()
+            && is_active(cluster, situation.node, family)
     });
-    let planes = PerFamily::each(|family| {
-        if active[family] {
-            plane(cluster, situation, family, &networks[family])
-        } else {
-            Plane::default()
+    let planes = PerFamily::each(|family| match situation.tables[family] {
+        Some(table) if active[family] => {
+            plane(cluster, situation, family, table, &networks[family])
         }
+        _ => Plane::default(),
     });
     let actives = || Family::ALL.into_iter().filter(|family| active[*family]);
     let tunnels = || actives().map(|family| &settings.tunnel[family]);
@@ -107,11 +108,11 @@ fn plane(
     cluster: &Cluster,
     situation: &Situation<'_>,
     family: Family,
+    table: u32,
     networks: &Networks<'_>,
 ) -> Plane {
     let settings = &cluster.settings;
     let tunnel = &settings.tunnel[family];
-    let table = situation.tables[family];
     let peers = peers(cluster, situation.node, family, networks);
     let own = cluster.nodes.get(situation.node);
     let address = own.and_then(|own| match settings.host_encryption {
@@ -137,6 +138,17 @@ fn plane(
             .collect(),
         rules: BTreeSet::from([Rule::for_mark(settings.rule_priority, settings.mark, table)]),
     }
+}
+
+/// The routes of this node's table, wherever that is.
+pub(crate) fn wanted_routes(
+    cluster: &Cluster,
+    node: &str,
+    family: Family,
+    here: &Here,
+) -> BTreeMap<IpNet, Target> {
+    let networks = networks::of(cluster, node, family, here);
+    routes(cluster, node, family, &networks).collect()
 }
 
 /// Each other node that can be one.

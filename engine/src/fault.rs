@@ -98,6 +98,8 @@ pub(crate) enum Fault {
     StartsAnew,
     /// Every rule that looks up a table of numbers is taken for the engine's own.
     TakesForeign,
+    /// A routing table is taken whoever looks it up or has routes in it.
+    SharesTables,
     /// Listed foreign peers are removed all the same.
     RemovesForeignPeers,
     /// The resync does not ask the devices.

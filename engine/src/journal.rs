@@ -161,6 +161,7 @@ fn family(change: &Change) -> Option<Family> {
         | Change::SwitchOn { family, .. }
         | Change::SetThreaded { family, .. }
         | Change::SetRoutes { family, .. }
+        | Change::RemoveLeftRoutes { family, .. }
         | Change::AddRule { family, .. }
         | Change::RemoveRule { family, .. }
         | Change::DeleteDevice { family, .. } => Some(*family),
@@ -182,6 +183,7 @@ fn kind(change: &Change) -> &'static str {
         Change::SwitchOn { .. } => "switch-on",
         Change::SetThreaded { .. } => "set-threaded",
         Change::SetRoutes { .. } => "set-routes",
+        Change::RemoveLeftRoutes { .. } => "remove-left-routes",
         Change::AddRule { .. } => "add-rule",
         Change::RemoveRule { .. } => "remove-rule",
         Change::DeleteDevice { .. } => "delete-device",

@@ -10,15 +10,14 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use wireguard_control::Backend;
 
 use crate::change::Configuration;
-use crate::dataplane::{Dataplane, Device, Plane, Rule, Slot, Target};
+use crate::dataplane::{Dataplane, Device, Plane, Rule, Slot};
 use crate::device::{self, DeviceError, State};
 use crate::family::{Family, PerFamily};
 use crate::firewall::Firewall;
 use crate::netlink::monitor::News;
-use crate::netlink::{Address, Link, Netlink, NetlinkError, Route, Way, message};
+use crate::netlink::{Address, Link, Netlink, NetlinkError, Route, message};
 use crate::nft::{self, NftError};
 use crate::settings::Settings;
-use crate::tables;
 
 /// The MTU that Felix assumes where it finds no uplink, in bytes.
 const UNKNOWN_UPLINK_MTU: u32 = 1460;
@@ -50,6 +49,7 @@ pub(crate) enum ObserveError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stale {
     pub(crate) links: bool,
+    pub(crate) rules: bool,
     pub(crate) routes: bool,
     pub(crate) devices: bool,
     pub(crate) firewall: bool,
@@ -60,6 +60,7 @@ impl Stale {
     /// Everything.
     pub(crate) const ALL: Self = Self {
         links: true,
+        rules: true,
         routes: true,
         devices: true,
         firewall: true,
@@ -69,6 +70,7 @@ impl Stale {
     /// Nothing.
     pub(crate) const NOTHING: Self = Self {
         links: false,
+        rules: false,
         routes: false,
         devices: false,
         firewall: false,
@@ -79,7 +81,8 @@ impl Stale {
 /// What the kernel's own routes lead to.
 mod local;
 
-use local::is_of_kernel;
+/// Routes, rules and tables.
+mod routes;
 
 /// What is known of the kernel.
 #[derive(Debug)]
@@ -87,6 +90,9 @@ pub(crate) struct Kernel {
     pub(crate) stale: Stale,
     links: BTreeMap<u32, Link>,
     addresses: BTreeSet<Address>,
+    /// The routes that this engine has made.
+    own_routes: PerFamily<BTreeMap<Slot, Route>>,
+    /// The routes of others.
     routes: PerFamily<BTreeMap<Slot, Route>>,
     rules: PerFamily<BTreeSet<Rule>>,
     devices: BTreeMap<String, (Backend, State)>,
@@ -94,6 +100,8 @@ pub(crate) struct Kernel {
     src_valid_mark: bool,
     /// Whether every rule is taken for this engine's own: a fault.
     pub(crate) takes_foreign: bool,
+    /// Whether others' rules and routes make no table taken: a fault.
+    pub(crate) shares_tables: bool,
     /// Whether a peer is known by its first part alone: a fault.
     pub(crate) reads_first_parts: bool,
 }
@@ -103,10 +111,12 @@ impl Kernel {
     pub(crate) fn unknown() -> Self {
         Self {
             takes_foreign: false,
+            shares_tables: false,
             reads_first_parts: false,
             stale: Stale::ALL,
             links: BTreeMap::new(),
             addresses: BTreeSet::new(),
+            own_routes: PerFamily::default(),
             routes: PerFamily::default(),
             rules: PerFamily::default(),
             devices: BTreeMap::new(),
@@ -154,21 +164,12 @@ impl Kernel {
             }
             RouteNetlinkMessage::NewRoute(found) => {
                 if let Some(route) = message::route(found) {
-                    let family = Family::of_network(route.slot.network);
-                    let of_kernel = is_of_kernel(&route);
-                    let before = self.routes[family].insert(route.slot, route.clone());
-                    // Whether it takes the other's place or stands behind it is not told.
-                    self.stale.routes |= of_kernel && before.is_some_and(|before| before != route);
+                    self.add_route(route);
                 }
             }
             RouteNetlinkMessage::DelRoute(found) => {
                 if let Some(gone) = message::route(found) {
-                    // Another one may have stood behind it.
-                    self.stale.routes |= is_of_kernel(&gone);
-                    let routes = &mut self.routes[Family::of_network(gone.slot.network)];
-                    if routes.get(&gone.slot) == Some(&gone) {
-                        routes.remove(&gone.slot);
-                    }
+                    self.remove_route(&gone);
                 }
             }
             RouteNetlinkMessage::NewRule(found) => {
@@ -177,9 +178,8 @@ impl Kernel {
                 }
             }
             RouteNetlinkMessage::DelRule(found) => {
-                if let Some(family) = message::read_family(found.header.family) {
-                    self.rules[family].remove(&message::rule(found));
-                }
+                // There may be another one that differs in what a `Rule` does not tell, or in nothing.
+                self.stale.rules |= message::read_family(found.header.family).is_some();
             }
             _ => {}
         }
@@ -199,6 +199,8 @@ impl Kernel {
         if stale.links {
             self.links = netlink.links().await?;
             self.addresses = netlink.addresses().await?;
+        }
+        if stale.rules {
             for family in Family::ALL {
                 self.rules[family] = netlink.rules(family).await?;
             }
@@ -206,12 +208,7 @@ impl Kernel {
         if stale.routes {
             for family in Family::ALL {
                 let routes = netlink.routes(family).await?;
-                // Of several at one place the first is the one that counts.
-                let mut known = BTreeMap::new();
-                for route in routes {
-                    known.entry(route.slot).or_insert(route);
-                }
-                self.routes[family] = known;
+                self.set_routes(family, routes);
             }
         }
         if stale.devices || stale.links {
@@ -312,45 +309,20 @@ impl Kernel {
         self.addresses.insert((index, address));
     }
 
-    /// What this engine's route at that place does.
-    pub(crate) fn target(&self, slot: Slot) -> Option<Target> {
-        let route = self.routes[Family::of_network(slot.network)].get(&slot)?;
-        Some(self.target_of(route))
-    }
-
-    fn target_of(&self, route: &Route) -> Target {
-        match route.way {
-            _ if !route.own => Target::Foreign,
-            Way::Throw => Target::Throw,
-            Way::Link(index) => self
-                .links
-                .get(&index)
-                .map_or(Target::Foreign, |link| Target::Tunnel(link.name.clone())),
-            Way::Other => Target::Foreign,
-        }
-    }
-
-    /// The routing table of a family: the one that this engine's rule looks up already, else
-    /// the first that nobody uses.
-    pub(crate) fn table(&self, family: Family, settings: &Settings) -> u32 {
-        let foreign = self.routes[family].values().filter(|route| !route.own);
-        let used = foreign.map(|route| route.slot.table);
-        tables::choose(&settings.tables, &self.rules[family], used)
-    }
-
     /// What can be compared with what is desired.
-    pub(crate) fn dataplane(&self, settings: &Settings, tables: &PerFamily<u32>) -> Dataplane {
-        let planes = PerFamily::each(|family| Plane {
-            devices: self.devices_of(family, settings),
-            routes: self.routes_of(family, tables[family]),
-            rules: self.rules[family]
-                .iter()
-                .filter(|rule| {
-                    is_ours(rule, settings, tables[family])
-                        || self.takes_foreign && !rule.foreign && rule.table < 253
-                })
-                .cloned()
-                .collect(),
+    pub(crate) fn dataplane(&self, settings: &Settings) -> Dataplane {
+        let planes = PerFamily::each(|family| {
+            let left = self.tables(family, settings).left();
+            let rules = self.rules[family].iter().filter(|rule| {
+                rule.is_own()
+                    || rule.is_of_our_kind() && left.contains(&rule.table)
+                    || self.takes_foreign && !rule.foreign && rule.table < 253
+            });
+            Plane {
+                devices: self.devices_of(family, settings),
+                routes: self.routes_of(family, settings, &left),
+                rules: rules.cloned().collect(),
+            }
         });
         Dataplane {
             planes,
@@ -389,14 +361,6 @@ impl Kernel {
             Some((link.name.clone(), device))
         });
         links.collect()
-    }
-
-    fn routes_of(&self, family: Family, table: u32) -> BTreeMap<Slot, Target> {
-        let ours = self.routes[family].values().filter(|route| {
-            route.own || route.slot.table == table || self.takes_foreign && route.slot.table < 253
-        });
-        ours.map(|route| (route.slot, self.target_of(route)))
-            .collect()
     }
 
     /// The MTU of the link with the node's own address; else the least of those that look
@@ -438,16 +402,6 @@ fn family_of_tag(link: &Link) -> Option<Family> {
     Family::ALL
         .into_iter()
         .find(|family| link.alias == tag(*family))
-}
-
-/// This engine's rules, and those that say the same though somebody else made them.
-fn is_ours(rule: &Rule, settings: &Settings, table: u32) -> bool {
-    let alike = Rule::for_mark(rule.priority, settings.mark, table);
-    rule.own
-        || Rule {
-            own: true,
-            ..rule.clone()
-        } == alike
 }
 
 /// The kernel gives every IPv6 link one by itself.

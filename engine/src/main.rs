@@ -55,6 +55,9 @@ mod firewall;
 /// What a node's dataplane can be like, for what is and for what should be.
 mod dataplane;
 
+/// Which routing table is this engine's.
+mod tables;
+
 /// Cluster to dataplane: what this node should be like.
 mod desired;
 
@@ -75,9 +78,6 @@ mod increment;
 
 /// Where the resources are: reading, following, compare-and-write.
 mod store;
-
-/// Which routing table is this engine's.
-mod tables;
 
 /// Links, addresses, routes and rules of this network namespace.
 mod netlink;

@@ -1,99 +1,232 @@
 //! Which routing table is this engine's.
+//!
+//! Its rule sends nearly every packet of the node to its table. So the table must be nobody else's: a
+//! rule of others that looks it up would send others' packets into the tunnel, and routes of others in
+//! it would apply to packets that they were not made for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use crate::dataplane::Rule;
+use ipnet::IpNet;
+
+use crate::dataplane::{Rule, Target};
 use crate::settings::KERNEL_TABLES;
 
-/// The table that this engine's rule looks up, if the ranges still allow it; else the first
-/// of the ranges that holds no route of anybody else's and that no rule of anybody else's
-/// looks up. Where there is none, the first of all: then two engines share a table, and
-/// each leaves the other's rules alone. The kernel's own tables are never taken, not even where
-/// a rule of this engine's leads to one: what is in them would be removed.
-pub(crate) fn choose(
-    ranges: &[(u32, u32)],
-    rules: &BTreeSet<Rule>,
-    used: impl Iterator<Item = u32>,
-) -> u32 {
-    let all = || {
-        let tables = ranges.iter().flat_map(|(min, max)| *min..=*max);
-        tables.filter(|table| !KERNEL_TABLES.contains(table))
-    };
-    let allowed = |table: u32| {
-        let in_range = |(min, max): &(u32, u32)| (*min..=*max).contains(&table);
-        ranges.iter().any(in_range) && !KERNEL_TABLES.contains(&table)
-    };
-    let own = rules.iter().filter(|rule| rule.own);
-    if let Some(table) = own.map(|rule| rule.table).find(|table| allowed(*table)) {
-        return table;
+/// How many tables that are taken are named in a message.
+const NAMED: usize = 3;
+
+/// A route that this engine did not make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ForeignRoute {
+    pub(crate) network: IpNet,
+    pub(crate) way: ForeignWay,
+}
+
+/// Where it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForeignWay {
+    /// Out of its table, to the next rule.
+    Throw,
+    /// To this engine's tunnel device, without a gateway.
+    Tunnel,
+    Elsewhere,
+}
+
+/// What a foreign route does to the packets that this engine's rule leads to it, from the least harm
+/// to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Effect {
+    None,
+    /// It decides about packets that this engine leaves in clear.
+    Plain,
+    /// It decides about packets that this engine protects, or is where a route of this engine's must be.
+    Protected,
+}
+
+impl ForeignRoute {
+    /// Of this engine's routes `wanted` the longest prefix counts, as everywhere.
+    fn effect(&self, wanted: &BTreeMap<IpNet, Target>) -> Effect {
+        let around = wanted
+            .iter()
+            .filter(|(network, _)| network.contains(&self.network));
+        match around.max_by_key(|(network, _)| network.prefix_len()) {
+            Some((network, _)) if *network == self.network => Effect::Protected,
+            Some((_, Target::Tunnel(_))) => Effect::Protected,
+            _ if self.way == ForeignWay::Throw => Effect::None,
+            _ => Effect::Plain,
+        }
     }
-    let looked_up = rules.iter().filter(|rule| !rule.own && !rule.foreign);
-    // A rule without a mark is not an older engine's of our kind: that table is taken over.
-    let looked_up = looked_up.filter(|rule| !rule.not);
-    let taken: BTreeSet<_> = used.chain(looked_up.map(|rule| rule.table)).collect();
-    all()
-        .find(|table| !taken.contains(table))
-        .or_else(|| all().next())
-        .unwrap_or(1)
+
+    /// Whether an engine of this one's kind makes such routes.
+    fn is_of_our_kind(&self) -> bool {
+        self.way != ForeignWay::Elsewhere
+    }
+}
+
+/// What is known of one family's tables.
+#[derive(Debug)]
+pub(crate) struct Tables<'a> {
+    pub(crate) rules: &'a BTreeSet<Rule>,
+    /// The tables that hold routes of this engine's.
+    pub(crate) own: BTreeSet<u32>,
+    /// The routes of others, by table.
+    pub(crate) foreign: BTreeMap<u32, Vec<ForeignRoute>>,
+    /// This engine's mark.
+    pub(crate) mark: u32,
+}
+
+/// A table that was chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) table: u32,
+    /// Networks of others' routes in it, which apply to packets that this engine leaves in clear.
+    pub(crate) shared: Vec<IpNet>,
+}
+
+/// No table is free.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct NoTable {
+    ranges: Vec<(u32, u32)>,
+    /// The first ones, and who has them.
+    taken: Vec<String>,
+}
+
+impl Tables<'_> {
+    /// The table of `ranges` for this engine, whose routes would be `wanted`.
+    ///
+    /// It stays where its rule or its routes are, so that it does not move again when another table
+    /// becomes free; else it takes the first table that is free: neither the kernel's own, nor looked up
+    /// by a rule of others, nor with a route of others in it, but for what an engine of its kind left.
+    /// It moves away from its table when others look it up or their routes decide about packets there.
+    /// Where no other table is free it bears routes that decide about nothing that it protects.
+    ///
+    /// # Errors
+    /// No table is free.
+    pub(crate) fn choose(
+        &self,
+        ranges: &[(u32, u32)],
+        wanted: impl FnOnce() -> BTreeMap<IpNet, Target>,
+    ) -> Result<Choice, NoTable> {
+        let looked_up = self.looked_up();
+        let allowed = |table: &u32| {
+            let in_range = |(min, max): &(u32, u32)| (*min..=*max).contains(table);
+            ranges.iter().any(in_range)
+                && !KERNEL_TABLES.contains(table)
+                && !looked_up.contains_key(table)
+        };
+        let unshared = |table| Choice {
+            table,
+            shared: Vec::new(),
+        };
+        let mut bearable = None;
+        let mut wanted = Some(wanted);
+        let mut routes = None;
+        let ruled = self.rules.iter().filter(|rule| rule.is_own());
+        let own = ruled.map(|rule| rule.table).chain(self.own.iter().copied());
+        for table in own.filter(allowed) {
+            if self.foreign(table).next().is_none() {
+                return Ok(unshared(table));
+            }
+            if let Some(wanted) = wanted.take() {
+                routes = Some(wanted());
+            }
+            let none = BTreeMap::new();
+            let wanted = routes.as_ref().unwrap_or(&none);
+            let effects = || self.foreign(table).map(|route| route.effect(wanted));
+            match effects().max() {
+                None | Some(Effect::None) => return Ok(unshared(table)),
+                Some(Effect::Protected) => {}
+                Some(Effect::Plain) => {
+                    let routes = self.foreign(table);
+                    let routes = routes.filter(|route| route.effect(wanted) == Effect::Plain);
+                    bearable.get_or_insert(Choice {
+                        table,
+                        shared: routes.map(|route| route.network).collect(),
+                    });
+                }
+            }
+        }
+        let all = ranges.iter().flat_map(|(min, max)| *min..=*max);
+        let mut free = all.filter(|table| allowed(table) && self.foreign(*table).next().is_none());
+        let free = free.next().map(unshared);
+        free.or(bearable).ok_or_else(|| NoTable {
+            ranges: ranges.to_vec(),
+            taken: self.taken(ranges, &looked_up),
+        })
+    }
+
+    /// The tables that another engine of this one's kind has left: its rule leads there, and there are
+    /// routes to this engine's device, or none but those that it would make and the mark is the same.
+    pub(crate) fn left(&self) -> BTreeSet<u32> {
+        let ruled = self.rules.iter().filter(|rule| rule.is_of_our_kind());
+        let left = ruled.filter(|rule| {
+            let routes = || self.foreign.get(&rule.table).into_iter().flatten();
+            let leads_to_tunnel = routes().any(|route| route.way == ForeignWay::Tunnel);
+            let is_alike = rule.mark == self.mark && routes().all(ForeignRoute::is_of_our_kind);
+            !KERNEL_TABLES.contains(&rule.table) && (leads_to_tunnel || is_alike)
+        });
+        left.map(|rule| rule.table).collect()
+    }
+
+    /// The tables that rules of others look up, with the priority of one of these.
+    fn looked_up(&self) -> BTreeMap<u32, u32> {
+        let left = self.left();
+        let is_left = |rule: &Rule| rule.is_of_our_kind() && left.contains(&rule.table);
+        let foreign = self
+            .rules
+            .iter()
+            .filter(|rule| !rule.is_own() && !is_left(rule));
+        foreign.map(|rule| (rule.table, rule.priority)).collect()
+    }
+
+    /// The routes of others that stay in a table.
+    fn foreign(&self, table: u32) -> impl Iterator<Item = &ForeignRoute> {
+        let is_left = self.foreign.contains_key(&table) && self.left().contains(&table);
+        let routes = self.foreign.get(&table).into_iter().flatten();
+        routes.filter(move |route| !(is_left && route.is_of_our_kind()))
+    }
+
+    /// Who has the first tables of the ranges.
+    fn taken(&self, ranges: &[(u32, u32)], looked_up: &BTreeMap<u32, u32>) -> Vec<String> {
+        let all = ranges.iter().flat_map(|(min, max)| *min..=*max);
+        let others = all.filter(|table| !KERNEL_TABLES.contains(table));
+        let reasons = others.filter_map(|table| self.reason(table, looked_up));
+        reasons.take(NAMED).collect()
+    }
+
+    fn reason(&self, table: u32, looked_up: &BTreeMap<u32, u32>) -> Option<String> {
+        let rule = looked_up.get(&table);
+        let rule = rule.map(|priority| format!("the rule of priority {priority} looks up {table}"));
+        rule.or_else(|| {
+            let route = self.foreign(table).next()?;
+            Some(format!("{table} has a route to {}", route.network))
+        })
+    }
+
+    /// Who else has a table, if anybody.
+    pub(crate) fn why_taken(&self, table: u32) -> Option<String> {
+        self.reason(table, &self.looked_up())
+    }
+}
+
+impl fmt::Display for NoTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ranges = self.ranges.iter().map(|(min, max)| match min == max {
+            true => min.to_string(),
+            false => format!("{min}-{max}"),
+        });
+        let ranges: Vec<_> = ranges.collect();
+        write!(
+            f,
+            "no routing table of routeTableRanges ({}) is free",
+            ranges.join(", ")
+        )?;
+        if !self.taken.is_empty() {
+            write!(f, ": {}", self.taken.join(", "))?;
+        }
+        f.write_str("; add a range of free tables")
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn choice(rules: &[Rule], used: &[u32]) -> u32 {
-        let rules = rules.iter().cloned().collect();
-        choose(&[(1, 250), (300, 310)], &rules, used.iter().copied())
-    }
-
-    #[test]
-    fn the_first_table_that_nobody_uses_is_taken() {
-        assert_eq!(choice(&[], &[]), 1);
-        assert_eq!(choice(&[], &[1, 2, 254]), 3);
-        let foreign = Rule {
-            own: false,
-            not: false,
-            ..Rule::for_mark(50, 7, 1)
-        };
-        assert_eq!(choice(&[foreign], &[2]), 3);
-    }
-
-    #[test]
-    fn a_table_that_was_taken_is_kept_while_it_is_allowed() {
-        assert_eq!(choice(&[Rule::for_mark(99, 7, 9)], &[9]), 9);
-        assert_eq!(choice(&[Rule::for_mark(99, 7, 280)], &[]), 1);
-    }
-
-    #[test]
-    fn another_engine_s_rule_of_our_kind_is_taken_over() {
-        let felix = Rule {
-            own: false,
-            ..Rule::for_mark(99, 0x10_0000, 1)
-        };
-        assert_eq!(choice(&[felix], &[]), 1);
-    }
-
-    #[test]
-    fn the_kernel_s_own_tables_are_never_taken() {
-        let used: Vec<u32> = (1..=252).collect();
-        let rules = BTreeSet::new();
-        assert_eq!(choose(&[(1, 260)], &rules, used.into_iter()), 256);
-    }
-
-    #[test]
-    fn no_range_and_no_rule_leads_to_a_table_of_the_kernel() {
-        for table in KERNEL_TABLES {
-            let rules = BTreeSet::from([Rule::for_mark(99, 7, table)]);
-            for range in [(table, table), (253, 255)] {
-                let chosen = choose(&[range], &rules, std::iter::empty());
-                assert!(!KERNEL_TABLES.contains(&chosen), "{range:?}: {chosen}");
-            }
-        }
-        let used: Vec<u32> = (256..=260).collect();
-        let chosen = choose(&[(253, 260)], &BTreeSet::new(), used.into_iter());
-        assert_eq!(
-            chosen, 256,
-            "where all are taken one is shared, of those that are allowed"
-        );
-    }
-}
+mod tests;

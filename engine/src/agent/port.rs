@@ -108,7 +108,7 @@ impl Agent {
     }
 
     fn can_encrypt(&self, family: Family) -> bool {
-        self.unsupported.is_none() && self.ports.taken[family].is_none()
+        self.unsupported.is_none() && self.ports.taken[family].is_none() && self.has_table(family)
     }
 
     /// Whether this node encrypts in that family.

@@ -42,6 +42,14 @@ impl Agent {
         if networks.iter().any(|network| cluster.is_contested(network)) {
             return Ok(false);
         }
+        // Whether others' routes are in the way of new ones is decided on the long way.
+        let kernel = &self.kernel;
+        if tables
+            .iter()
+            .any(|(family, table)| kernel.is_shared(family, *table))
+        {
+            return Ok(false);
+        }
         let node = &self.orders.node;
         let here = self.kernel.here(&cluster.settings);
         let advanced = increment::advance(cluster, node, &here, &networks, tables, desired);

@@ -67,6 +67,7 @@ impl Agent {
         let unsupported = self.unsupported.iter();
         problems.extend(unsupported.map(|why| format!("this node cannot encrypt: {why}")));
         problems.extend(self.ports.problems());
+        problems.extend(self.table_problems());
         let node = &self.orders.node;
         problems.extend(too_large_mtus(&self.kernel, &self.cluster, node));
         problems.extend(self.too_narrow());

@@ -1,8 +1,11 @@
 //! What the kernel does with a change, and where it sends a packet, as far as the tests
 //! of the order need it.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::dataplane::Device;
+use crate::family::PerFamily;
 
 /// The dataplane once the change has been carried out.
 pub(super) fn apply(change: &Change, plane: &mut Dataplane) {
@@ -34,6 +37,12 @@ pub(super) fn apply(change: &Change, plane: &mut Dataplane) {
                     assert!(plane.devices.get(name).is_some_and(|d| d.up), "{change}");
                 }
                 plane.routes.insert(*slot, target.clone());
+            }
+        }
+        Change::RemoveLeftRoutes { family, routes } => {
+            for slot in routes {
+                let gone = plane.planes[*family].routes.remove(slot);
+                assert_eq!(gone, Some(Target::Foreign), "{change}");
             }
         }
         Change::AddRule { family, rule } => {
@@ -132,6 +141,15 @@ pub(super) enum Fate {
 
 /// What becomes of a packet of this node, without a mark, to that address.
 pub(super) fn fate(dataplane: &Dataplane, to: IpNet) -> Fate {
+    fate_among(dataplane, &PerFamily::default(), to)
+}
+
+/// Routes of others: where they are, and whether they end the look-up.
+pub(super) type Others = PerFamily<BTreeMap<Slot, bool>>;
+
+/// The same where others have routes too. Of two at one place theirs counts.
+pub(super) fn fate_among(dataplane: &Dataplane, others: &Others, to: IpNet) -> Fate {
+    let others = &others[Family::of_network(to)];
     let plane = &dataplane.planes[Family::of_network(to)];
     let mut rules: Vec<_> = plane
         .rules
@@ -140,7 +158,11 @@ pub(super) fn fate(dataplane: &Dataplane, to: IpNet) -> Fate {
         .collect();
     rules.sort_by_key(|rule| rule.priority);
     for rule in rules {
-        let routes = plane.routes.iter();
+        let theirs = others.iter().map(|(slot, ends)| match ends {
+            true => (slot, &Target::Foreign),
+            false => (slot, &Target::Throw),
+        });
+        let routes = plane.routes.iter().chain(theirs);
         let routes =
             routes.filter(|(slot, _)| slot.table == rule.table && slot.network.contains(&to));
         match routes.max_by_key(|(slot, _)| slot.network.prefix_len()) {

@@ -193,15 +193,21 @@ pub(crate) fn plane_of(cluster: &Cluster) -> Dataplane {
 /// What node a should be like where this is on it.
 pub(crate) fn plane_with(cluster: &Cluster, here: &Here) -> Dataplane {
     let table = cluster.settings.tables[0].0;
+    plane_in(cluster, here, PerFamily::each(|_| Some(table)))
+}
+
+/// What node a should be like where this is on it, with these tables.
+pub(crate) fn plane_in(
+    cluster: &Cluster,
+    here: &Here,
+    tables: PerFamily<Option<u32>>,
+) -> Dataplane {
     let (dataplane, _) = desired(
         cluster,
         &Situation {
             node: "a",
             uplink_mtu: PerFamily { v4: 1500, v6: 1500 },
-            tables: PerFamily {
-                v4: table,
-                v6: table,
-            },
+            tables,
             store: &[],
             supported: PerFamily { v4: true, v6: true },
             here,

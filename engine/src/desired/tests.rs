@@ -115,7 +115,10 @@ fn seen_with(cluster: &Cluster, node: &str, here: &Here) -> (Dataplane, PerFamil
         &Situation {
             node,
             uplink_mtu: PerFamily { v4: 1500, v6: 1500 },
-            tables: PerFamily { v4: 1, v6: 1 },
+            tables: PerFamily {
+                v4: Some(1),
+                v6: Some(1),
+            },
             store: &[],
             supported: PerFamily { v4: true, v6: true },
             here,
@@ -274,7 +277,10 @@ fn a_family_without_a_port_is_dropped_in_strict_mode_and_the_other_goes_on() {
     let situation = |v4, v6| Situation {
         node: "c",
         uplink_mtu: PerFamily { v4: 1500, v6: 1500 },
-        tables: PerFamily { v4: 1, v6: 1 },
+        tables: PerFamily {
+            v4: Some(1),
+            v6: Some(1),
+        },
         store: &[],
         supported: PerFamily { v4, v6 },
         here: &here,

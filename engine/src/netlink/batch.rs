@@ -7,7 +7,7 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::message::{route_at, route_message};
-use super::{NetlinkError, Way};
+use super::{NetlinkError, PROTOCOL, Way};
 use crate::dataplane::Slot;
 
 /// How many routes go in one message. The kernel answers each that it refuses before it
@@ -17,23 +17,37 @@ const CHUNK: usize = 128;
 /// `ESRCH`: there is no such route, which is what is wanted of a removal.
 const NO_SUCH_ROUTE: i32 = -nix::libc::ESRCH;
 
-/// Removes routes, then sets others, whatever was there before.
+/// Removes routes of this engine's, then sets others.
 pub(crate) fn set_routes(remove: &[Slot], set: &[(Slot, Way)]) -> Result<(), NetlinkError> {
-    let removals = remove
-        .iter()
-        .map(|slot| (*slot, RouteNetlinkMessage::DelRoute(route_at(*slot)), 0));
+    let removals = remove.iter().map(|slot| removal(*slot, Some(PROTOCOL)));
     let additions = set.iter().map(|(slot, way)| {
         let message = RouteNetlinkMessage::NewRoute(route_message(*slot, *way));
         (*slot, message, NLM_F_CREATE | NLM_F_REPLACE)
     });
-    let messages: Vec<_> = removals.chain(additions).collect();
-    for chunk in messages.chunks(CHUNK) {
-        send(chunk)?;
-    }
-    Ok(())
+    send_all(removals.chain(additions).collect())
 }
 
-fn send(chunk: &[(Slot, RouteNetlinkMessage, u16)]) -> Result<(), NetlinkError> {
+/// Removes the routes at these places, whoever made them.
+pub(crate) fn remove_left_routes(routes: &[Slot]) -> Result<(), NetlinkError> {
+    send_all(routes.iter().map(|slot| removal(*slot, None)).collect())
+}
+
+/// A request, the place that it is about, and its flags.
+type Request = (Slot, RouteNetlinkMessage, u16);
+
+fn removal(slot: Slot, protocol: Option<u8>) -> Request {
+    (
+        slot,
+        RouteNetlinkMessage::DelRoute(route_at(slot, protocol)),
+        0,
+    )
+}
+
+fn send_all(requests: Vec<Request>) -> Result<(), NetlinkError> {
+    requests.chunks(CHUNK).try_for_each(send)
+}
+
+fn send(chunk: &[Request]) -> Result<(), NetlinkError> {
     let fail = |cause: &dyn ToString| NetlinkError::new("set the routes", cause.to_string());
     let mut socket = Socket::new(NETLINK_ROUTE).map_err(|error| fail(&error))?;
     socket.bind_auto().map_err(|error| fail(&error))?;

@@ -145,8 +145,7 @@ pub(crate) fn route(message: &RouteMessage) -> Option<Route> {
 
 /// A message for this engine's route at that place.
 pub(crate) fn route_message(slot: Slot, way: Way) -> RouteMessage {
-    let mut message = route_at(slot);
-    message.header.protocol = RouteProtocol::from(PROTOCOL);
+    let mut message = route_at(slot, Some(PROTOCOL));
     match way {
         Way::Link(index) => {
             message.header.kind = RouteType::Unicast;
@@ -161,15 +160,16 @@ pub(crate) fn route_message(slot: Slot, way: Way) -> RouteMessage {
     message
 }
 
-/// A message for whatever route is at that place.
-pub(crate) fn route_at(slot: Slot) -> RouteMessage {
+/// A message for a route at that place: for whoever's, unless a protocol names its maker (kernel:
+/// `fib_table_delete`, `ip6_route_del`).
+pub(crate) fn route_at(slot: Slot, protocol: Option<u8>) -> RouteMessage {
     let mut message = RouteMessage::default();
     let family = Family::of_network(slot.network);
     message.header.address_family = self::family(family);
     message.header.destination_prefix_length = slot.network.prefix_len();
     // `Nowhere` matches any scope (kernel: `fib_table_delete`).
     message.header.scope = RouteScope::NoWhere;
-    message.header.protocol = RouteProtocol::Unspec;
+    message.header.protocol = protocol.map_or(RouteProtocol::Unspec, RouteProtocol::from);
     message.header.kind = RouteType::Unspec;
     message.header.table = u8::try_from(slot.table).unwrap_or_default();
     let destination = match slot.network.addr() {
@@ -183,8 +183,10 @@ pub(crate) fn route_at(slot: Slot) -> RouteMessage {
     message
 }
 
-/// A rule.
+/// A rule. One with a selector that [`Rule`] has no field for is foreign; one that does not look up a
+/// table has none, whatever the kernel keeps in that field.
 pub(crate) fn rule(message: &RuleMessage) -> Rule {
+    let looks_up = message.header.action == RuleAction::ToTable;
     let mut rule = Rule {
         priority: 0,
         not: message.header.flags.contains(RuleFlags::Invert),
@@ -192,7 +194,7 @@ pub(crate) fn rule(message: &RuleMessage) -> Rule {
         mask: 0,
         table: message.header.table.into(),
         own: false,
-        foreign: message.header.action != RuleAction::ToTable,
+        foreign: !looks_up || message.header.tos != 0,
     };
     for attribute in &message.attributes {
         match attribute {
@@ -207,6 +209,9 @@ pub(crate) fn rule(message: &RuleMessage) -> Rule {
             RuleAttribute::SuppressPrefixLen(u32::MAX) => {}
             _ => rule.foreign = true,
         }
+    }
+    if !looks_up {
+        rule.table = 0;
     }
     rule
 }
@@ -233,3 +238,6 @@ pub(crate) fn rule_message(family: Family, rule: &Rule) -> RuleMessage {
     }
     message
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! What rules of others mean, and what a removal is about.
+
+use rtnetlink::packet_route::route::RouteRealm;
+use rtnetlink::packet_route::rule::RuleUidRange;
+
+use super::*;
+
+/// A rule that somebody has made, as the kernel tells of it.
+fn told(action: RuleAction, attributes: Vec<RuleAttribute>) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.action = action;
+    message.header.table = 1;
+    message.attributes = vec![
+        RuleAttribute::Priority(512),
+        RuleAttribute::Table(1),
+        RuleAttribute::SuppressPrefixLen(u32::MAX),
+        RuleAttribute::Protocol(RouteProtocol::Boot),
+    ];
+    message.attributes.extend(attributes);
+    message
+}
+
+#[test]
+fn a_rule_looks_its_table_up_whatever_its_selectors() {
+    let address = IpAddr::from([10, 98, 0, 7]);
+    let realm = RouteRealm {
+        source: 0,
+        destination: 1,
+    };
+    let selectors = [
+        vec![],
+        vec![RuleAttribute::FwMark(0x80), RuleAttribute::FwMask(0x80)],
+        vec![RuleAttribute::Source(address)],
+        vec![RuleAttribute::Destination(address)],
+        // AWS VPC CNI's.
+        vec![
+            RuleAttribute::Source(address),
+            RuleAttribute::Iifname("eni1".into()),
+            RuleAttribute::FwMark(0x80),
+        ],
+        vec![RuleAttribute::Oifname("eth1".into())],
+        vec![RuleAttribute::UidRange(RuleUidRange { start: 1, end: 2 })],
+        vec![RuleAttribute::Realm(realm)],
+        vec![RuleAttribute::TunId(7)],
+        vec![RuleAttribute::SuppressPrefixLen(0)],
+    ];
+    for (number, selectors) in selectors.into_iter().enumerate() {
+        let found = rule(&told(RuleAction::ToTable, selectors.clone()));
+        assert_eq!((found.priority, found.table), (512, 1), "{selectors:?}");
+        assert!(!found.is_own() && !found.is_of_our_kind());
+        assert_eq!(found.foreign, number > 1, "{selectors:?}");
+    }
+    let mut by_service = told(RuleAction::ToTable, vec![]);
+    by_service.header.tos = 0x10;
+    assert!(rule(&by_service).foreign, "it is no attribute");
+}
+
+#[test]
+fn a_rule_of_another_action_looks_no_table_up() {
+    for action in [
+        RuleAction::Goto,
+        RuleAction::Nop,
+        RuleAction::Blackhole,
+        RuleAction::Unreachable,
+        RuleAction::Prohibit,
+    ] {
+        let found = rule(&told(action, vec![RuleAttribute::Goto(32766)]));
+        assert_eq!((found.table, found.foreign), (0, true), "{action:?}");
+    }
+}
+
+#[test]
+fn a_rule_reads_as_it_was_written_and_one_with_more_selectors_is_not_this_engine_s() {
+    for family in Family::ALL {
+        let own = Rule::for_mark(99, 0x10_0000, 300);
+        let mut message = rule_message(family, &own);
+        assert_eq!(rule(&message), own);
+        assert!(rule(&message).is_own());
+        let loopback = RuleAttribute::Iifname("lo".into());
+        message.attributes.push(loopback);
+        assert!(!rule(&message).is_own());
+    }
+}
+
+#[test]
+fn a_removal_is_of_this_engine_s_route_and_not_of_another_s_at_its_place() {
+    for network in ["10.9.0.2/32", "fd09::2/128"] {
+        let network = network.parse().unwrap();
+        let slot = Slot { table: 1, network };
+        let own = RouteProtocol::from(PROTOCOL);
+        assert_eq!(route_at(slot, Some(PROTOCOL)).header.protocol, own);
+        assert_eq!(route_at(slot, None).header.protocol, RouteProtocol::Unspec);
+        let message = route_message(slot, Way::Throw);
+        assert_eq!(message.header.protocol, own);
+        assert!(route(&message).unwrap().own);
+    }
+}
