@@ -7,12 +7,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 use wireproof_model::count::counted;
 use wireproof_model::outline::outline;
+use wireproof_model::plan::Patience;
 
 use crate::doctor::Examination;
 use crate::failure::{Failure, Status};
 use crate::input;
 use crate::rpf::Matrix;
-use crate::run::{self, in_sandbox};
+use crate::run::{self, in_sandbox, patience};
 use crate::scenario;
 use crate::tell::{all_was_printed, print, print_json, report, say, status_of, tell};
 
@@ -58,6 +59,9 @@ enum Verb {
     },
     /// Show which packets this kernel takes from a peer that is routed into a tunnel, setting by setting
     Rpf {
+        /// Multiply every deadline, for a machine that is slow
+        #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = patience())]
+        patience: u32,
         /// Print one JSON document and nothing else
         #[arg(long)]
         json: bool,
@@ -121,8 +125,8 @@ fn obey(verb: Verb) -> Result<ExitCode, Failure> {
             };
             Ok(status.into())
         }
-        Verb::Rpf { json } => in_sandbox(|| {
-            let matrix = Matrix::of_this_kernel()?;
+        Verb::Rpf { patience, json } => in_sandbox(|| {
+            let matrix = Matrix::of_this_kernel(Patience::times(patience))?;
             if json {
                 print_json(&matrix.json());
             } else {

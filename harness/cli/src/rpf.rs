@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 use wireproof_lab::rpf::{kernel, observe};
-use wireproof_model::plan::RpFilter;
+use wireproof_model::plan::{Patience, RpFilter};
 use wireproof_model::rpf::{Check, MATRIX, Observation, Row, answer, differences};
 
 use crate::failure::{Failure, Status};
@@ -40,8 +40,8 @@ impl Matrix {
     ///
     /// # Errors
     /// The machine cannot build what a row needs.
-    pub fn of_this_kernel() -> Result<Self, Failure> {
-        let observed = observe(MATRIX)?;
+    pub fn of_this_kernel(patience: Patience) -> Result<Self, Failure> {
+        let observed = observe(MATRIX, patience)?;
         Ok(Self {
             kernel: kernel(),
             rows: MATRIX.iter().copied().zip(observed).collect(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::RangedI64ValueParser;
 use serde_json::{Value, json};
 use wireproof_lab::sandbox::{self, Side};
 
@@ -19,6 +20,7 @@ use crate::tell::{
     Watcher, document, failed, keep_output, print, print_json, report, say, status_of, tell, word,
 };
 use wireproof_model::count::counted;
+use wireproof_model::plan::Patience;
 
 /// What `wireproof run` is told.
 #[derive(Debug, Args)]
@@ -47,7 +49,7 @@ pub struct Arguments {
     #[arg(long, value_name = "AXES")]
     matrix: Vec<String>,
     /// Multiply every deadline and budget of time, for a machine that is slow
-    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "TIMES", value_parser = patience())]
     patience: Option<u32>,
     /// Save what is observed, and leave it to others to judge
     #[arg(long, hide = true)]
@@ -58,6 +60,11 @@ pub struct Arguments {
     /// Leave captures, logs and evidence below this folder
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
+}
+
+/// How many times as long everything may take.
+pub(crate) fn patience() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=Patience::MOST.into())
 }
 
 /// Does something in namespaces of its own.

@@ -204,6 +204,21 @@ fn namespaces_are_entered_in_one_file() {
     assert_eq!(places, [root().join("harness/lab/src/namespace.rs")]);
 }
 
+/// What clippy cannot see: a number that becomes a timeout of `poll`, and no deadline.
+#[test]
+fn only_the_lab_s_waits_make_timeouts() {
+    let made = ["PollTimeout::from", "PollTimeout::try_from"];
+    let source = root().join("harness/lab/src");
+    let places: Vec<_> = rust_files(&source)
+        .into_iter()
+        .filter(|file| {
+            let text = fs::read_to_string(file).unwrap();
+            made.iter().any(|made| text.contains(made))
+        })
+        .collect();
+    assert_eq!(places, [source.join("wait.rs")]);
+}
+
 #[test]
 fn the_engine_never_imports_the_harness() {
     let manifest = fs::read_to_string(root().join("engine/Cargo.toml")).unwrap();

@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wireproof_model::evidence::{
     Direction, Form, Interface, InterfaceId, Nanos, Observer, Place, Sighting,
 };
-use wireproof_model::plan::{FlowId, Plan};
+use wireproof_model::plan::{FlowId, Patience, Plan};
 use wireproof_model::tag::{BeaconId, Magic};
 
 use crate::artifact::RunDirectory;
@@ -26,7 +26,7 @@ use crate::observer::{Desk, Ear, Seen};
 use crate::packet::{Listener, close_together};
 use crate::role::Roles;
 use crate::topology::Topology;
-use crate::wait::{Deadline, Watched};
+use crate::wait::{Deadline, Wait, Watched, some_of};
 
 /// Bytes of an Ethernet header with a VLAN tag.
 const ETHERNET_HEADER: usize = 18;
@@ -35,7 +35,7 @@ const ETHERNET_HEADER: usize = 18;
 /// three interfaces, and most nodes are not on its way.
 const FRAMES: usize = 8;
 
-/// How long the capture thread may take to do what it is told.
+/// How long the capture thread may take on a quick machine to do what it is told.
 const ORDERS: Duration = Duration::from_secs(30);
 
 /// The armed observers. Ending it returns what they saw; dropping it stops them.
@@ -43,6 +43,7 @@ const ORDERS: Duration = Duration::from_secs(30);
 pub(crate) struct Capture {
     seen: Arc<Watched<Seen>>,
     orders: Arc<Watched<Orders>>,
+    patience: Patience,
     longest: usize,
     /// How many there are in the whole run.
     probes: usize,
@@ -107,6 +108,7 @@ impl Capture {
         let mut capture = Self {
             seen,
             orders,
+            patience: plan.deadlines.patience,
             longest: longest_frame(plan),
             probes: plan.probes.len(),
             posts: BTreeMap::new(),
@@ -169,10 +171,14 @@ impl Capture {
             bell.write_all(&[0]).doing("wake the capture thread")?;
         }
         self.orders.wait_until(
-            "the observers are where they must be",
-            Deadline::after(ORDERS),
+            Wait {
+                who: "capture",
+                until: "the observers have done what they were told",
+                look: "fewer labs at once leave them more of the processors",
+            },
+            Deadline::after(self.patience.allows(ORDERS)),
             |orders| (orders.obeyed >= given).then_some(()),
-            |orders| format!("{} of {given} orders", orders.obeyed),
+            |orders| format!("{} of {given} orders are done", orders.obeyed),
         )?;
         self.sound()
     }
@@ -188,22 +194,20 @@ impl Capture {
     /// Waits until each of these beacons was seen where it must be.
     pub(crate) fn wait_for_beacons(
         &self,
-        what: &str,
+        until: &str,
         expected: &BTreeSet<(BeaconId, InterfaceId, Direction)>,
         deadline: Deadline,
     ) -> Result<(), LabError> {
         let missing = |seen: &Seen| expected.difference(&seen.beacons).count();
         self.seen.wait_until(
-            what,
+            Wait {
+                who: "capture",
+                until,
+                look: "the pcapng files in the run directory have what each observer saw",
+            },
             deadline,
             |seen| (seen.failure.is_some() || missing(seen) == 0).then_some(()),
-            |seen| {
-                format!(
-                    "{} of {} beacons",
-                    expected.len() - missing(seen),
-                    expected.len()
-                )
-            },
+            |seen| unseen(seen, expected),
         )?;
         self.sound()
     }
@@ -237,6 +241,32 @@ impl Drop for Capture {
     fn drop(&mut self) {
         self.halt();
     }
+}
+
+/// How many beacons were seen, and which observers have not seen which.
+fn unseen(seen: &Seen, expected: &BTreeSet<(BeaconId, InterfaceId, Direction)>) -> String {
+    let mut missing = BTreeMap::<_, usize>::new();
+    for (_, interface, direction) in expected.difference(&seen.beacons) {
+        *missing.entry((*interface, *direction)).or_default() += 1;
+    }
+    let told = missing.iter().map(|((id, direction), count)| {
+        let interface = seen.interfaces.get(usize::from(id.0));
+        let (place, name) = match interface {
+            Some(interface) => (interface.place.name(), interface.name.as_str()),
+            None => ("nowhere", "an interface that is not known"),
+        };
+        let way = match direction {
+            Direction::In => "into",
+            Direction::Out => "out of",
+        };
+        format!("{place} has not seen {count} {way} {name}")
+    });
+    let told = some_of(&told.collect::<Vec<_>>());
+    let all = expected.len();
+    format!(
+        "{} of {all} beacons; {told}",
+        all - missing.values().sum::<usize>()
+    )
 }
 
 /// Opens a packet socket in each namespace, each on a thread of its own: every ring waits some
@@ -390,6 +420,9 @@ impl Studio {
 
 #[cfg(test)]
 mod tests {
+    use wireproof_model::evidence::Role;
+    use wireproof_model::frame::LinkType;
+
     use super::*;
 
     #[test]
@@ -399,5 +432,36 @@ mod tests {
         assert_eq!(at_once(&node, usize::MAX), usize::MAX);
         assert_eq!(at_once(&Place::Pod("pod".parse().unwrap()), 1000), 0);
         assert_eq!(at_once(&Place::Fabric, 1000), usize::MAX);
+    }
+
+    #[test]
+    fn an_observer_that_has_not_seen_its_beacons_is_named() {
+        let mut seen = Seen::default();
+        for (id, place, name) in [
+            (0, Place::Fabric, "ada"),
+            (1, Place::Node("ada".parse().unwrap()), "eth0"),
+        ] {
+            seen.interfaces.push(Interface {
+                id: InterfaceId(id),
+                place,
+                name: name.parse().unwrap(),
+                role: Role::Uplink,
+                link: LinkType::Ethernet,
+            });
+        }
+        let beacon = |beacon, interface, way| (BeaconId(beacon), InterfaceId(interface), way);
+        let expected = BTreeSet::from([
+            beacon(0, 0, Direction::Out),
+            beacon(0, 1, Direction::In),
+            beacon(1, 0, Direction::Out),
+            beacon(1, 1, Direction::In),
+            beacon(2, 1, Direction::Out),
+        ]);
+        seen.beacons.insert(beacon(0, 0, Direction::Out));
+        seen.beacons.insert(beacon(1, 0, Direction::Out));
+        assert_eq!(
+            unseen(&seen, &expected),
+            "2 of 5 beacons; ada has not seen 1 out of eth0, ada has not seen 2 into eth0"
+        );
     }
 }

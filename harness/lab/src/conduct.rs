@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
 
 use wireproof_model::evidence::{ConductEvidence, LogWarning, Process};
 use wireproof_model::name::NodeName;
@@ -45,9 +44,9 @@ pub(crate) fn end(
         all.entry(name).or_default().processes = processes;
     }
     let running = engines.running(None);
-    if let Some(millis) = conduct.ends_within {
+    if let Some(allowed) = plan.deadlines.end(conduct) {
         let before = devices(plan, topology, &running)?;
-        engines.stop_all(Deadline::after(Duration::from_millis(millis.into())))?;
+        engines.stop_all(Deadline::after(allowed))?;
         let after = devices(plan, topology, &running)?;
         for name in &running {
             let there = |devices: &BTreeMap<NodeName, bool>| devices.get(name).copied();

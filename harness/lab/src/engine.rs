@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use wireproof_model::engine::{Descriptor, expand};
 use wireproof_model::name::NodeName;
+use wireproof_model::plan::Patience;
 
 use crate::artifact::RunDirectory;
 use crate::error::LabError;
@@ -30,7 +31,7 @@ use crate::node::{Init, Told, start_init, wait_until_set_up};
 use crate::program::search_path;
 use crate::store::Store;
 use crate::topology::Topology;
-use crate::wait::Deadline;
+use crate::wait::{Deadline, Wait, some_of};
 
 use end::Ends;
 pub(crate) use sync::Fate;
@@ -61,6 +62,7 @@ pub struct EngineCommand {
 /// All nodes' processes. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) struct Engines<'a> {
+    patience: Patience,
     engine: &'a EngineCommand,
     descriptor: &'a Descriptor,
     /// Programs named by the descriptor, found.
@@ -89,6 +91,7 @@ impl<'a> Engines<'a> {
         engine: &'a EngineCommand,
         directory: &'a RunDirectory,
         store: &'a Store,
+        patience: Patience,
     ) -> Result<Self, LabError> {
         let told = Arc::new(Told::default());
         let mut nodes = Vec::with_capacity(topology.nodes.len());
@@ -96,8 +99,9 @@ impl<'a> Engines<'a> {
             let paths = paths::of(engine, directory, store, &space.name)?;
             nodes.push(start_init(&space.name, &mut space.namespace, paths, &told)?);
         }
-        wait_until_set_up(&told)?;
+        wait_until_set_up(&told, patience)?;
         Ok(Self {
+            patience,
             engine,
             descriptor: &engine.descriptor,
             programs: &engine.programs,
@@ -272,7 +276,7 @@ impl<'a> Engines<'a> {
             let paths = paths::of(self.engine, self.directory, self.store, name)?;
             *init = start_init(name, &mut space.namespace, paths, &self.told)?;
         }
-        wait_until_set_up(&self.told)
+        wait_until_set_up(&self.told, self.patience)
     }
 
     /// Ends the agents of these nodes without warning.
@@ -294,8 +298,13 @@ impl<'a> Engines<'a> {
             node.order(how)?;
             self.running.remove(&node.name);
         }
+        let look = self.look();
         self.told.wait_until(
-            "every node's agent has ended",
+            Wait {
+                who: "agents",
+                until: "every agent that was asked to has ended",
+                look: &look,
+            },
             deadline,
             |told| {
                 let gone = |name| {
@@ -305,8 +314,17 @@ impl<'a> Engines<'a> {
                 nodes.iter().all(gone).then_some(())
             },
             |told| {
-                let gone = told.values().filter(|node| node.ended.contains_key(&AGENT));
-                format!("{} of {} are gone", gone.count(), nodes.len())
+                let runs = |name: &&NodeName| {
+                    let node = told.get(*name);
+                    node.is_none_or(|node| !node.ended.contains_key(&AGENT))
+                };
+                let left: Vec<_> = nodes.iter().filter(runs).collect();
+                let all = nodes.len();
+                format!(
+                    "{} of {all} have; not on {}",
+                    all - left.len(),
+                    some_of(&left)
+                )
             },
         )
     }
@@ -350,7 +368,11 @@ impl<'a> Engines<'a> {
         let log = self.directory.path().join(format!("{verb}.{id}.log"));
         self.order(position, id, words, &log)?;
         let ended = self.told.wait_until(
-            &format!("the engine's `{verb}` command ends"),
+            Wait {
+                who: first.as_str(),
+                until: &format!("the engine's `{verb}` command has ended"),
+                look: &format!("{} is what it printed", log.display()),
+            },
             deadline,
             |told| {
                 let node = told.get(&first)?;
@@ -359,7 +381,7 @@ impl<'a> Engines<'a> {
                 }
                 node.ended.get(&id).map(|how| Ok(*how))
             },
-            |_| "still running".into(),
+            |_| format!("it runs{}", tail(&log)),
         )??;
         if ended == Ended::Status(0) {
             return Ok(());

@@ -46,15 +46,15 @@ pub(crate) fn measure(
         .iter()
         .map(|probe| Gauge::open(probe, plan, topology, magic))
         .collect::<Result<Vec<_>, _>>()?;
-    let deadline = Deadline::after(Duration::from_millis(plan.deadlines.probe.into()));
+    let deadline = Deadline::after(plan.deadlines.probe());
     for gauge in &mut gauges {
         gauge.send();
     }
     while !deadline.passed() && gauges.iter().any(|gauge| !gauge.done()) {
         let due = gauges.iter().filter_map(Gauge::due_in).min();
         let timeout = match due {
-            Some(due) if due < deadline.left() => Deadline::after(due).poll_timeout(),
-            _ => deadline.poll_timeout(),
+            Some(due) => deadline.sooner(due).poll_timeout(),
+            None => deadline.poll_timeout(),
         };
         let stirred = stirred(&gauges, timeout)?;
         for (gauge, stirred) in gauges.iter_mut().zip(stirred) {

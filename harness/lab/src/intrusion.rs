@@ -4,14 +4,12 @@
 //! After the forged packets go as many with a rightful source, on the same way and in order:
 //! when these have come, the others would have.
 
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::thread;
-use std::time::Duration;
 
 use wireproof_model::evidence::IntrusionOutcome;
 use wireproof_model::judge::REVERSE_PATH;
-use wireproof_model::plan::{Endpoint, FORGED, Family, Intrusion, Plan};
+use wireproof_model::plan::{Allowed, Endpoint, FORGED, Family, Intrusion, Plan};
 use wireproof_model::tag::{Magic, TAG_LENGTH, Tag};
 
 use crate::counter;
@@ -64,7 +62,7 @@ pub(crate) fn intrude(
 struct Forger<'a> {
     intrusion: &'a Intrusion,
     magic: Magic,
-    deadline: Duration,
+    allowed: Allowed,
     /// The node that has to notice.
     node: &'a Namespace,
     injector: Injector,
@@ -99,7 +97,7 @@ impl<'a> Forger<'a> {
         Ok(Self {
             intrusion,
             magic,
-            deadline: Duration::from_millis(plan.deadlines.probe.into()),
+            allowed: plan.deadlines.probe(),
             node: topology.node(&through.node.name)?,
             injector: Injector::open(outside)?,
             index: Netlink::open(outside)?.index(name)?,
@@ -145,14 +143,11 @@ impl<'a> Forger<'a> {
         let doing = "receive a packet after a forged one";
         let (mut forged, mut rightful) = (0, 0);
         let mut buffer = [0; 2 * PAYLOAD];
-        let deadline = Deadline::after(self.deadline);
+        let deadline = Deadline::after(self.allowed);
         while rightful < FORGED && !deadline.passed() {
-            let left = deadline.left().max(Duration::from_millis(1));
-            self.socket.set_read_timeout(Some(left)).doing(doing)?;
-            let length = match self.socket.recv(&mut buffer) {
-                Ok(length) => length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error).doing(doing),
+            let received = deadline.receive(&self.socket, &mut buffer);
+            let Some((length, _)) = received.doing(doing)? else {
+                break;
             };
             match Tag::find(self.magic, &buffer[..length]) {
                 Some(Tag::Forged(id)) if id == self.intrusion.id => forged += 1,

@@ -8,14 +8,15 @@ use std::thread;
 use std::time::Duration;
 
 use wireproof_model::name::NodeName;
+use wireproof_model::plan::Patience;
 
 use crate::containment::Paths;
 use crate::error::{Doing, LabError};
 use crate::init::{self, CommandId, Ended, News, Order};
 use crate::namespace::Namespace;
-use crate::wait::{Deadline, Watched};
+use crate::wait::{Deadline, Wait, Watched, some_of};
 
-/// How long a node's first process may take to set the node up.
+/// How long the first processes may take to set their nodes up on a quick machine.
 const READY: Duration = Duration::from_secs(30);
 
 /// What a node's first process has told.
@@ -120,10 +121,14 @@ pub(crate) fn start_init(
 }
 
 /// Waits until every node's first process has set its node up.
-pub(crate) fn wait_until_set_up(told: &Told) -> Result<(), LabError> {
+pub(crate) fn wait_until_set_up(told: &Told, patience: Patience) -> Result<(), LabError> {
     told.wait_until(
-        "every node is set up",
-        Deadline::after(READY),
+        Wait {
+            who: "nodes",
+            until: "every node's first process has set it up",
+            look: "fewer labs at once leave it more of the processors",
+        },
+        Deadline::after(patience.allows(READY)),
         |told| {
             let unfit = told
                 .iter()
@@ -135,7 +140,16 @@ pub(crate) fn wait_until_set_up(told: &Told) -> Result<(), LabError> {
                 None => told.values().all(|node| node.ready).then_some(Ok(())),
             }
         },
-        |told| format!("{} nodes ready", told.values().filter(|n| n.ready).count()),
+        |told| {
+            let waiting = told.iter().filter(|(_, node)| !node.ready);
+            let names: Vec<_> = waiting.map(|(name, _)| name.as_str()).collect();
+            let all = told.len();
+            format!(
+                "{} of {all} have; not {}",
+                all - names.len(),
+                some_of(&names)
+            )
+        },
     )?
 }
 
@@ -151,7 +165,7 @@ pub(crate) fn survey_containment() -> Result<Vec<String>, LabError> {
         ..Paths::default()
     };
     let _init = start_init(&name, &mut Namespace::create("survey")?, paths, &told)?;
-    wait_until_set_up(&told)?;
+    wait_until_set_up(&told, Patience::default())?;
     let told = told.lock();
     Ok(told
         .get(&name)
@@ -186,5 +200,37 @@ fn note(node: &mut NodeState, news: News) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_not_set_up_is_named() {
+        let told = Told::default();
+        for (name, ready) in [("ada", true), ("bob", false)] {
+            let node = NodeState {
+                ready,
+                ..NodeState::default()
+            };
+            told.change(|told| told.insert(name.parse().unwrap(), node));
+        }
+        let error = wait_until_set_up(&told, Patience::NONE).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "wait until every node's first process has set it up (nodes): not within 0 ms; \
+             last seen: 1 of 2 have; not bob"
+        );
+        assert_eq!(
+            error.help.as_deref(),
+            Some(
+                "fewer labs at once leave it more of the processors; \
+                 on a machine that is slow or busy, `--patience 2`"
+            )
+        );
+        // Whose fault it is does not depend on how long it was waited for.
+        assert_eq!(error.fault, crate::error::Fault::Machine);
     }
 }

@@ -195,6 +195,7 @@ mod tests {
     use std::time::Duration;
 
     use nix::poll::{PollFd, PollFlags, poll};
+    use wireproof_model::plan::Patience;
 
     use super::*;
     use crate::netlink::Netlink;
@@ -242,7 +243,7 @@ mod tests {
                 let (mut taken, mut marked) = (0, false);
                 while listener.receive(|_, _| taken += 1).is_some() {}
                 turn.wait();
-                let deadline = Deadline::after(Duration::from_secs(20));
+                let deadline = Deadline::after(Patience::default().allows(Duration::from_secs(20)));
                 while !marked {
                     let look = |received: Received, bytes: &[u8]| {
                         taken += 1;

@@ -93,7 +93,7 @@ fn send_batch(
         .map(|probe| Flight::prepare(probe, plan, topology, magic))
         .collect::<Result<Vec<_>, _>>()?;
     let begun = Instant::now();
-    let mut deadline = Deadline::after(Duration::from_millis(plan.deadlines.probe.into()));
+    let mut deadline = Deadline::after(plan.deadlines.probe());
     // By those that must be answered the others are timed.
     let is_timed = batch.iter().any(|probe| expected.contains(&probe.id));
     let mut all_came = false;
@@ -110,14 +110,12 @@ fn send_batch(
         if !all_came && is_timed && !waiting.iter().any(is_expected) {
             all_came = true;
             let more = (begun.elapsed() * UNEXPECTED).max(RESEND * 2);
-            if more < deadline.left() {
-                deadline = Deadline::after(more);
-            }
+            deadline = deadline.sooner(more);
         }
         let next_resend = waiting.iter().filter_map(|flight| flight.resend_in()).min();
         let timeout = match next_resend {
-            Some(resend) if resend < deadline.left() => Deadline::after(resend).poll_timeout(),
-            _ => deadline.poll_timeout(),
+            Some(resend) => deadline.sooner(resend).poll_timeout(),
+            None => deadline.poll_timeout(),
         };
         let stirred = stirred(&waiting, timeout)?;
         for (flight, stirred) in waiting.iter_mut().zip(stirred) {

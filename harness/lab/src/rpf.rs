@@ -16,7 +16,7 @@ use ipnet::{IpNet, Ipv4Net};
 use nix::poll::{PollFd, PollFlags, poll};
 use wireproof_model::evidence::Direction;
 use wireproof_model::frame::{Frame, LinkType, Payload, decode};
-use wireproof_model::plan::Family;
+use wireproof_model::plan::{Family, Patience};
 use wireproof_model::rpf::{Check, Observation, PACKETS, Row};
 
 use crate::counter;
@@ -28,12 +28,12 @@ use crate::netlink::{Mac, Netlink, VethEnd};
 use crate::packet::{Injector, Listener, close_together, stay_on_one_processor};
 use crate::sysctl;
 use crate::topology::{UPLINK, interface, nft};
-use crate::wait::Deadline;
+use crate::wait::{Deadline, Wait};
 
 /// Rows that are worked on at a time: most of a row is waiting for the kernel's readers.
 const AT_A_TIME: usize = 8;
 
-/// How long what has to come may take.
+/// How long what has to come may take on a quick machine.
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// How long an answer may take before it is asked for again.
@@ -79,14 +79,14 @@ const CONTROLS: &[u8] = b"control";
 ///
 /// # Errors
 /// The machine cannot do what a row needs, or what has to come in any case did not.
-pub fn observe(rows: &[Row]) -> Result<Vec<Observation>, LabError> {
+pub fn observe(rows: &[Row], patience: Patience) -> Result<Vec<Observation>, LabError> {
     let dropped = &DropWatch::begin();
     let mut observed = Vec::with_capacity(rows.len());
     for rows in rows.chunks(AT_A_TIME) {
         let together: Vec<_> = thread::scope(|scope| {
             let threads = rows
                 .iter()
-                .map(|row| scope.spawn(move || of_row(row, dropped)));
+                .map(|row| scope.spawn(move || of_row(row, dropped, patience)));
             let threads: Vec<_> = threads.collect();
             let ended = threads.into_iter().map(|thread| match thread.join() {
                 Ok(result) => result,
@@ -96,9 +96,12 @@ pub fn observe(rows: &[Row]) -> Result<Vec<Observation>, LabError> {
         });
         for one in together {
             let number = observed.len() + 1;
-            observed.push(one.map_err(|error| match error.place {
-                Some(_) => error,
-                None => error.at(format!("row {number}")),
+            observed.push(one.map_err(|error| {
+                let place = match &error.place {
+                    Some(place) => format!("row {number}, {place}"),
+                    None => format!("row {number}"),
+                };
+                error.at(place)
             })?);
         }
     }
@@ -108,6 +111,7 @@ pub fn observe(rows: &[Row]) -> Result<Vec<Observation>, LabError> {
 /// Both ends of a row.
 struct Pair<'a> {
     row: &'a Row,
+    patience: Patience,
     b: Namespace,
     injector: Injector,
     /// A's kernel index of its end.
@@ -117,9 +121,13 @@ struct Pair<'a> {
     socket: UdpSocket,
 }
 
-fn of_row(row: &Row, dropped: &Result<DropWatch, String>) -> Result<Observation, LabError> {
+fn of_row(
+    row: &Row,
+    dropped: &Result<DropWatch, String>,
+    patience: Patience,
+) -> Result<Observation, LabError> {
     stay_on_one_processor()?;
-    let mut pair = Pair::build(row)?;
+    let mut pair = Pair::build(row, patience)?;
     pair.wake()?;
     let earlier = drop_watch::so_far(dropped, &pair.b)?;
     let before = reversed(&pair.b)?;
@@ -143,7 +151,7 @@ fn of_row(row: &Row, dropped: &Result<DropWatch, String>) -> Result<Observation,
 }
 
 impl<'a> Pair<'a> {
-    fn build(row: &'a Row) -> Result<Self, LabError> {
+    fn build(row: &'a Row, patience: Patience) -> Result<Self, LabError> {
         let (a, b) = (Namespace::create("A")?, Namespace::create("B")?);
         for namespace in [&a, &b] {
             sysctl::reset(namespace)?;
@@ -176,6 +184,7 @@ impl<'a> Pair<'a> {
         let socket = b.enter(|| UdpSocket::bind((any, PORT)).doing("open B's socket"))?;
         Ok(Self {
             row,
+            patience,
             injector: Injector::open(&a)?,
             index,
             at_a: Listener::open(&a, LONGEST, 0)?,
@@ -183,6 +192,10 @@ impl<'a> Pair<'a> {
             socket,
             b,
         })
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.patience.allows(ANSWER))
     }
 
     fn put(&self, frame: &[u8]) -> Result<(), LabError> {
@@ -207,13 +220,13 @@ impl<'a> Pair<'a> {
         }
         self.put(&control)?;
         let (mut received, mut buffer) = (0, [0; LONGEST]);
-        let timeout = self.socket.set_read_timeout(Some(ANSWER));
-        timeout.doing("set up B's socket")?;
+        let deadline = self.deadline();
         loop {
-            let (length, from) = self
-                .socket
-                .recv_from(&mut buffer)
-                .doing("receive the control packet at B")?;
+            let heard = deadline.receive(&self.socket, &mut buffer);
+            let Some((length, from)) = heard.doing("receive the control packet at B")? else {
+                let seen = format!("{received} packets of A");
+                return Err(deadline.missed(wait("B's socket has the control packet"), &seen));
+            };
             if from.ip() == address(CONTROL) && &buffer[..length] == CONTROLS {
                 break;
             }
@@ -224,15 +237,15 @@ impl<'a> Pair<'a> {
 
     /// Waits until B answers for its address: the kernel takes a new IPv6 address into use by and by.
     fn wake(&mut self) -> Result<(), LabError> {
-        let deadline = Deadline::after(ANSWER);
+        let deadline = self.deadline();
         loop {
             self.put(&self.request(CONTROL))?;
-            let soon = Deadline::after(AGAIN);
+            let soon = deadline.sooner(AGAIN);
             if self.heard(soon)? == Some(self.row.family.address(CONTROL)) {
                 return Ok(());
             }
             if deadline.passed() {
-                return Err(deadline.missed("B answers for its address", "no answer"));
+                return Err(deadline.missed(wait("B answers for its address"), "no answer"));
             }
         }
     }
@@ -246,7 +259,7 @@ impl<'a> Pair<'a> {
         let ours = self.request(A);
         self.put(&ours)?;
         self.put(&self.request(CONTROL))?;
-        let deadline = Deadline::after(ANSWER);
+        let deadline = self.deadline();
         let mut answered = false;
         loop {
             match self.heard(deadline)? {
@@ -254,7 +267,7 @@ impl<'a> Pair<'a> {
                 Some(to) if to == family.address(CONTROL) => break,
                 Some(_) => {}
                 None => {
-                    return Err(deadline.missed("B answers the control request", "no answer"));
+                    return Err(deadline.missed(wait("B answers the control request"), "no answer"));
                 }
             }
         }
@@ -301,6 +314,14 @@ impl<'a> Pair<'a> {
             count += u64::from(is_it);
         }
         count
+    }
+}
+
+fn wait(until: &str) -> Wait<'_> {
+    Wait {
+        who: "A",
+        until,
+        look: "rows are observed 8 at a time",
     }
 }
 
@@ -400,4 +421,38 @@ fn reversed(namespace: &Namespace) -> Result<u64, LabError> {
 pub fn kernel() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use wireproof_model::rpf::MATRIX;
+
+    use super::*;
+
+    /// B takes no ARP.
+    const DEAF: &str =
+        "table arp deaf { chain in { type filter hook input priority 0; policy drop; }; }";
+
+    #[test]
+    fn without_patience_a_row_says_what_did_not_come() {
+        let row = MATRIX.iter().find(|row| row.family == Family::Ipv4);
+        let mut pair = match Pair::build(row.unwrap(), Patience::NONE) {
+            Ok(pair) => pair,
+            Err(why) => return eprintln!("skipped: {why}"),
+        };
+        pair.b.enter(|| nft(DEAF)).unwrap();
+        let error = pair.wake().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "wait until B answers for its address (A): not within 0 ms; last seen: no answer"
+        );
+        assert!(error.help.unwrap_or_default().contains("--patience 2"));
+        let error = pair.ask().unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("wait until B answers the control request (A)"),
+            "{error}"
+        );
+    }
 }

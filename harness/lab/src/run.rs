@@ -37,7 +37,7 @@ use crate::witness::Witness;
 
 pub use crate::engine::EngineCommand;
 
-/// How long the observers may take to see what is put before their eyes.
+/// How long the observers may take on a quick machine to see what is put before their eyes.
 const BEACONS: Duration = Duration::from_secs(30);
 
 /// Builds the cluster, lets the engine do its work, probes, and returns what was
@@ -84,17 +84,19 @@ fn build_and_observe(
 ) -> Result<Evidence, LabError> {
     let mut clock = Clock::default();
     let magic = draw_magic()?;
+    let patience = plan.deadlines.patience;
+    let beacons_allowed = || Deadline::after(patience.allows(BEACONS));
 
     phase("setup");
     let mut topology = Topology::build(plan)?;
     let store = Store::create(plan, &topology, directory)?;
-    let mut engines = Engines::boot(&mut topology, engine, directory, &store)?;
+    let mut engines = Engines::boot(&mut topology, engine, directory, &store, patience)?;
     clock.lap("setup");
 
     let dropped = DropWatch::begin();
     let capture = Capture::arm(plan, &topology, magic, directory)?;
     let mut lamp = Lamp::new(plan, &topology, &capture, magic, Vec::new())?;
-    lamp.light(Round::Armed, &capture, Deadline::after(BEACONS))?;
+    lamp.light(Round::Armed, &capture, beacons_allowed())?;
     let beacons = lamp.put_out();
     let mut witness = Witness::new(capture);
     clock.lap("arming");
@@ -115,7 +117,7 @@ fn build_and_observe(
         states.extend(state::look(plan, timeline.topology, &store, number + 1)?);
         history.note(store.published_keys()?);
     }
-    let mut flows = witness.end_flows();
+    let mut flows = witness.end_flows(&plan.at_last());
     clock.lap("convergence");
 
     phase("probing");
@@ -130,11 +132,11 @@ fn build_and_observe(
     let counted = counter::of_nodes(last, &topology, dropped.as_ref().ok())?;
     let probing = now();
     witness.capture.keep_all_from(probing)?;
-    lamp.light(Round::Opening, &witness.capture, Deadline::after(BEACONS))?;
+    lamp.light(Round::Opening, &witness.capture, beacons_allowed())?;
     let probes = probe::send_all(last, &topology, magic, &responders)?;
     let sizes = gauge::measure(last, &topology, magic)?;
     let intrusions = intrusion::intrude(last, &topology, magic, &dropped)?;
-    lamp.light(Round::Closing, &witness.capture, Deadline::after(BEACONS))?;
+    lamp.light(Round::Closing, &witness.capture, beacons_allowed())?;
     // Observers may see the end of a connection or not, so these come last.
     let bulks = transfer::transfer(last, &topology, magic)?;
     let captured = witness.end(&mut flows)?;

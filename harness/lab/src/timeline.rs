@@ -11,7 +11,7 @@ use wireproof_model::dataplane;
 use wireproof_model::evidence::{Nanos, StepEvidence};
 use wireproof_model::name::{EndpointName, IfName, NodeName};
 use wireproof_model::plan::{
-    Action, Family, Flow, Plan, Settles, State, Step, StoreAction, Tamper, WireFault,
+    Action, Allowed, Family, Flow, Plan, Settles, State, Step, StoreAction, Tamper, WireFault,
 };
 use wireproof_model::tag::Magic;
 
@@ -26,10 +26,12 @@ use crate::topology::{Topology, tallies};
 use crate::wait::Deadline;
 use crate::witness::Witness;
 
-/// How much longer than allowed an interruption is waited for.
+/// How much longer than allowed an interruption is waited for on a quick machine, so that one that is too
+/// long shows. It is no part of what is allowed.
 const OVER_BUDGET: Duration = Duration::from_millis(500);
 
-/// How long flows may take to send one packet each before the agents are told of what has happened.
+/// How long flows may take on a quick machine to send one packet each before the agents are told of what has
+/// happened.
 const EARLY: Duration = Duration::from_secs(2);
 
 /// Each node's dataplane as text.
@@ -90,7 +92,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
     pub(crate) fn start(&mut self) -> Result<StepEvidence, LabError> {
         let state = self.plan.after(0);
         self.engines.present = state.nodes.iter().map(|node| node.name.clone()).collect();
-        let deadline = after_millis(self.plan.deadlines.ready);
+        let deadline = Deadline::of_work(self.plan.deadlines.ready());
         let began = now();
         self.engines.start_agents(&state.named(None))?;
         self.settle(&state, &Until::InSync, deadline)?;
@@ -106,7 +108,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
     pub(crate) fn step(&mut self, number: usize, step: &Step) -> Result<StepEvidence, LabError> {
         let state = self.plan.after(number + 1);
         self.engines.present = state.nodes.iter().map(|node| node.name.clone()).collect();
-        let deadline = after_millis(step.deadline);
+        let deadline = Deadline::of_work(self.plan.deadlines.of_step(step));
         let before = self.engines.writes();
         self.notifications()?;
         let began = now();
@@ -123,7 +125,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         done.map_err(|error| in_step(error, number, step))?;
         let evidence = self.evidence(number + 1, step.action.told(), began, &before)?;
         // The next step shall find the flows as this one leaves them, and a broken budget shows.
-        let outage = Duration::from_millis(step.outage.into()) + OVER_BUDGET;
+        let outage = self.plan.deadlines.outage(step).and(OVER_BUDGET);
         self.witness.catch_up(&state, outage);
         Ok(StepEvidence {
             crash_points,
@@ -173,7 +175,8 @@ impl<'a, 'e> Timeline<'a, 'e> {
                 self.reshape_links(number)?;
                 // What was sent to it before anybody is told meets nobody.
                 let pod = EndpointName::from(pod);
-                self.witness.wait_until_sent(|flow| flow.to == pod, EARLY);
+                self.witness
+                    .wait_until_sent(|flow| flow.to == pod, self.early())?;
                 self.rewrite_resources(number)?;
             }
             Action::AddPod { .. } | Action::Partition { .. } | Action::Heal { .. } => {
@@ -251,6 +254,10 @@ impl<'a, 'e> Timeline<'a, 'e> {
         }
     }
 
+    fn early(&self) -> Allowed {
+        self.plan.deadlines.patience.allows(EARLY)
+    }
+
     /// The tunnel devices of the cluster before a step.
     fn tunnels(&self, number: usize) -> Result<Vec<tamper::Tunnel>, LabError> {
         let cluster = self.plan.after(number).cluster;
@@ -280,8 +287,8 @@ impl<'a, 'e> Timeline<'a, 'e> {
                 return Ok(());
             };
             if deadline.passed() {
-                let what = "the dataplane is what it was";
-                return Err(self.engines.blame(deadline.missed(what, &change)));
+                let until = "the dataplane is what it was";
+                return Err(self.engines.late(deadline, until, &change));
             }
             self.engines.look_again(deadline)?;
         }
@@ -312,10 +319,9 @@ impl<'a, 'e> Timeline<'a, 'e> {
                 return Ok(());
             }
             if deadline.passed() {
-                let what = format!("{tunnel} of {name} has the MTU {wanted}");
-                return Err(self
-                    .engines
-                    .blame(deadline.missed(&what, &format!("{is:?}"))));
+                let until = format!("{tunnel} of {name} has the MTU {wanted}");
+                let seen = is.map_or("no such device".to_owned(), |mtu| format!("MTU {mtu}"));
+                return Err(self.engines.late(deadline, &until, &seen));
             }
             self.engines.look_again(deadline)?;
         }
@@ -389,7 +395,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
                 let from = state.endpoint(&flow.from);
                 from.is_some_and(|from| &from.node.name == name)
             };
-            self.witness.wait_until_sent(from_there, EARLY);
+            self.witness.wait_until_sent(from_there, self.early())?;
         }
         self.engines.start_agents(std::slice::from_ref(name))?;
         Ok(self.publishes_anew(number, name, before))
@@ -511,8 +517,4 @@ fn in_step(error: LabError, number: usize, step: &Step) -> LabError {
         step.line
     );
     LabError { operation, ..error }
-}
-
-fn after_millis(millis: u32) -> Deadline {
-    Deadline::of_work(Duration::from_millis(millis.into()))
 }

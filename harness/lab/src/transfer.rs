@@ -3,7 +3,6 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -32,7 +31,7 @@ pub(crate) fn transfer(
         .zip(&plan.limits.bulks)
         .map(|(port, bulk)| Transfer::open(bulk, port, plan, topology, magic))
         .collect::<Result<Vec<_>, _>>()?;
-    let deadline = Deadline::after(Duration::from_millis(plan.deadlines.probe.into()));
+    let deadline = Deadline::after(plan.deadlines.probe());
     while !deadline.passed() && all.iter().any(|transfer| !transfer.done()) {
         wait(&all, deadline.poll_timeout())?;
         for transfer in all.iter_mut().filter(|transfer| !transfer.done()) {

@@ -24,6 +24,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
+use wireproof_model::plan::{Allowed, Patience};
 
 use crate::error::{Doing, LabError};
 use crate::wait::Deadline;
@@ -38,7 +39,8 @@ pub use remains::Remains;
 use stream::{Message, receive};
 
 /// How long a machine on the processor itself may take until its first message. One that runs at
-/// all needs a second; some hosts have a KVM that never gets there.
+/// all needs a second; some hosts have a KVM that never gets there. This and what follows is multiplied
+/// by as much as a patience is greater than the usual one of the way of running it.
 const BOOT_BY_KVM: Duration = Duration::from_secs(10);
 /// The same for one that is emulated, which takes 3 s, and more where others want the processors.
 const BOOT_BY_EMULATION: Duration = Duration::from_secs(60);
@@ -140,10 +142,7 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
         if left.is_empty() {
             break;
         }
-        let times = machine.patience.unwrap_or(match acceleration {
-            Acceleration::Kvm => 1,
-            Acceleration::Emulation => EMULATED,
-        });
+        let times = machine.patience.unwrap_or(usual(acceleration));
         let patience = ["--patience".to_owned(), times.to_string()];
         let orders = Orders {
             program: machine.program.clone(),
@@ -153,12 +152,13 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
                 .map(|job| [jobs[*job].arguments.as_slice(), &patience].concat())
                 .collect(),
             workers: machine.workers,
+            patience: own_patience(times, acceleration),
         };
         let programs: Vec<_> = machine.programs.iter().cloned().collect();
         let files: Vec<_> = machine.files.iter().cloned().collect();
         let root = image::assemble(&machine.kernel, &orders, &programs, &files)?;
         let chosen: Vec<_> = left.iter().map(|job| &jobs[*job]).collect();
-        let mut host = Host::start(machine, &root, acceleration, boot, &chosen)?;
+        let mut host = Host::start(machine, &root, acceleration, orders.patience, boot, &chosen)?;
         let died = host.listen(&mut |news| {
             told(match news {
                 News::Started(job) => News::Started(left[job]),
@@ -199,6 +199,19 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
     Ok(())
 }
 
+/// How many times as long everything takes in a machine that is run in this way.
+fn usual(acceleration: Acceleration) -> u32 {
+    match acceleration {
+        Acceleration::Kvm => 1,
+        Acceleration::Emulation => EMULATED,
+    }
+}
+
+/// How many times as long as usual the machine itself may take.
+fn own_patience(times: u32, acceleration: Acceleration) -> Patience {
+    Patience::times((times / usual(acceleration)).max(1))
+}
+
 /// KVM where it may work: it is there, and has not failed since this host was started.
 fn acceleration() -> Acceleration {
     let kvm = fs::File::options().read(true).write(true).open("/dev/kvm");
@@ -225,6 +238,7 @@ fn boot_id() -> Option<String> {
 /// The host's end of one machine.
 struct Host<'j> {
     qemu: Qemu,
+    patience: Patience,
     news: BufReader<Patient>,
     acceleration: Acceleration,
     started: Instant,
@@ -243,6 +257,7 @@ impl<'j> Host<'j> {
         machine: &Machine,
         root: &OwnedFd,
         acceleration: Acceleration,
+        patience: Patience,
         boot: u32,
         jobs: &'j [&'j Job],
     ) -> Result<Self, LabError> {
@@ -256,8 +271,10 @@ impl<'j> Host<'j> {
             Acceleration::Kvm => BOOT_BY_KVM,
             Acceleration::Emulation => BOOT_BY_EMULATION,
         };
+        let allowed = patience.allows(allowed);
         Ok(Self {
             qemu,
+            patience,
             news: BufReader::with_capacity(1 << 18, Patient { pipe, allowed }),
             acceleration,
             started: Instant::now(),
@@ -285,12 +302,14 @@ impl<'j> Host<'j> {
                 Ok(None) => return Err(self.how_it_died(&io::ErrorKind::UnexpectedEof.into())),
                 Err(error) => return Err(self.how_it_died(&error)),
             }
+            let longest = self.patience.allows(LONGEST_RUN).time();
             let late =
-                |job: &&usize| self.begun[**job].is_some_and(|begun| begun.elapsed() > LONGEST_RUN);
+                |job: &&usize| self.begun[**job].is_some_and(|begun| begun.elapsed() > longest);
             if self.running.iter().any(|job| late(&job)) {
                 let error = io::Error::other(format!(
-                    "a run lasted longer than {} s",
-                    LONGEST_RUN.as_secs()
+                    "a run lasted longer than {} s: {}",
+                    longest.as_secs(),
+                    self.advice()
                 ));
                 return Err(self.how_it_died(&error));
             }
@@ -305,7 +324,7 @@ impl<'j> Host<'j> {
         match message {
             Message::Up { release, failed } => {
                 self.up = true;
-                self.news.get_mut().allowed = SILENCE;
+                self.news.get_mut().allowed = self.patience.allows(SILENCE);
                 for line in failed {
                     self.log(&format!("wireproof: module {line}"));
                 }
@@ -417,9 +436,21 @@ impl<'j> Host<'j> {
             .collect()
     }
 
+    /// How to have more time.
+    fn advice(&self) -> String {
+        let usual = Patience::times(usual(self.acceleration));
+        let more = self.patience.of(usual).more();
+        match more {
+            Some(more) => format!("on a host that is slow or busy, `--patience {more}`"),
+            None => "run fewer things beside it".to_owned(),
+        }
+    }
+
     fn how_it_died(&mut self, error: &io::Error) -> String {
         let what = match error.kind() {
-            io::ErrorKind::TimedOut => format!("it was silent for {error}"),
+            io::ErrorKind::TimedOut => {
+                format!("it was silent for {error}: {}", self.advice())
+            }
             io::ErrorKind::UnexpectedEof => {
                 self.qemu.reap();
                 "its line broke off".to_owned()
@@ -441,7 +472,7 @@ impl<'j> Host<'j> {
 /// A pipe whose reads have a deadline.
 struct Patient {
     pipe: io::PipeReader,
-    allowed: Duration,
+    allowed: Allowed,
 }
 
 impl Read for Patient {
@@ -451,7 +482,7 @@ impl Read for Patient {
             let mut fds = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, deadline.poll_timeout()) {
                 Ok(0) if deadline.passed() => {
-                    let text = format!("{} s", self.allowed.as_secs());
+                    let text = format!("{} s", self.allowed.time().as_secs());
                     return Err(io::Error::new(io::ErrorKind::TimedOut, text));
                 }
                 Ok(0) | Err(nix::errno::Errno::EINTR) => {}
@@ -459,5 +490,29 @@ impl Read for Patient {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_has_as_much_longer_as_its_runs_have_than_usual() {
+        let kvm = |times| own_patience(times, Acceleration::Kvm);
+        let emulated = |times| own_patience(times, Acceleration::Emulation);
+        assert_eq!([1, 5].map(kvm), [1, 5].map(Patience::times));
+        assert_eq!([1, 20, 60].map(emulated), [1, 1, 3].map(Patience::times));
+    }
+
+    #[test]
+    fn a_machine_that_is_silent_is_not_waited_for_longer_than_allowed() {
+        let (pipe, _open) = io::pipe().unwrap();
+        let allowed = Patience::NONE.allows(SILENCE);
+        let error = Patient { pipe, allowed }.read(&mut [0]).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string()),
+            (io::ErrorKind::TimedOut, "0 s".to_owned())
+        );
     }
 }

@@ -1,9 +1,7 @@
 //! What watches the cluster while it changes: the observers, and the flows that they see.
 
-use std::time::Duration;
-
 use wireproof_model::evidence::FlowEvidence;
-use wireproof_model::plan::{Flow, Plan, State};
+use wireproof_model::plan::{Allowed, Flow, Plan, State};
 use wireproof_model::tag::Magic;
 
 use crate::capture::{Capture, Captured};
@@ -53,23 +51,30 @@ impl Witness {
     }
 
     /// Waits until all flows of `state` arrive again, or for as long as `allowed`.
-    pub(crate) fn catch_up(&self, state: &State, allowed: Duration) {
+    pub(crate) fn catch_up(&self, state: &State, allowed: Allowed) {
         if let Some(streams) = &self.streams {
             streams.wait_for_arrivals(state, allowed);
         }
     }
 
-    /// Waits until each of the `chosen` flows has sent a packet more, or for as long as `allowed`.
-    pub(crate) fn wait_until_sent(&self, chosen: impl Fn(&Flow) -> bool, allowed: Duration) {
-        if let Some(streams) = &self.streams {
-            streams.wait_until_sent(chosen, allowed);
+    /// Waits until each of the `chosen` flows has sent a packet more.
+    pub(crate) fn wait_until_sent(
+        &self,
+        chosen: impl Fn(&Flow) -> bool,
+        allowed: Allowed,
+    ) -> Result<(), LabError> {
+        match &self.streams {
+            Some(streams) => streams.wait_until_sent(chosen, allowed),
+            None => Ok(()),
         }
     }
 
-    /// Ends the flows; the observers go on.
-    pub(crate) fn end_flows(&mut self) -> Vec<FlowEvidence> {
+    /// Ends the flows, of which those of `state` must arrive; the observers go on.
+    pub(crate) fn end_flows(&mut self, state: &State) -> Vec<FlowEvidence> {
         let streams = self.streams.take();
-        streams.map(Streams::end).unwrap_or_default()
+        streams
+            .map(|streams| streams.end(state))
+            .unwrap_or_default()
     }
 
     /// Ends the observers too, and adds to the flows what they have seen of them.

@@ -54,6 +54,8 @@ mod phantom;
 
 /// What a plan needs of a machine that not every machine has.
 mod need;
+
+/// How many times as long everything may take.
 mod patience;
 
 /// Ethernet addresses that nodes are given, where asking for them would fill the kernel's table.
@@ -81,6 +83,7 @@ pub use limit::{Bulk, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits, SizeId
 pub use nat::Nat;
 pub use need::Need;
 pub(crate) use pair::FlowCourse;
+pub use patience::{Allowed, Patience};
 pub use phantom::Phantom;
 pub use secret::Secret;
 pub use settings::Settings;
@@ -509,6 +512,9 @@ pub struct Deadlines {
     pub ready: u32,
     /// From a probe's first packet until its answer.
     pub probe: u32,
+    /// What is in these, and multiplies the lab's own deadlines.
+    #[serde(default, skip_serializing_if = "Patience::is_usual")]
+    pub patience: Patience,
 }
 
 /// A pod, or a node as a host-networked endpoint, with all that a prober needs.

@@ -67,8 +67,8 @@ use toml::Spanned;
 
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 use crate::plan::{
-    self, Addressing, BRIDGED, Cluster, Deadlines, Family, Node, POD_MTU, POOL, Plan, Pod,
-    RouteSource, RpFilter,
+    self, Addressing, BRIDGED, Cluster, Deadlines, Family, Node, POD_MTU, POOL, Patience, Plan,
+    Pod, RouteSource, RpFilter,
 };
 use crate::problem::{Lines, Problem, Problems, known_names, known_words};
 use crate::scenario::{self, Scenario};
@@ -86,6 +86,7 @@ const MTU: u16 = 1500;
 const DEADLINES: Deadlines = Deadlines {
     ready: 20_000,
     probe: 3_000,
+    patience: Patience::times(1),
 };
 
 /// Resolves a scenario: reads it, checks it, allocates addresses, derives probes and promises.
@@ -172,6 +173,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         deadlines: Deadlines {
             ready,
             probe: scenario.deadline.probe.unwrap_or(DEADLINES.probe),
+            ..DEADLINES
         },
     };
     plan.phantoms = phantom::phantoms(&scenario, &plan)

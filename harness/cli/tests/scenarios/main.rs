@@ -19,6 +19,7 @@ mod bad;
 mod broken;
 mod fleet;
 mod good;
+mod impatient;
 mod machine;
 mod matrix;
 mod program;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
     ));
     trials.push(Trial::test("drop-reasons", reasons::agree_with_counters));
     trials.push(Trial::test("rpf-matrix", matrix::is_as_expected));
+    trials.extend(impatient::trials());
     trials.extend(program::trials());
     // Last: they wait for machines that work meanwhile.
     let kernels = machine::trials(&arguments, &mut away.tasks);

@@ -14,7 +14,7 @@ use crate::node::NodeState;
 use crate::observe;
 use crate::store::Store;
 use crate::topology::Topology;
-use crate::wait::Deadline;
+use crate::wait::{Deadline, Wait};
 
 use super::{AGENT, Engines, Until, tail};
 
@@ -74,10 +74,12 @@ impl Engines<'_> {
         until: &Until,
         deadline: Deadline,
     ) -> Result<(), LabError> {
-        let what = "every node's engine is in sync with the store";
         self.told
             .wait_until(
-                what,
+                self.wait(
+                    "every node's engine is in sync with the store",
+                    &self.look(),
+                ),
                 deadline,
                 |told| self.in_sync(told, store, until),
                 |told| self.last_seen(told),
@@ -128,7 +130,7 @@ impl Engines<'_> {
         state: &State,
         deadline: Deadline,
     ) -> Result<(), LabError> {
-        let what = match state.encrypting.is_empty() {
+        let until = match state.encrypting.is_empty() {
             false => "every node's device has a peer for each published key",
             true => "no node has a rule with a mark",
         };
@@ -146,15 +148,11 @@ impl Engines<'_> {
             }
             if deadline.passed() {
                 let seen = format!("not yet so: {}", lagging.join(", "));
-                return Err(self.blame(deadline.missed(what, &seen)));
+                return Err(self.late(deadline, until, &seen));
             }
             // An engine that announces nothing can only be looked at again; an ending agent wakes this at once.
-            let _ = self.told.wait_until(
-                what,
-                Deadline::after(LOOK_AGAIN.min(deadline.left())),
-                |told| self.fallen(told),
-                |_| String::new(),
-            );
+            let soon = deadline.sooner(LOOK_AGAIN);
+            self.told.wait_for(soon, |told| self.fallen(told));
         }
     }
 
@@ -169,7 +167,10 @@ impl Engines<'_> {
         let wanted = |name: &NodeName| since.get(name).copied().unwrap_or(0) + more;
         self.told
             .wait_until(
-                &format!("every agent has compared its dataplane {more} times more"),
+                self.wait(
+                    &format!("every agent has compared its dataplane {more} times more"),
+                    &self.look(),
+                ),
                 deadline,
                 |told| {
                     if let Some(error) = self.fallen(told) {
@@ -199,7 +200,7 @@ impl Engines<'_> {
         deadline: Deadline,
     ) -> Result<Fate, LabError> {
         let died = self.told.wait_until(
-            "the agent dies, or is in sync",
+            self.wait("the agent dies, or is in sync", &self.look()),
             deadline,
             |told| match told.get(node)?.ended.get(&AGENT) {
                 Some(Ended::Signal(SIGKILL)) => Some(Ok(Fate::Died)),
@@ -220,12 +221,8 @@ impl Engines<'_> {
     /// Returns after a moment, for another look at what announces nothing; at once, with its
     /// error, where an agent has ended.
     pub(crate) fn look_again(&self, deadline: Deadline) -> Result<(), LabError> {
-        let ended = self.told.wait_until(
-            "an agent ends",
-            Deadline::after(LOOK_AGAIN.min(deadline.left())),
-            |told| self.fallen(told),
-            |_| String::new(),
-        );
+        let soon = deadline.sooner(LOOK_AGAIN);
+        let ended = self.told.wait_for(soon, |told| self.fallen(told));
         ended.map_or(Ok(()), Err)
     }
 
@@ -273,16 +270,33 @@ impl Engines<'_> {
         nodes.join("; ")
     }
 
-    /// A missed deadline is the engine's fault, and its logs tell more.
-    pub(crate) fn blame(&self, error: LabError) -> LabError {
+    /// What the agents were waited for, and did not come: `seen` is what there was instead.
+    pub(crate) fn late(&self, deadline: Deadline, until: &str, seen: &str) -> LabError {
+        self.blame(deadline.missed(self.wait(until, &self.look()), seen))
+    }
+
+    fn wait<'w>(&self, until: &'w str, look: &'w str) -> Wait<'w> {
+        Wait {
+            who: "agents",
+            until,
+            look,
+        }
+    }
+
+    /// Where to look if agents do not do what they are waited for.
+    pub(super) fn look(&self) -> String {
         let logs = self.directory.path().join("*.engine.log");
+        format!(
+            "read the engines' logs ({}), or allow more time with `[deadline] ready` or the step's `deadline`",
+            logs.display()
+        )
+    }
+
+    /// A missed deadline is the engine's fault.
+    pub(super) fn blame(&self, error: LabError) -> LabError {
         LabError {
             fault: Fault::Engine,
             ..error
         }
-        .help(format!(
-            "read the engines' logs ({}), or allow more time with `[deadline] ready`",
-            logs.display()
-        ))
     }
 }

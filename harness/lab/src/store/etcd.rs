@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use wireproof_model::name::NodeName;
-use wireproof_model::plan::{self, Plan, STORE_HOST};
+use wireproof_model::plan::{self, Patience, Plan, STORE_HOST};
 use wireproof_model::resource::{ETCD_NODES, ResourceFile};
 
 use crate::artifact::RunDirectory;
@@ -18,7 +18,7 @@ use crate::init::{CommandId, Order};
 use crate::node::{Init, Told, start_init};
 use crate::program::{find, search_path};
 use crate::topology::Topology;
-use crate::wait::Deadline;
+use crate::wait::{Deadline, Wait};
 
 use super::gateway::{Gateway, LOCAL};
 use super::half;
@@ -27,7 +27,7 @@ use super::half;
 /// it would leave 120 MB behind.
 const DATA: &str = "/run/etcd";
 
-/// How long etcd may take to begin or to end.
+/// How long etcd may take to begin or to end on a quick machine.
 const READY: Duration = Duration::from_secs(60);
 
 /// How often it is asked whether it has begun.
@@ -45,6 +45,7 @@ pub(crate) struct Etcd {
     init: Init,
     told: Arc<Told>,
     log: PathBuf,
+    patience: Patience,
     state: Mutex<State>,
 }
 
@@ -99,7 +100,9 @@ impl Etcd {
             url,
             gateway: Gateway {
                 space: space.share()?,
+                patience: plan.deadlines.patience,
             },
+            patience: plan.deadlines.patience,
             init,
             told,
             log: directory.path().join("etcd.log"),
@@ -311,8 +314,8 @@ impl Etcd {
     }
 
     fn wait_until_it_answers(&self, process: CommandId) -> Result<(), LabError> {
-        let deadline = Deadline::after(READY);
-        let what = "etcd answers";
+        let deadline = Deadline::after(self.patience.allows(READY));
+        let look = self.look();
         loop {
             let told = self.told.lock();
             for host in told.values() {
@@ -334,15 +337,11 @@ impl Etcd {
                 Err(failure) => failure,
             };
             if deadline.passed() {
-                return Err(deadline.missed(what, &failure.cause));
+                return Err(deadline.missed(self.wait("etcd answers", &look), &failure.cause));
             }
             // What it says of itself tells when it begins, not when it has begun.
-            let _ = self.told.wait_until(
-                what,
-                Deadline::after(LOOK_AGAIN.min(deadline.left())),
-                |_| None::<()>,
-                |_| String::new(),
-            );
+            self.told
+                .wait_for(deadline.sooner(LOOK_AGAIN), |_| None::<()>);
         }
     }
 
@@ -351,16 +350,28 @@ impl Etcd {
         state.condition = Condition::Down;
         let process = state.process;
         self.told.wait_until(
-            "etcd is killed",
-            Deadline::after(READY),
+            self.wait("etcd has ended", &self.look()),
+            Deadline::after(self.patience.allows(READY)),
             |told| {
                 let mut hosts = told.values();
                 hosts
                     .any(|host| host.ended.contains_key(&process))
                     .then_some(())
             },
-            |_| "still running".into(),
+            |_| "it runs".into(),
         )
+    }
+
+    fn wait<'w>(&self, until: &'w str, look: &'w str) -> Wait<'w> {
+        Wait {
+            who: "etcd",
+            until,
+            look,
+        }
+    }
+
+    fn look(&self) -> String {
+        format!("{} says how far it came", self.log.display())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

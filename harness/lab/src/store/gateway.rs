@@ -1,23 +1,25 @@
 //! What the lab says to its etcd, through the JSON gateway and the loopback device of
 //! the namespace that etcd is in.
 
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use wireproof_model::plan::Patience;
 
-use crate::error::{Doing, LabError};
+use crate::error::LabError;
 use crate::namespace::Namespace;
+use crate::wait::{Deadline, Wait, is_late};
 
 /// Where etcd listens for the lab.
 pub(super) const LOCAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 2379);
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an answer may take on a quick machine.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// How many keys are put in one transaction: etcd allows 128.
 const AT_ONCE: usize = 100;
@@ -33,6 +35,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Gateway {
     pub(super) space: Namespace,
+    pub(super) patience: Patience,
 }
 
 impl Gateway {
@@ -116,10 +119,18 @@ impl Gateway {
             "POST {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let stream = self
-            .space
-            .enter(|| TcpStream::connect_timeout(&LOCAL, PATIENCE).doing("connect to etcd"))?;
-        let answer = converse(stream, &request).doing(doing())?;
+        let deadline = Deadline::after(self.patience.allows(ANSWER));
+        let wait = Wait {
+            who: "etcd",
+            until: &format!("etcd answers for {path}"),
+            look: "etcd.log in the run directory says what it did",
+        };
+        let answer = self.space.enter(|| {
+            converse(deadline, &request).map_err(|error| match is_late(&error) {
+                true => deadline.missed(wait, "no answer"),
+                false => LabError::machine(doing(), error),
+            })
+        })?;
         let (head, body) = answer
             .split_once("\r\n\r\n")
             .ok_or_else(|| LabError::machine(doing(), "it answers without a header"))?;
@@ -131,13 +142,21 @@ impl Gateway {
     }
 }
 
-fn converse(mut stream: TcpStream, request: &str) -> io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn converse(deadline: Deadline, request: &str) -> io::Result<String> {
+    let mut stream = deadline.connect(&LOCAL)?;
+    deadline.bound(&stream)?;
     stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let (mut answer, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    loop {
+        deadline.bound(&stream)?;
+        match stream.read(&mut buffer)? {
+            0 => return String::from_utf8(answer).map_err(io::Error::other),
+            length => answer.extend_from_slice(&buffer[..length]),
+        }
+        if deadline.passed() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+    }
 }
 
 fn put(key: &str, value: &str) -> Value {
@@ -147,4 +166,39 @@ fn put(key: &str, value: &str) -> Value {
 fn number(value: &Value) -> Result<u64, LabError> {
     let number = value.as_str().and_then(|text| text.parse().ok());
     number.ok_or_else(|| LabError::machine("read a number of etcd", format!("`{value}` is none")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::error::Doing;
+
+    #[test]
+    fn an_etcd_that_does_not_answer_is_named_with_what_it_was_asked() {
+        let space = match Namespace::create("store") {
+            Ok(space) => space,
+            Err(why) => return eprintln!("skipped: {why}"),
+        };
+        let netlink = crate::netlink::Netlink::open(&space).unwrap();
+        netlink.up("lo").unwrap();
+        // It takes connections, and never says a word.
+        let listen = || TcpListener::bind(LOCAL).doing("listen");
+        let _silent = space.enter(listen).unwrap();
+        let gateway = Gateway {
+            space,
+            patience: Patience::NONE,
+        };
+        let error = gateway.revision().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "wait until etcd answers for /v3/kv/range (etcd): not within 0 ms; last seen: no answer"
+        );
+        let help = error.help.unwrap_or_default();
+        assert!(
+            help.contains("etcd.log") && help.contains("--patience 2"),
+            "{help}"
+        );
+    }
 }

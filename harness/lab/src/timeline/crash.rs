@@ -1,14 +1,15 @@
 //! An agent that dies before and after each of its kernel writes, and has to recover.
 
 use wireproof_model::name::NodeName;
-use wireproof_model::plan::{Action, Plan, Step};
+use wireproof_model::plan::{Action, Allowed, Plan, Step};
 use wireproof_model::resource;
 
 use crate::engine::{Fate, Until};
 use crate::error::LabError;
 use crate::tamper;
+use crate::wait::Deadline;
 
-use super::{Portraits, Timeline, after_millis, changed};
+use super::{Portraits, Timeline, changed};
 
 /// More writes than an agent needs for one provocation; one that goes on dying is broken.
 const MOST: u32 = 1_000;
@@ -27,7 +28,7 @@ impl Timeline<'_, '_> {
         let trial = Trial {
             plan: provoked(self.plan, number, step, provoke),
             number,
-            deadline: step.deadline,
+            allowed: self.plan.deadlines.of_step(step),
         };
         // What it comes to when nobody dies.
         self.provoke(&trial, node, provoke)?;
@@ -41,14 +42,15 @@ impl Timeline<'_, '_> {
                 let point = format!("{when}:{write}");
                 self.provoke(&trial, node, provoke)?;
                 self.engines.start_agent_to_crash(node, &point)?;
-                let deadline = after_millis(step.deadline);
+                let deadline = Deadline::of_work(trial.allowed);
                 let fate = self.engines.wait_for_fate(node, self.store, deadline)?;
                 match fate {
                     Fate::Died => points += 1,
                     // Its point is still before it.
-                    Fate::InSync => self
-                        .engines
-                        .kill_agents(std::slice::from_ref(node), after_millis(step.deadline))?,
+                    Fate::InSync => self.engines.kill_agents(
+                        std::slice::from_ref(node),
+                        Deadline::of_work(trial.allowed),
+                    )?,
                 }
                 self.engines.start_agents(std::slice::from_ref(node))?;
                 self.recovered(&trial, &wanted, provoke, Some(&point))
@@ -84,7 +86,7 @@ impl Timeline<'_, '_> {
         provoke: &Action,
     ) -> Result<(), LabError> {
         self.engines
-            .kill_agents(std::slice::from_ref(node), after_millis(trial.deadline))?;
+            .kill_agents(std::slice::from_ref(node), Deadline::of_work(trial.allowed))?;
         match provoke {
             Action::Tamper { node, what, .. } => {
                 let tunnels = self.tunnels(trial.number)?;
@@ -103,7 +105,7 @@ impl Timeline<'_, '_> {
         provoke: &Action,
         point: Option<&str>,
     ) -> Result<Portraits, LabError> {
-        let deadline = after_millis(trial.deadline);
+        let deadline = Deadline::of_work(trial.allowed);
         let after = trial.plan.after(trial.number + 1);
         self.settle(&after, &Until::InSync, deadline)?;
         let tunnel = &after.cluster.interface;
@@ -130,7 +132,7 @@ impl Timeline<'_, '_> {
         }
         self.rewrite(&trial.plan, trial.number + 1, trial.number)?;
         let state = self.plan.after(trial.number);
-        let deadline = after_millis(trial.deadline);
+        let deadline = Deadline::of_work(trial.allowed);
         self.settle(&state, &Until::InSync, deadline)?;
         self.wait_for_portraits(&state.cluster.interface, before, deadline)
     }
@@ -147,7 +149,7 @@ struct Trial {
     /// The plan whose next step is the provocation.
     plan: Plan,
     number: usize,
-    deadline: u32,
+    allowed: Allowed,
 }
 
 fn provoked(plan: &Plan, number: usize, step: &Step, provoke: &Action) -> Plan {

@@ -94,7 +94,7 @@ fn serve() -> Result<(), LabError> {
         for worker in workers {
             let _ = worker.join();
         }
-        if let Some(remains) = before.as_ref().and_then(Census::since) {
+        if let Some(remains) = before.and_then(|before| Census::since(&before, orders.patience)) {
             host.tell(&Message::Left(remains));
         }
         drop(stop);
@@ -264,7 +264,12 @@ fn show_life(host: &Host, stopped: &Receiver<()>) {
                 .and_then(|text| text.parse().ok())
                 .unwrap_or_default(),
         });
-        if stopped.recv_timeout(BEAT) != Err(RecvTimeoutError::Timeout) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "nobody waits for it: it is the beat"
+        )]
+        let stopped = stopped.recv_timeout(BEAT);
+        if stopped != Err(RecvTimeoutError::Timeout) {
             return;
         }
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
+use wireproof_model::plan::Patience;
 
 use crate::error::{Doing, LabError};
 use crate::machine::ORDERS;
@@ -32,6 +33,8 @@ pub(crate) struct Orders {
     pub(crate) jobs: Vec<Vec<String>>,
     /// How many run at a time.
     pub(crate) workers: usize,
+    /// What the guest's own deadlines are multiplied by.
+    pub(crate) patience: Patience,
 }
 
 /// The root as an archive in memory, for qemu to read. `files` and `programs` have the same

@@ -6,6 +6,7 @@ use std::thread::park_timeout;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use wireproof_model::plan::Patience;
 
 use crate::namespace::Namespace;
 use crate::wait::Deadline;
@@ -83,6 +84,7 @@ impl Census {
                 break;
             }
             // The kernel tells nobody when a namespace is gone.
+            #[expect(clippy::disallowed_methods, reason = "one of a few looks")]
             park_timeout(LOOK);
             let count = Self::take()?;
             if count.objects <= least.objects {
@@ -118,8 +120,8 @@ impl Census {
     }
 
     /// What there is more than at that time, once the kernel has cleared up or its time is over.
-    pub(super) fn since(before: &Self) -> Option<Remains> {
-        let deadline = Deadline::after(CLEARED);
+    pub(super) fn since(before: &Self, patience: Patience) -> Option<Remains> {
+        let deadline = Deadline::after(patience.watches(CLEARED));
         loop {
             let count = Self::least(|count| count.more_than(before).is_clean())?;
             let remains = count.more_than(before);

@@ -62,6 +62,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
         deadlines: Deadlines {
             ready: 20_000,
             probe: 3_000,
+            patience: Patience::default(),
         },
     };
     let endpoints = plan.endpoints();

@@ -1,7 +1,9 @@
 //! What a cluster is after each of its steps.
 
+use std::time::Duration;
+
 use super::{TWO_NODES, planned, promise};
-use crate::plan::{Plan, Protection, Protocol};
+use crate::plan::{Allowed, Plan, Protection, Protocol};
 
 fn steps(lines: &[&str]) -> String {
     let steps: String = lines
@@ -105,6 +107,18 @@ fn a_slow_machine_has_as_many_times_as_long_for_everything() {
     let text = steps(&["action = \"enable\"; deadline = \"3s\"; outage = \"1s\""]);
     let (plan, mut slow) = (planned(&text), planned(&text));
     slow.wait_longer(20);
+    let limits = |plan: &Plan| {
+        let (deadlines, step) = (plan.deadlines, &plan.steps[0]);
+        let allowed = [
+            deadlines.ready(),
+            deadlines.probe(),
+            deadlines.of_step(step),
+            deadlines.outage(step),
+            deadlines.patience.allows(Duration::from_secs(30)),
+        ];
+        allowed.map(Allowed::time)
+    };
+    assert_eq!(limits(&slow), limits(&plan).map(|time| 20 * time));
     let times = |plan: &Plan| {
         let step = &plan.steps[0];
         let Plan {
