@@ -22,18 +22,12 @@ use crate::artifact::RunDirectory;
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
-use crate::observer::{Desk, Ear, Seen};
-use crate::packet::{Listener, close_together};
+use crate::observer::{Desk, Ear, Seen, TURN};
+use crate::packet::{Listener, MOST_SLOTS, close_together};
+use crate::ring::Rings;
 use crate::role::Roles;
 use crate::topology::Topology;
 use crate::wait::{Deadline, Wait, Watched, some_of};
-
-/// Bytes of an Ethernet header with a VLAN tag.
-const ETHERNET_HEADER: usize = 18;
-
-/// Frames that a probe makes in a node, on average: 7 packets of TCP or 2 of others, each at two or
-/// three interfaces, and most nodes are not on its way.
-const FRAMES: usize = 8;
 
 /// How long the capture thread may take on a quick machine to do what it is told.
 const ORDERS: Duration = Duration::from_secs(30);
@@ -44,9 +38,7 @@ pub(crate) struct Capture {
     seen: Arc<Watched<Seen>>,
     orders: Arc<Watched<Orders>>,
     patience: Patience,
-    longest: usize,
-    /// How many there are in the whole run.
-    probes: usize,
+    rings: Rings,
     /// The namespaces that are observed, by place.
     posts: BTreeMap<Place, u64>,
     bell: Option<io::PipeWriter>,
@@ -98,6 +90,7 @@ impl Capture {
             roles: Roles::of(plan),
             magic,
             directory: directory.clone(),
+            probes: plan.probes.len(),
             seen: Arc::clone(&seen),
             orders: Arc::clone(&orders),
         };
@@ -109,8 +102,7 @@ impl Capture {
             seen,
             orders,
             patience: plan.deadlines.patience,
-            longest: longest_frame(plan),
-            probes: plan.probes.len(),
+            rings: Rings::of(plan),
             posts: BTreeMap::new(),
             bell: Some(bell),
             thread: Some(thread),
@@ -135,7 +127,7 @@ impl Capture {
             .into_iter()
             .filter(|(place, _)| self.posts.get(place) != now.get(place))
             .collect();
-        let ears = open_together(&fresh, self.longest, self.probes)?;
+        let ears = open_together(&fresh, &self.rings)?;
         let opened = fresh.into_iter().zip(ears);
         orders.extend(opened.map(|((place, _), ear)| Order::Open(place, ear)));
         self.posts = now;
@@ -158,6 +150,12 @@ impl Capture {
     pub(crate) fn keep_all_from(&self, moment: Nanos) -> Result<(), LabError> {
         self.seen.change(|seen| seen.all_from = Some(moment));
         self.obey(vec![Order::TurnThePage])
+    }
+
+    /// Waits until everything that the kernel has handed over by now has been read, so that there is room
+    /// for more.
+    pub(crate) fn catch_up(&self) -> Result<(), LabError> {
+        self.obey(Vec::new())
     }
 
     /// Gives orders to the thread, and waits until it has done all it was told.
@@ -271,14 +269,11 @@ fn unseen(seen: &Seen, expected: &BTreeSet<(BeaconId, InterfaceId, Direction)>) 
 
 /// Opens a packet socket in each namespace, each on a thread of its own: every ring waits some
 /// 10 ms for the kernel's readers, and they can wait together.
-fn open_together(
-    places: &[(Place, &Namespace)],
-    longest: usize,
-    probes: usize,
-) -> Result<Vec<Ear>, LabError> {
+fn open_together(places: &[(Place, &Namespace)], rings: &Rings) -> Result<Vec<Ear>, LabError> {
     let open = |place: &Place, namespace: &Namespace| {
+        let ring = rings.at(place);
         Ok(Ear {
-            listener: Listener::open(namespace, longest, at_once(place, probes))?,
+            listener: Listener::open(namespace, ring.longest, ring.at_once)?,
             netlink: Netlink::open(namespace)?,
         })
     };
@@ -297,25 +292,14 @@ fn open_together(
     })
 }
 
-/// Frames that may come to a place before its reader gets a processor, which may take a second: all of
-/// what the probes make in a node; at the fabric everything comes together, such as 10,000 writes to a
-/// store; and what comes to a pod is little.
-fn at_once(place: &Place, probes: usize) -> usize {
-    match place {
-        Place::Fabric => usize::MAX,
-        Place::Node(_) => probes.saturating_mul(FRAMES),
-        Place::Pod(_) => 0,
+/// Drains a ring that was full, and no more: more may come all the time.
+fn drain_all(mut drain: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+    for _ in 0..MOST_SLOTS.div_ceil(TURN) {
+        if !drain()? {
+            break;
+        }
     }
-}
-
-/// In bytes, of any link of the lab: its MTU and an Ethernet header with a VLAN tag.
-fn longest_frame(plan: &Plan) -> usize {
-    let nodes = plan.states().flat_map(|state| state.nodes);
-    let links = nodes.flat_map(|node| {
-        let pods = node.pods.into_iter().map(|pod| pod.mtu);
-        std::iter::once(node.mtu).chain(pods)
-    });
-    usize::from(links.max().unwrap_or_default()) + ETHERNET_HEADER
+    Ok(())
 }
 
 /// All observers, on their thread.
@@ -324,6 +308,8 @@ struct Studio {
     roles: Roles,
     magic: Magic,
     directory: RunDirectory,
+    /// How many there are in the whole run.
+    probes: usize,
     seen: Arc<Watched<Seen>>,
     orders: Arc<Watched<Orders>>,
 }
@@ -365,9 +351,12 @@ impl Studio {
                 .collect();
             let rung = stirred.last() == Some(&true);
             for (desk, stirred) in listening.into_iter().zip(stirred) {
-                // What arrived before an order was given belongs to the time before it.
-                if stirred || rung {
-                    desk.drain(self.magic, &self.roles, &self.seen)?;
+                let mut drain = || desk.drain(self.magic, &self.roles, &self.seen);
+                match rung {
+                    // What arrived before an order was given belongs to the time before it.
+                    true => drain_all(drain)?,
+                    false if stirred => drop(drain()?),
+                    false => {}
                 }
             }
             if rung {
@@ -389,7 +378,7 @@ impl Studio {
                 Order::Open(place, ear) => {
                     let desk = match self.desks.remove(&place) {
                         Some(desk) => desk,
-                        None => Desk::new(place.clone(), &self.directory)?,
+                        None => Desk::new(place.clone(), &self.directory, self.probes)?,
                     };
                     let mut desk = desk.open(ear);
                     desk.learn(&self.roles, &self.seen)?;
@@ -424,14 +413,53 @@ mod tests {
     use wireproof_model::frame::LinkType;
 
     use super::*;
+    use crate::packet::Injector;
 
     #[test]
-    fn a_node_has_room_for_what_all_probes_make_there() {
-        let node = Place::Node("node-1".parse().unwrap());
-        assert_eq!(at_once(&node, 1000), 8000);
-        assert_eq!(at_once(&node, usize::MAX), usize::MAX);
-        assert_eq!(at_once(&Place::Pod("pod".parse().unwrap()), 1000), 0);
-        assert_eq!(at_once(&Place::Fabric, 1000), usize::MAX);
+    fn what_waits_is_read_to_its_end_and_not_for_ever() {
+        let mut left = 5;
+        let drained = drain_all(|| {
+            left -= 1;
+            Ok(left > 0)
+        });
+        assert!(drained.is_ok() && left == 0);
+        let mut turns = 0;
+        let endless = drain_all(|| {
+            turns += 1;
+            Ok(true)
+        });
+        assert!(endless.is_ok() && turns * TURN == MOST_SLOTS);
+    }
+
+    /// More than one turn of the reader.
+    const MANY: usize = TURN + TURN / 2;
+
+    #[test]
+    fn who_catches_up_has_read_everything_that_was_there() {
+        let text = "title = \"t\"\n[node.ada]\n[node.bob]\n";
+        let engine = "wiremesh".parse().unwrap();
+        let plan = wireproof_model::resolve::plan("t.toml", text, &[engine]).unwrap();
+        let topology = match Topology::build(&plan) {
+            Ok(topology) => topology,
+            Err(why) => return eprintln!("skipped: {why}"),
+        };
+        let folder = std::env::temp_dir().join(format!("wireproof-late-{}", std::process::id()));
+        let directory = RunDirectory::create(&folder, "run").unwrap();
+        let capture = Capture::arm(&plan, &topology, Magic([7; 8]), &directory).unwrap();
+        capture.keep_all_from(Nanos(0)).unwrap();
+        let ada = &topology.nodes[0].namespace;
+        let index = Netlink::open(ada).unwrap().up("lo").unwrap();
+        let injector = Injector::open(ada).unwrap();
+        for _ in 0..MANY {
+            injector.send(index, &[0x0e; 60]).unwrap();
+        }
+        capture.catch_up().unwrap();
+        let noise = |sighting: &&Sighting| sighting.length == 60;
+        let read = capture.seen.lock().sightings.iter().filter(noise).count();
+        let seen = capture.end().unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(read >= MANY, "{read}");
+        assert!(seen.observers.iter().all(|observer| observer.dropped == 0));
     }
 
     #[test]
@@ -461,7 +489,7 @@ mod tests {
         seen.beacons.insert(beacon(1, 0, Direction::Out));
         assert_eq!(
             unseen(&seen, &expected),
-            "2 of 5 beacons; ada has not seen 1 out of eth0, ada has not seen 2 into eth0"
+            "2 of 5 beacons; ada has not seen 2 into eth0, ada has not seen 1 out of eth0"
         );
     }
 }

@@ -80,6 +80,9 @@ mod role;
 /// One namespace's observer: its socket, its interfaces and its capture file.
 mod observer;
 
+/// How large the observers' rings are.
+mod ring;
+
 /// All observers, armed before the first agent is started.
 mod capture;
 

@@ -32,10 +32,11 @@ use crate::wait::Watched;
 const SNAP_LENGTH: u32 = 1 << 16;
 
 /// Frames that are read at a time, so that no place keeps the others waiting.
-const TURN: usize = 1024;
+pub(crate) const TURN: usize = 1024;
 
-/// Bytes that one place's file holds at most: a loop of packets would fill the disk.
+/// Bytes that one place's file holds at most, and more for each probe: a loop of packets would fill the disk.
 const FILE_MAX: usize = 48 << 20;
+const FILE_MORE: usize = 4 << 10;
 
 /// What has been seen so far.
 #[derive(Debug, Default)]
@@ -110,6 +111,7 @@ pub(crate) struct Desk {
     file: PcapNgWriter<BufWriter<File>>,
     frames: u32,
     written: usize,
+    most: usize,
     counts: Counts,
     /// The counts until every frame was kept.
     early: Counts,
@@ -123,7 +125,7 @@ struct Counts {
 }
 
 impl Desk {
-    pub(crate) fn new(place: Place, directory: &RunDirectory) -> io::Result<Self> {
+    pub(crate) fn new(place: Place, directory: &RunDirectory, probes: usize) -> io::Result<Self> {
         let file = File::create(directory.capture(&place))?;
         Ok(Self {
             place,
@@ -135,6 +137,7 @@ impl Desk {
             file: PcapNgWriter::new(BufWriter::new(file)).map_err(io::Error::other)?,
             frames: 0,
             written: 0,
+            most: FILE_MAX.saturating_add(probes.saturating_mul(FILE_MORE)),
             counts: Counts::default(),
             early: Counts::default(),
         })
@@ -158,13 +161,13 @@ impl Desk {
         Some(PollFd::new(ear.listener.as_fd(), PollFlags::POLLIN))
     }
 
-    /// Reads what waits, and reports it.
+    /// Reads what waits, and reports it; whether there may be more.
     pub(crate) fn drain(
         &mut self,
         magic: Magic,
         roles: &Roles,
         seen: &Watched<Seen>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let mut fresh = Vec::new();
         let mut turn = 0..TURN;
         // Copied out, so that its slot is free again before the file is written.
@@ -174,7 +177,7 @@ impl Desk {
                 break;
             };
             self.written += bytes.len();
-            bears(&self.place, self.written)?;
+            bears(&self.place, self.written, self.most)?;
             let interface = match self.known.get(&received.index) {
                 Some(id) => *id,
                 None => self.identify(received.index, received.raw_ip, roles, seen)?,
@@ -207,10 +210,11 @@ impl Desk {
                 tag: Tag::find(magic, &bytes),
             });
         }
+        let is_full = fresh.len() == TURN;
         if !fresh.is_empty() {
             seen.change(|seen| fresh.into_iter().for_each(|sighting| seen.note(sighting)));
         }
-        Ok(())
+        Ok(is_full)
     }
 
     /// Sees which interfaces there are. One that is made anew under its old name is the same
@@ -332,15 +336,15 @@ impl Counts {
 
 /// Whether that place's file may have so many bytes. What an observer could not keep would be missed
 /// later, as if it had not been there: so the run ends, and says why.
-fn bears(place: &Place, bytes: usize) -> io::Result<()> {
-    if bytes <= FILE_MAX {
+fn bears(place: &Place, bytes: usize, most: usize) -> io::Result<()> {
+    if bytes <= most {
         return Ok(());
     }
     Err(io::Error::other(format!(
         "{} has seen more than {} MiB of frames: either packets go round there, or the run is too long \
          for its flows (`flows.every` makes them slower)",
         place.name(),
-        FILE_MAX >> 20
+        most >> 20
     )))
 }
 
@@ -378,12 +382,12 @@ mod tests {
         let engine = "wiremesh".parse().map_err(io::Error::other)?;
         let plan = wireproof_model::resolve::plan("t.toml", plan, &[engine]);
         let roles = Roles::of(&plan.map_err(|problems| io::Error::other(problems.render()))?);
-        let mut desk = Desk::new(Place::Fabric, &directory)?.open(Ear { listener, netlink });
+        let mut desk = Desk::new(Place::Fabric, &directory, 0)?.open(Ear { listener, netlink });
         desk.written = written;
         injector.send(index, &[0x0e; 60])?;
         let drained = desk.drain(Magic([7; 8]), &roles, &Watched::default());
         std::fs::remove_dir_all(&folder)?;
-        drained
+        drained.map(drop)
     }
 
     #[test]

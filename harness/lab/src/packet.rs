@@ -18,6 +18,9 @@ use crate::sys::{self, Ring};
 /// Frames that can always wait to be read, in each namespace, while the reader writes its files.
 const SLOTS: usize = 4096;
 
+/// The most that any has.
+pub(crate) const MOST_SLOTS: usize = 8 * SLOTS;
+
 /// Bytes that may be taken for more of them.
 const ROOM: usize = 64 << 20;
 
@@ -112,9 +115,9 @@ impl AsFd for Listener {
 }
 
 /// Bytes of a slot for such a frame, and how many slots there are for so many of them.
-fn room(longest: usize, frames: usize) -> (usize, usize) {
+pub(crate) fn room(longest: usize, frames: usize) -> (usize, usize) {
     let slot = (longest + SLOT_OVERHEAD).next_power_of_two();
-    let most = (ROOM / slot).clamp(SLOTS, 8 * SLOTS);
+    let most = (ROOM / slot).clamp(SLOTS, MOST_SLOTS);
     (slot, frames.clamp(SLOTS, most).next_power_of_two())
 }
 

@@ -22,13 +22,12 @@ use wireproof_model::plan::{Family, Plan, Probe, ProbeId, Promise, Protection, P
 use wireproof_model::tag::{Magic, Tag};
 
 use crate::beacon::{icmp_echo, icmp6_echo};
+use crate::capture::Capture;
 use crate::error::{Doing, LabError};
 use crate::responder::{PORT, Responders};
+use crate::ring::BATCH;
 use crate::topology::Topology;
 use crate::wait::Deadline;
-
-/// How many probes are under way at once.
-const BATCH: usize = 128;
 
 /// An unanswered datagram or echo is sent again after this; TCP does so itself.
 const RESEND: Duration = Duration::from_millis(250);
@@ -52,6 +51,7 @@ pub(crate) fn send_all(
     topology: &Topology,
     magic: Magic,
     responders: &Responders,
+    capture: &Capture,
 ) -> Result<Vec<ProbeOutcome>, LabError> {
     let order: BTreeMap<_, _> = plan
         .endpoints()
@@ -72,6 +72,8 @@ pub(crate) fn send_all(
     let mut outcomes = Vec::with_capacity(plan.probes.len());
     for batch in there.chunks(BATCH).chain(back.chunks(BATCH)) {
         outcomes.extend(send_batch(batch, plan, topology, magic, &expected)?);
+        // The observers have room for one batch.
+        capture.catch_up()?;
     }
     let delivered = responders.delivered();
     for outcome in &mut outcomes {

@@ -133,7 +133,7 @@ fn build_and_observe(
     let probing = now();
     witness.capture.keep_all_from(probing)?;
     lamp.light(Round::Opening, &witness.capture, beacons_allowed())?;
-    let probes = probe::send_all(last, &topology, magic, &responders)?;
+    let probes = probe::send_all(last, &topology, magic, &responders, &witness.capture)?;
     let sizes = gauge::measure(last, &topology, magic)?;
     let intrusions = intrusion::intrude(last, &topology, magic, &dropped)?;
     lamp.light(Round::Closing, &witness.capture, beacons_allowed())?;
