@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
+use wireproof_lab::memory::{Room, Size, rooms};
 use wireproof_lab::preflight::{Capability, fit, survey};
 use wireproof_model::plan::Need;
 
@@ -14,6 +15,7 @@ use crate::lanes::Offer;
 pub struct Examination {
     capabilities: Vec<Capability>,
     lanes: Vec<Offer>,
+    rooms: Vec<Room>,
 }
 
 impl Examination {
@@ -21,6 +23,7 @@ impl Examination {
     pub fn of_this_machine() -> Self {
         Self {
             capabilities: survey(),
+            rooms: rooms(),
             lanes: std::iter::once(Offer::host(&Need::ALL.into()))
                 .chain(Offer::machines())
                 .collect(),
@@ -60,6 +63,14 @@ impl Examination {
         } else {
             "\nScenarios do not run on this machine.\n"
         });
+        let rooms = self.rooms.iter();
+        if let Some(least) = rooms.min_by_key(|room| room.left()) {
+            let left = Size(least.left());
+            let _ = writeln!(
+                text,
+                "{least} leaves {left} of memory; `wireproof run --list` says what each scenario needs."
+            );
+        }
         text + &lanes(&self.lanes)
     }
 
@@ -77,6 +88,7 @@ impl Examination {
         };
         json!({
             "fit": fit(&self.capabilities),
+            "memoryMiB": self.rooms.iter().map(|room| Size(room.left()).mebibytes()).min(),
             "capabilities": self.capabilities.iter().map(one).collect::<Vec<_>>(),
             "lanes": self.lanes.iter().map(lane).collect::<Vec<_>>(),
         })

@@ -8,6 +8,7 @@ use std::thread;
 
 use wireproof_lab::artifact::RunDirectory;
 use wireproof_lab::error::{Doing, LabError};
+use wireproof_lab::memory::{Demand, Room, Size as Memory, rooms};
 use wireproof_lab::program;
 use wireproof_lab::run::EngineCommand;
 use wireproof_lab::vm::{self, Job, Kernel, Machine, News, Outcome, Size};
@@ -19,7 +20,10 @@ use crate::run_name::run_name;
 use crate::scenario::{self, Asked, Told};
 
 /// Memory of a guest in MiB: its root, what runs in it, and their captures until they are sent.
-const MEMORY: u32 = 3072;
+const MEMORY: u64 = 3072;
+
+/// As much of it as is its kernel's and its root's, in MiB.
+const ROOT: u64 = 768;
 
 /// Where scenarios run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +135,8 @@ impl Prepared {
 pub enum Progress<'a> {
     /// Of the lane: that it is up, or what it does.
     Lane(&'a str),
+    /// A scenario begins.
+    Begins(usize),
     /// What all runs together have left in the lane's kernel, and that should not be there.
     Left(Failure),
     /// A phase of a scenario begins.
@@ -152,6 +158,7 @@ pub fn run(
     match lane {
         Lane::Host => {
             for (number, one) in prepared.iter().enumerate() {
+                told(Progress::Begins(number));
                 let phase = |phase: &str| told(Progress::Phase(number, phase));
                 let proven = scenario::prove(one.plan.clone(), &one.engine, runs, &one.name, phase);
                 told(Progress::Over(number, Box::new(proven)));
@@ -190,7 +197,10 @@ fn run_in_machine(
             );
             told(Progress::Lane(&text));
         }
-        News::Started(job) => told(Progress::Phase(job, "in the virtual machine")),
+        News::Started(job) => {
+            told(Progress::Begins(job));
+            told(Progress::Phase(job, "in the virtual machine"));
+        }
         News::Ended(job, outcome) => {
             let result = result(outcome, &jobs[job].directory);
             told(Progress::Over(job, Box::new(result)));
@@ -263,7 +273,7 @@ fn machine(kernel: &str, prepared: &[&Prepared], runs: &Path) -> Result<Machine,
         kernel,
         size: Size {
             processors,
-            memory: MEMORY,
+            memory: memory_of(prepared, processors),
         },
         workers: processors,
         program,
@@ -274,6 +284,26 @@ fn machine(kernel: &str, prepared: &[&Prepared], runs: &Path) -> Result<Machine,
     })
 }
 
+/// Memory of a guest in MiB in which as many of these run at a time. The host has to have what is more than
+/// usual; what a guest has not, it refuses by itself.
+fn memory_of(prepared: &[&Prepared], workers: usize) -> u32 {
+    let demands = prepared.iter().map(|one| {
+        let demand = Demand::of(&one.plan).with_files(&one.plan);
+        Memory(demand.bytes()).mebibytes()
+    });
+    let left = rooms().iter().map(Room::left).min();
+    let left = left.map_or(u64::MAX, |left| Memory(left).mebibytes());
+    let memory = guest_memory(demands.collect(), workers, left);
+    u32::try_from(memory).unwrap_or(u32::MAX)
+}
+
+/// The same of demands and what the host has left, all in MiB.
+fn guest_memory(mut demands: Vec<u64>, workers: usize, left: u64) -> u64 {
+    demands.sort_unstable_by(|one, other| other.cmp(one));
+    let together: u64 = demands.iter().take(workers).sum();
+    (together + ROOT).min(left).max(MEMORY)
+}
+
 fn absolute(path: &Path) -> Result<PathBuf, LabError> {
     path.canonicalize()
         .doing(format!("find {}", path.display()))
@@ -282,6 +312,15 @@ fn absolute(path: &Path) -> Result<PathBuf, LabError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_has_memory_for_what_runs_in_it_together_as_far_as_its_host_has() {
+        assert_eq!(guest_memory(vec![200, 300], 2, 20_000), MEMORY);
+        assert_eq!(guest_memory(vec![200, 3000, 2000], 2, 20_000), 5000 + ROOT);
+        assert_eq!(guest_memory(vec![200, 3000, 2000], 1, 20_000), 3000 + ROOT);
+        assert_eq!(guest_memory(vec![9000], 2, 4000), 4000);
+        assert_eq!(guest_memory(vec![9000], 2, 1000), MEMORY);
+    }
 
     #[test]
     fn lanes_are_read_as_they_are_told() {

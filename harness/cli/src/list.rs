@@ -4,30 +4,36 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use wireproof_lab::memory::{Demand, Size};
 use wireproof_model::count::counted;
 use wireproof_model::plan::{Need, Plan};
 
 /// Columns of the longest name.
 const WIDEST: usize = 70;
 
-/// One line for each scenario: its name, its fact, and what not every machine has.
+/// One line for each scenario: its name, its fact, what not every machine has, and about how much memory.
 pub fn text<'p>(scenarios: impl Iterator<Item = (&'p Path, &'p str, &'p Plan)> + Clone) -> String {
     let names = scenarios.clone().map(|(_, name, _)| name.chars().count());
     let width = names.max().unwrap_or_default().min(WIDEST);
     let mut text = String::new();
     let mut count = 0_usize;
     for (_, name, plan) in scenarios {
-        let needs: Vec<_> = plan.needs().into_iter().map(Need::as_str).collect();
-        let needs = match needs.is_empty() {
-            true => String::new(),
-            false => format!(" [needs {}]", needs.join(", ")),
-        };
+        let needs = plan.needs().into_iter().map(Need::as_str);
+        let needs: Vec<_> = needs
+            .map(str::to_owned)
+            .chain([memory(plan).to_string()])
+            .collect();
+        let needs = format!(" [needs {}]", needs.join(", "));
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<width$}  {}{needs}", plan.title);
         count += 1;
     }
     let _ = writeln!(text, "\n{}", counted(count, "scenario"));
     text
+}
+
+fn memory(plan: &Plan) -> Size {
+    Size(Demand::of(plan).bytes())
 }
 
 /// The same for programs.
@@ -39,6 +45,7 @@ pub fn json<'p>(scenarios: impl Iterator<Item = (&'p Path, &'p str, &'p Plan)>) 
             "title": plan.title,
             "engine": plan.engine,
             "needs": plan.needs().into_iter().map(Need::as_str).collect::<Vec<_>>(),
+            "memoryMiB": memory(plan).mebibytes(),
             "brokenBy": plan.broken_by,
         })
     };

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::RangedI64ValueParser;
 use serde_json::{Value, json};
+use wireproof_lab::memory::{Demand, Size};
 use wireproof_lab::sandbox::{self, Side};
 
 use crate::failure::{Failure, Status};
@@ -21,6 +22,9 @@ use crate::tell::{
 };
 use wireproof_model::count::counted;
 use wireproof_model::plan::Patience;
+
+/// So many bytes of memory are worth a line of their own.
+const MUCH: u64 = 1 << 30;
 
 /// What `wireproof run` is told.
 #[derive(Debug, Args)]
@@ -172,6 +176,7 @@ fn run_all(arguments: &Arguments, prepared: &[Prepared]) -> Result<Status, Failu
                 watcher.clear();
                 summary.blame(&lane, &failure);
             }
+            Progress::Begins(number) => announce(&watcher, group[number]),
             Progress::Phase(number, phase) => watcher.phase(&group[number].path, phase),
             Progress::Over(number, proven) => {
                 watcher.clear();
@@ -189,6 +194,19 @@ fn run_all(arguments: &Arguments, prepared: &[Prepared]) -> Result<Status, Failu
         print(&summary.text());
     }
     Ok(summary.worst)
+}
+
+/// Says what memory a scenario will need: where it is much, to everybody.
+fn announce(watcher: &Watcher, one: &Prepared) {
+    let demand = Demand::of(&one.plan);
+    let text = format!("needs about {} of memory", Size(demand.bytes()));
+    match demand.bytes() >= MUCH {
+        true => {
+            watcher.clear();
+            say(format_args!("{}: {text}: {demand}", one.path.display()));
+        }
+        false => watcher.phase(&one.path, &text),
+    }
 }
 
 /// Which scenarios go where.
@@ -271,6 +289,7 @@ impl Summary {
             *last = document(&one.path, last);
             last["lane"] = json!(lane.map(Lane::to_string));
             last["outcome"] = json!(word);
+            last["memoryMiB"] = json!(Size(Demand::of(&one.plan).bytes()).mebibytes());
         }
     }
 

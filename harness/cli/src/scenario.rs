@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use wireproof_lab::annotate;
 use wireproof_lab::artifact::{self, RunDirectory};
 use wireproof_lab::error::LabError;
+use wireproof_lab::memory;
 use wireproof_lab::need;
 use wireproof_lab::run::{EngineCommand, run};
 use wireproof_model::evidence::{Evidence, SavedEvidence};
@@ -200,7 +201,8 @@ pub fn observe(
 ) -> Result<(RunDirectory, Evidence), Failure> {
     let directory = RunDirectory::create(runs, name)?;
     directory.save("plan.json", plan)?;
-    let run = |plan| match need::unmet(&needs_of(plan, engine)) {
+    let unmet = || need::unmet(&needs_of(plan, engine)).or_else(|| memory::unmet(plan));
+    let run = |plan| match unmet() {
         Some(why) => Ok(Evidence::skipped(why)),
         None => run(plan, engine, &directory, phase),
     };

@@ -167,6 +167,7 @@ pub fn run(
                 left = left.or_worse(failure.status());
                 say(failure);
             }
+            Progress::Begins(_) => {}
             Progress::Phase(number, phase) => watcher.phase(&prepared[number].path, phase),
             Progress::Over(number, proven) => {
                 watcher.clear();

@@ -26,6 +26,8 @@ const NO_NFT: &str = "for d in $(echo $PATH:/usr/local/sbin:/usr/sbin:/sbin | tr
      [ ! -e $d/nft ] || mount --bind /dev/null $d/nft; done";
 const NO_ETCD: &str = "for d in $(echo $PATH:/usr/local/sbin:/usr/sbin:/sbin | tr : ' '); do \
      [ ! -e $d/etcd ] || mount --bind /dev/null $d/etcd; done";
+/// KiB of address space.
+const LITTLE_MEMORY: &str = "ulimit -v 300000";
 const NO_PARAMETERS: &str =
     "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys";
 
@@ -124,6 +126,23 @@ fn without_any_wireguard_what_encrypts_is_skipped_and_what_does_not_runs() {
         let (status, document) = run(hide, &plain, "host").unwrap();
         assert_eq!(status, 0, "{document:#}");
     }
+}
+
+#[test]
+fn what_this_machine_has_not_the_memory_for_is_skipped_with_the_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = scenario(folder.path(), "mesh.toml", "");
+    let Some(ran) = run(LITTLE_MEMORY, &file, "host") else {
+        return;
+    };
+    is_skipped(
+        &ran,
+        "not enough memory (the limit of address space leaves ",
+    );
+    is_skipped(&ran, "for the observers' rings");
+    is_skipped(&ran, "`ulimit -v unlimited`");
+    let foretold = ran.1["scenarios"][0]["memoryMiB"].as_u64().unwrap();
+    assert!((100..300).contains(&foretold), "{foretold}");
 }
 
 #[test]

@@ -83,6 +83,9 @@ mod observer;
 /// How large the observers' rings are.
 mod ring;
 
+/// What memory a run will need, and whether there is as much.
+pub mod memory;
+
 /// All observers, armed before the first agent is started.
 mod capture;
 

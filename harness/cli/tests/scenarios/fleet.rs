@@ -139,7 +139,7 @@ fn work(kernel: String, tasks: Vec<Task>) {
                 }
             }
             Progress::Left(failure) => left = Some(failure),
-            Progress::Lane(_) | Progress::Phase(..) => {}
+            Progress::Lane(_) | Progress::Begins(_) | Progress::Phase(..) => {}
         });
         if let Some((task, result)) = last {
             tell(task, left.map_or(result, Err));
