@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::program::{ENDLESS, PATIENCE, TRIES, delayed, printed_wrongly};
+use crate::program::{ENDLESS, PATIENCE, Stopwatch, TRIES, printed_wrongly};
 use crate::store::{File, Files};
 
 /// Where the agent answers `/healthz`.
@@ -160,16 +160,12 @@ impl Agent {
     }
 
     /// Waits until it follows the store as it is now, or, if it may, until it waits itself. Says how long
-    /// that took, without the time in which it waited for a processor.
+    /// that took.
     ///
     /// # Errors
     /// The store cannot be read.
     pub(crate) fn follow(&mut self, may_wait: bool) -> io::Result<(State, Duration)> {
-        let (began, delay) = (Instant::now(), delayed(self.child.id()));
-        let took = |agent: &Self| {
-            let delay = delayed(agent.child.id()).saturating_sub(delay);
-            began.elapsed().saturating_sub(delay)
-        };
+        let watch = Stopwatch::start(self.child.id());
         let before = self.applied.clone();
         let mut last = String::new();
         loop {
@@ -179,7 +175,7 @@ impl Agent {
                 // A file whose error is part of the digest: another one than before is right.
                 None => self.applied != before && last.starts_with("READY=1"),
             };
-            let took = took(self);
+            let took = watch.took();
             if follows && !last.is_empty() {
                 return Ok((State::InSync(status(&last).to_owned()), took));
             }
@@ -188,7 +184,7 @@ impl Agent {
                 return Ok((State::InSync(String::new()), took));
             }
             let waits = may_wait && WAITS.iter().any(|waits| status(&last).contains(waits));
-            let left = ENDLESS.saturating_sub(began.elapsed());
+            let left = ENDLESS.saturating_sub(watch.elapsed());
             let patience = if waits { QUIET } else { left };
             match self.hear(patience) {
                 Some(message) => last = message,

@@ -36,7 +36,6 @@ const DATAPLANE: &[&str] = &[
     "ip -4 route show table all; ip -6 route show table all | grep -v 'fe80::.* table local'",
     "nft -s list ruleset",
     "cd /proc/sys/net/ipv4/conf; grep . */src_valid_mark */rp_filter",
-    "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline | grep -o 'tunnel .*'; done 2>/dev/null | sort",
 ];
 
 /// The program under test, a folder for its input, and good stores.
@@ -269,13 +268,28 @@ fn settled(run: &mut Run, number: usize) -> io::Result<String> {
     }
 }
 
-/// The node's dataplane as text.
+/// The node's dataplane as text, and its tunnels' processes.
 fn dataplane() -> io::Result<String> {
     let output = Command::new("sh")
         .arg("-c")
         .arg(DATAPLANE.join("\n"))
         .output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut tunnels = Vec::new();
+    for process in fs::read_dir("/proc")? {
+        // One that has ended meanwhile is none.
+        let command = fs::read(process?.path().join("cmdline")).unwrap_or_default();
+        let words: Vec<_> = command.split(|byte| *byte == 0).collect();
+        if let [_, b"tunnel", name, ..] = words[..] {
+            tunnels.push(format!(
+                "tunnel process of {}\n",
+                String::from_utf8_lossy(name)
+            ));
+        }
+    }
+    tunnels.sort();
+    text.extend(tunnels);
+    Ok(text)
 }
 
 /// The lines that only one of them has.

@@ -2,6 +2,7 @@
 //! prints.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -19,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// After this a program is ended, and an agent given up: on a machine that does much else at once, too.
 pub(crate) const ENDLESS: Duration = Duration::from_secs(60);
 
-/// How often it is looked how long a program has waited for a processor.
+/// How often it is looked how long a program has computed.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How often what took too long is tried: a machine that does other things at once is no fault of the
@@ -36,21 +37,83 @@ pub(crate) struct Ended {
     pub(crate) status: Option<ExitStatus>,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
-    /// Without the time in which it waited for a processor.
+    /// As [`Stopwatch`] takes it.
     pub(crate) took: Duration,
 }
 
-/// How long a process has waited for a processor so far (`run_delay` of proc_pid_schedstat(5)); nothing,
-/// where the kernel does not count it, and when it has ended.
-pub(crate) fn delayed(id: u32) -> Duration {
-    let text = std::fs::read_to_string(format!("/proc/{id}/schedstat")).unwrap_or_default();
-    let nanoseconds = text.split(' ').nth(1).and_then(|delay| delay.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or_default())
+/// Takes a program's time on a machine that does other things at once: what it computed itself, or what it
+/// took while no task of the machine waited for a processor, whichever is more.
+#[derive(Debug)]
+pub(crate) struct Stopwatch {
+    id: u32,
+    began: Instant,
+    busy: Duration,
+    crowded: Duration,
+}
+
+impl Stopwatch {
+    /// Begins to take the time of a process.
+    pub(crate) fn start(id: u32) -> Self {
+        Self {
+            id,
+            began: Instant::now(),
+            busy: busy(id),
+            crowded: crowded(),
+        }
+    }
+
+    /// The time so far, whatever else the machine did.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// How long the process has computed.
+    fn busy(&self) -> Duration {
+        busy(self.id).saturating_sub(self.busy)
+    }
+
+    /// How long it took, if it has computed for `busy` of it.
+    fn took_with(&self, busy: Duration) -> Duration {
+        let crowded = crowded().saturating_sub(self.crowded);
+        self.elapsed().saturating_sub(crowded).max(busy)
+    }
+
+    /// How long it took.
+    pub(crate) fn took(&self) -> Duration {
+        self.took_with(self.busy())
+    }
+}
+
+/// The processor time of a process and of children that it has waited for (proc_pid_stat(5)), with the
+/// 100 ticks a second that Linux tells; nothing, when it has ended.
+fn busy(id: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // Behind the name in parentheses: the 14th to 17th field are utime, stime, cutime and cstime.
+    let fields = text
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace();
+    let ticks = fields
+        .skip(11)
+        .take(4)
+        .filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>().saturating_mul(10))
+}
+
+/// How long, since the machine began, some task has waited for a processor (`/proc/pressure/cpu`);
+/// nothing, where the kernel does not count it.
+fn crowded() -> Duration {
+    let text = fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
+    let total = text
+        .lines()
+        .find_map(|line| line.strip_prefix("some ")?.rsplit_once("total="));
+    let microseconds = total.and_then(|(_, total)| total.parse().ok());
+    Duration::from_micros(microseconds.unwrap_or_default())
 }
 
 /// Runs a program to its end, or for [`ENDLESS`].
 pub(crate) fn run<A: AsRef<OsStr>>(program: &Path, arguments: &[A]) -> io::Result<Ended> {
-    let began = Instant::now();
     let child = Command::new("sh")
         .args(["-c", BOUNDED])
         .arg(program)
@@ -67,18 +130,19 @@ pub(crate) fn run<A: AsRef<OsStr>>(program: &Path, arguments: &[A]) -> io::Resul
         let _ = ended.send(());
         output
     });
-    let mut waited = Duration::ZERO;
+    let watch = Stopwatch::start(id);
+    let mut busy = Duration::ZERO;
     let in_time = loop {
         if end.recv_timeout(LOOK).is_ok() {
             break true;
         }
-        waited = waited.max(delayed(id));
-        if began.elapsed() > ENDLESS {
+        busy = busy.max(watch.busy());
+        if watch.elapsed() > ENDLESS {
             end_process(id);
             break false;
         }
     };
-    let took = began.elapsed().saturating_sub(waited);
+    let took = watch.took_with(busy);
     let output = waits
         .join()
         .map_err(|_| io::Error::other("the thread that waits for the program panicked"))??;
@@ -182,6 +246,15 @@ mod tests {
             "echo \"thread 'main' panicked at x.rs:1:2:\" >&2",
             "a panic: thread",
         );
+    }
+
+    #[test]
+    fn a_program_that_computes_or_waits_takes_its_time() {
+        let took = |script| run(Path::new("sh"), &["-c", script]).unwrap().took;
+        assert!(took("i=0; while [ $i -lt 1000000 ]; do i=$((i+1)); done") > LOOK);
+        assert!(took("true") < PATIENCE);
+        let counted = fs::exists("/proc/pressure/cpu").unwrap();
+        assert!(crowded() > Duration::ZERO || !counted);
     }
 
     #[test]
