@@ -13,13 +13,12 @@ use tokio::time::{Instant, sleep_until};
 use crate::apply::{ApplyError, Hands, Preference};
 use crate::change::{Change, diff, is_undone_by_peers};
 use crate::cluster::Cluster;
-use crate::crash::CrashPoint;
 use crate::dataplane::Dataplane;
 use crate::desired::{Situation, desired};
 use crate::exporter::Exporter;
 use crate::family::{Family, PerFamily};
-use crate::fault::{Fault, spoil, spoil_cluster, spoil_host};
 use crate::guard::Guard;
+use crate::hooks::Hooks;
 use crate::journal::Journal;
 use crate::kernel::{Kernel, ObserveError, Stale};
 use crate::key::PublicKey;
@@ -33,7 +32,6 @@ use crate::resource::Identity;
 use crate::roam::Told;
 use crate::store::{Changed, Feed, Store, StoreError};
 use crate::tables::NoTable;
-use crate::tunnel::Life;
 
 /// The tunnels' ports.
 mod port;
@@ -77,7 +75,7 @@ pub(crate) struct Orders {
     pub(crate) state: PathBuf,
     /// Where metrics are served, whatever the store says.
     pub(crate) metrics: Option<SocketAddr>,
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) hooks: Hooks,
 }
 
 /// Why a reconciliation failed.
@@ -159,8 +157,8 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
         }
         let writes = agent.hands.writes;
         agent.record.with(|record| record.ended(writes));
-        let listens = !agent.has(Fault::NoWatch);
-        let heeds = !agent.has(Fault::IgnoresSigterm);
+        let listens = agent.hooks.watches_kernel();
+        let obeys = agent.hooks.obeys_sigterm();
         cause = tokio::select! {
             news = feed.changed() => {
                 agent.note(news);
@@ -168,7 +166,7 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
             }
             () = agent.monitor.ready(), if listens => {
                 // Who changes the rest may have changed what the kernel does not tell of.
-                agent.kernel.stale.sysctl |= !agent.has(Fault::NoSysctlRepair);
+                agent.kernel.stale.sysctl |= agent.hooks.compares_sysctls();
                 Cause::Drift
             }
             Some(()) = firewall_changes.recv(), if listens => {
@@ -179,7 +177,10 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
                 true => Cause::Resync,
                 false => Cause::Intent,
             },
-            _ = terminate.recv(), if heeds => return agent.end(),
+            _ = terminate.recv(), if obeys => {
+                agent.hooks.agent_ends();
+                return Ok(());
+            }
             _ = interrupt.recv() => return Ok(()),
         };
     }
@@ -187,6 +188,7 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
 
 struct Agent {
     orders: Orders,
+    hooks: Hooks,
     /// Where the store is.
     store: Vec<SocketAddr>,
     monitor: Monitor,
@@ -220,8 +222,6 @@ struct Agent {
     tables: table::Choices,
     /// Whether the dataplane has been what it should be since the store changed last.
     settled: bool,
-    /// Whether what is found is to be removed first: a fault.
-    anew: bool,
     guard: Guard,
     /// Why what refuses plaintext would not outlive a boot.
     unguarded: Option<String>,
@@ -234,27 +234,21 @@ impl Agent {
         record: Shared,
         exporter: Exporter,
     ) -> Result<Self, AgentError> {
-        spoil_host(&orders.procfs, &orders.faults);
+        let hooks = orders.hooks.clone();
+        hooks.agent_starts(&orders.procfs);
         let hands = Hands {
             netlink: Netlink::open()?,
             preference: orders.preference.clone(),
             procfs: orders.procfs.clone(),
-            tunnel_life: match orders.faults.contains(&Fault::MortalTunnel) {
-                true => Life::Agents,
-                false => Life::Own,
-            },
             writes: 0,
-            crash: CrashPoint::from_environment(),
+            hooks: hooks.clone(),
         };
-        let mut kernel = Kernel::unknown();
-        kernel.takes_foreign = orders.faults.contains(&Fault::TakesForeign);
-        kernel.shares_tables = orders.faults.contains(&Fault::SharesTables);
-        kernel.reads_first_parts = orders.faults.contains(&Fault::ReadsFirstParts);
         Ok(Self {
             store: orders.store.endpoints(),
             monitor,
             hands,
-            kernel,
+            kernel: Kernel::unknown(&hooks),
+            hooks,
             supervisor: Supervisor::from_environment(),
             counts: Counts::default(),
             record,
@@ -273,23 +267,10 @@ impl Agent {
             ports: port::Ports::default(),
             tables: PerFamily::each(|_| Err(NoTable::default())),
             settled: false,
-            anew: orders.faults.contains(&Fault::StartsAnew),
             guard: Guard::new(orders.state.clone()),
             unguarded: None,
             orders,
         })
-    }
-
-    /// It was asked to end.
-    fn end(&self) -> Result<(), AgentError> {
-        match self.has(Fault::EndsInFailure) {
-            true => Err(AgentError::Signal(std::io::Error::other("a fault"))),
-            false => Ok(()),
-        }
-    }
-
-    fn has(&self, fault: Fault) -> bool {
-        self.orders.faults.contains(&fault)
     }
 
     /// Takes note of what the store's feed tells.
@@ -324,18 +305,17 @@ impl Agent {
         let news = std::mem::take(&mut self.news);
         let short = news && cause == Cause::Intent && self.shortcut(feed).await?;
         self.changed = Some(BTreeSet::new());
-        let frozen = self.has(Fault::FreezesCluster) && all_have_keys(&self.cluster);
-        if news && !short && !frozen {
+        if news && !short && self.hooks.takes_in(&self.cluster) {
             self.take_in(feed);
             self.settled = false;
         }
         if cause == Cause::Resync {
-            self.kernel.stale = Stale::ALL;
-            self.kernel.stale.sysctl = !self.has(Fault::NoSysctlRepair);
-            if self.has(Fault::NoPeerRepair) {
-                self.kernel.stale.devices = false;
-                self.kernel.stale.links = false;
-            }
+            self.kernel.stale = Stale {
+                links: self.hooks.compares_devices(),
+                devices: self.hooks.compares_devices(),
+                sysctl: self.hooks.compares_sysctls(),
+                ..Stale::ALL
+            };
             self.unsupported = None;
         }
         let node = self.orders.node.clone();
@@ -343,13 +323,7 @@ impl Agent {
             self.put_off();
             return Err(AgentError::NoNode(node));
         }
-        if cause == Cause::Resync && self.has(Fault::RewritesOnResync) {
-            self.rewrite().await?;
-        }
-        if self.has(Fault::NoWatch) && cause != Cause::Resync {
-            // What happened before this agent writes is not heard of.
-            drop(self.monitor.drain());
-        }
+        self.hooks.comparison_begins(cause == Cause::Resync);
         if !short {
             self.realise(cause).await?;
         }
@@ -364,7 +338,7 @@ impl Agent {
         let problems = self.problems();
         self.tell(&problems);
         // A write to the store wakes the loop: what is announced is the store with the key.
-        if !published && !self.has(Fault::NeverPublish) {
+        if !published {
             self.record
                 .with(|record| record.settled(Instant::now().into(), SystemTime::now()));
             self.announce(&problems, &feed.snapshot().digest);
@@ -376,7 +350,7 @@ impl Agent {
     /// it tells meanwhile must not lie around: whoever is told of it at once, over and over, lets
     /// nobody else have a turn, least of all the store.
     fn put_off(&mut self) {
-        if !self.has(Fault::DrownsInNews) {
+        if self.hooks.drains_kernel() {
             drop(self.monitor.drain());
         }
         self.kernel.stale = Stale::ALL;
@@ -385,10 +359,9 @@ impl Agent {
     /// Puts the cluster together from the store as last seen.
     fn take_in(&mut self, feed: &Feed) {
         let snapshot = feed.snapshot();
-        let blind = self.has(Fault::NoOptOut).then(String::new);
-        let node = blind.as_ref().unwrap_or(&self.orders.node);
+        let node = self.hooks.configured_node(&self.orders.node);
         let (mut cluster, wrong) = Cluster::new(node, &snapshot.resources);
-        spoil_cluster(&mut cluster, &self.orders.faults);
+        self.hooks.change_cluster(&mut cluster);
         if cluster.settings.tunnel != self.cluster.settings.tunnel {
             // Which links are looked at depends on their configured names.
             self.kernel.stale.devices = true;
@@ -436,17 +409,6 @@ impl Agent {
         Err(AgentError::NotKept(first.unwrap_or_default()))
     }
 
-    /// Writes what is there already: a fault.
-    async fn rewrite(&mut self) -> Result<(), AgentError> {
-        let Planes { actual, .. } = self.planes();
-        for change in diff(&Dataplane::default(), &actual) {
-            if let Change::Configure(_) | Change::SetRoutes { .. } = change {
-                self.hands.apply(&change, &mut self.kernel).await?;
-            }
-        }
-        Ok(())
-    }
-
     fn planes(&self) -> Planes {
         Planes::new(
             &self.kernel,
@@ -460,19 +422,21 @@ impl Agent {
 
     /// What is to be done, as far as is known now.
     async fn pending(&mut self) -> Result<Vec<Change>, AgentError> {
-        self.kernel.hear(self.monitor.drain());
+        let news = self.monitor.drain();
+        if self.hooks.hears_kernel() {
+            self.kernel.hear(news);
+        }
         let settings = &self.cluster.settings;
         self.kernel.refresh(&self.hands.netlink, settings).await?;
         self.look_at_ports().await;
         self.look_at_tables();
         let Planes {
             mut actual,
-            desired,
+            mut desired,
             conflicts,
         } = self.planes();
         self.conflicts = conflicts;
-        let mut desired = spoil(&actual, desired, &self.orders.faults);
-        if !self.has(Fault::PinsEndpoints) {
+        if self.hooks.follows_peers() {
             follow(
                 &mut self.told,
                 &self.kernel,
@@ -481,31 +445,14 @@ impl Agent {
                 &actual,
             );
         }
-        if self.has(Fault::KeepsOldDevice) {
-            for family in Family::ALL {
-                let wanted = &desired.planes[family].devices;
-                let found = &mut actual.planes[family].devices;
-                found.retain(|name, _| wanted.contains_key(name));
-            }
+        for change in self.hooks.more_changes(&actual) {
+            self.hands.apply(&change, &mut self.kernel).await?;
         }
-        let found = !actual.planes.v4.devices.is_empty();
-        if self.has(Fault::HalfIsWhole) && found && self.hands.writes == 0 {
-            self.desired = Some(desired);
-            return Ok(Vec::new());
-        }
-        if std::mem::take(&mut self.anew) {
-            return Ok(diff(&actual, &Dataplane::default()));
-        }
+        self.hooks.change_dataplanes(&mut actual, &mut desired);
         let changes = diff(&actual, &desired);
         self.desired = Some(desired);
         Ok(changes)
     }
-}
-
-/// Whether every node has published a key for IPv4.
-fn all_have_keys(cluster: &Cluster) -> bool {
-    let mut nodes = cluster.nodes.keys();
-    !cluster.nodes.is_empty() && nodes.all(|node| cluster.key_of(node, Family::V4).is_ok())
 }
 
 /// Lets what is wanted follow peers that roam.

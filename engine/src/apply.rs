@@ -6,14 +6,14 @@ use std::{fs, io};
 use wireguard_control::Backend;
 
 use crate::change::Change;
-use crate::crash::CrashPoint;
 use crate::dataplane::Target;
 use crate::device::{self, DeviceError};
+use crate::hooks::Hooks;
 use crate::kernel::{Kernel, SRC_VALID_MARK, tag};
 use crate::netlink::batch::{remove_left_routes, set_routes};
 use crate::netlink::{Netlink, NetlinkError, Way};
 use crate::nft::{self, NftError};
-use crate::tunnel::{self, Life, TunnelError};
+use crate::tunnel::{self, TunnelError};
 
 /// Which implementation makes new devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,12 +73,9 @@ pub(crate) struct Hands {
     pub(crate) preference: Preference,
     /// Where sysctls are written: /proc, or another mount of it.
     pub(crate) procfs: PathBuf,
-    /// How long a new userspace tunnel lives.
-    pub(crate) tunnel_life: Life,
     /// How many changes were carried out.
     pub(crate) writes: u64,
-    /// Where to die, for judging the recovery.
-    pub(crate) crash: CrashPoint,
+    pub(crate) hooks: Hooks,
 }
 
 impl Hands {
@@ -90,9 +87,9 @@ impl Hands {
         kernel: &mut Kernel,
     ) -> Result<(), ApplyError> {
         self.writes += 1;
-        self.crash.before(self.writes);
+        self.hooks.before_write(self.writes);
         let done = self.write(change, kernel).await;
-        self.crash.after(self.writes);
+        self.hooks.after_write(self.writes);
         done
     }
 
@@ -177,7 +174,9 @@ impl Hands {
         };
         let started = match &self.preference {
             Preference::Kernel => return Err(ApplyError::Unsupported(refused)),
-            Preference::Auto | Preference::Userspace => tunnel::start(name, self.tunnel_life).await,
+            Preference::Auto | Preference::Userspace => {
+                tunnel::start(name, self.hooks.tunnel_arguments()).await
+            }
             Preference::Program(program) => tunnel::start_foreign(program, name).await,
         };
         match started {

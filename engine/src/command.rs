@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use tracing_subscriber::EnvFilter;
 
 use crate::agent::{self, AgentError, Orders, tell};
@@ -15,8 +17,8 @@ use crate::change::diff;
 use crate::cluster::Cluster;
 use crate::device::{self, DeviceError};
 use crate::family::{Family, PerFamily};
-use crate::fault::{Fault, spoil};
 use crate::guard::{self, GuardError};
+use crate::hooks::Hooks;
 use crate::kernel::{Kernel, ObserveError};
 use crate::netlink::{Netlink, NetlinkError};
 use crate::networks;
@@ -26,7 +28,7 @@ use crate::roam::Told;
 use crate::status::Status;
 use crate::store::{Store, StoreError};
 use crate::text;
-use crate::tunnel::{self, Life, TunnelError};
+use crate::tunnel::{self, TunnelError};
 
 /// The argument that names a store.
 mod argument;
@@ -109,9 +111,6 @@ enum Verb {
     Tunnel {
         /// The device's name
         interface: String,
-        /// End with the process that started it
-        #[arg(long)]
-        mortal: bool,
     },
 }
 
@@ -143,23 +142,6 @@ struct NodeArgument {
     node: String,
     #[command(flatten)]
     store: StoreArgument,
-    /// Leave something out, for judging the harness
-    #[cfg(debug_assertions)]
-    #[arg(long = "fault", value_enum, hide = true)]
-    faults: Vec<Fault>,
-}
-
-impl NodeArgument {
-    /// Release builds have no faults.
-    #[cfg(not(debug_assertions))]
-    fn faults(&self) -> Vec<Fault> {
-        Vec::new()
-    }
-
-    #[cfg(debug_assertions)]
-    fn faults(&self) -> Vec<Fault> {
-        self.faults.clone()
-    }
 }
 
 #[derive(Debug, Args)]
@@ -220,9 +202,15 @@ enum Failure {
     Runtime(io::Error),
 }
 
-/// The program, from arguments to exit status: 0 done, 1 failed, 2 wrong arguments.
-pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+/// A program, from arguments to exit status: 0 done, 1 failed, 2 wrong arguments. A test's program has
+/// arguments besides, which say what hooks it has.
+pub(crate) fn main(
+    with_arguments: impl FnOnce(clap::Command) -> clap::Command,
+    hooks: impl FnOnce(&ArgMatches) -> Hooks,
+) -> ExitCode {
+    let matches = with_arguments(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let hooks = hooks(&matches);
     let log = tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_default_env()
@@ -234,7 +222,7 @@ pub(crate) fn main() -> ExitCode {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    match obey(arguments.verb) {
+    match obey(arguments.verb, hooks) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             match arguments.log_format {
@@ -249,7 +237,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn obey(verb: Verb) -> Result<(), Failure> {
+fn obey(verb: Verb, hooks: Hooks) -> Result<(), Failure> {
     match verb {
         Verb::Enable { store, wishes } => blocking(async {
             told(
@@ -278,11 +266,10 @@ fn obey(verb: Verb) -> Result<(), Failure> {
             Ok(())
         }),
         Verb::Agent(arguments) => blocking(async {
-            let faults = arguments.node.faults();
             agent::run(Orders {
                 node: arguments.node.node,
-                store: arguments.node.store.store.spoiled(&faults),
-                faults,
+                store: arguments.node.store.store.with_hooks(&hooks),
+                hooks,
                 preference: arguments.backend,
                 metrics: arguments.metrics,
                 procfs: arguments.procfs,
@@ -293,9 +280,8 @@ fn obey(verb: Verb) -> Result<(), Failure> {
         }),
         Verb::Status(arguments) => blocking(status(arguments)),
         Verb::Show { interface, store } => blocking(show(&interface, store.as_ref())),
-        Verb::Tunnel { interface, mortal } => {
-            let life = if mortal { Life::Agents } else { Life::Own };
-            threaded(async { Ok(tunnel::serve(&interface, life).await?) })
+        Verb::Tunnel { interface } => {
+            threaded(async { Ok(tunnel::serve(&interface, &hooks).await?) })
         }
     }
 }
@@ -306,8 +292,7 @@ fn told(changed: bool, what: &str) {
 }
 
 async fn status(arguments: StatusArguments) -> Result<(), Failure> {
-    let faults = arguments.node.faults();
-    let NodeArgument { node, store, .. } = arguments.node;
+    let NodeArgument { node, store } = arguments.node;
     let snapshot = store.store.read().await?;
     let (cluster, wrong) = Cluster::new(&node, &snapshot.resources);
     if !cluster.nodes.contains_key(&node) {
@@ -319,8 +304,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         .iter()
         .map(|(identity, wrong)| format!("{identity}: {wrong}"));
     let mut problems: Vec<_> = bad.chain(wrong).collect();
-    let mut kernel = Kernel::unknown();
-    kernel.shares_tables = faults.contains(&Fault::SharesTables);
+    let mut kernel = Kernel::unknown(&Hooks::default());
     kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
     problems.extend(snapshot.unready());
     problems.extend(tell::too_large_mtus(&kernel, &cluster, &node));
@@ -332,11 +316,10 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let supported = PerFamily::each(|family| taken[family].is_none());
     let agent::Planes {
         actual,
-        desired,
+        mut desired,
         conflicts,
     } = agent::Planes::new(&kernel, &cluster, &node, &endpoints, supported, &tables);
     problems.extend(networks::problems(&conflicts));
-    let mut desired = spoil(&actual, desired, &faults);
     agent::follow(
         &mut Told::default(),
         &kernel,

@@ -177,17 +177,6 @@ pub(crate) fn configure(
 /// one of IPv6 takes 40 bytes (Linux: `include/uapi/linux/wireguard.h`).
 const AT_A_TIME: usize = 64;
 
-impl State {
-    /// Leaves as many peers, and of each what, as fit into one message: a fault.
-    pub(crate) fn forget_later_parts(&mut self) {
-        self.peers.truncate(AT_A_TIME);
-        for (_, state) in &mut self.peers {
-            let networks = std::mem::take(&mut state.peer.allowed_ips);
-            state.peer.allowed_ips = networks.into_iter().take(AT_A_TIME).collect();
-        }
-    }
-}
-
 /// What a peer is told, in as many parts as its allowed IPs need. Only the first may replace those
 /// that it had.
 fn peer_updates(key: &PublicKey, change: &PeerChange) -> Vec<PeerConfigBuilder> {

@@ -1,23 +1,54 @@
-//! Hand-made faults, for judging the harness; absent from release builds.
+//! Hand-made faults, for judging the harness.
 //!
 //! Each leaves out one thing that the encryption of a cluster needs. A harness that
 //! does not notice proves nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::process;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Value, json};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use serde_json::Value;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-
+use crate::change::{Change, diff};
 use crate::cluster::Cluster;
-use crate::dataplane::{Dataplane, Device, Plane, Slot, Target};
+use crate::crash::CrashPoint;
+use crate::dataplane::{Dataplane, Rule};
 use crate::family::Family;
-use crate::firewall::TABLE;
+use crate::hooks::{Hooks, TestHooks};
+use crate::resource::{Identity, Node};
+use crate::settings::KERNEL_TABLES;
+use crate::tables::Tables;
+
+/// What the faults make of a dataplane.
+mod dataplane;
+
+use dataplane::spoil;
+
+/// The argument that names a fault; it may come again and again.
+const ARGUMENT: &str = "fault";
+
+/// The argument that asks a tunnel process for the fault that is one of its own.
+const MORTAL: &[&str] = &["--fault", "mortal-tunnel"];
+
+/// How many bytes a hoarder has, all of them written to.
+const HOARD: usize = 512 << 20;
+
+/// After how many documents an agent is deaf.
+const MANY_DOCUMENTS: usize = 1000;
+
+/// What is seen of rules where tables are shared.
+static NO_RULES: BTreeSet<Rule> = BTreeSet::new();
 
 /// One thing left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Fault {
+enum Fault {
     /// No throw routes.
     NoThrowRoutes,
     /// `src_valid_mark` is not set.
@@ -134,25 +165,256 @@ pub(crate) enum Fault {
     EndsInFailure,
 }
 
-/// How many bytes a hoarder has, all of them written to.
-const HOARD: usize = 512 << 20;
+/// The commands, with `--fault` where there are faults.
+pub(crate) fn with_arguments(command: Command) -> Command {
+    let fault = Arg::new(ARGUMENT)
+        .long(ARGUMENT)
+        .help("Leave something out, for judging the harness")
+        .action(ArgAction::Append)
+        .value_parser(value_parser!(Fault));
+    command
+        .name("wiremesh-test")
+        .mut_subcommand("agent", |agent| agent.arg(fault.clone()))
+        .mut_subcommand("tunnel", |tunnel| tunnel.arg(fault))
+}
 
-/// What is done to the host before anything else.
-pub(crate) fn spoil_host(procfs: &Path, faults: &[Fault]) {
-    if faults.contains(&Fault::HoardsMemory) {
-        std::mem::forget(vec![1_u8; HOARD]);
+/// The faults that were asked for, and the crash point.
+pub(crate) fn hooks(matches: &ArgMatches) -> Hooks {
+    // Most commands have no such argument.
+    let named = matches
+        .subcommand()
+        .and_then(|(_, matches)| matches.try_get_many::<Fault>(ARGUMENT).ok().flatten());
+    let faults = named.into_iter().flatten().copied().collect();
+    Hooks::new(Faults::new(faults, CrashPoint::from_environment()))
+}
+
+/// An agent with faults, or one that dies.
+#[derive(Debug)]
+struct Faults {
+    faults: Vec<Fault>,
+    crash: CrashPoint,
+    /// Whether anything has been written.
+    wrote: AtomicBool,
+    /// Whether nothing has been compared yet.
+    fresh: AtomicBool,
+    /// Whether what the kernel has told before the next comparison is not taken in.
+    deaf: AtomicBool,
+    /// Whether all that is there is written again at the next comparison.
+    rewrites: AtomicBool,
+    documents: AtomicUsize,
+    /// What was read first at each key of the store.
+    copies: Mutex<BTreeMap<String, Value>>,
+}
+
+impl Faults {
+    fn new(faults: Vec<Fault>, crash: CrashPoint) -> Self {
+        Self {
+            faults,
+            crash,
+            wrote: AtomicBool::new(false),
+            fresh: AtomicBool::new(true),
+            deaf: AtomicBool::new(false),
+            rewrites: AtomicBool::new(false),
+            documents: AtomicUsize::new(0),
+            copies: Mutex::default(),
+        }
     }
-    if !faults.contains(&Fault::NoRpFilter) {
-        return;
-    }
-    let all = fs::read_dir(procfs.join("sys/net/ipv4/conf"));
-    for interface in all.into_iter().flatten().flatten() {
-        let _ = fs::write(interface.path().join("rp_filter"), "0");
+
+    fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
     }
 }
 
+impl TestHooks for Faults {
+    fn agent_starts(&self, procfs: &Path) {
+        if self.has(Fault::HoardsMemory) {
+            std::mem::forget(vec![1_u8; HOARD]);
+        }
+        if !self.has(Fault::NoRpFilter) {
+            return;
+        }
+        let all = fs::read_dir(procfs.join("sys/net/ipv4/conf"));
+        for interface in all.into_iter().flatten().flatten() {
+            let _ = fs::write(interface.path().join("rp_filter"), "0");
+        }
+    }
+
+    fn obeys_sigterm(&self) -> bool {
+        !self.has(Fault::IgnoresSigterm)
+    }
+
+    fn agent_ends(&self) {
+        if self.has(Fault::EndsInFailure) {
+            process::exit(1);
+        }
+    }
+
+    fn tunnel_arguments(&self) -> &'static [&'static str] {
+        match self.has(Fault::MortalTunnel) {
+            true => MORTAL,
+            false => &[],
+        }
+    }
+
+    fn tunnel_starts(&self) -> io::Result<()> {
+        if self.has(Fault::MortalTunnel) {
+            set_pdeathsig(Signal::SIGKILL)?;
+        }
+        Ok(())
+    }
+
+    fn comparison_begins(&self, resync: bool) {
+        // What happened before this agent writes is not heard of; what it writes itself is.
+        self.deaf
+            .store(self.has(Fault::NoWatch) && !resync, Relaxed);
+        self.rewrites
+            .store(self.has(Fault::RewritesOnResync) && resync, Relaxed);
+    }
+
+    fn watches_kernel(&self) -> bool {
+        !self.has(Fault::NoWatch)
+    }
+
+    fn hears_kernel(&self) -> bool {
+        !self.deaf.swap(false, Relaxed)
+    }
+
+    fn drains_kernel(&self) -> bool {
+        !self.has(Fault::DrownsInNews)
+    }
+
+    fn compares_sysctls(&self) -> bool {
+        !self.has(Fault::NoSysctlRepair)
+    }
+
+    fn compares_devices(&self) -> bool {
+        !self.has(Fault::NoPeerRepair)
+    }
+
+    fn owns_table(&self, table: u32) -> bool {
+        self.has(Fault::TakesForeign) && !KERNEL_TABLES.contains(&table)
+    }
+
+    fn change_tables(&self, tables: &mut Tables<'_>) {
+        if self.has(Fault::SharesTables) {
+            tables.rules = &NO_RULES;
+            tables.foreign.clear();
+        }
+    }
+
+    fn configured_node<'a>(&self, node: &'a str) -> &'a str {
+        match self.has(Fault::NoOptOut) {
+            true => "",
+            false => node,
+        }
+    }
+
+    fn takes_in(&self, known: &Cluster) -> bool {
+        !(self.has(Fault::FreezesCluster) && all_have_keys(known))
+    }
+
+    fn change_cluster(&self, cluster: &mut Cluster) {
+        spoil_cluster(cluster, &self.faults);
+    }
+
+    fn allows_shortcut(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    fn follows_peers(&self) -> bool {
+        !self.has(Fault::PinsEndpoints)
+    }
+
+    fn change_dataplanes(&self, actual: &mut Dataplane, desired: &mut Dataplane) {
+        spoil(actual, desired, &self.faults);
+        let is_there = !actual.planes.v4.devices.is_empty();
+        if self.has(Fault::HalfIsWhole) && is_there && !self.wrote.load(Relaxed) {
+            actual.clone_from(desired);
+        }
+        let fresh = self.fresh.swap(false, Relaxed);
+        if self.has(Fault::StartsAnew) && fresh && *actual != Dataplane::default() {
+            *desired = Dataplane::default();
+        }
+    }
+
+    fn more_changes(&self, actual: &Dataplane) -> Vec<Change> {
+        if !self.rewrites.swap(false, Relaxed) {
+            return Vec::new();
+        }
+        let mut all = diff(&Dataplane::default(), actual);
+        all.retain(|change| matches!(change, Change::Configure(_) | Change::SetRoutes { .. }));
+        all
+    }
+
+    fn before_write(&self, number: u64) {
+        self.wrote.store(true, Relaxed);
+        self.crash.before(number);
+    }
+
+    fn after_write(&self, number: u64) {
+        self.crash.after(number);
+    }
+
+    fn keeps_guard(&self) -> bool {
+        !self.has(Fault::NoGuard)
+    }
+
+    fn publishes(&self) -> bool {
+        !self.has(Fault::NeverPublish)
+    }
+
+    fn publishes_again(&self, own: &Node) -> bool {
+        let mut families = Family::ALL.into_iter();
+        !(self.has(Fault::NoRepublish) && families.any(|family| own.public_key[family].is_some()))
+    }
+
+    fn rotates(&self) -> bool {
+        !self.has(Fault::NoRotation)
+    }
+
+    fn document_read(&self) {
+        self.documents.fetch_add(1, Relaxed);
+    }
+
+    fn hears_store(&self) -> bool {
+        let burst = self.documents.load(Relaxed) > MANY_DOCUMENTS;
+        !(self.has(Fault::DeafAfterABurst) && burst)
+    }
+
+    fn keeps_last_good(&self) -> bool {
+        !self.has(Fault::ForgetsLastGood)
+    }
+
+    fn goes_with_store(&self, identity: &Identity) -> bool {
+        self.has(Fault::ForgetsTheAbsent) && identity.kind == "FelixConfiguration"
+    }
+
+    fn resumes_watch(&self) -> bool {
+        !self.has(Fault::NoWatchResume)
+    }
+
+    fn asks_silent_store(&self) -> bool {
+        !self.has(Fault::NeverAsksTheStore)
+    }
+
+    fn edited(&self, key: &str, value: Value) -> Value {
+        if !self.has(Fault::NoCas) {
+            return value;
+        }
+        // What was there at first is written over all that others have written since.
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.entry(key.to_owned()).or_insert(value).clone()
+    }
+}
+
+/// Whether every node has published a key for IPv4.
+fn all_have_keys(cluster: &Cluster) -> bool {
+    let mut nodes = cluster.nodes.keys();
+    !cluster.nodes.is_empty() && nodes.all(|node| cluster.key_of(node, Family::V4).is_ok())
+}
+
 /// The cluster, less what the faults do not look at.
-pub(crate) fn spoil_cluster(cluster: &mut Cluster, faults: &[Fault]) {
+fn spoil_cluster(cluster: &mut Cluster, faults: &[Fault]) {
     for fault in faults {
         match fault {
             Fault::NoBlocks => cluster.blocks.clear(),
@@ -176,169 +438,4 @@ pub(crate) fn spoil_cluster(cluster: &mut Cluster, faults: &[Fault]) {
             _ => {}
         }
     }
-}
-
-/// What the dataplane should be like, less what the faults leave out. What they keep for
-/// too long is in `actual`.
-pub(crate) fn spoil(actual: &Dataplane, mut plane: Dataplane, faults: &[Fault]) -> Dataplane {
-    for fault in faults {
-        match fault {
-            Fault::NoSrcValidMark => plane.src_valid_mark = false,
-            Fault::NoIncomingMark => drop_chain(&mut plane, "inet", "incoming-mark"),
-            Fault::NoArpMark => drop_chain(&mut plane, "arp", "incoming-mark"),
-            Fault::NoStoreBypass => drop_chain(&mut plane, "inet", "store"),
-            Fault::NoStrictThrough => drop_chain(&mut plane, "inet", "strict-through"),
-            Fault::NoStrict => {
-                drop_chain(&mut plane, "inet", "strict-through");
-                drop_chain(&mut plane, "inet", "strict-in");
-                drop_chain(&mut plane, "inet", "strict-out");
-            }
-            Fault::MssOnly => {
-                clamp_segments(&mut plane);
-                for family in Family::ALL {
-                    spoil_plane(
-                        family,
-                        &actual.planes[family],
-                        &mut plane.planes[family],
-                        Fault::NoMtu,
-                    );
-                }
-            }
-            Fault::NoIpv6 => plane.planes.v6 = Plane::default(),
-            Fault::NoisyLog => tracing::warn!("the cluster was looked at"),
-            _ => {
-                for family in Family::ALL {
-                    spoil_plane(
-                        family,
-                        &actual.planes[family],
-                        &mut plane.planes[family],
-                        *fault,
-                    );
-                }
-            }
-        }
-    }
-    plane
-}
-
-fn spoil_plane(family: Family, actual: &Plane, plane: &mut Plane, fault: Fault) {
-    match fault {
-        Fault::NoThrowRoutes => plane.routes.retain(|_, target| *target != Target::Throw),
-        Fault::RoutesTheWorld => {
-            let mut routes = plane.routes.iter();
-            let own = routes.find(|(_, target)| matches!(target, Target::Tunnel(_)));
-            if let Some((slot, target)) = own.map(|(slot, target)| (*slot, target.clone())) {
-                let network = match slot.network {
-                    IpNet::V4(_) => IpNet::V4(Ipv4Net::default()),
-                    IpNet::V6(_) => IpNet::V6(Ipv6Net::default()),
-                };
-                plane.routes.insert(Slot { network, ..slot }, target);
-            }
-        }
-        Fault::KeyConflictBlackHole => {
-            for (slot, target) in &mut plane.routes {
-                if let Some(kept @ Target::Tunnel(_)) = actual.routes.get(slot) {
-                    *target = kept.clone();
-                }
-            }
-        }
-        Fault::KeepsOldSettings if !actual.rules.is_empty() => {
-            plane.rules.clone_from(&actual.rules)
-        }
-        _ => {}
-    }
-    for (name, device) in &mut plane.devices {
-        spoil_device(family, actual.devices.get(name), device, fault);
-    }
-}
-
-fn spoil_device(family: Family, actual: Option<&Device>, device: &mut Device, fault: Fault) {
-    match (fault, actual) {
-        (Fault::NoFwmark, _) => device.fwmark = 0,
-        (Fault::NoMtu, _) => device.mtu = 1500,
-        (Fault::MtuTooLarge, _) => device.mtu += 20,
-        // The kernel takes IPv6 off a device that is smaller than 1280 bytes.
-        (Fault::MtuTooSmall, _) if family == Family::V6 => device.mtu = 1280,
-        (Fault::MtuTooSmall, _) => device.mtu -= 200,
-        (Fault::NoHostAllowedIps, _) => {
-            for peer in device.peers.values_mut() {
-                let host = peer.endpoint.map(|endpoint| endpoint.ip());
-                peer.allowed_ips
-                    .retain(|network| Some(network.addr()) != host);
-            }
-        }
-        (Fault::KeepsOldPortOfIpv6, _) if family == Family::V6 => device.listen_port = 51821,
-        (Fault::KeepsOldMtu, Some(actual)) if actual.tagged => device.mtu = actual.mtu,
-        (Fault::KeepsOldSettings, Some(actual)) if actual.has_key => {
-            device.listen_port = actual.listen_port;
-        }
-        (Fault::KeepsOldAddress, Some(actual)) => {
-            if !actual.addresses.is_empty() {
-                device.addresses.clone_from(&actual.addresses);
-            }
-            for (key, peer) in &mut device.peers {
-                let known = actual.peers.get(key).and_then(|known| known.endpoint);
-                peer.endpoint = known.or(peer.endpoint);
-            }
-        }
-        (Fault::KeepsOldKeepalive, Some(actual)) => {
-            for (key, peer) in &mut device.peers {
-                let known = actual.peers.get(key).map(|known| known.keepalive);
-                peer.keepalive = known.unwrap_or(peer.keepalive);
-            }
-        }
-        (Fault::KeepsOldPods, Some(actual)) => {
-            for (key, known) in &actual.peers {
-                if !device.peers.contains_key(key) {
-                    continue;
-                }
-                for (other, peer) in &mut device.peers {
-                    match other == key {
-                        true => peer.allowed_ips.extend(&known.allowed_ips),
-                        false => peer.allowed_ips = &peer.allowed_ips - &known.allowed_ips,
-                    }
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Every segment that is forwarded fits into any tunnel.
-fn clamp_segments(plane: &mut Dataplane) {
-    const SEGMENT: u16 = 1_000;
-    let objects = &mut plane.firewall.objects;
-    let of = |object: &Value, kind: &str| object[kind]["family"] == "inet";
-    if !objects.iter().any(|object| of(object, "table")) {
-        objects.insert(0, json!({"table": {"family": "inet", "name": TABLE}}));
-    }
-    let chain = json!({"chain": {
-        "family": "inet", "table": TABLE, "name": "segments",
-        "type": "filter", "hook": "forward", "prio": 0, "policy": "accept",
-    }});
-    let rule = json!({"rule": {
-        "family": "inet", "table": TABLE, "chain": "segments", "expr": [{"mangle": {
-            "key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": SEGMENT,
-        }}],
-    }});
-    let after = |objects: &[Value], kinds: &[&str]| {
-        let last = objects
-            .iter()
-            .rposition(|object| kinds.iter().any(|kind| of(object, kind)));
-        last.map_or(0, |last| last + 1)
-    };
-    let at = after(objects, &["table", "set", "chain"]);
-    objects.insert(at, chain);
-    let at = after(objects, &["table", "set", "chain", "rule"]);
-    objects.insert(at, rule);
-}
-
-/// A chain less, with its rules.
-fn drop_chain(plane: &mut Dataplane, family: &str, name: &str) {
-    plane.firewall.objects.retain(|object| {
-        let is = |kind: &str, field: &str| {
-            object[kind]["family"] == family && object[kind][field] == name
-        };
-        !is("chain", "name") && !is("rule", "chain")
-    });
 }

@@ -14,6 +14,7 @@ use crate::dataplane::{Dataplane, Device, Plane, Rule, Slot};
 use crate::device::{self, DeviceError, State};
 use crate::family::{Family, PerFamily};
 use crate::firewall::Firewall;
+use crate::hooks::Hooks;
 use crate::netlink::monitor::News;
 use crate::netlink::{Address, Link, Netlink, NetlinkError, Route, message};
 use crate::nft::{self, NftError};
@@ -98,21 +99,14 @@ pub(crate) struct Kernel {
     devices: BTreeMap<String, (Backend, State)>,
     firewall: Firewall,
     src_valid_mark: bool,
-    /// Whether every rule is taken for this engine's own: a fault.
-    pub(crate) takes_foreign: bool,
-    /// Whether others' rules and routes make no table taken: a fault.
-    pub(crate) shares_tables: bool,
-    /// Whether a peer is known by its first part alone: a fault.
-    pub(crate) reads_first_parts: bool,
+    hooks: Hooks,
 }
 
 impl Kernel {
     /// Nothing is known yet.
-    pub(crate) fn unknown() -> Self {
+    pub(crate) fn unknown(hooks: &Hooks) -> Self {
         Self {
-            takes_foreign: false,
-            shares_tables: false,
-            reads_first_parts: false,
+            hooks: hooks.clone(),
             stale: Stale::ALL,
             links: BTreeMap::new(),
             addresses: BTreeSet::new(),
@@ -241,10 +235,7 @@ impl Kernel {
             }
             match device::backend_of(&link.kind, &link.name) {
                 Some(backend) => {
-                    let mut state = device::read(&link.name, backend)?;
-                    if self.reads_first_parts {
-                        state.forget_later_parts();
-                    }
+                    let state = device::read(&link.name, backend)?;
                     devices.insert(link.name.clone(), (backend, state));
                 }
                 // The link of a tunnel process that has just ended goes by itself.
@@ -316,7 +307,7 @@ impl Kernel {
             let rules = self.rules[family].iter().filter(|rule| {
                 rule.is_own()
                     || rule.is_of_our_kind() && left.contains(&rule.table)
-                    || self.takes_foreign && !rule.foreign && rule.table < 253
+                    || !rule.foreign && self.hooks.owns_table(rule.table)
             });
             Plane {
                 devices: self.devices_of(family, settings),

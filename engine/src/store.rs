@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::fault::Fault;
+use crate::hooks::Hooks;
 use crate::resource::Identity;
 
 mod catalogue;
@@ -158,11 +158,11 @@ impl Store {
         }
     }
 
-    /// The same store, with things left out.
-    pub(crate) fn spoiled(mut self, faults: &[Fault]) -> Self {
+    /// The same store, with these hooks.
+    pub(crate) fn with_hooks(mut self, hooks: &Hooks) -> Self {
         match &mut self {
-            Self::Dir(directory) => directory.spoil(faults),
-            Self::Etcd(etcd) => etcd.spoil(faults),
+            Self::Dir(directory) => directory.hooks = hooks.clone(),
+            Self::Etcd(etcd) => etcd.hooks = hooks.clone(),
         }
         self
     }

@@ -25,6 +25,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
+use crate::hooks::Hooks;
 use crate::netlink::Netlink;
 use crate::netlink::monitor::{Monitor, News};
 
@@ -65,17 +66,9 @@ pub(crate) enum TunnelError {
     End(String),
 }
 
-/// How long a tunnel lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// Until it is told to end.
-    Own,
-    /// As long as the agent that started it: a fault.
-    Agents,
-}
-
-/// Starts a tunnel, and returns once its device is there and its socket listens.
-pub(crate) async fn start(name: &str, life: Life) -> Result<(), TunnelError> {
+/// Starts a tunnel, and returns once its device is there and its socket listens. `more` are arguments
+/// besides its name.
+pub(crate) async fn start(name: &str, more: &[&str]) -> Result<(), TunnelError> {
     File::options()
         .read(true)
         .write(true)
@@ -87,10 +80,7 @@ pub(crate) async fn start(name: &str, life: Life) -> Result<(), TunnelError> {
     let (_held, proof) = UnixStream::pair().map_err(fail)?;
     let mut child = Command::new(program)
         .args(["tunnel", name])
-        .args(match life {
-            Life::Own => None,
-            Life::Agents => Some("--mortal"),
-        })
+        .args(more)
         .env_remove("NOTIFY_SOCKET")
         // It outlives the agent, and speaks with no store.
         .env_remove("ETCD_PASSWORD")
@@ -236,12 +226,10 @@ fn wait_for_the_last(name: &str) -> io::Result<Flock<File>> {
 ///
 /// # Errors
 /// The device or the socket cannot be made.
-pub(crate) async fn serve(name: &str, life: Life) -> Result<(), TunnelError> {
+pub(crate) async fn serve(name: &str, hooks: &Hooks) -> Result<(), TunnelError> {
     let fail = |error: &dyn std::fmt::Display| TunnelError::Start(error.to_string());
     caller::check(name).map_err(TunnelError::Caller)?;
-    if life == Life::Agents {
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(|errno| fail(&errno))?;
-    }
+    hooks.tunnel_starts().map_err(|error| fail(&error))?;
     // A session of its own: what ends the agent's does not end the tunnel.
     nix::unistd::setsid()
         .map(drop)

@@ -3,9 +3,7 @@
 use std::time::Instant;
 
 use crate::change::Change;
-use crate::cluster::Cluster;
 use crate::family::{Family, PerFamily};
-use crate::fault::Fault;
 use crate::publication::{Publication, node_identity};
 
 use super::{Agent, AgentError};
@@ -14,12 +12,13 @@ impl Agent {
     /// Publishes what the devices have, and meets a request for new keys first. Says
     /// whether the store was written.
     pub(super) async fn publish(&mut self) -> Result<bool, AgentError> {
-        if self.has(Fault::NeverPublish) {
-            return Ok(false);
+        if !self.hooks.publishes() {
+            // Nobody is to be told that this node is ready.
+            return Ok(true);
         }
         let own = &self.cluster.nodes[&self.orders.node];
         let rotated = own.rotation.pending().map(str::to_owned);
-        let rotated = rotated.filter(|_| !self.has(Fault::NoRotation));
+        let rotated = rotated.filter(|_| self.hooks.rotates());
         if rotated.is_some() {
             for family in Family::ALL {
                 let name = self.cluster.settings.tunnel[family].interface.clone();
@@ -44,13 +43,8 @@ impl Agent {
             }),
             rotated,
         };
-        if publication.is_published(&self.cluster.nodes[&self.orders.node]) {
-            return Ok(false);
-        }
-        let stated = Family::ALL
-            .into_iter()
-            .any(|family| own_key(&self.cluster, &self.orders.node, family));
-        if stated && self.has(Fault::NoRepublish) {
+        let own = &self.cluster.nodes[&self.orders.node];
+        if publication.is_published(own) || !self.hooks.publishes_again(own) {
             return Ok(false);
         }
         if let Some(trouble) = &self.trouble {
@@ -69,10 +63,4 @@ impl Agent {
         }
         Ok(written)
     }
-}
-
-/// Whether a node has published a key.
-fn own_key(cluster: &Cluster, node: &str, family: Family) -> bool {
-    let node = cluster.nodes.get(node);
-    node.is_some_and(|node| node.public_key[family].is_some())
 }

@@ -5,7 +5,6 @@ use std::time::Instant;
 use crate::cluster::Cluster;
 use crate::desired::is_active;
 use crate::family::{Family, PerFamily};
-use crate::fault::Fault;
 use crate::kernel::Kernel;
 use crate::networks;
 use crate::record::Mesh;
@@ -50,7 +49,7 @@ impl Agent {
 
     /// Keeps what refuses plaintext for the next boot.
     pub(super) fn keep_guard(&mut self) {
-        let Some(desired) = self.desired.as_ref().filter(|_| !self.has(Fault::NoGuard)) else {
+        let Some(desired) = self.desired.as_ref().filter(|_| self.hooks.keeps_guard()) else {
             return;
         };
         let kept = self.guard.keep(&desired.firewall);

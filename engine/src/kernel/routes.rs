@@ -7,14 +7,11 @@ use ipnet::IpNet;
 
 use super::local::is_of_kernel;
 use super::{Kernel, family_of_tag};
-use crate::dataplane::{Rule, Slot, Target};
+use crate::dataplane::{Slot, Target};
 use crate::family::Family;
 use crate::netlink::{Route, Way};
 use crate::settings::{KERNEL_TABLES, Settings};
 use crate::tables::{ForeignRoute, ForeignWay, Tables};
-
-/// What a faulty engine sees of rules.
-static NO_RULES: BTreeSet<Rule> = BTreeSet::new();
 
 impl Kernel {
     /// Takes over all routes of a family. Of several of others at one place (by metric or type of
@@ -119,10 +116,7 @@ impl Kernel {
             foreign,
             mark: settings.mark,
         };
-        if self.shares_tables {
-            tables.rules = &NO_RULES;
-            tables.foreign.clear();
-        }
+        self.hooks.change_tables(&mut tables);
         tables
     }
 
@@ -150,7 +144,7 @@ impl Kernel {
         };
         let others = self.routes[family].values().filter(|route| {
             left.contains(&route.slot.table) && is_of_our_kind(route)
-                || self.takes_foreign && !KERNEL_TABLES.contains(&route.slot.table)
+                || self.hooks.owns_table(route.slot.table)
         });
         // Of two at one place this engine's own counts.
         let all = others.chain(self.own_routes[family].values());

@@ -23,7 +23,7 @@ fn link(index: u32, name: &str, mtu: u32, alias: &str) -> (u32, Link) {
 
 #[test]
 fn the_uplink_is_the_link_with_the_node_s_address() {
-    let mut kernel = Kernel::unknown();
+    let mut kernel = Kernel::unknown(&Hooks::default());
     kernel.links = BTreeMap::from([
         link(1, "lo", 65536, ""),
         link(2, "eth0", 1500, ""),
@@ -41,7 +41,7 @@ fn the_uplink_is_the_link_with_the_node_s_address() {
 
 #[test]
 fn a_tunnel_device_has_the_node_s_address_too_and_is_no_uplink() {
-    let mut kernel = Kernel::unknown();
+    let mut kernel = Kernel::unknown(&Hooks::default());
     kernel.links = BTreeMap::from([
         link(2, "eth0", 1500, ""),
         link(3, "a-tunnel", 1340, tag(Family::V4)),
@@ -80,7 +80,7 @@ fn rule_of_another(interface: &str) -> RuleMessage {
 }
 
 fn known() -> Kernel {
-    let mut kernel = Kernel::unknown();
+    let mut kernel = Kernel::unknown(&Hooks::default());
     kernel.stale = Stale::NOTHING;
     kernel.rules.v4 = BTreeSet::from([Rule::for_mark(99, 7, 1)]);
     kernel

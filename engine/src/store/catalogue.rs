@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::fault::Fault;
+use crate::hooks::Hooks;
 use crate::resource::{self, Identity, Resource};
 
 /// A document that holds no resource, or not one that can be used.
@@ -81,9 +81,6 @@ impl Content {
 /// What a file holds: the resources by their names in messages, or why nothing of it can be read.
 pub(super) type Contents = Result<Vec<(String, Content)>, String>;
 
-/// After how many events the fault of [`Catalogue::is_deaf`] sets in.
-const MANY_EVENTS: usize = 1000;
-
 /// Documents by name, and the snapshot that they add up to.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
@@ -97,16 +94,14 @@ pub(super) struct Catalogue {
     unreadable: BTreeSet<String>,
     /// Resources that stay though no document holds a good one.
     kept: BTreeSet<Identity>,
-    faults: Vec<Fault>,
-    /// How many documents have been put.
-    events: usize,
+    hooks: Hooks,
 }
 
 impl Catalogue {
-    /// An empty one, with these things left out.
-    pub(super) fn new(faults: &[Fault]) -> Self {
+    /// An empty one.
+    pub(super) fn new(hooks: &Hooks) -> Self {
         Self {
-            faults: faults.to_vec(),
+            hooks: hooks.clone(),
             ..Self::default()
         }
     }
@@ -131,24 +126,17 @@ impl Catalogue {
         self.documents.keys()
     }
 
-    /// Whether nobody listens any more, as a fault has it.
-    pub(super) fn is_deaf(&self) -> bool {
-        self.events > MANY_EVENTS && self.faults.contains(&Fault::DeafAfterABurst)
-    }
-
-    /// Says which resources have gone with the store that held them: none, but for a fault.
-    pub(super) fn lose_store(&mut self) -> Option<BTreeSet<Identity>> {
-        if !self.faults.contains(&Fault::ForgetsTheAbsent) {
-            return None;
-        }
-        let is_configuration = |content: &Content| {
+    /// Takes away what goes with a store that cannot be reached: nothing, unless a test asks for it.
+    /// Says which resources that has changed.
+    pub(super) fn lose_store(&mut self) -> BTreeSet<Identity> {
+        let goes = |content: &Content| {
             let identity = content.identity();
-            identity.is_some_and(|identity| identity.kind == "FelixConfiguration")
+            identity.is_some_and(|identity| self.hooks.goes_with_store(identity))
         };
         let documents = self.documents.iter();
-        let gone = documents.filter(|(_, content)| is_configuration(content));
+        let gone = documents.filter(|(_, content)| goes(content));
         let gone: Vec<_> = gone.map(|(name, _)| name.clone()).collect();
-        Some(gone.iter().flat_map(|name| self.put(name, None)).collect())
+        gone.iter().flat_map(|name| self.put(name, None)).collect()
     }
 
     /// Puts all of a file in the place of what it held. Of one that cannot be read all documents stay
@@ -187,10 +175,10 @@ impl Catalogue {
     /// Puts a document in the place of the one of that name; `None` takes it away. Says
     /// which resources that has changed.
     pub(super) fn put(&mut self, name: &str, content: Option<Content>) -> BTreeSet<Identity> {
-        self.events += 1;
+        self.hooks.document_read();
         let old = self.documents.remove(name);
-        let forgets = self.faults.contains(&Fault::ForgetsLastGood);
-        let content = content.filter(|content| !forgets || !content.is_bad());
+        let keeps = self.hooks.keeps_last_good();
+        let content = content.filter(|content| keeps || !content.is_bad());
         // What cannot be read is taken for a state of what the document held before.
         let content = content.map(|content| match content {
             Content::Bad(None, what) => {

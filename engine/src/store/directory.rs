@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::StoreError;
 use super::catalogue::{Catalogue, Content, Contents, Snapshot, identity_of};
 use super::document::{Documents, Format, Place};
-use crate::fault::Fault;
+use crate::hooks::Hooks;
 use crate::resource::Identity;
 
 mod file;
@@ -28,7 +28,7 @@ pub(crate) use follow::Follower;
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     path: PathBuf,
-    faults: Vec<Fault>,
+    pub(super) hooks: Hooks,
 }
 
 /// A resource in the file that it is in.
@@ -43,13 +43,8 @@ impl Directory {
     pub(super) fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            faults: Vec::new(),
+            hooks: Hooks::default(),
         }
-    }
-
-    /// With these things left out.
-    pub(super) fn spoil(&mut self, faults: &[Fault]) {
-        self.faults = faults.to_vec();
     }
 
     /// Everything that is there. Bad files are listed, not errors.

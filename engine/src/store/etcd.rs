@@ -4,15 +4,14 @@
 //! port of its clients. A resource is written as a whole, with every field that was in
 //! it, and only if nobody else has written it since it was read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
 use super::StoreError;
 use super::catalogue::{Catalogue, Snapshot};
-use crate::fault::Fault;
+use crate::hooks::Hooks;
 use crate::resource::Identity;
 
 mod user;
@@ -42,9 +41,7 @@ const PAGE: usize = 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct Etcd {
     endpoints: Vec<Endpoint>,
-    faults: Vec<Fault>,
-    /// For a fault: what was read first at each key.
-    copies: Arc<Mutex<BTreeMap<String, Value>>>,
+    pub(super) hooks: Hooks,
 }
 
 /// All that concerns us, at one revision.
@@ -63,14 +60,8 @@ impl Etcd {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             endpoints,
-            faults: Vec::new(),
-            copies: Arc::default(),
+            hooks: Hooks::default(),
         })
-    }
-
-    /// With these things left out.
-    pub(super) fn spoil(&mut self, faults: &[Fault]) {
-        self.faults = faults.to_vec();
     }
 
     /// The members' addresses, as far as they are told by numbers.
@@ -154,15 +145,12 @@ impl Etcd {
                 (None, Some(_)) => (None, 0),
                 (None, None) => return Ok(None),
             };
-            let mut value: Value = before.clone().or(otherwise.cloned()).unwrap_or_default();
-            if self.faults.contains(&Fault::NoCas) {
-                value = self.old_copy(&key, value);
-            }
+            let value = before.clone().or(otherwise.cloned()).unwrap_or_default();
+            let mut value = self.hooks.edited(&key, value);
             edit(&mut value);
             if Some(&value) == before.as_ref() {
                 return Ok(Some(false));
             }
-            let revision = (!self.faults.contains(&Fault::NoCas)).then_some(revision);
             let put = message::put_if(&key, value.to_string().as_bytes(), revision);
             let answer = client.call("/v3/kv/txn", &put).await?;
             if message::succeeded(&answer).map_err(Failure::Garbage)? {
@@ -172,12 +160,6 @@ impl Etcd {
         Err(Failure::Refused(format!(
             "{identity} was written by others {TRIES} times meanwhile"
         )))
-    }
-
-    /// What the fault of no compare-and-swap writes back: what was there at first.
-    fn old_copy(&self, key: &str, value: Value) -> Value {
-        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
-        copies.entry(key.to_owned()).or_insert(value).clone()
     }
 
     fn failed(&self, endpoint: &Endpoint, failure: Failure) -> StoreError {

@@ -208,3 +208,22 @@ fn the_manifest_asks_for_no_privilege_that_can_be_left_out() {
     let socket = Path::new("/var/run/wireguard");
     assert_eq!(mounted[socket].as_deref(), Some(socket));
 }
+
+#[test]
+fn what_is_shipped_starts_no_program_for_tests() {
+    let mut named = 0;
+    for file in [
+        "systemd/wiremesh.service",
+        "systemd/wiremesh-guard.service",
+        "kubernetes/daemonset.yaml",
+    ] {
+        let text = fs::read_to_string(packaged(file)).unwrap();
+        let programs = text.split("/usr/local/bin/").skip(1);
+        for program in programs {
+            let end = program.find([' ', ']', '\n']).unwrap_or(program.len());
+            assert_eq!(&program[..end], "wiremesh", "{file}");
+            named += 1;
+        }
+    }
+    assert_eq!(named, 3);
+}

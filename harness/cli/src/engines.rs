@@ -30,14 +30,15 @@ pub fn built_in() -> Vec<EngineName> {
         .collect()
 }
 
-/// The engine of that name, or the one that a descriptor's file describes, with its programs found.
+/// The engine of that name, or the one that a descriptor's file describes, with its programs found:
+/// that of its `test-agent` where it is `tested`.
 ///
 /// # Errors
 /// There is no such engine, its descriptor is wrong, or a program of it is missing.
-pub fn find(name_or_file: &str) -> Result<EngineCommand, Failure> {
+pub fn find(name_or_file: &str, tested: bool) -> Result<EngineCommand, Failure> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_file) {
         let descriptor = Descriptor::parse(&format!("{name}.toml"), text)?;
-        return with_programs(descriptor, Path::new(""));
+        return with_programs(descriptor, Path::new(""), tested);
     }
     let path = Path::new(name_or_file);
     if path.extension().is_none_or(|end| end != "toml") {
@@ -51,7 +52,8 @@ pub fn find(name_or_file: &str) -> Result<EngineCommand, Failure> {
         });
     }
     let descriptor = Descriptor::parse(name_or_file, &input::text(path)?)?;
-    with_programs(descriptor, path.parent().unwrap_or(Path::new("")))
+    let folder = path.parent().unwrap_or(Path::new(""));
+    with_programs(descriptor, folder, tested)
 }
 
 /// Words for WireGuards that an engine has or finds by itself; others are programs.
@@ -75,10 +77,19 @@ pub fn wireguard(name: &str) -> Result<String, Failure> {
     Ok(path.display().to_string())
 }
 
-fn with_programs(descriptor: Descriptor, base: &Path) -> Result<EngineCommand, Failure> {
+fn with_programs(
+    descriptor: Descriptor,
+    base: &Path,
+    tested: bool,
+) -> Result<EngineCommand, Failure> {
     let mut programs = BTreeMap::new();
+    let test_agent = match tested {
+        true => &descriptor.test_agent,
+        false => &None,
+    };
     let commands = [
         &descriptor.agent,
+        test_agent,
         &descriptor.enable,
         &descriptor.disable,
         &descriptor.rotate_key,
@@ -123,7 +134,7 @@ fn program(word: &str, base: &Path) -> Result<PathBuf, Failure> {
             ),
             _ => (
                 "it is neither beside wireproof nor in PATH".into(),
-                if word == "wiremesh" {
+                if matches!(word, "wiremesh" | "wiremesh-test") {
                     "build it: cargo build -p wiremesh"
                 } else {
                     "give its path in the descriptor, relative to the descriptor's folder"

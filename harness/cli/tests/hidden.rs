@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What wireproof and wiremesh start for themselves, as a shell command. `$WIREPROOF` and
-/// `$WIREMESH` are the programs.
+/// `$WIREMESH` are the programs, `$WIREMESH-test` is the one with faults.
 const VERBS: &[&str] = &[
     "$WIREPROOF wireproof-node-init ada",
     "$WIREPROOF wireproof-node-init '{\"name\":\"ada\"}'",
     "env WIREPROOF_SANDBOX=9 $WIREPROOF rpf",
     "bash -c 'exec -a /init $WIREPROOF'",
     "$WIREMESH tunnel typed0",
-    "$WIREMESH tunnel typed0 --mortal",
+    "$WIREMESH-test tunnel typed0 --fault mortal-tunnel",
     "$WIREMESH tunnel ../../../tmp/typed0",
 ];
 
@@ -48,7 +48,7 @@ fn what_wireproof_starts_for_itself_changes_nothing_when_it_is_typed() {
     let wireproof = Path::new(env!("CARGO_BIN_EXE_wireproof"));
     let wiremesh = wireproof.with_file_name("wiremesh");
     assert!(
-        wiremesh.is_file(),
+        wiremesh.is_file() && wiremesh.with_file_name("wiremesh-test").is_file(),
         "build wiremesh first: cargo build -p wiremesh"
     );
     for verb in VERBS {

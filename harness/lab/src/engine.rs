@@ -155,7 +155,11 @@ impl<'a> Engines<'a> {
         nodes: &[NodeName],
         crash: Option<&str>,
     ) -> Result<(), LabError> {
-        let Some(words) = &self.descriptor.agent else {
+        let words = match self.fault.is_some() || crash.is_some() {
+            true => self.descriptor.asked_agent(),
+            false => self.descriptor.agent.as_ref(),
+        };
+        let Some(words) = words else {
             return Ok(());
         };
         self.told.change(|told| {

@@ -32,6 +32,8 @@ pub struct Descriptor {
     pub title: String,
     /// The command that runs on every node for as long as the cluster does.
     pub agent: Option<Vec<String>>,
+    /// The same with faults and crash points, for what judges the harness and the recovery.
+    pub test_agent: Option<Vec<String>>,
     /// The operator's command that switches encryption on, run once on one node.
     pub enable: Option<Vec<String>>,
     /// The operator's command that switches encryption off, run once on one node.
@@ -82,6 +84,12 @@ impl Descriptor {
         document::read(file, text, "an engine", descriptor)
     }
 
+    /// The command of an agent that is asked for a fault, or to die at some point: where there is none
+    /// of its own, every agent's.
+    pub fn asked_agent(&self) -> Option<&Vec<String>> {
+        self.test_agent.as_ref().or(self.agent.as_ref())
+    }
+
     /// Whether there is a command for what the operator does in a step.
     pub fn supports(&self, action: &Action) -> bool {
         let of_agents = matches!(
@@ -120,6 +128,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
     table.require("ready", "ready = \"notify\"");
     let title = table.text("title");
     let agent = command(table, "agent");
+    let test_agent = command(table, "test-agent");
     let enable = command(table, "enable");
     let disable = command(table, "disable");
     let rotate_key = command(table, "rotate-key");
@@ -158,6 +167,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
     Descriptor {
         title: title.map(Spanned::into_inner).unwrap_or_default(),
         agent,
+        test_agent,
         enable,
         disable,
         rotate_key,

@@ -16,7 +16,6 @@ use tokio::time::sleep;
 use super::super::catalogue::{Catalogue, Snapshot};
 use super::super::{Changed, StoreError};
 use super::{Digest, Directory, contents_of, file, is_resource};
-use crate::fault::Fault;
 use crate::resource::Identity;
 
 /// What changes a store's content, and what takes the directory itself away.
@@ -117,7 +116,7 @@ impl Follower {
             inotify,
             inside: Some(inside),
             outside,
-            catalogue: Catalogue::new(&directory.faults),
+            catalogue: Catalogue::new(&directory.hooks),
             digest: Digest::default(),
             pending: None,
         };
@@ -205,7 +204,7 @@ impl Follower {
             Ok(inside) => {
                 self.inside = Some(inside);
                 match lost {
-                    None if self.directory.faults.contains(&Fault::NoWatchResume) => Ok(None),
+                    None if !self.directory.hooks.resumes_watch() => Ok(None),
                     _ => self.read_all(),
                 }
             }
@@ -229,8 +228,8 @@ impl Follower {
             Ok(None) => Some(Changed::Resources(BTreeSet::new())),
             // Said once; it is looked for all the same.
             Err(error) => lost.map(|_| match self.catalogue.lose_store() {
-                Some(gone) => Changed::Resources(gone),
-                None => Changed::Trouble(error.to_string()),
+                gone if gone.is_empty() => Changed::Trouble(error.to_string()),
+                gone => Changed::Resources(gone),
             }),
         }
     }
@@ -255,7 +254,7 @@ impl Follower {
         files: BTreeMap<String, Option<file::Content>>,
     ) -> Option<BTreeSet<Identity>> {
         let mut stirred = None;
-        if self.catalogue.is_deaf() {
+        if !self.directory.hooks.hears_store() {
             return stirred;
         }
         for (name, content) in files {

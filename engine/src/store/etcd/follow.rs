@@ -20,7 +20,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::message::{self, Pair, Told};
 use super::{Etcd, Listing, key, list, take};
-use crate::fault::Fault;
+use crate::hooks::Hooks;
 use crate::resource::Identity;
 
 /// How often etcd is asked whether it is still there. With the patience of a request
@@ -52,6 +52,7 @@ enum News {
 #[derive(Debug)]
 pub(crate) struct Follower {
     catalogue: Catalogue,
+    hooks: Hooks,
     news: mpsc::Receiver<News>,
     task: JoinHandle<()>,
     /// Whether it has ever been listed.
@@ -85,7 +86,8 @@ impl Follower {
             following: false,
         };
         Self {
-            catalogue: Catalogue::new(&etcd.faults),
+            catalogue: Catalogue::new(&etcd.hooks),
+            hooks: etcd.hooks.clone(),
             news,
             task: tokio::spawn(listener.run()),
             known: false,
@@ -169,7 +171,8 @@ impl Follower {
                 {
                     self.untold.trouble = true;
                     self.trouble = Some((kind, trouble));
-                    if let Some(gone) = self.catalogue.lose_store() {
+                    let gone = self.catalogue.lose_store();
+                    if !gone.is_empty() {
                         self.untold.resources.get_or_insert_default().extend(gone);
                     }
                 }
@@ -178,7 +181,7 @@ impl Follower {
     }
 
     fn take(&mut self, pairs: Vec<Pair>, revision: u64) {
-        if self.catalogue.is_deaf() {
+        if !self.hooks.hears_store() {
             return;
         }
         let resources = self.untold.resources.get_or_insert_default();
@@ -290,7 +293,7 @@ impl Listener {
             }
         };
         let mut from = position.revision + 1;
-        if resumed && self.etcd.faults.contains(&Fault::NoWatchResume) {
+        if resumed && !self.etcd.hooks.resumes_watch() {
             from = 0;
         }
         let question = message::watch(key::ROOT, &key::end_of(key::ROOT), from);
@@ -319,7 +322,7 @@ impl Listener {
         }
         self.following = true;
         self.tell.send(News::Following).await?;
-        let asks = !self.etcd.faults.contains(&Fault::NeverAsksTheStore);
+        let asks = self.etcd.hooks.asks_silent_store();
         let mut silence = pin!(ask_again_and_again(asking));
         loop {
             let line = tokio::select! {

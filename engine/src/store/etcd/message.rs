@@ -67,19 +67,13 @@ pub(super) fn watch(from: &str, end: &str, revision: u64) -> Value {
 }
 
 /// Asks to put a key, if it has been written at `revision` last (0: if it is not there).
-pub(super) fn put_if(key: &str, value: &[u8], revision: Option<u64>) -> Value {
+pub(super) fn put_if(key: &str, value: &[u8], revision: u64) -> Value {
     let key = STANDARD.encode(key);
-    let compare: Vec<_> = revision
-        .map(|revision| {
-            json!({
-                "key": key, "target": "MOD", "result": "EQUAL",
-                "mod_revision": revision.to_string(),
-            })
-        })
-        .into_iter()
-        .collect();
+    let compare = json!({
+        "key": key, "target": "MOD", "result": "EQUAL", "mod_revision": revision.to_string(),
+    });
     let put = json!({"request_put": {"key": key, "value": STANDARD.encode(value)}});
-    json!({"compare": compare, "success": [put]})
+    json!({"compare": [compare], "success": [put]})
 }
 
 /// The answer to [`range`] and [`get`].

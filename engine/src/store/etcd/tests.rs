@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::{Changed, Feed, Store};
 use super::*;
+use crate::hooks::TestHooks;
 use server::Server;
 
 mod server;
@@ -124,13 +126,33 @@ async fn a_configuration_is_made_where_there_is_none() {
     assert_eq!(server.get(&key).await["spec"]["wireguardEnabled"], true);
 }
 
+/// Edits what was read first, whatever is there by now.
+#[derive(Debug, Default)]
+struct FirstCopy(Mutex<Option<Value>>);
+
+impl TestHooks for FirstCopy {
+    fn edited(&self, _key: &str, value: Value) -> Value {
+        self.0.lock().unwrap().get_or_insert(value).clone()
+    }
+}
+
+/// Does not ask for what it has missed.
+#[derive(Debug)]
+struct NoResume;
+
+impl TestHooks for NoResume {
+    fn resumes_watch(&self) -> bool {
+        false
+    }
+}
+
 /// Edits a Node while somebody else writes it, `times` times. Returns what is there in the end.
-async fn contended(times: usize, faults: &[Fault]) -> (Result<bool, StoreError>, Value) {
+async fn contended(times: usize, hooks: Hooks) -> (Result<bool, StoreError>, Value) {
     let server = Server::start().await;
     server.put(&node_key("a"), &node("a", "10.0.0.1/24")).await;
     let identity = key::identity(&node_key("a")).unwrap();
     let mut left = times;
-    let store = store(&server).spoiled(faults);
+    let store = store(&server).with_hooks(&hooks);
     let edited = store
         .edit(&identity, None, |value| {
             value["status"] = json!({"wireguardPublicKey": "k"});
@@ -147,7 +169,7 @@ async fn contended(times: usize, faults: &[Fault]) -> (Result<bool, StoreError>,
 
 #[tokio::test]
 async fn what_others_write_meanwhile_is_not_lost() {
-    let (edited, value) = contended(2, &[]).await;
+    let (edited, value) = contended(2, Hooks::default()).await;
     assert!(edited.unwrap());
     assert_eq!(value["spec"]["written"], 0);
     assert_eq!(value["status"]["wireguardPublicKey"], "k");
@@ -155,7 +177,7 @@ async fn what_others_write_meanwhile_is_not_lost() {
 
 #[tokio::test]
 async fn an_edit_gives_up_when_others_are_faster_each_time() {
-    let (edited, value) = contended(TRIES, &[]).await;
+    let (edited, value) = contended(TRIES, Hooks::default()).await;
     let error = edited.unwrap_err().to_string();
     assert!(error.contains("was written by others 3 times"), "{error}");
     assert_eq!(value["status"], json!(null));
@@ -163,7 +185,7 @@ async fn an_edit_gives_up_when_others_are_faster_each_time() {
 
 #[tokio::test]
 async fn without_compare_and_swap_it_would_be_lost() {
-    let (_, value) = contended(2, &[Fault::NoCas]).await;
+    let (_, value) = contended(2, Hooks::new(FirstCopy::default())).await;
     assert_eq!(value["spec"]["written"], json!(null));
 }
 
@@ -198,7 +220,7 @@ async fn an_outage_is_told_once_and_what_changed_meanwhile_is_heard_of() {
 async fn an_agent_that_does_not_resume_misses_what_changed_meanwhile() {
     let mut server = Server::start().await;
     server.put(&node_key("a"), &node("a", "10.0.0.1/24")).await;
-    let store = store(&server).spoiled(&[Fault::NoWatchResume]);
+    let store = store(&server).with_hooks(&Hooks::new(NoResume));
     let mut feed = store.feed().await.unwrap();
     assert_eq!(next(&mut feed).await, "everything");
     server.stop();

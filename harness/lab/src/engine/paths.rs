@@ -42,6 +42,7 @@ fn named(engine: &EngineCommand) -> Vec<PathBuf> {
     let descriptor = &engine.descriptor;
     let commands = [
         &descriptor.agent,
+        &descriptor.test_agent,
         &descriptor.enable,
         &descriptor.disable,
         &descriptor.rotate_key,

@@ -35,7 +35,7 @@ fn unknown_fault(fault: &str, log: &Path) -> LabError {
         fault: Fault::Request,
         ..LabError::engine(operation, cause)
     };
-    error.help("name a fault that the engine's log lists; a release of wiremesh has none")
+    error.help("name a fault that the engine's log lists")
 }
 
 /// What became of an agent that may die.

@@ -65,7 +65,9 @@ impl Timeline<'_, '_> {
                             "make the agent crash",
                             "it does not die where WIREMESH_CRASH says",
                         )
-                        .help("only debug builds of wiremesh do")),
+                        .help(
+                            "name a program that does in `test-agent` of the engine's descriptor",
+                        )),
                         points => Ok(points),
                     };
                 }

@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -163,8 +165,7 @@ impl Server {
     }
 
     pub(super) async fn put_text(&self, key: &str, value: &[u8]) {
-        self.call("/v3/kv/txn", &message::put_if(key, value, None))
-            .await;
+        self.call("/v3/kv/put", &put(key, value)).await;
     }
 
     /// As another process would, while the caller waits.
@@ -181,10 +182,7 @@ impl Server {
     /// Each in a revision of its own, if its key comes twice; otherwise many in one.
     pub(super) async fn put_all(&self, pairs: impl Iterator<Item = (String, Value)>) {
         let puts: Vec<_> = pairs
-            .map(|(key, value)| {
-                let put = message::put_if(&key, value.to_string().as_bytes(), None);
-                put["success"][0].clone()
-            })
+            .map(|(key, value)| json!({"request_put": put(&key, value.to_string().as_bytes())}))
             .collect();
         let url = format!("http://{}127.0.0.1:{}", self.user, self.serving);
         let mut client = Client::new(url.parse().unwrap());
@@ -220,4 +218,9 @@ impl Server {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
+}
+
+/// Puts a key, whatever is there.
+fn put(key: &str, value: &[u8]) -> Value {
+    json!({"key": STANDARD.encode(key), "value": STANDARD.encode(value)})
 }
