@@ -1,10 +1,11 @@
 //! Nodes that only the store knows of: their names, and addresses at the subnet's far end, away from
 //! everybody's who is there.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use crate::name::{EndpointName, NodeName};
-use crate::plan::{Action, Addressing, Phantom, Plan, RouteSource};
+use crate::plan::{Action, Addressing, Fabric, Phantom, Plan, RouteSource};
 use crate::problem::Problem;
 use crate::scenario::{Phantoms, Scenario};
 
@@ -62,23 +63,21 @@ pub(super) fn names(scenario: &Scenario) -> impl Iterator<Item = NodeName> {
     })
 }
 
-/// Every phantom. Reports a subnet that has not room enough behind all who are there.
+/// Every phantom. Reports a subnet that has not room enough beside all who are there.
 pub(super) fn phantoms(scenario: &Scenario, plan: &Plan) -> Result<Vec<Phantom>, Problem> {
-    let needed = |one: &Phantoms| u32::from(one.nodes) * (u32::from(one.pods) + 1);
-    let needed: u32 = scenario.phantoms.iter().map(needed).sum();
+    let needed = |one: &Phantoms| u64::from(one.nodes) * (u64::from(one.pods) + 1);
+    let needed: u64 = scenario.phantoms.iter().map(needed).sum();
     let Some(first) = scenario.phantoms.first() else {
         return Ok(Vec::new());
     };
-    let end = u32::from(plan.fabric.subnet.broadcast());
-    let mut next = end.saturating_sub(needed);
-    if last(plan).is_none_or(|last| next <= u32::from(last)) {
+    let Some(mut next) = last_gap(&plan.fabric, taken(plan), needed) else {
         return Err(Problem::new(
             format!("the subnet `{}` is too small", plan.fabric.subnet),
             first.name.span(),
-            format!("phantoms take {needed} addresses at its end"),
+            format!("phantoms take {needed} addresses in a row that nobody has"),
             "ask for fewer nodes or pods, or for a larger `fabric.subnet`",
         ));
-    }
+    };
     let mut all = Vec::new();
     for phantoms in &scenario.phantoms {
         for number in 1..=phantoms.nodes {
@@ -97,22 +96,35 @@ pub(super) fn phantoms(scenario: &Scenario, plan: &Plan) -> Result<Vec<Phantom>,
     Ok(all)
 }
 
-/// The last address of the subnet that somebody has at some time.
-fn last(plan: &Plan) -> Option<Ipv4Addr> {
+/// The first of the last `needed` addresses in a row that are nobody's.
+fn last_gap(fabric: &Fabric, taken: BTreeSet<Ipv4Addr>, needed: u64) -> Option<u32> {
+    let mut end = u32::from(fabric.subnet.broadcast());
+    for taken in taken.into_iter().map(u32::from).rev() {
+        if u64::from(end - taken) > needed {
+            return Some(end - u32::try_from(needed).ok()?);
+        }
+        end = taken;
+    }
+    None
+}
+
+/// The addresses of the subnet that somebody has at some time, and its own, which nobody has.
+fn taken(plan: &Plan) -> BTreeSet<Ipv4Addr> {
     let readdressed = plan.steps.iter().filter_map(|step| {
         let Action::ReaddressNode { address, .. } = &step.action else {
             return None;
         };
         Some(*address)
     });
+    let subnet = &plan.fabric.subnet;
     let all = plan.endpoints().into_iter().map(|end| end.address);
     let store = plan.store_host().map(|host| host.address);
     let all = all
         .chain(readdressed)
         .chain(store)
-        .chain([plan.fabric.gateway]);
-    all.filter(|address| plan.fabric.subnet.contains(address))
-        .max()
+        .chain([plan.fabric.gateway, subnet.network()]);
+    let inside = |address: &Ipv4Addr| subnet.contains(address) && *address != subnet.broadcast();
+    all.filter(inside).collect()
 }
 
 fn named(name: &NodeName, number: u16) -> Result<NodeName, crate::name::NameError> {

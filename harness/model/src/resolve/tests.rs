@@ -18,6 +18,9 @@ mod arbitrary;
 /// What an `[[mtu]]` promises of which way.
 mod limits;
 
+/// Where nodes are that only the store knows of.
+mod phantoms;
+
 /// What is refused, and how.
 mod refusal;
 
