@@ -13,13 +13,11 @@ use wireproof_model::name::EngineName;
 use crate::failure::Failure;
 use crate::input;
 
-/// The descriptors that come with the program, by name.
+/// The descriptors that come with the program, by name. Their files are links to those in
+/// `fixtures/engines`, since a crate is packaged with what is in its folder, and with nothing else.
 const BUILT_IN: &[(&str, &str)] = &[
-    ("none", include_str!("../../../fixtures/engines/none.toml")),
-    (
-        "wiremesh",
-        include_str!("../../../fixtures/engines/wiremesh.toml"),
-    ),
+    ("none", include_str!("engines/none.toml")),
+    ("wiremesh", include_str!("engines/wiremesh.toml")),
 ];
 
 /// The names that a scenario may use.
@@ -166,4 +164,43 @@ fn beside_this_program() -> Vec<PathBuf> {
         .take(2)
         .map(Path::to_owned)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use wireproof_model::engine::Ready;
+    use wireproof_model::plan::Action;
+
+    use super::*;
+
+    fn built_in(name: &str) -> Descriptor {
+        let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name).unwrap();
+        Descriptor::parse(name, text).unwrap()
+    }
+
+    #[test]
+    fn the_engines_that_come_with_the_program_are_right() {
+        let ours = built_in("wiremesh");
+        assert!(ours.supports(&Action::Enable) && ours.supports(&Action::Disable));
+        assert_eq!(ours.ready, Ready::Notify);
+        assert!(ours.conduct.log.is_some() && ours.conduct.keeps_device);
+        let none = built_in("none");
+        assert_eq!((none.agent, none.ready), (None, Ready::None));
+    }
+
+    #[test]
+    fn a_fault_is_asked_of_the_program_for_tests() {
+        let ours = built_in("wiremesh");
+        let program = |words: Option<&Vec<String>>| words.and_then(|words| words.first()).cloned();
+        assert_eq!(program(ours.agent.as_ref()).as_deref(), Some("wiremesh"));
+        assert_eq!(
+            program(ours.asked_agent()).as_deref(),
+            Some("wiremesh-test")
+        );
+        let (agent, asked) = (
+            ours.agent.unwrap_or_default(),
+            ours.test_agent.unwrap_or_default(),
+        );
+        assert_eq!(agent[1..], asked[1..]);
+    }
 }

@@ -136,6 +136,55 @@ fn a_module_imports_only_modules_listed_above_it() {
     }
 }
 
+/// The files that a text takes in when it is compiled, as they are written in it.
+fn included(text: &str) -> Vec<&str> {
+    let mut paths = Vec::new();
+    for start in [
+        "include_str!(\"",
+        "include_bytes!(\"",
+        "include!(\"",
+        "#[path = \"",
+    ] {
+        let parts = text.split(start).skip(1);
+        paths.extend(parts.filter_map(|part| part.split('"').next()));
+    }
+    paths
+}
+
+#[test]
+fn a_crate_includes_files_of_its_own_folder_only() {
+    // What `cargo package` takes: links are followed, and what is above the folder is left out.
+    let mut seen = 0;
+    for (name, _) in CRATES {
+        let folder = root().join(name);
+        for file in ["src", "tests"]
+            .map(|part| folder.join(part))
+            .iter()
+            .flat_map(|part| rust_files(part))
+        {
+            let text = fs::read_to_string(&file).unwrap();
+            for path in included(&text) {
+                let mut at = file.parent().unwrap().to_owned();
+                for step in Path::new(path) {
+                    match step.to_str() {
+                        Some("..") => drop(at.pop()),
+                        _ => at.push(step),
+                    }
+                    let inside = at.starts_with(&folder);
+                    assert!(
+                        inside,
+                        "{} includes {path}, which is outside {name}",
+                        file.display()
+                    );
+                }
+                assert!(at.is_file(), "{} includes {path}", file.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 3, "{seen} included files are found");
+}
+
 #[test]
 fn a_release_is_what_was_tested() {
     // In two parts, so that this file is none of those that it complains of.

@@ -322,13 +322,12 @@ LOG = "debug"
     }
 
     #[test]
-    fn the_engines_that_come_with_the_program_are_right() {
-        let ours = parsed(include_str!("../../../fixtures/engines/wiremesh.toml"));
-        assert!(ours.supports(&Action::Enable) && ours.supports(&Action::Disable));
-        assert_eq!(ours.ready, Ready::Notify);
-        assert!(ours.conduct.log.is_some() && ours.conduct.keeps_device);
-        let none = parsed(include_str!("../../../fixtures/engines/none.toml"));
-        assert_eq!((none.agent, none.ready), (None, Ready::None));
+    fn an_agent_that_is_asked_for_a_fault_may_be_another_program() {
+        let one = parsed(COMPLETE);
+        assert_eq!(one.asked_agent(), one.agent.as_ref());
+        let other = COMPLETE.replace("[env]", "test-agent = [\"run-test\"]\n[env]");
+        assert_eq!(parsed(&other).asked_agent(), Some(&words(&["run-test"])));
+        assert_eq!(parsed(&other).agent, one.agent);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{EVERY_KEY, TWO_NODES, planned, promise};
 use crate::plan::{Class, Origin, Plan, Protection, Protocol};
 
-const SEED: &str = include_str!("../../../../../scenarios/azure-cni/seed-cluster.toml");
+const SEED: &str = include_str!("seed-cluster.toml");
 
 /// A pair's class and protection, if anything is promised about it.
 type Promised = Option<(Class, Protection)>;
