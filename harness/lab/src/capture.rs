@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,6 +28,7 @@ use crate::ring::Rings;
 use crate::role::Roles;
 use crate::topology::Topology;
 use crate::wait::{Deadline, Wait, Watched, some_of};
+use crate::worker::{begin, on_new_threads};
 
 /// How long the capture thread may take on a quick machine to do what it is told.
 const ORDERS: Duration = Duration::from_secs(30);
@@ -94,10 +95,7 @@ impl Capture {
             seen: Arc::clone(&seen),
             orders: Arc::clone(&orders),
         };
-        let thread = thread::Builder::new()
-            .name("capture".into())
-            .spawn(move || studio.work(&until))
-            .doing("start the capture thread")?;
+        let thread = begin("capture", move || studio.work(&until))?;
         let mut capture = Self {
             seen,
             orders,
@@ -277,19 +275,8 @@ fn open_together(places: &[(Place, &Namespace)], rings: &Rings) -> Result<Vec<Ea
             netlink: Netlink::open(namespace)?,
         })
     };
-    thread::scope(|scope| {
-        let opening: Vec<_> = places
-            .iter()
-            .map(|(place, namespace)| scope.spawn(|| open(place, namespace)))
-            .collect();
-        opening
-            .into_iter()
-            .map(|thread| match thread.join() {
-                Ok(ear) => ear,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    })
+    let opened = on_new_threads(places, |(place, namespace)| open(place, namespace));
+    opened.into_iter().collect()
 }
 
 /// Drains a ring that was full, and no more: more may come all the time.

@@ -88,6 +88,10 @@ impl LabError {
     }
 }
 
+/// What to do where the kernel has no memory left for this process.
+const MORE_MEMORY: &str = "allow wireproof more memory (ulimit -v, a control group), or end what else \
+                           runs on this machine";
+
 /// Adds the operation to an error of the system.
 pub trait Doing<T> {
     /// The error, as a failure of the machine at `operation`.
@@ -96,12 +100,24 @@ pub trait Doing<T> {
 
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, operation: impl Into<String>) -> Result<T, LabError> {
-        self.map_err(|error| LabError::machine(operation, error))
+        self.map_err(|error| {
+            let helpless = LabError::machine(operation, &error);
+            match error.kind() {
+                io::ErrorKind::OutOfMemory => helpless.help(MORE_MEMORY),
+                _ => helpless,
+            }
+        })
     }
 }
 
 impl<T> Doing<T> for nix::Result<T> {
     fn doing(self, operation: impl Into<String>) -> Result<T, LabError> {
-        self.map_err(|errno| LabError::machine(operation, errno.desc()))
+        self.map_err(|errno| {
+            let helpless = LabError::machine(operation, errno.desc());
+            match errno {
+                nix::errno::Errno::ENOMEM => helpless.help(MORE_MEMORY),
+                _ => helpless,
+            }
+        })
     }
 }

@@ -8,7 +8,7 @@ use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,6 +28,7 @@ use crate::namespace::Namespace;
 use crate::packet::now;
 use crate::topology::Topology;
 use crate::wait::{Deadline, Wait, Watched, poll_timeout, some_of};
+use crate::worker::begin;
 
 /// The port that flows go to.
 const PORT: u16 = 7008;
@@ -102,10 +103,7 @@ impl Streams {
             due: BTreeMap::new(),
             logs: Arc::clone(&logs),
         };
-        let thread = thread::Builder::new()
-            .name("flows".into())
-            .spawn(move || sender.work(&until))
-            .doing("start the flows")?;
+        let thread = begin("flows", move || sender.work(&until))?;
         Ok(Self {
             flows,
             patience: plan.deadlines.patience,

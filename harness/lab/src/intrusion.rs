@@ -5,7 +5,6 @@
 //! when these have come, the others would have.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::thread;
 
 use wireproof_model::evidence::IntrusionOutcome;
 use wireproof_model::judge::REVERSE_PATH;
@@ -21,6 +20,7 @@ use crate::netlink::Netlink;
 use crate::packet::{Injector, stay_on_one_processor};
 use crate::topology::{HARNESS_MAC, Topology, UPLINK, gateway_mac, mac_of};
 use crate::wait::Deadline;
+use crate::worker::on_new_thread;
 
 /// The port that the packets are for, and the one that they are from.
 const PORT: u16 = 7100;
@@ -44,17 +44,11 @@ pub(crate) fn intrude(
         return Ok(Vec::new());
     }
     // A thread of its own, as it stays on one processor.
-    thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            stay_on_one_processor()?;
-            let all = plan.intrusions.iter();
-            all.map(|intrusion| Forger::new(plan, topology, magic, intrusion)?.forge(dropped))
-                .collect()
-        });
-        match work.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+    on_new_thread(|| {
+        stay_on_one_processor()?;
+        let all = plan.intrusions.iter();
+        all.map(|intrusion| Forger::new(plan, topology, magic, intrusion)?.forge(dropped))
+            .collect()
     })
 }
 

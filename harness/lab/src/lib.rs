@@ -20,6 +20,9 @@ mod sys;
 /// The harness's own user, process, mount and network namespaces.
 pub mod sandbox;
 
+/// Threads, and what to do where the kernel gives none.
+mod worker;
+
 /// The only place that enters namespaces.
 mod namespace;
 

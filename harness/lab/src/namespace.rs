@@ -8,13 +8,13 @@
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command};
-use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::fstat;
 
 use crate::error::{Doing, LabError};
 use crate::sys;
+use crate::worker::on_new_thread;
 
 /// A network namespace and, for a node, the mounts of its processes.
 #[derive(Debug)]
@@ -126,13 +126,4 @@ fn open_own(kind: &str) -> Result<OwnedFd, LabError> {
     File::open(format!("/proc/thread-self/ns/{kind}"))
         .map(OwnedFd::from)
         .doing(format!("open the thread's {kind} namespace"))
-}
-
-fn on_new_thread<T: Send>(
-    work: impl FnOnce() -> Result<T, LabError> + Send,
-) -> Result<T, LabError> {
-    thread::scope(|scope| match scope.spawn(work).join() {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic),
-    })
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use wireproof_model::name::NodeName;
@@ -15,6 +14,7 @@ use crate::error::{Doing, LabError};
 use crate::init::{self, CommandId, Ended, News, Order};
 use crate::namespace::Namespace;
 use crate::wait::{Deadline, Wait, Watched, some_of};
+use crate::worker::begin;
 
 /// How long the first processes may take to set their nodes up on a quick machine.
 const READY: Duration = Duration::from_secs(30);
@@ -103,16 +103,14 @@ pub(crate) fn start_init(
     let told = Arc::clone(told);
     let node = name.clone();
     // Ends when the node's first process does.
-    thread::Builder::new()
-        .name(format!("news-{name}"))
-        .spawn(move || {
-            for line in BufReader::new(news).lines().map_while(Result::ok) {
-                if let Ok(news) = serde_json::from_str(&line) {
-                    told.change(|told| note(told.entry(node.clone()).or_default(), news));
-                }
+    begin(format!("news-{name}"), move || {
+        for line in BufReader::new(news).lines().map_while(Result::ok) {
+            if let Ok(news) = serde_json::from_str(&line) {
+                told.change(|told| note(told.entry(node.clone()).or_default(), news));
             }
-        })
-        .doing(doing())?;
+        }
+    })
+    .map_err(|error| error.at(name))?;
     Ok(Init {
         name: name.clone(),
         child,

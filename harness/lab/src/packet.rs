@@ -180,7 +180,8 @@ pub(crate) fn stay_on_one_processor() -> Result<(), LabError> {
 pub(crate) fn close_together<T: Send>(sockets: Vec<T>) {
     thread::scope(|scope| {
         for socket in sockets {
-            scope.spawn(move || drop(socket));
+            // Where there is no thread it is closed here and now.
+            drop(thread::Builder::new().spawn_scoped(scope, move || drop(socket)));
         }
     });
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use wireproof_model::plan::{Plan, ProbeId};
@@ -17,6 +17,7 @@ use wireproof_model::tag::{Magic, Tag};
 use crate::error::{Doing, LabError};
 use crate::topology::Topology;
 use crate::wait::Watched;
+use crate::worker::begin;
 
 /// The port that probes go to, UDP and TCP.
 pub(crate) const PORT: u16 = 7007;
@@ -79,10 +80,7 @@ impl Responders {
         }
         let delivered = Arc::clone(&desk.delivered);
         let (until, stop) = io::pipe().doing("create the responders' stop signal")?;
-        let thread = thread::Builder::new()
-            .name("responders".into())
-            .spawn(move || desk.serve(&until))
-            .doing("start the responders")?;
+        let thread = begin("responders", move || desk.serve(&until))?;
         Ok(Self {
             delivered,
             stop: Some(stop),

@@ -9,7 +9,6 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsFd;
-use std::thread;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -29,6 +28,7 @@ use crate::packet::{Injector, Listener, close_together, stay_on_one_processor};
 use crate::sysctl;
 use crate::topology::{UPLINK, interface, nft};
 use crate::wait::{Deadline, Wait};
+use crate::worker::on_new_threads;
 
 /// Rows that are worked on at a time: most of a row is waiting for the kernel's readers.
 const AT_A_TIME: usize = 8;
@@ -83,18 +83,7 @@ pub fn observe(rows: &[Row], patience: Patience) -> Result<Vec<Observation>, Lab
     let dropped = &DropWatch::begin();
     let mut observed = Vec::with_capacity(rows.len());
     for rows in rows.chunks(AT_A_TIME) {
-        let together: Vec<_> = thread::scope(|scope| {
-            let threads = rows
-                .iter()
-                .map(|row| scope.spawn(move || of_row(row, dropped, patience)));
-            let threads: Vec<_> = threads.collect();
-            let ended = threads.into_iter().map(|thread| match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            ended.collect()
-        });
-        for one in together {
+        for one in on_new_threads(rows, |row| of_row(row, dropped, patience)) {
             let number = observed.len() + 1;
             observed.push(one.map_err(|error| {
                 let place = match &error.place {
