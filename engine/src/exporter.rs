@@ -18,8 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::{Mutex, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use wireguard_control::Backend;
 
@@ -273,7 +272,7 @@ fn readiness(record: &Record) -> Result<(), String> {
 struct Devices {
     last: Option<(Instant, Arc<Vec<Reading>>)>,
     /// What takes its time is not started a second time.
-    underway: Option<JoinHandle<Vec<Reading>>>,
+    underway: Option<oneshot::Receiver<Vec<Reading>>>,
 }
 
 impl Devices {
@@ -291,13 +290,17 @@ impl Devices {
         }
         let silent = named.iter().map(|(name, _)| (name.clone(), None)).collect();
         let underway = self.underway.get_or_insert_with(|| {
-            spawn_blocking(move || {
+            let (tell, told) = oneshot::channel();
+            let read = move || {
                 let read = |(name, backend): (String, _)| {
                     let state = ask(&name, backend);
                     (name, state)
                 };
-                named.into_iter().map(read).collect()
-            })
+                drop(tell.send(named.into_iter().map(read).collect()));
+            };
+            // Where no thread can be started the devices are silent.
+            drop(thread::Builder::new().name("devices".into()).spawn(read));
+            told
         });
         let readings = match timeout(DEVICE_PATIENCE, underway).await {
             Err(_) => return Arc::new(silent),

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd;
 use std::process::Stdio;
+use std::thread;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -70,8 +71,9 @@ async fn list(family: &str) -> Result<Option<Value>, NftError> {
 /// Tells `changed` whenever any nftables rule of this network namespace changes, for as long
 /// as somebody listens.
 pub(crate) fn watch(changed: mpsc::Sender<()>) -> Result<(), NftError> {
+    let doing = "watch the nftables rules";
     let fail = |errno: Errno| NftError {
-        doing: "watch the nftables rules",
+        doing,
         cause: errno.desc().to_owned(),
     };
     let news = socket(
@@ -82,7 +84,7 @@ pub(crate) fn watch(changed: mpsc::Sender<()>) -> Result<(), NftError> {
     )
     .map_err(fail)?;
     bind(news.as_raw_fd(), &NetlinkAddr::new(0, RULES_GROUP)).map_err(fail)?;
-    std::thread::spawn(move || {
+    let listen = move || {
         let mut buffer = [0; 4096];
         loop {
             match recv(news.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
@@ -94,8 +96,12 @@ pub(crate) fn watch(changed: mpsc::Sender<()>) -> Result<(), NftError> {
                 return;
             }
         }
-    });
-    Ok(())
+    };
+    let started = thread::Builder::new().name("nftables".into()).spawn(listen);
+    started.map(drop).map_err(|error| NftError {
+        doing,
+        cause: error.to_string(),
+    })
 }
 
 /// The kernel has taken rules, and does not have them.

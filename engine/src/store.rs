@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::thread;
 
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use crate::hooks::Hooks;
 use crate::resource::Identity;
@@ -44,6 +46,11 @@ pub(crate) enum StoreError {
     /// The directory is not there, or cannot be read.
     #[error("cannot read the store {}: {cause}\n  help: it is a directory of Calico resources, in YAML or JSON files", .path.display())]
     Directory { path: PathBuf, cause: io::Error },
+    /// The machine has not what it takes to follow it.
+    #[error(
+        "cannot start a thread that reads the store: {0}\n  help: allow wiremesh more memory and threads (systemd: MemoryMax, TasksMax; prlimit: --as, --nproc)"
+    )]
+    Thread(io::Error),
     /// A file cannot be written.
     #[error("cannot write {}: {cause}", .path.display())]
     Write { path: PathBuf, cause: io::Error },
@@ -141,10 +148,18 @@ impl Store {
             Self::Dir(directory) => {
                 let directory = directory.clone();
                 // On a thread of its own: signals are obeyed while it reads.
-                let start = move || directory::Follower::start(&directory);
-                let started = tokio::task::spawn_blocking(start).await;
-                let follower = started.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))?;
-                Ok(Feed::Dir(follower))
+                let (tell, told) = oneshot::channel();
+                let start = move || drop(tell.send(directory::Follower::start(&directory)));
+                let builder = thread::Builder::new().name("store".into());
+                let thread = builder.spawn(start).map_err(StoreError::Thread)?;
+                match told.await {
+                    Ok(started) => Ok(Feed::Dir(started?)),
+                    // It tells in any case, unless it panics.
+                    Err(_) => match thread.join() {
+                        Ok(()) => Err(StoreError::Thread(io::ErrorKind::BrokenPipe.into())),
+                        Err(panic) => resume_unwind(panic),
+                    },
+                }
             }
             Self::Etcd(etcd) => Ok(Feed::Etcd(etcd.follow())),
         }

@@ -112,7 +112,7 @@ impl Follower {
         let mut follower = Self {
             directory: directory.clone(),
             path,
-            events: listen(Arc::clone(&inotify)),
+            events: listen(Arc::clone(&inotify))?,
             inotify,
             inside: Some(inside),
             outside,
@@ -272,14 +272,15 @@ impl Follower {
 }
 
 /// Reads inotify's queue until nobody listens any more.
-fn listen(inotify: Arc<Inotify>) -> mpsc::Receiver<Vec<InotifyEvent>> {
+fn listen(inotify: Arc<Inotify>) -> Result<mpsc::Receiver<Vec<InotifyEvent>>, StoreError> {
     let (tell, events) = mpsc::channel(WAITING);
-    thread::spawn(move || {
+    let listen = move || {
         while let Ok(events) = inotify.read_events() {
             if tell.blocking_send(events).is_err() {
                 return;
             }
         }
-    });
-    events
+    };
+    let started = thread::Builder::new().name("inotify".into()).spawn(listen);
+    started.map(|_| events).map_err(StoreError::Thread)
 }
