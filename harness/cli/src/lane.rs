@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use wireproof_lab::artifact::RunDirectory;
 use wireproof_lab::error::{Doing, LabError};
@@ -12,6 +16,7 @@ use wireproof_lab::memory::{Demand, Room, Size as Memory, rooms};
 use wireproof_lab::program;
 use wireproof_lab::run::EngineCommand;
 use wireproof_lab::vm::{self, Job, Kernel, Machine, News, Outcome, Size};
+use wireproof_model::count::counted;
 use wireproof_model::plan::{Need, Plan};
 
 use crate::engines;
@@ -137,12 +142,69 @@ pub enum Progress<'a> {
     Lane(&'a str),
     /// A scenario begins.
     Begins(usize),
-    /// What all runs together have left in the lane's kernel, and that should not be there.
+    /// A virtual machine came to no run, and whether it is started again.
+    StartFailed(&'a str),
+    /// A virtual machine runs something, or is given up.
+    Machine(Started),
+    /// What all runs together have left in the lane's kernel, and that should not be there, or what it
+    /// complained of when none of them ran.
     Left(Failure),
     /// A phase of a scenario begins.
     Phase(usize, &'a str),
     /// A scenario is over.
     Over(usize, Box<Result<Told, Failure>>),
+}
+
+/// How a virtual machine came to its first run, or that it came to none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// The lane that it is.
+    pub lane: String,
+    /// How many starts it took.
+    pub starts: usize,
+    /// What each start failed by that came to no run.
+    pub failed: Vec<String>,
+    /// Its kernel and how it is run, if it runs something.
+    pub up: Option<Up>,
+}
+
+/// A virtual machine that runs something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Up {
+    /// Its kernel, as that names itself.
+    pub release: String,
+    /// How it is run.
+    pub acceleration: &'static str,
+    /// Time from its last start.
+    pub after: Duration,
+}
+
+impl Started {
+    /// In one line: how many starts it took, and why not one.
+    pub fn text(&self) -> String {
+        let end = match self.up {
+            Some(_) => "came to its first run in",
+            None => "came to no run in",
+        };
+        let starts = counted(self.starts, "start");
+        match self.failed.is_empty() {
+            true => format!("{end} {starts}"),
+            false => format!("{end} {starts}: {}", self.failed.join("; ")),
+        }
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        let up = self.up.as_ref();
+        json!({
+            "lane": self.lane,
+            "starts": self.starts,
+            "failed-starts": self.failed,
+            "kernel": up.map(|up| &up.release),
+            "acceleration": up.map(|up| up.acceleration),
+            "boot-milliseconds": up.map(|up| u64::try_from(up.after.as_millis()).unwrap_or(u64::MAX)),
+        })
+    }
 }
 
 /// Runs scenarios in a lane. Call it inside the sandbox.
@@ -184,18 +246,50 @@ fn run_in_machine(
         })
     });
     let jobs = jobs.collect::<Result<Vec<_>, LabError>>()?;
+    let lane = format!("vm:{kernel}");
+    let mut failed = Vec::new();
     vm::work(&machine, &jobs, |news| match news {
+        News::StartFailed {
+            why,
+            console,
+            again,
+        } => {
+            failed.push(why);
+            told(Progress::StartFailed(&start_failed(
+                &lane, &failed, &console, again,
+            )));
+            if !again {
+                let failed = mem::take(&mut failed);
+                told(Progress::Machine(Started {
+                    lane: lane.clone(),
+                    starts: failed.len(),
+                    failed,
+                    up: None,
+                }));
+            }
+        }
         News::Up {
             release,
             acceleration,
             after,
         } => {
+            let acceleration = acceleration.as_str();
             let text = format!(
-                "vm:{kernel}: Linux {release} is up after {} ms, by {}",
+                "{lane}: Linux {release} is up after {} ms, by {acceleration}",
                 after.as_millis(),
-                acceleration.as_str()
             );
             told(Progress::Lane(&text));
+            let failed = mem::take(&mut failed);
+            told(Progress::Machine(Started {
+                lane: lane.clone(),
+                starts: failed.len() + 1,
+                failed,
+                up: Some(Up {
+                    release,
+                    acceleration,
+                    after,
+                }),
+            }));
         }
         News::Started(job) => {
             told(Progress::Begins(job));
@@ -205,8 +299,12 @@ fn run_in_machine(
             let result = result(outcome, &jobs[job].directory);
             told(Progress::Over(job, Box::new(result)));
         }
+        News::Complained(complaints) => told(Progress::Left(Failure::Kernel {
+            complaints,
+            directory: machine.directory.clone(),
+        })),
         News::Left(remains) => {
-            let text = format!("vm:{kernel}: {remains}");
+            let text = format!("{lane}: {remains}");
             told(Progress::Lane(&text));
             if !remains.is_clean() {
                 told(Progress::Left(Failure::Kernel {
@@ -217,6 +315,20 @@ fn run_in_machine(
         }
     })?;
     Ok(())
+}
+
+/// What is said of the last of several starts that came to no run.
+fn start_failed(lane: &str, failed: &[String], console: &Path, again: bool) -> String {
+    let number = failed.len();
+    let why = failed.last().map_or("", String::as_str);
+    let then = match again {
+        true => "it is started again",
+        false => "it is given up",
+    };
+    format!(
+        "{lane}: start {number} came to no run: {why}\n  {then}; its console is in {}",
+        console.display()
+    )
 }
 
 /// What a machine's outcome says of a scenario.

@@ -12,7 +12,7 @@ use wireproof_lab::sandbox::{self, Side};
 
 use crate::failure::{Failure, Status};
 use crate::input;
-use crate::lane::{self, Lane, Prepared, Progress};
+use crate::lane::{self, Lane, Prepared, Progress, Started};
 use crate::lanes::{self, Wanted};
 use crate::list;
 use crate::scenario::{self, Asked, Told};
@@ -172,6 +172,11 @@ fn run_all(arguments: &Arguments, prepared: &[Prepared]) -> Result<Status, Failu
     for (lane, group) in ways.lanes {
         lane::run(&lane, &group, &arguments.runs, |news| match news {
             Progress::Lane(text) => watcher.line(text),
+            Progress::StartFailed(text) => {
+                watcher.clear();
+                say(text);
+            }
+            Progress::Machine(started) => summary.machine(&started),
             Progress::Left(failure) => {
                 watcher.clear();
                 summary.blame(&lane, &failure);
@@ -244,6 +249,8 @@ struct Summary {
     documents: Vec<Value>,
     /// What is wrong with lanes.
     lanes: Vec<Value>,
+    /// How virtual machines came to their runs.
+    machines: Vec<Value>,
     lines: String,
     counts: BTreeMap<&'static str, usize>,
 }
@@ -255,6 +262,7 @@ impl Summary {
             worst: Status::Held,
             documents: Vec::new(),
             lanes: Vec::new(),
+            machines: Vec::new(),
             lines: String::new(),
             counts: BTreeMap::new(),
         }
@@ -293,6 +301,15 @@ impl Summary {
         }
     }
 
+    /// A virtual machine that came to its first run, or was given up. That it took more than one start
+    /// is in the text too.
+    fn machine(&mut self, started: &Started) {
+        self.machines.push(started.json());
+        if !started.failed.is_empty() {
+            self.lines += &format!("{:<70} {}\n", started.lane, started.text());
+        }
+    }
+
     /// What no scenario by itself is to blame for.
     fn blame(&mut self, lane: &Lane, failure: &Failure) {
         self.worst = self.worst.or_worse(failure.status());
@@ -321,6 +338,7 @@ impl Summary {
             "status": self.worst as u8,
             "counts": self.counts,
             "lanes": self.lanes,
+            "machines": self.machines,
             "scenarios": self.documents,
         })
     }

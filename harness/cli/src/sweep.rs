@@ -17,7 +17,7 @@ use wireproof_model::name::NodeName;
 use wireproof_model::portrait::{self, Observation};
 
 use crate::failure::{Failure, Status};
-use crate::lane::{self, Prepared, Progress};
+use crate::lane::{self, Prepared, Progress, Started};
 use crate::scenario::{Asked, Told};
 use crate::tell::{Watcher, print, print_json, report, say, status_of, word};
 
@@ -112,6 +112,8 @@ struct Row {
 struct Sweep {
     columns: Vec<Column>,
     rows: Vec<Row>,
+    /// How virtual machines came to their runs.
+    machines: Vec<Started>,
 }
 
 /// Runs every scenario in every combination that can be, the ones of one lane in one go, and prints
@@ -151,6 +153,7 @@ pub fn run(
     let mut lanes: Vec<_> = columns.iter().map(|column| &column.lane).collect();
     lanes.dedup();
     let mut left = Status::Held;
+    let mut machines = Vec::new();
     for lane in lanes {
         let group = ready
             .iter()
@@ -162,6 +165,11 @@ pub fn run(
         }
         lane::run(lane, &prepared, runs, |news| match news {
             Progress::Lane(text) => watcher.line(text),
+            Progress::StartFailed(text) => {
+                watcher.clear();
+                say(text);
+            }
+            Progress::Machine(started) => machines.push(started),
             Progress::Left(failure) => {
                 watcher.clear();
                 left = left.or_worse(failure.status());
@@ -182,7 +190,11 @@ pub fn run(
             .map(|cell| cell.unwrap_or_else(|| Cell::none("nobody told of it".into())))
             .collect();
     }
-    let sweep = Sweep { columns, rows };
+    let sweep = Sweep {
+        columns,
+        rows,
+        machines,
+    };
     match json {
         true => print_json(&sweep.json()),
         false => print(&sweep.text()),
@@ -228,6 +240,7 @@ impl Sweep {
             "status": self.status() as u8,
             "counts": self.counts(),
             "columns": self.columns.iter().map(Column::json).collect::<Vec<_>>(),
+            "machines": self.machines.iter().map(Started::json).collect::<Vec<_>>(),
             "scenarios": scenarios.collect::<Vec<_>>(),
         })
     }

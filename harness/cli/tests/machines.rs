@@ -1,8 +1,10 @@
 //! Whatever ends a virtual machine, what had been finished is kept and nothing stays behind.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
 use std::hash::{BuildHasher, RandomState};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::sync::mpsc;
@@ -18,6 +20,9 @@ const KERNEL: &str = "debian-6.1";
 
 /// How long qemu may take to be there, and to be gone.
 const SOON: Duration = Duration::from_secs(30);
+
+/// How long a machine may take until something runs in it, where others want the processors.
+const BOOTED: Duration = Duration::from_secs(180);
 
 /// Machines are ended at a random moment of so many milliseconds after qemu's start: that is while
 /// they boot, or run something, or send what it left.
@@ -40,7 +45,23 @@ fn main() -> ExitCode {
             (0..ROUNDS).try_for_each(killed)
         }),
         Trial::test("a machine that panics says why", panicked),
-        Trial::test("a machine that hangs is given up", hung),
+        Trial::test("a machine that hangs in a run is given up", hung),
+        Trial::test(
+            "a machine that complains in its boot is started again",
+            complained_once,
+        ),
+        Trial::test(
+            "a machine that complains in three boots is given up",
+            complained_thrice,
+        ),
+        Trial::test(
+            "a machine that hangs in its boot is started again",
+            hung_in_boot,
+        ),
+        Trial::test(
+            "a machine that complains in a run fails that run",
+            complained_in_a_run,
+        ),
         Trial::test("a namespace that is left in a machine is told", left),
     ];
     let trials = trials.map(|trial| trial.with_ignored_flag(!there));
@@ -113,10 +134,9 @@ fn panicked() -> Result<(), Failed> {
 fn hung() -> Result<(), Failed> {
     let machine = start(&SCENARIOS[..1], &["--wireguard", "kernel"], "hung");
     let qemu = qemu_of(machine.id())?;
-    // Its kernel's log comes once it is up.
-    let log = runs("hung").join(format!("vm-{}", kernel::Kernel::find(KERNEL)?.release));
-    let log = log.join("1/kernel-1.log");
-    until("the kernel's log", || {
+    // WireGuard has a word to say of each device.
+    let log = runs("hung").join("first/two-nodes/1/kernel.log");
+    until_within(BOOTED, "what the kernel says of a run", || {
         fs::metadata(&log).is_ok_and(|file| file.len() > 0)
     })?;
     // All that is run takes longer than this.
@@ -130,6 +150,179 @@ fn hung() -> Result<(), Failed> {
     match stopped && output.status.code() == Some(3) && says && outcomes(&told).len() == 1 {
         true => Ok(()),
         false => Err(format!("{}: {text}", output.status).into()),
+    }
+}
+
+fn complained_once() -> Result<(), Failed> {
+    let machine = Boots::new("complained-once", &[Boot::Oops, Boot::Good])?;
+    let (output, told) = finish(machine.start(&["--wireguard", "kernel"]))?;
+    machine.check(&output, &told, 0, "held", &[Boot::Oops.says()])
+}
+
+fn complained_thrice() -> Result<(), Failed> {
+    let boots = [Boot::Oops, Boot::Complaint, Boot::Oops, Boot::Good];
+    let machine = Boots::new("complained-thrice", &boots)?;
+    let (output, told) = finish(machine.start(&["--wireguard", "kernel"]))?;
+    let failed = boots[..3].iter().map(Boot::says).collect::<Vec<_>>();
+    machine.check(&output, &told, 3, "inconclusive", &failed)?;
+    let error = told["scenarios"][0]["error"].as_str().unwrap_or_default();
+    let names = failed.iter().all(|why| error.contains(why));
+    match names && error.contains("came to no run in 3 starts") {
+        true => Ok(()),
+        false => Err(format!("what its kernel said is not told: {error}").into()),
+    }
+}
+
+fn hung_in_boot() -> Result<(), Failed> {
+    let machine = Boots::new("hung-in-boot", &[Boot::Hang, Boot::Good])?;
+    let (output, told) = finish(machine.start(&["--wireguard", "kernel"]))?;
+    machine.check(&output, &told, 0, "held", &[Boot::Hang.says()])
+}
+
+/// It is not started again: that would hide what an engine does to a kernel.
+fn complained_in_a_run() -> Result<(), Failed> {
+    let engine = runs("complains.toml");
+    fs::create_dir_all(engine.parent().unwrap_or(Path::new("/")))?;
+    let agent = r#"agent = ["bash", "-c", "echo '<1>BUG: of an engine' > /dev/kmsg"]"#;
+    let text = format!("title = \"complains\"\n{agent}\ncontained = false\nready = \"notify\"\n");
+    fs::write(&engine, text)?;
+    let machine = Boots::new("complained-in-a-run", &[Boot::Good, Boot::Good])?;
+    let engine = engine.display().to_string();
+    let (output, told) = finish(machine.start(&["--engine", &engine]))?;
+    machine.check(&output, &told, 1, "failed", &[])?;
+    let error = told["scenarios"][0]["error"].as_str().unwrap_or_default();
+    match error.contains("the kernel complained") && error.contains("BUG: of an engine") {
+        true => Ok(()),
+        false => Err(format!("the engine's complaint is not told: {error}").into()),
+    }
+}
+
+/// How a machine boots.
+#[derive(Clone, Copy)]
+enum Boot {
+    /// As it does.
+    Good,
+    /// Its kernel oopses, since a part of it is left out that others need.
+    Oops,
+    /// Its kernel has a complaint in its log and goes on. It repeats there what it is told, which may be
+    /// anything.
+    Complaint,
+    /// Its processors never start.
+    Hang,
+}
+
+impl Boot {
+    /// What of it is told.
+    fn says(&self) -> &'static str {
+        match self {
+            Self::Good => "",
+            Self::Oops => "BUG: kernel NULL pointer dereference",
+            Self::Complaint => "BUG:_of_a_boot",
+            Self::Hang => "it was silent for 60 s (deadline of a boot)",
+        }
+    }
+
+    /// What qemu is told besides, as the lines of a script.
+    fn script(self) -> &'static str {
+        match self {
+            Self::Good => ":",
+            Self::Oops => "told=initcall_blacklist=sock_init",
+            Self::Complaint => "told=BUG:_of_a_boot",
+            Self::Hang => "more=-S",
+        }
+    }
+}
+
+/// A machine whose starts differ: before qemu stands a script that tells it more, start by start.
+struct Boots {
+    name: &'static str,
+    folder: PathBuf,
+}
+
+impl Boots {
+    fn new(name: &'static str, boots: &[Boot]) -> Result<Self, Failed> {
+        let qemu = wireproof_lab::program::find("qemu-system-x86_64").ok_or("there is no qemu")?;
+        let folder = runs("boots").join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("kernels"))?;
+        // A kernel of its own, beside which it is noted that KVM boots none here.
+        let kernel = kernel::folder().join(KERNEL);
+        symlink(kernel, folder.join("kernels").join(KERNEL))?;
+        let id = fs::read("/proc/sys/kernel/random/boot_id")?;
+        fs::write(folder.join("kernels/kvm-does-not-boot"), id)?;
+        let cases: String = (1..)
+            .zip(boots)
+            .map(|(number, boot)| format!("  {number}) {} ;;\n", boot.script()))
+            .collect();
+        let script = format!(
+            "#!/usr/bin/env bash\n\
+             echo start >> '{starts}'\n\
+             mapfile -t starts < '{starts}'\n\
+             case ${{#starts[@]}} in\n{cases}esac\n\
+             arguments=()\n\
+             for one; do\n\
+               [[ $one != console=* ]] || one+=\" $told\"\n\
+               arguments+=(\"$one\")\n\
+             done\n\
+             exec '{qemu}' \"${{arguments[@]}}\" $more\n",
+            starts = folder.join("starts").display(),
+            qemu = qemu.display(),
+        );
+        let stand_in = folder.join("qemu-system-x86_64");
+        fs::write(&stand_in, script)?;
+        fs::set_permissions(&stand_in, Permissions::from_mode(0o755))?;
+        Ok(Self { name, folder })
+    }
+
+    fn start(&self, more: &[&str]) -> Harness {
+        let usual = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{usual}", self.folder.display());
+        let kernels = self.folder.join("kernels").into_os_string();
+        let set = [("PATH", path.into()), (kernel::FOLDER, kernels)];
+        start_with(&SCENARIOS[..1], more, self.name, &set)
+    }
+
+    /// Whether it ended like this, and each failed start was told, on standard error and in the document.
+    fn check(
+        &self,
+        output: &Output,
+        told: &Value,
+        status: i32,
+        outcome: &str,
+        failed: &[&str],
+    ) -> Result<(), Failed> {
+        let text = String::from_utf8_lossy(&output.stderr);
+        let starts = fs::read_to_string(self.folder.join("starts"))?;
+        let starts = starts.lines().count();
+        let machine = &told["machines"][0];
+        let say =
+            |what: String| Err(format!("{what}: {}: {machine:#}: {text}", output.status).into());
+        if output.status.code() != Some(status) || outcomes(told)[0].1 != outcome {
+            return say(format!("it came to {}", outcomes(told)[0].1));
+        }
+        let good = usize::from(outcome != "inconclusive");
+        if starts != failed.len() + good || machine["starts"] != json!(starts) {
+            return say(format!("it was started {starts} times"));
+        }
+        let documented = machine["failed-starts"].as_array().cloned();
+        let documented = documented.unwrap_or_default();
+        if documented.len() != failed.len() {
+            return say("the document does not tell of each failed start".to_owned());
+        }
+        for (number, why) in failed.iter().enumerate() {
+            let is_said = documented[number]
+                .as_str()
+                .is_some_and(|text| text.contains(why));
+            let line = format!("start {} came to no run: by plain emulation: ", number + 1);
+            let line = text.lines().find(|text| text.contains(&line));
+            if !is_said || line.is_none_or(|line| !line.contains(why)) {
+                return say(format!("start {} is not told of", number + 1));
+            }
+        }
+        match machine["kernel"].is_null() == (good == 0) {
+            true => Ok(()),
+            false => say("the kernel is not told".to_owned()),
+        }
     }
 }
 
@@ -169,6 +362,11 @@ fn left() -> Result<(), Failed> {
 }
 
 fn start(scenarios: &[&str], more: &[&str], name: &str) -> Harness {
+    start_with(scenarios, more, name, &[])
+}
+
+/// The same with these variables set.
+fn start_with(scenarios: &[&str], more: &[&str], name: &str, set: &[(&str, OsString)]) -> Harness {
     let _ = fs::remove_dir_all(runs(name));
     let started = Command::new(env!("CARGO_BIN_EXE_wireproof"))
         .current_dir(root())
@@ -177,6 +375,7 @@ fn start(scenarios: &[&str], more: &[&str], name: &str) -> Harness {
         .arg("--runs")
         .arg(runs(name))
         .args(scenarios)
+        .envs(set.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -257,11 +456,19 @@ fn descendants(ancestor: u32) -> Vec<i32> {
     family
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<(), Failed> {
-    let end = Instant::now() + SOON;
+fn until(what: &str, is_so: impl FnMut() -> bool) -> Result<(), Failed> {
+    until_within(SOON, what, is_so)
+}
+
+fn until_within(
+    allowed: Duration,
+    what: &str,
+    mut is_so: impl FnMut() -> bool,
+) -> Result<(), Failed> {
+    let end = Instant::now() + allowed;
     while !is_so() {
         if Instant::now() > end {
-            return Err(format!("waited {} s for {what}", SOON.as_secs()).into());
+            return Err(format!("waited {} s for {what}", allowed.as_secs()).into());
         }
         wait(Duration::from_millis(10));
     }

@@ -139,7 +139,11 @@ fn work(kernel: String, tasks: Vec<Task>) {
                 }
             }
             Progress::Left(failure) => left = Some(failure),
-            Progress::Lane(_) | Progress::Begins(_) | Progress::Phase(..) => {}
+            Progress::StartFailed(text) => eprintln!("{text}"),
+            Progress::Lane(_)
+            | Progress::Begins(_)
+            | Progress::Phase(..)
+            | Progress::Machine(_) => {}
         });
         if let Some((task, result)) = last {
             tell(task, left.map_or(result, Err));

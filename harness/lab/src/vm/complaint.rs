@@ -5,6 +5,9 @@ const MARKS: &[&str] = &[
     "WARNING:",
     "BUG:",
     "Oops",
+    // Since 6.9 with "Oops" before it, until then without: `int3: 0000 [#1] PREEMPT SMP`
+    // (Linux: `arch/x86/kernel/dumpstack.c`).
+    "[#1]",
     "general protection",
     "refcount_t:",
     "blocked for more than",
@@ -13,6 +16,9 @@ const MARKS: &[&str] = &[
     "kernel BUG",
     "UBSAN:",
 ];
+
+/// What it says last.
+const PANIC: &str = "Kernel panic";
 
 /// What it says when it has no memory left, which is the machine's fault and not its own
 /// (Linux: `mm/oom_kill.c`, `mm/page_alloc.c`).
@@ -42,10 +48,18 @@ pub(super) fn on_console(text: &str) -> Vec<String> {
     complaints.map(str::to_owned).collect()
 }
 
+/// What a machine's kernel wrote to its console that explains why nothing ran in it. There is no run
+/// whose doing a panic could be, so that it is the kernel's.
+pub(super) fn of_boot(console: &str) -> Vec<String> {
+    let lines = console.lines().map(str::trim_end);
+    let is_one = |line: &&str| is_complaint(0, line) || line.contains(PANIC);
+    lines.filter(is_one).map(str::to_owned).collect()
+}
+
 /// The console's last lines; where the kernel panicked, from its reason on.
 pub(super) fn last_words(console: &str, most: usize) -> String {
     let lines: Vec<_> = console.lines().map(str::trim_end).collect();
-    let panic = lines.iter().rposition(|line| line.contains("Kernel panic"));
+    let panic = lines.iter().rposition(|line| line.contains(PANIC));
     let first = panic.unwrap_or(lines.len().saturating_sub(most));
     let lines = lines.get(first..).unwrap_or_default();
     lines[..lines.len().min(most)].join("\n")
@@ -60,12 +74,19 @@ mod tests {
         for (level, text) in [
             (4, "WARNING: CPU: 0 PID: 1 at net/core/dev.c:1"),
             (1, "BUG: kernel NULL pointer dereference"),
+            (4, "int3: 0000 [#1] PREEMPT SMP NOPTI"),
+            (4, "Oops: int3: 0000 [#1] PREEMPT SMP NOPTI"),
         ] {
             assert!(is_complaint(level, text), "{text}");
         }
         for (level, text) in [
             (6, "wireguard: WireGuard 1.0.0 loaded"),
             (4, "Spectre V2 : Mitigation"),
+            (
+                5,
+                "Linux version 6.1.0-57-cloud-amd64 #1 SMP PREEMPT_DYNAMIC",
+            ),
+            (6, ".... node  #0, CPUs:      #1"),
             (3, "Out of memory: Killed process 71 (tail)"),
         ] {
             assert!(!is_complaint(level, text), "{text}");
@@ -103,5 +124,7 @@ mod tests {
         );
         let panic = "[    9.3] Kernel panic - not syncing: sysrq triggered crash\r\n";
         assert_eq!(on_console(panic), Vec::<String>::new());
+        assert_eq!(of_boot(panic), [panic.trim_end()]);
+        assert_eq!(of_boot("\r\n[    0.0] Booting\r\n"), Vec::<String>::new());
     }
 }

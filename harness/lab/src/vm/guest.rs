@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::env;
 use std::ffi::CString;
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -26,6 +26,7 @@ use crate::error::{Doing, LabError};
 use crate::machine::{ORDERS, is_guest};
 
 use super::image::{MODULES, Orders};
+use super::kernel_log::KernelLog;
 use super::remains::Census;
 use super::stream::{Message, send};
 
@@ -75,17 +76,18 @@ fn serve() -> Result<(), LabError> {
         release: release.trim().to_owned(),
         failed,
     });
+    let log = KernelLog::open().doing("open the kernel's log")?;
     let before = Census::first();
     let waiting: Mutex<VecDeque<usize>> = Mutex::new((0..orders.jobs.len()).collect());
     let (stop, stopped) = channel::<()>();
     thread::scope(|scope| {
-        scope.spawn(|| pass_on_kernel_log(&host));
+        scope.spawn(|| log.follow(|line| host.tell(line)));
         let life = &host;
         scope.spawn(move || show_life(life, &stopped));
         let work = || {
             let next = || lock(&waiting).pop_front();
             while let Some(job) = next() {
-                do_job(&host, &orders, job);
+                do_job(&host, &log, &orders, job);
             }
         };
         let workers: Vec<_> = (0..orders.workers.max(1))
@@ -97,6 +99,7 @@ fn serve() -> Result<(), LabError> {
         if let Some(remains) = before.and_then(|before| Census::since(&before, orders.patience)) {
             host.tell(&Message::Left(remains));
         }
+        log.pass_on(|line| host.tell(line));
         drop(stop);
         host.tell(&Message::Done);
         // Who reads the kernel's log never ends by itself.
@@ -156,7 +159,7 @@ fn load_modules() -> Vec<String> {
     };
     let failed = paths.iter().filter_map(|path| {
         let error = load(path).err()?;
-        Some(format!("{}: {error}", path.display()))
+        Some(format!("module {}: {error}", path.display()))
     });
     failed.collect()
 }
@@ -195,7 +198,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn do_job(host: &Host, orders: &Orders, job: usize) {
+/// What the kernel writes is sent before the beginning and the end of each job, so that the host knows
+/// what it wrote meanwhile.
+fn do_job(host: &Host, log: &KernelLog, orders: &Orders, job: usize) {
+    log.pass_on(|line| host.tell(line));
     host.tell(&Message::Started { job });
     let runs = PathBuf::from(format!("/runs/{job}"));
     let output = Command::new(&orders.program)
@@ -218,6 +224,7 @@ fn do_job(host: &Host, orders: &Orders, job: usize) {
         }
     }
     let _ = fs::remove_dir_all(&runs);
+    log.pass_on(|line| host.tell(line));
     host.tell(&Message::Ended { job, status, said });
 }
 
@@ -272,53 +279,5 @@ fn show_life(host: &Host, stopped: &Receiver<()>) {
         if stopped != Err(RecvTimeoutError::Timeout) {
             return;
         }
-    }
-}
-
-/// Sends what the kernel writes to its log (Linux: `Documentation/ABI/testing/dev-kmsg`).
-fn pass_on_kernel_log(host: &Host) {
-    let Ok(log) = fs::File::open("/dev/kmsg") else {
-        return;
-    };
-    let mut log = BufReader::new(log);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match log.read_until(b'\n', &mut line) {
-            // The log was faster than this reader, which goes on with what is there.
-            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
-            Ok(1..) => {
-                let text = String::from_utf8_lossy(&line);
-                if let Some((level, text)) = kernel_message(&text) {
-                    host.tell(&Message::Kernel { level, text });
-                }
-            }
-            Ok(0) | Err(_) => return,
-        }
-    }
-}
-
-/// `4,321,1234567,-;text`: the level is the number's lowest three bits, the third number
-/// microseconds since the boot.
-fn kernel_message(line: &str) -> Option<(u8, String)> {
-    let (head, text) = line.trim_end().split_once(';')?;
-    let mut numbers = head.split(',');
-    let level = numbers.next()?.parse::<u32>().ok()? & 7;
-    let micros = numbers.nth(1)?.parse::<u64>().ok()?;
-    let seconds = format!("[{:5}.{:06}]", micros / 1_000_000, micros % 1_000_000);
-    Some((u8::try_from(level).ok()?, format!("{seconds} {text}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_kernel_message_has_its_level_and_its_time() {
-        let line = "30,339,5140900,-;NET: Registered protocol family 10\n";
-        let (level, text) = kernel_message(line).unwrap();
-        assert_eq!(level, 6);
-        assert_eq!(text, "[    5.140900] NET: Registered protocol family 10");
-        assert_eq!(kernel_message(" SUBSYSTEM=pci\n"), None);
     }
 }

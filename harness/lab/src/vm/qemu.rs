@@ -53,6 +53,15 @@ pub struct Size {
     pub memory: u32,
 }
 
+/// How qemu ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Exit {
+    /// Its status, and what it said.
+    pub(super) text: String,
+    /// The signal that ended it.
+    pub(super) signal: Option<i32>,
+}
+
 /// A running qemu. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Qemu {
@@ -124,20 +133,16 @@ impl Qemu {
     }
 
     /// How qemu ended, if it has; what it said is part of it.
-    pub(crate) fn ended(&mut self) -> Option<String> {
+    pub(crate) fn ended(&mut self) -> Option<Exit> {
         let status = self.child.try_wait().ok().flatten()?;
         let said = fs::read_to_string(self.console.with_extension("qemu.log"));
         let said = said.unwrap_or_default();
-        Some(match said.trim() {
+        let text = match said.trim() {
             "" => format!("qemu ended with {status}"),
             said => format!("qemu ended with {status}: {said}"),
-        })
-    }
-
-    /// Whether a signal has ended it.
-    pub(crate) fn was_killed(&mut self) -> bool {
-        let status = self.child.try_wait().ok().flatten();
-        status.is_some_and(|status| status.signal().is_some())
+        };
+        let signal = status.signal();
+        Some(Exit { text, signal })
     }
 
     /// What is on the console.

@@ -14,7 +14,7 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Message {
-    /// The guest is up, with this kernel; these modules did not load.
+    /// The guest is up, with this kernel; this went wrong, such as modules that did not load.
     Up {
         /// As uname(2) tells it.
         release: String,
