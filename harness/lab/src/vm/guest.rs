@@ -33,6 +33,9 @@ use super::stream::{Message, send};
 /// The port to the host: the first of the first device with ports (Linux: `virtio_console.c`).
 const PORT: &str = "/dev/vport0p1";
 
+/// Where the kernel has its processors.
+const PROCESSORS: &str = "/sys/devices/system/cpu";
+
 /// How often the guest shows that it is alive.
 pub(crate) const BEAT: Duration = Duration::from_secs(1);
 
@@ -55,7 +58,8 @@ pub fn run_if_first() -> Option<ExitCode> {
 
 fn serve() -> Result<(), LabError> {
     set_up()?;
-    let failed = load_modules();
+    let mut failed = load_modules();
+    failed.extend(start_processors());
     // WireGuard's own words, such as why it refuses a packet (Linux: `Documentation/admin-guide/
     // dynamic-debug-howto.rst`). A kernel without them tells less.
     let _ = fs::write(
@@ -160,6 +164,22 @@ fn load_modules() -> Vec<String> {
     let failed = paths.iter().filter_map(|path| {
         let error = load(path).err()?;
         Some(format!("module {}: {error}", path.display()))
+    });
+    failed.collect()
+}
+
+/// Starts the processors that the boot has left out (Linux: `Documentation/core-api/cpu_hotplug.rst`); tells
+/// of those that do not start. One that was there from the beginning has no such file, or it says so.
+fn start_processors() -> Vec<String> {
+    let entries = fs::read_dir(PROCESSORS).into_iter().flatten().flatten();
+    let switches = entries.map(|entry| entry.path().join("online"));
+    let mut switches: Vec<_> = switches
+        .filter(|path| fs::read_to_string(path).is_ok_and(|text| text.trim() == "0"))
+        .collect();
+    switches.sort();
+    let failed = switches.iter().filter_map(|path| {
+        let error = fs::write(path, "1").err()?;
+        Some(format!("processor {}: {error}", path.display()))
     });
     failed.collect()
 }

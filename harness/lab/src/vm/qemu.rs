@@ -25,6 +25,16 @@ const COMMAND_LINE: &str = "console=ttyS0 panic=-1 oops=panic rdinit=/init \
                             tsc=reliable clocksource=tsc mitigations=off \
                             rcupdate.rcu_expedited=1";
 
+/// What the kernel of an emulated machine is told besides: to boot on one processor; the guest starts the
+/// others once it is up. A kernel rewrites its own code, most of all while it boots, by way of `int3`
+/// (Linux: `text_poke_bp_batch` in `arch/x86/kernel/alternative.c`). Where qemu 7.2 translates the same
+/// code for another processor meanwhile, it may keep the breakpoint, or the code before it: changes are
+/// noticed only from the end of a translation on (QEMU: `tb_gen_code` in `accel/tcg/translate-all.c`).
+/// Then that kernel oopses, or waits for ever. `noreplace-smp` leaves the code for several processors in.
+/// And not to panic where a few ticks do not come in time (Linux: `check_timer` in
+/// `arch/x86/kernel/apic/io_apic.c`): qemu may have waited for a processor of the host.
+const EMULATED: &str = "maxcpus=1 noreplace-smp no_timer_check";
+
 /// How qemu runs a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acceleration {
@@ -90,9 +100,12 @@ impl Qemu {
         for fd in [root.as_fd(), told.as_fd()] {
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).doing(DOING)?;
         }
-        let accelerated: &[&str] = match acceleration {
-            Acceleration::Kvm => &["-accel", "kvm", "-cpu", "host"],
-            Acceleration::Emulation => &["-accel", "tcg,thread=multi", "-cpu", "max"],
+        let (accelerated, command_line): (&[&str], String) = match acceleration {
+            Acceleration::Kvm => (&["-accel", "kvm", "-cpu", "host"], COMMAND_LINE.to_owned()),
+            Acceleration::Emulation => (
+                &["-accel", "tcg,thread=multi", "-cpu", "max"],
+                format!("{COMMAND_LINE} {EMULATED}"),
+            ),
         };
         let errors = console.with_extension("qemu.log");
         let log = fs::File::create(&errors).doing(format!("create {}", errors.display()))?;
@@ -106,7 +119,7 @@ impl Qemu {
             .arg("-kernel")
             .arg(&kernel.image)
             .args(["-initrd", &format!("/proc/self/fd/{}", root.as_raw_fd())])
-            .args(["-append", COMMAND_LINE])
+            .args(["-append", &command_line])
             .arg("-serial")
             .arg(format!("file:{}", console.display()))
             .args(["-device", "virtio-serial-pci"])
