@@ -1,9 +1,9 @@
-//! The only unsafe code of this crate: system calls that no library wraps safely, and the
-//! memory that a packet socket shares with the kernel.
+//! The only unsafe code of this crate: system calls that no library wraps safely, the memory that a
+//! packet socket shares with the kernel, and one instruction.
 
 #![expect(
     unsafe_code,
-    reason = "nix has no safe SIOCETHTOOL, PACKET_STATISTICS, PACKET_RX_RING, TUNSETIFF, bpf, nor a way to make a sockaddr_ll"
+    reason = "nix has no safe SIOCETHTOOL, PACKET_STATISTICS, PACKET_RX_RING, TUNSETIFF, bpf, nor a way to make a sockaddr_ll; and rdtsc is unsafe by declaration"
 )]
 
 /// Mounts that are read only, and capabilities.
@@ -34,6 +34,19 @@ pub(crate) enum Offload {
     GenericSegmentation = 0x24,
     /// `ETHTOOL_SGRO`.
     GenericReceive = 0x2c,
+}
+
+/// What this processor's time stamp counter shows; none where there is no such counter.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn time_stamp() -> Option<u64> {
+    // SAFETY: every processor of this kind has the instruction, and it touches no memory.
+    Some(unsafe { std::arch::x86_64::_rdtsc() })
+}
+
+/// The same elsewhere.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn time_stamp() -> Option<u64> {
+    None
 }
 
 /// A descriptor that stands for a process (pidfd_open(2)), which the caller is the parent of.

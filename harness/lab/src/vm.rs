@@ -19,6 +19,7 @@ mod library;
 mod qemu;
 mod remains;
 mod stream;
+mod tsc;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -142,6 +143,7 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
     let mut left: Vec<usize> = (0..jobs.len()).collect();
     let mut acceleration = acceleration();
     let mut starts = Starts::default();
+    let first_reading = tsc::Reading::take();
     for start in 1.. {
         if left.is_empty() {
             break;
@@ -162,8 +164,19 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
         let files: Vec<_> = machine.files.iter().cloned().collect();
         let root = image::assemble(&machine.kernel, &orders, &programs, &files)?;
         let chosen: Vec<_> = left.iter().map(|job| &jobs[*job]).collect();
-        let patience = orders.patience;
-        let mut host = Host::start(machine, &root, acceleration, patience, start, &chosen)?;
+        // Putting its root together has taken long enough to know.
+        let kilohertz = first_reading
+            .zip(tsc::Reading::take())
+            .and_then(|(first, now)| now.kilohertz_since(&first));
+        let mut host = Host::start(
+            machine,
+            &root,
+            acceleration,
+            orders.patience,
+            kilohertz,
+            start,
+            &chosen,
+        )?;
         let listened = host.listen(&mut |news| {
             told(match news {
                 News::Started(job) => News::Started(left[job]),

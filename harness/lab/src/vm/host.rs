@@ -62,6 +62,7 @@ impl<'j> Host<'j> {
         root: &OwnedFd,
         acceleration: Acceleration,
         patience: Patience,
+        kilohertz: Option<u32>,
         boot: u32,
         jobs: &'j [&'j Job],
     ) -> Result<Self, LabError> {
@@ -69,8 +70,14 @@ impl<'j> Host<'j> {
         let kernel_log = machine.directory.join(format!("kernel-{boot}.log"));
         let kernel_log =
             fs::File::create(&kernel_log).doing(format!("create {}", kernel_log.display()))?;
-        let (qemu, pipe) =
-            Qemu::start(&machine.kernel, root, machine.size, acceleration, &console)?;
+        let (qemu, pipe) = Qemu::start(
+            &machine.kernel,
+            root,
+            machine.size,
+            acceleration,
+            kilohertz,
+            &console,
+        )?;
         let boots_in = match acceleration {
             Acceleration::Kvm => BOOT_BY_KVM,
             Acceleration::Emulation => BOOT_BY_EMULATION,

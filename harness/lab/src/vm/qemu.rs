@@ -80,7 +80,8 @@ pub(crate) struct Qemu {
 }
 
 impl Qemu {
-    /// Starts a guest; what it tells comes out of the pipe. Its console goes to a file.
+    /// Starts a guest; what it tells comes out of the pipe. Its console goes to a file. One that is
+    /// emulated is told how fast its time stamp counter runs, where that is known.
     ///
     /// # Errors
     /// There is no qemu, or it cannot be started.
@@ -89,6 +90,7 @@ impl Qemu {
         root: &OwnedFd,
         size: Size,
         acceleration: Acceleration,
+        kilohertz: Option<u32>,
         console: &Path,
     ) -> Result<(Self, PipeReader), LabError> {
         const DOING: &str = "start qemu";
@@ -104,7 +106,10 @@ impl Qemu {
             Acceleration::Kvm => (&["-accel", "kvm", "-cpu", "host"], COMMAND_LINE.to_owned()),
             Acceleration::Emulation => (
                 &["-accel", "tcg,thread=multi", "-cpu", "max"],
-                format!("{COMMAND_LINE} {EMULATED}"),
+                match kilohertz {
+                    Some(tsc) => format!("{COMMAND_LINE} {EMULATED} tsc_early_khz={tsc}"),
+                    None => format!("{COMMAND_LINE} {EMULATED}"),
+                },
             ),
         };
         let errors = console.with_extension("qemu.log");
