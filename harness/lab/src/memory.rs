@@ -15,6 +15,9 @@ pub use room::{Room, rooms};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
+/// Threads that the C library reserves 64 MiB for, each (mallopt(3), `M_ARENA_MAX`, for two processors).
+const ARENAS: u64 = 16;
+
 /// What a run needs, in bytes. The constants are measured: what is foretold of meshes of 2 to 40 nodes is 1 to
 /// 1.5 times what they have had at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,7 +33,7 @@ pub struct Demand {
     store: u64,
     /// Captures, logs and evidence, where files are in memory.
     files: u64,
-    /// Threads' stacks, in address space only.
+    /// Threads' stacks, and what the C library reserves for them, in address space only.
     stacks: u64,
 }
 
@@ -41,6 +44,8 @@ impl Demand {
         let (nodes, probes) = (count(plan.nodes.len()), count(plan.probes.len()));
         let pods = plan.nodes.iter().map(|node| count(node.pods.len()));
         let pods: u64 = pods.sum();
+        // Two for each node, and some that open sockets together.
+        let threads = 8 + 3 * nodes + pods;
         let known = nodes + count(plan.phantoms.len());
         Self {
             rings: Rings::of(plan).bytes(),
@@ -48,11 +53,11 @@ impl Demand {
             nodes: nodes * (6 * MIB + known * (48 * KIB)) + (nodes + pods) * MIB,
             store: match plan.store {
                 Store::Directory => 0,
-                Store::Etcd { .. } => 64 * MIB,
+                // Its log alone is allocated 64 MiB at a time, in memory.
+                Store::Etcd { .. } => 160 * MIB,
             },
             files: 0,
-            // Two for each node, and some that open sockets together.
-            stacks: 256 * MIB + (3 * nodes + pods) * (2 * MIB),
+            stacks: threads * (2 * MIB) + threads.min(ARENAS) * (64 * MIB),
         }
     }
 
@@ -173,7 +178,7 @@ mod tests {
         let of = |nodes| Demand::of(&plan(nodes, "")).bytes();
         assert!(of(2) < of(3) && of(3) < of(12) && of(12) < of(40));
         let with_etcd = Demand::of(&plan(3, "store = \"etcd\"")).bytes();
-        assert_eq!(with_etcd, of(3) + 64 * MIB);
+        assert_eq!(with_etcd, of(3) + 160 * MIB);
         let mesh = plan(3, "");
         let in_memory = Demand::of(&mesh).with_files(&mesh);
         assert!(in_memory.bytes() > of(3));
