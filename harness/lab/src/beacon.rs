@@ -1,10 +1,11 @@
 //! Frames that show that the observers see.
 //!
 //! A beacon is put on an interface past every route and filter, so no engine can
-//! stop it. Its Ethernet destination is nobody's, so no host takes it; the
-//! observers at both ends of the link see it all the same.
+//! stop it, but by taking the link away. Its Ethernet destination is nobody's, so no
+//! host takes it; the observers at both ends of the link see it all the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use pnet_packet::Packet as _;
@@ -15,13 +16,17 @@ use pnet_packet::ipv4::{self, MutableIpv4Packet};
 use pnet_packet::ipv6::MutableIpv6Packet;
 use pnet_packet::tcp::{self, MutableTcpPacket};
 use pnet_packet::udp::{self, MutableUdpPacket};
-use wireproof_model::evidence::{Beacon, Direction, Interface, InterfaceId, Place, Role, Round};
+use wireproof_model::evidence::{
+    Beacon, Direction, Interface, InterfaceId, NoLink, Place, Role, Round,
+};
 use wireproof_model::frame::LinkType;
-use wireproof_model::plan::{Family, Plan, Protocol};
+use wireproof_model::name::{NodeName, PodName};
+use wireproof_model::plan::{Family, Node, Plan, Protocol};
 use wireproof_model::tag::{BeaconId, Magic, Tag};
 
-use crate::capture::Capture;
+use crate::capture::{Capture, Expected};
 use crate::error::{Doing, LabError};
+use crate::netlink::{LinkSummary, Netlink};
 use crate::packet::{Injector, close_together};
 use crate::topology::{HARNESS_MAC, Topology};
 use crate::wait::Deadline;
@@ -57,8 +62,12 @@ pub(crate) struct Lamp {
     magic: Magic,
     /// Every interface that gets a beacon, with its kernel index and the far end of its link.
     targets: Vec<Target>,
+    /// Those that the cluster needs and that are gone.
+    gone: Vec<InterfaceId>,
     /// One per namespace, in the order of the topology's places.
     injectors: Vec<Injector>,
+    /// The same.
+    netlinks: Vec<Netlink>,
     sent: Vec<Beacon>,
     /// What probes are sent with.
     protocols: Vec<Protocol>,
@@ -83,7 +92,9 @@ impl Lamp {
         sent: Vec<Beacon>,
     ) -> Result<Self, LabError> {
         let interfaces = capture.interfaces()?;
-        let (mut targets, mut injectors) = (Vec::new(), Vec::new());
+        let gone = capture.gone().into_iter();
+        let gone = gone.filter(|interface| is_needed(plan, interface));
+        let (mut targets, mut injectors, mut netlinks) = (Vec::new(), Vec::new(), Vec::new());
         for (place, namespace) in topology.places() {
             for (interface, index) in &interfaces {
                 let idle = matches!(interface.role, Role::Loopback | Role::Other);
@@ -97,11 +108,14 @@ impl Lamp {
                 }
             }
             injectors.push(Injector::open(namespace)?);
+            netlinks.push(Netlink::open(namespace)?);
         }
         Ok(Self {
             magic,
             targets,
+            gone: gone.map(|interface| interface.id).collect(),
             injectors,
+            netlinks,
             sent,
             protocols: plan
                 .cluster
@@ -113,34 +127,57 @@ impl Lamp {
     }
 
     /// Sends a beacon of every protocol out of every interface, and waits until each
-    /// was seen at both ends of its link.
+    /// was seen at both ends of its link. That a link carries none is noted, and is for the
+    /// verdict; before the first agent it is an error.
     pub(crate) fn light(
         &mut self,
         round: Round,
         capture: &Capture,
         deadline: Deadline,
     ) -> Result<(), LabError> {
+        let links = self.links()?;
         let mut expected = BTreeSet::new();
         for target in &self.targets {
+            let no_link = target.no_link(&links).filter(|_| round != Round::Armed);
             for protocol in &self.protocols {
-                let protocol = *protocol;
-                let number = u16::try_from(self.sent.len())
-                    .map_err(|_| LabError::machine("number the beacons", "more than 65535"))?;
-                let id = BeaconId(number);
+                let id = next(&self.sent)?;
                 let payload = Tag::Beacon(id).fill(self.magic, PAYLOAD);
-                self.injectors[target.injector]
-                    .send(
-                        target.index,
-                        &frame(target.interface.link, protocol, &payload),
-                    )
-                    .doing(format!("send a beacon through {}", target.interface.name))?;
-                expected.insert((id, target.interface.id, Direction::Out));
-                expected.extend(target.far.map(|far| (id, far, Direction::In)));
+                let frame = frame(target.interface.link, *protocol, &payload);
+                let send = || self.injectors[target.injector].send(target.index, &frame);
+                let no_link = match no_link {
+                    Some(state) => Some(state),
+                    None => match send() {
+                        Ok(()) => None,
+                        Err(error) if round != Round::Armed && reason(&error).is_some() => {
+                            reason(&error)
+                        }
+                        error => {
+                            let doing = format!("send a beacon through {}", target.interface.name);
+                            return error.doing(doing);
+                        }
+                    },
+                };
+                if no_link.is_none() {
+                    expected.insert((id, target.interface.id, Direction::Out));
+                    expected.extend(target.far.map(|far| (id, far, Direction::In)));
+                }
                 self.sent.push(Beacon {
                     id,
                     interface: target.interface.id,
-                    protocol,
+                    protocol: *protocol,
                     round,
+                    no_link,
+                });
+            }
+        }
+        for interface in &self.gone {
+            for protocol in &self.protocols {
+                self.sent.push(Beacon {
+                    id: next(&self.sent)?,
+                    interface: *interface,
+                    protocol: *protocol,
+                    round,
+                    no_link: Some(NoLink::Missing),
                 });
             }
         }
@@ -149,13 +186,108 @@ impl Lamp {
             Round::Opening => "every observer has seen its opening beacons",
             Round::Closing => "every observer has seen its closing beacons",
         };
-        capture.wait_for_beacons(what, &expected, deadline)
+        match capture.wait_for_beacons(what, &expected, deadline) {
+            Ok(()) => Ok(()),
+            Err(error) if round == Round::Armed => Err(error),
+            Err(error) => self.excuse(&capture.unseen(&expected), &links, error),
+        }
+    }
+
+    /// A link that has changed since it was looked at may have lost what was sent through it.
+    fn excuse(
+        &mut self,
+        unseen: &[Expected],
+        before: &Links,
+        error: LabError,
+    ) -> Result<(), LabError> {
+        let now = self.links()?;
+        let mut changed = BTreeMap::new();
+        for target in &self.targets {
+            let key = (target.injector, target.index);
+            let changes = |links: &Links| links.get(&key).map(|link| (link.up, link.changes));
+            if changes(before) != changes(&now) {
+                let state = target.no_link(&now).unwrap_or(NoLink::NoCarrier);
+                changed.insert(target.interface.id, state);
+            }
+        }
+        for (id, interface, _) in unseen {
+            let beacon = self.sent.get_mut(usize::from(id.0));
+            let state = beacon.as_ref().and_then(|beacon| {
+                let own = changed.get(&beacon.interface);
+                own.or_else(|| changed.get(interface)).copied()
+            });
+            match (beacon, state) {
+                (Some(beacon), Some(state)) => beacon.no_link = Some(state),
+                _ => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What every link is like now.
+    fn links(&self) -> Result<Links, LabError> {
+        let mut all = Links::new();
+        for (place, netlink) in self.netlinks.iter().enumerate() {
+            let links = netlink.link_summaries()?.into_iter();
+            all.extend(links.map(|link| ((place, link.index), link)));
+        }
+        Ok(all)
     }
 
     /// Ends with the list of what was sent.
     pub(crate) fn put_out(self) -> Vec<Beacon> {
         close_together(self.injectors);
         self.sent
+    }
+}
+
+/// Links by the number of their namespace, and by the kernel's index.
+type Links = BTreeMap<(usize, u32), LinkSummary>;
+
+impl Target {
+    /// Why it carries nothing; none if it does.
+    fn no_link(&self, links: &Links) -> Option<NoLink> {
+        match links.get(&(self.injector, self.index)) {
+            None => Some(NoLink::Missing),
+            // Under another name it is none of the cluster's.
+            Some(link) if link.name != self.interface.name => Some(NoLink::Missing),
+            Some(link) if !link.up => Some(NoLink::Down),
+            Some(link) if !link.carrier => Some(NoLink::NoCarrier),
+            Some(_) => None,
+        }
+    }
+}
+
+/// The number of the next beacon.
+fn next(sent: &[Beacon]) -> Result<BeaconId, LabError> {
+    let number = u16::try_from(sent.len());
+    let number = number.map_err(|_| LabError::machine("number the beacons", "more than 65535"))?;
+    Ok(BeaconId(number))
+}
+
+/// What an error of a send says of the link; none if it is about something else.
+fn reason(error: &io::Error) -> Option<NoLink> {
+    match error.raw_os_error()? {
+        libc::ENETDOWN => Some(NoLink::Down),
+        libc::ENXIO | libc::ENODEV => Some(NoLink::Missing),
+        _ => None,
+    }
+}
+
+/// Whether the cluster has such an interface now.
+fn is_needed(plan: &Plan, interface: &Interface) -> bool {
+    let named = |name: &NodeName| {
+        let mut nodes = plan.nodes.iter().chain(&plan.clients);
+        nodes.find(|node| node.name == *name)
+    };
+    let holds = |node: &Node, pod: &PodName| node.pods.iter().any(|held| held.name == *pod);
+    match (&interface.place, &interface.role) {
+        (Place::Fabric, Role::Port(node)) | (Place::Node(node), Role::Uplink) => {
+            named(node).is_some()
+        }
+        (Place::Node(node), Role::PodLink(pod)) => named(node).is_some_and(|node| holds(node, pod)),
+        (Place::Pod(pod), Role::PodUplink) => plan.nodes.iter().any(|node| holds(node, pod)),
+        _ => false,
     }
 }
 
@@ -293,3 +425,6 @@ pub(crate) fn icmp6_echo(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,9 @@ pub(crate) struct Capture {
     thread: Option<JoinHandle<()>>,
 }
 
+/// A beacon, and where and which way it has to be seen.
+pub(crate) type Expected = (BeaconId, InterfaceId, Direction);
+
 /// What the capture thread is told.
 #[derive(Debug, Default)]
 struct Orders {
@@ -144,6 +147,20 @@ impl Capture {
             .collect())
     }
 
+    /// The interfaces that were there once and are not any more, by the last look.
+    pub(crate) fn gone(&self) -> Vec<Interface> {
+        let seen = self.seen.lock();
+        let interfaces = seen.interfaces.iter();
+        let gone = interfaces.filter(|interface| !seen.indexes.contains_key(&interface.id));
+        gone.cloned().collect()
+    }
+
+    /// Which of these beacons were not seen where they must be.
+    pub(crate) fn unseen(&self, expected: &BTreeSet<Expected>) -> Vec<Expected> {
+        let seen = self.seen.lock();
+        expected.difference(&seen.beacons).copied().collect()
+    }
+
     /// Keeps every frame from this moment on.
     pub(crate) fn keep_all_from(&self, moment: Nanos) -> Result<(), LabError> {
         self.seen.change(|seen| seen.all_from = Some(moment));
@@ -191,7 +208,7 @@ impl Capture {
     pub(crate) fn wait_for_beacons(
         &self,
         until: &str,
-        expected: &BTreeSet<(BeaconId, InterfaceId, Direction)>,
+        expected: &BTreeSet<Expected>,
         deadline: Deadline,
     ) -> Result<(), LabError> {
         let missing = |seen: &Seen| expected.difference(&seen.beacons).count();

@@ -26,11 +26,11 @@ use wireproof_model::plan::Patience;
 
 use crate::artifact::RunDirectory;
 use crate::error::LabError;
-use crate::init::{CommandId, Ended, Order};
+use crate::init::{self, CommandId, Ended, Order};
 use crate::node::{Init, Told, start_init, wait_until_set_up};
 use crate::program::search_path;
 use crate::store::Store;
-use crate::topology::Topology;
+use crate::topology::{NodeSpace, Topology};
 use crate::wait::{Deadline, Wait, some_of};
 
 use end::Ends;
@@ -125,6 +125,13 @@ impl<'a> Engines<'a> {
             .iter()
             .map(|(name, node)| (node.processes, name.clone()));
         known.collect()
+    }
+
+    /// Whether a node's processes have another root directory than when it was set up.
+    pub(crate) fn has_hidden_root(&self, space: &NodeSpace) -> Result<bool, LabError> {
+        let before = self.told.lock().get(&space.name).and_then(|node| node.root);
+        let now = space.namespace.enter_with_mounts(|| Ok(init::root()))?;
+        Ok(before.is_some() && before != now)
     }
 
     /// What every agent says of itself.

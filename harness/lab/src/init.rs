@@ -74,9 +74,14 @@ pub(crate) enum Order {
 /// What the lab is told, one JSON document a line on standard output.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum News {
-    /// The node is set up; `processes` is what its process namespace is told apart by, `lacks`
-    /// what of the host is not kept from its processes, or not as it should be.
-    Ready { processes: u64, lacks: Vec<String> },
+    /// The node is set up; `processes` is what its process namespace is told apart by, `root` its
+    /// root directory, `lacks` what of the host is not kept from its processes, or not as it should
+    /// be.
+    Ready {
+        processes: u64,
+        lacks: Vec<String>,
+        root: Root,
+    },
     /// The node could not be set up.
     Unfit { cause: String },
     /// A command could not be started.
@@ -85,6 +90,15 @@ pub(crate) enum News {
     Ended { id: CommandId, how: Ended },
     /// A process of the node sent this to `NOTIFY_SOCKET`.
     Notified { text: String },
+}
+
+/// What a root directory is told apart by: its device and its inode. None if it cannot be looked at.
+pub(crate) type Root = Option<(u64, u64)>;
+
+/// The root directory of the calling thread.
+pub(crate) fn root() -> Root {
+    let root = fs::metadata("/").ok()?;
+    Some((root.dev(), root.ino()))
 }
 
 /// How a command ended.
@@ -182,6 +196,7 @@ impl Init {
         tell(&News::Ready {
             processes,
             lacks: std::mem::take(&mut self.contained.lacks),
+            root: root(),
         });
         let mut orders = io::BufReader::new(io::stdin());
         loop {

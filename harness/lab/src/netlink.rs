@@ -22,7 +22,7 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkLayerType, LinkMessage,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkLayerType, LinkMessage,
 };
 use rtnetlink::packet_route::neighbour::NeighbourState;
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope};
@@ -65,6 +65,12 @@ pub(crate) struct LinkSummary {
     pub(crate) name: IfName,
     /// Whether frames start with the IP header (`ARPHRD_NONE`).
     pub(crate) no_header: bool,
+    /// `IFF_UP`.
+    pub(crate) up: bool,
+    /// `IFF_LOWER_UP`: of a veth, whether its other end is up too.
+    pub(crate) carrier: bool,
+    /// How often it has got or lost its carrier (`IFLA_CARRIER_CHANGES`).
+    pub(crate) changes: u32,
 }
 
 /// One end of a veth pair, as it is created: with its final name, address and namespace.
@@ -291,6 +297,9 @@ impl Netlink {
                     index: link.header.index,
                     name: link_name(&link)?,
                     no_header: link.header.link_layer_type == LinkLayerType::None,
+                    up: link.header.flags.contains(LinkFlags::Up),
+                    carrier: link.header.flags.contains(LinkFlags::LowerUp),
+                    changes: link.attributes.iter().find_map(changes).unwrap_or(0),
                 })
             })
             .collect()
@@ -382,4 +391,12 @@ pub(crate) fn link_name(link: &LinkMessage) -> Result<IfName, LabError> {
     name.unwrap_or_default()
         .parse()
         .map_err(|error| LabError::machine("read a link's name", error))
+}
+
+/// How often a link has got or lost its carrier.
+fn changes(attribute: &LinkAttribute) -> Option<u32> {
+    match attribute {
+        LinkAttribute::CarrierChanges(count) => Some(*count),
+        _ => None,
+    }
 }

@@ -27,6 +27,7 @@ pub(crate) struct NodeState {
     pub(crate) processes: u64,
     /// What of the host is not kept from its processes.
     pub(crate) lacks: Vec<String>,
+    pub(crate) root: init::Root,
     pub(crate) unfit: Option<String>,
     pub(crate) not_started: BTreeMap<CommandId, String>,
     pub(crate) ended: BTreeMap<CommandId, Ended>,
@@ -173,7 +174,12 @@ pub(crate) fn survey_containment() -> Result<Vec<String>, LabError> {
 
 fn note(node: &mut NodeState, news: News) {
     match news {
-        News::Ready { processes, lacks } => {
+        News::Ready {
+            processes,
+            lacks,
+            root,
+        } => {
+            node.root = root;
             node.ready = true;
             node.lacks = lacks;
             node.processes = processes;

@@ -11,7 +11,7 @@ use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage}
 use rtnetlink::packet_route::rule::{RuleAttribute, RuleFlags, RuleMessage};
 use rtnetlink::packet_route::{AddressFamily, route::RouteProtocol, route::RouteType};
 use wireguard_control::{Backend, Device, InterfaceName};
-use wireproof_model::dataplane::{Address, Dataplane, Link, Peer, Route, Rule, WireGuard};
+use wireproof_model::dataplane::{self, Address, Dataplane, Link, Peer, Route, Rule, WireGuard};
 use wireproof_model::name::{IfName, NodeName};
 use wireproof_model::plan::State;
 
@@ -329,10 +329,20 @@ fn joined(parts: impl Iterator<Item = Peer>) -> Vec<Peer> {
     whole
 }
 
+/// The packets that the rules of nftables with a counter have counted so far.
+pub(crate) fn rule_counts(namespace: &Namespace) -> Result<BTreeMap<String, u64>, LabError> {
+    let listing = namespace.enter(|| listing(&["list", "ruleset"]))?;
+    Ok(dataplane::rule_counts(&listing))
+}
+
 /// The namespace's nftables rules without counters. Call it inside.
 fn ruleset() -> Result<String, LabError> {
+    listing(&["--stateless", "list", "ruleset"])
+}
+
+fn listing(arguments: &[&str]) -> Result<String, LabError> {
     let output = program("nft")
-        .args(["--stateless", "list", "ruleset"])
+        .args(arguments)
         .output()
         .doing("list the nftables rules")
         .map_err(|error| error.help("install nftables (Debian: apt-get install nftables)"))?;

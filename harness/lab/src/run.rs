@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use wireproof_model::dataplane::Dataplane;
+use wireproof_model::dataplane::{Dataplane, lost_link};
 use wireproof_model::evidence::{Evidence, NodeEvidence, Round, Timing};
 use wireproof_model::name::NodeName;
-use wireproof_model::plan::{Node, Plan};
+use wireproof_model::plan::{Action, Node, Plan, State};
 use wireproof_model::tag::Magic;
 
 use crate::artifact::RunDirectory;
@@ -30,7 +30,7 @@ use crate::responder::Responders;
 use crate::state;
 use crate::store::Store;
 use crate::timeline::{KeyHistory, Timeline};
-use crate::topology::{Topology, disable_offloads_of_tunnels, tallies};
+use crate::topology::{Topology, UPLINK, disable_offloads_of_tunnels, tallies};
 use crate::transfer;
 use crate::wait::Deadline;
 use crate::witness::Witness;
@@ -85,7 +85,6 @@ fn build_and_observe(
     let mut clock = Clock::default();
     let magic = draw_magic()?;
     let patience = plan.deadlines.patience;
-    let beacons_allowed = || Deadline::after(patience.allows(BEACONS));
 
     phase("setup");
     let mut topology = Topology::build(plan)?;
@@ -93,28 +92,72 @@ fn build_and_observe(
     let mut engines = Engines::boot(&mut topology, engine, directory, &store, patience)?;
     clock.lap("setup");
 
+    let lab = Lab {
+        plan,
+        directory,
+        magic,
+        store: &store,
+    };
+    let observed = observe(&lab, &mut topology, &mut engines, &mut clock, &mut phase);
+    let observed = observed.map_err(|error| blame_link(error, plan, &topology));
+
+    phase("teardown");
+    drop(engines);
+    drop(store);
+    drop(topology);
+    clock.lap("teardown");
+
+    Ok(Evidence {
+        timings: clock.timings,
+        ..observed?
+    })
+}
+
+/// What stays as it is from the first agent's start to the last look.
+struct Lab<'a> {
+    plan: &'a Plan,
+    directory: &'a RunDirectory,
+    magic: Magic,
+    store: &'a Store,
+}
+
+/// Everything between setup and teardown.
+fn observe(
+    lab: &Lab<'_>,
+    topology: &mut Topology,
+    engines: &mut Engines<'_>,
+    clock: &mut Clock,
+    phase: &mut impl FnMut(&str),
+) -> Result<Evidence, LabError> {
+    let Lab {
+        plan,
+        directory,
+        magic,
+        store,
+    } = *lab;
+    let beacons_allowed = || Deadline::after(plan.deadlines.patience.allows(BEACONS));
     let dropped = DropWatch::begin();
-    let capture = Capture::arm(plan, &topology, magic, directory)?;
-    let mut lamp = Lamp::new(plan, &topology, &capture, magic, Vec::new())?;
+    let capture = Capture::arm(plan, topology, magic, directory)?;
+    let mut lamp = Lamp::new(plan, topology, &capture, magic, Vec::new())?;
     lamp.light(Round::Armed, &capture, beacons_allowed())?;
     let beacons = lamp.put_out();
     let mut witness = Witness::new(capture);
     clock.lap("arming");
 
-    let before = dataplanes(plan, &topology)?;
+    let before = dataplanes(plan, topology)?;
     clock.lap("first look");
 
     phase("convergence");
     let mut history = KeyHistory::default();
-    let mut timeline = Timeline::new(plan, &mut topology, &mut engines, &store, &mut witness)?;
+    let mut timeline = Timeline::new(plan, topology, engines, store, &mut witness)?;
     let start = timeline.start()?;
-    let mut states = state::look(plan, timeline.topology, &store, 0)?;
+    let mut states = state::look(plan, timeline.topology, store, 0)?;
     history.note(store.published_keys()?);
     timeline.begin_flows(magic)?;
     let mut steps = Vec::with_capacity(plan.steps.len());
     for (number, step) in plan.steps.iter().enumerate() {
         steps.push(timeline.step(number, step)?);
-        states.extend(state::look(plan, timeline.topology, &store, number + 1)?);
+        states.extend(state::look(plan, timeline.topology, store, number + 1)?);
         history.note(store.published_keys()?);
     }
     let mut flows = witness.end_flows(&plan.at_last());
@@ -123,41 +166,42 @@ fn build_and_observe(
     phase("probing");
     // Who probes, and where they are, is what the last step has left.
     let last = &plan.with(plan.at_last());
-    witness.capture.follow(&topology)?;
+    witness.capture.follow(topology)?;
     for node in &last.nodes {
         disable_offloads_of_tunnels(topology.node(&node.name)?)?;
     }
-    let responders = Responders::open(last, &topology, magic)?;
-    let mut lamp = Lamp::new(last, &topology, &witness.capture, magic, beacons)?;
-    let counted = counter::of_nodes(last, &topology, dropped.as_ref().ok())?;
+    let responders = Responders::open(last, topology, magic)?;
+    let mut lamp = Lamp::new(last, topology, &witness.capture, magic, beacons)?;
+    let earlier = Earlier {
+        dataplanes: before,
+        counters: counter::of_nodes(last, topology, dropped.as_ref().ok())?,
+        rules: rule_counts(last, topology)?,
+    };
     let probing = now();
     witness.capture.keep_all_from(probing)?;
     lamp.light(Round::Opening, &witness.capture, beacons_allowed())?;
-    let probes = probe::send_all(last, &topology, magic, &responders, &witness.capture)?;
-    let sizes = gauge::measure(last, &topology, magic)?;
-    let intrusions = intrusion::intrude(last, &topology, magic, &dropped)?;
+    let probes = probe::send_all(last, topology, magic, &responders, &witness.capture)?;
+    let sizes = gauge::measure(last, topology, magic)?;
+    let intrusions = intrusion::intrude(last, topology, magic, &dropped)?;
     lamp.light(Round::Closing, &witness.capture, beacons_allowed())?;
     // Observers may see the end of a connection or not, so these come last.
-    let bulks = transfer::transfer(last, &topology, magic)?;
+    let bulks = transfer::transfer(last, topology, magic)?;
     let captured = witness.end(&mut flows)?;
     let beacons = lamp.put_out();
     drop(responders);
     clock.lap("probing");
 
     phase("observation");
-    let nodes = observe_nodes(
-        last, &topology, &store, &history, before, &counted, &dropped,
-    )?;
-    let drops = drop_watch::evidence(&dropped, &topology)?;
+    let mut nodes = observe_nodes(last, topology, store, &history, earlier, &dropped)?;
+    for space in &topology.nodes {
+        if let Some(node) = nodes.get_mut(&space.name) {
+            node.root_hidden = engines.has_hidden_root(space)?;
+        }
+    }
+    let drops = drop_watch::evidence(&dropped, topology)?;
     let wire = tallies(&topology.fabric)?;
-    let conduct = conduct::end(plan, &topology, &mut engines, directory)?;
+    let conduct = conduct::end(plan, topology, engines, directory)?;
     clock.lap("observation");
-
-    phase("teardown");
-    drop(engines);
-    drop(store);
-    drop(topology);
-    clock.lap("teardown");
 
     Ok(Evidence {
         magic,
@@ -181,8 +225,62 @@ fn build_and_observe(
         neighbours_refused: 0,
         skipped: None,
         lost: Vec::new(),
-        timings: clock.timings,
+        timings: Vec::new(),
     })
+}
+
+/// What the nodes were like before.
+struct Earlier {
+    /// Before the first agent; of those that were there.
+    dataplanes: BTreeMap<NodeName, Dataplane>,
+    /// Before the first probe.
+    counters: BTreeMap<NodeName, Counters>,
+    /// The same, of rules of nftables.
+    rules: BTreeMap<NodeName, Counters>,
+}
+
+/// What the lab cannot do once an engine has taken a node's link away is no machine's fault.
+fn blame_link(error: LabError, plan: &Plan, topology: &Topology) -> LabError {
+    if error.fault != Fault::Machine {
+        return error;
+    }
+    // A step that connects a node anew may have ended in between.
+    let is_steady =
+        |node: &&Node| plan.states().all(|state| has(&state, node)) && !reboots(plan, node);
+    let mut lost = plan.nodes.iter().filter(is_steady).filter_map(|node| {
+        let namespace = topology.node(&node.name).ok()?;
+        let plane = observe::dataplane(namespace, &plan.cluster.interface).ok()?;
+        lost_link(&plane, node, &UPLINK.parse().ok()?)
+    });
+    match lost.next() {
+        Some(lost) => LabError {
+            fault: Fault::Engine,
+            refuted: true,
+            cause: format!("{}; {lost}, and it was up before the engine", error.cause),
+            ..error
+        },
+        None => error,
+    }
+}
+
+fn has(state: &State, node: &Node) -> bool {
+    state.nodes.iter().any(|present| present.name == node.name)
+}
+
+/// Whether a step takes a node's network away and connects it again.
+fn reboots(plan: &Plan, node: &Node) -> bool {
+    let is_it =
+        |action: &Action| matches!(action, Action::RebootNode { node: name } if *name == node.name);
+    plan.steps.iter().any(|step| is_it(&step.action))
+}
+
+/// What rules of nftables have counted so far.
+fn rule_counts(plan: &Plan, topology: &Topology) -> Result<BTreeMap<NodeName, Counters>, LabError> {
+    let of_node = |node: &Node| {
+        let counts = observe::rule_counts(topology.node(&node.name)?)?;
+        Ok((node.name.clone(), counts))
+    };
+    plan.nodes.iter().map(of_node).collect()
 }
 
 /// What the nodes that are there at first look like.
@@ -200,8 +298,7 @@ fn observe_nodes(
     topology: &Topology,
     store: &Store,
     history: &KeyHistory,
-    mut before: BTreeMap<NodeName, Dataplane>,
-    counted: &BTreeMap<NodeName, Counters>,
+    mut earlier: Earlier,
     dropped: &Result<DropWatch, String>,
 ) -> Result<BTreeMap<NodeName, NodeEvidence>, LabError> {
     let (keys, keys6) = (store.published_keys()?, store.published_keys6()?);
@@ -213,12 +310,21 @@ fn observe_nodes(
             let namespace = topology.node(&node.name)?;
             let dataplane = observe::dataplane(namespace, tunnel)?;
             let none = Counters::new();
-            let [earlier, now] = [counted, &after].map(|all| all.get(&node.name).unwrap_or(&none));
+            let of_node =
+                |all: &BTreeMap<NodeName, Counters>| all.get(&node.name).unwrap_or(&none).clone();
+            let rules = observe::rule_counts(namespace)?
+                .into_iter()
+                .map(|(rule, count)| {
+                    let before = of_node(&earlier.rules).get(&rule).copied();
+                    (rule, count.saturating_sub(before.unwrap_or(0)))
+                });
             let evidence = NodeEvidence {
-                moved: counter::moved(earlier, now),
+                moved: counter::moved(&of_node(&earlier.counters), &of_node(&after)),
+                rule_counts: rules.collect(),
+                root_hidden: false,
                 lookups: lookup::lookups(plan, node, namespace, &dataplane)?,
                 dataplane,
-                before: before.remove(&node.name),
+                before: earlier.dataplanes.remove(&node.name),
                 published_key: keys.get(&node.name).cloned(),
                 published_key6: keys6.get(&node.name).cloned(),
                 key_history: history.0.get(&node.name).cloned().unwrap_or_default(),

@@ -7,9 +7,13 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{IfName, NodeName};
+use crate::plan::Node;
 
 /// The dataplane as text.
 mod text;
+
+/// Links that carry nothing any more.
+mod lost;
 
 /// The listing of nftables as data.
 pub(crate) mod ruleset;
@@ -44,6 +48,24 @@ pub fn route(route: &Route) -> String {
 /// A table by its name (`main`) or number.
 pub fn table(table: u32) -> String {
     text::table_name(table)
+}
+
+/// What is wrong with an interface that a node has to have and that has to be up, in one sentence;
+/// none if nothing is.
+pub fn lost_link(plane: &Dataplane, node: &Node, name: &IfName) -> Option<String> {
+    lost::lost_link(plane, node, name)
+}
+
+/// The packets that rules have counted, by [`rule_key`], from `nft list ruleset`. Rules without a
+/// counter are left out.
+pub fn rule_counts(listing: &str) -> BTreeMap<String, u64> {
+    ruleset::counts(listing)
+}
+
+/// What a rule of nftables is told apart by: its table's family and name, its chain, and its text
+/// without counts. Rules of one chain that say the same are one.
+pub fn rule_key(family: &str, table: &str, chain: &str, rule: &str) -> String {
+    format!("{family} {table} {chain}: {rule}")
 }
 
 /// The first lines that one of two texts of [`comparable`] has and the other has not; none if

@@ -198,6 +198,32 @@ pub struct Beacon {
     pub protocol: Protocol,
     /// When.
     pub round: Round,
+    /// What kept its link from carrying it; none of one that was sent and could be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_link: Option<NoLink>,
+}
+
+/// Why a link carries nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoLink {
+    /// The interface is not there, or has another name.
+    Missing,
+    /// The interface is down (`IFF_UP` is not set).
+    Down,
+    /// The interface is up, and its other end is not (`IFF_LOWER_UP` is not set).
+    NoCarrier,
+}
+
+impl NoLink {
+    /// For a sentence: `eth0 of ada is down`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "is missing",
+            Self::Down => "is down",
+            Self::NoCarrier => "has no carrier",
+        }
+    }
 }
 
 /// When a beacon was sent.
@@ -379,6 +405,13 @@ pub struct NodeEvidence {
     /// Where the kernel sends packets between endpoints that a promise concerns.
     #[serde(default)]
     pub lookups: Vec<Lookup>,
+    /// Packets that each rule of nftables with a counter has counted while the probes were sent,
+    /// zeroes too, by [`crate::dataplane::rule_key`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rule_counts: BTreeMap<String, u64>,
+    /// Whether something is mounted over the root directory that its processes had before the engine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub root_hidden: bool,
 }
 
 /// A counter of packets larger than the fabric carries.

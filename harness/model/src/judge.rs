@@ -107,7 +107,7 @@ use crossing::Crossings;
 use leak::Leak;
 use leg::{Break, Way};
 use loss::Losses;
-use watch::Watch;
+use watch::{Doubt, Watch};
 
 /// Counts packets whose source address would be answered through another interface (ip-sysctl, `rp_filter`).
 pub const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
@@ -277,13 +277,30 @@ impl<'a> Court<'a> {
         if let Some(why) = self.losses.of_pair(case) {
             return Finding::open(why);
         }
-        if let Some(why) = self.watch.doubt(case, &self.atlas) {
-            return Finding::open(why);
+        let no_link = match self.watch.doubt(case, &self.atlas) {
+            Some(Doubt::Observer(why)) => return Finding::open(why),
+            Some(Doubt::NoLink(why)) => Some(why),
+            None => None,
+        };
+        let finding = match case.promise.protection {
+            Protection::Blocked => self.refused(case),
+            Protection::Encrypted | Protection::Plaintext | Protection::Delivered => {
+                self.arrived(case)
+            }
+        };
+        if let Some(why) = no_link {
+            // What the sockets say of an arrival needs no observer; all else does.
+            return match finding.outcome {
+                _ if !case.sockets_refute() => Finding::open(why),
+                Outcome::Broken => finding,
+                Outcome::Held | Outcome::Inconclusive | Outcome::Skipped => {
+                    Finding::broken(format!("never arrived: {why}")).stopped(false, Reached::Sender)
+                }
+            };
         }
         if case.promise.protection == Protection::Blocked {
-            return self.refused(case);
+            return finding;
         }
-        let finding = self.arrived(case);
         match neighbour::excuse(finding.outcome, &finding.fact, self.evidence) {
             Some(why) => Finding::open(why),
             None => finding,

@@ -9,6 +9,9 @@
 /// One node, as the packets of a leg find it.
 mod site;
 
+/// Links of the lab's that carry nothing any more.
+mod link;
+
 /// What a node's tunnel device is like, whatever packets do.
 mod device;
 
@@ -144,6 +147,11 @@ pub(crate) fn explain(question: Question<'_>, fact: &str) -> Option<Explanation>
         return None;
     }
     let reached = question.stopped.map(|stopped| stopped.reached);
+    // Nothing passes a link that carries nothing, whatever else is wrong.
+    let without_link = link::defects(&legs[0], reached);
+    if !without_link.is_empty() {
+        return Some(told(&legs[0], without_link, fact));
+    }
     let defects = |leg| {
         let leg: &Leg<'_> = leg;
         let seen = leg.sender.was_seen() && leg.receiver.was_seen();

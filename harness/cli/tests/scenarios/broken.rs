@@ -15,6 +15,14 @@ use crate::{good, root, runs, snapshot, why};
 /// The cluster in which nearly every fault shows.
 const SEED: &str = "scenarios/azure-cni/seed-cluster.toml";
 
+/// The cluster of two nodes in which a firewall or a lost link shows.
+const TWO: &str = "scenarios/first/two-nodes.toml";
+
+/// The same, of engines whose name ends with [`IPV6`].
+const TWO_IPV6: &str = "scenarios/engine/families/ipv6-alone.toml";
+
+const IPV6: &str = "-ipv6";
+
 /// The scenarios in which the other faults show.
 const ELSEWHERE: &[(&str, &str)] = &[(
     "mortal-tunnel",
@@ -33,10 +41,16 @@ const CONDUCT: &[&str] = &[
 /// An engine with a fault breaks the promises that its snapshot names.
 pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
     let stem = engine.file_stem().and_then(|stem| stem.to_str());
-    let scenario = ELSEWHERE
-        .iter()
-        .find(|(fault, _)| Some(*fault) == stem)
-        .map_or(SEED, |(_, scenario)| scenario);
+    let elsewhere = ELSEWHERE.iter().find(|(fault, _)| Some(*fault) == stem);
+    let in_seed = engine
+        .parent()
+        .is_some_and(|folder| folder.ends_with("faults"));
+    let scenario = match elsewhere {
+        Some((_, scenario)) => scenario,
+        None if in_seed => SEED,
+        None if stem.is_some_and(|stem| stem.ends_with(IPV6)) => TWO_IPV6,
+        None => TWO,
+    };
     let told = good::run(&root().join(scenario), engine.to_str())?;
     why::is_told(stem.unwrap_or_default(), &told)?;
     breaks(engine, &told)

@@ -75,8 +75,10 @@ fn main() -> ExitCode {
         let trial = Trial::test(name(&path), move || broken::is_open(&path));
         trials.extend(away.unless_here(trial, task));
     }
-    for path in files("fixtures/engines/faults") {
-        trials.push(Trial::test(name(&path), move || broken::is_caught(&path)));
+    for folder in ["faults", "firewalls", "links"] {
+        for path in files(&format!("fixtures/engines/{folder}")) {
+            trials.push(Trial::test(name(&path), move || broken::is_caught(&path)));
+        }
     }
     for path in files("fixtures/engines/failures") {
         trials.push(Trial::test(name(&path), move || broken::is_reported(&path)));

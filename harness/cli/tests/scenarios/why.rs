@@ -12,6 +12,28 @@ use crate::good;
 
 /// Faults of the engine, and the words of which each cause of a broken promise has some.
 const CAUSES: &[(&str, &[&str])] = &[
+    // The firewalls of `fixtures/engines/firewalls`.
+    ("input", POLICY),
+    ("input-ipv6", POLICY),
+    ("mark", BY_MARK),
+    ("mark-ipv6", BY_MARK),
+    ("output", BY_PORT),
+    ("output-ipv6", BY_PORT),
+    (
+        "overwrites-marks",
+        &[
+            "`meta mark set 0x00000001` (chain in of table inet guard) on node-1 overwrites the mark of what comes in",
+        ],
+    ),
+    // The lost links of `fixtures/engines/links`.
+    ("pod-link-down", &["azvpod-1 of node-1 is down"]),
+    ("uplink-deleted", &["eth0 of node-1 is missing"]),
+    ("uplink-down", &["eth0 of node-1 is down"]),
+    (
+        "uplink-down-and-up-ipv6",
+        &["eth0 of node-1 has lost its address fd00::af0:4"],
+    ),
+    ("uplink-down-ipv6", &["eth0 of node-1 is down"]),
     // What is missing is what the last thing that the engine took in did not have.
     (
         "deaf-after-a-burst",
@@ -109,6 +131,16 @@ const TAMPERED: &[(&str, &[&str])] = &[
     ("n-sysctl", &["src_valid_mark is 0 on n-sysctl"]),
     ("n-throw", &["throw route missing: table 1 of n-throw"]),
 ];
+
+const POLICY: &[&str] =
+    &["by the policy of chain input of table inet fw, hook input, where no rule accepts it"];
+
+const BY_MARK: &[&str] = &[
+    "by `meta mark & 0x00100000 == 0x00100000 counter drop` (chain out of table inet kubefw, hook output) (its counter moved by",
+];
+
+const BY_PORT: &[&str] =
+    &["by `udp dport { 51820, 51821 } drop` (chain out of table inet fw, hook output)"];
 
 /// What a step broke, and what was put right before anybody looked at the nodes.
 const OF_A_FLOW: &str = "the packet is a flow's, and was on its way since the last step";

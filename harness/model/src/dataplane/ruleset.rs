@@ -1,4 +1,4 @@
-//! `nft --stateless list ruleset` as data: tables, chains by hook, and the words of each rule.
+//! `nft list ruleset` as data: tables, chains by hook, and the words of each rule.
 
 use std::collections::BTreeMap;
 
@@ -87,6 +87,40 @@ impl Ruleset {
         let found = found.into_iter();
         found.map(|(_, table, chain)| (table, chain)).collect()
     }
+}
+
+/// The packets that rules with a counter of their own have counted.
+pub(super) fn counts(listing: &str) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for table in Ruleset::parse(listing).tables {
+        for chain in &table.chains {
+            for rule in &chain.rules {
+                let Some((text, packets)) = counted(rule) else {
+                    continue;
+                };
+                let key = super::rule_key(&table.family, &table.name, &chain.name, &text);
+                let sum: &mut u64 = counts.entry(key).or_default();
+                *sum = sum.saturating_add(packets);
+            }
+        }
+    }
+    counts
+}
+
+/// A rule as a stateless listing has it, and its count: `counter packets 3 bytes 180 drop` is
+/// `counter drop`, and 3.
+fn counted(rule: &str) -> Option<(String, u64)> {
+    let (before, after) = rule.split_once("counter packets ")?;
+    let mut words = after.splitn(4, ' ');
+    let packets = words.next()?.parse().ok()?;
+    let ("bytes", _) = (words.next()?, words.next()?) else {
+        return None;
+    };
+    let rest = words.next().map(|rest| format!(" {rest}"));
+    Some((
+        format!("{before}counter{}", rest.unwrap_or_default()),
+        packets,
+    ))
 }
 
 impl Table {
@@ -233,6 +267,31 @@ table ip x {
                 "iifname vmap { \"eth0\" : drop, \"eth1\" : jump sub }"
             ]
         );
+    }
+
+    #[test]
+    fn rules_with_a_counter_are_told_with_their_packets() {
+        let listing = "table ip6 fw {
+	chain input {
+		type filter hook input priority filter; policy accept;
+		counter packets 7 bytes 420
+		udp dport 51820 counter packets 3 bytes 180 drop comment \"why\"
+		udp dport 51820 counter packets 2 bytes 120 drop
+		udp dport 51821 drop
+	}
+}
+";
+        let counts: Vec<_> = super::counts(listing).into_iter().collect();
+        let expected = [
+            ("ip6 fw input: counter", 7),
+            ("ip6 fw input: udp dport 51820 counter drop", 5),
+        ];
+        assert_eq!(counts, expected.map(|(key, count)| (key.to_owned(), count)));
+        // As a stateless listing has it, it is the same rule.
+        let stateless = listing.replace(" packets 3 bytes 180", "");
+        let rules = &Ruleset::parse(&stateless).tables[0].chains[0].rules;
+        assert_eq!(rules[1], "udp dport 51820 counter drop");
+        assert!(super::counts("").is_empty());
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl<'a> Atlas<'a> {
         let was_there = |interface: &Interface| {
             let beacons = self.evidence.beacons.iter();
             beacons
-                .filter(|beacon| beacon.round != Round::Armed)
+                .filter(|beacon| beacon.round != Round::Armed && beacon.no_link.is_none())
                 .any(|beacon| beacon.interface == interface.id)
         };
         let evidence = self.evidence.nodes.get(&node.name);

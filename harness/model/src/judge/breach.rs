@@ -32,6 +32,8 @@ pub struct Breach {
     pub told: String,
     /// What differs from run to run, or from machine to machine.
     pub note: Option<String>,
+    /// What is behind it, where more is known than what was seen.
+    pub why: Option<String>,
 }
 
 impl Breach {
@@ -63,6 +65,7 @@ pub fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
         line: None,
         told,
         note: None,
+        why: None,
     });
     if !losses.spare_nodes() {
         return lost.collect();
@@ -96,6 +99,7 @@ fn late(step: &Step, seen: &StepEvidence) -> Option<Breach> {
     // How much later differs from run to run, and is in the table.
     (seen.micros() > u64::from(within) * 1_000).then(|| Breach {
         note: None,
+        why: None,
         about: About::Scenario,
         line: Some(step.line),
         told: format!("step {} had not settled after {within} ms", seen.index),
@@ -131,6 +135,7 @@ fn too_many_writes(step: &Step, seen: &StepEvidence) -> Option<Breach> {
     };
     Some(Breach {
         note: Some(note),
+        why: None,
         about: About::Scenario,
         line: Some(step.line),
         told: format!("step {}: {what}, not at most {most}", seen.index),

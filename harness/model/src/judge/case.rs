@@ -7,7 +7,7 @@ use crate::evidence::{Evidence, ProbeOutcome};
 use crate::frame::Payload;
 use crate::journey::{Index, Leg, Seen};
 use crate::name::EndpointName;
-use crate::plan::{Endpoint, Family, Plan, ProbeId, Promise, Protocol};
+use crate::plan::{Endpoint, Family, Plan, ProbeId, Promise, Protection, Protocol};
 use crate::tag::Tag;
 
 /// ICMP echo reply and echo request (RFC 792), and those of ICMPv6 (RFC 4443).
@@ -101,6 +101,22 @@ impl<'a> Case<'a> {
     /// Whether its payload waits for a handshake.
     pub(super) fn is_connection(&self) -> bool {
         matches!(self.promise.protocol, Protocol::Tcp | Protocol::Tcp6)
+    }
+
+    /// Whether the sockets alone refute the promise: what had to arrive and to be answered was not, or
+    /// what must not arrive did.
+    pub(super) fn sockets_refute(&self) -> bool {
+        let ProbeOutcome {
+            delivered,
+            answered,
+            ..
+        } = self.outcome;
+        match self.promise.protection {
+            Protection::Blocked => *delivered || *answered,
+            Protection::Encrypted | Protection::Plaintext | Protection::Delivered => {
+                !(*delivered && *answered)
+            }
+        }
     }
 
     pub(super) fn same_host(&self) -> bool {

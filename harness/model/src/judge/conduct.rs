@@ -20,6 +20,7 @@ pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
         let node = node.clone();
         let breach = move |told| Breach {
             note: None,
+            why: None,
             line: None,
             told: format!("{node}: {told}"),
             about: About::Conduct,
@@ -50,6 +51,7 @@ fn fallen(evidence: &Evidence) -> Vec<Breach> {
         let how = end.how.as_deref().unwrap_or("nobody knows how");
         Some(Breach {
             note: None,
+            why: None,
             line: None,
             told: format!("{node}: its engine's agent died: {how}"),
             about: About::Unseen,
@@ -104,6 +106,7 @@ fn unsaid(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
     let named = named.filter(|one| one.wireguard.is_none_or(|kind| kind == here));
     let missing = named.filter(|one| !came(one)).map(|one| Breach {
         note: None,
+        why: None,
         line: Some(one.line),
         told: match &one.node {
             Some(node) => format!("no warning of {node}'s engine has `{}`", one.says),

@@ -26,6 +26,7 @@ pub(super) fn contradicted(fact: &Fact, plan: &Plan, evidence: &Evidence) -> Vec
     };
     let breach = |told: String| Breach {
         note: None,
+        why: None,
         about: About::Scenario,
         line: Some(fact.line),
         told: format!("dataplane of {}{when}: {told}", fact.node),

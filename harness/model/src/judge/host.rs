@@ -1,9 +1,9 @@
-//! What every host is promised, whatever the scenario is about: that its reverse-path filter has
-//! nothing to drop, and that what was there before the engine stays.
+//! What every host is promised, whatever the scenario is about: that its links stay up, that its
+//! reverse-path filter has nothing to drop, and that what was there before the engine stays.
 
 use super::REVERSE_PATH;
 use super::breach::{About, Breach};
-use crate::dataplane::{Dataplane, Route};
+use crate::dataplane::{Dataplane, Link, Route, lost_link};
 use crate::evidence::{Evidence, NodeEvidence, Place};
 use crate::plan::{Action, DropBy, FORGED, Family, Node, Plan, RpFilter};
 
@@ -29,6 +29,7 @@ pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
             line: None,
             told: format!("{}: {told}", node.name),
             note,
+            why: None,
         };
         let dropped = reverse_path(plan, &last, node, evidence, named);
         let dropped = dropped.map(|told| {
@@ -36,9 +37,44 @@ pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
             let reasons = evidence.drops.told(&place);
             breach(told, Some(format!("{REVERSE_PATH} {counted}; {reasons}")))
         });
-        broken.extend(dropped.or_else(|| Some(breach(untouched(plan, seen)?, None))));
+        match links(node, seen) {
+            // With a link other things are lost: the link is what it is about.
+            Some((told, why)) => {
+                broken.push(Breach {
+                    why: Some(why),
+                    ..breach(told, None)
+                });
+                broken.extend(dropped);
+            }
+            None => {
+                let other = || hidden_root(seen).or_else(|| untouched(plan, seen));
+                broken.extend(dropped.or_else(|| Some(breach(other()?, None))));
+            }
+        }
     }
     broken
+}
+
+/// Its processes have another root directory than before the engine.
+fn hidden_root(seen: &NodeEvidence) -> Option<String> {
+    let told = "something is mounted over the root directory that was there before the engine";
+    seen.root_hidden.then(|| told.to_owned())
+}
+
+/// A link of the lab's that was up before the engine and is not any more, and what has become of it.
+/// No step leaves one down.
+fn links(node: &Node, seen: &NodeEvidence) -> Option<(String, String)> {
+    let before = seen.before.as_ref()?;
+    let is_own = |link: &&Link| {
+        let of_pod = node.pods.iter().any(|pod| pod.interface == link.name);
+        of_pod || ["lo", "eth0"].contains(&link.name.as_str()) || link.kind == "bridge"
+    };
+    let mut own = before.links.iter().filter(|link| link.up).filter(is_own);
+    own.find_map(|link| {
+        let why = lost_link(&seen.dataplane, node, &link.name)?;
+        let told = format!("{} was up before the engine and is not any more", link.name);
+        Some((told, why))
+    })
 }
 
 /// In normal running nothing is dropped by its source, but what was forged to be. `named` is how

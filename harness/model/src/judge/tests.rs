@@ -87,6 +87,9 @@ mod neighbours;
 /// What every host is promised.
 mod hosts;
 
+/// Links that an engine has taken away.
+mod links;
+
 /// What every engine is promised to be besides right.
 mod conducts;
 

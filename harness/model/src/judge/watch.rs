@@ -2,12 +2,13 @@
 //!
 //! A negative needs a positive: every interface that matters must have shown its
 //! beacons, before the first probe and after the last, in the promise's protocol,
-//! to an observer that dropped nothing.
+//! to an observer that dropped nothing. A link that carried no beacon proves nothing
+//! about its observers, and may be what the promise broke by.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::case::Case;
-use crate::evidence::{Direction, Evidence, Interface, InterfaceId, Place, Role, Round};
+use crate::evidence::{Direction, Evidence, Interface, InterfaceId, NoLink, Place, Role, Round};
 use crate::frame::Frame;
 use crate::journey::{Atlas, Index, Tunnel};
 use crate::plan::{Plan, Protocol};
@@ -20,9 +21,20 @@ pub(super) struct Watch<'a> {
     /// Frames dropped, by place.
     dropped: BTreeMap<&'a Place, u64>,
     proven: BTreeSet<(InterfaceId, Protocol, Round)>,
+    /// Beacons that no link carried.
+    no_link: BTreeMap<(InterfaceId, Protocol, Round), NoLink>,
     /// Ports at which a frame was seen that nobody can read.
     unreadable: BTreeMap<InterfaceId, String>,
     strays: bool,
+}
+
+/// Why a promise cannot be judged from what was not seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// An observer may have missed what the promise forbids.
+    Observer(String),
+    /// A link carried no beacon, so its observers had nothing to see.
+    NoLink(String),
 }
 
 impl<'a> Watch<'a> {
@@ -37,10 +49,18 @@ impl<'a> Watch<'a> {
             .iter()
             .map(|beacon| (beacon.id, (beacon.protocol, beacon.round)))
             .collect();
+        let no_link = evidence.beacons.iter().flat_map(|beacon| {
+            let ends = std::iter::once(beacon.interface).chain(port_of(evidence, beacon.interface));
+            let key = |end| (end, beacon.protocol, beacon.round);
+            let state = beacon.no_link;
+            ends.filter_map(move |end| Some((key(end), state?)))
+                .collect::<Vec<_>>()
+        });
         let mut watch = Self {
             plan,
             dropped,
             proven: BTreeSet::new(),
+            no_link: no_link.collect(),
             unreadable: BTreeMap::new(),
             strays: index.strays(),
         };
@@ -77,16 +97,17 @@ impl<'a> Watch<'a> {
     }
 
     /// Why the promise cannot be judged from what was not seen; none if it can.
-    pub(super) fn doubt(&self, case: &Case<'_>, atlas: &Atlas<'_>) -> Option<String> {
+    pub(super) fn doubt(&self, case: &Case<'_>, atlas: &Atlas<'_>) -> Option<Doubt> {
         if self.strays {
-            return Some(
+            return Some(Doubt::Observer(
                 "the evidence does not list every interface that a frame was seen at".into(),
-            );
+            ));
         }
         let interfaces = match self.concerned(case, atlas) {
             Ok(interfaces) => interfaces,
-            Err(why) => return Some(why),
+            Err(why) => return Some(Doubt::Observer(why)),
         };
+        let protocol = case.protocol();
         let places: BTreeSet<_> = interfaces
             .iter()
             .map(|interface| &interface.place)
@@ -97,13 +118,20 @@ impl<'a> Watch<'a> {
             .or_else(|| {
                 interfaces
                     .iter()
-                    .find_map(|interface| self.deaf(interface, case.protocol()))
+                    .find_map(|interface| self.deaf(interface, protocol))
             })
             .or_else(|| {
                 interfaces.iter().find_map(|interface| {
                     let found = self.unreadable.get(&interface.id)?;
                     Some(format!("a frame on the wire is unreadable ({found})"))
                 })
+            })
+            .map(Doubt::Observer)
+            .or_else(|| {
+                let mut without = interfaces
+                    .iter()
+                    .filter_map(|interface| self.without_link(interface, protocol));
+                without.next().map(Doubt::NoLink)
             })
     }
 
@@ -145,15 +173,25 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// The rounds whose beacon of that protocol was not seen at an interface.
+    fn unseen(
+        &self,
+        interface: &Interface,
+        protocol: Protocol,
+    ) -> impl Iterator<Item = (&'static str, Option<NoLink>)> {
+        let id = interface.id;
+        [(Round::Opening, "opening"), (Round::Closing, "closing")]
+            .into_iter()
+            .filter(move |(round, _)| !self.proven.contains(&(id, protocol, *round)))
+            .map(move |(round, name)| {
+                let no_link = self.no_link.get(&(id, protocol, round));
+                (name, no_link.copied())
+            })
+    }
+
     fn deaf(&self, interface: &Interface, protocol: Protocol) -> Option<String> {
-        let missing = |round| !self.proven.contains(&(interface.id, protocol, round));
-        let round = if missing(Round::Opening) {
-            "opening"
-        } else if missing(Round::Closing) {
-            "closing"
-        } else {
-            return None;
-        };
+        let mut unseen = self.unseen(interface, protocol);
+        let (round, _) = unseen.find(|(_, no_link)| no_link.is_none())?;
         Some(format!(
             "the observer of {} has not shown that it sees {} at {} (no {round} beacon)",
             interface.place.name(),
@@ -161,4 +199,29 @@ impl<'a> Watch<'a> {
             interface.name,
         ))
     }
+
+    /// What a link's state was when it should have carried a beacon that was not seen.
+    fn without_link(&self, interface: &Interface, protocol: Protocol) -> Option<String> {
+        let mut unseen = self.unseen(interface, protocol);
+        let (round, state) = unseen.find_map(|(round, state)| Some((round, state?)))?;
+        Some(format!(
+            "{} {} {}: it carried no {round} beacon of {}",
+            interface.place.name(),
+            interface.name,
+            state.as_str(),
+            protocol.as_str(),
+        ))
+    }
+}
+
+/// The port in front of an uplink: it sees only what the uplink sends.
+fn port_of(evidence: &Evidence, uplink: InterfaceId) -> Option<InterfaceId> {
+    let uplink = evidence.interface(uplink)?;
+    let (Role::Uplink, Place::Node(node)) = (&uplink.role, &uplink.place) else {
+        return None;
+    };
+    let role = Role::Port(node.clone());
+    let mut all = evidence.interfaces.iter();
+    let port = all.find(|interface| interface.role == role);
+    port.map(|port| port.id)
 }

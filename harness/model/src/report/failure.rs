@@ -86,6 +86,9 @@ pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
         if let Some(note) = &breach.note {
             text += &format!("  note: {note}\n");
         }
+        if let Some(why) = &breach.why {
+            text += &why::cause(why);
+        }
     }
     text += &wire::failure(report);
     if failed.is_empty() && !text.is_empty() {

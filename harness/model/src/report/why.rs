@@ -8,7 +8,7 @@ const INDENT: usize = 14;
 
 /// The explanation of one promise, in lines that fit a terminal.
 pub(super) fn told(why: &Explanation) -> String {
-    let mut text = part("  why:        ", &why.cause);
+    let mut text = cause(&why.cause);
     for (name, value) in [
         ("    lookup    ", &why.lookup),
         ("    won       ", &why.won),
@@ -22,6 +22,11 @@ pub(super) fn told(why: &Explanation) -> String {
         text += &part("    moved     ", &why.moved.join(", "));
     }
     text
+}
+
+/// A cause alone.
+pub(super) fn cause(cause: &str) -> String {
+    part("  why:        ", cause)
 }
 
 fn part(name: &str, value: &str) -> String {

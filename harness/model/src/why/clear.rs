@@ -72,10 +72,10 @@ fn into_the_tunnel<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     })
 }
 
-/// Somebody's firewall drops what may be in clear.
+/// Encrypt or drop: what may be in clear is dropped, since it is not listed as such.
 fn dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     let of = |site: super::Site<'a>| {
-        let rule = site.nft_rule("drop")?;
+        let rule = site.strict_rule()?;
         Some(format!(
             "nftables of {} drops what is not encrypted (`{rule}`), and does not list {} as plain",
             site.name(),

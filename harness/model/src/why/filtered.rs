@@ -1,10 +1,10 @@
 //! Packets of a leg that nftables drop, whose mark they overwrite, or that are too large for
 //! what is between the nodes.
 //!
-//! That a rule would drop a packet is told only where the kernel says that nftables dropped
-//! something on that node, or where the kernel could not be asked.
+//! That a rule would drop a packet is told only where its own counter has moved, or the kernel
+//! says that nftables dropped something on that node, or where the kernel could not be asked.
 
-use super::firewall::{Fate, Header, Walk};
+use super::firewall::{Dropping, Fate, Header, Walk};
 use super::site::Site;
 use super::{Defect, Leg, Stage, device};
 use crate::dataplane::ruleset::Ruleset;
@@ -46,11 +46,35 @@ fn dropped<'a>(stop: Stop<'a>) -> Option<(usize, Defect<'a>)> {
     let ruleset = Ruleset::parse(&seen.dataplane.nftables);
     let mut walk = Walk::new(&ruleset, stop.header);
     let mut fates = stop.hooks.iter().map(|hook| walk.through(hook));
-    let Fate::Drops { by, unless } = fates.find(|fate| *fate != Fate::Passes)? else {
-        return None;
+    let fate = fates.find(|fate| *fate != Fate::Passes);
+    drop(fates);
+    let count = |key: &str| seen.rule_counts.get(key).copied();
+    let moved = |count: u64| format!("its counter moved by {count}");
+    let dropped = match fate {
+        Some(Fate::Drops { by, key, unless }) => match key.as_deref().and_then(count) {
+            // It has dropped nothing.
+            Some(0) => None,
+            Some(counted) => Some((by, unless, moved(counted))),
+            None => by_reason(site).map(|reason| (by, unless, reason)),
+        },
+        Some(Fate::Passes) | None => None,
     };
-    let counted = counted(site)?;
-    let doubts = unless.len();
+    // Whether the match of a rule fits is not always known. One that has counted packets may have
+    // counted these.
+    let sure = |dropped: &(String, Vec<String>, String)| dropped.1.is_empty();
+    let perhaps = || {
+        let counting = |by: &Dropping| count(&by.key).filter(|count| *count > 0);
+        let mut all = walk.perhaps().iter();
+        let (by, count) = all.find_map(|by| Some((by, counting(by)?)))?;
+        Some((by.told.clone(), Vec::new(), moved(count)))
+    };
+    let (doubts, (by, unless, counted)) = match dropped.as_ref().is_some_and(sure) {
+        true => (0, dropped?),
+        false => match perhaps() {
+            Some(by) => (1, by),
+            None => dropped.map(|dropped| (dropped.1.len(), dropped))?,
+        },
+    };
     let unless = match unless.as_slice() {
         [] => String::new(),
         rules => {
@@ -68,7 +92,7 @@ fn dropped<'a>(stop: Stop<'a>) -> Option<(usize, Defect<'a>)> {
 }
 
 /// What the kernel says about drops by rules on a node; none if it says that there were none.
-fn counted(site: Site<'_>) -> Option<String> {
+fn by_reason(site: Site<'_>) -> Option<String> {
     let moved = site.seen?.moved.get(&format!("reason {BY_RULE}")).copied();
     let drops = site.drops;
     let all = drops.at(&Place::Node(site.node.name.clone()));

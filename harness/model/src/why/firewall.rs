@@ -9,6 +9,7 @@ mod fit;
 
 use std::net::IpAddr;
 
+use crate::dataplane::rule_key;
 use crate::dataplane::ruleset::{Chain, Ruleset, Table};
 use crate::plan::Family;
 
@@ -43,6 +44,8 @@ pub(super) enum Fate {
     Drops {
         /// By which rule or policy, of which chain.
         by: String,
+        /// Its key among the counted rules; none of a policy.
+        key: Option<String>,
         /// The rules before it that would let it pass, if they are for it.
         unless: Vec<String>,
     },
@@ -59,9 +62,18 @@ enum End {
     /// No rule decided.
     Open,
     Accepted,
-    Dropped(String),
+    Dropped(Dropping),
     /// Back to the chain that jumped here.
     Returned,
+}
+
+/// A rule that drops packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dropping {
+    rule: String,
+    /// With its chain and table.
+    pub(super) told: String,
+    pub(super) key: String,
 }
 
 /// A walk of one packet through a ruleset.
@@ -72,6 +84,8 @@ pub(super) struct Walk<'a> {
     /// Every mark that it has had from a rule.
     marks: Vec<u32>,
     unless: Vec<String>,
+    /// Rules that would drop it, if they are for it.
+    perhaps: Vec<Dropping>,
 }
 
 impl<'a> Walk<'a> {
@@ -82,7 +96,13 @@ impl<'a> Walk<'a> {
             marked: None,
             marks: Vec::new(),
             unless: Vec::new(),
+            perhaps: Vec::new(),
         }
+    }
+
+    /// Rules that it came past and that would have dropped it, if they are for it.
+    pub(super) fn perhaps(&self) -> &[Dropping] {
+        &self.perhaps
     }
 
     /// The packet's mark now.
@@ -113,15 +133,17 @@ impl<'a> Walk<'a> {
                 "chain {} of table {} {}, hook {hook}",
                 chain.name, table.family, table.name
             );
-            let by = match self.chain(table, chain, 0) {
-                End::Dropped(rule) => format!("`{rule}` ({place})"),
+            let (by, key) = match self.chain(table, chain, 0) {
+                End::Dropped(by) => (format!("`{}` ({place})", by.rule), Some(by.key)),
                 End::Open | End::Returned if chain.hook.as_ref().is_some_and(|hook| hook.drops) => {
-                    format!("the policy of {place}, where no rule accepts it")
+                    let policy = format!("the policy of {place}, where no rule accepts it");
+                    (policy, None)
                 }
                 End::Open | End::Returned | End::Accepted => continue,
             };
             return Fate::Drops {
                 by,
+                key,
                 unless: std::mem::take(&mut self.unless),
             };
         }
@@ -138,7 +160,7 @@ impl<'a> Walk<'a> {
             self.set_mark(&fit, sure, rule, chain, table);
             let end = match fit.verdict.as_slice() {
                 ["accept", ..] => End::Accepted,
-                ["drop", ..] | ["reject", ..] => End::Dropped(rule.clone()),
+                ["drop", ..] | ["reject", ..] => End::Dropped(dropping(rule, chain, table)),
                 ["return", ..] => End::Returned,
                 [jump @ ("jump" | "goto"), to, ..] if depth < JUMPS => {
                     let Some(next) = table.chain(to) else {
@@ -162,7 +184,8 @@ impl<'a> Walk<'a> {
                 (end, true) => return end,
                 (End::Accepted | End::Returned, false) => self.unless.push(rule.clone()),
                 // Whether it drops is not known.
-                (End::Dropped(_) | End::Open, false) => {}
+                (End::Dropped(by), false) => self.perhaps.push(by),
+                (End::Open, false) => {}
             }
         }
         End::Open
@@ -186,6 +209,19 @@ impl<'a> Walk<'a> {
                 ),
             });
         }
+    }
+}
+
+fn dropping(rule: &str, chain: &Chain, table: &Table) -> Dropping {
+    let hook = chain.hook.as_ref();
+    let hook = hook.map_or_else(String::new, |hook| format!(", hook {}", hook.name));
+    Dropping {
+        rule: rule.to_owned(),
+        told: format!(
+            "`{rule}` (chain {} of table {} {}{hook})",
+            chain.name, table.family, table.name
+        ),
+        key: rule_key(&table.family, &table.name, &chain.name, rule),
     }
 }
 

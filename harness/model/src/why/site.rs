@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::dataplane::ruleset::{Ruleset, Table};
 use crate::dataplane::{Dataplane, Link, Peer, Route, Rule, WireGuard};
 use crate::evidence::{DropEvidence, Evidence, NodeEvidence};
 use crate::name::IfName;
@@ -244,6 +245,19 @@ impl<'a> Site<'a> {
             };
             let mut chains = table.split("chain ");
             right && chains.any(|chain| chain.contains(hook) && chain.contains("meta mark set"))
+        })
+    }
+
+    /// The first rule that drops something, of a table that lists what may be in clear. Another
+    /// table is somebody's firewall.
+    pub(super) fn strict_rule(&self) -> Option<String> {
+        let ruleset = Ruleset::parse(&self.plane()?.nftables);
+        let lists = |table: &&Table| table.sets.keys().any(|set| set.starts_with("plain"));
+        let mut tables = ruleset.tables.iter().filter(lists);
+        tables.find_map(|table| {
+            let mut rules = table.chains.iter().flat_map(|chain| &chain.rules);
+            let drops = |rule: &&String| rule.split_whitespace().any(|word| word == "drop");
+            rules.find(drops).cloned()
         })
     }
 

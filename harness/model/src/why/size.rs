@@ -4,7 +4,7 @@ use super::site::Site;
 use super::{CAUSES, Question, device, tunnel};
 use crate::evidence::Evidence;
 use crate::name::{EndpointName, NodeName};
-use crate::plan::{Endpoint, Family, Plan, Protection, State};
+use crate::plan::{Endpoint, Family, Node, Plan, Protection, State};
 use crate::verdict::Explanation;
 
 /// Why a promise about sizes was broken: the MTUs of the tunnel devices between `nodes`.
@@ -36,6 +36,9 @@ pub(crate) fn of_size(
     }
     if causes.is_empty() {
         causes = of_the_way(plan, evidence, state, family, nodes);
+    }
+    if causes.is_empty() {
+        causes = too_large(plan, evidence, state, family, nodes);
     }
     causes.sort();
     causes.dedup();
@@ -98,4 +101,53 @@ fn of_the_way(
     let mut causes = between(one, other);
     causes.extend(between(other, one));
     causes
+}
+
+/// Where the MTUs follow from the uplinks and every way is right: what the largest packets of one
+/// node are too large for on their way to the other.
+fn too_large(
+    plan: &Plan,
+    evidence: &Evidence,
+    state: &State,
+    family: Family,
+    nodes: &[&NodeName],
+) -> Vec<String> {
+    let ends = nodes.iter().filter_map(|name| {
+        let mut all = state.nodes.iter();
+        all.find(|node| node.name == **name)
+    });
+    let ends: Vec<&Node> = ends.collect();
+    let [one, other] = ends.as_slice() else {
+        return Vec::new();
+    };
+    let encrypted = ends
+        .iter()
+        .all(|node| state.encrypting.contains(&node.name));
+    let told = |from: &Node, to: &Node| {
+        let site = Site::new(plan, evidence, from, family);
+        let tunnel = state.cluster.tunnel(family);
+        let (link, overhead) = match encrypted {
+            true => (tunnel, u32::from(family.wireguard_overhead())),
+            false => ("eth0".parse().ok()?, 0),
+        };
+        let mtu = site.link(&link)?.mtu;
+        let largest = mtu + overhead;
+        let fabric = (u32::from(state.fabric.mtu), "the fabric".to_owned());
+        let uplink = (u32::from(to.mtu), format!("eth0 of {}", to.name));
+        let (carries, what) = fabric.min(uplink);
+        let adds = match overhead {
+            0 => String::new(),
+            _ => format!(" and adds {overhead}"),
+        };
+        let fits = carries.saturating_sub(overhead);
+        (largest > carries).then(|| {
+            format!(
+                "packets of {largest} bytes from {} are too large for {what}, which takes {carries}: \
+                 {link} carries {mtu}{adds}, and one of {fits} fits",
+                from.name
+            )
+        })
+    };
+    let both = [told(one, other), told(other, one)];
+    both.into_iter().flatten().collect()
 }

@@ -14,6 +14,12 @@ use crate::resolve;
 /// What somebody else's rules or the fabric kept.
 mod filtered;
 
+/// Links that carry nothing.
+mod links;
+
+/// Forged packets that were taken.
+mod forged;
+
 const MARK: u32 = 0x10_0000;
 
 const SCENARIO: &str = r#"
@@ -37,11 +43,16 @@ const NFT: &str = "table inet wiremesh {
 	}
 }";
 
-fn plan() -> Plan {
+fn plan(family: Family) -> Plan {
     let engines = ["none", "wiremesh"].map(|name| name.parse().unwrap());
+    let families = match family {
+        Family::Ipv4 => "",
+        Family::Ipv6 => "[cluster]\nfamilies = [\"ipv6\"]\n",
+    };
+    let text = format!("{SCENARIO}{families}");
     Plan {
         throws: true,
-        ..resolve::plan("two.toml", SCENARIO, &engines).unwrap()
+        ..resolve::plan("two.toml", &text, &engines).unwrap()
     }
 }
 
@@ -71,12 +82,19 @@ fn route(table: u32, to: &str, kind: &str, interface: Option<&str>) -> Route {
 
 /// A node as an engine leaves it that does its part.
 fn right(plan: &Plan, node: &Node) -> NodeEvidence {
+    let family = plan.cluster.families[0];
+    let device = plan.cluster.tunnel(family);
+    let one = |address| IpNet::from(family.address(address)).to_string();
+    let subnet = match family {
+        Family::Ipv4 => "10.240.0.0/16",
+        Family::Ipv6 => "fd00::/64",
+    };
     let mut routes = vec![
-        route(254, "10.240.0.0/16", "unicast", Some("eth0")),
-        route(255, &format!("{}/32", node.address), "local", Some("eth0")),
+        route(254, subnet, "unicast", Some("eth0")),
+        route(255, &one(node.address), "local", Some("eth0")),
     ];
     for pod in &node.pods {
-        let to = format!("{}/32", pod.address);
+        let to = one(pod.address);
         routes.push(route(254, &to, "unicast", Some(pod.interface.as_str())));
         routes.push(route(1, &to, "throw", None));
     }
@@ -84,23 +102,29 @@ fn right(plan: &Plan, node: &Node) -> NodeEvidence {
     for other in plan.nodes.iter().filter(|other| other.name != node.name) {
         let pods = other.pods.iter().map(|pod| pod.address);
         let all: Vec<_> = [other.address].into_iter().chain(pods).collect();
-        let far = |to: &std::net::Ipv4Addr| {
-            route(1, &format!("{to}/32"), "unicast", Some("wireguard.cali"))
-        };
+        let far = |to: &std::net::Ipv4Addr| route(1, &one(*to), "unicast", Some(device.as_str()));
         routes.extend(all.iter().map(far));
         peers.push(Peer {
             public_key: format!("{}=", other.name),
-            endpoint: Some(SocketAddr::new(other.address.into(), 51820)),
+            endpoint: Some(SocketAddr::new(
+                family.address(other.address),
+                plan.cluster.port(family),
+            )),
             allowed_ips: all
                 .into_iter()
-                .map(|to| IpNet::from(IpAddr::V4(to)))
+                .map(|to| IpNet::from(family.address(to)))
                 .collect(),
             keepalive: None,
         });
     }
     let link = |name: &str, mtu| Link {
         name: name.parse().unwrap(),
-        kind: "veth".into(),
+        kind: if name == device.as_str() {
+            "tun"
+        } else {
+            "veth"
+        }
+        .into(),
         mtu,
         up: true,
     };
@@ -111,25 +135,31 @@ fn right(plan: &Plan, node: &Node) -> NodeEvidence {
         ("net.ipv4.ip_forward", "1"),
     ];
     let key = Some(format!("{}=", node.name));
+    let mtu = plan.after(0).tunnel_mtu(node, family).into();
+    let rules = vec![
+        rule(0, 255, false),
+        rule(99, 1, true),
+        rule(32766, 254, false),
+    ];
     NodeEvidence {
         dataplane: Dataplane {
-            links: vec![link("eth0", 1500), link("wireguard.cali", 1440)],
+            links: [("eth0", 1500), (device.as_str(), mtu)]
+                .into_iter()
+                .chain(node.pods.iter().map(|pod| (pod.interface.as_str(), 1500)))
+                .map(|(name, mtu)| link(name, mtu))
+                .collect(),
             addresses: vec![Address {
-                interface: "wireguard.cali".parse().unwrap(),
-                address: IpNet::from(IpAddr::V4(node.address)),
+                interface: device.clone(),
+                address: IpNet::from(family.address(node.address)),
                 scope: "global".into(),
             }],
-            rules: vec![
-                rule(0, 255, false),
-                rule(99, 1, true),
-                rule(32766, 254, false),
-            ],
-            rules6: vec![],
+            rules: rules.clone(),
+            rules6: rules,
             routes,
             wireguard: vec![WireGuard {
-                interface: "wireguard.cali".parse().unwrap(),
+                interface: device,
                 public_key: key.clone(),
-                listen_port: Some(51820),
+                listen_port: Some(plan.cluster.port(family)),
                 fwmark: MARK,
                 peers,
             }],
@@ -139,11 +169,13 @@ fn right(plan: &Plan, node: &Node) -> NodeEvidence {
                 .into(),
         },
         published_key: key.clone(),
-        published_key6: None,
+        published_key6: key.clone(),
         key_history: key.into_iter().collect(),
         drops: Default::default(),
         moved: [("TcpExt.IPReversePathFilter".to_owned(), 2)].into(),
         lookups: vec![],
+        rule_counts: Default::default(),
+        root_hidden: false,
         before: None,
     }
 }
@@ -167,7 +199,17 @@ fn explained_of(
     reached: Reached,
     spoil: impl Fn(&mut Evidence, &mut Plan),
 ) -> Explanation {
-    let mut plan = plan();
+    explained_in(Family::Ipv4, to, reached, spoil)
+}
+
+/// The same, in a family.
+fn explained_in(
+    family: Family,
+    to: &str,
+    reached: Reached,
+    spoil: impl Fn(&mut Evidence, &mut Plan),
+) -> Explanation {
+    let mut plan = plan(family);
     let mut evidence = Evidence::none();
     for node in &plan.nodes {
         evidence.nodes.insert(node.name.clone(), right(&plan, node));
@@ -179,7 +221,7 @@ fn explained_of(
         evidence: &evidence,
         from: &from,
         to: &to,
-        addresses: (from.address.into(), to.address.into()),
+        addresses: (family.address(from.address), family.address(to.address)),
         protection: match from.node.name == to.node.name {
             true => Protection::Plaintext,
             false => Protection::Encrypted,
@@ -238,7 +280,7 @@ fn each_thing_that_is_missing_is_named() {
         (
             "ada",
             Reached::Elsewhere,
-            |node| drop(node.dataplane.links.pop()),
+            |node| drop(node.dataplane.links.remove(1)),
             "wireguard.cali is missing on ada",
         ),
         (

@@ -17,6 +17,7 @@ pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     found.extend(keys(leg));
     found.extend(peer(leg));
     found.extend(own_packets(leg));
+    found.extend(no_way(leg));
     found.extend(no_address(leg));
     found.extend(wire(leg));
     found.extend(filtered::too_large(leg));
@@ -232,6 +233,24 @@ fn own_packets<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
         "{tunnel}'s own packets have {with} (fwmark) on {name}: they are routed into it again"
     );
     Some(Defect {
+        packet: Some(Packet {
+            site,
+            source: None,
+            destination: to,
+            input: None,
+            mark,
+        }),
+        expected: Some(format!("route {to} dev eth0")),
+        ..defect(Stage::Encrypt, told)
+    })
+}
+
+/// What the sender's device sends itself needs a route to the other node.
+fn no_way<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
+    let (site, to) = (leg.sender, leg.receiver.address());
+    let mark = site.device()?.fwmark;
+    let told = format!("{} has no route to {to}", site.name());
+    site.decide(to, mark).is_none().then(|| Defect {
         packet: Some(Packet {
             site,
             source: None,

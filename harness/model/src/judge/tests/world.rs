@@ -130,6 +130,7 @@ impl World {
                     interface: interface.id,
                     protocol,
                     round,
+                    no_link: None,
                 });
                 let frame = Frame::Ip(Packet {
                     source: parsed("192.0.2.1"),
@@ -486,8 +487,11 @@ fn node_evidence(node: &Node) -> NodeEvidence {
     if node.wireguard {
         links.push(link("wireguard.cali", "tun", 1340));
     }
+    let own = links[..2].to_vec();
+    let of_pods = node.pods.iter();
+    links.extend(of_pods.map(|pod| link(pod.interface.as_str(), "veth", 1500)));
     let before = Dataplane {
-        links: links[..2].to_vec(),
+        links: own,
         ..Dataplane::default()
     };
     NodeEvidence {
@@ -502,5 +506,7 @@ fn node_evidence(node: &Node) -> NodeEvidence {
         drops: BTreeMap::new(),
         moved: BTreeMap::new(),
         lookups: vec![],
+        rule_counts: Default::default(),
+        root_hidden: false,
     }
 }

@@ -30,7 +30,9 @@ fn fate(policy: &str, rules: &[&str]) -> Fate {
 #[track_caller]
 fn drops(policy: &str, rules: &[&str], by: &str, doubts: &[&str]) {
     match fate(policy, rules) {
-        Fate::Drops { by: found, unless } => {
+        Fate::Drops {
+            by: found, unless, ..
+        } => {
             assert!(found.contains(by), "{found}");
             assert_eq!(unless, doubts, "{rules:?}");
         }

@@ -6,6 +6,18 @@ use crate::evidence::{OVERSIZED, Place, PlaceDrops, Tally};
 /// Why `web > db` broke where a node has such rules besides; `reason` is what the kernel says of
 /// what it dropped there.
 fn filtered(at: &str, reached: Reached, reason: &str, listing: &str) -> String {
+    filtered_in(Family::Ipv4, at, reached, reason, listing, &[])
+}
+
+/// The same, in a family, where rules have counted so many packets.
+fn filtered_in(
+    family: Family,
+    at: &str,
+    reached: Reached,
+    reason: &str,
+    listing: &str,
+    counts: &[(&str, u64)],
+) -> String {
     let spoil = |evidence: &mut Evidence, _: &mut Plan| {
         let name: NodeName = at.parse().unwrap();
         evidence.drops.places.push(PlaceDrops {
@@ -14,8 +26,12 @@ fn filtered(at: &str, reached: Reached, reason: &str, listing: &str) -> String {
         });
         let node = evidence.nodes.get_mut(&name).unwrap();
         node.dataplane.nftables += &format!("\n{listing}");
+        let counts = counts.iter();
+        node.rule_counts = counts
+            .map(|(rule, count)| ((*rule).to_owned(), *count))
+            .collect();
     };
-    explained_of("db", reached, spoil).cause
+    explained_in(family, "db", reached, spoil).cause
 }
 
 const INPUT: &str = "table inet fw {
@@ -102,4 +118,125 @@ fn what_the_fabric_does_not_carry_is_named_with_its_size() {
     // None was dropped, or this one was not too large.
     assert!(cause(0, 1400).starts_with("unknown"));
     assert!(cause(4, 1500).starts_with("unknown"));
+}
+
+#[test]
+fn in_ipv6_the_same_rules_are_named() {
+    let cause =
+        |at, reached, reason, listing| filtered_in(Family::Ipv6, at, reached, reason, listing, &[]);
+    let policy = cause("bob", Reached::Device, "NETFILTER_DROP", INPUT);
+    assert_eq!(
+        policy,
+        "bob drops the tunnel's packets from ada to bob by the policy of chain input of table inet fw, hook input, where no rule accepts it, unless `ct state established,related accept` does (NETFILTER_DROP 3)"
+    );
+    let by_mark = "table ip6 kubefw {
+	chain out {
+		type filter hook output priority filter; policy accept;
+		meta mark & 0x00100000 == 0x00100000 drop
+	}
+}";
+    let told = cause("ada", Reached::Device, "NETFILTER_DROP", by_mark);
+    let words = "ada drops the tunnel's packets from ada to bob by `meta mark & 0x00100000 == 0x00100000 drop` (chain out of table ip6 kubefw, hook output)";
+    assert!(told.starts_with(words), "{told}");
+    let inside = "table ip6 fw {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		iifname \"wg-v6.cali\" drop
+	}
+}";
+    let told = cause("bob", Reached::Inside, "NETFILTER_DROP", inside);
+    let words = "bob drops what web sends db by `iifname \"wg-v6.cali\" drop`";
+    assert!(told.starts_with(words), "{told}");
+    // Rules of the other family are for others; and without a reverse-path filter a mark matters not.
+    let other = by_mark.replace("ip6", "ip");
+    let told = cause("ada", Reached::Device, "NETFILTER_DROP", &other);
+    assert!(told.starts_with("unknown"), "{told}");
+    let overwritten = "table inet guard {
+	chain in {
+		type filter hook prerouting priority mangle; policy accept;
+		meta mark set 0x00000001
+	}
+}";
+    let told = cause("bob", Reached::Device, "OTHERHOST", overwritten);
+    assert!(told.starts_with("unknown"), "{told}");
+}
+
+const COUNTING: &str = "table inet fw {
+	chain input {
+		type filter hook input priority filter; policy accept;
+		ct state invalid counter drop
+		udp dport 51820 counter drop
+		udp dport 51821 counter drop
+	}
+}";
+
+#[test]
+fn a_rule_s_own_counter_decides() {
+    for (family, port) in [(Family::Ipv4, 51820), (Family::Ipv6, 51821)] {
+        let rule = format!("udp dport {port} counter drop");
+        let key = format!("inet fw input: {rule}");
+        // Whatever the kernel's reasons are: it has them from elsewhere as well.
+        let cause = |reason, counts: &[(&str, u64)]| {
+            filtered_in(family, "bob", Reached::Device, reason, COUNTING, counts)
+        };
+        let what = "bob drops the tunnel's packets from ada to bob by";
+        let told = cause("OTHERHOST", &[(&key, 12)]);
+        let words = format!(
+            "{what} `{rule}` (chain input of table inet fw, hook input) (its counter moved by 12)"
+        );
+        assert_eq!(told, words);
+        // It has dropped nothing, and nothing else would.
+        let told = cause("NETFILTER_DROP", &[(&key, 0)]);
+        assert!(told.starts_with("unknown"), "{told}");
+        // One whose match nobody knows is named by its counter alone.
+        let invalid = "inet fw input: ct state invalid counter drop";
+        let told = cause("NETFILTER_DROP", &[(&key, 0), (invalid, 4)]);
+        let words = format!(
+            "{what} `ct state invalid counter drop` (chain input of table inet fw, hook input) (its counter moved by 4)"
+        );
+        assert_eq!(told, words);
+        let told = cause("NETFILTER_DROP", &[(&key, 0), (invalid, 0)]);
+        assert!(told.starts_with("unknown"), "{told}");
+        // What is known to fit goes before what may fit.
+        let told = cause("NETFILTER_DROP", &[(&key, 2), (invalid, 4)]);
+        assert!(told.contains(&rule), "{told}");
+    }
+}
+
+#[test]
+fn a_foreign_rule_is_not_taken_for_encrypt_or_drop() {
+    let foreign = "table inet fw {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		udp dport 53 drop
+		oifname \"azvapp\" drop
+	}
+}";
+    let strict = "table inet engine {
+	set plain4 {
+		type ipv4_addr
+		elements = { 192.0.2.1 }
+	}
+	chain out {
+		type filter hook postrouting priority filter; policy accept;
+		ip daddr @plain4 accept
+		counter drop
+	}
+}";
+    let cause = |listing: &str| {
+        let spoil = |evidence: &mut Evidence, _: &mut Plan| {
+            let ada: NodeName = "ada".parse().unwrap();
+            let node = evidence.nodes.get_mut(&ada).unwrap();
+            node.dataplane.nftables += &format!("\n{listing}");
+        };
+        explained_of("app", Reached::Sender, spoil).cause
+    };
+    let told = cause(foreign);
+    let words = "ada drops what web sends app by `oifname \"azvapp\" drop` (chain forward of table inet fw, hook forward)";
+    assert!(told.starts_with(words), "{told}");
+    let told = cause(strict);
+    assert_eq!(
+        told,
+        "nftables of ada drops what is not encrypted (`counter drop`), and does not list 10.240.0.6 as plain"
+    );
 }
