@@ -162,3 +162,105 @@ action = "mend"
     ];
     assert_eq!(told, expected);
 }
+
+const BLOCKS: &str = r#"
+title = "addresses that pods ask for"
+[cluster]
+route-source = "calico-ipam"
+[node.ada]
+pods = ["web"]
+[node.bob]
+pods = ["db", "log"]
+[pod]
+web.address = "WEB"
+db.address = "DB"
+"#;
+
+/// Each node's blocks, where `web` of ada and `db` of bob ask for these addresses.
+fn blocks(web: &str, db: &str) -> Vec<String> {
+    let plan = planned(&BLOCKS.replace("WEB", web).replace("DB", db));
+    // Whoever asks for an address has it.
+    for (pod, address) in [("web", web), ("db", db)] {
+        let end = plan.endpoint(&pod.parse().unwrap()).unwrap();
+        assert_eq!(end.address.to_string(), address);
+    }
+    let told = plan.nodes.iter().map(|node| {
+        let blocks: Vec<_> = node.blocks.iter().map(ToString::to_string).collect();
+        format!("{} {}", node.name, blocks.join(" "))
+    });
+    told.collect()
+}
+
+#[test]
+fn a_pod_s_address_in_nobody_s_block_claims_its_block() {
+    // In the blocks that the nodes have anyway, nothing is claimed.
+    let own = ["ada 10.65.0.0/26", "bob 10.65.1.0/26"];
+    assert_eq!(blocks("10.65.0.5", "10.65.1.5"), own);
+    // Of another node's block the address is borrowed.
+    assert_eq!(blocks("10.65.1.7", "10.65.0.7"), own);
+    // The first and the last address of a block, and of the pool.
+    let claimed = ["10.65.0.0/26 10.65.0.64/26", "10.65.0.128/26 10.65.1.0/26"];
+    let far = [
+        "10.65.0.0/26 10.65.255.192/26",
+        "10.65.1.0/26 10.65.128.0/26",
+    ];
+    for (web, db, [of_ada, of_bob]) in [
+        ("10.65.0.64", "10.65.0.191", claimed),
+        ("10.65.0.127", "10.65.0.128", claimed),
+        ("10.65.255.254", "10.65.128.0", far),
+    ] {
+        let expected = [format!("ada {of_ada}"), format!("bob {of_bob}")];
+        assert_eq!(blocks(web, db), expected);
+    }
+    // Two ask for one block: it is the first's, and the second borrows.
+    let first = ["ada 10.65.0.0/26 10.65.0.64/26", "bob 10.65.1.0/26"];
+    assert_eq!(blocks("10.65.0.65", "10.65.0.66"), first);
+}
+
+#[test]
+fn an_address_outside_the_pool_is_refused_with_its_place() {
+    let text = BLOCKS
+        .replace("WEB", "10.66.0.0")
+        .replace("DB", "10.65.1.5");
+    let refused = super::refused(&text).render();
+    assert!(
+        refused.contains("`web` cannot have the address `10.66.0.0`"),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("outside the subnet `10.65.0.0/16`"),
+        "{refused}"
+    );
+}
+
+const HIDDEN: &str = r#"
+title = "a NAT"
+[cluster]
+keepalive = 1
+[node.ada]
+behind-nat = true
+pods = ["web"]
+[node.bob]
+"#;
+
+#[test]
+fn a_nat_needs_encrypted_hosts_and_they_are_encrypted_unless_it_is_said_otherwise() {
+    let plan = planned(HIDDEN);
+    assert!(plan.cluster.host_encryption);
+    assert!(plan.fabric.nat.is_some());
+    let written = HIDDEN.replace("keepalive", "host-encryption = true\nkeepalive");
+    assert_eq!(
+        planned(&written).fabric.nat.map(|nat| nat.node),
+        plan.fabric.nat.map(|nat| nat.node)
+    );
+    for (key, value) in [("host-encryption", "false"), ("wireguard", "false")] {
+        let text = HIDDEN.replace("keepalive", &format!("{key} = {value}\nkeepalive"));
+        let refused = super::refused(&text).render();
+        assert!(
+            refused.contains("`ada` cannot be behind a NAT"),
+            "{refused}"
+        );
+        let help = "leave out whatever `host-encryption = false` and `wireguard = false` there is";
+        assert!(refused.contains(help), "{refused}");
+    }
+}
