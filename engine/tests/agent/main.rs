@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 mod port;
 /// A store that says itself that it is not ready.
 mod ready;
+/// A routing table that a rule of another looks up.
+mod table;
 
 /// How long an agent may take to say what is expected; a taken port is tried again every 10 s.
 const DEADLINE: Duration = Duration::from_secs(30);
