@@ -41,7 +41,7 @@ fn a_fault_that_nobody_knows_is_wrong_input() {
         // All that there are, and those that may be meant.
         "[possible values: no-throw-routes, ",
         ", ends-in-failure]",
-        "similar values exist: 'no-mtu'",
+        "similar value exists: 'no-mtu'",
         "help: name a fault",
     ] {
         assert!(said.contains(part), "{part} is not in {said}");
