@@ -14,6 +14,7 @@ use crate::apply::{ApplyError, Hands, Preference};
 use crate::change::{Change, diff, is_undone_by_peers};
 use crate::cluster::Cluster;
 use crate::dataplane::Dataplane;
+use crate::departed::Departed;
 use crate::desired::{Situation, desired};
 use crate::exporter::Exporter;
 use crate::family::{Family, PerFamily};
@@ -212,6 +213,8 @@ struct Agent {
     journal: Journal,
     /// How this node reaches the others.
     meshes: PerFamily<Mesh>,
+    /// What stays protected though no resource names it any more.
+    departed: Departed,
     /// What several nodes are said to have.
     conflicts: PerFamily<Vec<Conflict>>,
     /// What stands in the way of the store, if it cannot be reached.
@@ -261,6 +264,7 @@ impl Agent {
             told: Told::default(),
             journal: Journal::default(),
             meshes: PerFamily::default(),
+            departed: Departed::default(),
             conflicts: PerFamily::default(),
             trouble: None,
             unsupported: None,
@@ -366,6 +370,9 @@ impl Agent {
             // Which links are looked at depends on their configured names.
             self.kernel.stale.devices = true;
         }
+        if self.hooks.remembers_nodes() {
+            self.departed.follow(&self.cluster, &cluster);
+        }
         self.cluster = cluster;
         let told = self.cluster.settings.metrics;
         let configured = told.enabled.then_some(told.address);
@@ -417,6 +424,7 @@ impl Agent {
             &self.store,
             self.supported(),
             &self.tables,
+            &self.departed,
         )
     }
 
@@ -430,6 +438,11 @@ impl Agent {
         self.kernel.refresh(&self.hands.netlink, settings).await?;
         self.look_at_ports().await;
         self.look_at_tables();
+        if self.desired.is_none() && self.hooks.remembers_nodes() {
+            let found = self.kernel.firewall();
+            self.departed
+                .recall(&self.cluster, &self.orders.node, found);
+        }
         let Planes {
             mut actual,
             mut desired,
@@ -488,6 +501,7 @@ impl Planes {
         store: &[SocketAddr],
         supported: PerFamily<bool>,
         tables: &table::Choices,
+        departed: &Departed,
     ) -> Self {
         let settings = &cluster.settings;
         let own = cluster.nodes.get(node);
@@ -503,6 +517,7 @@ impl Planes {
             store,
             supported,
             here: &kernel.here(settings),
+            departed: &departed.networks(),
         };
         let actual = kernel.dataplane(settings);
         let (desired, conflicts) = desired(cluster, &situation);

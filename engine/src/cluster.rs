@@ -238,6 +238,17 @@ impl Cluster {
         pods.filter_map(|identity| self.workloads.get_key_value(identity))
     }
 
+    /// The names that pods and blocks have for nodes, and that no Node has.
+    pub(crate) fn unknown_nodes(&self) -> BTreeSet<&str> {
+        let pods = self.workloads.values().map(|pod| &pod.node);
+        let blocks = self.blocks.iter();
+        let blocks = blocks.filter_map(|block| block.affinity.as_ref());
+        let names = pods.chain(blocks).map(String::as_str);
+        names
+            .filter(|name| !self.nodes.contains_key(*name))
+            .collect()
+    }
+
     /// Whether pods of several nodes have a network.
     pub(crate) fn is_contested(&self, network: &IpNet) -> bool {
         let mut nodes = self.pods_with(network).map(|(_, pod)| &pod.node);

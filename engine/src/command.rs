@@ -15,6 +15,7 @@ use crate::agent::{self, AgentError, Orders, tell};
 use crate::apply::Preference;
 use crate::change::diff;
 use crate::cluster::Cluster;
+use crate::departed::Departed;
 use crate::device::{self, DeviceError};
 use crate::family::{Family, PerFamily};
 use crate::guard::{self, GuardError};
@@ -314,11 +315,15 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let tables = agent::choose_tables(&kernel, &cluster, &node);
     problems.extend(agent::table_problems(&tables, &cluster, &node));
     let supported = PerFamily::each(|family| taken[family].is_none());
+    let mut departed = Departed::default();
+    departed.recall(&cluster, &node, kernel.firewall());
     let agent::Planes {
         actual,
         mut desired,
         conflicts,
-    } = agent::Planes::new(&kernel, &cluster, &node, &endpoints, supported, &tables);
+    } = agent::Planes::new(
+        &kernel, &cluster, &node, &endpoints, supported, &tables, &departed,
+    );
     problems.extend(networks::problems(&conflicts));
     agent::follow(
         &mut Told::default(),

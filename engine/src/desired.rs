@@ -32,6 +32,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) supported: PerFamily<bool>,
     /// What is really on this node.
     pub(crate) here: &'a Here,
+    /// What stays protected though no resource names it any more.
+    pub(crate) departed: &'a BTreeSet<IpNet>,
 }
 
 /// What this node should be like, and the conflicts that were decided for that.
@@ -275,7 +277,11 @@ fn protected(
             .pools
             .iter()
             .filter(|_| settings.route_source == RouteSource::CalicoIpam);
-        let whole = strict.networks.iter().chain(pools);
+        let whole = strict
+            .networks
+            .iter()
+            .chain(pools)
+            .chain(situation.departed);
         let whole = whole.filter(|network| Family::of_network(**network) == *family);
         protected.networks.extend(whole.copied());
     }

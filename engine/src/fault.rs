@@ -89,6 +89,8 @@ enum Fault {
     NoStrict,
     /// What comes out of the tunnel for somebody who has left goes where everything goes.
     NoStrictThrough,
+    /// A Node that is deleted is forgotten, though its pods are there.
+    ForgetsDeparted,
     /// Nodes that may be spoken to in clear are not let through.
     ForgetsPlainNodes,
     /// The store's own connections go through the mesh.
@@ -315,6 +317,10 @@ impl TestHooks for Faults {
 
     fn change_cluster(&self, cluster: &mut Cluster) {
         spoil_cluster(cluster, &self.faults);
+    }
+
+    fn remembers_nodes(&self) -> bool {
+        !self.has(Fault::ForgetsDeparted)
     }
 
     fn allows_shortcut(&self) -> bool {

@@ -81,6 +81,13 @@ impl Firewall {
         !self.sets.is_empty()
     }
 
+    /// What is refused in clear, exceptions included.
+    pub(crate) fn protected(&self) -> impl Iterator<Item = &IpNet> {
+        let sets = self.sets.iter();
+        let protected = sets.filter(|(name, _)| name.starts_with(PROTECTED));
+        protected.flat_map(|(_, networks)| networks)
+    }
+
     /// This one, but refusing what the other refuses too.
     pub(crate) fn with_all_that_is_refused_by(&self, other: &Self) -> Self {
         let mut both = self.clone();

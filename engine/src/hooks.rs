@@ -90,6 +90,11 @@ pub(crate) trait TestHooks: fmt::Debug + Send + Sync {
     /// The cluster, before anything is decided by it.
     fn change_cluster(&self, _cluster: &mut Cluster) {}
 
+    /// Whether a Node that is deleted before its pods is remembered.
+    fn remembers_nodes(&self) -> bool {
+        true
+    }
+
     /// Whether changed pods alone may be dealt with alone.
     fn allows_shortcut(&self) -> bool {
         true

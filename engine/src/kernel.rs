@@ -257,6 +257,11 @@ impl Kernel {
         Ok(devices)
     }
 
+    /// This engine's tables of nftables.
+    pub(crate) fn firewall(&self) -> &Firewall {
+        &self.firewall
+    }
+
     /// The implementation of a device.
     pub(crate) fn backend(&self, name: &str) -> Option<Backend> {
         self.devices.get(name).map(|(backend, _)| *backend)

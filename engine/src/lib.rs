@@ -54,6 +54,9 @@ mod networks;
 /// What this engine wants of nftables.
 mod firewall;
 
+/// Addresses of Nodes that are gone while their pods are not.
+mod departed;
+
 /// What a node's dataplane can be like, for what is and for what should be.
 mod dataplane;
 

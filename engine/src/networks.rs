@@ -11,7 +11,6 @@ use ipnet::IpNet;
 use crate::cluster::Cluster;
 use crate::family::{Family, PerFamily};
 use crate::here::{Here, supernets};
-use crate::resource::Node;
 use crate::settings::RouteSource;
 
 /// Claims to a network, and the one rule of whose it is.
@@ -194,7 +193,7 @@ fn claims<'a>(cluster: &'a Cluster, own: &str, family: Family) -> Claims<'a> {
         RouteSource::CalicoIpam => blocks(cluster, own, &mut claim),
     }
     for (name, node) in &cluster.nodes {
-        for address in tunnels(node) {
+        for address in node.tunnels() {
             claim(address.into(), name, Basis::Tunnel, &node.created);
         }
         for address in &node.addresses {
@@ -232,15 +231,9 @@ fn blocks<'a>(
     }
 }
 
-fn tunnels(node: &Node) -> impl Iterator<Item = IpAddr> {
-    let tunnels = node.tunnel_address.iter();
-    let tunnels = tunnels.filter_map(|(_, address)| *address);
-    tunnels.chain(node.overlay_addresses.iter().copied())
-}
-
 fn own_addresses<'a>(cluster: &'a Cluster, own: &str) -> impl Iterator<Item = IpAddr> + 'a {
     let own = cluster.nodes.get(own).into_iter();
-    own.flat_map(|node| node.addresses.iter().copied().chain(tunnels(node)))
+    own.flat_map(|node| node.addresses.iter().copied().chain(node.tunnels()))
 }
 
 #[cfg(test)]

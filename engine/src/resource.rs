@@ -98,6 +98,15 @@ pub(crate) struct Node {
     pub(crate) rotation: Rotation,
 }
 
+impl Node {
+    /// The addresses of its tunnels.
+    pub(crate) fn tunnels(&self) -> impl Iterator<Item = IpAddr> {
+        let tunnels = self.tunnel_address.iter();
+        let tunnels = tunnels.filter_map(|(_, address)| *address);
+        tunnels.chain(self.overlay_addresses.iter().copied())
+    }
+}
+
 /// Requests for a new key: any text that differs from the one that was met last is a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Rotation {

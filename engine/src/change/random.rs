@@ -1,5 +1,6 @@
 //! Random clusters, and what one of their nodes should be like.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -211,6 +212,7 @@ pub(crate) fn plane_in(
             store: &[],
             supported: PerFamily { v4: true, v6: true },
             here,
+            departed: &BTreeSet::new(),
         },
     );
     dataplane

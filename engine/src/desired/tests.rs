@@ -122,6 +122,7 @@ fn seen_with(cluster: &Cluster, node: &str, here: &Here) -> (Dataplane, PerFamil
             store: &[],
             supported: PerFamily { v4: true, v6: true },
             here,
+            departed: &BTreeSet::new(),
         },
     )
 }
@@ -262,6 +263,7 @@ fn disabled_or_unable_means_nothing_of_ours() {
         store: &[],
         supported: PerFamily::default(),
         here: &Here::default(),
+        departed: &BTreeSet::new(),
     };
     assert_eq!(desired(&cluster, &situation).0, Dataplane::default());
     cluster.settings.tunnel.v4.enabled = false;
@@ -274,6 +276,7 @@ fn a_family_without_a_port_is_dropped_in_strict_mode_and_the_other_goes_on() {
     cluster.settings.tunnel.v6.enabled = true;
     cluster.settings.strict = Some(Strict::default());
     let here = plugged(&cluster, "c");
+    let departed = BTreeSet::new();
     let situation = |v4, v6| Situation {
         node: "c",
         uplink_mtu: PerFamily { v4: 1500, v6: 1500 },
@@ -284,6 +287,7 @@ fn a_family_without_a_port_is_dropped_in_strict_mode_and_the_other_goes_on() {
         store: &[],
         supported: PerFamily { v4, v6 },
         here: &here,
+        departed: &departed,
     };
     let (whole, _) = desired(&cluster, &situation(true, true));
     let (half, _) = desired(&cluster, &situation(false, true));

@@ -1,7 +1,7 @@
 //! Whose a network is, rule by rule, and what is told of it.
 
 use super::*;
-use crate::resource::{Block, Identity, Workload};
+use crate::resource::{Block, Identity, Node, Workload};
 use crate::settings::Settings;
 
 fn net(text: &str) -> IpNet {
