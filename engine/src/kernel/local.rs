@@ -60,3 +60,6 @@ impl Kernel {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
