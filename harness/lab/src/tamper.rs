@@ -15,7 +15,7 @@ use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage}
 use rtnetlink::packet_route::rule::RuleAttribute;
 use wireguard_control::{Backend, Device, DeviceUpdate, InterfaceName, Key, PeerConfigBuilder};
 use wireproof_model::name::{IfName, NodeName};
-use wireproof_model::plan::{Foreign, Own, Tamper};
+use wireproof_model::plan::{Family, Foreign, Own, Tamper};
 
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
@@ -30,11 +30,12 @@ const USUAL_TABLES: [u32; 3] = [253, 254, 255];
 /// The table that a foreign rule looks up; nothing is in it.
 const FOREIGN_TABLE: u32 = 77;
 
-/// The mark of the packets that a foreign rule is about; nobody sets it.
+/// The mark of the packets that a foreign rule is about; no program sets it.
 const FOREIGN_MARK: u32 = 0x7;
 
 /// The tunnel device of one family.
 pub(crate) struct Tunnel {
+    pub(crate) family: Family,
     pub(crate) name: IfName,
     /// The keys that the nodes have published for it.
     pub(crate) keys: BTreeMap<NodeName, String>,
@@ -58,6 +59,7 @@ fn delete(namespace: &Namespace, own: &Own, tunnels: &[Tunnel]) -> Result<(), La
     match own {
         Own::Route(destination) => delete_route(namespace, *destination),
         Own::Rule => delete_rules(namespace),
+        Own::RulesOf(priority) => delete_rules_of(namespace, *priority),
         Own::Peer(node) => each(&|tunnel| {
             let key = tunnel.keys.get(node);
             let key = key.ok_or_else(|| missing(own, &tunnel.name))?;
@@ -84,7 +86,16 @@ fn delete_devices(netlink: &Netlink, tunnels: &[Tunnel]) -> Result<(), LabError>
 
 fn add(namespace: &Namespace, foreign: &Foreign, tunnels: &[Tunnel]) -> Result<(), LabError> {
     match foreign {
-        Foreign::Route(destination) => Netlink::open(namespace)?.add_black_hole(*destination),
+        Foreign::Route(destination) => Netlink::open(namespace)?.add_black_hole(*destination, None),
+        Foreign::RouteIn { destination, table } => {
+            Netlink::open(namespace)?.add_black_hole(*destination, Some(*table))
+        }
+        Foreign::RuleFor { priority, table } => {
+            let netlink = Netlink::open(namespace)?;
+            tunnels.iter().try_for_each(|tunnel| {
+                netlink.add_rule_of_loopback(tunnel.family, *priority, FOREIGN_MARK, *table)
+            })
+        }
         Foreign::Rule(priority) => {
             Netlink::open(namespace)?.add_rule(*priority, FOREIGN_MARK, FOREIGN_TABLE)
         }
@@ -170,6 +181,22 @@ fn delete_rules(namespace: &Namespace) -> Result<(), LabError> {
         return Err(LabError::engine("delete the engine's rules", cause));
     }
     own.into_iter()
+        .try_for_each(|rule| netlink.delete_rule(rule))
+}
+
+fn delete_rules_of(namespace: &Namespace, priority: u32) -> Result<(), LabError> {
+    let netlink = Netlink::open(namespace)?;
+    let rules = netlink.all_rules()?.into_iter();
+    let wanted = RuleAttribute::Priority(priority);
+    let found: Vec<_> = rules
+        .filter(|rule| rule.attributes.contains(&wanted))
+        .collect();
+    if found.is_empty() {
+        let doing = format!("delete the rules of priority {priority}");
+        return Err(LabError::engine(doing, "there is none"));
+    }
+    found
+        .into_iter()
         .try_for_each(|rule| netlink.delete_rule(rule))
 }
 

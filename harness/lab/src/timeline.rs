@@ -238,6 +238,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         }
         match settles {
             Settles::Repaired => self.wait_for_portraits(&tunnel, &before, deadline),
+            Settles::Compared => self.engines.wait_for_resyncs(&resyncs, 2, deadline),
             Settles::Unchanged => {
                 let left = self.portraits(&tunnel)?;
                 self.engines.wait_for_resyncs(&resyncs, 2, deadline)?;
@@ -265,6 +266,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         families
             .map(|family| {
                 Ok(tamper::Tunnel {
+                    family: *family,
                     name: cluster.tunnel(*family),
                     keys: match family {
                         Family::Ipv4 => self.store.published_keys()?,

@@ -146,9 +146,13 @@ impl Netlink {
         )
     }
 
-    /// Adds a route to nowhere to the main table.
-    pub(crate) fn add_black_hole(&self, destination: IpNet) -> Result<(), LabError> {
-        let route = match destination {
+    /// Adds a route to nowhere to a table; to the main one if none is named.
+    pub(crate) fn add_black_hole(
+        &self,
+        destination: IpNet,
+        table: Option<u32>,
+    ) -> Result<(), LabError> {
+        let mut route = match destination {
             IpNet::V4(net) => RouteMessageBuilder::<Ipv4Addr>::new()
                 .destination_prefix(net.addr(), net.prefix_len())
                 .kind(RouteType::BlackHole)
@@ -158,6 +162,8 @@ impl Netlink {
                 .kind(RouteType::BlackHole)
                 .build(),
         };
+        let table = table.map(RouteAttribute::Table);
+        route.attributes.extend(table);
         self.run(
             format!("add a route to {destination}"),
             self.handle.route().add(route).execute(),
@@ -169,6 +175,33 @@ impl Netlink {
         let request = self.handle.rule().add().v4();
         let request = request.action(RuleAction::ToTable);
         let request = request.priority(priority).fw_mark(mark).table_id(table);
+        self.run(
+            format!("add a rule of priority {priority}"),
+            request.execute(),
+        )
+    }
+
+    /// Adds a rule that looks `table` up for this node's own packets with `mark`.
+    pub(crate) fn add_rule_of_loopback(
+        &self,
+        family: Family,
+        priority: u32,
+        mark: u32,
+        table: u32,
+    ) -> Result<(), LabError> {
+        let mut request = self.handle.rule().add();
+        let message = request.message_mut();
+        message.header.family = match family {
+            Family::Ipv4 => AddressFamily::Inet,
+            Family::Ipv6 => AddressFamily::Inet6,
+        };
+        message.header.action = RuleAction::ToTable;
+        message.attributes.extend([
+            RuleAttribute::Priority(priority),
+            RuleAttribute::Iifname("lo".into()),
+            RuleAttribute::FwMark(mark),
+            RuleAttribute::Table(table),
+        ]);
         self.run(
             format!("add a rule of priority {priority}"),
             request.execute(),

@@ -28,6 +28,8 @@ pub enum Own {
     Route(IpNet),
     /// Every rule with a mark.
     Rule,
+    /// Every rule of this priority, of either family and whoever made it.
+    RulesOf(u32),
     /// A node's peer, on the tunnel device.
     Peer(NodeName),
     /// Every nftables rule.
@@ -48,8 +50,22 @@ pub enum Own {
 pub enum Foreign {
     /// A route to nowhere, in the main table.
     Route(IpNet),
+    /// A route to nowhere, in this table.
+    RouteIn {
+        /// Where to.
+        destination: IpNet,
+        /// The table's number.
+        table: u32,
+    },
     /// A rule of this priority, with a table of its own.
     Rule(u32),
+    /// A rule of this priority in each family of the cluster, which looks this table up.
+    RuleFor {
+        /// Lower is asked first.
+        priority: u32,
+        /// The table's number.
+        table: u32,
+    },
     /// A peer with a key that nobody has, on the tunnel device.
     Peer,
     /// An nftables table.
@@ -64,6 +80,9 @@ pub enum Settles {
     Repaired,
     /// As it was left: what is not the engine's is none of its business.
     Unchanged,
+    /// As the engine has left it after two comparisons with the kernel; what that must be is stated
+    /// by `[[dataplane]]`.
+    Compared,
 }
 
 impl Tamper {
@@ -94,6 +113,7 @@ impl fmt::Display for Own {
         match self {
             Self::Route(destination) => write!(f, "the route to {destination}"),
             Self::Rule => f.write_str("the rules with a mark"),
+            Self::RulesOf(priority) => write!(f, "the rules of priority {priority}"),
             Self::Peer(node) => write!(f, "the peer {node}"),
             Self::Nft => f.write_str("every nftables rule"),
             Self::Address => f.write_str("the tunnel device's addresses"),
@@ -108,7 +128,16 @@ impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Route(destination) => write!(f, "a foreign route to {destination}"),
+            Self::RouteIn { destination, table } => {
+                write!(f, "a foreign route to {destination} to table {table}")
+            }
             Self::Rule(priority) => write!(f, "a foreign rule of priority {priority}"),
+            Self::RuleFor { priority, table } => {
+                write!(
+                    f,
+                    "a foreign rule of priority {priority} that looks up table {table}"
+                )
+            }
             Self::Peer => f.write_str("a foreign peer"),
             Self::Table => f.write_str("a foreign nftables table"),
         }

@@ -45,7 +45,7 @@ fn longer_than_the_wait(scenario: &Scenario, step: &Step) -> Option<Problem> {
 /// A wait for comparisons with the kernel that is over before the engine has done them all.
 fn sooner_than_compared(scenario: &Scenario, step: &Step) -> Option<Problem> {
     let (comparisons, key) = if let Action::Tamper {
-        settles: Settles::Unchanged,
+        settles: Settles::Unchanged | Settles::Compared,
         ..
     } = step.action
     {

@@ -15,6 +15,7 @@ use super::step::Keys;
 const SETTLES: &[(&str, Settles)] = &[
     ("repaired", Settles::Repaired),
     ("unchanged", Settles::Unchanged),
+    ("compared", Settles::Compared),
 ];
 
 pub(super) fn tamper(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
@@ -64,6 +65,11 @@ fn own(text: &str) -> Result<Own, Unfit> {
     Ok(match (kind, which) {
         ("route", which) => Own::Route(destination(text, which)?),
         ("rule", "") => Own::Rule,
+        ("rule", priority) => Own::RulesOf(number(priority).ok_or_else(|| Unfit {
+            what: format!("`{}` cannot be deleted", shown(text)),
+            label: "a rule has a priority".to_owned(),
+            help: "write `rule PRIORITY`, or `rule` for every rule with a mark".to_owned(),
+        })?),
         ("peer", which) => Own::Peer(which.parse().map_err(|error| Unfit {
             what: format!("`{}` cannot be deleted", shown(text)),
             label: format!("whose peer? {error}"),
@@ -78,7 +84,7 @@ fn own(text: &str) -> Result<Own, Unfit> {
             return Err(Unfit {
                 what: format!("`{}` cannot be deleted", shown(text)),
                 label: "an engine makes nothing of that name".to_owned(),
-                help: "write `route ADDRESS`, `rule`, `peer NODE`, `nft`, `address`, `device`, \
+                help: "write `route ADDRESS`, `rule`, `rule PRIORITY`, `peer NODE`, `nft`, `address`, `device`, \
                        `tunnel-process` or `everything`"
                     .to_owned(),
             });
@@ -88,22 +94,42 @@ fn own(text: &str) -> Result<Own, Unfit> {
 
 fn foreign(text: &str) -> Result<Foreign, Unfit> {
     let (kind, which) = text.split_once(' ').unwrap_or((text, ""));
-    let unfit = |label: &str| Unfit {
+    let unfit = |label: &str| {
+        Unfit {
         what: format!("`{}` cannot be added", shown(text)),
         label: label.to_owned(),
-        help: "write `route SUBNET`, `rule PRIORITY`, `peer` or `table`".to_owned(),
+        help: "write `route SUBNET`, `rule PRIORITY`, either with ` table NUMBER` behind it, `peer` or `table`"
+            .to_owned(),
+    }
     };
-    Ok(match (kind, which) {
-        ("route", which) => Foreign::Route(destination(text, which)?),
-        ("rule", priority) => Foreign::Rule(
-            priority
-                .parse()
-                .map_err(|_| unfit("a rule has a priority"))?,
-        ),
-        ("peer", "") => Foreign::Peer,
-        ("table", "") => Foreign::Table,
+    let (which, table) = match which.split_once(" table ") {
+        None => (which, None),
+        Some((which, table)) => {
+            let table = number(table).filter(|table| *table > 0);
+            let table = table.ok_or_else(|| unfit("a table has a number above 0"))?;
+            (which, Some(table))
+        }
+    };
+    let priority = || number(which).ok_or_else(|| unfit("a rule has a priority"));
+    Ok(match (kind, which, table) {
+        ("route", which, None) => Foreign::Route(destination(text, which)?),
+        ("route", which, Some(table)) => Foreign::RouteIn {
+            destination: destination(text, which)?,
+            table,
+        },
+        ("rule", _, None) => Foreign::Rule(priority()?),
+        ("rule", _, Some(table)) => Foreign::RuleFor {
+            priority: priority()?,
+            table,
+        },
+        ("peer", "", None) => Foreign::Peer,
+        ("table", "", None) => Foreign::Table,
         _ => return Err(unfit("the lab knows nothing of that name")),
     })
+}
+
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok()
 }
 
 fn destination(text: &str, which: &str) -> Result<IpNet, Unfit> {
