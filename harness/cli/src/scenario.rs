@@ -13,7 +13,7 @@ use wireproof_model::evidence::{Evidence, SavedEvidence};
 use wireproof_model::expect::Expected;
 use wireproof_model::judge::judge;
 use wireproof_model::name::EngineName;
-use wireproof_model::plan::{Action, Need, Plan};
+use wireproof_model::plan::{Action, Need, Patience, Plan};
 use wireproof_model::report::Report;
 use wireproof_model::resolve;
 use wireproof_model::verdict::Verdict;
@@ -95,7 +95,7 @@ pub fn engine_for(plan: &mut Plan, asked: Asked<'_>) -> Result<EngineCommand, Fa
     plan.throws = engine.descriptor.throws;
     plan.conduct = engine.descriptor.conduct.clone();
     if let Some(times) = asked.patience {
-        plan.wait_longer(times);
+        plan.wait_longer(Patience::times(times));
     }
     if let Some(stem) = Path::new(&wanted)
         .file_stem()

@@ -4,8 +4,8 @@ use super::*;
 use crate::evidence::Nanos;
 use crate::judge::tests::world::{World, mixed};
 use crate::plan::{
-    DropBy, Fact, Family, IntrusionId, LimitKind, LimitPromise, Origin, ProbeId, Protection,
-    SizeId, SizeProbe, StepKind, StepPromise,
+    DropBy, Fact, Family, IntrusionId, LimitKind, LimitPromise, Origin, Patience, ProbeId,
+    Protection, SizeId, SizeProbe, StepKind, StepPromise,
 };
 use crate::report::Report;
 
@@ -202,6 +202,28 @@ fn a_step_that_no_flow_went_through_is_open() {
         }];
     });
     assert_eq!(last(&expected, &world), Outcome::Inconclusive);
+}
+
+#[test]
+fn a_run_on_a_slow_machine_has_as_much_longer_budgets_in_every_file() {
+    let step = Step {
+        action: crate::plan::Action::Enable,
+        deadline: 3_000,
+        outage: 1_000,
+        leaks: None,
+        settles_within: Some(2_000),
+        line: 9,
+        writes: None,
+    };
+    let mut world = mixed();
+    world.plan.steps = vec![step.clone()];
+    world.plan.wait_longer(Patience::times(5));
+    let other = expected(&world, |plan| plan.steps = vec![step.clone()]);
+    let judged = &other.plan.steps[0];
+    assert_eq!(
+        (judged.outage, judged.settles_within),
+        (5_000, Some(10_000))
+    );
 }
 
 #[test]

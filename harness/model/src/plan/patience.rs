@@ -142,7 +142,8 @@ impl Plan {
     /// packets of a flow: a slow machine bears fewer of them beside its work, and what they measure
     /// lasts longer there. Where the wire harms packets they come as they did, since so do its rates
     /// and delays. What is promised about packets stays as it is.
-    pub fn wait_longer(&mut self, times: u32) {
+    pub fn wait_longer(&mut self, patience: Patience) {
+        let times = patience.0.max(1);
         let is_harmed = self.states().any(|state| !state.fabric.faults.is_empty());
         let longer = |millis: &mut u32| *millis = millis.saturating_mul(times);
         if !is_harmed {

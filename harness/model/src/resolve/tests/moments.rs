@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{TWO_NODES, planned, promise};
-use crate::plan::{Allowed, Plan, Protection, Protocol};
+use crate::plan::{Allowed, Patience, Plan, Protection, Protocol};
 
 fn steps(lines: &[&str]) -> String {
     let steps: String = lines
@@ -106,7 +106,7 @@ fn nothing_is_promised_across_a_cut() {
 fn a_slow_machine_has_as_many_times_as_long_for_everything() {
     let text = steps(&["action = \"enable\"; deadline = \"3s\"; outage = \"1s\""]);
     let (plan, mut slow) = (planned(&text), planned(&text));
-    slow.wait_longer(20);
+    slow.wait_longer(Patience::times(20));
     let limits = |plan: &Plan| {
         let (deadlines, step) = (plan.deadlines, &plan.steps[0]);
         let allowed = [
@@ -137,6 +137,6 @@ fn a_slow_machine_has_as_many_times_as_long_for_everything() {
     // A wire that carries so much in a second, or delays what comes, does so on any machine.
     let mut slow = planned(&format!("{text}[[fault]]\nrate = 30\n"));
     let every = slow.flows.every;
-    slow.wait_longer(20);
+    slow.wait_longer(Patience::times(20));
     assert_eq!(slow.flows.every, every);
 }
