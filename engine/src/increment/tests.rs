@@ -16,7 +16,7 @@ fn edits() -> impl Strategy<Value = Vec<(usize, Option<Workload>)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
     fn a_pod_s_change_costs_only_itself_and_leads_to_the_same(
