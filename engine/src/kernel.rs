@@ -41,9 +41,6 @@ pub(crate) enum ObserveError {
     /// From nftables.
     #[error(transparent)]
     Nft(#[from] NftError),
-    /// There is a link of the device's name that is something else.
-    #[error("{name} is a link of kind `{kind}`, not a WireGuard device: rename or delete it")]
-    Occupied { name: String, kind: String },
 }
 
 /// What has to be looked at again, since the kernel does not tell it in full.
@@ -233,26 +230,13 @@ impl Kernel {
             if !configured && family_of_tag(link).is_none() {
                 continue;
             }
-            match device::backend_of(&link.kind, &link.name) {
-                Some(backend) => {
-                    let state = device::read(&link.name, backend)?;
-                    devices.insert(link.name.clone(), (backend, state));
-                }
-                // The link of a tunnel process that has just ended goes by itself.
-                None if family_of_tag(link).is_some() => {}
-                None => {
-                    let in_use = settings
-                        .tunnel
-                        .iter()
-                        .any(|(_, tunnel)| tunnel.enabled && tunnel.interface == link.name);
-                    if in_use {
-                        return Err(ObserveError::Occupied {
-                            name: link.name.clone(),
-                            kind: link.kind.clone(),
-                        });
-                    }
-                }
-            }
+            // The link of a tunnel process that has just ended goes by itself; another one that has a
+            // device's name stands in its way (`is_foreign`).
+            let Some(backend) = device::backend_of(&link.kind, &link.name) else {
+                continue;
+            };
+            let state = device::read(&link.name, backend)?;
+            devices.insert(link.name.clone(), (backend, state));
         }
         Ok(devices)
     }
@@ -260,6 +244,16 @@ impl Kernel {
     /// This engine's tables of nftables.
     pub(crate) fn firewall(&self) -> &Firewall {
         &self.firewall
+    }
+
+    /// Whether there is a link of that name that is no WireGuard device, and not of this engine's making.
+    pub(crate) fn is_foreign(&self, name: &str) -> bool {
+        let mut links = self.links.values();
+        links.any(|link| {
+            link.name == name
+                && family_of_tag(link).is_none()
+                && device::backend_of(&link.kind, &link.name).is_none()
+        })
     }
 
     /// The implementation of a device.

@@ -2,6 +2,18 @@
 
 use strsim::damerau_levenshtein;
 
+/// How many edits lead from a word to a known one (Damerau-Levenshtein), if at most so many do. Words whose
+/// lengths differ by more are not compared: that takes time in proportion to both lengths, and whoever
+/// wrote the store chose one of them.
+pub(crate) fn edits(word: &str, known: &str, most: usize) -> Option<usize> {
+    let length = known.chars().count();
+    let compared = word.chars().take(length + most + 1).count();
+    if compared.abs_diff(length) > most {
+        return None;
+    }
+    Some(damerau_levenshtein(word, known)).filter(|edits| *edits <= most)
+}
+
 /// The known word that is nearest to `word`, if one is near. `node-3` is no slip for `node-1`:
 /// words that differ in their digits only are meant to differ.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -10,15 +22,38 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     known
         .into_iter()
         .filter(|candidate| letters(candidate) != meant)
-        .map(|candidate| (damerau_levenshtein(word, candidate), candidate))
-        .filter(|(edits, candidate)| *edits <= (candidate.chars().count() / 3).max(1))
+        .filter_map(|candidate| {
+            let most = (candidate.chars().count() / 3).max(1);
+            Some((edits(word, candidate, most)?, candidate))
+        })
         .min()
         .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+
+    #[test]
+    fn a_word_of_megabytes_is_not_compared() {
+        let began = Instant::now();
+        let known: Vec<_> = (b'a'..=b'z')
+            .map(|c| char::from(c).to_string().repeat(24))
+            .collect();
+        let word = "w".repeat(4 << 20);
+        assert_eq!(nearest(&word, known.iter().map(String::as_str)), None);
+        // Comparing takes minutes.
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(edits("strict", "strcit", 1), Some(1));
+        assert_eq!(edits("strict", "strcit", 0), None);
+        assert_eq!(edits("", "ab", 2), Some(2));
+    }
 
     #[test]
     fn a_slip_has_a_nearest_word_and_another_word_has_none() {

@@ -1,4 +1,5 @@
-//! The tunnels' ports: each family goes on by itself where another program has the other's.
+//! The tunnels' ports and names: each family goes on by itself where another program has the other's
+//! port, or another link its device's name.
 
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// But never longer than this.
 const LAST_LOOK: Duration = Duration::from_secs(10);
 
-/// The ports that this node cannot have.
+/// What stands in the way of each family's device.
 #[derive(Debug, Default)]
 pub(super) struct Ports {
-    taken: PerFamily<Option<Taken>>,
+    taken: PerFamily<Option<String>>,
     /// When they are looked at again, and after how long.
     next: Option<(Instant, Duration)>,
 }
@@ -32,8 +33,8 @@ impl Ports {
         self.next.map_or(otherwise, |(at, _)| at.min(otherwise))
     }
 
-    /// Takes note of which ports are taken.
-    fn note(&mut self, taken: PerFamily<Option<Taken>>, now: Instant) {
+    /// Takes note of what stands in the way.
+    fn note(&mut self, taken: PerFamily<Option<String>>, now: Instant) {
         let again = taken.iter().any(|(_, taken)| taken.is_some());
         self.next = again.then(|| match self.next {
             // Looked at before its time, as when the store has changed.
@@ -54,20 +55,20 @@ impl Ports {
 }
 
 /// What to tell of ports that are taken.
-pub(crate) fn problems(taken: &PerFamily<Option<Taken>>) -> impl Iterator<Item = String> {
+pub(crate) fn problems(taken: &PerFamily<Option<String>>) -> impl Iterator<Item = String> {
     taken.iter().filter_map(|(family, taken)| {
         let taken = taken.as_ref()?;
         Some(format!("this node cannot encrypt {family}: {taken}"))
     })
 }
 
-/// The ports that are wanted and cannot be had. A port at which this family's device listens is its
+/// Why a family's device cannot be had: another link has its name, or another program its port. A port at which this family's device listens is its
 /// own; one at which the other family's does is taken until that has moved away.
 pub(crate) async fn taken(
     kernel: &Kernel,
     cluster: &Cluster,
     node: &str,
-) -> PerFamily<Option<Taken>> {
+) -> PerFamily<Option<String>> {
     PerFamily {
         v4: taken_for(kernel, cluster, node, Family::V4).await,
         v6: taken_for(kernel, cluster, node, Family::V6).await,
@@ -79,19 +80,33 @@ async fn taken_for(
     cluster: &Cluster,
     node: &str,
     family: Family,
-) -> Option<Taken> {
+) -> Option<String> {
     if !is_active(cluster, node, family) {
         return None;
     }
     let settings = &cluster.settings;
+    let name = &settings.tunnel[family].interface;
+    if kernel.is_foreign(name) {
+        let end = match family {
+            Family::V4 => "",
+            Family::V6 => "V6",
+        };
+        return Some(format!(
+            "another link has the name `{name}`, and is no WireGuard device: rename it, or set another \
+             `wireguardInterfaceName{end}`"
+        ));
+    }
     let port = settings.tunnel[family].listen_port;
     match kernel.listener(port, settings) {
         Some((_, of)) if of == family => None,
-        Some((name, _)) => Some(Taken {
-            port,
-            by: format!("this node's own {name}"),
-        }),
-        None => port::taken(port, &kernel.device_names(settings)).await,
+        Some((name, _)) => {
+            let by = format!("this node's own {name}");
+            Some(Taken { port, by }.to_string())
+        }
+        None => {
+            let taken = port::taken(port, &kernel.device_names(settings)).await;
+            taken.map(|taken| taken.to_string())
+        }
     }
 }
 
@@ -129,10 +144,7 @@ mod tests {
         assert_eq!(ports.wake(far), far);
         let taken = || PerFamily {
             v4: None,
-            v6: Some(Taken {
-                port: 51821,
-                by: "python3 (process 7)".into(),
-            }),
+            v6: Some("UDP port 51821 is taken by python3 (process 7)".into()),
         };
         for seconds in [1, 2, 4, 8, 10, 10] {
             ports.note(taken(), now);

@@ -5,9 +5,9 @@
 //! durations in seconds, marks as `0x…`. Names do not differ by case.
 
 use serde_json::{Map, Value, json};
-use strsim::damerau_levenshtein;
 
 use crate::resource::{Configuration, Wrong};
+use crate::spelling::edits;
 
 /// What such an annotation's name begins with.
 const PREFIX: &str = "config.projectcalico.org/";
@@ -63,11 +63,9 @@ pub(super) fn misspelt(name: &str) -> Option<&'static str> {
         return None;
     }
     let lower = name.to_lowercase();
-    let edits = |field: &str| damerau_levenshtein(&lower, &field.to_lowercase());
     known
-        .map(|field| (edits(field), field))
+        .filter_map(|field| Some((edits(&lower, &field.to_lowercase(), 2)?, field)))
         .min()
-        .filter(|(edits, _)| *edits <= 2)
         .map(|(_, field)| field)
 }
 

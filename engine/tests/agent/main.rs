@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// A device's name that another link has.
+mod name;
 /// A UDP port that another program has.
 mod port;
 /// A store that says itself that it is not ready.
