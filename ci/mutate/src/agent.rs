@@ -184,12 +184,15 @@ impl Agent {
                 return Ok((State::InSync(String::new()), took));
             }
             let waits = may_wait && WAITS.iter().any(|waits| status(&last).contains(waits));
-            let left = ENDLESS.saturating_sub(watch.elapsed());
-            let patience = if waits { QUIET } else { left };
-            match self.hear(patience) {
+            match self.hear(QUIET) {
                 Some(message) => last = message,
                 None if waits => return Ok((State::Waits, took)),
-                None => return Ok((State::Behind(status(&last).to_owned()), took)),
+                None if watch.elapsed() > ENDLESS => {
+                    return Ok((State::Behind(status(&last).to_owned()), took));
+                }
+                // It says nothing twice: a store that is again what it was is followed in silence, once
+                // the agent has written its key.
+                None => {}
             }
         }
     }

@@ -21,8 +21,9 @@ const GOOD_EVERY: u64 = 10;
 /// times as much.
 const MEMORY: u64 = 256 * 1024;
 
-/// How many descriptors more than at first an agent may have: a connection that is being closed.
-const DESCRIPTORS: usize = 4;
+/// How many descriptors more than at first an agent may have: connections that are being closed, and
+/// the pipes of an `nft` that it has just started.
+const DESCRIPTORS: usize = 10;
 
 /// How often each good store is put in at first: what the agent sets once and for all is set by the
 /// second time, and by the third all must be as at the second.
