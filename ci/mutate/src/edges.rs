@@ -232,7 +232,7 @@ pub(crate) fn value(random: &mut Random) -> Value {
             (0..depth).fold(json!(1), |inner, _| json!([inner]))
         }
         15 if random.once_in(4) => {
-            let length = long(random).min(65_536);
+            let length = long(random).min(16_384);
             json!(vec![value_of_a_list(random); length])
         }
         _ => json!(text(random)),

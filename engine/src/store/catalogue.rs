@@ -66,11 +66,12 @@ impl Content {
     }
 
     /// Whether it is none that can be used.
-    fn is_bad(&self) -> bool {
+    pub(super) fn is_bad(&self) -> bool {
         matches!(self, Self::Bad(..))
     }
 
-    fn identity(&self) -> Option<&Identity> {
+    /// Which resource it is, or would be.
+    pub(super) fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Good(identity, _) => Some(identity),
             Self::Bad(identity, _) => identity.as_ref(),

@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use super::StoreError;
-use super::catalogue::{Catalogue, Content, Contents, Snapshot, identity_of};
+use super::catalogue::{Catalogue, Content, Contents, Snapshot};
 use super::document::{Documents, Format, Place};
 use crate::hooks::Hooks;
 use crate::resource::Identity;
@@ -108,20 +108,35 @@ impl Directory {
         Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| fail(errno.into()))
     }
 
+    /// Where the resource is that counts: as in a catalogue the first by name of those that are right. Where
+    /// all are wrong it is the first of them: what is written there shows once that one is put right.
     fn find(&self, identity: &Identity) -> Result<Option<Found>, StoreError> {
-        let found = |(name, content): (String, file::Content)| {
-            let documents = parse(&name, content).ok()?;
-            let mut resources = documents.resources().into_iter();
-            let (place, _) =
-                resources.find(|(_, value)| identity_of(value).as_ref() == Some(identity))?;
-            let file = self.path.join(name);
-            Some(Found {
-                file,
-                documents,
-                place,
-            })
-        };
-        Ok(self.files()?.into_iter().find_map(found))
+        let mut found = Vec::new();
+        for (name, content) in self.files()? {
+            let Ok(documents) = parse(&name, content) else {
+                continue;
+            };
+            for (place, value) in documents.resources() {
+                let content = Content::read(&value);
+                if content.identity() == Some(identity) {
+                    let file = self.path.join(&name);
+                    let documents = documents.clone();
+                    let rank = (content.is_bad(), documents.name(&name, place));
+                    found.push((
+                        rank,
+                        Found {
+                            file,
+                            documents,
+                            place,
+                        },
+                    ));
+                }
+            }
+        }
+        let first = found
+            .into_iter()
+            .min_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(first.map(|(_, found)| found))
     }
 
     /// In the file's own format.

@@ -9,6 +9,7 @@ use super::*;
 use crate::family::PerFamily;
 use crate::key::PublicKey;
 use crate::publication::{Publication, node_identity};
+use crate::resource::Resource;
 
 const NODE: &str = "apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: a\n  uid: keep-me\nspec:\n  bgp:\n    ipv4Address: 10.0.0.1/24\n";
 
@@ -380,10 +381,37 @@ async fn a_key_is_published_into_the_item_that_it_belongs_to() {
     let snapshot = store.read().await.unwrap();
     assert_eq!(snapshot.resources.len(), 3);
     let has_key = |name: &str| match &snapshot.resources[&node_identity(name)] {
-        crate::resource::Resource::Node(node) => node.public_key.v4.is_some(),
+        Resource::Node(node) => node.public_key.v4.is_some(),
         _ => panic!(),
     };
     assert_eq!(["a", "b", "c"].map(has_key), [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_key_is_published_where_the_node_is_read_from() {
+    // The first by name is wrong; the second counts, and of the third it is told that another does.
+    let wrong = NODE.replace("10.0.0.1/24", "moon");
+    let other = NODE.replace("10.0.0.1/24", "10.0.0.9/24");
+    let (folder, store) = store(&[("a.yaml", &wrong), ("b.yaml", NODE), ("c.yaml", &other)]);
+    let key = PublicKey::from_bytes([7; 32]).unwrap();
+    for changes in [true, false] {
+        // The second time there is nothing to write: else an agent would write for ever.
+        assert_eq!(publish(&store, Some(key), None).await.unwrap(), changes);
+        let snapshot = store.read().await.unwrap();
+        let Some(Resource::Node(node)) = snapshot.resources.get(&node_identity("a")) else {
+            panic!("{snapshot:?}");
+        };
+        assert_eq!(node.endpoint.v4, "10.0.0.1".parse().ok());
+        assert_eq!(node.public_key.v4, Some(Ok(key)));
+    }
+    for (file, text) in [("a.yaml", &wrong), ("c.yaml", &other)] {
+        assert_eq!(fs::read_to_string(folder.path().join(file)).unwrap(), *text);
+    }
+    // Where all are wrong there is still a place for it.
+    let (folder, store) = self::store(&[("a.yaml", &wrong)]);
+    assert!(publish(&store, Some(key), None).await.unwrap());
+    let text = fs::read_to_string(folder.path().join("a.yaml")).unwrap();
+    assert!(text.contains(&key.to_string()), "{text}");
 }
 
 #[tokio::test]
