@@ -62,8 +62,9 @@ pub(crate) fn problems(taken: &PerFamily<Option<String>>) -> impl Iterator<Item 
     })
 }
 
-/// Why a family's device cannot be had: another link has its name, or another program its port. A port at which this family's device listens is its
-/// own; one at which the other family's does is taken until that has moved away.
+/// Why a family's device cannot be had: another link has its name, or another program its port. A port at
+/// which this family's device listens is its own; one at which the other family's does is taken until that
+/// has moved away.
 pub(crate) async fn taken(
     kernel: &Kernel,
     cluster: &Cluster,
