@@ -208,6 +208,8 @@ struct Agent {
     changed: Option<BTreeSet<Identity>>,
     /// What was wanted of the dataplane last.
     desired: Option<Dataplane>,
+    /// And before that.
+    before: Option<Dataplane>,
     /// Where the store has said that peers are.
     told: Told,
     journal: Journal,
@@ -261,6 +263,7 @@ impl Agent {
             news: true,
             changed: None,
             desired: None,
+            before: None,
             told: Told::default(),
             journal: Journal::default(),
             meshes: PerFamily::default(),
@@ -399,7 +402,9 @@ impl Agent {
             }
             for change in &changes {
                 let done = self.hands.apply(change, &mut self.kernel).await;
-                let repair = self.settled.then_some(cause);
+                let wanted = self.before.as_ref().zip(self.desired.as_ref());
+                let is_repair = !wanted.is_some_and(|(before, now)| change.follows(before, now));
+                let repair = Some(cause).filter(|_| self.settled && is_repair);
                 self.record.with(|record| record.changed(repair));
                 match done {
                     Ok(()) => self.journal.changed(change, repair, Instant::now().into()),
@@ -463,7 +468,7 @@ impl Agent {
         }
         self.hooks.change_dataplanes(&mut actual, &mut desired);
         let changes = diff(&actual, &desired);
-        self.desired = Some(desired);
+        self.before = self.desired.replace(desired);
         Ok(changes)
     }
 }

@@ -82,6 +82,32 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// Whether it is made because something else is wanted than before: what is really here decides what is
+    /// exempt and what is routed, so that news of the kernel's change what is wanted, and repair nothing.
+    pub(crate) fn follows(&self, before: &Dataplane, now: &Dataplane) -> bool {
+        match self {
+            Self::SetFirewall { .. } => before.firewall != now.firewall,
+            Self::SetRoutes { family, .. } => {
+                before.planes[*family].routes != now.planes[*family].routes
+            }
+            Self::SetSrcValidMark
+            | Self::CreateDevice { .. }
+            | Self::TagDevice { .. }
+            | Self::GenerateKey { .. }
+            | Self::MoveKey { .. }
+            | Self::Configure(_)
+            | Self::SetMtu { .. }
+            | Self::AddAddress { .. }
+            | Self::RemoveAddress { .. }
+            | Self::SwitchOn { .. }
+            | Self::SetThreaded { .. }
+            | Self::RemoveLeftRoutes { .. }
+            | Self::AddRule { .. }
+            | Self::RemoveRule { .. }
+            | Self::DeleteDevice { .. } => false,
+        }
+    }
+
     /// Whether it only says where peers are: which a peer that speaks from elsewhere undoes, however
     /// often it is said (WireGuard answers where it was heard last).
     fn is_of_endpoints(&self) -> bool {

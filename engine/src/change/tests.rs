@@ -262,5 +262,34 @@ fn only_where_peers_are_is_what_a_peer_undoes_by_speaking() {
     assert!(!is_undone_by_peers(&both, &both));
 }
 
+#[test]
+fn a_write_repairs_only_what_was_wanted_before() {
+    let network: IpNet = "10.240.0.20/32".parse().unwrap();
+    let slot = Slot { table: 1, network };
+    let before = Dataplane::default();
+    let mut now = before.clone();
+    let sets = [("plain4".to_owned(), [network].into())];
+    now.firewall.sets.extend(sets);
+    now.planes.v4.routes.insert(slot, Target::Throw);
+    let routes = |family| Change::SetRoutes {
+        family,
+        remove: Vec::new(),
+        set: vec![(slot, Target::Throw)],
+    };
+    let firewall = Change::SetFirewall {
+        from: before.firewall.clone(),
+        to: now.firewall.clone(),
+    };
+    for (change, follows) in [
+        (firewall, true),
+        (routes(Family::V4), true),
+        (routes(Family::V6), false),
+        (Change::SetSrcValidMark, false),
+    ] {
+        assert_eq!(change.follows(&before, &now), follows, "{change}");
+        assert!(!change.follows(&now, &now), "{change}");
+    }
+}
+
 /// What may be spoken to in clear where resources contradict each other.
 mod exempt;
