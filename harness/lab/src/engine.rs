@@ -434,7 +434,9 @@ impl<'a> Engines<'a> {
     ) -> Result<(), LabError> {
         let node = &self.nodes[position];
         let mut environment = self.descriptor.env.clone();
-        environment.entry("PATH".into()).or_insert_with(search_path);
+        environment
+            .entry("PATH".into())
+            .or_insert_with(|| path(&search_path(), self.programs.values()));
         // As systemd says it (systemd.exec(5), `StateDirectory=`).
         let state = self.directory.engine_state(&node.name);
         environment
@@ -451,6 +453,19 @@ impl<'a> Engines<'a> {
     }
 }
 
+/// The `PATH` of an engine's processes: the user's own, and after it the folders of the programs that its
+/// descriptor names, so that a shell that one of its commands is finds the others.
+fn path<'a>(search: &str, programs: impl IntoIterator<Item = &'a PathBuf>) -> String {
+    let mut path = search.to_owned();
+    for folder in programs.into_iter().filter_map(|program| program.parent()) {
+        let folder = folder.display().to_string();
+        if !folder.is_empty() && path.split(':').all(|known| known != folder) {
+            path = format!("{path}:{folder}");
+        }
+    }
+    path
+}
+
 /// The last lines of a log, on lines of their own.
 fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
@@ -460,4 +475,16 @@ fn tail(log: &Path) -> String {
         .iter()
         .map(|line| format!("\n  | {line}"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_of_an_engine_finds_the_programs_of_its_descriptor_after_the_user_s_own() {
+        let programs = ["/usr/bin/dash", "/b/wiremesh", "/b/wiremesh-test"].map(PathBuf::from);
+        assert_eq!(path("/a:/usr/bin", &programs), "/a:/usr/bin:/b");
+        assert_eq!(path("/a", &[PathBuf::from("wiremesh")]), "/a");
+    }
 }
