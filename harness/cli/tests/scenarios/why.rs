@@ -39,6 +39,7 @@ const CAUSES: &[(&str, &[&str])] = &[
         "deaf-after-a-burst",
         &["has no route for", "throw route missing"],
     ),
+    ("forgets-departed", &["as protected"]),
     (
         "forgets-last-good",
         &["has no route for", "peer node-", "is missing on"],
