@@ -135,7 +135,7 @@ impl Lamp {
         capture: &Capture,
         deadline: Deadline,
     ) -> Result<(), LabError> {
-        let links = self.links()?;
+        let links = self.steady_links(deadline)?;
         let mut expected = BTreeSet::new();
         for target in &self.targets {
             let no_link = target.no_link(&links).filter(|_| round != Round::Armed);
@@ -222,6 +222,23 @@ impl Lamp {
             }
         }
         Ok(())
+    }
+
+    /// What every link is like once none is about to send: a link that has just got its carrier throws
+    /// away what is sent through it, and gives no error, until a worker of the kernel has started its queue
+    /// (Linux: `linkwatch_do_dev`), within a second. What is not so far by the deadline is taken as it is.
+    fn steady_links(&self, deadline: Deadline) -> Result<Links, LabError> {
+        loop {
+            let links = self.links()?;
+            let starts = |target: &Target| {
+                let link = links.get(&(target.injector, target.index));
+                link.is_some_and(|link| link.up && link.carrier && !link.running)
+            };
+            if deadline.passed() || !self.targets.iter().any(starts) {
+                return Ok(links);
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// What every link is like now.

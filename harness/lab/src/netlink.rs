@@ -69,6 +69,8 @@ pub(crate) struct LinkSummary {
     pub(crate) up: bool,
     /// `IFF_LOWER_UP`: of a veth, whether its other end is up too.
     pub(crate) carrier: bool,
+    /// `IFF_RUNNING`: whether the kernel has taken note of the carrier (Linux: linkwatch), and sends.
+    pub(crate) running: bool,
     /// How often it has got or lost its carrier (`IFLA_CARRIER_CHANGES`).
     pub(crate) changes: u32,
 }
@@ -299,6 +301,7 @@ impl Netlink {
                     no_header: link.header.link_layer_type == LinkLayerType::None,
                     up: link.header.flags.contains(LinkFlags::Up),
                     carrier: link.header.flags.contains(LinkFlags::LowerUp),
+                    running: link.header.flags.contains(LinkFlags::Running),
                     changes: link.attributes.iter().find_map(changes).unwrap_or(0),
                 })
             })
