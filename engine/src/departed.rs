@@ -193,4 +193,39 @@ mod tests {
         departed.recall(&whole, "ada", &found);
         assert_eq!(texts(&departed), [""; 0]);
     }
+
+    #[test]
+    fn what_was_protected_of_a_host_counts_whatever_hosts_do_from_then_on() {
+        let all = |hosts| cluster(hosts, &[node("ada", 1), node("bob", 2), pod("bob", 5)]);
+        let gone = |hosts| cluster(hosts, &[node("ada", 1), pod("bob", 5)]);
+        let mut departed = Departed::default();
+        departed.follow(&all(true), &gone(false));
+        assert_eq!(
+            texts(&departed),
+            ["10.0.0.2/32", "10.9.0.2/32", "fd00::2/128"]
+        );
+        let mut departed = Departed::default();
+        departed.follow(&all(false), &gone(true));
+        assert_eq!(texts(&departed), ["10.9.0.2/32"]);
+    }
+
+    #[test]
+    fn what_a_setting_names_is_not_recalled() {
+        let net = |text: &str| crate::family::network(text).unwrap();
+        let found = Firewall::new(&Wanted {
+            strict: Some(Protected {
+                networks: ["10.0.0.2", "10.7.0.0/24"].map(net).into(),
+                ..Protected::default()
+            }),
+            ..Wanted::default()
+        });
+        let mut gone = cluster(true, &[node("ada", 1), pod("bob", 5)]);
+        gone.settings.strict = Some(crate::settings::Strict {
+            networks: [net("10.7.0.0/24")].into(),
+            ..crate::settings::Strict::default()
+        });
+        let mut departed = Departed::default();
+        departed.recall(&gone, "ada", &found);
+        assert_eq!(texts(&departed), ["10.0.0.2/32"]);
+    }
 }

@@ -110,6 +110,8 @@ mod tests {
             ("10.66.0.128/25", false),
             ("10.66.0.130", true),
             ("fd00::5", true),
+            ("10.68.0.0/27", true),
+            ("10.68.0.32/27", true),
         ]);
         let parts = |network| texts(here.parts(net(network)));
         assert_eq!(parts("10.65.0.0/26"), ["10.65.0.2/32"]);
@@ -119,6 +121,7 @@ mod tests {
         assert_eq!(parts("10.66.0.192/26"), [""; 0]);
         assert_eq!(parts("fd00::/64"), ["fd00::5/128"]);
         assert_eq!(parts("10.67.0.0/24"), [""; 0]);
+        assert_eq!(parts("10.68.0.0/26"), ["10.68.0.0/26"]);
     }
 
     #[test]

@@ -293,3 +293,43 @@ fn a_write_repairs_only_what_was_wanted_before() {
 
 /// What may be spoken to in clear where resources contradict each other.
 mod exempt;
+
+#[test]
+fn what_another_engine_has_left_goes_before_the_rule_that_tells_that_it_is_left() {
+    let device = Device {
+        has_key: true,
+        tagged: true,
+        up: true,
+        ..Device::default()
+    };
+    let desired = Dataplane {
+        planes: PerFamily {
+            v4: Plane {
+                devices: BTreeMap::from([("wg".to_owned(), device)]),
+                ..Plane::default()
+            },
+            v6: Plane::default(),
+        },
+        ..Dataplane::default()
+    };
+    let mut actual = desired.clone();
+    let slot = Slot {
+        table: 9,
+        network: v4(7).into(),
+    };
+    actual.planes.v4.routes.insert(slot, Target::Foreign);
+    let rule = Rule::for_mark(99, 0x10_0000, 9);
+    actual.planes.v4.rules.insert(rule.clone());
+    let family = Family::V4;
+    let changes = diff(&actual, &desired);
+    assert_eq!(
+        changes,
+        [
+            Change::RemoveLeftRoutes {
+                family,
+                routes: vec![slot],
+            },
+            Change::RemoveRule { family, rule },
+        ]
+    );
+}

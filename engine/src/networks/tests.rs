@@ -334,3 +334,30 @@ fn two_nodes_with_one_address_are_told_and_of_many_conflicts_some() {
     assert_eq!(told.len(), 11);
     assert_eq!(told[10], "11 more networks are claimed by several nodes");
 }
+
+#[test]
+fn of_blocks_in_blocks_the_nearest_one_is_told() {
+    let mut cluster = cluster();
+    cluster.settings.route_source = RouteSource::CalicoIpam;
+    cluster.blocks = vec![block("10.1.0.0/24", "bob"), block("10.1.0.0/26", "eve")];
+    add_pod(&mut cluster, "gone", "ada", &["10.1.0.5"], NEW);
+    let told = told(&cluster, &here(&OWN));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("and by IPAMBlock 10.1.0.0/26 of eve"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn the_reason_is_what_sets_the_owner_apart_from_the_next() {
+    let mut cluster = cluster();
+    for (name, node, created) in [("1", "ada", NEW), ("2", "bob", OLD), ("3", "eve", NEW)] {
+        add_pod(&mut cluster, name, node, &["10.1.0.5"], created);
+    }
+    let told = told(&cluster, &here(&OWN));
+    assert!(
+        told[0].contains("counts as eve's (no other claim is as new)"),
+        "{told:?}"
+    );
+}

@@ -233,4 +233,14 @@ mod tests {
         let why = demand.lacks(&[machine(1000), group(399)]).unwrap();
         assert!(why.contains("MemAvailable"), "{why}");
     }
+
+    #[test]
+    fn each_pod_needs_a_namespace_of_its_own() {
+        let of = |pods: &str| {
+            let text = format!("title = \"t\"\n[node.a]\npods = [{pods}]\n[node.b]\n");
+            let engine = "wiremesh".parse().unwrap();
+            Demand::of(&wireproof_model::resolve::plan("t.toml", &text, &[engine]).unwrap()).nodes
+        };
+        assert_eq!(of("\"p\", \"q\", \"r\"") - of("\"p\""), 2 * MIB);
+    }
 }

@@ -347,4 +347,11 @@ mod tests {
         assert!(deadline.sooner(MOST).left() <= Duration::from_millis(5));
         assert!(deadline.sooner(Duration::ZERO).passed());
     }
+
+    #[test]
+    fn without_patience_what_has_not_come_is_late_and_no_error() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let deadline = Deadline::after(Patience::NONE.allows(MOST));
+        assert!(deadline.receive(&socket, &mut [0]).unwrap().is_none());
+    }
 }

@@ -148,3 +148,51 @@ fn an_address_that_this_node_s_own_resource_claims_is_not_this_node_s() {
     );
     assert_eq!((conflicts.v4.len(), conflicts.v6.len()), (1, 1));
 }
+
+fn exempt(dataplane: &Dataplane, to: &str) -> bool {
+    let mut sets = dataplane.firewall.sets.iter();
+    sets.any(|(name, networks)| {
+        name.starts_with("plain") && networks.iter().any(|one| one.contains(&net(to)))
+    })
+}
+
+/// The same with a block of that node.
+fn with_block(cidr: &str, node: &str, borrowed: &[(&str, &str)]) -> Cluster {
+    let mut cluster = strict();
+    cluster.settings.route_source = RouteSource::CalicoIpam;
+    let borrowed = borrowed.iter();
+    cluster.blocks = vec![Block {
+        created: String::new(),
+        cidr: net(cidr),
+        affinity: Some(node.into()),
+        borrowed: borrowed
+            .map(|(of, node)| (address(of), (*node).to_owned()))
+            .collect(),
+    }];
+    cluster
+}
+
+#[test]
+fn what_another_one_has_borrowed_is_no_exception_though_a_route_leads_to_it_here() {
+    let cluster = with_block("10.65.0.0/26", "c", &[("10.65.0.9", "b")]);
+    let here = ["10.65.0.2", "10.65.0.9"].map(|of| (net(of), true));
+    let (dataplane, _) = seen_with(&cluster, "c", &here.into_iter().collect());
+    assert_eq!(
+        ["10.65.0.2", "10.65.0.9"].map(|of| exempt(&dataplane, of)),
+        [true, false]
+    );
+}
+
+#[test]
+fn hosts_that_share_an_address_of_another_s_block_make_no_exception_of_it() {
+    let mut cluster = with_block("10.65.0.0/26", "b", &[]);
+    cluster.settings.host_encryption = false;
+    for (name, last) in [("x", 101), ("y", 102)] {
+        let mut one = node(last, None);
+        one.addresses.push(address("10.65.0.7"));
+        cluster.add_node(name, &one);
+    }
+    let dataplane = seen_from(&cluster, "c");
+    assert!(!exempt(&dataplane, "10.65.0.7"));
+    assert!(exempt(&dataplane, "10.240.0.101"));
+}

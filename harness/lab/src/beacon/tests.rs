@@ -107,3 +107,32 @@ fn a_link_that_is_taken_away_is_noted_and_one_that_is_back_carries_beacons() {
     drop(capture);
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn a_pod_s_link_that_is_taken_away_is_noted_too() {
+    if let Err(why) = Namespace::create("A") {
+        return eprintln!("skipped: {why}");
+    }
+    let engine = "wiremesh".parse().unwrap();
+    let plan = wireproof_model::resolve::plan("t.toml", PLAN, &[engine]).unwrap();
+    let topology = Topology::build(&plan).unwrap();
+    let folder = std::env::temp_dir().join(format!("wireproof-pods-{}", std::process::id()));
+    let directory = RunDirectory::create(&folder, "run").unwrap();
+    let magic = Magic([7; 8]);
+    let capture = Capture::arm(&plan, &topology, magic, &directory).unwrap();
+    let ada = topology.node(&"ada".parse().unwrap()).unwrap();
+    let netlink = Netlink::open(ada).unwrap();
+    let lamp = |sent| Lamp::new(&plan, &topology, &capture, magic, sent).unwrap();
+    let mut first = lamp(Vec::new());
+    let pod = plan.nodes[0].pods[0].interface.to_string();
+    netlink.delete_link(&pod).unwrap();
+    first.light(Round::Opening, &capture, soon()).unwrap();
+    let mut later = lamp(Vec::new());
+    later.light(Round::Closing, &capture, soon()).unwrap();
+    let told = without_link(&later, &capture, Round::Closing);
+    let gone: Vec<_> = told.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(gone.contains(&format!("ada {pod}").as_str()), "{gone:?}");
+    assert_eq!(gone.len(), 2, "{gone:?}");
+    drop(capture);
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -163,4 +163,13 @@ mod tests {
         assert_eq!(charges.shortage.as_deref(), Some(SHORTAGE));
         assert!(charges.complaints.is_empty());
     }
+
+    #[test]
+    fn what_was_sent_between_runs_is_not_found_on_the_console_again() {
+        let mut blame = Blame::default();
+        blame.begin(0);
+        blame.end(0);
+        blame.take(4, WARNING).unwrap();
+        assert!(blame.unsent(&format!("{WARNING}\r\n")).is_empty());
+    }
 }

@@ -239,6 +239,7 @@ mod tests {
             _ => None,
         };
         assert_eq!(is_outside(of(&closed(Some(libc::SIGKILL)))), Some(true));
+        assert_eq!(is_outside(of(&closed(Some(libc::SIGTERM)))), Some(true));
         assert_eq!(is_outside(of(&closed(Some(libc::SIGABRT)))), Some(false));
         assert!(matches!(of(&closed(None)), BootFailure::Unable(_)));
         assert!(matches!(

@@ -280,3 +280,28 @@ fn a_root_directory_that_something_is_mounted_over_is_told() {
         "ada: something is mounted over the root directory that was there before the engine";
     assert_eq!(told, [right]);
 }
+
+#[test]
+fn a_link_that_was_down_in_one_round_is_no_excuse_for_an_observer_in_the_other() {
+    let pair = "ada > db udp";
+    let mut world = mixed();
+    down(&mut world, &[Round::Opening]);
+    lose(&mut world, pair);
+    let port = world.port(&parsed("ada"));
+    world.remove(|s| s.interface == port && matches!(s.tag, Some(Tag::Beacon(_))));
+    let fact = "the observer of fabric has not shown that it sees udp at ada (no closing beacon)";
+    world.check(pair, Inconclusive, fact);
+}
+
+#[test]
+fn a_link_that_was_down_before_the_engine_is_not_its_doing() {
+    let mut world = mixed();
+    let seen = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
+    seen.dataplane.links[0].up = false;
+    seen.before.as_mut().unwrap().links[0].up = false;
+    assert_eq!(
+        seen.dataplane.links[0].name,
+        seen.before.as_ref().unwrap().links[0].name
+    );
+    assert_eq!(breaches(&world.plan, &world.evidence).len(), 0);
+}

@@ -139,4 +139,11 @@ fn a_slow_machine_has_as_many_times_as_long_for_everything() {
     let every = slow.flows.every;
     slow.wait_longer(Patience::times(20));
     assert_eq!(slow.flows.every, every);
+    // Nor where it does so only later.
+    let later = steps(&["action = \"drop-nth\"; node = \"ada\"; direction = \"to\"; every = 5"]);
+    let mut slow = planned(&later);
+    assert!(slow.fabric.faults.is_empty());
+    let every = slow.flows.every;
+    slow.wait_longer(Patience::times(20));
+    assert_eq!(slow.flows.every, every);
 }

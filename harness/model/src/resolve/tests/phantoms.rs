@@ -61,6 +61,13 @@ fn as_many_as_there_is_room_for_are_taken() {
     assert_eq!(plan.phantoms[0].address.to_string(), "10.0.0.6");
 }
 
+#[test]
+fn they_leave_room_for_an_address_that_a_node_gets_later() {
+    let later = "[[step]]\naction = \"readdress-node\"\nnode = \"ada\"\naddress = \"10.0.0.250\"\n";
+    let plan = planned(&format!("{}{later}", text("dir", 24, 5, (10, 2))));
+    assert_eq!(plan.phantoms[9].address.to_string(), "10.0.0.247");
+}
+
 proptest! {
     /// They have addresses that are nobody's, wherever everybody is; and are refused only where there is no room.
     #[test]

@@ -240,3 +240,43 @@ fn a_foreign_rule_is_not_taken_for_encrypt_or_drop() {
         "nftables of ada drops what is not encrypted (`counter drop`), and does not list 10.240.0.6 as plain"
     );
 }
+
+#[test]
+fn a_drop_that_was_counted_while_probes_were_sent_is_one_by_a_rule() {
+    let spoil = |evidence: &mut Evidence, _: &mut Plan| {
+        let name: NodeName = "bob".parse().unwrap();
+        evidence.drops.places.push(PlaceDrops {
+            place: Place::Node(name.clone()),
+            reasons: [("OTHERHOST".to_owned(), 3)].into(),
+        });
+        let node = evidence.nodes.get_mut(&name).unwrap();
+        node.dataplane.nftables += &format!("\n{INPUT}");
+        node.moved.insert("reason NETFILTER_DROP".to_owned(), 2);
+    };
+    let told = explained_in(Family::Ipv4, "db", Reached::Device, spoil).cause;
+    assert!(told.contains("NETFILTER_DROP 2"), "{told}");
+}
+
+#[test]
+fn what_surely_drops_goes_before_what_may_at_a_node_before_it() {
+    let spoil = |evidence: &mut Evidence, _: &mut Plan| {
+        let output = "table inet fw {
+	chain output {
+		type filter hook output priority filter; policy accept;
+		ct state invalid counter drop
+	}
+}";
+        let sure = "inet fw input: udp dport 51820 counter drop";
+        let may = "inet fw output: ct state invalid counter drop";
+        for (at, listing, key) in [("ada", output, may), ("bob", COUNTING, sure)] {
+            let node = evidence
+                .nodes
+                .get_mut(&at.parse::<NodeName>().unwrap())
+                .unwrap();
+            node.dataplane.nftables += &format!("\n{listing}");
+            node.rule_counts.insert(key.to_owned(), 4);
+        }
+    };
+    let told = explained_in(Family::Ipv4, "db", Reached::Device, spoil).cause;
+    assert!(told.starts_with("bob drops the tunnel's packets"), "{told}");
+}
