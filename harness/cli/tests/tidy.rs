@@ -157,9 +157,11 @@ fn a_crate_includes_files_of_its_own_folder_only() {
     let mut seen = 0;
     for (name, _) in CRATES {
         let folder = root().join(name);
-        for file in ["src", "tests"]
-            .map(|part| folder.join(part))
+        let parts = ["src", "tests"].map(|part| folder.join(part));
+        for file in parts
             .iter()
+            // Not every crate has tests beside its unit tests.
+            .filter(|part| part.is_dir())
             .flat_map(|part| rust_files(part))
         {
             let text = fs::read_to_string(&file).unwrap();

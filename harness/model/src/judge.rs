@@ -6,9 +6,7 @@
 //! request's way and of the answer's, ciphertext between the nodes where there
 //! must be some, and the word of both sockets.
 
-use std::collections::BTreeSet;
-
-use crate::evidence::{Evidence, Nanos, NodeEvidence, Round};
+use crate::evidence::{Evidence, Nanos, NodeEvidence};
 use crate::journey::{Atlas, Index, Leg, Seen, Tunnel};
 use crate::name::NodeName;
 use crate::plan::{Origin, Plan, Promise, Protection, Protocol};
@@ -135,7 +133,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
         losses: &losses,
         atlas: Atlas::new(evidence),
         watch: Watch::new(plan, evidence, &index),
-        closing: closing(evidence, &index),
+        closing: watch::closing(evidence, &index),
         crossings: Crossings::new(plan, evidence, &index),
         index,
     };
@@ -578,19 +576,6 @@ impl<'a> Court<'a> {
     fn node(&self, name: &NodeName) -> Option<&NodeEvidence> {
         self.evidence.nodes.get(name)
     }
-}
-
-/// When the first of the closing beacons was seen; never, if none was.
-fn closing(evidence: &Evidence, index: &Index<'_>) -> Nanos {
-    let closing: BTreeSet<_> = evidence
-        .beacons
-        .iter()
-        .filter(|beacon| beacon.round == Round::Closing)
-        .map(|beacon| Tag::Beacon(beacon.id))
-        .collect();
-    let mut seen = index.all().iter();
-    let first = seen.find(|seen| seen.sighting.tag.is_some_and(|tag| closing.contains(&tag)));
-    first.map_or(Nanos(u64::MAX), |seen| seen.at())
 }
 
 /// The frame that decides comes first; of a way that ended, that is the last one seen.

@@ -8,11 +8,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::case::Case;
-use crate::evidence::{Direction, Evidence, Interface, InterfaceId, NoLink, Place, Role, Round};
+use crate::evidence::{
+    Direction, Evidence, Interface, InterfaceId, Nanos, NoLink, Place, Role, Round,
+};
 use crate::frame::Frame;
 use crate::journey::{Atlas, Index, Tunnel};
 use crate::plan::{Plan, Protocol};
 use crate::tag::{BeaconId, Tag};
+
+/// When the first of the closing beacons was seen; never, if none was.
+pub(super) fn closing(evidence: &Evidence, index: &Index<'_>) -> Nanos {
+    let closing: BTreeSet<_> = evidence
+        .beacons
+        .iter()
+        .filter(|beacon| beacon.round == Round::Closing)
+        .map(|beacon| Tag::Beacon(beacon.id))
+        .collect();
+    let mut seen = index.all().iter();
+    let first = seen.find(|seen| seen.sighting.tag.is_some_and(|tag| closing.contains(&tag)));
+    first.map_or(Nanos(u64::MAX), |seen| seen.at())
+}
 
 /// What the observers have proven about themselves.
 #[derive(Debug)]
