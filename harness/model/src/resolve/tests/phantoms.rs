@@ -1,3 +1,5 @@
+//! Nodes that only the store knows of get addresses that nobody else has.
+
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
