@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::containment::{Contained, Paths, contain};
 use crate::error::{Doing, LabError};
 use crate::log::Logs;
+use crate::sys;
 
 /// Told by the lab to a node's first process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -157,6 +158,8 @@ struct Init {
 impl Init {
     fn set_up(task: Task) -> Result<Self, LabError> {
         let name = &task.name;
+        // What the caller of this program has open leads out of the node: an engine gets none of it.
+        sys::close_others_on_exec().doing("keep open files from the engine")?;
         unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
             .doing("create the node's namespaces")?;
         mount(

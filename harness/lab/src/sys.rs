@@ -6,7 +6,7 @@
     reason = "nix has no safe SIOCETHTOOL, PACKET_STATISTICS, PACKET_RX_RING, TUNSETIFF, bpf, nor a way to make a sockaddr_ll; and rdtsc is unsafe by declaration"
 )]
 
-/// Mounts that are read only, and capabilities.
+/// Mounts that are read only, capabilities, and open files.
 mod contain;
 
 use std::ffi::CString;
@@ -16,7 +16,9 @@ use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub(crate) use contain::{forbid_capability, inherit_no_capability, set_read_only};
+pub(crate) use contain::{
+    close_others_on_exec, forbid_capability, inherit_no_capability, set_read_only,
+};
 
 /// Ethtool commands that switch an offload (`linux/ethtool.h`).
 #[derive(Debug, Clone, Copy)]

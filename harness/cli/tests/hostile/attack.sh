@@ -6,6 +6,8 @@ attempt() { sh -c "$1" 2>/dev/null && echo "did: $1" || echo "refused: $1"; }
 attempt "echo x > $1/$mark"
 attempt "echo x >> $1/there"
 attempt "rm $1/removed"
+attempt "echo x > /proc/self/fd/8/$mark"
+attempt "echo x >&9"
 for folder in /etc /usr /var/tmp /tmp /run /dev /dev/shm /root /home /var/lib ""; do
     attempt "echo x > $folder/$mark"
 done
