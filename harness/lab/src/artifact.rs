@@ -36,7 +36,7 @@ impl RunDirectory {
         fs::create_dir_all(&parent).doing(doing())?;
         let parent = parent.canonicalize().doing(doing())?;
         let last = newest(&parent).doing(doing())?;
-        for attempt in last.saturating_add(1).. {
+        for attempt in last.saturating_add(1)..=u32::MAX {
             let path = parent.join(attempt.to_string());
             match fs::create_dir(&path) {
                 Ok(()) => {
@@ -48,7 +48,8 @@ impl RunDirectory {
                 Err(error) => return Err(error).doing(doing()),
             }
         }
-        Err(LabError::machine(doing(), "every number is taken"))
+        let full = LabError::machine(doing(), "every number is taken");
+        Err(full.help("move the folder with the largest number elsewhere"))
     }
 
     /// The directory itself.
@@ -176,6 +177,17 @@ mod tests {
         let second = create(&base.0);
         fs::remove_dir(base.0.join("theme/fact/1")).unwrap();
         assert_eq!(create(&base.0), second.with_file_name("3"));
+    }
+
+    #[test]
+    fn without_a_number_left_there_is_an_error() {
+        let base = Scratch::new("full");
+        fs::create_dir_all(base.0.join("theme/fact/4294967295")).unwrap();
+        let error = RunDirectory::create(&base.0, "theme/fact").unwrap_err();
+        assert!(
+            error.to_string().contains("every number is taken"),
+            "{error}"
+        );
     }
 
     #[test]
