@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use pnet_packet::Packet as _;
 use pnet_packet::icmp::echo_request::MutableEchoRequestPacket;
@@ -55,6 +56,10 @@ const DESTINATION6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// `ICMP6_ECHO_REQUEST` (RFC 4443).
 const ECHO_REQUEST6: u8 = 128;
+
+/// How long the kernel takes at most to start the queue of a link that has got its carrier: linkwatch runs
+/// once a second.
+const START_OF_A_QUEUE: Duration = Duration::from_secs(2);
 
 /// Sends the beacons of a run, one round after the other.
 #[derive(Debug)]
@@ -226,8 +231,10 @@ impl Lamp {
 
     /// What every link is like once none is about to send: a link that has just got its carrier throws
     /// away what is sent through it, and gives no error, until a worker of the kernel has started its queue
-    /// (Linux: `linkwatch_do_dev`), within a second. What is not so far by the deadline is taken as it is.
+    /// (Linux: `linkwatch_do_dev`), within a second. What is not so far by then is taken as it is: an engine
+    /// may keep a link from it (`ip link set eth0 state dormant`).
     fn steady_links(&self, deadline: Deadline) -> Result<Links, LabError> {
+        let deadline = deadline.sooner(START_OF_A_QUEUE);
         loop {
             let links = self.links()?;
             let starts = |target: &Target| {
