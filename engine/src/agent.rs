@@ -93,6 +93,12 @@ pub(crate) enum AgentError {
     /// The store has no Node for this node.
     #[error("the store has no Node `{0}`: the agent waits for it")]
     NoNode(String),
+    /// An agent that has just started cannot tell what the intent is.
+    #[error(
+        "{0}; no other FelixConfiguration `default` is there, so what is encrypted and dropped stays as it is: \
+         repair the file, or remove it"
+    )]
+    Unread(String),
     /// Somebody undoes what this agent does.
     #[error("the kernel does not keep what is set; the last try was to {0}")]
     NotKept(String),
@@ -202,6 +208,8 @@ struct Agent {
     cluster: Cluster,
     /// What is wrong with the store's resources.
     wrong: Vec<String>,
+    /// Why the intent is unknown: no FelixConfiguration could be read.
+    unread: Option<String>,
     /// Whether the store has changed.
     news: bool,
     /// Which resources have, as far as that is known.
@@ -260,6 +268,7 @@ impl Agent {
             exporter,
             cluster: Cluster::empty(),
             wrong: Vec::new(),
+            unread: None,
             news: true,
             changed: None,
             desired: None,
@@ -373,11 +382,7 @@ impl Agent {
             // Which links are looked at depends on their configured names.
             self.kernel.stale.devices = true;
         }
-        if self.hooks.remembers_nodes() {
-            self.departed.follow(&self.cluster, &cluster);
-        }
-        self.cluster = cluster;
-        let told = self.cluster.settings.metrics;
+        let told = cluster.settings.metrics;
         let configured = told.enabled.then_some(told.address);
         self.exporter.listen(self.orders.metrics.or(configured));
         let bad = snapshot.bad.values();
@@ -386,6 +391,12 @@ impl Agent {
             .iter()
             .map(|(identity, wrong)| format!("{identity}: {wrong}"));
         self.wrong = bad.chain(wrong).collect();
+        self.unread = snapshot.without_configuration();
+        if self.hooks.remembers_nodes() {
+            let whole = self.wrong.is_empty();
+            self.departed.follow(&self.cluster, &cluster, whole);
+        }
+        self.cluster = cluster;
     }
 
     /// Makes the dataplane what it should be. Where no device can be made at all, the node
@@ -445,8 +456,12 @@ impl Agent {
         self.look_at_tables();
         if self.desired.is_none() && self.hooks.remembers_nodes() {
             let found = self.kernel.firewall();
-            self.departed
-                .recall(&self.cluster, &self.orders.node, found);
+            self.departed.recall(
+                &self.cluster,
+                &self.orders.node,
+                found,
+                self.wrong.is_empty(),
+            );
         }
         let Planes {
             mut actual,
@@ -454,6 +469,11 @@ impl Agent {
             conflicts,
         } = self.planes();
         self.conflicts = conflicts;
+        if let (None, Some(why)) = (&self.desired, &self.unread)
+            && is_in_force(&actual)
+        {
+            return Err(AgentError::Unread(why.clone()));
+        }
         if self.hooks.follows_peers() {
             follow(
                 &mut self.told,
@@ -471,6 +491,12 @@ impl Agent {
         self.before = self.desired.replace(desired);
         Ok(changes)
     }
+}
+
+/// Whether something is encrypted or dropped in a dataplane.
+pub(crate) fn is_in_force(actual: &Dataplane) -> bool {
+    let mut planes = actual.planes.iter();
+    actual.firewall.is_strict() || planes.any(|(_, plane)| !plane.rules.is_empty())
 }
 
 /// Lets what is wanted follow peers that roam.

@@ -305,6 +305,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         .iter()
         .map(|(identity, wrong)| format!("{identity}: {wrong}"));
     let mut problems: Vec<_> = bad.chain(wrong).collect();
+    let is_whole = problems.is_empty();
     let mut kernel = Kernel::unknown(&Hooks::default());
     kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
     problems.extend(snapshot.unready());
@@ -316,7 +317,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     problems.extend(agent::table_problems(&tables, &cluster, &node));
     let supported = PerFamily::each(|family| taken[family].is_none());
     let mut departed = Departed::default();
-    departed.recall(&cluster, &node, kernel.firewall());
+    departed.recall(&cluster, &node, kernel.firewall(), is_whole);
     let agent::Planes {
         actual,
         mut desired,
@@ -325,6 +326,9 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         &kernel, &cluster, &node, &endpoints, supported, &tables, &departed,
     );
     problems.extend(networks::problems(&conflicts));
+    let why = snapshot.without_configuration();
+    let why = why.filter(|_| agent::is_in_force(&actual));
+    problems.extend(why.map(|why| AgentError::Unread(why).to_string()));
     agent::follow(
         &mut Told::default(),
         &kernel,

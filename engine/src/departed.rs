@@ -1,4 +1,4 @@
-//! Addresses of Nodes that are gone while their pods are not.
+//! Addresses of Nodes that are gone while their pods are not, or that cannot be read.
 //!
 //! A Node that is deleted takes its addresses out of the store, and its host may run on: what resources
 //! still name it for says that it may. In strict mode its addresses stay protected until it is back or
@@ -26,11 +26,11 @@ pub(crate) struct Departed {
 }
 
 impl Departed {
-    /// The store has changed from one cluster to another.
-    pub(crate) fn follow(&mut self, before: &Cluster, now: &Cluster) {
+    /// The store has changed from one cluster to another, which is `whole` if all of it could be read.
+    pub(crate) fn follow(&mut self, before: &Cluster, now: &Cluster, whole: bool) {
         let unknown = now.unknown_nodes();
         self.nodes.retain(|name, _| unknown.contains(name.as_str()));
-        if unknown.is_empty() {
+        if unknown.is_empty() && whole {
             self.recalled.clear();
         }
         for (name, node) in &before.nodes {
@@ -45,9 +45,10 @@ impl Departed {
     }
 
     /// Takes what is protected already from the kernel's sets, less what resources account for: of the
-    /// rest nobody can tell that it is not a departed Node's, if there is one.
-    pub(crate) fn recall(&mut self, cluster: &Cluster, own: &str, found: &Firewall) {
-        if cluster.unknown_nodes().is_empty() {
+    /// rest nobody can tell that it is not a departed Node's, if there is one, or of a resource that cannot be
+    /// read, if the store is not `whole`.
+    pub(crate) fn recall(&mut self, cluster: &Cluster, own: &str, found: &Firewall, whole: bool) {
+        if cluster.unknown_nodes().is_empty() && whole {
             return;
         }
         let known = accounted_for(cluster, own);
@@ -139,19 +140,19 @@ mod tests {
         let own = ["10.0.0.2/32", "10.9.0.2/32", "fd00::2/128"];
         for end in [&all, &neither] {
             let mut departed = Departed::default();
-            departed.follow(&Cluster::empty(), &all);
+            departed.follow(&Cluster::empty(), &all, true);
             assert_eq!(texts(&departed), [""; 0]);
             // Once, and each further time that the store changes.
-            departed.follow(&all, &gone);
+            departed.follow(&all, &gone, true);
             assert_eq!(texts(&departed), own);
-            departed.follow(&gone, &gone);
+            departed.follow(&gone, &gone, true);
             assert_eq!(texts(&departed), own);
-            departed.follow(&gone, end);
+            departed.follow(&gone, end, true);
             assert_eq!(texts(&departed), [""; 0]);
         }
         // With its last pod it is really gone.
         let mut departed = Departed::default();
-        departed.follow(&all, &neither);
+        departed.follow(&all, &neither, true);
         assert_eq!(texts(&departed), [""; 0]);
     }
 
@@ -160,7 +161,7 @@ mod tests {
         let all = cluster(false, &[node("ada", 1), node("bob", 2), pod("bob", 5)]);
         let gone = cluster(false, &[node("ada", 1), pod("bob", 5)]);
         let mut departed = Departed::default();
-        departed.follow(&all, &gone);
+        departed.follow(&all, &gone, true);
         assert_eq!(texts(&departed), ["10.9.0.2/32"]);
     }
 
@@ -180,17 +181,17 @@ mod tests {
         let [of_bob, of_ada] = pods;
         let gone = cluster(true, &[node("ada", 1), of_bob.clone(), of_ada.clone()]);
         let mut departed = Departed::default();
-        departed.recall(&gone, "ada", &found);
+        departed.recall(&gone, "ada", &found, true);
         // 10.0.1.4 and 10.0.1.5 are one network in the set.
         let recalled = ["10.0.0.2/32", "10.0.1.6/32", "fd00::2/128"];
         assert_eq!(texts(&departed), recalled);
-        departed.follow(&gone, &gone);
+        departed.follow(&gone, &gone, true);
         assert_eq!(texts(&departed), recalled);
         let whole = cluster(true, &[node("ada", 1), node("bob", 2), of_bob, of_ada]);
-        departed.follow(&gone, &whole);
+        departed.follow(&gone, &whole, true);
         assert_eq!(texts(&departed), [""; 0]);
         // Where every Node is there, nothing is recalled.
-        departed.recall(&whole, "ada", &found);
+        departed.recall(&whole, "ada", &found, true);
         assert_eq!(texts(&departed), [""; 0]);
     }
 
@@ -199,13 +200,13 @@ mod tests {
         let all = |hosts| cluster(hosts, &[node("ada", 1), node("bob", 2), pod("bob", 5)]);
         let gone = |hosts| cluster(hosts, &[node("ada", 1), pod("bob", 5)]);
         let mut departed = Departed::default();
-        departed.follow(&all(true), &gone(false));
+        departed.follow(&all(true), &gone(false), true);
         assert_eq!(
             texts(&departed),
             ["10.0.0.2/32", "10.9.0.2/32", "fd00::2/128"]
         );
         let mut departed = Departed::default();
-        departed.follow(&all(false), &gone(true));
+        departed.follow(&all(false), &gone(true), true);
         assert_eq!(texts(&departed), ["10.9.0.2/32"]);
     }
 
@@ -225,7 +226,31 @@ mod tests {
             ..crate::settings::Strict::default()
         });
         let mut departed = Departed::default();
-        departed.recall(&gone, "ada", &found);
+        departed.recall(&gone, "ada", &found, true);
         assert_eq!(texts(&departed), ["10.0.0.2/32"]);
+    }
+
+    #[test]
+    fn while_something_cannot_be_read_what_is_protected_stays_so() {
+        let net = |text: &str| crate::family::network(text).unwrap();
+        let found = Firewall::new(&Wanted {
+            strict: Some(Protected {
+                networks: ["10.0.0.2", "fd00::2"].map(net).into(),
+                ..Protected::default()
+            }),
+            ..Wanted::default()
+        });
+        let (alone, both) = (
+            cluster(true, &[node("ada", 1)]),
+            cluster(true, &[node("ada", 1), node("bob", 2)]),
+        );
+        let mut departed = Departed::default();
+        departed.recall(&alone, "ada", &found, true);
+        assert_eq!(texts(&departed), [""; 0]);
+        departed.recall(&alone, "ada", &found, false);
+        departed.follow(&alone, &alone, false);
+        assert_eq!(texts(&departed), ["10.0.0.2/32", "fd00::2/128"]);
+        departed.follow(&alone, &both, true);
+        assert_eq!(texts(&departed), [""; 0]);
     }
 }

@@ -45,6 +45,19 @@ impl Snapshot {
             _ => None,
         }
     }
+
+    /// Why nobody can tell whether anything is to be encrypted, if so: there is no FelixConfiguration
+    /// `default`, and what cannot be read may be one.
+    pub(crate) fn without_configuration(&self) -> Option<String> {
+        let identity = Identity {
+            kind: "FelixConfiguration".into(),
+            namespace: String::new(),
+            name: "default".into(),
+        };
+        let may_be = |bad: &&Bad| bad.identity.as_ref().is_none_or(|bad| *bad == identity);
+        let bad = self.bad.values().find(may_be)?;
+        (!self.resources.contains_key(&identity)).then(|| format!("{}: {}", bad.name, bad.what))
+    }
 }
 
 /// What one document holds.

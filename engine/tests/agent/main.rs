@@ -15,6 +15,8 @@ mod port;
 mod ready;
 /// A routing table that a rule of another looks up.
 mod table;
+/// A FelixConfiguration that an agent cannot read when it starts.
+mod unread;
 
 /// How long an agent may take to say what is expected; a taken port is tried again every 10 s.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -106,20 +108,22 @@ impl Node {
         fs::write(store.join("ada.yaml"), node).unwrap();
         let address = folder.join("notify");
         let socket = UnixDatagram::bind(&address).unwrap();
-        let agent = Command::new(env!("CARGO_BIN_EXE_wiremesh"))
-            .args(["agent", "--node", "ada", "--store"])
-            .arg(format!("dir:{}", store.display()))
-            .arg("--state")
-            .arg(folder.join("state"))
-            .env("NOTIFY_SOCKET", &address)
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
         Self {
+            agent: agent(folder),
             store,
             socket,
-            agent,
         }
+    }
+
+    /// Ends the agent at once, and starts another one. What the first one said is forgotten.
+    fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
+        self.agent.kill().unwrap();
+        self.agent.wait().unwrap();
+        self.socket.set_nonblocking(true).unwrap();
+        while self.socket.recv(&mut [0; 4096]).is_ok() {}
+        self.socket.set_nonblocking(false).unwrap();
+        meanwhile(&self.store);
+        self.agent = agent(self.store.parent().unwrap());
     }
 
     /// Waits until the agent reports a state that meets the condition.
@@ -147,6 +151,19 @@ impl Node {
         let text = fs::read_to_string(self.store.join("ada.yaml")).unwrap();
         ["wireguardPublicKey:", "wireguardPublicKeyV6:"].map(|field| text.contains(field))
     }
+}
+
+/// An agent in the folder of its store.
+fn agent(folder: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_wiremesh"))
+        .args(["agent", "--node", "ada", "--store"])
+        .arg(format!("dir:{}", folder.join("store").display()))
+        .arg("--state")
+        .arg(folder.join("state"))
+        .env("NOTIFY_SOCKET", folder.join("notify"))
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap()
 }
 
 /// A cluster that is encrypted in both families.

@@ -1,0 +1,87 @@
+//! An agent that starts while the FelixConfiguration, or a Node, cannot be read: what the one before it has
+//! encrypted and dropped stays so.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::{INSIDE, Node, in_namespaces, write};
+
+/// Encrypt or drop for one other node.
+const STRICT: &str = "kind: FelixConfiguration\n\
+    metadata: {name: default, annotations: {wiremesh/strict: 'true'}}\n\
+    spec: {wireguardEnabled: true, wireguardEnabledV6: true, wireguardHostEncryptionEnabled: true}\n";
+const BOB: &str = "kind: Node\nmetadata: {name: bob}\n\
+    spec: {bgp: {ipv4Address: 10.0.0.2/24, ipv6Address: 'fd00::2/64'}}\n";
+
+/// As an editor, a full disk or a typist leave it.
+const DAMAGES: [&str; 4] = ["{bad", "", "kind: FelixConfiguration\n\tspec: {}\n", "[]"];
+
+#[test]
+fn what_cannot_be_read_when_an_agent_starts_lifts_nothing() {
+    in_namespaces("unread::inside_what_cannot_be_read");
+}
+
+/// Whether the kernel drops what is in clear to the other node, in both families.
+fn drops() -> bool {
+    let output = Command::new("nft").args(["list", "ruleset"]).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    text.contains("10.0.0.2") && text.contains("fd00::2")
+}
+
+fn has_rules() -> bool {
+    ["-4", "-6"].iter().all(|family| {
+        let output = Command::new("ip").args([family, "rule", "list"]).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        text.contains("fwmark")
+    })
+}
+
+#[test]
+#[ignore = "the test above runs it in a namespace of its own"]
+fn inside_what_cannot_be_read() {
+    if std::env::var_os(INSIDE).is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let guard = folder.path().join("state/guard.json");
+    let resources = [("default.yaml", STRICT), ("bob.yaml", BOB)];
+    let mut node = Node::start(folder.path(), &resources);
+    let in_sync = |status: &str| status.contains("X_WIREMESH_APPLIED=");
+    node.until("was in sync", in_sync);
+    let keys = node.keys();
+    let holds = |what: &str| {
+        assert!(drops() && has_rules() && guard.is_file(), "{what}");
+    };
+    holds("at first");
+
+    for damage in DAMAGES {
+        node.restart(|store| write(store, "default.yaml", damage));
+        let waits = |status: &str| status.contains("what is encrypted and dropped stays as it is");
+        node.until("said that it cannot read the intent", waits);
+        holds(damage);
+        assert_eq!(node.keys(), keys);
+        write(&node.store, "default.yaml", STRICT);
+        node.until("went on when the file was repaired", in_sync);
+        holds("repaired");
+    }
+
+    // Of another node.
+    for damage in ["{bad", &BOB.replace("10.0.0.2/24", "banana")] {
+        node.restart(|store| write(store, "bob.yaml", damage));
+        node.until("was in sync without the other Node", in_sync);
+        holds(damage);
+        write(&node.store, "bob.yaml", BOB);
+        node.until("read the other Node again", in_sync);
+        holds("repaired");
+    }
+
+    // What is removed is not wanted.
+    let remove = |store: &Path| fs::remove_file(store.join("default.yaml")).unwrap();
+    node.restart(remove);
+    node.until("was in sync without encryption", |status| {
+        in_sync(status) && !drops() && !has_rules()
+    });
+    assert!(!guard.exists());
+    assert_eq!(node.keys(), [false, false]);
+}
