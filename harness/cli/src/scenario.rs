@@ -180,7 +180,7 @@ pub fn skip(plan: &Plan, why: String, runs: &Path, name: &str) -> Result<Told, F
     let evidence = Evidence::skipped(why);
     let verdicts = judge(plan, &evidence);
     directory.save("plan.json", plan)?;
-    directory.save(EVIDENCE, &SavedEvidence::new(&evidence))?;
+    directory.save(EVIDENCE, &SavedEvidence::new(plan, &evidence))?;
     directory.save("verdicts.json", &verdicts)?;
     Ok(Told {
         plan: plan.clone(),
@@ -218,7 +218,7 @@ pub fn observe(
             ..error
         }
     })?;
-    directory.save(EVIDENCE, &SavedEvidence::new(&evidence))?;
+    directory.save(EVIDENCE, &SavedEvidence::new(plan, &evidence))?;
     Ok((directory, evidence))
 }
 
@@ -286,5 +286,6 @@ fn load(directory: &Path) -> Result<(Plan, Evidence, PathBuf), Failure> {
         serde_json::from_str(text).map_err(|error| error.to_string())
     })?;
     let saved = file(directory.join(EVIDENCE), SavedEvidence::parse)?;
-    Ok((plan, saved.open(), directory))
+    let evidence = saved.open(&plan);
+    Ok((plan, evidence, directory))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use wireproof_model::plan::Plan;
 
 const SCENARIO: &str = r#"title = "two nodes"
 
@@ -75,6 +76,10 @@ fn a_run_is_judged_by_other_promises_than_its_own() {
         assert!(text.contains(difference), "{text}");
     }
 
+    for file in ["plan.json", "evidence.json"] {
+        no_part_is_spared(&latest, file);
+    }
+
     let (status, text) = damaged(&latest, |evidence| evidence["nodes"] = json!({}));
     assert_eq!(status, Some(3), "{text}");
     let missing = "node node-1: was saved, and is missing";
@@ -102,14 +107,66 @@ fn what_is_no_run_is_said_so() {
 
 /// What is told of a run whose evidence somebody changes for the time.
 fn damaged(run: &Path, change: impl Fn(&mut Value)) -> (Option<i32>, String) {
-    let file = run.join("evidence.json");
+    changed(run, "evidence.json", |saved| change(&mut saved["evidence"]))
+}
+
+/// What is told of a run one of whose files somebody changes for the time.
+fn changed(run: &Path, file: &str, change: impl Fn(&mut Value)) -> (Option<i32>, String) {
+    let file = run.join(file);
     let whole = fs::read_to_string(&file).unwrap();
     let mut saved: Value = serde_json::from_str(&whole).unwrap();
-    change(&mut saved["evidence"]);
+    change(&mut saved);
     fs::write(&file, saved.to_string()).unwrap();
     let told = told(&wireproof(&[&"judge", &run]));
     fs::write(&file, whole).unwrap();
     told
+}
+
+/// Whatever list or table somebody empties or removes in a file that `judge` reads, and whichever file
+/// is gone: the run is not judged, or is inconclusive.
+fn no_part_is_spared(run: &Path, file: &str) {
+    let whole = fs::read_to_string(run.join(file)).unwrap();
+    let saved: Value = serde_json::from_str(&whole).unwrap();
+    let mut parts = Vec::new();
+    for (key, part) in saved.as_object().unwrap() {
+        parts.push(format!("/{key}"));
+        let inner = part.as_object().into_iter().flatten();
+        parts.extend(inner.map(|(inner, _)| format!("/{key}/{inner}")));
+    }
+    for pointer in parts {
+        let part = saved.pointer(&pointer).unwrap();
+        let empty = match part {
+            Value::Array(list) if !list.is_empty() => json!([]),
+            Value::Object(map) if !map.is_empty() => json!({}),
+            _ => continue,
+        };
+        let (above, key) = pointer.rsplit_once('/').unwrap();
+        for removed in [false, true] {
+            let mut less = saved.clone();
+            if removed {
+                let above = less.pointer_mut(above).unwrap();
+                above.as_object_mut().unwrap().remove(key);
+            } else {
+                *less.pointer_mut(&pointer).unwrap() = empty.clone();
+            }
+            // What is left out may be what it is without being written.
+            let read = |value: &Value| serde_json::from_value::<Plan>(value.clone()).ok();
+            if file == "plan.json" && read(&less) == read(&saved) {
+                continue;
+            }
+            let (status, text) = changed(run, file, |saved| *saved = less.clone());
+            let ended = matches!(status, Some(2 | 3));
+            assert!(
+                ended,
+                "{file} {pointer}, removed {removed}: {status:?} {text}"
+            );
+        }
+    }
+    fs::rename(run.join(file), run.join("away")).unwrap();
+    let (status, text) = told(&wireproof(&[&"judge", &run]));
+    fs::rename(run.join("away"), run.join(file)).unwrap();
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains(file), "{text}");
 }
 
 /// The one file of that name below a folder, a link or not.

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use wireproof_model::evidence::{Role, SavedEvidence};
 use wireproof_model::frame::Frame;
+use wireproof_model::plan::Plan;
 
 /// The addresses that nodes ask the wire for in a run of so many nodes, which holds.
 fn asked(nodes: usize, more: &str) -> BTreeSet<Ipv4Addr> {
@@ -28,7 +29,10 @@ fn asked(nodes: usize, more: &str) -> BTreeSet<Ipv4Addr> {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    let evidence = SavedEvidence::parse(&saved(&runs)).unwrap().open();
+    let plan: Plan = serde_json::from_str(&saved(&runs, "plan.json")).unwrap();
+    let evidence = SavedEvidence::parse(&saved(&runs, "evidence.json"));
+    let evidence = evidence.unwrap().open(&plan);
+    assert_eq!(evidence.lost, []);
     let ports = evidence.interfaces.iter();
     let ports: BTreeSet<_> = ports
         .filter(|interface| matches!(interface.role, Role::Port(_)))
@@ -48,15 +52,15 @@ fn asked(nodes: usize, more: &str) -> BTreeSet<Ipv4Addr> {
         .collect()
 }
 
-/// The evidence of the one run below a folder.
-fn saved(folder: &Path) -> String {
-    let file = folder.join("evidence.json");
+/// A file of the one run below a folder.
+fn saved(folder: &Path, name: &str) -> String {
+    let file = folder.join(name);
     if file.is_file() {
         return fs::read_to_string(file).unwrap();
     }
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let mut folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
-    saved(&folders.next().unwrap().path())
+    saved(&folders.next().unwrap().path(), name)
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Evidence as a file, which notices what it has lost.
 //!
 //! A promise that forbids something holds when nothing was seen, so evidence that lost a part would
-//! prove more than the whole. The file therefore lists what was saved: for each observer how many
-//! frames and beacons it saw, for each part how many entries it had, and a digest of each. What does
-//! not agree when the file is opened is a [`Loss`], and no promise that needs it is decided.
+//! prove more than the whole. So would a plan that lost a promise. The file therefore lists what was
+//! saved: for each observer how many frames and beacons it saw, for each part of the evidence and of
+//! the plan how many entries it had, and a digest of each. What does not agree when the file is opened
+//! is a [`Loss`], and no promise that needs it is decided.
 //!
 //! The digest is FNV-1a of 64 bits (a dozen lines, no crate). It notices loss and accidents: truncated files, filters that
 //! drop fields, parts that were edited away. It does not stop somebody who computes it again; that
@@ -13,13 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Evidence, NodeEvidence, Place, Sighting};
 use crate::name::NodeName;
+use crate::plan::Plan;
 use crate::tag::Tag;
 
 /// The version of `evidence.json` that is written, and the only one that is read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The content of `evidence.json`. `E` is [`Evidence`], owned or borrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,8 @@ pub struct Inventory {
     pub nodes: BTreeMap<NodeName, Entry>,
     /// All the rest, by the name of the field.
     pub parts: BTreeMap<String, Entry>,
+    /// The plan of the run, which is in a file of its own, by the name of the field.
+    pub plan: BTreeMap<String, Entry>,
 }
 
 /// The sightings of one observer.
@@ -92,11 +97,11 @@ pub enum Part {
 }
 
 impl<'a> SavedEvidence<&'a Evidence> {
-    /// Evidence with the list of what it has.
-    pub fn new(evidence: &'a Evidence) -> Self {
+    /// Evidence of a run of `plan` with the list of what both have.
+    pub fn new(plan: &Plan, evidence: &'a Evidence) -> Self {
         Self {
             version: VERSION,
-            inventory: Inventory::of(evidence),
+            inventory: Inventory::of(plan, evidence),
             evidence,
         }
     }
@@ -124,9 +129,9 @@ impl SavedEvidence {
         }
     }
 
-    /// The evidence, with a list of what it has lost since it was saved.
-    pub fn open(self) -> Evidence {
-        let lost = self.inventory.losses(&Inventory::of(&self.evidence));
+    /// The evidence, with a list of what it and `plan`, which was saved beside it, have lost since.
+    pub fn open(self, plan: &Plan) -> Evidence {
+        let lost = self.inventory.losses(&Inventory::of(plan, &self.evidence));
         Evidence {
             lost,
             ..self.evidence
@@ -135,8 +140,8 @@ impl SavedEvidence {
 }
 
 impl Inventory {
-    /// What an evidence has.
-    pub fn of(evidence: &Evidence) -> Self {
+    /// What a plan and the evidence of its run have.
+    pub fn of(plan: &Plan, evidence: &Evidence) -> Self {
         // Every field by its name, so that a new one is not forgotten.
         let Evidence {
             magic,
@@ -191,26 +196,20 @@ impl Inventory {
                 .into_iter()
                 .map(|(name, entry)| (name.into(), entry))
                 .collect(),
+            plan: plan_entries(plan),
         }
     }
 
     /// What this list has and `found` has not, or has otherwise.
     fn losses(&self, found: &Self) -> Vec<Loss> {
-        let names: BTreeSet<_> = self.parts.keys().chain(found.parts.keys()).collect();
-        let common = names.into_iter().filter_map(|name| {
-            let told = difference(self.parts.get(name), found.parts.get(name))?;
-            Some(Loss {
-                part: Part::Common,
-                told: format!("`{name}`: {told}"),
-            })
-        });
-        let names: BTreeSet<_> = self.nodes.keys().chain(found.nodes.keys()).collect();
-        let nodes = names.into_iter().filter_map(|name| {
-            let told = difference(self.nodes.get(name), found.nodes.get(name))?;
-            Some(Loss {
-                part: Part::Node(name.clone()),
-                told: format!("node {name}: {told}"),
-            })
+        // A promise that is not in the plan any more cannot be left open: all others are.
+        let plan = named_differences(&self.plan, &found.plan)
+            .map(|(name, told)| common(format!("`{name}` of `plan.json`: {told}")));
+        let parts = named_differences(&self.parts, &found.parts)
+            .map(|(name, told)| common(format!("`{name}`: {told}")));
+        let nodes = named_differences(&self.nodes, &found.nodes).map(|(name, told)| Loss {
+            part: Part::Node(name.clone()),
+            told: format!("node {name}: {told}"),
         });
         let places = self.observers.iter().chain(&found.observers);
         let places: BTreeSet<_> = places.map(|entry| &entry.place).collect();
@@ -229,7 +228,7 @@ impl Inventory {
                 told: format!("the observer of {name}: {told}"),
             })
         });
-        common.chain(nodes).chain(observers).collect()
+        plan.chain(parts).chain(nodes).chain(observers).collect()
     }
 }
 
@@ -256,6 +255,43 @@ fn observer_entries(evidence: &Evidence, sightings: &[Sighting]) -> Vec<Observer
             digest: fnv.digest(),
         };
     all.into_iter().map(entry).collect()
+}
+
+/// The fields of a plan, as `plan.json` has them.
+fn plan_entries(plan: &Plan) -> BTreeMap<String, Entry> {
+    // As for digests: no map of a plan has keys that are not strings.
+    let fields = match serde_json::to_value(plan) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let entry = |(name, value): (String, Value)| {
+        let count = match &value {
+            Value::Array(list) => list.len(),
+            Value::Object(map) => map.len(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+        };
+        (name, Entry::of(count, &value))
+    };
+    fields.into_iter().map(entry).collect()
+}
+
+fn common(told: String) -> Loss {
+    Loss {
+        part: Part::Common,
+        told,
+    }
+}
+
+/// The names in either list whose entries differ, and how.
+fn named_differences<'a, N: Ord>(
+    saved: &'a BTreeMap<N, Entry>,
+    found: &'a BTreeMap<N, Entry>,
+) -> impl Iterator<Item = (&'a N, String)> {
+    let names: BTreeSet<_> = saved.keys().chain(found.keys()).collect();
+    names.into_iter().filter_map(|name| {
+        let told = difference(saved.get(name), found.get(name))?;
+        Some((name, told))
+    })
 }
 
 /// How a part differs from what was saved; none if it does not.

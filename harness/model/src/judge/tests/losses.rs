@@ -9,7 +9,8 @@ use super::through::stepped;
 use super::world::*;
 use crate::evidence::{Evidence, Place, Role, SavedEvidence};
 use crate::judge::{About, breaches, judge};
-use crate::plan::Action;
+use crate::plan::{Action, Plan};
+use crate::report::Report;
 use crate::tag::Tag;
 use crate::verdict::{Outcome, Verdict};
 
@@ -32,16 +33,20 @@ fn world() -> World {
 /// The world, its file, and what is decided of it.
 static WHOLE: LazyLock<(World, Value, Vec<Verdict>)> = LazyLock::new(|| {
     let world = world();
-    let (file, verdicts) = (saved(&world.evidence), world.verdicts());
+    let (file, verdicts) = (saved(&world), world.verdicts());
     (world, file, verdicts)
 });
 
-fn saved(evidence: &Evidence) -> Value {
-    serde_json::to_value(SavedEvidence::new(evidence)).unwrap()
+fn saved(world: &World) -> Value {
+    serde_json::to_value(SavedEvidence::new(&world.plan, &world.evidence)).unwrap()
 }
 
-fn opened(file: &Value) -> Result<Evidence, String> {
-    Ok(SavedEvidence::parse(&file.to_string())?.open())
+fn opened(world: &World, file: &Value) -> Result<Evidence, String> {
+    opened_beside(&world.plan, file)
+}
+
+fn opened_beside(plan: &Plan, file: &Value) -> Result<Evidence, String> {
+    Ok(SavedEvidence::parse(&file.to_string())?.open(plan))
 }
 
 /// What is left of a file when one part of it is damaged; none if that changes nothing.
@@ -151,7 +156,7 @@ fn needs(world: &World, verdict: &Verdict, path: &[String]) -> bool {
 /// What is decided of a damaged file is not more than before, and nothing that needs the part.
 fn check(world: &World, before: &[Verdict], file: &Value, path: &[String]) {
     // What cannot be read is not judged.
-    let Ok(evidence) = opened(file) else {
+    let Ok(evidence) = opened(world, file) else {
         return;
     };
     assert!(!evidence.lost.is_empty(), "no loss at {path:?}");
@@ -171,7 +176,7 @@ fn check(world: &World, before: &[Verdict], file: &Value, path: &[String]) {
 #[test]
 fn a_world_with_broken_promises_is_judged_from_its_file_as_it_was() {
     let world = world();
-    let evidence = opened(&saved(&world.evidence)).unwrap();
+    let evidence = opened(&world, &saved(&world)).unwrap();
     assert_eq!(evidence, world.evidence);
     let count = |outcome| {
         let all = world.verdicts();
@@ -188,7 +193,7 @@ fn every_part_is_missed() {
         let path = ["evidence".to_owned(), name.clone()];
         for how in 0..4 {
             if let Some(damaged) = damaged(file, &path, how) {
-                let same = opened(&damaged).is_ok_and(|found| found == world.evidence);
+                let same = opened(world, &damaged).is_ok_and(|found| found == world.evidence);
                 if !same {
                     check(world, before, &damaged, &path);
                 }
@@ -200,12 +205,68 @@ fn every_part_is_missed() {
 #[test]
 fn every_entry_of_the_inventory_is_missed() {
     let world = world();
-    let file = saved(&world.evidence);
-    for list in ["observers", "nodes", "parts"] {
+    let file = saved(&world);
+    for list in ["observers", "nodes", "parts", "plan"] {
         let path = ["inventory".to_owned(), list.to_owned()];
-        let evidence = opened(&damaged(&file, &path, 3).unwrap()).unwrap();
+        let evidence = opened(&world, &damaged(&file, &path, 3).unwrap()).unwrap();
         assert!(!evidence.lost.is_empty(), "{list}");
     }
+}
+
+/// Every list and table of a value, from the outermost.
+fn containers(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    let inner: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map.iter().map(|(key, part)| (key.clone(), part)).collect(),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .map(|(index, part)| (index.to_string(), part))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
+    };
+    found.push(path.clone());
+    for (key, part) in inner {
+        path.push(key);
+        containers(part, path, found);
+        path.pop();
+    }
+}
+
+/// What the plan of the run has lost, or got, is not told as if it had been promised like that.
+#[test]
+fn every_part_of_the_plan_is_missed() {
+    let (world, file, _) = &*WHOLE;
+    let whole = serde_json::to_value(&world.plan).unwrap();
+    let mut paths = Vec::new();
+    containers(&whole, &mut Vec::new(), &mut paths);
+    let keys = whole.as_object().unwrap().keys();
+    paths.extend(keys.map(|key| vec![key.clone()]));
+    let mut read = 0;
+    for path in paths {
+        for how in 0..4 {
+            let Some(damaged) = damaged(&whole, &path, how) else {
+                continue;
+            };
+            // What is no plan is not judged.
+            let Ok(plan) = serde_json::from_value::<Plan>(damaged) else {
+                continue;
+            };
+            if plan == world.plan {
+                continue;
+            }
+            read += 1;
+            let evidence = opened_beside(&plan, file).unwrap();
+            let verdicts = judge(&plan, &evidence);
+            let decided = |one: &&Verdict| one.outcome != Outcome::Inconclusive;
+            assert_eq!(verdicts.iter().find(decided), None, "{path:?}");
+            let report = Report::new(&plan, &evidence, &verdicts);
+            assert_eq!(report.exit_status(), 3, "{path:?}");
+            let told = report.failure("runs/x/1");
+            let name = format!("`{}` of `plan.json`: ", path[0]);
+            assert!(told.contains(&name), "{path:?}: {told}");
+        }
+    }
+    assert!(read > 250, "{read}");
 }
 
 proptest! {
@@ -220,7 +281,7 @@ proptest! {
         let mut path = path(&file["evidence"], &choices);
         path.insert(0, "evidence".into());
         if let Some(damaged) = damaged(file, &path, how)
-            && !opened(&damaged).is_ok_and(|found| found == world.evidence)
+            && !opened(world, &damaged).is_ok_and(|found| found == world.evidence)
         {
             check(world, before, &damaged, &path);
         }
@@ -230,13 +291,13 @@ proptest! {
 #[test]
 fn a_pair_that_needs_no_part_that_was_lost_is_decided() {
     let world = world();
-    let mut file = saved(&world.evidence);
+    let mut file = saved(&world);
     file["evidence"]["nodes"]
         .as_object_mut()
         .unwrap()
         .remove("cal");
     let mut lost = world.clone();
-    lost.evidence = opened(&file).unwrap();
+    lost.evidence = opened(&world, &file).unwrap();
     lost.holds("app > db udp");
     let fact = "the evidence is not whole: node cal: was saved, and is missing";
     lost.check("web > log udp", Outcome::Inconclusive, fact);
@@ -246,7 +307,7 @@ fn a_pair_that_needs_no_part_that_was_lost_is_decided() {
 #[test]
 fn a_frame_that_shows_a_payload_breaks_its_promise_whatever_else_is_lost() {
     let world = world();
-    let mut less = saved(&world.evidence);
+    let mut less = saved(&world);
     let sightings = less["evidence"]["sightings"].as_array_mut().unwrap();
     let uplink = |sighting: &Value| {
         let id = sighting["interface"].as_u64().unwrap();
@@ -254,7 +315,7 @@ fn a_frame_that_shows_a_payload_breaks_its_promise_whatever_else_is_lost() {
     };
     sightings.retain(|sighting| !uplink(sighting));
     let mut lost = world.clone();
-    lost.evidence = opened(&less).unwrap();
+    lost.evidence = opened(&world, &less).unwrap();
     assert_eq!(lost.verdict("web > db udp").outcome, Outcome::Broken);
     assert_eq!(lost.verdict("app > db udp").outcome, Outcome::Inconclusive);
 }
@@ -279,16 +340,16 @@ fn what_a_whole_evidence_never_had_is_missed_too() {
 #[test]
 fn evidence_of_another_version_is_refused() {
     let told = |file: &Value| SavedEvidence::parse(&file.to_string()).unwrap_err();
-    let mut file = saved(&mixed().evidence);
+    let mut file = saved(&mixed());
     file["version"] = json!(1);
     assert_eq!(
         told(&file),
-        "it has version 1 of the evidence format, and this wireproof reads version 3: run the scenario again"
+        "it has version 1 of the evidence format, and this wireproof reads version 4: run the scenario again"
     );
     let old = serde_json::to_value(&mixed().evidence).unwrap();
     assert_eq!(
         told(&old),
-        "it does not say which version of the evidence format it has, as runs of older wireproofs do not, and this one reads version 3: run the scenario again"
+        "it does not say which version of the evidence format it has, as runs of older wireproofs do not, and this one reads version 4: run the scenario again"
     );
-    assert!(SavedEvidence::parse("{\"version\":3").is_err());
+    assert!(SavedEvidence::parse("{\"version\":4").is_err());
 }
