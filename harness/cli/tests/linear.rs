@@ -2,6 +2,8 @@
 //! check` busy for minutes. Measured is the processor time of this thread alone: another load of
 //! the machine adds nothing to it.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::time::ClockId;
@@ -53,6 +55,85 @@ fn numbered(count: usize, part: impl Fn(usize) -> String) -> String {
     format!("{CLUSTER}{parts}")
 }
 
+/// Number `number` of an array of tables of the scenario language, about the cluster above; each differs
+/// from all others where it can.
+fn entry(array: &str, number: usize) -> Option<String> {
+    let (high, low) = (number / 200, number % 200);
+    let keys = match array {
+        "fault" => "loss = \"1%\"".into(),
+        "step" => "action = \"enable\"".into(),
+        "dataplane" => format!(
+            "node = \"ada\"\nhas = [\"x {number} y\"]\nlacks = [\"z {number} y\"]\n\
+             present = [\"route 10.1.{high}.{low}\", \"nft a{number}z\", \"rule {number}\"]\n\
+             absent = [\"route 10.2.{high}.{low}\", \"nft b{number}z\", \"address 10.3.{high}.{low}\"]"
+        ),
+        "promise" => format!(
+            "from = \"web\"\nto = \"db\"\npayload = {}\nexpect = \"encrypted\"",
+            64 + number
+        ),
+        "mtu" => "from = \"web\"\nto = \"db\"".into(),
+        "intrusion" => "through = \"ada\"\nas = \"db\"\nto = \"web\"\ndrop = \"tunnel\"".into(),
+        "warning" => format!("says = [\"x{number}y\"]"),
+        _ => return None,
+    };
+    Some(format!("[[{array}]]\n{keys}\n"))
+}
+
+/// The arrays of tables that a scenario may have, as the reader names them.
+fn arrays() -> Vec<String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/src/scenario.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let after = source.split(".tables(\"").skip(1);
+    after
+        .map(|rest| rest[..rest.find('"').unwrap()].to_owned())
+        .collect()
+}
+
+#[test]
+fn arrays_of_tables_are() {
+    let arrays = arrays();
+    assert!(arrays.len() >= 7, "{arrays:?}");
+    for array in arrays {
+        let none = || panic!("say what an entry of `{array}` is");
+        is_linear(&array, 900, |count| {
+            numbered(count, |number| entry(&array, number).unwrap_or_else(none))
+        });
+    }
+}
+
+/// What is refused is read to its end as well.
+#[test]
+fn facts_that_contradict_each_other_are() {
+    is_linear("contradictions", 1_000, |count| {
+        numbered(count, |number| {
+            format!(
+                "[[dataplane]]\nnode = \"ada\"\nhas = [\"same\"]\nlacks = [\"am\"]\n\
+                 present = [\"sysctl net.ipv4.ip_forward = {number}\", \"nft x{number}\"]\nabsent = [\"nft x\"]\n"
+            )
+        })
+    });
+}
+
+#[test]
+fn lists_are() {
+    let list = |key: &str, count: usize| {
+        let all: Vec<_> = (0..count).map(|one| format!("\"x{one}y\"")).collect();
+        format!("{key} = [{}]\n", all.join(",\n"))
+    };
+    is_linear("faults that break", 1_000, |count| {
+        format!("{}{CLUSTER}", list("broken-by", count))
+    });
+    for (table, key) in [
+        ("dataplane", "has"),
+        ("dataplane", "lacks"),
+        ("warning", "says"),
+    ] {
+        is_linear(key, 1_000, |count| {
+            format!("{CLUSTER}[[{table}]]\nnode = \"ada\"\n{}", list(key, count))
+        });
+    }
+}
+
 #[test]
 fn steps_are() {
     let both = "[[step]]\naction = \"disable\"\n[[step]]\naction = \"enable\"\n";
@@ -71,6 +152,23 @@ fn steps_that_pods_come_and_go_by_are() {
     is_linear("pods' comings and goings", 100, |count| {
         repeated(both, count)
     });
+}
+
+#[test]
+fn steps_of_other_kinds_are() {
+    for step in [
+        "action = \"wait-resyncs\"\ncount = 1\ndeadline = \"500s\"",
+        "action = \"tamper\"\nnode = \"ada\"\ndelete = \"rule\"\nsettles = \"compared\"\ndeadline = \"500s\"",
+        "action = \"configure\"\nset = { wireguardMTU = 1400 }",
+        "action = \"reboot-node\"\nnode = \"ada\"",
+        "action = \"set-loss\"\nloss = \"1%\"",
+        "action = \"set-fabric-mtu\"\nmtu = 1400",
+        "action = \"move-pod\"\npod = \"db\"\nto = \"ada\"\n[[step]]\naction = \"move-pod\"\npod = \"db\"\nto = \"bob\"",
+    ] {
+        is_linear(step, 1_000, |count| {
+            repeated(&format!("[[step]]\n{step}\n"), count)
+        });
+    }
 }
 
 #[test]
@@ -106,10 +204,16 @@ fn names_beside_wrong_ones_are() {
 
 #[test]
 fn facts_about_many_nodes_are() {
-    is_linear("facts", 100, |count| {
-        numbered(count, |number| {
-            format!("[node.n{number}]\n[[dataplane]]\nnode = \"n{number}\"\nhas = [\"x\"]\n")
-        })
+    let nodes: String = (0..100).map(|node| format!("[node.n{node}]\n")).collect();
+    is_linear("facts", 1_000, |count| {
+        let fact = |number: usize| {
+            let (node, peer) = (number % 100, (number + 1) % 100);
+            format!(
+                "[[dataplane]]\nnode = \"n{node}\"\nhas = [\"x{number}y\"]\npresent = [\"peer n{peer}\"]\n"
+            )
+        };
+        let facts: String = (0..count).map(fact).collect();
+        format!("title = \"x\"\n{nodes}{facts}")
     });
 }
 

@@ -19,7 +19,7 @@ pub const SYSCTLS: &[&str] = &[
 ];
 
 /// A named part of a dataplane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Thing {
     /// A route to exactly this network, of whatever table.

@@ -17,10 +17,12 @@ const UNCHANGED: u64 = 2;
 
 /// Reports budgets that the step itself contradicts.
 pub(super) fn check(scenario: &Scenario, problems: &mut Vec<Problem>) {
+    let interval = refresh_interval(scenario);
     for step in &scenario.steps {
         problems.extend(longer_than_the_wait(scenario, step));
         problems.extend(less_than_it_takes(step));
-        problems.extend(sooner_than_compared(scenario, step));
+        let sooner = |interval| sooner_than_compared(scenario, step, interval);
+        problems.extend(interval.and_then(sooner));
     }
 }
 
@@ -42,8 +44,9 @@ fn longer_than_the_wait(scenario: &Scenario, step: &Step) -> Option<Problem> {
     (within >= deadline).then_some(problem)
 }
 
-/// A wait for comparisons with the kernel that is over before the engine has done them all.
-fn sooner_than_compared(scenario: &Scenario, step: &Step) -> Option<Problem> {
+/// A wait for comparisons with the kernel, each after `interval` milliseconds, that is over before the
+/// engine has done them all.
+fn sooner_than_compared(scenario: &Scenario, step: &Step, interval: u64) -> Option<Problem> {
     let (comparisons, key) = if let Action::Tamper {
         settles: Settles::Unchanged | Settles::Compared,
         ..
@@ -55,7 +58,6 @@ fn sooner_than_compared(scenario: &Scenario, step: &Step) -> Option<Problem> {
     } else {
         return None;
     };
-    let interval = refresh_interval(scenario)?;
     let ready = scenario.deadline.ready.unwrap_or(super::DEADLINES.ready);
     let deadline = u64::from(step.deadline.unwrap_or(ready));
     (deadline <= comparisons * interval).then(|| {

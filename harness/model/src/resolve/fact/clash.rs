@@ -1,0 +1,376 @@
+//! What is said of one node at one moment, and what of it cannot be so.
+//!
+//! Of each saying the first one before it is found that it clashes with. Sayings are not compared with
+//! one another, since a file may have very many: each way to clash has an index instead.
+
+use std::collections::BTreeMap;
+
+use crate::plan::Thing;
+use crate::problem::{Problem, Span};
+use crate::scenario::Fact;
+
+use super::substring::Matches;
+
+/// What a scenario says at one place about a node at a moment.
+#[derive(Debug)]
+pub(super) struct Saying<'a> {
+    what: What<'a>,
+    place: Span,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What<'a> {
+    Has(&'a str),
+    Lacks(&'a str),
+    Present(&'a Thing),
+    Absent(&'a Thing),
+}
+
+/// All that one `[[dataplane]]` says.
+pub(super) fn sayings(fact: &Fact) -> Vec<Saying<'_>> {
+    let saying = |what, place| Saying { what, place };
+    let has = fact.has.iter();
+    let has = has.map(|one| saying(What::Has(one.get_ref()), one.span()));
+    let lacks = fact.lacks.iter();
+    let lacks = lacks.map(|one| saying(What::Lacks(one.get_ref()), one.span()));
+    let present = fact.present.iter();
+    let present = present.map(|one| saying(What::Present(one.get_ref()), one.span()));
+    let absent = fact.absent.iter();
+    let absent = absent.map(|one| saying(What::Absent(one.get_ref()), one.span()));
+    has.chain(lacks).chain(present).chain(absent).collect()
+}
+
+/// Those that are the same as one before, or cannot be so beside it.
+pub(super) fn clashes(all: &[Saying<'_>]) -> Vec<Problem> {
+    let firsts = Firsts::of(all).firsts;
+    let pairs = all.iter().zip(firsts);
+    let problem = |(now, first): (&Saying<'_>, Option<usize>)| clash(now, &all[first?]);
+    pairs.filter_map(problem).collect()
+}
+
+/// For each of some sayings the number of the first before it that it clashes with.
+struct Firsts {
+    firsts: Vec<Option<usize>>,
+}
+
+impl Firsts {
+    fn of(all: &[Saying<'_>]) -> Self {
+        let mut found = Self {
+            firsts: vec![None; all.len()],
+        };
+        found.same(all);
+        found.implied(all);
+        found.excluded(all);
+        let part = |what| match what {
+            What::Has(text) => Some((true, text)),
+            What::Lacks(text) => Some((false, text)),
+            What::Present(_) | What::Absent(_) => None,
+        };
+        found.contained(all, part);
+        let part = |what| {
+            if let What::Present(Thing::Nft { part }) = what {
+                Some((true, part.as_str()))
+            } else if let What::Absent(Thing::Nft { part }) = what {
+                Some((false, part.as_str()))
+            } else {
+                None
+            }
+        };
+        found.contained(all, part);
+        found
+    }
+
+    /// `now` clashes with `then`, if that is before it.
+    fn note(&mut self, now: usize, then: usize) {
+        if then < now {
+            let first = &mut self.firsts[now];
+            *first = Some(first.map_or(then, |first| first.min(then)));
+        }
+    }
+
+    /// What is written twice.
+    fn same(&mut self, all: &[Saying<'_>]) {
+        let mut seen = BTreeMap::new();
+        for (now, saying) in all.iter().enumerate() {
+            let key = match saying.what {
+                What::Has(text) => (0, Some(text), None),
+                What::Lacks(text) => (1, Some(text), None),
+                What::Present(thing) => (2, None, Some(thing)),
+                What::Absent(thing) => (3, None, Some(thing)),
+            };
+            let first = *seen.entry(key).or_insert(now);
+            self.note(now, first);
+        }
+    }
+
+    /// What is present, and implies what is absent.
+    fn implied(&mut self, all: &[Saying<'_>]) {
+        let (mut present, mut absent) = (BTreeMap::new(), BTreeMap::new());
+        for (now, saying) in all.iter().enumerate() {
+            if let What::Present(thing) = saying.what {
+                for implied in implied(thing) {
+                    if let Some(first) = absent.get(&implied) {
+                        self.note(now, *first);
+                    }
+                    present.entry(implied).or_insert(now);
+                }
+            } else if let What::Absent(thing) = saying.what {
+                if let Some(first) = present.get(thing) {
+                    self.note(now, *first);
+                }
+                absent.entry(thing.clone()).or_insert(now);
+            }
+        }
+    }
+
+    /// A sysctl has one value, and an allowed IP one peer (of one device).
+    fn excluded(&mut self, all: &[Saying<'_>]) {
+        // The first value, and the first that is another.
+        let mut seen = BTreeMap::<_, ((usize, &str), Option<usize>)>::new();
+        for (now, saying) in all.iter().enumerate() {
+            let (key, value) = if let What::Present(Thing::Sysctl { name, value }) = saying.what {
+                ((Some(name), None), value.as_str())
+            } else if let What::Present(Thing::AllowedIp { network, node }) = saying.what {
+                ((None, Some(network)), node.as_str())
+            } else {
+                continue;
+            };
+            let ((first, its_value), other) = seen.entry(key).or_insert(((now, value), None));
+            if value != *its_value {
+                self.note(now, *first);
+                other.get_or_insert(now);
+            } else if let Some(other) = *other {
+                self.note(now, other);
+            }
+        }
+    }
+
+    /// What is in a line (true), and has a part that is in none (false).
+    fn contained<'a>(
+        &mut self,
+        all: &[Saying<'a>],
+        part: impl Fn(What<'a>) -> Option<(bool, &'a str)>,
+    ) {
+        let (mut texts, mut parts) = (Vec::new(), Vec::new());
+        for (number, saying) in all.iter().enumerate() {
+            match part(saying.what) {
+                Some((true, text)) => texts.push((number, text)),
+                Some((false, text)) => parts.push((number, text)),
+                None => {}
+            }
+        }
+        let bare = |all: &[(usize, &'a str)]| all.iter().map(|(_, text)| *text).collect::<Vec<_>>();
+        let found = Matches::of(&bare(&texts), &bare(&parts));
+        for ((now, _), first) in texts.iter().zip(found.first_parts) {
+            first
+                .into_iter()
+                .for_each(|first| self.note(*now, parts[first].0));
+        }
+        for ((now, _), first) in parts.iter().zip(found.first_texts) {
+            first
+                .into_iter()
+                .for_each(|first| self.note(*now, texts[first].0));
+        }
+    }
+}
+
+/// What else is there where one is; not parts of lines, of which there is no end.
+fn implied(one: &Thing) -> Vec<Thing> {
+    match one {
+        Thing::Route { to, device, throw } => {
+            let route = |device, throw| Thing::Route {
+                to: *to,
+                device,
+                throw,
+            };
+            let mut all = vec![route(None, false), route(device.clone(), false)];
+            if *throw {
+                all.extend([route(None, true), route(device.clone(), true)]);
+            }
+            all
+        }
+        Thing::AllowedIp { node, .. } => {
+            vec![one.clone(), Thing::Peer { node: node.clone() }]
+        }
+        Thing::Rule { .. }
+        | Thing::Peer { .. }
+        | Thing::Address { .. }
+        | Thing::Device { .. }
+        | Thing::Nft { .. }
+        | Thing::Sysctl { .. } => vec![one.clone()],
+    }
+}
+
+/// Two that are the same, or that cannot both be so.
+fn clash(now: &Saying<'_>, first: &Saying<'_>) -> Option<Problem> {
+    let told = |what: String, here: &str, there: &str, help: &str| {
+        let problem = Problem::new(what, now.place.clone(), here, help);
+        Some(problem.and(first.place.clone(), there))
+    };
+    let (here, there) = (words(now.what), words(first.what));
+    match (now.what, first.what) {
+        (What::Has(one), What::Has(other)) | (What::Lacks(one), What::Lacks(other))
+            if one == other =>
+        {
+            twice(one, told)
+        }
+        (What::Present(one), What::Present(other)) | (What::Absent(one), What::Absent(other))
+            if one == other =>
+        {
+            twice(&one.to_string(), told)
+        }
+        (What::Has(has), What::Lacks(lacks)) | (What::Lacks(lacks), What::Has(has))
+            if has.contains(lacks) =>
+        {
+            told(
+                format!("no line can have `{has}` and lack `{lacks}`"),
+                here,
+                there,
+                "remove one of the two, or name more of the line",
+            )
+        }
+        (What::Present(is), What::Absent(not)) | (What::Absent(not), What::Present(is))
+            if implies(is, not) =>
+        {
+            told(
+                format!("`{not}` cannot be absent where `{is}` is present"),
+                here,
+                there,
+                "remove one of the two, or let each name another `after`",
+            )
+        }
+        (What::Present(one), What::Present(other)) if excludes(one, other) => told(
+            format!("`{one}` and `{other}` cannot both be present"),
+            here,
+            there,
+            "remove one of the two, or let each name another `after`",
+        ),
+        _ => None,
+    }
+}
+
+fn twice(
+    what: &str,
+    told: impl FnOnce(String, &str, &str, &str) -> Option<Problem>,
+) -> Option<Problem> {
+    told(
+        format!("`{what}` is written twice"),
+        "again here",
+        "first here",
+        "remove one of the two",
+    )
+}
+
+fn words(what: What<'_>) -> &'static str {
+    match what {
+        What::Has(_) => "must be in a line",
+        What::Lacks(_) => "must be in none",
+        What::Present(_) => "present here",
+        What::Absent(_) => "absent here",
+    }
+}
+
+/// Whether where one is, the other is too.
+fn implies(one: &Thing, other: &Thing) -> bool {
+    match (one, other) {
+        (
+            Thing::Route { to, device, throw },
+            Thing::Route {
+                to: other,
+                device: any_device,
+                throw: any_throw,
+            },
+        ) => {
+            let same_device = any_device.is_none() || any_device == device;
+            to == other && same_device && (!any_throw || throw == any_throw)
+        }
+        (Thing::AllowedIp { node, .. }, Thing::Peer { node: other }) => node == other,
+        (Thing::Nft { part }, Thing::Nft { part: other }) => part.contains(other.as_str()),
+        _ => one == other,
+    }
+}
+
+/// A sysctl has one value, and an allowed IP one peer (of one device).
+fn excludes(one: &Thing, other: &Thing) -> bool {
+    match (one, other) {
+        (
+            Thing::Sysctl { name, value },
+            Thing::Sysctl {
+                name: same,
+                value: another,
+            },
+        ) => name == same && value != another,
+        (
+            Thing::AllowedIp { network, node },
+            Thing::AllowedIp {
+                network: same,
+                node: another,
+            },
+        ) => network == same && node != another,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn thing() -> impl Strategy<Value = Thing> {
+        let network = prop_oneof![Just("10.0.0.1/32"), Just("10.0.0.0/8")];
+        let network = network.prop_map(|text| text.parse().unwrap());
+        let node = || prop_oneof![Just("ada"), Just("bob")].prop_map(|name| name.parse().unwrap());
+        let device = prop::option::of(Just("wg0".parse().unwrap()));
+        prop_oneof![
+            (network.clone(), device, any::<bool>())
+                .prop_map(|(to, device, throw)| { Thing::Route { to, device, throw } }),
+            node().prop_map(|node| Thing::Peer { node }),
+            (network, node()).prop_map(|(network, node)| Thing::AllowedIp { network, node }),
+            "[ab]{0,3}".prop_map(|part| Thing::Nft { part }),
+            ("[xy]", "[01]").prop_map(|(name, value)| Thing::Sysctl { name, value }),
+        ]
+    }
+
+    #[derive(Debug, Clone)]
+    enum Said {
+        Has(String),
+        Lacks(String),
+        Present(Thing),
+        Absent(Thing),
+    }
+
+    fn what(said: &Said) -> What<'_> {
+        match said {
+            Said::Has(text) => What::Has(text),
+            Said::Lacks(text) => What::Lacks(text),
+            Said::Present(thing) => What::Present(thing),
+            Said::Absent(thing) => What::Absent(thing),
+        }
+    }
+
+    fn said() -> impl Strategy<Value = Said> {
+        prop_oneof![
+            "[abc]{0,4}".prop_map(Said::Has),
+            "[abc]{0,4}".prop_map(Said::Lacks),
+            thing().prop_map(Said::Present),
+            thing().prop_map(Said::Absent),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// As comparing each with every one before it, which takes the square of the time.
+        #[test]
+        fn the_first_clash_is_found(all in prop::collection::vec(said(), 0..16)) {
+            let all: Vec<_> = all
+                .iter()
+                .map(|said| Saying { what: what(said), place: 0..0 })
+                .collect();
+            let before = |now: usize| (0..now).find(|then| clash(&all[now], &all[*then]).is_some());
+            let expected: Vec<_> = (0..all.len()).map(before).collect();
+            prop_assert_eq!(Firsts::of(&all).firsts, expected);
+        }
+    }
+}
