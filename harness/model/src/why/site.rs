@@ -83,6 +83,13 @@ impl<'a> Site<'a> {
         self.plane()?.links.iter().find(|link| link.name == *name)
     }
 
+    /// The interface that has an address.
+    pub(super) fn interface_with(&self, address: IpAddr) -> Option<&'a IfName> {
+        let mut all = self.plane().into_iter().flat_map(|plane| &plane.addresses);
+        let has = all.find(|has| has.address.addr() == address)?;
+        Some(&has.interface)
+    }
+
     /// The tunnel device as WireGuard sees it.
     pub(super) fn device(&self) -> Option<&'a WireGuard> {
         let tunnel = self.tunnel();

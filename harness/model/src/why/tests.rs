@@ -396,6 +396,29 @@ fn each_thing_that_is_missing_is_named() {
 }
 
 #[test]
+fn an_endpoint_that_another_address_of_the_node_has_become_is_told() {
+    for (family, other) in [
+        (Family::Ipv4, "10.240.200.200"),
+        (Family::Ipv6, "fd00::af0:c8c8"),
+    ] {
+        let why = explained_in(family, "db", Reached::Device, |evidence, _| {
+            let other: IpAddr = other.parse().unwrap();
+            let mut nodes = evidence.nodes.values_mut();
+            let (ada, bob) = (nodes.next().unwrap(), nodes.next().unwrap());
+            let end = device(ada).peers[0].endpoint.as_mut().unwrap();
+            end.set_ip(other);
+            bob.dataplane.addresses.push(Address {
+                interface: "eth0".parse().unwrap(),
+                address: IpNet::from(other),
+                scope: "global".into(),
+            });
+        });
+        let cause = format!("{other} is on eth0 of bob too, and the fabric has no route to it");
+        assert!(why.cause.ends_with(&cause), "{}", why.cause);
+    }
+}
+
+#[test]
 fn what_was_passed_is_not_the_cause() {
     // The packet got into ada's device, so ada's routes are none of its business.
     let why = explained("db", "ada", Reached::Receiver, |node| {

@@ -173,10 +173,20 @@ fn peer<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     let (name, other) = (site.name(), other.name());
     match peer.endpoint {
         None => found.push(format!("peer {other} on {name} has no endpoint")),
-        Some(end) if end != right && !site.plan.fabric.translates(end.ip(), end.port()) => found
-            .push(format!(
-                "the endpoint of peer {other} on {name} is {end}, and {other} listens at {right}"
-            )),
+        Some(end) if end != right && !site.plan.fabric.translates(end.ip(), end.port()) => {
+            let has = leg.receiver.interface_with(end.ip());
+            let has = has.filter(|_| end.ip() != right.ip());
+            // Peers roam to where messages come from, and those have the source that the kernel prefers.
+            let unknown = has.map_or_else(String::new, |on| {
+                format!(
+                    ": {} is on {on} of {other} too, and the fabric has no route to it",
+                    end.ip()
+                )
+            });
+            found.push(format!(
+                "the endpoint of peer {other} on {name} is {end}, and {other} listens at {right}{unknown}"
+            ));
+        }
         Some(_) => {}
     }
     let defects = found.into_iter();
