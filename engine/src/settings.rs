@@ -19,11 +19,11 @@ use crate::resource::{Configuration, Wrong};
 /// What Felix has no field for.
 mod annotations;
 
-/// A spec's fields, each read as what it must be.
-mod fields;
-
 /// Felix's own way around its fields: annotations that hold their values.
 mod overrides;
+
+/// A spec's fields, each read as what it must be.
+mod fields;
 
 /// Names of interfaces, and what they begin with.
 mod interfaces;

@@ -3,11 +3,11 @@
 //! Every node has a first process of its own ([`crate::init`]); the engine's agent
 //! and the operator's commands are started by it, inside the node.
 
-/// When the agents are in sync with the store, and what they said if they are not.
-mod sync;
-
 /// What must be so in the store besides.
 mod until;
+
+/// When the agents are in sync with the store, and what they said if they are not.
+mod sync;
 
 /// How agents end that are asked to.
 mod end;

@@ -11,9 +11,14 @@ use crate::artifact::RunDirectory;
 use crate::error::LabError;
 use crate::topology::Topology;
 
+/// Calico resources in a directory.
 mod directory;
-mod etcd;
+
+/// The JSON gateway of an etcd.
 mod gateway;
+
+/// An etcd on the fabric.
+mod etcd;
 
 use directory::Directory;
 use etcd::Etcd;

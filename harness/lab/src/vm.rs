@@ -5,21 +5,50 @@
 //! virtual serial port, run by run, so that a machine that dies takes only what it was doing
 //! along.
 
-pub mod able;
-mod blame;
-mod boot;
-mod complaint;
-mod cpio;
-mod guest;
-mod host;
-mod image;
+/// Kernels to boot: an image and its modules.
 pub mod kernel;
-mod kernel_log;
+
+/// The shared libraries that a program needs.
 mod library;
-mod qemu;
-mod remains;
-mod stream;
+
+/// The archive format of a kernel's first root.
+mod cpio;
+
+/// The guest's first root.
+mod image;
+
+/// The rate of this host's time stamp counter, which an emulated guest's is.
 mod tsc;
+
+/// A guest as a process.
+mod qemu;
+
+/// What a virtual machine can do, known without booting it.
+pub mod able;
+
+/// What a kernel says when something is wrong with it.
+mod complaint;
+
+/// Starts of a machine that never came to a run, and whether it is started again.
+mod boot;
+
+/// Which run a line of the kernel log is held against.
+mod blame;
+
+/// What runs leave in the kernel that they ran on.
+mod remains;
+
+/// What a guest sends to its host.
+mod stream;
+
+/// The log of a guest's kernel, line by line.
+mod kernel_log;
+
+/// The guest's first process.
+mod guest;
+
+/// The host's end of one machine.
+mod host;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -52,7 +52,7 @@ mod intrusion;
 
 pub use limit::{OuterPackets, outer_packets};
 
-/// What a scenario promises besides its pairs.
+/// A promise that is about no pair of endpoints and did not hold.
 mod breach;
 
 /// What every host is promised, whatever the scenario is about.
@@ -64,8 +64,17 @@ mod fact;
 /// What every engine is promised to be besides right.
 mod conduct;
 
+/// What is lost while the kernel's table of neighbours is full says nothing of an engine.
+mod neighbour;
+
+/// Promises that are about no pair: of steps, dataplanes, hosts and engines.
+mod breaches;
+
 /// Whether what the fabric delays came late.
 mod delay;
+
+/// One thing that the fabric does to packets.
+mod weather;
 
 /// Whether a NAT hid a node.
 mod nat;
@@ -76,11 +85,11 @@ mod wire;
 /// Verdicts on a plan that was not tried.
 mod skipped;
 
-/// What is lost while the kernel's table of neighbours is full says nothing of an engine.
-mod neighbour;
+pub use breach::{About, Breach};
+pub use breaches::breaches;
+pub use weather::Weather;
+pub use wire::weather;
 
-pub use breach::{About, Breach, breaches};
-pub use wire::{Weather, weather};
 /// A run by its steps.
 mod times;
 

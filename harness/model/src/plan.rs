@@ -13,14 +13,17 @@ mod nat;
 /// What connects the nodes.
 mod fabric;
 
-/// What happens in a step.
-mod action;
-
 /// Fields of FelixConfiguration, as an author writes them.
 mod settings;
 
 /// What somebody else does to a node's dataplane, behind the engine's back.
 mod tamper;
+
+/// Where the cluster's resources are.
+mod store;
+
+/// What happens in a step.
+mod action;
 
 /// Packets that go through every step.
 mod flow;
@@ -40,14 +43,11 @@ mod conduct;
 /// Named parts of a node's dataplane.
 mod thing;
 
-/// What the cluster's intent says about two endpoints.
-mod pair;
-
 /// What a cluster has become after some of its steps.
 mod state;
 
-/// Where the cluster's resources are.
-mod store;
+/// What the cluster's intent says about two endpoints.
+mod pair;
 
 /// Nodes that only the store knows of.
 mod phantom;

@@ -7,14 +7,17 @@
 /// Texts with an inner form: subnets, durations and what the tunnel device may be called.
 mod value;
 
-/// Each `[[step]]`: what happens, and where the file says so.
-mod step;
+/// The keys of one step, and where the file has them.
+mod keys;
 
 /// The words of a step that tampers.
 mod tamper;
 
 /// The fabric, and what it does to packets: `[fabric]`, each `[[fault]]`, and the steps about it.
 mod fabric;
+
+/// Each `[[step]]`: what happens, and where the file says so.
+mod step;
 
 /// Each `[[dataplane]]`: what a node's dataplane must have and lack.
 mod fact;

@@ -1,6 +1,6 @@
 //! Whether a NAT stood between a node and the others, as seen on their wires.
 
-use super::wire::Weather;
+use super::weather::Weather;
 use crate::evidence::{Direction, Evidence, Role};
 use crate::frame::Payload;
 use crate::plan::{Nat, Plan};

@@ -8,7 +8,7 @@ use crate::name::NodeName;
 use crate::plan::{Action, BeyondMtu, FabricAction, FabricKind, Harm, Way};
 use crate::problem::{Problem, Span};
 
-use super::step::Keys;
+use super::keys::Keys;
 use super::{mtu, value};
 
 const KINDS: &[(&str, FabricKind)] = &[

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
 use crate::document::Table;
-use crate::name::{NodeName, PodName};
 use crate::plan::{Action, FabricAction, StoreAction};
 use crate::problem::{Problem, Span};
 
+use super::keys::Keys;
 use super::{fabric, tamper, value};
 
 /// `[[step]]`.
@@ -235,42 +235,4 @@ fn configure(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
         annotations,
         unset,
     })
-}
-
-/// A step's table, and the places of what has been read from it.
-pub(super) struct Keys<'k, 't, 'p> {
-    pub(super) table: &'k mut Table<'t, 'p>,
-    places: BTreeMap<&'static str, Span>,
-}
-
-impl Keys<'_, '_, '_> {
-    /// The node that the step is about, if one is named.
-    pub(super) fn node(&mut self) -> Option<NodeName> {
-        self.name("node")
-    }
-
-    /// The node that the step must name.
-    pub(super) fn target(&mut self) -> Option<NodeName> {
-        self.table.require("node", "node = \"NAME\"");
-        self.node()
-    }
-
-    /// The pod that the step must name.
-    fn pod(&mut self) -> Option<PodName> {
-        self.table.require("pod", "pod = \"NAME\"");
-        let name = self.table.name("pod", "a pod");
-        self.noted("pod", name)
-    }
-
-    /// A node's name under another key.
-    fn name(&mut self, key: &'static str) -> Option<NodeName> {
-        let name = self.table.name(key, "a node");
-        self.noted(key, name)
-    }
-
-    pub(super) fn noted<T>(&mut self, key: &'static str, value: Option<Spanned<T>>) -> Option<T> {
-        let value = value?;
-        self.places.insert(key, value.span());
-        Some(value.into_inner())
-    }
 }

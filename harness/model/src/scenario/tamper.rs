@@ -10,7 +10,7 @@ use crate::document::{Unfit, shown};
 use crate::plan::{Action, Foreign, Own, Settles, Tamper};
 use crate::problem::Problem;
 
-use super::step::Keys;
+use super::keys::Keys;
 
 const SETTLES: &[(&str, Settles)] = &[
     ("repaired", Settles::Repaired),

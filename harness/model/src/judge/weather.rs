@@ -1,0 +1,29 @@
+//! One thing that the fabric does to packets, and how often it did.
+
+/// One thing that the fabric does to packets, and how often it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weather {
+    /// The scenario's line that asks for it; none for what goes without saying.
+    pub line: Option<u32>,
+    /// What it does, in words.
+    pub told: String,
+    /// To so many packets.
+    pub packets: u64,
+    /// Why what became of them is not what was asked for.
+    pub unlike: Option<String>,
+}
+
+impl Weather {
+    /// Whether it was asked for and never happened.
+    pub fn is_idle(&self) -> bool {
+        self.line.is_some() && (self.packets == 0 || self.unlike.is_some())
+    }
+
+    /// What shows that it never happened.
+    pub fn idleness(&self) -> &str {
+        match &self.unlike {
+            Some(why) if self.packets > 0 => why,
+            Some(_) | None => "there was none to hit",
+        }
+    }
+}
