@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod imports;
+
 /// The crates, each with its root file.
 const CRATES: &[(&str, &str)] = &[
     ("engine", "lib.rs"),
@@ -82,57 +84,21 @@ fn declared(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The crate's own modules that a text names in paths.
-fn named(text: &str) -> BTreeSet<String> {
-    let code = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    let mut names = BTreeSet::new();
-    for line in code {
-        for part in line.split("crate::").skip(1) {
-            let name = |text: &str| -> String {
-                text.chars()
-                    .take_while(|c| c.is_alphanumeric() || *c == '_')
-                    .collect()
-            };
-            match part.strip_prefix('{') {
-                Some(list) => names.extend(list.split([',', '}']).map(|item| name(item.trim()))),
-                None => {
-                    names.insert(name(part));
-                }
-            }
-        }
-    }
-    names
-}
-
 #[test]
 fn a_module_imports_only_modules_listed_above_it() {
     for (name, root_file) in CRATES {
-        let source = root().join(name).join("src");
-        let order: Vec<_> = declared(&fs::read_to_string(source.join(root_file)).unwrap())
-            .into_iter()
-            .map(|(module, _)| module)
-            .collect();
-        assert!(!order.is_empty(), "{name} declares no module");
-        for (position, module) in order.iter().enumerate() {
-            let mut files = vec![source.join(format!("{module}.rs"))];
-            if source.join(module).is_dir() {
-                files.extend(rust_files(&source.join(module)));
-            }
-            for file in files.into_iter().filter(|file| file.is_file()) {
-                for used in named(&fs::read_to_string(&file).unwrap()) {
-                    let Some(at) = order.iter().position(|known| *known == used) else {
-                        continue;
-                    };
-                    assert!(
-                        at <= position,
-                        "{} imports `{used}`, which {name}'s {root_file} lists below `{module}`",
-                        file.display()
-                    );
-                }
-            }
-        }
+        let of_it = imports::Crate::read(&root().join(name).join("src").join(root_file));
+        assert!(of_it.len() > 1, "{name} declares no module");
+        let pairs = of_it.pairs();
+        let at_first: Vec<_> = pairs.iter().filter(|pair| pair.parent.is_empty()).collect();
+        println!(
+            "{name}: {} modules, {} pairs at the first level",
+            of_it.len(),
+            at_first.len()
+        );
+        let against = pairs.iter().filter(|pair| pair.against_the_order);
+        let against: Vec<_> = against.map(imports::Pair::to_string).collect();
+        assert!(against.is_empty(), "{}", against.join("\n"));
     }
 }
 
