@@ -385,8 +385,7 @@ impl Agent {
         let told = cluster.settings.metrics;
         let configured = told.enabled.then_some(told.address);
         self.exporter.listen(self.orders.metrics.or(configured));
-        let bad = snapshot.bad.values();
-        let bad = bad.map(|bad| format!("{}: {}", bad.name, bad.what));
+        let bad = snapshot.problems();
         let wrong = wrong
             .iter()
             .map(|(identity, wrong)| format!("{identity}: {wrong}"));

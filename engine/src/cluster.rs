@@ -47,6 +47,8 @@ pub(crate) enum Plain {
     OptedOut,
     /// It has no address of this family to send to.
     NoAddress(Family),
+    /// It has an address of this family that cannot be used, and no other one.
+    BadAddress(Family),
     /// It has published no key: it does not encrypt, or not yet.
     NoKey,
     /// What it has published is no key.
@@ -68,6 +70,7 @@ impl Plain {
         match self {
             Self::OptedOut => "opted_out",
             Self::NoAddress(_) => "no_address",
+            Self::BadAddress(_) => "bad_address",
             Self::NoKey => "no_key",
             Self::BadKey => "bad_key",
             Self::SharedKey(_) => "shared_key",
@@ -81,6 +84,7 @@ impl std::fmt::Display for Plain {
         match self {
             Self::OptedOut => f.write_str("its own configuration takes it out"),
             Self::NoAddress(family) => write!(f, "it has no {family} address"),
+            Self::BadAddress(family) => write!(f, "its {family} address cannot be used"),
             Self::NoKey => f.write_str("it has published no key"),
             Self::BadKey => f.write_str("what it has published is no key"),
             Self::SharedKey(others) => write!(f, "its key is also {}'s", others.join("'s and ")),
@@ -169,6 +173,10 @@ impl Cluster {
             Resource::Block(block) => ("affinity", block.affinity.as_ref()?),
             _ => return None,
         };
+        // What cannot be read is told by itself.
+        if node.is_empty() {
+            return None;
+        }
         let what = format!("is `{node}`, and there is no such Node");
         (!self.nodes.contains_key(node)).then(|| Wrong::at(field, what))
     }
@@ -319,6 +327,9 @@ impl Cluster {
     /// The key of a node that can be a peer, or why it cannot.
     pub(crate) fn key_of(&self, name: &str, family: Family) -> Result<PublicKey, Plain> {
         let node = self.nodes.get(name).ok_or(Plain::NoKey)?;
+        if node.bad_address[family] && node.endpoint[family].is_none() {
+            return Err(Plain::BadAddress(family));
+        }
         let key = match &node.public_key[family] {
             None if self.opted_out[family].contains(name) => return Err(Plain::OptedOut),
             None => return Err(Plain::NoKey),

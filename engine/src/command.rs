@@ -299,8 +299,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     if !cluster.nodes.contains_key(&node) {
         return Err(AgentError::NoNode(node).into());
     }
-    let bad = snapshot.bad.values();
-    let bad = bad.map(|bad| format!("{}: {}", bad.name, bad.what));
+    let bad = snapshot.problems();
     let wrong = wrong
         .iter()
         .map(|(identity, wrong)| format!("{identity}: {wrong}"));

@@ -244,7 +244,8 @@ fn protected(
                 protected.exceptions.insert(*network);
                 continue;
             }
-            let parts = match *owner == own {
+            // Where a resource does not tell whose a network is, the kernel does.
+            let parts = match *owner == own || owner.is_empty() {
                 true => situation.here.parts(*network),
                 false => Vec::new(),
             };
@@ -253,7 +254,7 @@ fn protected(
             }
             // What is nearer to another claim is that one's.
             let parts = parts.into_iter();
-            let parts = parts.filter(|part| networks.nearest(*part) == Some((*network, own)));
+            let parts = parts.filter(|part| networks.nearest(*part) == Some((*network, *owner)));
             protected.exceptions.extend(parts);
         }
         // What several nodes claim is nobody's exception, whatever it lies inside of.

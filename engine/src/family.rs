@@ -89,9 +89,57 @@ impl<T> IndexMut<Family> for PerFamily<T> {
     }
 }
 
-/// A network of one address, with or without a prefix length in its text.
+/// A network, or one address without a prefix length, as people may write it: a number with a leading
+/// zero is none, since some read it as octal.
 pub(crate) fn network(text: &str) -> Option<IpNet> {
-    text.parse()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    let Some((address, length)) = text.split_once('/') else {
+        return text.parse::<IpAddr>().ok().map(IpNet::from);
+    };
+    IpNet::new(address.parse().ok()?, prefix_length(length)?).ok()
+}
+
+/// Digits without a sign or a leading zero.
+fn prefix_length(text: &str) -> Option<u8> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let leads_with_zero = text.len() > 1 && text.starts_with('0');
+    text.parse().ok().filter(|_| is_number && !leads_with_zero)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_written_in_one_way() {
+        for right in [
+            "10.0.0.0/8",
+            "10.0.0.1",
+            "fd00::/8",
+            "::1",
+            "0.0.0.0/0",
+            "10.0.0.3/32",
+        ] {
+            assert!(network(right).is_some(), "{right}");
+        }
+        for wrong in [
+            "010.0.0.0/8",
+            "10.0.0.0/08",
+            "10.0.0.0/+8",
+            "10.0.0.0/33",
+            "fd00::/129",
+            "10.9.0.3/99",
+            "10.9.0.3 banana",
+            "10.9.0.3/24 banana",
+            " 10.0.0.1",
+            "10.0.0.1\n",
+            "10.0.0.0/",
+            "/8",
+            "fe80::1%eth0",
+            "10.1/16",
+            "10.0.0.0/8/8",
+            "",
+        ] {
+            assert_eq!(network(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -18,6 +18,9 @@ use std::process::ExitCode;
 /// IPv4 and IPv6.
 mod family;
 
+/// Which addresses a node or a pod can have.
+mod address;
+
 /// Lists with commas between their words.
 mod lists;
 

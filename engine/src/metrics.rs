@@ -15,6 +15,7 @@ pub(crate) type Reading = (String, Option<State>);
 
 /// Why a node may be plain: each is told, so that it can be asked for before it happens.
 pub(crate) const REASONS: &[&str] = &[
+    "bad_address",
     "bad_key",
     "no_address",
     "no_key",

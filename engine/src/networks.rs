@@ -222,7 +222,9 @@ fn blocks<'a>(
         }
     }
     for (identity, pod) in &cluster.workloads {
-        let networks = pod.networks.iter().filter(|_| pod.node == own);
+        // One whose node cannot be read is in nobody's block.
+        let counts = pod.node == own || pod.node.is_empty();
+        let networks = pod.networks.iter().filter(|_| counts);
         for network in networks {
             if !covered.iter().any(|block| block.contains(network)) {
                 claim(*network, &pod.node, Basis::Pod(identity), &pod.created);

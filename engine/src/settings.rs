@@ -31,6 +31,11 @@ mod interfaces;
 /// The tunnels' UDP ports.
 mod ports;
 
+/// A FelixConfiguration that several documents hold.
+mod strictest;
+
+pub(crate) use strictest::strictest;
+
 use fields::Fields;
 
 /// The kernel's own tables: default, main and local (kernel: `uapi/linux/rtnetlink.h`).

@@ -30,6 +30,16 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
+/// The known word that was meant by one that is none: written in another case, or near to it.
+pub(crate) fn meant<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    let mut same = known.clone().into_iter();
+    let same = same.find(|candidate| candidate.eq_ignore_ascii_case(word));
+    same.or_else(|| nearest(word, known))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
@@ -63,5 +73,14 @@ mod tests {
         assert_eq!(nearest("nod-1", known), Some("node-1"));
         assert_eq!(nearest("node-2", known), None);
         assert_eq!(nearest("moon", known), None);
+    }
+
+    #[test]
+    fn a_word_in_another_case_is_a_slip_however_long_it_is() {
+        let known = ["strict", "ipNetworks"];
+        assert_eq!(nearest("IPNETWORKS", known), None);
+        assert_eq!(meant("IPNETWORKS", known), Some("ipNetworks"));
+        assert_eq!(meant("ipNetwork", known), Some("ipNetworks"));
+        assert_eq!(meant("ipNATs", known), None);
     }
 }

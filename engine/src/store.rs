@@ -54,6 +54,14 @@ pub(crate) enum StoreError {
     /// A file cannot be written.
     #[error("cannot write {}: {cause}", .path.display())]
     Write { path: PathBuf, cause: io::Error },
+    /// What is there cannot be edited without losing what is meant.
+    #[error("{what}, so {identity} is not written\n  help: {help}")]
+    Unclear {
+        identity: Identity,
+        /// What is in the way, with its place.
+        what: String,
+        help: &'static str,
+    },
     /// There is no such resource.
     #[error("the store {store} has no {identity}")]
     Missing { store: String, identity: Identity },

@@ -6,25 +6,25 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::{Block, Wrong, list, optional, required};
+use super::fields::Fields;
+use super::{Block, Lost, Wrong, cidr};
 
-/// Reads a block from its value in etcd, which is also the `spec` of an IPAMBlock.
+/// A block as far as it can be read. Its value in etcd is the `spec` of an IPAMBlock.
 ///
 /// # Errors
-/// It has no CIDR, or is not shaped like a block.
-pub(crate) fn read(block: &Value) -> Result<Block, Wrong> {
-    let text = required(block, "cidr")?;
-    let cidr = text
-        .parse::<IpNet>()
-        .map_err(|_| Wrong::at("cidr", format!("holds `{text}`, which is no CIDR")))?
-        .trunc();
-    let affinity = optional(block, "affinity")?
-        .and_then(|affinity| Some(affinity.strip_prefix("host:")?.to_owned()));
-    let deleted = block.get("deleted").and_then(Value::as_bool);
-    let attributes = list(block, "attributes")?;
+/// It has no CIDR.
+pub(super) fn read(fields: &mut Fields<'_>) -> Result<Block, Wrong> {
+    let cidr = cidr(fields)?;
+    let affinity = affinity(fields);
+    let is_deleted = fields.at("spec.deleted") == Some(&Value::Bool(true));
+    let attributes = list(fields, "spec.attributes");
     let mut borrowed = Vec::new();
-    for (ordinal, allocation) in list(block, "allocations")?.iter().enumerate() {
+    for (ordinal, allocation) in list(fields, "spec.allocations").iter().enumerate() {
         let Some(attribute) = allocation.as_u64().and_then(|at| usize::try_from(at).ok()) else {
+            if !allocation.is_null() {
+                let what = format!("has an entry that is no number of an attribute: {allocation}");
+                fields.lose(Lost::Network, "spec.allocations", what);
+            }
             continue;
         };
         // An allocation without a node is nobody's in particular.
@@ -39,11 +39,39 @@ pub(crate) fn read(block: &Value) -> Result<Block, Wrong> {
         }
     }
     Ok(Block {
-        created: String::new(),
+        created: fields.created(),
         cidr,
-        affinity: affinity.filter(|_| deleted != Some(true)),
+        affinity: affinity.filter(|_| !is_deleted),
         borrowed,
     })
+}
+
+/// The node that a block is for. What cannot be read is nobody's, and protected all the same; a block
+/// without one, or for a load balancer (`virtual:`), is for no node.
+fn affinity(fields: &mut Fields<'_>) -> Option<String> {
+    let field = "spec.affinity";
+    let what = match fields.optional(field) {
+        Ok(None) => return None,
+        Ok(Some(text)) if text.is_empty() || text.starts_with("virtual:") => return None,
+        Ok(Some(text)) => match text.strip_prefix("host:") {
+            Some(node) if !node.is_empty() => return Some(node.to_owned()),
+            _ => format!("is `{text}`, which is no `host:NODE`"),
+        },
+        Err(wrong) => wrong.what,
+    };
+    fields.lose(Lost::Owner, field, what);
+    Some(String::new())
+}
+
+fn list<'a>(fields: &mut Fields<'a>, field: &str) -> &'a [Value] {
+    match fields.at(field) {
+        None => &[],
+        Some(Value::Array(entries)) => entries,
+        Some(_) => {
+            fields.lose(Lost::Network, field, "is not a list");
+            &[]
+        }
+    }
 }
 
 /// The address at that place of a network, if it is inside.
@@ -63,7 +91,16 @@ fn nth(cidr: IpNet, ordinal: usize) -> Option<IpAddr> {
 mod tests {
     use serde_json::json;
 
+    use super::super::{Resource, read as read_whole};
     use super::*;
+
+    fn read(spec: &Value) -> Result<Block, Wrong> {
+        let resource = json!({"kind": "IPAMBlock", "metadata": {"name": "x"}, "spec": spec});
+        match read_whole(&resource)?.1 {
+            Resource::Block(block) => Ok(block),
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn an_allocation_of_another_node_is_borrowed() {
@@ -94,10 +131,10 @@ mod tests {
     fn what_is_no_block_is_named() {
         assert_eq!(
             read(&json!({})).unwrap_err().to_string(),
-            "`cidr` is missing"
+            "`spec.cidr` is missing"
         );
         let wrong = read(&json!({"cidr": "10.65.1.0/26", "allocations": {}})).unwrap_err();
-        assert_eq!(wrong.to_string(), "`allocations` is not a list");
+        assert_eq!(wrong.to_string(), "`spec.allocations` is not a list");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Kubernetes' own Nodes, on which Calico keeps what it knows in annotations
 //! (Calico: `libcalico-go/lib/backend/k8s/resources/node.go`).
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use crate::family::Family;
+use crate::family::{Family, network};
+
+use super::fields::Fields;
+use super::{Lost, Node, node};
 
 /// What an annotation must hold.
 #[derive(Debug, Clone, Copy)]
@@ -71,41 +71,93 @@ pub(crate) fn is_one(node: &Value) -> bool {
     node["apiVersion"] == "v1"
 }
 
-/// A Node as Calico has it. An annotation that does not hold what it must is none, as Calico has it.
-pub(super) fn as_calico(node: &Value) -> Value {
+/// What such an annotation's name begins with.
+const PREFIX: &str = "projectcalico.org/";
+
+/// Where Kubernetes has a Node's addresses.
+const ADDRESSES: (&str, &str) = ("spec.addresses", "status.addresses");
+
+/// A Node as far as it can be read. An annotation that does not hold what it must is none, as Calico has
+/// it, and is told.
+pub(super) fn read(fields: &mut Fields<'_>) -> Node {
+    let document = fields.document;
     let mut calico = json!({
         "kind": "Node",
-        "metadata": node["metadata"],
-        "spec": {"bgp": {}, "wireguard": {}, "addresses": node["status"]["addresses"]},
+        "metadata": document["metadata"],
+        "spec": {"bgp": {}, "wireguard": {}, "addresses": document["status"]["addresses"]},
         "status": {},
     });
     for (name, field, form) in ANNOTATIONS {
-        let text = node["metadata"]["annotations"][format!("projectcalico.org/{name}")].as_str();
-        let fits = |text: &&str| match form {
-            Form::Interface => text.contains('/') && text.parse::<IpNet>().is_ok(),
-            Form::Address => text.parse::<IpAddr>().is_ok(),
-            Form::Text => true,
-        };
-        let Some(text) = text.filter(fits) else {
+        let name = format!("{PREFIX}{name}");
+        let Some(text) = document["metadata"]["annotations"][&name].as_str() else {
             continue;
         };
-        if let Some((parent, name)) = field.rsplit_once('/')
+        let fits = match form {
+            Form::Interface => text.contains('/') && network(text).is_some(),
+            Form::Address => !text.contains('/') && network(text).is_some(),
+            Form::Text => true,
+        };
+        if !fits && !text.is_empty() {
+            let wanted = match form {
+                Form::Interface => "no address with the length of its prefix",
+                _ => "no address",
+            };
+            let family = if name.contains("IPv6") {
+                Family::V6
+            } else {
+                Family::V4
+            };
+            let what = format!("holds `{text}`, which is {wanted}, and counts as none");
+            fields.lose(Lost::Address(family), &annotation(&name), what);
+        }
+        if fits
+            && let Some((parent, name)) = field.rsplit_once('/')
             && let Some(Value::Object(parent)) = calico.pointer_mut(parent)
         {
             parent.insert(name.to_owned(), json!(text));
         }
     }
-    calico
+    let mut read = Fields::new(&calico);
+    read.lost.clone_from(&fields.lost);
+    let node = node::read(&mut read);
+    for wrong in read.wrong {
+        fields.fail(&written(&wrong.field), wrong.what);
+    }
+    fields.lost = read.lost;
+    node
+}
+
+fn annotation(name: &str) -> String {
+    format!("metadata.annotations.{name}")
+}
+
+/// Where Kubernetes has what Calico has in that field.
+fn written(field: &str) -> String {
+    let (calico, kubernetes) = ADDRESSES;
+    if let Some(rest) = field.strip_prefix(calico) {
+        return format!("{kubernetes}{rest}");
+    }
+    let pointer = format!("/{}", field.replace('.', "/"));
+    let mut known = ANNOTATIONS.iter();
+    let known = known.find(|(_, calico, _)| *calico == pointer);
+    known.map_or_else(
+        || field.to_owned(),
+        |(name, _, _)| annotation(&format!("{PREFIX}{name}")),
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Node, Resource, read};
+    use super::super::{Resource, read_partly};
     use super::*;
+    use crate::family::PerFamily;
 
-    fn node(value: &Value) -> Node {
-        match read(value).unwrap().1 {
-            Resource::Node(node) => *node,
+    /// A Node, and what is wrong with it.
+    fn node(value: &Value) -> (Node, Vec<String>) {
+        let read = read_partly(value, "here").unwrap();
+        let wrong = read.wrong.iter().map(ToString::to_string);
+        match read.resource {
+            Resource::Node(node) => (*node, wrong.collect()),
             other => panic!("{other:?}"),
         }
     }
@@ -131,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_node_of_kubernetes_is_read_by_its_annotations() {
-        let read = node(&example());
+        let (read, wrong) = node(&example());
         assert_eq!(read.endpoint.v4, "10.9.0.2".parse().ok());
         assert_eq!(
             read.endpoint.v6, None,
@@ -141,5 +193,34 @@ mod tests {
         assert_eq!(read.addresses.len(), 2);
         assert_eq!(read.labels["gpu"], "yes");
         assert_eq!(read.public_key.v4, None);
+        assert_eq!(
+            wrong,
+            [
+                "`metadata.annotations.projectcalico.org/IPv6Address` holds `fd00::2`, which is no \
+                 address with the length of its prefix, and counts as none"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_address_that_no_host_has_is_told_where_kubernetes_has_it() {
+        let mut value = example();
+        let annotations = &mut value["metadata"]["annotations"];
+        annotations["projectcalico.org/IPv6Address"] = json!("fe80::2/64");
+        annotations["projectcalico.org/IPv4Address"] = json!("127.0.0.1/8");
+        value["status"]["addresses"][0]["address"] = json!("224.0.0.1");
+        let (read, wrong) = node(&value);
+        assert_eq!(read.endpoint, PerFamily::default());
+        assert_eq!(read.bad_address, PerFamily { v4: true, v6: true });
+        assert_eq!(
+            wrong,
+            [
+                "`metadata.annotations.projectcalico.org/IPv4Address` holds `127.0.0.1/8`: that is a \
+                 loopback address",
+                "`metadata.annotations.projectcalico.org/IPv6Address` holds `fe80::2/64`: that is a \
+                 link-local address",
+                "`status.addresses` holds `224.0.0.1`: that is a multicast address",
+            ]
+        );
     }
 }

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 
 use crate::lists;
 use crate::resource::{Configuration, Wrong};
-use crate::spelling::nearest;
+use crate::spelling::{meant, nearest};
 
 use super::{Settings, words};
 
-const STRICT: &str = "wiremesh/strict";
-const PLAIN_NODES: &str = "wiremesh/plain-nodes";
-const STRICT_NETWORKS: &str = "wiremesh/strict-networks";
+pub(super) const STRICT: &str = "wiremesh/strict";
+pub(super) const PLAIN_NODES: &str = "wiremesh/plain-nodes";
+pub(super) const STRICT_NETWORKS: &str = "wiremesh/strict-networks";
 const FOREIGN_PEERS: &str = "wiremesh/foreign-peers";
 const EXTERNAL_ADDRESSES: &str = "wiremesh/external-addresses";
 
@@ -92,11 +92,18 @@ impl Settings {
         let own = configuration.annotations.keys();
         let own = own.filter(|name| name.starts_with(PREFIX));
         for name in own.filter(|name| !KNOWN.contains(&name.as_str())) {
-            let help = match nearest(name, KNOWN.iter().copied()) {
+            let help = match meant(name, KNOWN.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("known ones are {}", KNOWN.join(", ")),
             };
             fail(name, format!("is unknown: {help}"));
+        }
+        // What is nobody's by its prefix, and near to one of these.
+        let others = configuration.annotations.keys();
+        for name in others.filter(|name| !name.starts_with(PREFIX)) {
+            if let Some(meant) = meant_annotation(name) {
+                fail(name, format!("is unknown: did you mean `{meant}`?"));
+            }
         }
     }
 
@@ -117,6 +124,22 @@ impl Settings {
         let what = format!("holds `{unknown}`, and there is no such Node{help}");
         Some(at(PLAIN_NODES, what))
     }
+}
+
+/// The annotation that was meant by a name that is none: in another case, near to one, or without its
+/// prefix, as a field's name may be written too (`strictNetworks`).
+pub(super) fn meant_annotation(name: &str) -> Option<&'static str> {
+    let own = name.rsplit_once('/').map_or(name, |(_, own)| own);
+    let bare = |name: &str| name.replace(['-', '_'], "").to_lowercase();
+    let known = || KNOWN.iter().copied();
+    let mut same = known().filter(|known| {
+        let prefix = name
+            .rsplit_once('/')
+            .map_or("wiremesh", |(prefix, _)| prefix);
+        let is_ours = prefix.to_lowercase().contains("wiremesh");
+        is_ours && bare(&known[PREFIX.len()..]) == bare(own)
+    });
+    same.next().or_else(|| meant(name, known()))
 }
 
 fn at(name: &str, what: String) -> Wrong {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::resource::Wrong;
 
 use super::KERNEL_TABLES;
+use super::annotations::meant_annotation;
 use super::overrides::misspelt;
 
 /// Typed access to a spec that collects what is wrong.
@@ -25,6 +26,12 @@ impl Fields<'_> {
         for (name, meant) in near.collect::<Vec<_>>() {
             let what = format!("is no field: did you mean `{meant}`?");
             self.wrong.push(Wrong::at(&format!("spec.{name}"), what));
+        }
+        for name in self.spec.keys().cloned().collect::<Vec<_>>() {
+            if let Some(meant) = meant_annotation(&name) {
+                let what = format!("is no field: did you mean the annotation `{meant}`?");
+                self.wrong.push(Wrong::at(&format!("spec.{name}"), what));
+            }
         }
     }
 

@@ -100,6 +100,16 @@ pub(super) fn spec(configuration: &Configuration) -> (Map<String, Value>, Vec<Wr
     (spec, wrong)
 }
 
+/// Takes away what stands for a field.
+pub(super) fn remove(configuration: &mut Configuration, field: &str) {
+    configuration.spec.remove(field);
+    let is_it = |name: &str| {
+        let setting = name.strip_prefix(PREFIX);
+        setting.is_some_and(|setting| setting.eq_ignore_ascii_case(field))
+    };
+    configuration.annotations.retain(|name, _| !is_it(name));
+}
+
 fn value(kind: Kind, text: &str) -> Option<Value> {
     match kind {
         Kind::Boolean => match text.to_lowercase().as_str() {

@@ -6,9 +6,47 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::hooks::Hooks;
-use crate::resource::{self, Identity, Resource};
+use crate::resource::{self, Configuration, Identity, Lost, Reading, Resource, Wrong};
+use crate::settings::strictest;
 
-/// A document that holds no resource, or not one that can be used.
+/// A place in a text: line and column, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+/// What is wrong at one place of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    pub(crate) at: Option<Position>,
+    pub(crate) what: String,
+}
+
+impl Mistake {
+    /// What is wrong with the document of that name, with the place.
+    pub(super) fn at(&self, name: &str) -> String {
+        let what = &self.what;
+        match self.at {
+            Some(Position { line, column }) => format!("{name}:{line}:{column}: {what}"),
+            None => format!("{name}: {what}"),
+        }
+    }
+}
+
+impl From<String> for Mistake {
+    fn from(what: String) -> Self {
+        Self { at: None, what }
+    }
+}
+
+impl From<Wrong> for Mistake {
+    fn from(wrong: Wrong) -> Self {
+        wrong.to_string().into()
+    }
+}
+
+/// A document with a mistake: it holds no resource, none that can be used, or one that can be read in part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bad {
     /// Where it is: a file's name, or a key.
@@ -16,7 +54,14 @@ pub(crate) struct Bad {
     /// Which resource it holds or has held, if that is known.
     pub(crate) identity: Option<Identity>,
     /// What is wrong.
-    pub(crate) what: String,
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+impl Bad {
+    /// What is wrong, a line each, with the place.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.mistakes.iter().map(|mistake| mistake.at(&self.name))
+    }
 }
 
 /// The store at one moment.
@@ -31,6 +76,11 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// What is wrong with its documents, a line each.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
+        self.bad.values().flat_map(Bad::lines)
+    }
+
     /// Why it must not be acted upon, if it says so itself: Calico migrates it, and Felix waits too.
     pub(crate) fn unready(&self) -> Option<String> {
         let identity = Identity {
@@ -56,44 +106,75 @@ impl Snapshot {
         };
         let may_be = |bad: &&Bad| bad.identity.as_ref().is_none_or(|bad| *bad == identity);
         let bad = self.bad.values().find(may_be)?;
-        (!self.resources.contains_key(&identity)).then(|| format!("{}: {}", bad.name, bad.what))
+        let why = bad.lines().next();
+        why.filter(|_| !self.resources.contains_key(&identity))
     }
 }
 
 /// What one document holds.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Content {
-    /// A resource.
-    Good(Identity, Resource),
+    /// A resource, as far as it can be read.
+    Read(Box<Reading>, Vec<Mistake>),
     /// None that can be used, and why.
-    Bad(Option<Identity>, String),
+    Bad(Option<Identity>, Mistake),
 }
 
 impl Content {
-    /// What `value` holds.
-    pub(super) fn read(value: &Value) -> Self {
-        match resource::read(value) {
-            Ok((identity, resource)) => Self::Good(identity, resource),
-            Err(wrong) => Self::Bad(identity_of(value), wrong.to_string()),
+    /// What `value` holds, which is at `place`.
+    pub(super) fn read(value: &Value, place: &str) -> Self {
+        match resource::read_partly(value, place) {
+            Ok(reading) => {
+                let wrong = reading.wrong.iter().cloned();
+                let mistakes = wrong.map(Mistake::from).collect();
+                Self::Read(Box::new(reading), mistakes)
+            }
+            Err(wrong) => Self::Bad(identity_of(value), wrong.into()),
         }
     }
 
-    /// Whether it is none that can be used.
-    pub(super) fn is_bad(&self) -> bool {
-        matches!(self, Self::Bad(..))
+    /// What `value` holds, of which nobody knows which of two fields is meant: nothing that can be used, but
+    /// for addresses of pods, which are protected whoever has them.
+    pub(super) fn ambiguous(value: &Value, place: &str, mistake: Mistake) -> Self {
+        match Self::read(value, place) {
+            Self::Read(mut reading, mut mistakes)
+                if matches!(reading.resource, Resource::Workload(_) | Resource::Block(_)) =>
+            {
+                reading.lost = vec![Lost::Network, Lost::Owner];
+                mistakes.insert(0, mistake);
+                Self::Read(reading, mistakes)
+            }
+            read => Self::Bad(read.identity().cloned(), mistake),
+        }
+    }
+
+    /// Of several that hold one resource the least counts: one that is read whole, in part, not at all.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::Read(reading, _) if reading.lost.is_empty() => 0,
+            Self::Read(..) => 1,
+            Self::Bad(..) => 2,
+        }
     }
 
     /// Which resource it is, or would be.
     pub(super) fn identity(&self) -> Option<&Identity> {
         match self {
-            Self::Good(identity, _) => Some(identity),
+            Self::Read(reading, _) => Some(&reading.identity),
             Self::Bad(identity, _) => identity.as_ref(),
+        }
+    }
+
+    pub(super) fn mistakes(&self) -> Vec<Mistake> {
+        match self {
+            Self::Read(_, mistakes) => mistakes.clone(),
+            Self::Bad(_, mistake) => vec![mistake.clone()],
         }
     }
 }
 
 /// What a file holds: the resources by their names in messages, or why nothing of it can be read.
-pub(super) type Contents = Result<Vec<(String, Content)>, String>;
+pub(super) type Contents = Result<Vec<(String, Content)>, Mistake>;
 
 /// Documents by name, and the snapshot that they add up to.
 #[derive(Debug, Default)]
@@ -159,7 +240,7 @@ impl Catalogue {
         let mut changed = BTreeSet::new();
         let contents = match contents {
             Ok(contents) => contents,
-            Err(what) => return self.put(file, Some(Content::Bad(None, what))),
+            Err(mistake) => return self.put(file, Some(Content::Bad(None, mistake))),
         };
         let names: BTreeSet<_> = contents.iter().map(|(name, _)| name.clone()).collect();
         let before = self.files.remove(file).unwrap_or_default();
@@ -192,11 +273,11 @@ impl Catalogue {
         self.hooks.document_read();
         let old = self.documents.remove(name);
         let keeps = self.hooks.keeps_last_good();
-        let content = content.filter(|content| keeps || !content.is_bad());
+        let content = content.filter(|content| keeps || content.rank() == 0);
         // What cannot be read is taken for a state of what the document held before.
         let content = content.map(|content| match content {
-            Content::Bad(None, what) => {
-                Content::Bad(old.as_ref().and_then(Content::identity).cloned(), what)
+            Content::Bad(None, mistake) => {
+                Content::Bad(old.as_ref().and_then(Content::identity).cloned(), mistake)
             }
             content => content,
         });
@@ -223,10 +304,8 @@ impl Catalogue {
                     self.unreadable.insert(name.to_owned());
                 }
             }
-            if let Content::Bad(identity, what) = &content {
-                self.note(name, identity.as_ref(), what.clone());
-            }
             self.documents.insert(name.to_owned(), content);
+            self.note(name, None);
         }
         if self.unreadable.is_empty() {
             affected.extend(std::mem::take(&mut self.kept));
@@ -238,25 +317,26 @@ impl Catalogue {
     /// Works out what a resource is by now. Says whether that is something else than before.
     fn settle(&mut self, identity: &Identity) -> bool {
         let holders = self.holders.get(identity).cloned().unwrap_or_default();
-        let mut found: Option<Resource> = None;
+        let counts = self.find(&holders);
         for name in &holders {
-            match self.documents.get(name) {
-                Some(Content::Good(_, resource)) if found.is_none() => {
-                    found = Some(resource.clone());
-                    self.snapshot.bad.remove(name);
-                }
-                Some(Content::Good(..)) => {
-                    let what = format!("another file holds {identity} already");
-                    self.note(name, None, what);
-                }
-                Some(Content::Bad(..)) | None => {}
-            }
+            let also = counts.as_ref().filter(|(first, _)| first != name);
+            let is_read = self.documents.get(name).is_some_and(|held| held.rank() < 2);
+            let remark = also.filter(|_| is_read).map(|(first, resource)| {
+                let strict = match resource {
+                    Resource::Configuration(_) => ", as strictly as either asks for",
+                    _ => "",
+                };
+                format!(
+                    "holds {identity}, as {first} does, which counts{strict}: delete one of them"
+                )
+            });
+            self.note(name, remark);
         }
         self.kept.remove(identity);
         let before = self.snapshot.resources.get(identity);
-        match found {
-            Some(resource) if before == Some(&resource) => false,
-            Some(resource) => {
+        match counts {
+            Some((_, resource)) if before == Some(&resource) => false,
+            Some((_, resource)) => {
                 self.snapshot.resources.insert(identity.clone(), resource);
                 true
             }
@@ -274,11 +354,52 @@ impl Catalogue {
         }
     }
 
-    fn note(&mut self, name: &str, identity: Option<&Identity>, what: String) {
+    /// The document that counts of those that hold one resource, and what it makes of the resource.
+    fn find(&self, holders: &BTreeSet<String>) -> Option<(String, Resource)> {
+        let documents = holders
+            .iter()
+            .filter_map(|name| Some((name, self.documents.get(name)?)));
+        let mut read: Vec<_> = documents
+            .filter_map(|(name, content)| match content {
+                Content::Read(reading, _) => Some((content.rank(), name, reading)),
+                Content::Bad(..) => None,
+            })
+            .collect();
+        read.sort_by_key(|(rank, name, _)| (*rank, *name));
+        let (_, name, first) = read.first()?;
+        let mut resource = first.resource.clone();
+        if let Some(before) = self.snapshot.resources.get(&first.identity) {
+            resource.keep(before, &first.lost);
+        }
+        let configuration = |reading: &Reading| match &reading.resource {
+            Resource::Configuration(configuration) => Some(configuration.clone()),
+            _ => None,
+        };
+        let several: Vec<Configuration> = read
+            .iter()
+            .filter_map(|(_, _, reading)| configuration(reading))
+            .collect();
+        if several.len() > 1 {
+            resource = Resource::Configuration(strictest(&several));
+        }
+        Some(((*name).clone(), resource))
+    }
+
+    /// Takes note of what is wrong with a document by itself, and of what else there is to say of it.
+    fn note(&mut self, name: &str, remark: Option<String>) {
+        let Some(content) = self.documents.get(name) else {
+            return;
+        };
+        let mut mistakes = content.mistakes();
+        mistakes.extend(remark.map(Mistake::from));
+        if mistakes.is_empty() {
+            self.snapshot.bad.remove(name);
+            return;
+        }
         let bad = Bad {
             name: name.to_owned(),
-            identity: identity.cloned(),
-            what,
+            identity: content.identity().cloned(),
+            mistakes,
         };
         self.snapshot.bad.insert(name.to_owned(), bad);
     }

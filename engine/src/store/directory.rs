@@ -13,8 +13,8 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use super::StoreError;
-use super::catalogue::{Catalogue, Content, Contents, Snapshot};
-use super::document::{Documents, Format, Place};
+use super::catalogue::{Catalogue, Content, Contents, Mistake, Snapshot};
+use super::document::{Documents, Format, Item, Place};
 use crate::hooks::Hooks;
 use crate::resource::Identity;
 
@@ -33,6 +33,12 @@ pub(crate) struct Directory {
 
 /// A resource in the file that it is in.
 struct Found {
+    /// Its name in messages.
+    called: String,
+    /// How well it can be read.
+    rank: u8,
+    /// Why it cannot be used, if it cannot.
+    problem: Option<String>,
     file: PathBuf,
     documents: Documents,
     place: Place,
@@ -67,7 +73,11 @@ impl Directory {
         mut edit: impl FnMut(&mut Value),
     ) -> Result<bool, StoreError> {
         let _lock = self.lock()?;
-        let found = self.find(identity)?;
+        let (mut all, unreadable) = self.find(identity)?;
+        if otherwise.is_some() {
+            refuse_unclear(identity, &all, &unreadable)?;
+        }
+        let found = (!all.is_empty()).then(|| all.remove(0));
         let fresh = found.is_none();
         let mut found = match (found, otherwise) {
             (Some(found), _) => found,
@@ -75,6 +85,9 @@ impl Directory {
                 let name = format!("{}.{}.yaml", identity.kind.to_lowercase(), identity.name);
                 let documents = Documents::one(value);
                 Found {
+                    called: name.clone(),
+                    rank: 0,
+                    problem: None,
                     file: self.path.join(name),
                     place: Place::ONLY,
                     documents,
@@ -88,11 +101,19 @@ impl Directory {
             }
         };
         let before = found.documents.clone();
-        if let Some(value) = found.documents.at(found.place) {
+        if let Some(value) = found.documents.at(&found.place) {
             edit(value);
         }
         if found.documents == before && !fresh {
             return Ok(false);
+        }
+        if let Some(mistake) = found.documents.any_double() {
+            // Writing keeps one of both, which need not be the one that is meant.
+            return Err(StoreError::Unclear {
+                identity: identity.clone(),
+                what: mistake.at(&found.file.display().to_string()),
+                help: REPAIR,
+            });
         }
         self.write(&found)?;
         Ok(true)
@@ -108,35 +129,46 @@ impl Directory {
         Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| fail(errno.into()))
     }
 
-    /// Where the resource is that counts: as in a catalogue the first by name of those that are right. Where
-    /// all are wrong it is the first of them: what is written there shows once that one is put right.
-    fn find(&self, identity: &Identity) -> Result<Option<Found>, StoreError> {
+    /// Where the resource is, first where it counts: as in a catalogue the first by name of those that are
+    /// right. Where all are wrong it is the first of them: what is written there shows once that one is put
+    /// right. And what is wrong with what may be any resource.
+    fn find(&self, identity: &Identity) -> Result<(Vec<Found>, Vec<String>), StoreError> {
         let mut found = Vec::new();
+        let mut unreadable = Vec::new();
         for (name, content) in self.files()? {
-            let Ok(documents) = parse(&name, content) else {
-                continue;
+            let file = self.path.join(&name);
+            let documents = match parse(&name, content) {
+                Ok(documents) => documents,
+                Err(mistake) => {
+                    unreadable.push(mistake.at(&file.display().to_string()));
+                    continue;
+                }
             };
-            for (place, value) in documents.resources() {
-                let content = Content::read(&value);
+            for item in documents.resources() {
+                let called = documents.name(&name, &item.place);
+                let place = item.place.clone();
+                let content = content_of(item, &called);
+                let problem = || {
+                    let mistake = content.mistakes().into_iter().next()?;
+                    let called = documents.name(&file.display().to_string(), &place);
+                    Some(mistake.at(&called)).filter(|_| content.rank() == 2)
+                };
                 if content.identity() == Some(identity) {
-                    let file = self.path.join(&name);
-                    let documents = documents.clone();
-                    let rank = (content.is_bad(), documents.name(&name, place));
-                    found.push((
-                        rank,
-                        Found {
-                            file,
-                            documents,
-                            place,
-                        },
-                    ));
+                    found.push(Found {
+                        rank: content.rank(),
+                        problem: problem(),
+                        called,
+                        file: file.clone(),
+                        documents: documents.clone(),
+                        place,
+                    });
+                } else if content.identity().is_none() {
+                    unreadable.extend(problem());
                 }
             }
         }
-        let first = found
-            .into_iter()
-            .min_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(first.map(|(_, found)| found))
+        found.sort_by(|one, other| (one.rank, &one.called).cmp(&(other.rank, &other.called)));
+        Ok((found, unreadable))
     }
 
     /// In the file's own format.
@@ -176,21 +208,67 @@ impl Directory {
     }
 }
 
+/// What to do about what cannot be read.
+const REPAIR: &str = "repair the file, or remove it";
+
+/// Whether a resource is where nobody can tell which document counts, or is not there as far as can be
+/// read: another one beside it would hide what is meant.
+fn refuse_unclear(
+    identity: &Identity,
+    found: &[Found],
+    unreadable: &[String],
+) -> Result<(), StoreError> {
+    let refuse = |what: String, help| {
+        Err(StoreError::Unclear {
+            identity: identity.clone(),
+            what,
+            help,
+        })
+    };
+    match found {
+        [] => match unreadable.first() {
+            Some(what) => refuse(what.clone(), REPAIR),
+            None => Ok(()),
+        },
+        [first] => match &first.problem {
+            Some(what) => refuse(what.clone(), REPAIR),
+            None => Ok(()),
+        },
+        [first, second, ..] => refuse(
+            format!("{} and {} both hold it", first.called, second.called),
+            "delete one of them",
+        ),
+    }
+}
+
 fn is_resource(name: &str) -> bool {
     let end = Path::new(name).extension().and_then(|end| end.to_str());
-    !name.starts_with('.') && matches!(end, Some("yaml" | "yml" | "json"))
+    let is_end = |known: &str| end.is_some_and(|end| end.eq_ignore_ascii_case(known));
+    !name.starts_with('.') && ["yaml", "yml", "json"].into_iter().any(is_end)
 }
 
 /// What a file holds for a catalogue: a name and a content for each resource, or why it is unreadable.
 fn contents_of(name: &str, content: file::Content) -> Contents {
     let documents = parse(name, content)?;
     let resources = documents.resources().into_iter();
-    let named = |(place, value)| (documents.name(name, place), Content::read(&value));
+    let named = |item: Item| {
+        let name = documents.name(name, &item.place);
+        let content = content_of(item, &name);
+        (name, content)
+    };
     Ok(resources.map(named).collect())
 }
 
-fn parse(name: &str, content: file::Content) -> Result<Documents, String> {
-    Documents::parse(Format::of(name), &content?)
+/// What a resource is that is called `name`.
+fn content_of(item: Item, name: &str) -> Content {
+    match item.double {
+        None => Content::read(&item.value, name),
+        Some(mistake) => Content::ambiguous(&item.value, name, mistake),
+    }
+}
+
+fn parse(name: &str, content: file::Content) -> Result<Documents, Mistake> {
+    Documents::parse(Format::of(name), &content.map_err(Mistake::from)?)
 }
 
 /// Tells a directory's states apart: the wrapping sum of each file's hash, so that one

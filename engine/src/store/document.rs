@@ -3,17 +3,34 @@
 //! `kubectl get -o yaml` prints a `List`, `calicoctl get` a `NodeList` or its like, and people join
 //! documents with `---`. Each resource keeps its place, so that it can be edited where it is.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::catalogue::{Mistake, Position};
+
+/// Where a value is in a file's text.
+mod position;
+
+use position::{Path, Step};
+
 /// How deep mappings and lists may be inside of each other: as far as the parsers themselves go.
 const DEPTH: usize = 128;
 
+/// How deep lists of resources may be inside of each other.
+const NESTING: usize = 8;
+
+/// How many documents, and how many resources, a file may hold: more of them than fit into its largest
+/// size take seconds and are no resources.
+const MOST: usize = 10_000;
+
 /// How many times its own size a file's values may have: aliases repeat what they name.
 const GROWTH: usize = 8;
+
+/// How many fields that are there twice are told of one file.
+const DOUBLES: usize = 8;
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +42,7 @@ pub(super) enum Format {
 impl Format {
     /// By a file's name.
     pub(super) fn of(name: &str) -> Self {
-        match name.ends_with(".json") {
+        match name.to_ascii_lowercase().ends_with(".json") {
             true => Self::Json,
             false => Self::Yaml,
         }
@@ -33,107 +50,195 @@ impl Format {
 }
 
 /// Where a resource is in a file, counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     document: usize,
-    /// None, if the document is the resource.
-    item: Option<usize>,
+    /// Its place in the list that the document is, in the list that is there, and so on.
+    items: Vec<usize>,
 }
 
 impl Place {
     /// Where a file's only resource is.
     pub(super) const ONLY: Self = Self {
         document: 0,
-        item: None,
+        items: Vec::new(),
     };
+
+    /// From the document to the resource.
+    fn steps(&self) -> Vec<Step> {
+        let steps = self.items.iter();
+        let steps = steps.flat_map(|item| [Step::Field("items".into()), Step::Item(*item)]);
+        steps.collect()
+    }
+}
+
+/// A resource of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Item {
+    pub(super) place: Place,
+    /// As it is meant: an item of a typed list need not say its own kind.
+    pub(super) value: Value,
+    /// A field that is there twice: nobody knows which of both is meant.
+    pub(super) double: Option<Mistake>,
+}
+
+/// A field that is there twice.
+#[derive(Debug, Clone, PartialEq)]
+struct Double {
+    /// The number of its document in the file.
+    document: usize,
+    steps: Vec<Step>,
+    mistake: Mistake,
 }
 
 /// All of a file.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Documents(Vec<Value>);
+pub(super) struct Documents {
+    values: Vec<Value>,
+    /// The number of each in the file: those that are empty are none.
+    numbers: Vec<usize>,
+    doubles: Vec<Double>,
+}
 
 impl Documents {
     /// One document.
     pub(super) fn one(value: Value) -> Self {
-        Self(vec![value])
+        Self {
+            values: vec![value],
+            numbers: vec![0],
+            doubles: Vec::new(),
+        }
     }
 
     /// Reads a file.
     ///
     /// # Errors
-    /// It is not of the format, goes deeper than [`DEPTH`], or holds nothing.
-    pub(super) fn parse(format: Format, content: &[u8]) -> Result<Self, String> {
+    /// It is not of the format, goes deeper than [`DEPTH`], or holds nothing or too much.
+    pub(super) fn parse(format: Format, content: &[u8]) -> Result<Self, Mistake> {
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+        let reading = Reading {
+            left: Cell::new(content.len().saturating_mul(GROWTH) + 1024),
+            doubles: RefCell::default(),
+        };
         let values = match format {
-            Format::Json => vec![
-                serde_json::from_slice::<Value>(content)
-                    .map_err(|error| format!("it is not JSON: {error}"))?,
-            ],
-            Format::Yaml => yaml(content)?,
+            Format::Json => vec![json(content, &reading)?],
+            Format::Yaml => yaml(content, &reading)?,
         };
         // A trailing `---` begins a document that is empty.
-        let values: Vec<_> = values
+        let (numbers, values): (Vec<_>, Vec<_>) = values
             .into_iter()
-            .filter(|value| !value.is_null())
-            .collect();
+            .enumerate()
+            .filter(|(_, value)| !value.is_null())
+            .unzip();
         if values.is_empty() {
-            return Err("it holds no resource".into());
+            return Err("it holds no resource".to_owned().into());
         }
-        Ok(Self(values))
+        if values.iter().map(|value| count(value, 0)).sum::<usize>() > MOST {
+            return Err(format!("it holds more than {MOST} resources").into());
+        }
+        let doubles = reading.doubles.into_inner();
+        let doubles = doubles.into_iter().map(|steps| double(content, steps));
+        Ok(Self {
+            values,
+            numbers,
+            doubles: doubles.collect(),
+        })
     }
 
-    /// The resources with their places, as they are meant: an item of a typed list need not say its
-    /// own kind.
-    pub(super) fn resources(&self) -> Vec<(Place, Value)> {
+    /// The resources with their places.
+    pub(super) fn resources(&self) -> Vec<Item> {
         let mut resources = Vec::new();
-        for (document, value) in self.0.iter().enumerate() {
-            let Some(items) = items(value) else {
-                let item = None;
-                resources.push((Place { document, item }, value.clone()));
-                continue;
+        for (document, value) in self.values.iter().enumerate() {
+            let place = Place {
+                document,
+                items: Vec::new(),
             };
-            let kind = value["kind"]
-                .as_str()
-                .and_then(|kind| kind.strip_suffix("List"));
-            for (item, resource) in items.iter().enumerate() {
-                let mut resource = resource.clone();
-                if let (Value::Object(fields), Some(kind)) = (&mut resource, kind)
-                    && !kind.is_empty()
-                {
-                    for (field, value) in [
-                        ("kind", Value::from(kind)),
-                        ("apiVersion", value["apiVersion"].clone()),
-                    ] {
-                        if !value.is_null() {
-                            fields.entry(field).or_insert(value);
-                        }
-                    }
-                }
-                let item = Some(item);
-                resources.push((Place { document, item }, resource));
-            }
+            self.collect(value.clone(), place, &mut resources);
         }
         resources
     }
 
+    fn collect(&self, value: Value, place: Place, resources: &mut Vec<Item>) {
+        let Some(items) = items(&value).filter(|_| place.items.len() < NESTING) else {
+            let double = self.double(&place);
+            resources.push(Item {
+                place,
+                value,
+                double,
+            });
+            return;
+        };
+        let kind = value["kind"].as_str();
+        let kind = kind.and_then(|kind| kind.strip_suffix("List"));
+        for (item, resource) in items.iter().enumerate() {
+            let mut resource = resource.clone();
+            if let (Value::Object(fields), Some(kind)) = (&mut resource, kind)
+                && !kind.is_empty()
+            {
+                for (field, value) in [
+                    ("kind", Value::from(kind)),
+                    ("apiVersion", value["apiVersion"].clone()),
+                ] {
+                    if !value.is_null() {
+                        fields.entry(field).or_insert(value);
+                    }
+                }
+            }
+            let mut place = place.clone();
+            place.items.push(item);
+            self.collect(resource, place, resources);
+        }
+    }
+
+    /// The first field that is there twice in a resource, or in a list around it.
+    fn double(&self, place: &Place) -> Option<Mistake> {
+        if self.doubles.is_empty() {
+            return None;
+        }
+        let number = self.numbers.get(place.document)?;
+        let resource = place.steps();
+        let concerns = |steps: &[Step]| {
+            let is_inside = steps.starts_with(&resource);
+            // Of a list itself: which items it has is unknown.
+            let is_around = steps.split_last().is_some_and(|(_, list)| {
+                resource.starts_with(list) && !list.ends_with(&[Step::Field("items".into())])
+            });
+            is_inside || is_around
+        };
+        let mut doubles = self.doubles.iter();
+        let found = doubles.find(|found| found.document == *number && concerns(&found.steps));
+        found.map(|found| found.mistake.clone())
+    }
+
+    /// A field that is there twice, anywhere in the file.
+    pub(super) fn any_double(&self) -> Option<&Mistake> {
+        self.doubles.first().map(|double| &double.mistake)
+    }
+
     /// What a resource is called in messages: by its file, and by its place if there are several.
-    pub(super) fn name(&self, file: &str, place: Place) -> String {
+    pub(super) fn name(&self, file: &str, place: &Place) -> String {
         let document = place.document + 1;
-        match (self.0.len(), place.item) {
-            (1, None) => file.to_owned(),
-            (1, Some(item)) => format!("{file} (item {})", item + 1),
-            (_, None) => format!("{file} (document {document})"),
-            (_, Some(item)) => format!("{file} (document {document}, item {})", item + 1),
+        let items: Vec<_> = place
+            .items
+            .iter()
+            .map(|item| (item + 1).to_string())
+            .collect();
+        let items = items.join(".");
+        match (self.values.len(), items.as_str()) {
+            (1, "") => file.to_owned(),
+            (1, items) => format!("{file} (item {items})"),
+            (_, "") => format!("{file} (document {document})"),
+            (_, items) => format!("{file} (document {document}, item {items})"),
         }
     }
 
     /// The resource at a place, as written.
-    pub(super) fn at(&mut self, place: Place) -> Option<&mut Value> {
-        let document = self.0.get_mut(place.document)?;
-        match place.item {
-            None => Some(document),
-            Some(item) => document.get_mut("items")?.get_mut(item),
+    pub(super) fn at(&mut self, place: &Place) -> Option<&mut Value> {
+        let mut found = self.values.get_mut(place.document)?;
+        for item in &place.items {
+            found = found.get_mut("items")?.get_mut(*item)?;
         }
+        Some(found)
     }
 
     /// The file's text.
@@ -142,7 +247,7 @@ impl Documents {
     /// A value cannot be written in the format.
     pub(super) fn text(&self, format: Format) -> Result<String, String> {
         let texts: Result<Vec<_>, String> = self
-            .0
+            .values
             .iter()
             .map(|value| match format {
                 Format::Json => serde_json::to_string_pretty(value)
@@ -167,16 +272,88 @@ fn items(value: &Value) -> Option<&[Value]> {
     }
 }
 
-fn yaml(content: &[u8]) -> Result<Vec<Value>, String> {
-    if depth(content, false).max(depth(content, true)) > DEPTH {
-        return Err(format!("it goes deeper than {DEPTH} levels"));
+/// How many resources a document holds.
+fn count(value: &Value, depth: usize) -> usize {
+    match items(value).filter(|_| depth < NESTING) {
+        None => 1,
+        Some(items) => items.iter().map(|item| count(item, depth + 1)).sum(),
     }
-    let left = Cell::new(content.len().saturating_mul(GROWTH) + 1024);
-    let documents = serde_yaml_ng::Deserializer::from_slice(content);
-    documents
-        .map(|document| Bounded { left: &left }.deserialize(document))
-        .collect::<Result<_, _>>()
-        .map_err(|error: serde_yaml_ng::Error| format!("it is not YAML: {error}"))
+}
+
+/// A value in JSON that is alone.
+///
+/// # Errors
+/// It is not JSON, or a field of it is there twice.
+pub(super) fn value(content: &[u8]) -> Result<Value, Mistake> {
+    let documents = Documents::parse(Format::Json, content)?;
+    match documents.doubles.into_iter().next() {
+        Some(double) => Err(double.mistake),
+        None => Ok(documents.values.into_iter().next().unwrap_or_default()),
+    }
+}
+
+fn json(content: &[u8], reading: &Reading) -> Result<Value, Mistake> {
+    let mut text = serde_json::Deserializer::from_slice(content);
+    let read = Bounded::of(reading, &Path::Document(0)).deserialize(&mut text);
+    let read = read.and_then(|value| text.end().map(|()| value));
+    read.map_err(|error| {
+        let at = (error.line() > 0).then(|| Position {
+            line: error.line(),
+            column: error.column().max(1),
+        });
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        mistake("JSON", at, &error.to_string(), &place)
+    })
+}
+
+fn yaml(content: &[u8], reading: &Reading) -> Result<Vec<Value>, Mistake> {
+    if depth(content, false).max(depth(content, true)) > DEPTH {
+        return Err(format!("it goes deeper than {DEPTH} levels").into());
+    }
+    let mut values = Vec::new();
+    for (number, document) in serde_yaml_ng::Deserializer::from_slice(content).enumerate() {
+        if number == MOST {
+            return Err(format!("it holds more than {MOST} documents").into());
+        }
+        let read = Bounded::of(reading, &Path::Document(number)).deserialize(document);
+        values.push(read.map_err(|error: serde_yaml_ng::Error| {
+            let at = position::of(&error);
+            let place = at.map(|at| format!(" at line {} column {}", at.line, at.column));
+            let place = place.unwrap_or_default();
+            mistake("YAML", at, &error.to_string(), &place)
+        })?);
+    }
+    Ok(values)
+}
+
+/// What a parser says, with the place in front of it and not behind.
+fn mistake(format: &str, at: Option<Position>, error: &str, place: &str) -> Mistake {
+    let what = error.strip_suffix(place).unwrap_or(error);
+    let what = format!("it is not {format}: {what}");
+    Mistake { at, what }
+}
+
+/// What there is to say of a field that is there twice, which `way` leads to.
+fn double(content: &[u8], (document, steps): (usize, Vec<Step>)) -> Double {
+    let name = match steps.last() {
+        Some(Step::Field(name)) => name.as_str(),
+        _ => "",
+    };
+    let at = |nth| position::find(content, document, &steps, nth);
+    let (first, second) = (at(0), at(1));
+    let what = match first {
+        Some(Position { line, column }) => {
+            format!("the field `{name}` is here again, after line {line}, column {column}")
+        }
+        None => format!("the field `{name}` is there twice"),
+    };
+    let what = format!("{what}: nobody knows which is meant; delete one of them");
+    let mistake = Mistake { at: second, what };
+    Double {
+        document,
+        steps,
+        mistake,
+    }
 }
 
 /// How deep brackets are inside of each other, about: YAML's parser takes time in proportion to the
@@ -198,22 +375,42 @@ fn depth(content: &[u8], quotes: bool) -> usize {
     deepest
 }
 
+/// What is known of a file while it is read.
+struct Reading {
+    /// How many values and bytes of text may still come.
+    left: Cell<usize>,
+    /// Fields that are there twice: the document, and the way to the field.
+    doubles: RefCell<Vec<(usize, Vec<Step>)>>,
+}
+
 /// Reads a value of bounded size.
 #[derive(Clone, Copy)]
 struct Bounded<'a> {
-    /// How many values and bytes of text may still come.
-    left: &'a Cell<usize>,
+    reading: &'a Reading,
+    path: &'a Path<'a>,
 }
 
-impl Bounded<'_> {
+impl<'a> Bounded<'a> {
+    fn of(reading: &'a Reading, path: &'a Path<'a>) -> Self {
+        Self { reading, path }
+    }
+
     fn spend<E: Error>(&self, bytes: usize) -> Result<(), E> {
-        let left = self.left.get().checked_sub(bytes.saturating_add(1));
-        self.left.set(left.ok_or_else(|| {
+        let left = &self.reading.left;
+        let rest = left.get().checked_sub(bytes.saturating_add(1));
+        left.set(rest.ok_or_else(|| {
             E::custom(format!(
                 "its aliases make it more than {GROWTH} times as large as it is"
             ))
         })?);
         Ok(())
+    }
+
+    fn note_double(&self, path: &Path<'_>) {
+        let mut doubles = self.reading.doubles.borrow_mut();
+        if doubles.len() < DOUBLES {
+            doubles.push(path.steps());
+        }
     }
 }
 
@@ -273,10 +470,14 @@ impl<'de> Visitor<'de> for Bounded<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
         self.spend(0)?;
         let mut values = Vec::new();
-        while let Some(value) = sequence.next_element_seed(self)? {
+        loop {
+            let path = Path::Item(self.path, values.len());
+            let item = Bounded::of(self.reading, &path);
+            let Some(value) = sequence.next_element_seed(item)? else {
+                return Ok(values.into());
+            };
             values.push(value);
         }
-        Ok(values.into())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut mapping: A) -> Result<Value, A::Error> {
@@ -284,7 +485,11 @@ impl<'de> Visitor<'de> for Bounded<'_> {
         let mut fields = Map::new();
         while let Some(name) = mapping.next_key::<String>()? {
             self.spend(name.len())?;
-            let value = mapping.next_value_seed(self)?;
+            let path = Path::Field(self.path, &name);
+            if fields.contains_key(&name) {
+                self.note_double(&path);
+            }
+            let value = mapping.next_value_seed(Bounded::of(self.reading, &path))?;
             fields.insert(name, value);
         }
         Ok(fields.into())

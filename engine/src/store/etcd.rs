@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::StoreError;
 use super::catalogue::{Catalogue, Snapshot};
+use super::document;
 use crate::hooks::Hooks;
 use crate::resource::Identity;
 
@@ -137,9 +138,8 @@ impl Etcd {
             let (before, revision) = match (page.pairs.into_iter().next(), otherwise) {
                 (Some(pair), _) => {
                     let value = pair.value.unwrap_or_default();
-                    let value = serde_json::from_slice(&value).map_err(|error| {
-                        Failure::Refused(format!("what is at {key} is not JSON: {error}"))
-                    })?;
+                    let value = document::value(&value)
+                        .map_err(|mistake| Failure::Refused(mistake.at(&key)))?;
                     (Some(value), pair.revision)
                 }
                 (None, Some(_)) => (None, 0),

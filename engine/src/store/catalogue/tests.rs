@@ -5,10 +5,11 @@ use serde_json::json;
 use super::*;
 
 fn node(name: &str, address: &str) -> Content {
-    Content::read(&json!({
+    let node = json!({
         "kind": "Node", "metadata": {"name": name},
         "spec": {"bgp": {"ipv4Address": address}},
-    }))
+    });
+    Content::read(&node, "here")
 }
 
 fn identity(name: &str) -> Identity {
@@ -20,7 +21,7 @@ fn identity(name: &str) -> Identity {
 }
 
 fn garbage() -> Option<Content> {
-    Some(Content::Bad(None, "it is not JSON".into()))
+    Some(Content::Bad(None, "it is not JSON".to_owned().into()))
 }
 
 fn names(changed: &BTreeSet<Identity>) -> Vec<&str> {
@@ -41,6 +42,10 @@ fn has(catalogue: &Catalogue) -> (Vec<&str>, Vec<&str>) {
             .collect(),
         snapshot.bad.keys().map(String::as_str).collect(),
     )
+}
+
+fn problems(catalogue: &Catalogue) -> Vec<String> {
+    catalogue.snapshot().problems().collect()
 }
 
 #[test]
@@ -106,12 +111,18 @@ fn of_two_documents_with_one_resource_the_first_counts() {
     );
     assert_eq!(has(&catalogue), (vec!["a"], vec!["2"]));
     assert_eq!(
-        catalogue.snapshot().bad["2"].what,
-        "another file holds Node a already"
+        problems(&catalogue),
+        ["2: holds Node a, as 1 does, which counts: delete one of them"]
     );
     // The first turns bad: the second is good, and takes its place.
     assert_eq!(names(&catalogue.put("1", Some(node("a", "moon")))), ["a"]);
-    assert_eq!(has(&catalogue), (vec!["a"], vec!["1"]));
+    assert_eq!(
+        problems(&catalogue),
+        [
+            "1: `spec.bgp.ipv4Address` holds `moon`, which is no IPv4 address",
+            "1: holds Node a, as 2 does, which counts: delete one of them"
+        ]
+    );
     assert!(catalogue.put("1", None).is_empty());
     assert_eq!(has(&catalogue), (vec!["a"], vec![]));
 }
@@ -123,4 +134,134 @@ fn a_resource_that_moves_to_another_document_stays() {
     catalogue.put("2", Some(node("a", "10.0.0.1")));
     assert!(catalogue.put("1", None).is_empty());
     assert_eq!(has(&catalogue), (vec!["a"], vec![]));
+}
+
+fn pod(name: &str, node: Value, networks: Value) -> Content {
+    let pod = json!({
+        "kind": "WorkloadEndpoint", "metadata": {"name": name},
+        "spec": {"node": node, "ipNetworks": networks},
+    });
+    Content::read(&pod, "here")
+}
+
+/// The node and the addresses of the only pod.
+fn only_pod(catalogue: &Catalogue) -> (String, Vec<String>) {
+    let resources: Vec<_> = catalogue.snapshot().resources.values().collect();
+    let [Resource::Workload(pod)] = resources[..] else {
+        panic!("{resources:?}");
+    };
+    let networks = pod.networks.iter().map(ToString::to_string);
+    (pod.node.clone(), networks.collect())
+}
+
+#[test]
+fn what_cannot_be_read_of_a_pod_stays_as_it_was_and_the_rest_counts() {
+    let all = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let mut catalogue = Catalogue::default();
+    // An agent that starts knows nothing from before: what is right counts.
+    let content = pod("x", json!("a"), json!(["10.0.1.1/32", "moon", "fd00::1"]));
+    assert_eq!(names(&catalogue.put("1", Some(content))), ["x"]);
+    let right: Vec<String> = all(&["10.0.1.1/32", "fd00::1/128"]);
+    assert_eq!(only_pod(&catalogue), ("a".into(), right));
+    assert_eq!(
+        problems(&catalogue),
+        ["1: `spec.ipNetworks` holds `moon`, which is no network"]
+    );
+    let content = pod("x", json!("b"), json!(["10.0.1.2/32"]));
+    catalogue.put("1", Some(content));
+    assert_eq!(only_pod(&catalogue).1, ["10.0.1.2/32"]);
+    assert_eq!(problems(&catalogue), [""; 0]);
+    // From now on something is known.
+    for (node, networks, known) in [
+        (
+            json!("b"),
+            json!(["10.0.1.3", "moon"]),
+            &["10.0.1.3/32", "10.0.1.2/32"][..],
+        ),
+        (json!(7), json!(["10.0.1.3"]), &["10.0.1.3/32"]),
+        (json!("b"), json!({}), &["10.0.1.3/32"]),
+    ] {
+        catalogue.put("1", Some(pod("x", node, networks)));
+        assert_eq!(only_pod(&catalogue), ("b".into(), all(known)));
+        assert_eq!(problems(&catalogue).len(), 1);
+    }
+    // A resource that is gone is gone.
+    assert_eq!(names(&catalogue.put("1", None)), ["x"]);
+}
+
+#[test]
+fn an_address_of_a_node_that_cannot_be_read_any_more_stays() {
+    let node = |v4: &str, v6: &str| {
+        let node = json!({
+            "kind": "Node", "metadata": {"name": "a"},
+            "spec": {
+                "bgp": {"ipv4Address": v4, "ipv6Address": v6},
+                "wireguard": {"interfaceIPv4Address": "10.9.0.1"},
+            },
+        });
+        Content::read(&node, "here")
+    };
+    let mut catalogue = Catalogue::default();
+    catalogue.put("1", Some(node("10.0.0.1", "fd00::1")));
+    catalogue.put("1", Some(node("10.0.0.1/99", "fd00::2")));
+    let Some(Resource::Node(read)) = catalogue.snapshot().resources.get(&identity("a")) else {
+        panic!()
+    };
+    assert_eq!(read.endpoint.v4, "10.0.0.1".parse().ok());
+    assert_eq!(read.endpoint.v6, "fd00::2".parse().ok());
+    assert_eq!(read.tunnel_address.v4, "10.9.0.1".parse().ok());
+    let addresses: Vec<_> = read.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["fd00::2", "10.0.0.1"]);
+    assert_eq!(
+        problems(&catalogue),
+        ["1: `spec.bgp.ipv4Address` holds `10.0.0.1/99`, which is no IPv4 address"]
+    );
+}
+
+#[test]
+fn of_two_configurations_the_stricter_setting_counts_and_both_files_are_named() {
+    let configuration = |strict: &str| {
+        let configuration = json!({
+            "kind": "FelixConfiguration",
+            "metadata": {"name": "default", "annotations": {"wiremesh/strict": strict}},
+        });
+        Content::read(&configuration, "here")
+    };
+    let mut catalogue = Catalogue::default();
+    catalogue.put("a", Some(configuration("false")));
+    assert_eq!(
+        names(&catalogue.put("b", Some(configuration("true")))),
+        ["default"]
+    );
+    let strict = |catalogue: &Catalogue| match catalogue.snapshot().resources.values().next() {
+        Some(Resource::Configuration(found)) => found.annotations["wiremesh/strict"].clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(strict(&catalogue), "true");
+    assert_eq!(
+        problems(&catalogue),
+        [
+            "b: holds FelixConfiguration default, as a does, which counts, as strictly as either asks \
+             for: delete one of them"
+        ]
+    );
+    // The way back.
+    assert_eq!(names(&catalogue.put("b", None)), ["default"]);
+    assert_eq!(strict(&catalogue), "false");
+    assert_eq!(problems(&catalogue), [""; 0]);
+}
+
+#[test]
+fn a_pod_with_a_field_twice_is_protected_and_another_resource_is_not_used() {
+    let double = || Mistake::from("the field `x` is there twice".to_owned());
+    let pod = json!({
+        "kind": "WorkloadEndpoint", "metadata": {"name": "x"},
+        "spec": {"node": "a", "ipNetworks": ["10.0.1.1"]},
+    });
+    let node = json!({"kind": "Node", "metadata": {"name": "a"}});
+    let mut catalogue = Catalogue::default();
+    catalogue.put("1", Some(Content::ambiguous(&pod, "here", double())));
+    catalogue.put("2", Some(Content::ambiguous(&node, "here", double())));
+    assert_eq!(has(&catalogue), (vec!["x"], vec!["1", "2"]));
+    assert_eq!(catalogue.snapshot().bad["2"].identity, Some(identity("a")));
 }

@@ -277,7 +277,7 @@ async fn what_is_no_regular_file_or_too_large_is_a_problem_and_nothing_waits_for
         .unwrap();
     let snapshot = store.read().await.unwrap();
     assert_eq!(snapshot.resources.len(), 1);
-    let bad = |name: &str| snapshot.bad.get(name).map(|bad| bad.what.as_str());
+    let bad = |name: &str| Some(snapshot.bad.get(name)?.mistakes[0].what.as_str());
     for name in ["fifo.yaml", "zero.yaml", "folder.yaml"] {
         assert_eq!(
             bad(name),

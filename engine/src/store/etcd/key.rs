@@ -3,10 +3,11 @@
 //! Resources are kept under their kind's plural, IPAM's blocks in a tree of their own
 //! and in a shape of their own. Everything else under `/calico` is not for us.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::catalogue::{Content, identity_of};
-use crate::resource::Identity;
+use super::super::document;
+use crate::resource::{Identity, Reading};
 
 /// What everything of Calico's is below.
 pub(super) const ROOT: &str = "/calico/";
@@ -71,33 +72,36 @@ pub(super) fn identity(key: &str) -> Option<Identity> {
 
 /// What a value holds, which is at the key of `identity`. None if it counts as deleted.
 pub(super) fn content(identity: Identity, value: &[u8]) -> Option<Content> {
-    let value: Value = match serde_json::from_slice(value) {
+    let value = match document::value(value) {
         Ok(value) => value,
-        Err(error) => {
-            return Some(Content::Bad(
-                Some(identity),
-                format!("it is not JSON: {error}"),
-            ));
-        }
+        Err(mistake) => return Some(Content::Bad(Some(identity), mistake)),
     };
     if identity.kind == BLOCK {
         if value["deleted"] == true {
             return None;
         }
-        return Some(Content::read(&json!({
+        let block = json!({
             "kind": BLOCK,
             "metadata": {"name": identity.name},
             "spec": value,
-        })));
+        });
+        return Some(Content::read(&block, &identity.name));
     }
     let content = match identity_of(&value) {
         Some(other) if other != identity => {
             let what = format!("it is where {identity} belongs, and holds {other}");
-            Content::Bad(Some(identity), what)
+            Content::Bad(Some(identity), what.into())
         }
-        _ => match Content::read(&value) {
+        _ => match Content::read(&value, &identity.name) {
             Content::Bad(_, what) => Content::Bad(Some(identity), what),
-            good => good,
+            // Its key says which resource it is.
+            Content::Read(reading, mistakes) => {
+                let reading = Reading {
+                    identity,
+                    ..*reading
+                };
+                Content::Read(Box::new(reading), mistakes)
+            }
         },
     };
     Some(content)
@@ -148,7 +152,7 @@ mod tests {
     fn what_is_wrong_with_a_value_is_said_of_the_resource_at_its_key() {
         let node = || identity("/calico/resources/v3/projectcalico.org/nodes/a").unwrap();
         let wrong = |value: &str| match content(node(), value.as_bytes()) {
-            Some(Content::Bad(Some(identity), what)) => format!("{identity}: {what}"),
+            Some(Content::Bad(Some(identity), mistake)) => format!("{identity}: {}", mistake.what),
             other => format!("{other:?}"),
         };
         assert!(wrong("{").starts_with("Node a: it is not JSON"));

@@ -399,7 +399,8 @@ async fn a_value_that_is_garbage_leaves_the_last_good_one_and_the_others() {
     let snapshot = feed.snapshot();
     assert_eq!(snapshot.resources.len(), 2);
     let bad = snapshot.bad.get(&node_key("a")).unwrap();
-    assert!(bad.what.starts_with("it is not JSON"), "{bad:?}");
+    let what = &bad.mistakes[0].what;
+    assert!(what.starts_with("it is not JSON"), "{bad:?}");
     assert!(publish(&store(&server), "a", "k").await.is_err());
     server.put(&node_key("b"), &node("b", "moon")).await;
     assert_eq!(next(&mut feed).await, "");
