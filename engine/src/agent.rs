@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::apply::{ApplyError, Hands, Preference};
+use crate::bypass::Bypass;
 use crate::change::{Change, diff, is_undone_by_peers};
 use crate::cluster::Cluster;
 use crate::dataplane::Dataplane;
@@ -34,6 +35,9 @@ use crate::roam::Told;
 use crate::store::{Changed, Feed, Store, StoreError};
 use crate::tables::NoTable;
 
+/// Rules of others that send packets past the tunnel.
+mod bypass;
+
 /// The tunnels' ports.
 mod port;
 
@@ -52,6 +56,7 @@ pub(crate) mod tell;
 /// When nothing is wanted of the dataplane yet.
 mod waiting;
 
+pub(crate) use bypass::problems as bypass_problems;
 pub(crate) use port::{problems as port_problems, taken as taken_ports};
 pub(crate) use table::{choose as choose_tables, problems as table_problems};
 
@@ -227,6 +232,8 @@ struct Agent {
     departed: Departed,
     /// What several nodes are said to have.
     conflicts: PerFamily<Vec<Conflict>>,
+    /// What rules of others send past the tunnel.
+    bypasses: PerFamily<Vec<Bypass>>,
     /// What stands in the way of the store, if it cannot be reached.
     trouble: Option<String>,
     /// Why this node can make no device, if it cannot.
@@ -278,6 +285,7 @@ impl Agent {
             meshes: PerFamily::default(),
             departed: Departed::default(),
             conflicts: PerFamily::default(),
+            bypasses: PerFamily::default(),
             trouble: None,
             unsupported: None,
             ports: port::Ports::default(),
@@ -355,8 +363,13 @@ impl Agent {
         self.tell(&problems);
         // A write to the store wakes the loop: what is announced is the store with the key.
         if !published {
-            self.record
-                .with(|record| record.settled(Instant::now().into(), SystemTime::now()));
+            let bypassed = self.bypass_problems().into_iter().next();
+            self.record.with(|record| {
+                record.settled(Instant::now().into(), SystemTime::now());
+                if let Some(why) = &bypassed {
+                    record.bypassed(why);
+                }
+            });
             self.announce(&problems, &feed.snapshot().digest);
         }
         Ok(())
@@ -466,12 +479,16 @@ impl Agent {
             mut actual,
             mut desired,
             conflicts,
+            bypasses,
         } = self.planes();
         self.conflicts = conflicts;
         if let (None, Some(why)) = (&self.desired, &self.unread)
             && is_in_force(&actual)
         {
             return Err(AgentError::Unread(why.clone()));
+        }
+        if self.hooks.sees_rules_before() {
+            self.bypasses = bypasses;
         }
         if self.hooks.follows_peers() {
             follow(
@@ -514,11 +531,13 @@ pub(crate) fn follow(
     told.follow(desired, actual, handshake, SystemTime::now());
 }
 
-/// The dataplane as it is and as it should be, and the conflicts that were decided for that.
+/// The dataplane as it is and as it should be, the conflicts that were decided for that, and what others
+/// do about it.
 pub(crate) struct Planes {
     pub(crate) actual: Dataplane,
     pub(crate) desired: Dataplane,
     pub(crate) conflicts: PerFamily<Vec<Conflict>>,
+    pub(crate) bypasses: PerFamily<Vec<Bypass>>,
 }
 
 impl Planes {
@@ -551,10 +570,13 @@ impl Planes {
         };
         let actual = kernel.dataplane(settings);
         let (desired, conflicts) = desired(cluster, &situation);
+        let bypasses =
+            PerFamily::each(|family| bypass::find(kernel, cluster, node, family, &desired));
         Self {
             actual,
             desired,
             conflicts,
+            bypasses,
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) enum Plain {
     SharedKey(Vec<String>),
     /// Other nodes have published this node's key, so that nobody takes this node for a peer.
     OwnKeyShared(Vec<String>),
+    /// A rule of others takes packets before this engine's does: what it does.
+    Bypassed(String),
 }
 
 impl Plain {
@@ -75,6 +77,7 @@ impl Plain {
             Self::BadKey => "bad_key",
             Self::SharedKey(_) => "shared_key",
             Self::OwnKeyShared(_) => "own_key_shared",
+            Self::Bypassed(_) => "bypassed",
         }
     }
 }
@@ -91,6 +94,7 @@ impl std::fmt::Display for Plain {
             Self::OwnKeyShared(others) => {
                 write!(f, "this node's key is also {}'s", others.join("'s and "))
             }
+            Self::Bypassed(what) => f.write_str(what),
         }
     }
 }

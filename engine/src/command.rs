@@ -321,6 +321,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         actual,
         mut desired,
         conflicts,
+        bypasses,
     } = agent::Planes::new(
         &kernel, &cluster, &node, &endpoints, supported, &tables, &departed,
     );
@@ -328,6 +329,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let why = snapshot.without_configuration();
     let why = why.filter(|_| agent::is_in_force(&actual));
     problems.extend(why.map(|why| AgentError::Unread(why).to_string()));
+    problems.extend(agent::bypass_problems(&bypasses, &cluster));
     agent::follow(
         &mut Told::default(),
         &kernel,
@@ -346,6 +348,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         pending: &diff(&actual, &desired),
         problems: &problems,
         conflicts: &conflicts,
+        bypasses: &bypasses,
         now: SystemTime::now(),
     };
     if arguments.json {

@@ -133,6 +133,8 @@ enum Fault {
     TakesForeign,
     /// A routing table is taken whoever looks it up or has routes in it.
     SharesTables,
+    /// Rules of others that come before the engine's are not looked at.
+    NoRulesBefore,
     /// Listed foreign peers are removed all the same.
     RemovesForeignPeers,
     /// The resync does not ask the devices.
@@ -325,6 +327,10 @@ impl TestHooks for Faults {
 
     fn allows_shortcut(&self) -> bool {
         self.faults.is_empty()
+    }
+
+    fn sees_rules_before(&self) -> bool {
+        !self.has(Fault::NoRulesBefore)
     }
 
     fn follows_peers(&self) -> bool {

@@ -100,6 +100,11 @@ pub(crate) trait TestHooks: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether rules of others that come before the engine's are looked at.
+    fn sees_rules_before(&self) -> bool {
+        true
+    }
+
     /// Whether peers that roam are followed.
     fn follows_peers(&self) -> bool {
         true

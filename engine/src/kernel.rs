@@ -18,6 +18,7 @@ use crate::hooks::Hooks;
 use crate::netlink::monitor::News;
 use crate::netlink::{Address, Link, Netlink, NetlinkError, Route, message};
 use crate::nft::{self, NftError};
+use crate::policy::PolicyRule;
 use crate::settings::Settings;
 
 /// The MTU that Felix assumes where it finds no uplink, in bytes.
@@ -82,6 +83,9 @@ mod local;
 /// Routes, rules and tables.
 mod routes;
 
+/// Rules of others that come before this engine's.
+mod bypass;
+
 /// What is known of the kernel.
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -93,6 +97,8 @@ pub(crate) struct Kernel {
     /// The routes of others.
     routes: PerFamily<BTreeMap<Slot, Route>>,
     rules: PerFamily<BTreeSet<Rule>>,
+    /// The same in the kernel's order, with all that says which packets they are for.
+    policy: PerFamily<Vec<PolicyRule>>,
     devices: BTreeMap<String, (Backend, State)>,
     firewall: Firewall,
     src_valid_mark: bool,
@@ -110,6 +116,7 @@ impl Kernel {
             own_routes: PerFamily::default(),
             routes: PerFamily::default(),
             rules: PerFamily::default(),
+            policy: PerFamily::default(),
             devices: BTreeMap::new(),
             firewall: Firewall::default(),
             src_valid_mark: false,
@@ -165,7 +172,7 @@ impl Kernel {
             }
             RouteNetlinkMessage::NewRule(found) => {
                 if let Some(family) = message::read_family(found.header.family) {
-                    self.rules[family].insert(message::rule(found));
+                    self.add_rule(family, message::policy(found));
                 }
             }
             RouteNetlinkMessage::DelRule(found) => {
@@ -193,7 +200,8 @@ impl Kernel {
         }
         if stale.rules {
             for family in Family::ALL {
-                self.rules[family] = netlink.rules(family).await?;
+                let rules = netlink.rules(family).await?;
+                self.set_rules(family, rules);
             }
         }
         if stale.routes {

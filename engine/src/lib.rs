@@ -66,6 +66,12 @@ mod dataplane;
 /// Which routing table is this engine's.
 mod tables;
 
+/// Rules of the routing policy database: which packets each is for.
+mod policy;
+
+/// Rules of others that come before this engine's.
+mod bypass;
+
 /// Cluster to dataplane: what this node should be like.
 mod desired;
 

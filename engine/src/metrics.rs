@@ -17,6 +17,7 @@ pub(crate) type Reading = (String, Option<State>);
 pub(crate) const REASONS: &[&str] = &[
     "bad_address",
     "bad_key",
+    "bypassed",
     "no_address",
     "no_key",
     "opted_out",

@@ -11,6 +11,7 @@ use rtnetlink::{Handle, IpVersion, LinkMessageBuilder, LinkUnspec};
 
 use crate::dataplane::{Rule, Slot};
 use crate::family::Family;
+use crate::policy::PolicyRule;
 
 /// Messages and what they mean.
 pub(crate) mod message;
@@ -78,6 +79,8 @@ pub(crate) enum Way {
     Throw,
     /// To the link of that index, without a gateway.
     Link(u32),
+    /// Drops the packet: `blackhole`, `unreachable`, `prohibit`.
+    Refuse,
     Other,
 }
 
@@ -123,15 +126,15 @@ impl Netlink {
         Ok(routes.iter().filter_map(message::route).collect())
     }
 
-    /// The rules of a family.
-    pub(crate) async fn rules(&self, family: Family) -> Result<BTreeSet<Rule>, NetlinkError> {
+    /// The rules of a family, in the order in which they are asked.
+    pub(crate) async fn rules(&self, family: Family) -> Result<Vec<PolicyRule>, NetlinkError> {
         let version = match family {
             Family::V4 => IpVersion::V4,
             Family::V6 => IpVersion::V6,
         };
         let request = self.handle.rule().get(version).execute().try_collect();
         let rules: Vec<_> = doing("list the rules", request).await?;
-        Ok(rules.iter().map(message::rule).collect())
+        Ok(rules.iter().map(message::policy).collect())
     }
 
     /// Creates a kernel WireGuard device.

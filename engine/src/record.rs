@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use wireguard_control::Backend;
 
+use crate::bypass::{Bypass, Effect};
 use crate::cluster::{Cluster, Plain};
 use crate::desired::peer_key;
 use crate::family::{Family, PerFamily};
@@ -65,6 +66,7 @@ impl Mesh {
         node: &str,
         family: Family,
         device: Option<(String, Backend)>,
+        bypasses: &[Bypass],
     ) -> Self {
         let mut mesh = Self {
             encrypting: true,
@@ -72,11 +74,15 @@ impl Mesh {
             ..Self::default()
         };
         for name in cluster.nodes.keys().filter(|name| *name != node) {
-            let unencrypted = match cluster.settings.refuses(name) {
+            let bypass = bypasses.iter().find(|bypass| bypass.owner == *name);
+            let refused = bypass.is_some_and(|bypass| bypass.effect == Effect::Refused);
+            let unencrypted = match refused || cluster.settings.refuses(name) {
                 true => &mut mesh.dropped,
                 false => &mut mesh.plain,
             };
-            match peer_key(cluster, node, name, family) {
+            let bypass = bypass.map(|bypass| Plain::Bypassed(bypass.to_string()));
+            let key = peer_key(cluster, node, name, family);
+            match key.and_then(|key| bypass.map_or(Ok(key), Err)) {
                 Ok(_) => mesh.encrypted += 1,
                 Err(plain) => drop(unencrypted.insert(name.clone(), plain)),
             }
@@ -91,7 +97,10 @@ impl Mesh {
             ("cut off", &self.dropped),
         ];
         groups.into_iter().flat_map(|(how, nodes)| {
-            let odd = nodes.iter().filter(|(_, plain)| !plain.is_normal());
+            // Of a rule of others it is told once, whatever it does to how many nodes.
+            let odd = nodes
+                .iter()
+                .filter(|(_, plain)| !plain.is_normal() && !matches!(plain, Plain::Bypassed(_)));
             odd.map(move |(name, plain)| format!("{name} is {how}: {plain}"))
         })
     }
@@ -223,6 +232,11 @@ impl Record {
         }
         self.standing = Standing::InSync;
         self.synced = Some(clock);
+    }
+
+    /// The dataplane is made, and others keep it from being all that counts.
+    pub(crate) fn bypassed(&mut self, why: &str) {
+        self.standing = Standing::Struggling(why.to_owned());
     }
 
     /// The dataplane could not be made to follow the store.

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use wireguard_control::Backend;
 
+use crate::bypass::{Bypass, Effect};
 use crate::change::Change;
 use crate::cluster::Cluster;
 use crate::dataplane::{Dataplane, Device, Rule};
@@ -42,6 +43,8 @@ pub(crate) struct Status<'a> {
     pub(crate) problems: &'a [String],
     /// What several nodes are said to have.
     pub(crate) conflicts: &'a PerFamily<Vec<Conflict>>,
+    /// What rules of others send past the tunnel.
+    pub(crate) bypasses: &'a PerFamily<Vec<Bypass>>,
     pub(crate) now: SystemTime,
 }
 
@@ -99,9 +102,20 @@ impl Status<'_> {
                 let peers = self.devices[family].map(|(_, device)| device.peers.as_slice());
                 let mut peers = peers.unwrap_or_default().iter();
                 let peer = peers.find(|(known, _)| *known == key);
+                let mut bypasses = self.bypasses[family].iter();
+                if let Some(bypass) = bypasses.find(|bypass| bypass.owner == name) {
+                    return match bypass.effect {
+                        Effect::Refused => Reach::Dropped(bypass.to_string()),
+                        Effect::Clear(_) | Effect::Skips(_) => clear(bypass.to_string()),
+                    };
+                }
                 peer.map_or(Reach::Pending, |(_, state)| Reach::Encrypted(state))
             }
         }
+    }
+
+    fn is_bypassed(&self) -> bool {
+        self.bypasses.iter().any(|(_, found)| !found.is_empty())
     }
 
     fn device(&self, family: Family) -> Option<&Device> {
@@ -142,6 +156,9 @@ impl Status<'_> {
             }
         };
         let sync = match self.pending.len() {
+            0 if self.is_bypassed() => {
+                "bypassed: rules of others send traffic past the tunnel".into()
+            }
             0 => "in sync".into(),
             1 => "1 change is still to be made".into(),
             more => format!("{more} changes are still to be made"),
@@ -237,7 +254,7 @@ impl Status<'_> {
         let families = self.families().map(|family| self.family_json(family));
         json!({
             "node": self.node,
-            "in_sync": self.pending.is_empty(),
+            "in_sync": self.pending.is_empty() && !self.is_bypassed(),
             "pending": self.pending.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "problems": self.problems,
             "not_as_intended": self.deviations(),
@@ -256,6 +273,7 @@ impl Status<'_> {
         let peers = self.others().map(|name| self.peer_json(name, family));
         let idle = self.idle(family);
         let conflicts = self.conflicts[family].iter().map(Conflict::json);
+        let bypasses = self.bypasses[family].iter().map(Bypass::json);
         json!({
             "family": family.to_string(),
             "encrypting": idle.is_none() && key.is_some(),
@@ -270,6 +288,7 @@ impl Status<'_> {
             "priority": rule.map(|rule| rule.priority),
             "peers": peers.collect::<Vec<_>>(),
             "conflicts": conflicts.collect::<Vec<_>>(),
+            "bypasses": bypasses.collect::<Vec<_>>(),
         })
     }
 

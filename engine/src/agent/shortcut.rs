@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::change::Change;
-use crate::family::PerFamily;
+use crate::family::{Family, PerFamily};
 use crate::increment;
 use crate::kernel::Stale;
 use crate::store::Feed;
@@ -47,6 +47,14 @@ impl Agent {
         if tables
             .iter()
             .any(|(family, table)| kernel.is_shared(family, *table))
+        {
+            return Ok(false);
+        }
+        // So is whether rules of others take what goes to them.
+        let settings = &cluster.settings;
+        if Family::ALL
+            .into_iter()
+            .any(|family| kernel.rules_of_others_before(family, settings).is_some())
         {
             return Ok(false);
         }

@@ -19,7 +19,13 @@ impl Agent {
             let name = &self.cluster.settings.tunnel[family].interface;
             let device = self.kernel.backend(name).map(|kind| (name.clone(), kind));
             match self.is_encrypting(family) {
-                true => Mesh::of(&self.cluster, &self.orders.node, family, device),
+                true => Mesh::of(
+                    &self.cluster,
+                    &self.orders.node,
+                    family,
+                    device,
+                    &self.bypasses[family],
+                ),
                 false => Mesh {
                     device,
                     ..Mesh::default()
@@ -70,6 +76,7 @@ impl Agent {
         let node = &self.orders.node;
         problems.extend(too_large_mtus(&self.kernel, &self.cluster, node));
         problems.extend(self.too_narrow());
+        problems.extend(self.bypass_problems());
         problems.extend(self.unguarded.clone());
         problems.extend(networks::problems(&self.conflicts));
         problems.extend(self.meshes.iter().flat_map(|(_, mesh)| mesh.problems()));

@@ -33,7 +33,7 @@ impl Kernel {
 
     /// The links that lead to nobody but this node and its pods: `lo`, the pods' interfaces, and bridges
     /// whose ports are all pods' interfaces.
-    fn inner_links(&self, settings: &Settings) -> BTreeSet<u32> {
+    pub(super) fn inner_links(&self, settings: &Settings) -> BTreeSet<u32> {
         let is_pod_s = |link: &Link| {
             let mut prefixes = settings.pod_interfaces.iter();
             prefixes.any(|prefix| link.name.starts_with(prefix.as_str()))

@@ -61,7 +61,10 @@ impl Kernel {
             routes.remove(&gone.slot);
         }
         self.stale.routes |= is_of_kernel(gone)
-            || !gone.own && (self.is_in_use(family, table) || !self.is_shared(family, table));
+            || !gone.own
+                && (self.is_in_use(family, table)
+                    || self.is_looked_up_before(family, table)
+                    || !self.is_shared(family, table));
     }
 
     /// Whether a table is this engine's, by its routes or its rules.
@@ -90,7 +93,7 @@ impl Kernel {
                 .links
                 .get(&index)
                 .map_or(Target::Foreign, |link| Target::Tunnel(link.name.clone())),
-            Way::Other => Target::Foreign,
+            Way::Refuse | Way::Other => Target::Foreign,
         }
     }
 
@@ -103,7 +106,7 @@ impl Kernel {
             let way = match route.way {
                 Way::Throw => ForeignWay::Throw,
                 Way::Link(index) if devices.contains(&index) => ForeignWay::Tunnel,
-                Way::Link(_) | Way::Other => ForeignWay::Elsewhere,
+                Way::Link(_) | Way::Refuse | Way::Other => ForeignWay::Elsewhere,
             };
             let network = route.slot.network;
             let routes = foreign.entry(route.slot.table).or_default();
@@ -121,7 +124,7 @@ impl Kernel {
     }
 
     /// The indexes of the family's tunnel devices, by the configured name or this engine's tag.
-    fn tunnel_indexes(&self, family: Family, settings: &Settings) -> BTreeSet<u32> {
+    pub(super) fn tunnel_indexes(&self, family: Family, settings: &Settings) -> BTreeSet<u32> {
         let configured = &settings.tunnel[family].interface;
         let links = self.links.values();
         let tunnels =
@@ -140,7 +143,7 @@ impl Kernel {
         let is_of_our_kind = |route: &Route| match route.way {
             Way::Throw => true,
             Way::Link(index) => devices.contains(&index),
-            Way::Other => false,
+            Way::Refuse | Way::Other => false,
         };
         let others = self.routes[family].values().filter(|route| {
             left.contains(&route.slot.table) && is_of_our_kind(route)
@@ -154,7 +157,10 @@ impl Kernel {
 }
 
 /// The routes of one table.
-fn in_table(routes: &BTreeMap<Slot, Route>, table: u32) -> impl Iterator<Item = (&Slot, &Route)> {
+pub(super) fn in_table(
+    routes: &BTreeMap<Slot, Route>,
+    table: u32,
+) -> impl Iterator<Item = (&Slot, &Route)> {
     // The smallest of all networks: IPv4 comes before IPv6.
     let network = IpNet::new_assert(Ipv4Addr::UNSPECIFIED.into(), 0);
     let first = Slot { table, network };

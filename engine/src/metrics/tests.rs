@@ -171,6 +171,7 @@ wiremesh_address_conflicts{family="ipv6"} 0
 wiremesh_peers{family="ipv4",reason="",state="encrypted"} 2
 wiremesh_peers{family="ipv4",reason="bad_address",state="plain"} 0
 wiremesh_peers{family="ipv4",reason="bad_key",state="plain"} 0
+wiremesh_peers{family="ipv4",reason="bypassed",state="plain"} 0
 wiremesh_peers{family="ipv4",reason="no_address",state="plain"} 0
 wiremesh_peers{family="ipv4",reason="no_key",state="plain"} 1
 wiremesh_peers{family="ipv4",reason="opted_out",state="plain"} 0
@@ -178,6 +179,7 @@ wiremesh_peers{family="ipv4",reason="own_key_shared",state="plain"} 0
 wiremesh_peers{family="ipv4",reason="shared_key",state="plain"} 0
 wiremesh_peers{family="ipv4",reason="bad_address",state="dropped"} 0
 wiremesh_peers{family="ipv4",reason="bad_key",state="dropped"} 0
+wiremesh_peers{family="ipv4",reason="bypassed",state="dropped"} 0
 wiremesh_peers{family="ipv4",reason="no_address",state="dropped"} 0
 wiremesh_peers{family="ipv4",reason="no_key",state="dropped"} 0
 wiremesh_peers{family="ipv4",reason="opted_out",state="dropped"} 2

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use rtnetlink::packet_core::Nla as _;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
@@ -17,6 +18,7 @@ use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMe
 use super::{Address, Link, PROTOCOL, Route, Way};
 use crate::dataplane::{Rule, Slot};
 use crate::family::Family;
+use crate::policy::{Action, PolicyRule};
 
 /// How netlink writes a family.
 pub(crate) fn family(family: Family) -> AddressFamily {
@@ -127,6 +129,7 @@ pub(crate) fn route(message: &RouteMessage) -> Option<Route> {
     }
     let way = match (message.header.kind, index) {
         (RouteType::Throw, _) => Way::Throw,
+        (RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit, _) => Way::Refuse,
         (RouteType::Unicast, Some(index)) if !gateway => Way::Link(index),
         _ => Way::Other,
     };
@@ -152,7 +155,7 @@ pub(crate) fn route_message(slot: Slot, way: Way) -> RouteMessage {
             message.header.scope = RouteScope::Link;
             message.attributes.push(RouteAttribute::Oif(index));
         }
-        Way::Throw | Way::Other => {
+        Way::Throw | Way::Refuse | Way::Other => {
             message.header.kind = RouteType::Throw;
             message.header.scope = RouteScope::Universe;
         }
@@ -214,6 +217,69 @@ pub(crate) fn rule(message: &RuleMessage) -> Rule {
         rule.table = 0;
     }
     rule
+}
+
+/// A rule with all that says which packets it is for.
+pub(crate) fn policy(message: &RuleMessage) -> PolicyRule {
+    let header = &message.header;
+    let network = |address: &IpAddr, length| IpNet::new(*address, length).ok();
+    let rule = rule(message);
+    let mut goes_to = None;
+    let mut policy = PolicyRule {
+        to: None,
+        from: None,
+        input: None,
+        some: Vec::new(),
+        none: Vec::new(),
+        action: Action::Nothing,
+        suppressed: None,
+        rule,
+    };
+    if header.tos != 0 {
+        policy.some.push(format!("tos {:#x}", header.tos));
+    }
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Destination(to) => policy.to = network(to, header.dst_len),
+            RuleAttribute::Source(from) => policy.from = network(from, header.src_len),
+            RuleAttribute::Iifname(input) => policy.input = Some(input.clone()),
+            RuleAttribute::Oifname(output) => policy.none.push(format!("oif {output}")),
+            RuleAttribute::L3MDev(true) => policy.none.push("l3mdev".to_owned()),
+            RuleAttribute::TunId(number) => policy.none.push(format!("tun_id {number}")),
+            RuleAttribute::UidRange(users) => {
+                policy
+                    .some
+                    .push(format!("uidrange {}-{}", users.start, users.end));
+            }
+            RuleAttribute::IpProtocol(protocol) => {
+                policy.some.push(format!("ipproto {}", u8::from(*protocol)));
+            }
+            RuleAttribute::SourcePortRange(ports) => {
+                policy
+                    .some
+                    .push(format!("sport {}-{}", ports.start, ports.end));
+            }
+            RuleAttribute::DestinationPortRange(ports) => {
+                policy
+                    .some
+                    .push(format!("dport {}-{}", ports.start, ports.end));
+            }
+            RuleAttribute::Other(other) => policy.some.push(format!("selector {}", other.kind())),
+            RuleAttribute::Goto(priority) => goes_to = Some(*priority),
+            // The absence of a suppressor is all bits.
+            RuleAttribute::SuppressPrefixLen(length) => {
+                policy.suppressed = u8::try_from(*length).ok();
+            }
+            _ => {}
+        }
+    }
+    policy.action = match header.action {
+        RuleAction::ToTable => Action::LookUp(policy.rule.table),
+        RuleAction::Goto => goes_to.map_or(Action::Nothing, Action::GoTo),
+        RuleAction::Blackhole | RuleAction::Unreachable | RuleAction::Prohibit => Action::Refuse,
+        _ => Action::Nothing,
+    };
+    policy
 }
 
 /// A message for a rule.

@@ -56,21 +56,21 @@ impl Status<'_> {
         for name in self.others() {
             let strict = cluster.settings.strict.as_ref();
             let listed = strict.is_some_and(|strict| strict.plain_nodes.contains(name));
-            let how = match self.reach(name, family) {
+            let (how, because) = match self.reach(name, family) {
                 Reach::Encrypted(_) => continue,
                 Reach::Pending => {
                     deviate(format!("{name} is yet to be made a peer"));
                     continue;
                 }
                 Reach::Plain(_) if listed => continue,
-                Reach::Plain(_) => "reached in clear",
-                Reach::Dropped(_) => "cut off",
+                Reach::Plain(why) => ("reached in clear", why),
+                Reach::Dropped(why) => ("cut off", why),
             };
             match peer_key(cluster, self.node, name, family) {
                 Err(Plain::OptedOut) => {}
                 Err(_) if !is_here(name) && !owners.contains(name.as_str()) => {}
                 Err(why) => deviate(format!("{name} is {how}: {why}")),
-                Ok(_) => deviate(format!("{name} is {how}")),
+                Ok(_) => deviate(format!("{name} is {how}: {because}")),
             }
         }
     }

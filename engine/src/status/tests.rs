@@ -17,6 +17,11 @@ static NO_CONFLICTS: PerFamily<Vec<Conflict>> = PerFamily {
     v6: Vec::new(),
 };
 
+static NO_BYPASSES: PerFamily<Vec<Bypass>> = PerFamily {
+    v4: Vec::new(),
+    v6: Vec::new(),
+};
+
 fn key(byte: u8) -> PublicKey {
     PublicKey::from_bytes([byte; 32]).unwrap()
 }
@@ -108,6 +113,7 @@ fn status<'a>(
         pending: &[],
         problems: &[],
         conflicts: &NO_CONFLICTS,
+        bypasses: &NO_BYPASSES,
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW),
     }
 }
@@ -308,6 +314,7 @@ fn the_json_has_every_key_each_time() {
                         "received_bytes": 1536, "sent_bytes": 92,
                     },
                 ],
+                "bypasses": [],
                 "conflicts": [],
             }],
         })

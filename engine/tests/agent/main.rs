@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// A rule of another that comes before the agent's.
+mod bypass;
 /// A device's name that another link has.
 mod name;
 /// A UDP port that another program has.

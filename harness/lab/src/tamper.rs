@@ -96,6 +96,11 @@ fn add(namespace: &Namespace, foreign: &Foreign, tunnels: &[Tunnel]) -> Result<(
                 netlink.add_rule_of_loopback(tunnel.family, *priority, FOREIGN_MARK, *table)
             })
         }
+        Foreign::RuleTo {
+            priority,
+            destination,
+            table,
+        } => Netlink::open(namespace)?.add_rule_to(*priority, *destination, *table),
         Foreign::Rule(priority) => {
             Netlink::open(namespace)?.add_rule(*priority, FOREIGN_MARK, FOREIGN_TABLE)
         }

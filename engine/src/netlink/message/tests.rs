@@ -96,3 +96,31 @@ fn a_removal_is_of_this_engine_s_route_and_not_of_another_s_at_its_place() {
         assert!(route(&message).unwrap().own);
     }
 }
+
+#[test]
+fn a_rule_tells_all_that_says_which_packets_it_is_for() {
+    let mut message = told(
+        RuleAction::ToTable,
+        vec![
+            RuleAttribute::Source([10, 0, 0, 0].into()),
+            RuleAttribute::Destination([10, 1, 2, 5].into()),
+            RuleAttribute::Iifname("lo".into()),
+            RuleAttribute::Oifname("eth0".into()),
+            RuleAttribute::UidRange(RuleUidRange { start: 7, end: 8 }),
+            RuleAttribute::SuppressPrefixLen(0),
+        ],
+    );
+    (message.header.src_len, message.header.dst_len) = (8, 32);
+    message.header.tos = 4;
+    assert_eq!(
+        policy(&message).to_string(),
+        "512: from 10.0.0.0/8 to 10.1.2.5/32 iif lo tos 0x4 uidrange 7-8 oif eth0 lookup 1 \
+         suppress_prefixlength 0"
+    );
+    let plain = policy(&told(RuleAction::ToTable, Vec::new()));
+    assert_eq!(plain.to_string(), "512: from all lookup 1");
+    let jump = policy(&told(RuleAction::Goto, vec![RuleAttribute::Goto(32766)]));
+    assert_eq!(jump.to_string(), "512: from all goto 32766");
+    let refuse = policy(&told(RuleAction::Prohibit, Vec::new()));
+    assert_eq!(refuse.action, Action::Refuse);
+}

@@ -146,3 +146,45 @@ fn a_family_in_which_a_node_has_nothing_to_send_is_as_intended() {
         ["IPv6: this node does not encrypt: this node has no IPv6 address"]
     );
 }
+
+#[test]
+fn a_peer_that_a_rule_of_others_sends_past_the_tunnel_is_not_as_intended() {
+    for (annotations, effect, how, state) in [
+        (json!({}), clear(), "reached in clear", "plain"),
+        (
+            json!({"wiremesh/strict": "true"}),
+            clear(),
+            "cut off",
+            "dropped",
+        ),
+        (json!({}), Effect::Refused, "cut off", "dropped"),
+    ] {
+        let cluster = with(annotations, &[]);
+        let (device, actual) = (peered(), dataplane());
+        let mut bypasses = PerFamily::default();
+        let bypass = Bypass {
+            network: "10.0.0.2/32".parse().unwrap(),
+            owner: "bob".into(),
+            rule: "20: from all lookup main".into(),
+            effect,
+        };
+        let what = bypass.to_string();
+        bypasses.v4 = vec![bypass];
+        let status = Status {
+            bypasses: &bypasses,
+            ..status(&cluster, Some(&device), &actual)
+        };
+        assert_eq!(status.deviations(), [format!("IPv4: bob is {how}: {what}")]);
+        assert!(!status.text().contains("in sync"), "{}", status.text());
+        let json = status.json();
+        assert_eq!(json["in_sync"], false);
+        let family = &json["families"][0];
+        assert_eq!(family["peers"][0]["state"], state);
+        assert_eq!(family["peers"][0]["because"], what);
+        assert_eq!(family["bypasses"][0]["rule"], "20: from all lookup main");
+    }
+}
+
+fn clear() -> Effect {
+    Effect::Clear("eth0".into())
+}

@@ -208,6 +208,32 @@ impl Netlink {
         )
     }
 
+    /// Adds a rule that looks `table` up for all packets to a destination.
+    pub(crate) fn add_rule_to(
+        &self,
+        priority: u32,
+        destination: IpNet,
+        table: u32,
+    ) -> Result<(), LabError> {
+        let mut request = self.handle.rule().add();
+        let message = request.message_mut();
+        message.header.family = match destination {
+            IpNet::V4(_) => AddressFamily::Inet,
+            IpNet::V6(_) => AddressFamily::Inet6,
+        };
+        message.header.action = RuleAction::ToTable;
+        message.header.dst_len = destination.prefix_len();
+        message.attributes.extend([
+            RuleAttribute::Priority(priority),
+            RuleAttribute::Destination(destination.network()),
+            RuleAttribute::Table(table),
+        ]);
+        self.run(
+            format!("add a rule of priority {priority}"),
+            request.execute(),
+        )
+    }
+
     /// Adds a rule that looks `table` up for packets that do not have all bits of `mark`, as
     /// Felix does.
     pub(crate) fn add_rule_unless_marked(

@@ -66,6 +66,15 @@ pub enum Foreign {
         /// The table's number.
         table: u32,
     },
+    /// A rule of this priority that looks a table up for packets to a destination.
+    RuleTo {
+        /// Lower is asked first.
+        priority: u32,
+        /// Where to.
+        destination: IpNet,
+        /// The table's number.
+        table: u32,
+    },
     /// A peer with a key that nobody has, on the tunnel device.
     Peer,
     /// An nftables table.
@@ -138,6 +147,14 @@ impl fmt::Display for Foreign {
                     "a foreign rule of priority {priority} that looks up table {table}"
                 )
             }
+            Self::RuleTo {
+                priority,
+                destination,
+                table,
+            } => write!(
+                f,
+                "a foreign rule of priority {priority} that looks up table {table} for {destination}"
+            ),
             Self::Peer => f.write_str("a foreign peer"),
             Self::Table => f.write_str("a foreign nftables table"),
         }

@@ -94,13 +94,12 @@ fn own(text: &str) -> Result<Own, Unfit> {
 
 fn foreign(text: &str) -> Result<Foreign, Unfit> {
     let (kind, which) = text.split_once(' ').unwrap_or((text, ""));
-    let unfit = |label: &str| {
-        Unfit {
+    let unfit = |label: &str| Unfit {
         what: format!("`{}` cannot be added", shown(text)),
         label: label.to_owned(),
-        help: "write `route SUBNET`, `rule PRIORITY`, either with ` table NUMBER` behind it, `peer` or `table`"
+        help: "write `route SUBNET`, `rule PRIORITY`, either with ` table NUMBER` behind it, \
+               `rule PRIORITY to SUBNET table NUMBER`, `peer` or `table`"
             .to_owned(),
-    }
     };
     let (which, table) = match which.split_once(" table ") {
         None => (which, None),
@@ -110,7 +109,18 @@ fn foreign(text: &str) -> Result<Foreign, Unfit> {
             (which, Some(table))
         }
     };
+    let (which, to) = match which.split_once(" to ") {
+        Some((which, to)) if kind == "rule" => (which, Some(destination(text, to)?)),
+        _ => (which, None),
+    };
     let priority = || number(which).ok_or_else(|| unfit("a rule has a priority"));
+    if let Some(destination) = to {
+        return Ok(Foreign::RuleTo {
+            priority: priority()?,
+            destination,
+            table: table.ok_or_else(|| unfit("a rule for a destination looks a table up"))?,
+        });
+    }
     Ok(match (kind, which, table) {
         ("route", which, None) => Foreign::Route(destination(text, which)?),
         ("route", which, Some(table)) => Foreign::RouteIn {
