@@ -69,10 +69,10 @@ pub(crate) struct Tables<'a> {
     pub(crate) rules: &'a BTreeSet<Rule>,
     /// The tables that hold routes of this engine's.
     pub(crate) own: BTreeSet<u32>,
+    /// Those of them that hold one into the tunnel device.
+    pub(crate) into_tunnel: BTreeSet<u32>,
     /// The routes of others, by table.
     pub(crate) foreign: BTreeMap<u32, Vec<ForeignRoute>>,
-    /// This engine's mark.
-    pub(crate) mark: u32,
 }
 
 /// A table that was chosen.
@@ -155,15 +155,16 @@ impl Tables<'_> {
         })
     }
 
-    /// The tables that another engine of this one's kind has left: its rule leads there, and there are
-    /// routes to this engine's device, or none but those that it would make and the mark is the same.
+    /// The tables that another engine of this one's kind has left: its rule leads there, and there is a
+    /// route to this engine's device, whoever of the two has made it. Who only makes rules that look
+    /// like it (a VPN) has no such route.
     pub(crate) fn left(&self) -> BTreeSet<u32> {
         let ruled = self.rules.iter().filter(|rule| rule.is_of_our_kind());
         let left = ruled.filter(|rule| {
-            let routes = || self.foreign.get(&rule.table).into_iter().flatten();
-            let leads_to_tunnel = routes().any(|route| route.way == ForeignWay::Tunnel);
-            let is_alike = rule.mark == self.mark && routes().all(ForeignRoute::is_of_our_kind);
-            !KERNEL_TABLES.contains(&rule.table) && (leads_to_tunnel || is_alike)
+            let mut routes = self.foreign.get(&rule.table).into_iter().flatten();
+            let leads_to_tunnel = routes.any(|route| route.way == ForeignWay::Tunnel)
+                || self.into_tunnel.contains(&rule.table);
+            !KERNEL_TABLES.contains(&rule.table) && leads_to_tunnel
         });
         left.map(|rule| rule.table).collect()
     }

@@ -84,11 +84,13 @@ fn choose(
             let routes = foreign.entry(slot.table).or_default();
             routes.push(ForeignRoute { network, way });
         }
+        let own = || plane.routes.iter();
+        let into_tunnel = own().filter(|(_, target)| matches!(target, Target::Tunnel(_)));
         let tables = Tables {
             rules: &rules,
-            own: plane.routes.keys().map(|slot| slot.table).collect(),
+            own: own().map(|(slot, _)| slot.table).collect(),
+            into_tunnel: into_tunnel.map(|(slot, _)| slot.table).collect(),
             foreign,
-            mark: cluster.settings.mark,
         };
         tables.choose(&[RANGE], || {
             wanted_routes(cluster, "a", family, &everything())

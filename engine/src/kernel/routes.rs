@@ -112,12 +112,16 @@ impl Kernel {
             let routes = foreign.entry(route.slot.table).or_default();
             routes.push(ForeignRoute { network, way });
         }
-        let own = self.own_routes[family].keys().map(|slot| slot.table);
+        let own = || self.own_routes[family].values();
+        let into_tunnel = own().filter(|route| match route.way {
+            Way::Link(index) => devices.contains(&index),
+            Way::Throw | Way::Refuse | Way::Other => false,
+        });
         let mut tables = Tables {
             rules: &self.rules[family],
-            own: own.collect(),
+            own: own().map(|route| route.slot.table).collect(),
+            into_tunnel: into_tunnel.map(|route| route.slot.table).collect(),
             foreign,
-            mark: settings.mark,
         };
         self.hooks.change_tables(&mut tables);
         tables

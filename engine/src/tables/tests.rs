@@ -7,6 +7,7 @@ use super::*;
 struct World {
     rules: BTreeSet<Rule>,
     own: BTreeSet<u32>,
+    into_tunnel: BTreeSet<u32>,
     foreign: BTreeMap<u32, Vec<ForeignRoute>>,
 }
 
@@ -65,8 +66,8 @@ impl World {
         Tables {
             rules: &self.rules,
             own: self.own.clone(),
+            into_tunnel: self.into_tunnel.clone(),
             foreign: self.foreign.clone(),
-            mark: MARK,
         }
     }
 
@@ -264,9 +265,7 @@ fn where_every_table_is_taken_it_is_told_by_whom() {
 #[test]
 fn what_an_engine_of_our_kind_has_left_is_taken_over() {
     let left = |world: &World| world.tables().left();
-    let rule = World::default().rule(felix_s_rule(MARK, 1));
-    assert_eq!((rule.table(), left(&rule)), (1, BTreeSet::from([1])));
-    // Its routes are of its kind; its mark may be another one.
+    // Its routes lead to this engine's device; its mark may be another one.
     let with_routes = World::default()
         .rule(felix_s_rule(ANOTHER_MARK, 1))
         .route(1, "10.9.0.2/32", ForeignWay::Tunnel)
@@ -275,6 +274,14 @@ fn what_an_engine_of_our_kind_has_left_is_taken_over() {
         (with_routes.table(), left(&with_routes)),
         (1, BTreeSet::from([1]))
     );
+    // Half taken over: this engine's routes are in the place of the other's.
+    let half = World {
+        into_tunnel: BTreeSet::from([1]),
+        ..World::default()
+            .rule(felix_s_rule(ANOTHER_MARK, 1))
+            .routes_of_ours(1)
+    };
+    assert_eq!((half.table(), left(&half)), (1, BTreeSet::from([1])));
     // A rule of others that looks it up too keeps it theirs; what was left goes all the same.
     let shared = with_routes.rule(rule_of_another(512, 1));
     assert_eq!((shared.table(), left(&shared)), (2, BTreeSet::from([1])));
@@ -288,9 +295,13 @@ fn what_an_engine_of_our_kind_has_left_is_taken_over() {
 #[test]
 fn what_only_looks_like_it_is_left_to_its_maker() {
     let none = BTreeSet::new();
-    // A mark that is not this engine's, and nothing that leads to its device.
-    let vpn = World::default().rule(felix_s_rule(ANOTHER_MARK, 1));
-    assert_eq!((vpn.table(), vpn.tables().left()), (2, none.clone()));
+    // Nothing leads to this engine's device, whatever the mark.
+    for mark in [MARK, ANOTHER_MARK] {
+        let vpn = World::default().rule(felix_s_rule(mark, 1));
+        assert_eq!((vpn.table(), vpn.tables().left()), (2, none.clone()));
+        let vpn = vpn.route(1, "10.9.0.3/32", ForeignWay::Throw);
+        assert_eq!((vpn.table(), vpn.tables().left()), (2, none.clone()));
+    }
     let vpn =
         World::default()
             .rule(felix_s_rule(MARK, 1))
