@@ -47,7 +47,7 @@ struct Stamp {
 /// Why there is no guard.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GuardError {
-    #[error("cannot keep the guard's rules in {}: {cause}", .path.display())]
+    #[error("cannot keep the guard's rules in {}: {cause}{}", .path.display(), advice(cause))]
     Keep { path: PathBuf, cause: io::Error },
     /// Plaintext is dropped all the same.
     #[error(
@@ -73,6 +73,21 @@ pub(crate) enum GuardError {
         cause: String,
         error: String,
     },
+}
+
+/// What helps where a file cannot be written.
+fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::StorageFull => "\n  help: free space on its disk",
+        io::ErrorKind::QuotaExceeded => "\n  help: raise this user's disk quota",
+        io::ErrorKind::FileTooLarge => {
+            "\n  help: raise the limit of a file's size: `ulimit -f`, `LimitFSIZE=`"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "\n  help: name a directory that can be written with --state"
+        }
+        _ => "",
+    }
 }
 
 impl Guard {
@@ -147,6 +162,15 @@ pub(crate) async fn restore(directory: &Path, store: &[SocketAddr]) -> Result<bo
     Err(GuardError::Closed { path, cause, store })
 }
 
+/// The symbolic link that leads nowhere, if that is why there is no file: somebody has made it for what
+/// should be there.
+fn dangling(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|part| {
+        let is_link = fs::symlink_metadata(part).is_ok_and(|found| found.is_symlink());
+        is_link && fs::metadata(part).is_err()
+    })
+}
+
 /// None if there is no file.
 fn read(path: &Path) -> Result<Option<Firewall>, String> {
     let opened = fs::File::options()
@@ -156,7 +180,15 @@ fn read(path: &Path) -> Result<Option<Firewall>, String> {
         .open(path);
     let file = match opened {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match dangling(path) {
+                None => Ok(None),
+                Some(link) => Err(format!(
+                    "{} is a symbolic link to what is not there",
+                    link.display()
+                )),
+            };
+        }
         Err(error) => return Err(error.to_string()),
     };
     let is_file = file.metadata().is_ok_and(|found| found.is_file());
@@ -338,8 +370,46 @@ mod tests {
             assert!(error.starts_with(expected), "{text}: {error}");
         }
         fs::remove_file(&path).unwrap();
+        for target in ["none", "/nowhere/none", FILE] {
+            std::os::unix::fs::symlink(target, &path).unwrap();
+            let error = read(&path).unwrap_err();
+            assert!(error.contains("symbolic link"), "{target}: {error}");
+            fs::remove_file(&path).unwrap();
+        }
+        // So does the directory's own name, on a disk that is not mounted.
+        let link = folder.path().join("state");
+        std::os::unix::fs::symlink("not-mounted", &link).unwrap();
+        let error = read(&link.join(FILE)).unwrap_err();
+        assert_eq!(
+            error,
+            format!("{} is a symbolic link to what is not there", link.display())
+        );
+        // A directory that is not there was never asked for anything.
+        assert_eq!(read(&folder.path().join("none").join(FILE)), Ok(None));
+        fs::create_dir(&path).unwrap();
+        assert_eq!(read(&path), Err("it is not a regular file".into()));
+        fs::remove_dir(&path).unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(read(&folder.path().join("file").join(FILE)).is_err());
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(read(&path), Err("it is not a regular file".into()));
+    }
+
+    #[test]
+    fn what_keeps_a_file_from_being_written_is_told_with_what_helps() {
+        for (errno, help) in [
+            (nix::errno::Errno::ENOSPC, "free space"),
+            (nix::errno::Errno::EDQUOT, "quota"),
+            (nix::errno::Errno::EFBIG, "`ulimit -f`"),
+            (nix::errno::Errno::EROFS, "--state"),
+        ] {
+            let error = GuardError::Keep {
+                path: FILE.into(),
+                cause: errno.into(),
+            };
+            let text = error.to_string();
+            assert!(text.contains(help) && text.contains("os error"), "{text}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! nftables, by way of `nft`, whose JSON is its documented interface (libnftables-json(5)).
 
+use std::io;
 use std::os::fd::AsRawFd;
 use std::process::Stdio;
 use std::thread;
@@ -38,6 +39,22 @@ pub(crate) async fn read() -> Result<Firewall, NftError> {
     Ok(found)
 }
 
+/// Why `nft` could not be started, and what helps.
+fn cannot_run(error: &io::Error) -> String {
+    let help = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT) => "install nftables",
+        Some(Errno::EMFILE) => {
+            "raise this process's limit of open files: `ulimit -n`, `LimitNOFILE=`"
+        }
+        Some(Errno::ENFILE) => "raise the system's limit of open files: `sysctl fs.file-max`",
+        Some(Errno::EAGAIN) => "raise the limit of processes: `ulimit -u`, `TasksMax=`",
+        Some(Errno::ENOMEM) => "free memory, or raise this process's limit of it",
+        Some(Errno::EACCES) => "let this user execute nft",
+        _ => return format!("nft: {error}"),
+    };
+    format!("nft: {error}\n  help: {help}")
+}
+
 async fn list(family: &str) -> Result<Option<Value>, NftError> {
     let doing = "read the nftables table wiremesh";
     let output = match Command::new("nft")
@@ -48,7 +65,13 @@ async fn list(family: &str) -> Result<Option<Value>, NftError> {
     {
         Ok(output) => output,
         // Without nft nobody has made a table with it; setting one says what is missing.
-        Err(_) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(NftError {
+                doing,
+                cause: cannot_run(&error),
+            });
+        }
     };
     if !output.status.success() {
         let cause = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -122,7 +145,7 @@ pub(crate) async fn transact(transaction: &Value) -> Result<(), NftError> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| fail(format!("nft: {error} (install nftables)")))?;
+        .map_err(|error| fail(cannot_run(&error)))?;
     if let Some(mut input) = child.stdin.take() {
         input
             .write_all(transaction.to_string().as_bytes())
@@ -139,4 +162,30 @@ pub(crate) async fn transact(transaction: &Value) -> Result<(), NftError> {
     Err(fail(
         String::from_utf8_lossy(&output.stderr).trim().to_owned(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_nft_cannot_be_run_is_what_the_system_says_and_not_always_that_it_is_missing() {
+        for (errno, help) in [
+            (Errno::ENOENT, "install nftables"),
+            (Errno::EMFILE, "`LimitNOFILE=`"),
+            (Errno::ENFILE, "fs.file-max"),
+            (Errno::EAGAIN, "`TasksMax=`"),
+            (Errno::EACCES, "execute"),
+        ] {
+            let text = cannot_run(&errno.into());
+            assert!(
+                text.contains(errno.desc()) || text.contains("os error"),
+                "{text}"
+            );
+            let (_, told) = text.split_once("\n  help: ").unwrap();
+            assert!(told.contains(help), "{text}");
+            assert_eq!(text.contains("install"), errno == Errno::ENOENT, "{text}");
+        }
+        assert!(!cannot_run(&Errno::EIO.into()).contains("help"));
+    }
 }
