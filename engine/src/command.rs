@@ -9,6 +9,8 @@ use std::time::SystemTime;
 use clap::{
     ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
+use nix::libc::SIGXFSZ;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::agent::{self, AgentError, Orders, tell};
@@ -349,6 +351,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         problems: &problems,
         conflicts: &conflicts,
         bypasses: &bypasses,
+        unread: snapshot.without_configuration().is_some(),
         now: SystemTime::now(),
     };
     if arguments.json {
@@ -406,7 +409,12 @@ fn blocking(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
-    let result = runtime.block_on(work);
+    let result = runtime.block_on(async {
+        // A file that grows past a limit (`ulimit -f`) is an error of the write, as on a full disk, and
+        // no reason to die: whoever catches the signal is told `EFBIG` (setrlimit(2)).
+        let _limit = signal(SignalKind::from_raw(SIGXFSZ));
+        work.await
+    });
     // What is still being read when a signal ends this is not waited for.
     runtime.shutdown_background();
     result

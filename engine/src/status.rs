@@ -45,6 +45,8 @@ pub(crate) struct Status<'a> {
     pub(crate) conflicts: &'a PerFamily<Vec<Conflict>>,
     /// What rules of others send past the tunnel.
     pub(crate) bypasses: &'a PerFamily<Vec<Bypass>>,
+    /// Whether the configuration cannot be read: nobody knows what is wanted.
+    pub(crate) unread: bool,
     pub(crate) now: SystemTime,
 }
 
@@ -114,6 +116,33 @@ impl Status<'_> {
         }
     }
 
+    /// Whether it is encrypt or drop: by the store, and by the rules that the kernel has.
+    fn strict(&self) -> String {
+        let in_force = self.actual.firewall.is_strict();
+        let strict = self.cluster.settings.strict.as_ref();
+        match strict {
+            _ if self.unread => {
+                let now = if in_force { "in force" } else { "not in force" };
+                format!("unknown: the configuration cannot be read; now it is {now}")
+            }
+            None if in_force => "off, but still in force".into(),
+            None => "off".into(),
+            Some(strict) => {
+                let plain: Vec<_> = strict.plain_nodes.iter().cloned().collect();
+                let but = match plain.is_empty() {
+                    true => String::new(),
+                    false => format!(", but for {}", plain.join(", ")),
+                };
+                let yet = if in_force {
+                    ""
+                } else {
+                    "; not in force on this node"
+                };
+                format!("on: encrypt or drop{but}{yet}")
+            }
+        }
+    }
+
     fn is_bypassed(&self) -> bool {
         self.bypasses.iter().any(|(_, found)| !found.is_empty())
     }
@@ -144,16 +173,9 @@ impl Status<'_> {
             |what: &str, value: &str| writeln!(text, "  {:width$}  {}", shown(what), shown(value));
         let settings = &self.cluster.settings;
         let hosts = match settings.host_encryption {
+            _ if self.unread => "unknown: the configuration cannot be read",
             true => "their own traffic is encrypted too",
             false => "their own traffic is left in clear",
-        };
-        let strict = match &settings.strict {
-            None => "off".into(),
-            Some(strict) if strict.plain_nodes.is_empty() => "on: encrypt or drop".into(),
-            Some(strict) => {
-                let plain: Vec<_> = strict.plain_nodes.iter().cloned().collect();
-                format!("on: encrypt or drop, but for {}", plain.join(", "))
-            }
         };
         let sync = match self.pending.len() {
             0 if self.is_bypassed() => {
@@ -166,7 +188,7 @@ impl Status<'_> {
         line("node", self.node)?;
         line("state", &sync)?;
         line("hosts", hosts)?;
-        line("strict", &strict)?;
+        line("strict", &self.strict())?;
         for problem in self.problems {
             line("problem", problem)?;
         }
@@ -259,7 +281,8 @@ impl Status<'_> {
             "problems": self.problems,
             "not_as_intended": self.deviations(),
             "host_encryption": settings.host_encryption,
-            "strict": strict.is_some(),
+            "strict": (!self.unread).then_some(strict.is_some()),
+            "strict_in_force": self.actual.firewall.is_strict(),
             "plain_nodes": strict.map(|strict| &strict.plain_nodes),
             "families": families.collect::<Vec<_>>(),
         })

@@ -114,6 +114,7 @@ fn status<'a>(
         problems: &[],
         conflicts: &NO_CONFLICTS,
         bypasses: &NO_BYPASSES,
+        unread: false,
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW),
     }
 }
@@ -168,7 +169,7 @@ fn a_strict_node_drops_what_it_cannot_encrypt_but_for_the_nodes_it_lists() {
   node         ada
   state        in sync
   hosts        their own traffic is left in clear
-  strict       on: encrypt or drop
+  strict       on: encrypt or drop; not in force on this node
 
 IPv4
   device       wireguard.cali (userspace), port 51820, mtu 1440
@@ -182,7 +183,9 @@ IPv4
     let lists = json!({"wiremesh/strict": "true", "wiremesh/plain-nodes": "a-long-name,bob"});
     let lists = cluster(enabled, lists);
     let text = status(&lists, Some(&device), &actual).text();
-    assert!(text.contains("  strict       on: encrypt or drop, but for a-long-name, bob\n"));
+    assert!(text.contains(
+        "  strict       on: encrypt or drop, but for a-long-name, bob; not in force on this node\n"
+    ));
     assert!(text.contains("  a-long-name  in clear: it has published no key\n"));
 }
 
@@ -287,6 +290,7 @@ fn the_json_has_every_key_each_time() {
             "not_as_intended": ["IPv4: a-long-name is cut off: it has published no key"],
             "host_encryption": false,
             "strict": true,
+            "strict_in_force": false,
             "plain_nodes": ["bob"],
             "families": [{
                 "family": "IPv4",
@@ -325,4 +329,67 @@ fn the_json_has_every_key_each_time() {
     assert_eq!(keys(&empty), keys(&told));
     let families = |value: &Value| keys(&value["families"][0]);
     assert_eq!(families(&empty), families(&told));
+}
+
+#[test]
+fn strict_is_what_the_store_asks_for_and_what_the_kernel_has() {
+    let off = cluster(json!({"wireguardEnabled": true}), json!({}));
+    let on = cluster(
+        json!({"wireguardEnabled": true}),
+        json!({"wiremesh/strict": "true"}),
+    );
+    let mut refusing = dataplane();
+    let refused = ["10.0.0.0/8".parse().unwrap()].into();
+    refusing.firewall.sets = BTreeMap::from([("protected4".to_owned(), refused)]);
+    let idle = dataplane();
+    for (cluster, actual, unread, expected, json) in [
+        (&off, &idle, false, "off", json!([false, false])),
+        (
+            &off,
+            &refusing,
+            false,
+            "off, but still in force",
+            json!([false, true]),
+        ),
+        (
+            &on,
+            &refusing,
+            false,
+            "on: encrypt or drop",
+            json!([true, true]),
+        ),
+        (
+            &on,
+            &idle,
+            false,
+            "on: encrypt or drop; not in force on this node",
+            json!([true, false]),
+        ),
+        (
+            &off,
+            &refusing,
+            true,
+            "unknown: the configuration cannot be read; now it is in force",
+            json!([null, true]),
+        ),
+        (
+            &off,
+            &idle,
+            true,
+            "unknown: the configuration cannot be read; now it is not in force",
+            json!([null, false]),
+        ),
+    ] {
+        let status = Status {
+            unread,
+            ..status(cluster, None, actual)
+        };
+        let text = status.text();
+        assert!(
+            text.contains(&format!("  strict       {expected}\n")),
+            "{text}"
+        );
+        let found = status.json();
+        assert_eq!(json!([found["strict"], found["strict_in_force"]]), json);
+    }
 }
