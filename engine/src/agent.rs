@@ -38,6 +38,9 @@ use crate::tables::NoTable;
 /// Rules of others that send packets past the tunnel.
 mod bypass;
 
+/// Tunnel devices that somebody has given another name.
+mod device;
+
 /// The tunnels' ports.
 mod port;
 
@@ -59,6 +62,9 @@ mod waiting;
 pub(crate) use bypass::problems as bypass_problems;
 pub(crate) use port::{problems as port_problems, taken as taken_ports};
 pub(crate) use table::{choose as choose_tables, problems as table_problems};
+
+/// When a supervisor is told again that has not read what it was told.
+const UNTOLD: Duration = Duration::from_secs(1);
 
 /// After a failure, this, and twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -158,7 +164,12 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
         let resync = compared + agent.cluster.settings.resync;
         let mut wake = agent.ports.wake(resync);
         match outcome {
-            Ok(()) => retry = FIRST_RETRY,
+            Ok(()) => {
+                retry = FIRST_RETRY;
+                if agent.supervisor.is_behind() {
+                    wake = wake.min(Instant::now() + UNTOLD);
+                }
+            }
             Err(error) => {
                 agent.fail(&error);
                 // What failed may have been half done.
@@ -424,10 +435,13 @@ impl Agent {
                 return Err(AgentError::Elsewhere(first.to_string()));
             }
             for change in &changes {
-                let done = self.hands.apply(change, &mut self.kernel).await;
                 let wanted = self.before.as_ref().zip(self.desired.as_ref());
                 let is_repair = !wanted.is_some_and(|(before, now)| change.follows(before, now));
                 let repair = Some(cause).filter(|_| self.settled && is_repair);
+                if repair.is_some() {
+                    self.record.with(|record| record.repairs(change));
+                }
+                let done = self.hands.apply(change, &mut self.kernel).await;
                 self.record.with(|record| record.changed(repair));
                 match done {
                     Ok(()) => self.journal.changed(change, repair, Instant::now().into()),
@@ -464,6 +478,7 @@ impl Agent {
         }
         let settings = &self.cluster.settings;
         self.kernel.refresh(&self.hands.netlink, settings).await?;
+        self.look_for_devices().await?;
         self.look_at_ports().await;
         self.look_at_tables();
         if self.desired.is_none() && self.hooks.remembers_nodes() {

@@ -163,6 +163,8 @@ impl Hands {
     }
 
     async fn create(&mut self, name: &str) -> Result<(), ApplyError> {
+        // A tunnel whose device has got another name, or is elsewhere, holds name and port.
+        tunnel::end(name)?;
         let by_kernel = matches!(self.preference, Preference::Auto | Preference::Kernel);
         let refused = if by_kernel {
             match self.netlink.create_wireguard(name).await {

@@ -50,6 +50,9 @@ const DEVICE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long an agent may work without a pause before it is taken for stuck.
 const STUCK: Duration = Duration::from_secs(60);
 
+/// How long it may do so and still be in sync.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// When an address that is taken is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -205,7 +208,8 @@ impl Server {
             "/healthz" => verdict(self.record.with(|record| health(record, Instant::now()))),
             "/readyz" => verdict(self.record.with(|record| {
                 // What does not turn follows nothing, whatever it said last.
-                health(record, Instant::now()).and_then(|()| readiness(record))
+                let now = Instant::now();
+                health(record, now).and_then(|()| readiness(record, now))
             })),
             _ => text(StatusCode::OK, self.metrics().await),
         };
@@ -259,9 +263,16 @@ fn health(record: &Record, now: Instant) -> Result<(), String> {
 }
 
 /// Whether the dataplane follows the store.
-fn readiness(record: &Record) -> Result<(), String> {
+fn readiness(record: &Record, now: Instant) -> Result<(), String> {
+    let busy = record.busy_since.map(|since| now.duration_since(since));
     match &record.standing {
-        Standing::InSync => Ok(()),
+        Standing::InSync => match busy.filter(|busy| *busy > BUSY) {
+            None => Ok(()),
+            Some(busy) => Err(format!(
+                "the agent has been at work for {} s",
+                busy.as_secs()
+            )),
+        },
         Standing::Starting => Err("the agent is starting".into()),
         Standing::Struggling(why) => Err(why.clone()),
     }

@@ -264,6 +264,11 @@ impl Kernel {
         })
     }
 
+    /// Whether there is a link of that name.
+    pub(crate) fn has_link(&self, name: &str) -> bool {
+        self.links.values().any(|link| link.name == name)
+    }
+
     /// The implementation of a device.
     pub(crate) fn backend(&self, name: &str) -> Option<Backend> {
         self.devices.get(name).map(|(backend, _)| *backend)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::packet_route::address::AddressMessage;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::{Handle, IpVersion, LinkMessageBuilder, LinkUnspec};
 
@@ -160,6 +160,28 @@ impl Netlink {
             .build();
         let request = self.handle.link().set(message).execute();
         doing(format!("set the mtu of {name}"), request).await
+    }
+
+    /// The name of the link of that index; none if it is gone.
+    pub(crate) async fn name(&self, index: u32) -> Option<String> {
+        let mut by_index = self.handle.link().get().match_index(index).execute();
+        let found = by_index.try_next().await.ok()??;
+        Some(message::link(&found).name)
+    }
+
+    /// Names a link. Before Linux 6.2 one that is on has to be switched off for that.
+    pub(crate) async fn rename(&self, index: u32, name: &str) -> Result<(), NetlinkError> {
+        let link = || LinkUnspec::new_with_index(index);
+        let set = async |message: LinkMessage| {
+            let request = self.handle.link().set(message).execute();
+            doing(format!("name a link {name}"), request).await
+        };
+        if set(link().name(name.to_owned()).build()).await.is_ok() {
+            return Ok(());
+        }
+        set(link().down().build()).await?;
+        set(link().name(name.to_owned()).build()).await?;
+        set(link().up().build()).await
     }
 
     /// Writes on a link who made it.

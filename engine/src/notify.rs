@@ -11,14 +11,19 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 use crate::text::line;
+
+/// How long an agent waits for a supervisor that does not read.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The supervisor's socket, if there is one.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     address: Option<OsString>,
     last: Option<String>,
+    is_behind: bool,
 }
 
 /// What an agent has done so far.
@@ -36,7 +41,13 @@ impl Supervisor {
         Self {
             address: env::var_os("NOTIFY_SOCKET"),
             last: None,
+            is_behind: false,
         }
+    }
+
+    /// Whether it could not be told what was last to be told.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Says that the dataplane follows the store as it was at `digest`. Says nothing twice.
@@ -60,7 +71,11 @@ impl Supervisor {
         if self.last.as_ref() == Some(&message) {
             return Ok(());
         }
+        // Until it has been told.
+        self.is_behind = true;
         let socket = UnixDatagram::unbound()?;
+        // The kernel lets whoever sends wait while nobody reads (unix(7)).
+        socket.set_write_timeout(Some(PATIENCE))?;
         match address.as_bytes() {
             [b'@', name @ ..] => {
                 socket.send_to_addr(message.as_bytes(), &SocketAddr::from_abstract_name(name)?)?;
@@ -70,6 +85,35 @@ impl Supervisor {
             }
         }
         self.last = Some(message);
+        self.is_behind = false;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_supervisor_that_does_not_read_holds_nobody_up_and_is_told_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = folder.path().join("notify");
+        let reader = UnixDatagram::bind(&address).unwrap();
+        let mut supervisor = Supervisor {
+            address: Some(address.into()),
+            last: None,
+            is_behind: false,
+        };
+        let begun = Instant::now();
+        // As many as fit the socket's queue (net.unix.max_dgram_qlen), and one more.
+        let told = (0..100_000).find(|number| supervisor.struggling(&number.to_string()).is_err());
+        assert!(told.is_some() && supervisor.is_behind());
+        assert!(begun.elapsed() < PATIENCE * 20, "{:?}", begun.elapsed());
+        let mut buffer = [0; 64];
+        reader.recv(&mut buffer).unwrap();
+        supervisor.struggling("again").unwrap();
+        assert!(!supervisor.is_behind());
     }
 }

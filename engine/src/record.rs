@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use wireguard_control::Backend;
 
 use crate::bypass::{Bypass, Effect};
+use crate::change::Change;
 use crate::cluster::{Cluster, Plain};
 use crate::desired::peer_key;
 use crate::family::{Family, PerFamily};
@@ -215,6 +216,11 @@ impl Record {
         self.writes = writes;
     }
 
+    /// Somebody else has changed what this engine made, and it is about to put that right.
+    pub(crate) fn repairs(&mut self, change: &Change) {
+        self.standing = Standing::Struggling(format!("being put right: {change}"));
+    }
+
     /// It has written to the kernel: to put something right, if there was a cause for that.
     pub(crate) fn changed(&mut self, repair: Option<Cause>) {
         if let Some(cause) = repair {
@@ -315,6 +321,25 @@ mod tests {
         assert_eq!(record.convergence.sum, Duration::from_millis(90));
         assert_eq!(record.convergence.counts[3], 1);
         assert_eq!(record.repairs[&Cause::Drift], 0);
+    }
+
+    #[test]
+    fn what_others_have_changed_is_not_in_sync_until_it_is_put_right() {
+        let mut record = Record::new("a");
+        let now = Instant::now();
+        record.settled(now, SystemTime::UNIX_EPOCH);
+        let change = Change::SwitchOn {
+            family: Family::V4,
+            name: "wg".into(),
+        };
+        record.repairs(&change);
+        record.changed(Some(Cause::Drift));
+        let why = Standing::Struggling("being put right: switch wg on".into());
+        assert_eq!(record.standing, why);
+        record.settled(now, SystemTime::UNIX_EPOCH);
+        assert_eq!(record.standing, Standing::InSync);
+        record.bypassed("a rule");
+        assert_eq!(record.standing, Standing::Struggling("a rule".into()));
     }
 
     #[test]

@@ -23,11 +23,11 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::hooks::Hooks;
 use crate::netlink::Netlink;
-use crate::netlink::monitor::{Monitor, News};
+use crate::netlink::monitor::Monitor;
 
 /// The TUN device, with the MTU that it has at the moment.
 mod tun;
@@ -45,6 +45,12 @@ const SOCKETS: &str = "/var/run/wireguard";
 
 /// How long a tunnel may take to get ready, or to end.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a device that was given another name may take to have its own again.
+const RETURN: Duration = Duration::from_secs(1);
+
+/// How often it is looked for meanwhile.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 /// What the tunnel says on standard output once its socket listens.
 const READY: &str = "ready";
@@ -149,6 +155,22 @@ pub(crate) fn is_running(name: &str) -> bool {
     UnixStream::connect(socket(name)).is_ok()
 }
 
+/// Whether a tunnel that runs without a device of its name gets that back: it may have been given
+/// another name just now. It may end as well.
+pub(crate) async fn gets_device_back(name: &str) -> bool {
+    let deadline = Instant::now() + RETURN;
+    while is_running(name) {
+        if nix::net::if_::if_nametoindex(name).is_ok() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        sleep_until(Instant::now() + TRY_AGAIN).await;
+    }
+    false
+}
+
 /// What a userspace tunnel tells of itself (wireguard.com/xplatform: "get").
 pub(crate) fn ask(name: &str) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket(name))?;
@@ -222,6 +244,24 @@ fn wait_for_the_last(name: &str) -> io::Result<Flock<File>> {
     Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
+/// Whether a tunnel has its device. One that somebody has given another name gets its own again, so that
+/// key and sessions stay; where that cannot be, the tunnel ends, and the agent makes another.
+async fn has_device(netlink: &Netlink, index: u32, name: &str) -> bool {
+    let Some(found) = netlink.name(index).await else {
+        tracing::warn!("{name} is gone, and its tunnel with it");
+        return false;
+    };
+    if found == name {
+        return true;
+    }
+    let again = netlink.rename(index, name).await;
+    match &again {
+        Ok(()) => tracing::warn!("{name} was named {found}, and has its own name again"),
+        Err(error) => tracing::warn!("{name} is named {found}, and its tunnel ends: {error}"),
+    }
+    again.is_ok()
+}
+
 /// The tunnel process itself; returns when it is told to end.
 ///
 /// # Errors
@@ -248,6 +288,7 @@ pub(crate) async fn serve(name: &str, hooks: &Hooks) -> Result<(), TunnelError> 
         .switch_on(name)
         .await
         .map_err(|error| fail(&error))?;
+    let index = netlink.index(name).await.map_err(|error| fail(&error))?;
     let device = DeviceBuilder::new()
         .with_default_udp()
         .with_ip(tun)
@@ -274,9 +315,8 @@ pub(crate) async fn serve(name: &str, hooks: &Hooks) -> Result<(), TunnelError> 
             () = monitor.ready() => {
                 let news = monitor.drain();
                 mtu.follow(&news);
-                let may_be_gone = news.iter().any(News::may_be_loss);
-                if may_be_gone && netlink.index(name).await.is_err() {
-                    tracing::warn!("{name} is gone, and its tunnel with it");
+                let may_be_gone = news.iter().any(|news| news.may_be_loss(index));
+                if may_be_gone && !has_device(&netlink, index, name).await {
                     break;
                 }
             }

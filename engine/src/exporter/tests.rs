@@ -78,6 +78,20 @@ fn readiness_is_to_be_in_sync_and_says_why_not() {
 }
 
 #[test]
+fn an_agent_that_has_been_at_work_for_a_while_is_not_ready() {
+    let now = Instant::now();
+    let mut record = Record::new("node-1");
+    record.settled(now, std::time::SystemTime::now());
+    record.began(now);
+    assert_eq!(readiness(&record, now + BUSY), Ok(()));
+    let later = now + Duration::from_secs(3);
+    let why = readiness(&record, later);
+    assert_eq!(why, Err("the agent has been at work for 3 s".into()));
+    record.ended(0);
+    assert_eq!(readiness(&record, later), Ok(()));
+}
+
+#[test]
 fn health_is_to_go_on_whatever_the_trouble() {
     let now = Instant::now();
     let mut record = Record::new("node-1");

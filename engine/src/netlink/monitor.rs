@@ -42,12 +42,15 @@ pub(crate) enum News {
 }
 
 impl News {
-    /// Whether a link may have gone.
-    pub(crate) fn may_be_loss(&self) -> bool {
-        matches!(
-            self,
-            Self::Missed | Self::Message(RouteNetlinkMessage::DelLink(_))
-        )
+    /// Whether the link of that index may have gone, or have another name.
+    pub(crate) fn may_be_loss(&self, index: u32) -> bool {
+        match self {
+            Self::Missed => true,
+            Self::Message(
+                RouteNetlinkMessage::DelLink(link) | RouteNetlinkMessage::NewLink(link),
+            ) => link.header.index == index,
+            Self::Message(_) => false,
+        }
     }
 }
 

@@ -20,11 +20,11 @@ use crate::{DEADLINE, INSIDE, Node, configuration, in_namespaces, write};
 /// Where the agent of this namespace serves its metrics.
 const METRICS: &str = "127.0.0.1:9091";
 
-const SETTINGS: &str = ", wireguardHostEncryptionEnabled: true, prometheusMetricsEnabled: true, \
+pub(crate) const SETTINGS: &str = ", wireguardHostEncryptionEnabled: true, prometheusMetricsEnabled: true, \
                         prometheusMetricsHost: 127.0.0.1";
 
 /// Another node, with a key that nobody has the private one of.
-const BOB: &str = "kind: Node\nmetadata: {name: bob}\n\
+pub(crate) const BOB: &str = "kind: Node\nmetadata: {name: bob}\n\
     spec: {bgp: {ipv4Address: 10.0.0.2/24, ipv6Address: 'fd00::2/64'}}\n\
     status: {wireguardPublicKey: 'AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=', \
     wireguardPublicKeyV6: 'AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI='}\n";
@@ -34,7 +34,7 @@ fn a_rule_that_sends_traffic_past_the_tunnel_is_told_while_it_is_there() {
     in_namespaces("bypass::inside_a_rule_comes_before_the_agent_s");
 }
 
-fn ip(arguments: &str) -> String {
+pub(crate) fn ip(arguments: &str) -> String {
     let output = Command::new("ip").args(arguments.split(' ')).output();
     let output = output.unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
@@ -52,7 +52,7 @@ fn get(path: &str) -> String {
 }
 
 /// Waits until the answer to a request has all these parts.
-fn until(path: &str, wanted: &[&str]) {
+pub(crate) fn until(path: &str, wanted: &[&str]) {
     let deadline = Instant::now() + DEADLINE;
     let mut page = String::new();
     while Instant::now() < deadline {
@@ -141,6 +141,13 @@ fn inside_a_rule_comes_before_the_agent_s() {
             "neighbour add {address} lladdr 02:00:00:00:00:02 dev outside nud permanent"
         ));
     }
+    // What only looks like a rule of the agent's, or of Felix's, is neither.
+    let looks_like = "98:\tnot from all fwmark 0x100000/0x100000 lookup 77";
+    for flag in ["-4", "-6"] {
+        ip(&format!(
+            "{flag} rule add pref 98 not fwmark 0x100000/0x100000 lookup 77"
+        ));
+    }
     let node = Node::start(folder.path(), &[("default.yaml", &on), ("bob.yaml", BOB)]);
     node.until("in sync", |status| {
         status.contains("STATUS=in sync: 2 peers")
@@ -148,6 +155,10 @@ fn inside_a_rule_comes_before_the_agent_s() {
     until("/readyz", &["200 OK"]);
     let (well, text) = check(&node);
     assert!(well, "{text}");
+    for flag in ["-4", "-6"] {
+        let rules = ip(&format!("{flag} rule list"));
+        assert!(rules.contains(looks_like), "{rules}");
+    }
     let families = [
         ("-4", "IPv4", "10.0.0.2", "10.0.0.77", "default dev outside"),
         ("-6", "IPv6", "fd00::2", "fd00::77", "default dev outside"),

@@ -15,6 +15,8 @@ mod name;
 mod port;
 /// A store that says itself that it is not ready.
 mod ready;
+/// A tunnel device that somebody changes.
+mod repair;
 /// A routing table that a rule of another looks up.
 mod table;
 /// A FelixConfiguration that an agent cannot read when it starts.

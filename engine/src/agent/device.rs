@@ -1,0 +1,33 @@
+//! Tunnel devices that somebody has given another name: their processes take the name back.
+
+use crate::change::Change;
+use crate::family::Family;
+use crate::tunnel;
+
+use super::{Agent, AgentError};
+
+impl Agent {
+    /// Waits for devices that are on their way back to their names, so that none is made in the place
+    /// of one that is there. One that does not come back is made anew.
+    pub(super) async fn look_for_devices(&mut self) -> Result<(), AgentError> {
+        for family in Family::ALL {
+            let name = self.cluster.settings.tunnel[family].interface.clone();
+            if self.kernel.has_link(&name) || !tunnel::is_running(&name) {
+                continue;
+            }
+            if self.settled {
+                let change = Change::CreateDevice {
+                    family,
+                    name: name.clone(),
+                };
+                self.record.with(|record| record.repairs(&change));
+            }
+            if tunnel::gets_device_back(&name).await {
+                self.kernel.hear(self.monitor.drain());
+                let settings = &self.cluster.settings;
+                self.kernel.refresh(&self.hands.netlink, settings).await?;
+            }
+        }
+        Ok(())
+    }
+}
