@@ -356,6 +356,9 @@ impl Agent {
         let node = self.orders.node.clone();
         if !self.cluster.nodes.contains_key(&node) {
             self.put_off();
+            // What else is wrong may be why it is missing.
+            let problems = self.problems();
+            self.tell(&problems);
             return Err(AgentError::NoNode(node));
         }
         self.hooks.comparison_begins(cause == Cause::Resync);

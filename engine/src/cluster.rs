@@ -160,14 +160,27 @@ impl Cluster {
                 wrong.push(((*identity).clone(), found));
             }
         }
-        for (name, (_, configuration)) in &configurations {
+        for (name, (identity, configuration)) in &configurations {
             cluster.note_opt_out(name, configuration);
+            let found = cluster.in_another_case(name);
+            wrong.extend(found.map(|found| ((*identity).clone(), found)));
         }
         for (identity, resource) in resources {
             let found = cluster.homeless(resource);
             wrong.extend(found.map(|found| (identity.clone(), found)));
         }
         (cluster, wrong)
+    }
+
+    /// What is wrong with a FelixConfiguration that is for no node, and whose name differs by case alone
+    /// from that of one for a node.
+    fn in_another_case(&self, name: &str) -> Option<Wrong> {
+        let node = name.strip_prefix("node.")?;
+        let mut nodes = self.nodes.keys().filter(|_| !self.nodes.contains_key(node));
+        let meant = nodes.find(|known| known.eq_ignore_ascii_case(node))?;
+        let what =
+            format!("is `{name}`, and there is no Node `{node}`: did you mean `node.{meant}`?");
+        Some(Wrong::at("metadata.name", what))
     }
 
     /// What is wrong with a resource that names a node that is not there.
@@ -181,8 +194,19 @@ impl Cluster {
         if node.is_empty() {
             return None;
         }
-        let what = format!("is `{node}`, and there is no such Node");
-        (!self.nodes.contains_key(node)).then(|| Wrong::at(field, what))
+        if self.nodes.contains_key(node) {
+            return None;
+        }
+        let mut same = self
+            .nodes
+            .keys()
+            .filter(|known| known.eq_ignore_ascii_case(node));
+        let help = same
+            .next()
+            .map(|meant| format!(": did you mean `{meant}`?"));
+        let help = help.unwrap_or_default();
+        let what = format!("is `{node}`, and there is no such Node{help}");
+        Some(Wrong::at(field, what))
     }
 
     /// Takes in that these resources have changed, if they are pods of known nodes; the cost

@@ -25,7 +25,7 @@ use crate::hooks::Hooks;
 use crate::kernel::{Kernel, ObserveError};
 use crate::netlink::{Netlink, NetlinkError};
 use crate::networks;
-use crate::operate::{self, EnableError, Wishes};
+use crate::operate::{self, OperateError, Wishes};
 use crate::render;
 use crate::roam::Told;
 use crate::status::Status;
@@ -195,7 +195,7 @@ enum Failure {
     #[error(transparent)]
     Guard(#[from] GuardError),
     #[error(transparent)]
-    Enable(#[from] EnableError),
+    Operate(#[from] OperateError),
     /// What `status --check` has found is printed with the status.
     #[error("this node or one of its peers is not as intended")]
     NotAsIntended,
@@ -233,7 +233,7 @@ pub(crate) fn main(
                 LogFormat::Json => tracing::error!("{failure}"),
             }
             match failure {
-                Failure::Enable(EnableError::UnknownNodes { .. }) => ExitCode::from(2),
+                Failure::Operate(error) if error.is_of_arguments() => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
         }
@@ -243,14 +243,13 @@ pub(crate) fn main(
 fn obey(verb: Verb, hooks: Hooks) -> Result<(), Failure> {
     match verb {
         Verb::Enable { store, wishes } => blocking(async {
-            told(
-                operate::enable(&store.store, &wishes).await?,
-                "encryption is on",
-            );
+            let stated = operate::enable(&store.store, &wishes).await?;
+            print(&format!("{stated}\n"));
             Ok(())
         }),
         Verb::Disable { store } => blocking(async {
-            told(operate::disable(&store.store).await?, "encryption is off");
+            let stated = operate::disable(&store.store).await?;
+            print(&format!("{stated}\n"));
             Ok(())
         }),
         Verb::Guard { state, store } => blocking(async {
@@ -289,18 +288,11 @@ fn obey(verb: Verb, hooks: Hooks) -> Result<(), Failure> {
     }
 }
 
-fn told(changed: bool, what: &str) {
-    let already = if changed { "" } else { " already" };
-    print(&format!("{what}{already}\n"));
-}
-
 async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let NodeArgument { node, store } = arguments.node;
     let snapshot = store.store.read().await?;
     let (cluster, wrong) = Cluster::new(&node, &snapshot.resources);
-    if !cluster.nodes.contains_key(&node) {
-        return Err(AgentError::NoNode(node).into());
-    }
+    let is_known = cluster.nodes.contains_key(&node);
     let bad = snapshot.problems();
     let wrong = wrong
         .iter()
@@ -328,6 +320,13 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         &kernel, &cluster, &node, &endpoints, supported, &tables, &departed,
     );
     problems.extend(networks::problems(&conflicts));
+    if !is_known {
+        // What is there stays: the agent waits for its Node.
+        desired.clone_from(&actual);
+        let help = operate::help_for_node(&node, &snapshot);
+        let why = AgentError::NoNode(node.clone());
+        problems.insert(0, format!("{why} ({help})"));
+    }
     let why = snapshot.without_configuration();
     let why = why.filter(|_| agent::is_in_force(&actual));
     problems.extend(why.map(|why| AgentError::Unread(why).to_string()));
@@ -342,6 +341,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let status = Status {
         node: &node,
         cluster: &cluster,
+        unread_nodes: &snapshot.unread_nodes(),
         devices: PerFamily::each(|family| {
             let name = &cluster.settings.tunnel[family].interface;
             kernel.backend(name).zip(kernel.device(name))
@@ -356,15 +356,18 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     };
     if arguments.json {
         print(&format!("{:#}\n", status.json()));
+    } else if arguments.check {
+        print(&status.checked_text());
     } else {
         print(&status.text());
-        if arguments.check {
-            print(&status.check_text());
-        }
     }
-    match arguments.check && !status.deviations().is_empty() {
-        true => Err(Failure::NotAsIntended),
-        false => Ok(()),
+    let not_as_intended = arguments.check && !status.deviations().is_empty();
+    if !is_known {
+        Err(AgentError::NoNode(node).into())
+    } else if not_as_intended {
+        Err(Failure::NotAsIntended)
+    } else {
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use crate::address::unusable_network;
 use crate::family::network;
 
 /// A word that cannot be used.
@@ -16,13 +17,17 @@ pub(crate) struct WrongWord {
     /// The number of its first character in the list, from 1.
     pub(crate) at: usize,
     pub(crate) word: String,
-    /// What is wrong and what to write, as a predicate.
+    /// What is wrong and what to write, as a predicate; of an empty word, what is missing.
     pub(crate) what: String,
 }
 
 impl fmt::Display for WrongWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, word, what } = self;
+        if word.is_empty() {
+            // Nothing is there that could be the subject.
+            return write!(f, "{what} at character {at}, or a comma is one too many");
+        }
         write!(f, "`{word}` at character {at} {what}")
     }
 }
@@ -67,7 +72,12 @@ pub(crate) fn networks(text: &str) -> (BTreeSet<IpNet>, Vec<WrongWord>) {
                 what,
             });
         };
-        match network(word) {
+        let found = network(word);
+        if let Some(what) = found.and_then(unusable_network) {
+            fail(format!("is no network of nodes or pods: that is {what}"));
+            continue;
+        }
+        match found {
             _ if word.is_empty() => wrong.push(missing(at, "network")),
             Some(found) if found == found.trunc() => drop(networks.insert(found)),
             Some(found) => {
@@ -97,17 +107,30 @@ fn missing(at: usize, what: &str) -> WrongWord {
     WrongWord {
         at,
         word: String::new(),
-        what: format!("is no {what}: a comma is one too many, or a {what} is missing"),
+        what: format!("a {what} is missing"),
     }
 }
 
-/// The network of IPv4 whose last zeros were left out: `10.1/16`.
+/// The network of IPv4 whose last zeros were left out (`10.1/16`), or that has zeros too many
+/// (`010.0.0.0/8`, which some read as octal).
 fn shortened(word: &str) -> Option<IpNet> {
     let (address, length) = word.split_once('/')?;
-    let parts = address.split('.').count();
-    let zeros = ".0".repeat(4_usize.checked_sub(parts)?);
-    let whole: IpNet = format!("{address}{zeros}/{length}").parse().ok()?;
-    Some(whole.trunc())
+    let mut parts: Vec<_> = address.split('.').map(without_zeros).collect();
+    if parts.len() > 4 {
+        return None;
+    }
+    parts.resize(4, "0");
+    let whole = network(&format!("{}/{}", parts.join("."), without_zeros(length)))?;
+    Some(whole.trunc()).filter(|whole| unusable_network(*whole).is_none())
+}
+
+fn without_zeros(number: &str) -> &str {
+    let digits = number.trim_start_matches('0');
+    match (digits, number) {
+        ("", "") => "",
+        ("", _) => "0",
+        (digits, _) => digits,
+    }
 }
 
 #[cfg(test)]
@@ -142,10 +165,26 @@ mod tests {
                 "`10.0.0.0/33` at character 14 is no network: write ADDRESS/LENGTH, such as 10.0.0.0/8 or fd00::/8",
                 "`é` at character 26 is no network: write ADDRESS/LENGTH, such as 10.0.0.0/8 or fd00::/8",
                 "`10.2.3.4/16` at character 28 is an address within a network: write `10.2.0.0/16` for the network, or `10.2.3.4` for the address alone",
-                "`` at character 40 is no network: a comma is one too many, or a network is missing",
+                "a network is missing at character 40, or a comma is one too many",
                 "`fd00::1/8` at character 41 is an address within a network: write `fd00::/8` for the network, or `fd00::1` for the address alone",
             ]
         );
+    }
+
+    #[test]
+    fn a_network_with_leading_zeros_or_of_no_host_is_wrong() {
+        let text = "010.0.0.0/8,10.0.0.0/08,127.0.0.0/8,ff00::/8,::ffff:10.0.0.0/104,0.0.0.0/1";
+        assert_eq!(
+            wrong(text),
+            [
+                "`010.0.0.0/8` at character 1 is no network: did you mean `10.0.0.0/8`?",
+                "`10.0.0.0/08` at character 13 is no network: did you mean `10.0.0.0/8`?",
+                "`127.0.0.0/8` at character 25 is no network of nodes or pods: that is a loopback address",
+                "`ff00::/8` at character 37 is no network of nodes or pods: that is a multicast address",
+                "`::ffff:10.0.0.0/104` at character 46 is no network of nodes or pods: that is an IPv4-mapped address",
+            ]
+        );
+        assert_eq!(read(text), ["0.0.0.0/1", "10.0.0.0/8"]);
     }
 
     #[test]
@@ -162,7 +201,7 @@ mod tests {
         assert_eq!(found, ["a", "b"].map(String::from).into());
         assert_eq!(
             wrong[0].to_string(),
-            "`` at character 6 is no name: a comma is one too many, or a name is missing"
+            "a name is missing at character 6, or a comma is one too many"
         );
         assert_eq!(names(""), Default::default());
     }

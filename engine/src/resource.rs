@@ -14,23 +14,23 @@ use crate::address::unusable_network;
 use crate::family::{Family, PerFamily, network};
 use crate::key::{KeyError, PublicKey};
 
-/// Names of fields, and the one that was meant by a wrong one.
-mod names;
-
 /// A resource's fields, each read as what it must be.
 mod fields;
 
 /// Blocks of Calico IPAM.
 mod block;
 
-/// Nodes as Kubernetes has them.
-pub(crate) mod kubernetes;
-
 /// Nodes.
 mod node;
 
+/// Nodes as Kubernetes has them.
+pub(crate) mod kubernetes;
+
 /// Pods' interfaces.
 mod workload;
+
+/// Names of fields, and the one that was meant by a wrong one.
+mod names;
 
 /// What was known before stays, where it cannot be read any more.
 mod keep;

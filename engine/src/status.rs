@@ -3,6 +3,7 @@
 //! The JSON has every key each time; what there is none of is null. Keys are added, and
 //! never change their meaning.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
@@ -23,8 +24,8 @@ use crate::text::line as shown;
 /// Whether all is as intended.
 mod check;
 
-/// How wide the column of names gets, in characters; longer ones stick out.
-const WIDEST: usize = 64;
+/// Names of more characters stick out of their column, which is as wide as the others need.
+const WIDEST: usize = 40;
 
 /// How many of a peer's networks people are shown.
 const NETWORKS: usize = 4;
@@ -33,6 +34,8 @@ const NETWORKS: usize = 4;
 pub(crate) struct Status<'a> {
     pub(crate) node: &'a str,
     pub(crate) cluster: &'a Cluster,
+    /// Nodes of which nothing can be read.
+    pub(crate) unread_nodes: &'a BTreeSet<String>,
     /// The configured devices as they are.
     pub(crate) devices: PerFamily<Option<(Backend, &'a State)>>,
     /// The dataplane as it is.
@@ -71,7 +74,8 @@ impl Status<'_> {
     }
 
     fn others(&self) -> impl Iterator<Item = &String> {
-        self.cluster.nodes.keys().filter(|name| *name != self.node)
+        let known = self.cluster.nodes.keys().chain(self.unread_nodes);
+        known.filter(|name| *name != self.node)
     }
 
     /// Why this node does not encrypt, if it does not.
@@ -80,7 +84,13 @@ impl Status<'_> {
             return None;
         }
         Some(match self.cluster.settings.tunnel[family].enabled {
-            true => format!("this node has no {family} address"),
+            true => match self.cluster.nodes.get(self.node) {
+                None => "the store has no Node for this node".into(),
+                Some(own) if own.bad_address[family] => {
+                    format!("this node's {family} address cannot be used")
+                }
+                Some(_) => format!("this node has no {family} address"),
+            },
             false if self.cluster.opted_out[family].contains(self.node) => {
                 "its own FelixConfiguration takes it out".into()
             }
@@ -95,6 +105,9 @@ impl Status<'_> {
             true => Reach::Dropped(why),
             false => Reach::Plain(why),
         };
+        if self.unread_nodes.contains(name) {
+            return clear("its Node cannot be read".into());
+        }
         if self.idle(family).is_some() {
             return clear("this node does not encrypt".into());
         }
@@ -127,6 +140,9 @@ impl Status<'_> {
             }
             None if in_force => "off, but still in force".into(),
             None => "off".into(),
+            Some(_) if self.is_strict_about_nothing() => {
+                "asked for, without effect: encryption is off".into()
+            }
             Some(strict) => {
                 let plain: Vec<_> = strict.plain_nodes.iter().cloned().collect();
                 let but = match plain.is_empty() {
@@ -156,18 +172,38 @@ impl Status<'_> {
         self.actual.planes[family].rules.first()
     }
 
+    fn is_in_sync(&self) -> bool {
+        let is_known = self.cluster.nodes.contains_key(self.node);
+        self.pending.is_empty() && is_known && !self.is_bypassed()
+    }
+
+    /// Whether strict mode is asked for while nothing at all is to be encrypted.
+    fn is_strict_about_nothing(&self) -> bool {
+        let (settings, wanted) = (&self.cluster.settings, &self.cluster.wanted);
+        let mut families = Family::ALL.into_iter();
+        let is_off = families.all(|family| !settings.tunnel[family].enabled && !wanted[family]);
+        is_off && settings.strict.is_some()
+    }
+
     /// For people.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
-        let _ = self.write(&mut text);
+        let _ = self.write(&mut text, true);
         text
     }
 
-    fn write(&self, text: &mut String) -> std::fmt::Result {
+    /// The same with what is not as intended, which says among others what is wrong and still to be made.
+    pub(crate) fn checked_text(&self) -> String {
+        let mut text = String::new();
+        let _ = self.write(&mut text, false);
+        text + &self.check_text()
+    }
+
+    fn write(&self, text: &mut String, with_problems: bool) -> std::fmt::Result {
         let names = self.others().map(|name| shown(name).chars().count());
-        // A format takes a width of 16 bits, and names have no such limit.
-        let width = names.map(|name| name.min(WIDEST));
+        // One long name is no reason to move all the others to the right.
+        let width = names.filter(|name| *name <= WIDEST);
         let width = width.chain(["problem".len()]).max().unwrap_or_default();
         let mut line =
             |what: &str, value: &str| writeln!(text, "  {:width$}  {}", shown(what), shown(value));
@@ -178,6 +214,7 @@ impl Status<'_> {
             false => "their own traffic is left in clear",
         };
         let sync = match self.pending.len() {
+            0 if !self.cluster.nodes.contains_key(self.node) => "waiting for its Node".into(),
             0 if self.is_bypassed() => {
                 "bypassed: rules of others send traffic past the tunnel".into()
             }
@@ -189,16 +226,17 @@ impl Status<'_> {
         line("state", &sync)?;
         line("hosts", hosts)?;
         line("strict", &self.strict())?;
-        for problem in self.problems {
+        for problem in self.problems.iter().filter(|_| with_problems) {
             line("problem", problem)?;
         }
         for family in self.families() {
             self.write_family(text, family, width)?;
         }
-        if !self.pending.is_empty() {
+        let pending = if with_problems { self.pending } else { &[] };
+        if !pending.is_empty() {
             writeln!(text, "\nstill to be made")?;
         }
-        let mut pending = self.pending.iter();
+        let mut pending = pending.iter();
         pending.try_for_each(|change| writeln!(text, "  {}", shown(&change.to_string())))
     }
 
@@ -276,7 +314,7 @@ impl Status<'_> {
         let families = self.families().map(|family| self.family_json(family));
         json!({
             "node": self.node,
-            "in_sync": self.pending.is_empty() && !self.is_bypassed(),
+            "in_sync": self.is_in_sync(),
             "pending": self.pending.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "problems": self.problems,
             "not_as_intended": self.deviations(),

@@ -46,7 +46,10 @@ fn it_exits_0_when_all_is_as_intended_and_1_with_the_reason_when_it_is_not() {
     fs::write(store.join("ada.yaml"), node).unwrap();
     let (status, text, _) = check(store);
     assert_eq!(status, Some(0), "{text}");
-    assert!(text.ends_with("\nall is as intended\n"), "{text}");
+    assert!(
+        text.ends_with("\nall is as intended: nothing is encrypted\n"),
+        "{text}"
+    );
 
     let on =
         "kind: FelixConfiguration\nmetadata: {name: default}\nspec: {wireguardEnabled: true}\n";
@@ -63,5 +66,45 @@ fn it_exits_0_when_all_is_as_intended_and_1_with_the_reason_when_it_is_not() {
     assert_eq!(status, Some(1), "{text}");
     let reason =
         "`metadata.annotations.wiremesh/strct` is unknown: did you mean `wiremesh/strict`?";
+    // Once.
+    assert_eq!(text.matches(reason).count(), 1, "{text}");
+
+    // Strict mode without encryption is no intent that could be met.
+    let off = "kind: FelixConfiguration\nmetadata: {name: default, annotations: {wiremesh/strict: \"true\"}}\nspec: {wireguardEnabled: false}\n";
+    fs::write(store.join("default.yaml"), off).unwrap();
+    let (status, text, _) = check(store);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(
+        text.contains("strict   asked for, without effect: encryption is off"),
+        "{text}"
+    );
+    let reason = "encryption is off, and everything goes in clear, while strict mode is asked for";
     assert!(text.contains(reason), "{text}");
+
+    // Without its Node the rest is told all the same, and so is a Node of which nothing can be read.
+    let cat = "apiVersion: v7\nkind: Node\nmetadata: {name: ada}\n";
+    fs::write(store.join("ada.yaml"), cat).unwrap();
+    fs::write(
+        store.join("bob.yaml"),
+        cat.replace("name: ada", "name: bob"),
+    )
+    .unwrap();
+    fs::write(store.join("default.yaml"), on).unwrap();
+    let (status, text, error) = check(store);
+    assert_eq!(status, Some(1), "{text}");
+    for expected in [
+        "state    waiting for its Node",
+        "ada.yaml: `apiVersion` is `v7`",
+        "bob.yaml: `apiVersion` is `v7`",
+        "the store has no Node `ada`: the agent waits for it (it cannot be read)",
+    ] {
+        assert_eq!(text.matches(expected).count(), 1, "{text}");
+    }
+    assert!(error.contains("the store has no Node `ada`"), "{error}");
+    fs::write(store.join("ada.yaml"), node).unwrap();
+    let (_, text, _) = check(store);
+    assert!(
+        text.contains("bob      reached in clear: its Node cannot be read"),
+        "{text}"
+    );
 }

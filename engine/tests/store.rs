@@ -30,7 +30,8 @@ fn enable_is_one_command_and_disable_takes_it_back() {
     let file = folder.path().join("felixconfiguration.default.yaml");
 
     let (status, text) = said(&wiremesh(&["enable", "--store", &store]));
-    assert_eq!((status, text.as_str()), (Some(0), "encryption is on"));
+    let on = "encryption is on; host encryption is off, strict mode is off";
+    assert_eq!((status, text.as_str()), (Some(0), on));
     let configuration = fs::read_to_string(&file).unwrap();
     assert!(
         configuration.contains("wireguardEnabled: true"),
@@ -38,7 +39,8 @@ fn enable_is_one_command_and_disable_takes_it_back() {
     );
 
     let (_, text) = said(&wiremesh(&["enable", "--store", &store]));
-    assert_eq!(text, "encryption is on already");
+    let already = "encryption is on already; host encryption is off, strict mode is off";
+    assert_eq!(text, already);
 
     let (status, text) = said(&wiremesh(&["disable", "--store", &store]));
     assert_eq!((status, text.as_str()), (Some(0), "encryption is off"));
@@ -76,7 +78,7 @@ fn a_security_setting_with_a_slip_is_refused_with_its_place_and_writes_nothing()
     );
     refused(
         &["--plain-nodes", "ada,"],
-        "`` at character 5 is no name: a comma is one too many, or a name is missing",
+        "a name is missing at character 5, or a comma is one too many",
     );
     refused(
         &["--plain-nodes", "ada,nope"],
@@ -88,7 +90,145 @@ fn a_security_setting_with_a_slip_is_refused_with_its_place_and_writes_nothing()
         "`nod-3` at character 1 is no Node of the store: did you mean `node-3`?",
     );
     let right = ["--plain-nodes", "ada, bob", "--networks", "10.0.0.0/8"];
-    assert_eq!(enable(&right), (Some(0), "encryption is on".into()));
+    let on = "encryption is on; host encryption is off, strict mode is on, but for ada, bob, also in 10.0.0.0/8";
+    assert_eq!(enable(&right), (Some(0), on.into()));
+
+    // An empty list is a slip; what takes a list away has a word of its own.
+    for (argument, what) in [
+        ("--networks", "networks"),
+        ("--plain-nodes", "names of nodes"),
+    ] {
+        for empty in ["", " "] {
+            let (status, text) = enable(&[argument, empty]);
+            assert_eq!(status, Some(2), "{text}");
+            let expected =
+                format!("it is empty: give {what}, or `none` to take away what was given");
+            assert!(text.contains(&expected), "{text}");
+        }
+    }
+    let text = fs::read_to_string(path.join("felixconfiguration.default.yaml")).unwrap();
+    assert!(
+        text.contains("ada, bob") && text.contains("10.0.0.0/8"),
+        "{text}"
+    );
+    let on = "encryption is on; host encryption is off, strict mode is on";
+    let (_, said) = enable(&["--plain-nodes", "none"]);
+    assert_eq!(said, format!("{on}, also in 10.0.0.0/8"));
+    let (_, said) = enable(&["--networks", "none"]);
+    assert_eq!(said, on);
+    let text = fs::read_to_string(path.join("felixconfiguration.default.yaml")).unwrap();
+    assert!(
+        !text.contains("plain-nodes") && !text.contains("networks"),
+        "{text}"
+    );
+
+    // Strict mode stays asked for, which is said.
+    let (status, said) = self::said(&wiremesh(&["disable", "--store", &store]));
+    assert_eq!(status, Some(0));
+    assert!(
+        said.starts_with("encryption is off; strict mode stays asked for"),
+        "{said}"
+    );
+    let without = [
+        "enable",
+        "--store",
+        &store,
+        "--strict=false",
+        "--networks",
+        "10.0.0.0/8",
+    ];
+    let (status, said) = self::said(&wiremesh(&without));
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("'--networks' needs strict mode"), "{said}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_not_written_beside_or_over() {
+    for (files, expected) in [
+        (
+            &[("broken.yaml", "kind: FelixConfiguration\nspec: {\n")][..],
+            "broken.yaml:3:1: it is not YAML",
+        ),
+        (
+            &[("broken.json", "{\n ?")],
+            "broken.json:2:2: it is not JSON: ",
+        ),
+        (
+            &[(
+                "f.yaml",
+                "kind: FelixConfiguration\nmetadata: {name: default}\nspec: [x]\n",
+            )],
+            "f.yaml: `spec` is not a mapping",
+        ),
+        (
+            &[(
+                "f.yaml",
+                "kind: FelixConfiguration\nmetadata: {name: default}\nspec: {}\nspec: {}\n",
+            )],
+            "f.yaml:4:1: the field `spec` is here again, after line 3, column 1",
+        ),
+        (
+            &[
+                (
+                    "f.yaml",
+                    "kind: FelixConfiguration\nmetadata: {name: default}\n",
+                ),
+                (
+                    "g.yaml",
+                    "kind: FelixConfiguration\nmetadata: {name: default}\n",
+                ),
+            ],
+            "f.yaml and g.yaml both hold it, so FelixConfiguration default is not written",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        for verb in ["enable", "disable"] {
+            let (status, text) = said(&wiremesh(&[verb, "--store", &store(folder.path())]));
+            assert_eq!(status, Some(1), "{text}");
+            assert!(text.contains(expected), "{text}");
+            assert!(text.contains("\n  help: "), "{text}");
+        }
+        for (name, text) in files {
+            assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), *text);
+        }
+        let names = fs::read_dir(folder.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.filter(|name| name != ".lock").count(), files.len());
+    }
+}
+
+#[test]
+fn a_key_of_an_unknown_node_is_not_rotated_and_the_known_ones_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["ada", "node-3"] {
+        let node = format!("kind: Node\nmetadata: {{name: {name}}}\n");
+        fs::write(folder.path().join(format!("{name}.YAML")), node).unwrap();
+    }
+    let rotate = |node: &str| {
+        let store = store(folder.path());
+        said(&wiremesh(&[
+            "rotate-key",
+            "--node",
+            node,
+            "--store",
+            &store,
+        ]))
+    };
+    let (status, text) = rotate("nope");
+    assert_eq!(status, Some(2), "{text}");
+    assert!(
+        text.ends_with("the store has no such Node: it has ada, node-3"),
+        "{text}"
+    );
+    assert!(rotate("Ada").1.ends_with("did you mean `ada`?"));
+    // A file in upper case is one all the same.
+    assert_eq!(
+        rotate("ada"),
+        (Some(0), "ada is asked for a new key".into())
+    );
 }
 
 #[test]

@@ -113,8 +113,9 @@ fn an_etcd_behind_tls_is_used_by_who_has_a_certificate() {
     while said.contains("Connection refused") && Instant::now() < end {
         said = enable(&server, &files);
     }
-    assert_eq!(said, "encryption is on");
-    assert_eq!(enable(&server, &files), "encryption is on already");
+    assert!(said.starts_with("encryption is on; "), "{said}");
+    let said = enable(&server, &files);
+    assert!(said.starts_with("encryption is on already; "), "{said}");
 
     // Who has none is told so by etcd, and who trusts somebody else trusts nobody here.
     let said = enable(&server, &files[..1]);

@@ -122,6 +122,9 @@ mod tests {
         let wrong = |name: &str, spec| keepalive(&[configuration(name, "", spec)]).1.join("; ");
         assert!(wrong("Default", json!({})).contains("did you mean `default`?"));
         assert!(wrong("gpu", json!({})).contains("is for no node"));
+        assert!(wrong("node.A", json!({})).contains("no Node `A`: did you mean `node.a`?"));
+        // A Node may come later.
+        assert_eq!(wrong("node.b", json!({})), "");
         assert!(wrong("gpu", json!({"nodeSelector": "gpu ="})).contains("`spec.nodeSelector` has"));
         assert!(wrong("default", json!({"nodeSelector": "all()"})).contains("has no effect"));
     }

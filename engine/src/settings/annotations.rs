@@ -145,3 +145,25 @@ pub(super) fn meant_annotation(name: &str) -> Option<&'static str> {
 fn at(name: &str, what: String) -> Wrong {
     Wrong::at(&format!("metadata.annotations.{name}"), what)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_near_to_an_annotation_is_told_whatever_its_prefix_and_case() {
+        for (name, meant) in [
+            ("strict", Some(STRICT)),
+            ("Strict", Some(STRICT)),
+            ("Wiremesh/strict", Some(STRICT)),
+            ("wiremesh.io/strict", Some(STRICT)),
+            ("plainNodes", Some(PLAIN_NODES)),
+            ("strictNetworks", Some(STRICT_NETWORKS)),
+            ("wiremsh/strict", Some(STRICT)),
+            ("other.io/strict", None),
+            ("projectcalico.org/metadata", None),
+        ] {
+            assert_eq!(meant_annotation(name), meant, "{name}");
+        }
+    }
+}

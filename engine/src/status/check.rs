@@ -21,6 +21,13 @@ impl Status<'_> {
         let pending = pending.map(|change| format!("still to be made: {change}"));
         let problems = self.problems.iter().cloned();
         let mut deviations: Vec<_> = pending.chain(problems).collect();
+        if self.is_strict_about_nothing() {
+            deviations.push(
+                "encryption is off, and everything goes in clear, while strict mode is asked for: run \
+                 `wiremesh enable`, or delete the annotation `wiremesh/strict` of the FelixConfiguration"
+                    .into(),
+            );
+        }
         for family in Family::ALL {
             self.check_family(family, &mut deviations);
         }
@@ -68,6 +75,8 @@ impl Status<'_> {
             };
             match peer_key(cluster, self.node, name, family) {
                 Err(Plain::OptedOut) => {}
+                // It is a problem already.
+                Err(_) if self.unread_nodes.contains(name) => {}
                 Err(_) if !is_here(name) && !owners.contains(name.as_str()) => {}
                 Err(why) => deviate(format!("{name} is {how}: {why}")),
                 Ok(_) => deviate(format!("{name} is {how}: {because}")),
@@ -76,10 +85,14 @@ impl Status<'_> {
     }
 
     /// For people: each deviation on a line.
-    pub(crate) fn check_text(&self) -> String {
+    pub(super) fn check_text(&self) -> String {
         let deviations = self.deviations();
         if deviations.is_empty() {
-            return "\nall is as intended\n".into();
+            let tunnel = &self.cluster.settings.tunnel;
+            return match tunnel.v4.enabled || tunnel.v6.enabled {
+                true => "\nall is as intended\n".into(),
+                false => "\nall is as intended: nothing is encrypted\n".into(),
+            };
         }
         let lines = deviations.iter().map(|what| format!("  {}\n", line(what)));
         let lines: String = lines.collect();

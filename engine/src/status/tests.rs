@@ -22,6 +22,8 @@ static NO_BYPASSES: PerFamily<Vec<Bypass>> = PerFamily {
     v6: Vec::new(),
 };
 
+static NONE_UNREAD: BTreeSet<String> = BTreeSet::new();
+
 fn key(byte: u8) -> PublicKey {
     PublicKey::from_bytes([byte; 32]).unwrap()
 }
@@ -105,6 +107,7 @@ fn status<'a>(
     Status {
         node: "ada",
         cluster,
+        unread_nodes: &NONE_UNREAD,
         devices: PerFamily {
             v4: device.map(|device| (Backend::Userspace, device)),
             v6: None,
@@ -117,6 +120,23 @@ fn status<'a>(
         unread: false,
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW),
     }
+}
+
+#[test]
+fn one_long_name_does_not_move_the_others() {
+    let long = "n".repeat(253);
+    let on = json!({"wireguardEnabled": true});
+    let resources = [
+        node("ada", 1, Some(1)),
+        node(&long, 2, None),
+        configuration("default", on, json!({})),
+    ];
+    let resources = resources.iter().map(|resource| read(resource).unwrap());
+    let (cluster, _) = Cluster::new("ada", &resources.collect());
+    let actual = Dataplane::default();
+    let text = status(&cluster, None, &actual).text();
+    assert!(text.contains("\n  state    in sync\n"), "{text}");
+    assert!(text.contains(&format!("\n  {long}  in clear")), "{text}");
 }
 
 #[track_caller]

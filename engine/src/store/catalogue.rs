@@ -81,6 +81,14 @@ impl Snapshot {
         self.bad.values().flat_map(Bad::lines)
     }
 
+    /// The names of the Nodes of which nothing can be read.
+    pub(crate) fn unread_nodes(&self) -> BTreeSet<String> {
+        let identities = self.bad.values().filter_map(|bad| bad.identity.as_ref());
+        let unread = identities
+            .filter(|identity| identity.kind == "Node" && !self.resources.contains_key(*identity));
+        unread.map(|identity| identity.name.clone()).collect()
+    }
+
     /// Why it must not be acted upon, if it says so itself: Calico migrates it, and Felix waits too.
     pub(crate) fn unready(&self) -> Option<String> {
         let identity = Identity {

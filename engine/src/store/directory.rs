@@ -20,6 +20,8 @@ use crate::resource::Identity;
 
 mod file;
 
+mod parse;
+
 mod follow;
 
 pub(crate) use follow::Follower;
@@ -282,10 +284,11 @@ struct Digest {
 impl Digest {
     /// Says whether the file's content (`None`: it is gone) is another than before.
     fn set(&mut self, name: &str, content: Option<&file::Content>) -> bool {
-        let new = content.map(|content| match content {
-            Ok(content) => fnv(name.as_bytes(), content),
-            Err(what) => fnv(name.as_bytes(), what.as_bytes()),
-        });
+        self.set_hash(name, content.map(|content| hash_of(name, content)))
+    }
+
+    /// The same by the content's hash.
+    fn set_hash(&mut self, name: &str, new: Option<u64>) -> bool {
         let old = match new {
             Some(hash) => self.hashes.insert(name.to_owned(), hash),
             None => self.hashes.remove(name),
@@ -297,6 +300,13 @@ impl Digest {
 
     fn digits(&self) -> String {
         format!("{:016x}", self.sum)
+    }
+}
+
+fn hash_of(name: &str, content: &file::Content) -> u64 {
+    match content {
+        Ok(content) => fnv(name.as_bytes(), content),
+        Err(what) => fnv(name.as_bytes(), what.as_bytes()),
     }
 }
 

@@ -15,7 +15,8 @@ use tokio::time::sleep;
 
 use super::super::catalogue::{Catalogue, Snapshot};
 use super::super::{Changed, StoreError};
-use super::{Digest, Directory, contents_of, file, is_resource};
+use super::parse::{Parsed, Parser, Unparsed, is_small, parse};
+use super::{Digest, Directory, file, is_resource};
 use crate::resource::Identity;
 
 /// What changes a store's content, and what takes the directory itself away.
@@ -60,6 +61,9 @@ pub(crate) struct Follower {
     digest: Digest,
     /// What has been read and not yet told.
     pending: Option<Changed>,
+    parser: Parser,
+    /// Whether the files that are being parsed are those of another directory; none, if none are.
+    parsing: Option<bool>,
 }
 
 /// The directory that is watched. Its files are read through its own descriptor: by its
@@ -119,9 +123,12 @@ impl Follower {
             catalogue: Catalogue::new(&directory.hooks),
             digest: Digest::default(),
             pending: None,
+            parser: Parser::start()?,
+            parsing: None,
         };
         // Watched first: what is written while this reads is read again.
-        follower.read_all()?;
+        let files = follower.all_files()?;
+        follower.take_parsed(parse(files));
         Ok(follower)
     }
 
@@ -135,6 +142,13 @@ impl Follower {
         loop {
             if let Some(changed) = self.pending.take() {
                 return changed;
+            }
+            if let Some(replaced) = self.parsing {
+                let parsed = self.parser.parsed().await;
+                self.parsing = None;
+                let stirred = self.take_parsed(parsed);
+                self.pending = told(stirred, replaced);
+                continue;
             }
             let events = tokio::select! {
                 events = self.events.recv() => events,
@@ -191,7 +205,8 @@ impl Follower {
                 (name, content)
             })
             .collect();
-        self.take_files(files).map(Changed::Resources)
+        let files = self.unparsed(files);
+        self.take_files(files, false)
     }
 
     /// Watches whatever directory is there by now, and reads all of it.
@@ -204,8 +219,8 @@ impl Follower {
             Ok(inside) => {
                 self.inside = Some(inside);
                 match lost {
-                    None if !self.directory.hooks.resumes_watch() => Ok(None),
-                    _ => self.read_all(),
+                    None if !self.directory.hooks.resumes_watch() => Ok(Vec::new()),
+                    _ => self.all_files(),
                 }
             }
             Err(error) => Err(self.directory.unreadable(error)),
@@ -221,11 +236,7 @@ impl Follower {
             let _ = self.inotify.rm_watch(old);
         }
         match read {
-            // It was there all the time.
-            Ok(changed) if watched == lost => changed.map(Changed::Resources),
-            Ok(Some(_)) => Some(Changed::Everything),
-            // It is back, or another one holds what it held.
-            Ok(None) => Some(Changed::Resources(BTreeSet::new())),
+            Ok(files) => self.take_files(files, watched != lost),
             // Said once; it is looked for all the same.
             Err(error) => lost.map(|_| match self.catalogue.lose_store() {
                 gone if gone.is_empty() => Changed::Trouble(error.to_string()),
@@ -234,7 +245,8 @@ impl Follower {
         }
     }
 
-    fn read_all(&mut self) -> Result<Option<BTreeSet<Identity>>, StoreError> {
+    /// Every file that is there or was.
+    fn all_files(&self) -> Result<Vec<Unparsed>, StoreError> {
         let there = self.directory.files()?;
         let gone = self.digest.hashes.keys();
         let gone = gone.filter(|name| !there.contains_key(*name)).cloned();
@@ -244,23 +256,48 @@ impl Follower {
                 .into_iter()
                 .map(|(name, content)| (name, Some(content))),
         );
-        Ok(self.take_files(files))
+        Ok(self.unparsed(files))
     }
 
-    /// Takes in what these files hold by now. Says which resources that changes, if it
-    /// changes anything at all.
-    fn take_files(
-        &mut self,
-        files: BTreeMap<String, Option<file::Content>>,
-    ) -> Option<BTreeSet<Identity>> {
+    fn unparsed(&self, files: BTreeMap<String, Option<file::Content>>) -> Vec<Unparsed> {
+        let files = files.into_iter();
+        let known = &self.digest.hashes;
+        files
+            .map(|(name, content)| Unparsed {
+                known: known.get(&name).copied(),
+                name,
+                content,
+            })
+            .collect()
+    }
+
+    /// Takes in what these files hold by now, which are those of another directory if it was `replaced`;
+    /// of large ones later.
+    fn take_files(&mut self, files: Vec<Unparsed>, replaced: bool) -> Option<Changed> {
+        if is_small(&files) {
+            let stirred = self.take_parsed(parse(files));
+            return told(stirred, replaced);
+        }
+        self.parser.give(files);
+        self.parsing = Some(replaced);
+        None
+    }
+
+    /// Says which resources are others by what these files hold, if anything is another at all.
+    fn take_parsed(&mut self, files: Vec<Parsed>) -> Option<BTreeSet<Identity>> {
         let mut stirred = None;
         if !self.directory.hooks.hears_store() {
             return stirred;
         }
-        for (name, content) in files {
-            if self.digest.set(&name, content.as_ref()) {
-                let changed = match content {
-                    Some(content) => self.catalogue.put_file(&name, contents_of(&name, content)),
+        for Parsed {
+            name,
+            hash,
+            contents,
+        } in files
+        {
+            if self.digest.set_hash(&name, hash) {
+                let changed = match contents {
+                    Some(contents) => self.catalogue.put_file(&name, contents),
                     None => self.catalogue.remove_file(&name),
                 };
                 stirred.get_or_insert_with(BTreeSet::new).extend(changed);
@@ -268,6 +305,16 @@ impl Follower {
         }
         self.catalogue.set_digest(self.digest.digits());
         stirred
+    }
+}
+
+/// What to tell of files that were read; of a directory that is another one than before it is that.
+fn told(stirred: Option<BTreeSet<Identity>>, replaced: bool) -> Option<Changed> {
+    match stirred {
+        stirred if !replaced => stirred.map(Changed::Resources),
+        Some(_) => Some(Changed::Everything),
+        // It is back, or another one holds what it held.
+        None => Some(Changed::Resources(BTreeSet::new())),
     }
 }
 

@@ -429,3 +429,38 @@ async fn a_store_whose_cluster_information_is_not_ready_says_so() {
         );
     }
 }
+
+#[tokio::test]
+async fn who_follows_a_store_does_not_wait_while_a_large_file_is_parsed() {
+    use futures_util::FutureExt;
+    use std::time::Instant;
+
+    use super::super::document::Documents;
+
+    let labels: String = (0..100_000).map(|n| format!("    l{n}: x\n")).collect();
+    let began = Instant::now();
+    let large = NODE.replace("  uid", &format!("  labels:\n{labels}  uid"));
+    Documents::parse(Format::Yaml, large.as_bytes()).unwrap();
+    let whole = began.elapsed();
+    let (folder, store) = store(&[]);
+    let mut feed = store.feed().await.unwrap();
+    let mut longest = Duration::MAX;
+    // A busy machine may halt any of them.
+    for try_ in 0..5 {
+        let text = large.replace("keep-me", &format!("keep-{try_}"));
+        fs::write(folder.path().join("a.yaml"), text).unwrap();
+        let mut slowest = Duration::ZERO;
+        loop {
+            let began = Instant::now();
+            let changed = feed.changed().now_or_never();
+            slowest = slowest.max(began.elapsed());
+            if changed.is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        longest = longest.min(slowest);
+    }
+    assert_eq!(has(&feed).0, ["Node a"]);
+    assert!(longest < whole / 2, "{longest:?} of {whole:?}");
+}
