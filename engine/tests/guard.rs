@@ -2,7 +2,7 @@
 //! drops afterwards.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -84,6 +84,27 @@ fn rules_that_cannot_be_used_fail_closed_and_say_so() {
             path.display()
         );
         assert_eq!(text, expected, "{content}");
+    }
+}
+
+#[test]
+fn a_link_to_what_is_not_there_fails_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    let file = folder.path().join("file");
+    fs::create_dir(&file).unwrap();
+    // The rules themselves, and the directory that they are kept in.
+    symlink("none", file.join("guard.json")).unwrap();
+    symlink("not-mounted", &disk).unwrap();
+    for (state, link) in [(&file, file.join("guard.json")), (&disk, disk.clone())] {
+        let Some(text) = guard(state) else {
+            return;
+        };
+        let cause = format!("{} is a symbolic link to what is not there", link.display());
+        assert!(text.contains(&cause), "{text}");
+        let closed = "\nexit 1\nip daddr @protected4 counter drop\nip saddr @protected4 counter \
+                      drop\nelements = { 0.0.0.0/0 }\n";
+        assert!(text.ends_with(closed), "{text}");
     }
 }
 

@@ -200,7 +200,11 @@ impl Living<'_> {
             };
             let good = self.seeds.first().map(|seed| &seed.files);
             run.agent.replace(good.unwrap_or(files), 2)?;
-            run.agent.follow(false)?;
+            if let (State::Behind(said), _) = run.agent.follow(false)? {
+                return Ok(Err(format!(
+                    "{slow}; then it does not follow a good store; it said last: `{said}`"
+                )));
+            }
         }
         Ok(Err(slow))
     }
