@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use wireproof_lab::error::{Fault, LabError};
 use wireproof_model::problem::Problems;
+use wireproof_model::text::shown_path;
 
 /// How `wireproof` ends; the numbers are a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,7 +49,7 @@ pub enum Failure {
     #[error("{}", .0.render())]
     Content(Problems),
     /// A file cannot be read, or is not there.
-    #[error("cannot read {}: {cause}", .path.display())]
+    #[error("cannot read {}: {cause}", shown_path(.path))]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -64,7 +65,7 @@ pub enum Failure {
         help: String,
     },
     /// The kernel of a virtual machine said what none should ever say.
-    #[error("the kernel complained:\n{}\n  help: the run directory is {}", .complaints.join("\n"), .directory.display())]
+    #[error("the kernel complained:\n{}\n  help: the run directory is {}", .complaints.join("\n"), shown_path(.directory))]
     Kernel {
         /// The lines of its log.
         complaints: Vec<String>,

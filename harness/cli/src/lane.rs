@@ -18,6 +18,7 @@ use wireproof_lab::run::EngineCommand;
 use wireproof_lab::vm::{self, Job, Kernel, Machine, News, Outcome, Size};
 use wireproof_model::count::counted;
 use wireproof_model::plan::{Need, Plan};
+use wireproof_model::text::shown_path;
 
 use crate::engines;
 use crate::failure::Failure;
@@ -327,7 +328,7 @@ fn start_failed(lane: &str, failed: &[String], console: &Path, again: bool) -> S
     };
     format!(
         "{lane}: start {number} came to no run: {why}\n  {then}; its console is in {}",
-        console.display()
+        shown_path(&console)
     )
 }
 
@@ -335,7 +336,7 @@ fn start_failed(lane: &str, failed: &[String], console: &Path, again: bool) -> S
 fn result(outcome: Outcome, directory: &Path) -> Result<Told, Failure> {
     match outcome {
         Outcome::Lost { why } => Err(LabError::machine("run in a virtual machine", why)
-            .help(format!("the run directory is {}", directory.display()))
+            .help(format!("the run directory is {}", shown_path(&directory)))
             .into()),
         Outcome::Finished { complaints, .. } if !complaints.is_empty() => Err(Failure::Kernel {
             complaints,
@@ -418,7 +419,7 @@ fn guest_memory(mut demands: Vec<u64>, workers: usize, left: u64) -> u64 {
 
 fn absolute(path: &Path) -> Result<PathBuf, LabError> {
     path.canonicalize()
-        .doing(format!("find {}", path.display()))
+        .doing(format!("find {}", shown_path(&path)))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use wireproof_lab::memory::{Demand, Size};
 use wireproof_model::count::counted;
 use wireproof_model::plan::{Need, Plan};
+use wireproof_model::text::line;
 
 /// Columns of the longest name.
 const WIDEST: usize = 70;
@@ -18,6 +19,7 @@ pub fn text<'p>(scenarios: impl Iterator<Item = (&'p Path, &'p str, &'p Plan)> +
     let mut text = String::new();
     let mut count = 0_usize;
     for (_, name, plan) in scenarios {
+        let name = line(name);
         let needs = plan.needs().into_iter().map(Need::as_str);
         let needs: Vec<_> = needs
             .map(str::to_owned)

@@ -4,6 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use wireproof_lab::error::{Doing, LabError};
 
+use wireproof_model::text::shown_path;
+
 use crate::input::SCENARIOS;
 
 /// The name of a scenario's run directories below `--runs`: the path of its file without `.toml` and, where
@@ -13,7 +15,7 @@ use crate::input::SCENARIOS;
 /// # Errors
 /// The file, or the working directory, is not there.
 pub fn run_name(path: &Path) -> Result<String, LabError> {
-    let doing = || format!("find {}", path.display());
+    let doing = || format!("find {}", shown_path(&path));
     let here = Path::new(".")
         .canonicalize()
         .doing("find the working directory")?;

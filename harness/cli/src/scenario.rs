@@ -16,6 +16,7 @@ use wireproof_model::name::EngineName;
 use wireproof_model::plan::{Action, Need, Patience, Plan};
 use wireproof_model::report::Report;
 use wireproof_model::resolve;
+use wireproof_model::text::shown_path;
 use wireproof_model::verdict::Verdict;
 
 use crate::engines;
@@ -210,8 +211,8 @@ pub fn observe(
     };
     let evidence = run(plan).map_err(|error| {
         let help = match &error.help {
-            Some(help) => format!("{help}\n  run directory: {}", directory.path().display()),
-            None => format!("the run directory is {}", directory.path().display()),
+            Some(help) => format!("{help}\n  run directory: {}", shown_path(&directory.path())),
+            None => format!("the run directory is {}", shown_path(&directory.path())),
         };
         LabError {
             help: Some(help),
@@ -247,8 +248,8 @@ pub fn judge_by(directory: &Path, scenario: &Path) -> Result<Told, Failure> {
     let expected = Expected::new(&seen, wanted).map_err(|different| Failure::Unknown {
         what: format!(
             "{} is about another cluster than the run in {}\n  {}",
-            scenario.display(),
-            directory.display(),
+            shown_path(&scenario),
+            shown_path(&directory),
             different.join("\n  ")
         ),
         help: "only promises may differ: write the run's nodes, fabric, steps and intrusions"
@@ -273,9 +274,9 @@ fn load(directory: &Path) -> Result<(Plan, Evidence, PathBuf), Failure> {
         let what = match named.exists() {
             true => format!(
                 "{} is no run directory: it holds no plan.json",
-                named.display()
+                shown_path(&named)
             ),
-            false => format!("there is no {}", named.display()),
+            false => format!("there is no {}", shown_path(&named)),
         };
         return Err(Failure::Unknown {
             what,

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use wireproof_model::name::NodeName;
 use wireproof_model::portrait::{self, Observation};
+use wireproof_model::text::shown_path;
 
 use crate::failure::{Failure, Status};
 use crate::lane::{self, Prepared, Progress, Started};
@@ -61,7 +62,7 @@ impl Cell {
                 };
             }
         };
-        let directory = told.directory.display().to_string();
+        let directory = shown_path(&told.directory);
         let skipped = told.evidence.skipped.clone();
         let why = skipped
             .clone()

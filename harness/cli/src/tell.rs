@@ -10,7 +10,7 @@ use nix::unistd::dup2_stdout;
 use serde_json::{Value, json};
 use wireproof_lab::error::LabError;
 use wireproof_model::report::{COLOURS, Report};
-use wireproof_model::text::{escaped, escaped_but};
+use wireproof_model::text::{escaped, escaped_but, shown_path};
 
 use crate::failure::{Failure, Status};
 use crate::scenario::Told;
@@ -41,7 +41,7 @@ pub(crate) fn word(told: &Told) -> &'static str {
 
 /// Prints its table, and what went wrong.
 pub(crate) fn tell(told: &Told) -> Status {
-    let directory = told.directory.display().to_string();
+    let directory = shown_path(&told.directory);
     let report = report(told);
     let table = report.table(&directory, is_for_a_person());
     print_raw(&escaped_but(&table, COLOURS));
@@ -154,8 +154,7 @@ impl Watcher {
     /// A phase of a scenario begins.
     pub(crate) fn phase(&self, path: &Path, phase: &str) {
         if self.watched {
-            let path = path.display().to_string();
-            let _ = write!(io::stderr(), "\r\x1b[K{}: {phase} ...", escaped(&path));
+            let _ = write!(io::stderr(), "\r\x1b[K{}: {phase} ...", shown_path(path));
         }
     }
 

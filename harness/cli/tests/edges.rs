@@ -79,7 +79,31 @@ fn nothing_is_printed_that_a_terminal_obeys() {
         assert!(!obeyed(&text), "{verb:?} {name:?}: {text:?}");
         (output.status.code(), text)
     };
-    // A file's name is foreign text as well.
+    // A file's name is foreign text as well, and stays on its line.
+    let name = "two\nlines.toml";
+    fs::write(folder.path().join(name), PLAIN).unwrap();
+    let not_there = "not\nthere.toml";
+    for (verb, name) in [
+        (&["check"][..], name),
+        (&["run", "--list"], name),
+        (&["check"], not_there),
+        (&["plan"], not_there),
+        (&["judge"], not_there),
+    ] {
+        let (_, text) = ask(verb, name);
+        let shown = name.replace('\n', "\\n");
+        let shown = shown.trim_end_matches(".toml");
+        assert!(text.contains(shown), "{verb:?}: {text}");
+    }
+    fs::write(folder.path().join("bad\n.toml"), "nodes = 1\n").unwrap();
+    let (_, text) = ask(&["check"], "bad\n.toml");
+    assert!(text.contains("bad\\n.toml:1:1]"), "{text}");
+    let name = "two\nlines.toml";
+    let runs = folder.path().join("runs");
+    let runs = runs.to_str().unwrap();
+    let (status, text) = ask(&["run", "--lane", "host", "--runs", runs], name);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("/two\\nlines/1\n"), "{text}");
     let name = "right\u{1b}[31m\u{202e}.toml";
     fs::write(folder.path().join(name), PLAIN).unwrap();
     let (status, text) = ask(&["check"], name);

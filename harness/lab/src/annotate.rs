@@ -9,6 +9,7 @@ use std::path::Path;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader, PcapNgWriter};
 use wireproof_model::report::Frame;
+use wireproof_model::text::shown_path;
 
 use crate::error::{Doing, LabError};
 
@@ -25,7 +26,7 @@ pub fn annotate(directory: &Path, comments: Vec<(Frame, String)>) -> Result<(), 
     }
     for (name, comments) in files {
         let path = directory.join(name);
-        rewrite(&path, &comments).doing(format!("comment on frames of {}", path.display()))?;
+        rewrite(&path, &comments).doing(format!("comment on frames of {}", shown_path(&path)))?;
     }
     Ok(())
 }

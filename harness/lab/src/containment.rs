@@ -28,6 +28,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::chroot;
 use serde::{Deserialize, Serialize};
 
+use wireproof_model::text::shown_path;
+
 use crate::error::{Doing, LabError};
 use crate::machine::is_guest;
 use crate::sys;
@@ -180,14 +182,14 @@ fn kept(paths: &Paths) -> Result<Vec<Kept>, LabError> {
 
 fn missing(path: &Path) -> LabError {
     LabError::machine(
-        format!("keep {} writable", path.display()),
+        format!("keep {} writable", shown_path(&path)),
         "it is not there",
     )
 }
 
 fn hold(path: &Path) -> Result<OwnedFd, LabError> {
     open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
-        .doing(format!("open {}", path.display()))
+        .doing(format!("open {}", shown_path(&path)))
         .map_err(|error| error.help("what an engine is to keep must be there before the run"))
 }
 
@@ -202,7 +204,7 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 }
 
 fn bind_back(root: &Path, kept: &Kept) -> Result<(), LabError> {
-    let doing = || format!("keep {} visible", kept.path.display());
+    let doing = || format!("keep {} visible", shown_path(&kept.path));
     let target = below(root, &kept.path);
     let source = handle(&kept.handle);
     if fs::metadata(&source).doing(doing())?.is_dir() {
@@ -233,7 +235,7 @@ fn mount_memory(target: &Path, mode: &str) -> Result<(), LabError> {
         flags,
         Some(options.as_str()),
     )
-    .doing(format!("mount {} of the node's own", target.display()))
+    .doing(format!("mount {} of the node's own", shown_path(&target)))
 }
 
 /// Makes a mount the root, over the one that was. As an initramfs is left, since the root of a

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use wireproof_model::engine::{Descriptor, expand};
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::Patience;
+use wireproof_model::text::shown_path;
 
 use crate::artifact::RunDirectory;
 use crate::error::LabError;
@@ -382,7 +383,7 @@ impl<'a> Engines<'a> {
             Wait {
                 who: first.as_str(),
                 until: &format!("the engine's `{verb}` command has ended"),
-                look: &format!("{} is what it printed", log.display()),
+                look: &format!("{} is what it printed", shown_path(&log)),
             },
             deadline,
             |told| {

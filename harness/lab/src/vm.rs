@@ -57,6 +57,7 @@ use std::time::Duration;
 
 use wireproof_model::count::counted;
 use wireproof_model::plan::Patience;
+use wireproof_model::text::shown_path;
 
 use crate::error::{Doing, LabError};
 
@@ -168,7 +169,7 @@ pub enum Outcome {
 /// A machine cannot be put together. What happens in one is told, job by job.
 pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Result<(), LabError> {
     fs::create_dir_all(&machine.directory)
-        .doing(format!("create {}", machine.directory.display()))?;
+        .doing(format!("create {}", shown_path(&machine.directory)))?;
     let mut left: Vec<usize> = (0..jobs.len()).collect();
     let mut acceleration = acceleration();
     let mut starts = Starts::default();

@@ -15,6 +15,8 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
 
+use textwrap::WordSplitter;
+
 use crate::count::plural;
 
 use excerpt::Excerpt;
@@ -71,6 +73,7 @@ impl Problems {
         let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
             .with_width(WIDTH)
             .with_links(false)
+            .with_word_splitter(WordSplitter::NoHyphenation)
             .without_syntax_highlighting();
         let mut text = String::new();
         for (number, problem) in self.problems.iter().take(TOLD).enumerate() {

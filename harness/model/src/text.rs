@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Whether a character shows as itself.
 pub fn shows(c: char) -> bool {
@@ -25,13 +26,42 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     for c in text.chars() {
         match c {
             c if shows(c) || c == '\n' => out.push(c),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            // All of them are below U+10000. Writing to a string cannot fail.
-            c => drop(write!(out, "\\u{:04x}", u32::from(c))),
+            c => push_escaped(&mut out, c),
         }
     }
     Cow::Owned(out)
+}
+
+/// A text of one line, in which nothing is left that does not show, a line's end neither.
+pub fn line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match shows(c) {
+            true => out.push(c),
+            false => push_escaped(&mut out, c),
+        }
+    }
+    out
+}
+
+/// A path as a message names it: whatever a file is called, its name is on one line.
+pub fn shown_path(path: &(impl AsRef<Path> + ?Sized)) -> String {
+    line(&path.as_ref().display().to_string())
+}
+
+/// Adds a character as JSON escapes it (RFC 8259, section 7): one above U+FFFF in two parts.
+pub(crate) fn push_escaped(out: &mut String, c: char) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        c => {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
 }
 
 /// The same, but these sequences stay: a program's own colours.
@@ -70,6 +100,16 @@ mod tests {
             escaped("zwölf 京都 → `a` \"b\" \\"),
             "zwölf 京都 → `a` \"b\" \\"
         );
+    }
+
+    #[test]
+    fn a_file_s_name_is_on_one_line() {
+        let name = std::path::PathBuf::from("runs/a\nb\u{1b}[2J\u{9b}.toml");
+        assert_eq!(shown_path(&name), "runs/a\\nb\\u001b[2J\\u009b.toml");
+        assert_eq!(line("a\r\n\u{202e}\u{e0001}"), "a\\r\\n\\u202e\u{e0001}");
+        let mut out = String::new();
+        push_escaped(&mut out, '\u{e0001}');
+        assert_eq!(out, "\\udb40\\udc01");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use wireproof_model::name::NodeName;
+use wireproof_model::text::shown_path;
 
 use crate::artifact::RunDirectory;
 use crate::containment::Paths;
@@ -21,7 +22,7 @@ pub(super) fn of(
     node: &NodeName,
 ) -> Result<Paths, LabError> {
     let state = directory.engine_state(node);
-    fs::create_dir_all(&state).doing(format!("make {}", state.display()))?;
+    fs::create_dir_all(&state).doing(format!("make {}", shown_path(&state)))?;
     let mut write = engine.descriptor.writable.clone();
     write.push(state);
     if let Some(folder) = store.argument().strip_prefix("dir:") {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use wireproof_model::engine::Ready;
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::State;
+use wireproof_model::text::shown_path;
 
 use crate::error::{Fault, LabError};
 use crate::init::Ended;
@@ -246,7 +247,7 @@ impl Engines<'_> {
                         format!("it ended: {how}{}", tail(&log)),
                     )
                     .at(name)
-                    .help(format!("the whole log is {}", log.display())),
+                    .help(format!("the whole log is {}", shown_path(&log))),
                 )
             })
     }
@@ -288,7 +289,7 @@ impl Engines<'_> {
         let logs = self.directory.path().join("*.engine.log");
         format!(
             "read the engines' logs ({}), or allow more time with `[deadline] ready` or the step's `deadline`",
-            logs.display()
+            shown_path(&logs)
         )
     }
 

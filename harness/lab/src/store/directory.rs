@@ -9,6 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 use wireproof_model::name::NodeName;
 use wireproof_model::resource::ResourceFile;
+use wireproof_model::text::shown_path;
 
 use crate::error::{Doing, LabError};
 
@@ -27,7 +28,7 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(super) fn create(path: PathBuf, files: &[ResourceFile]) -> Result<Self, LabError> {
-        fs::create_dir(&path).doing(format!("create {}", path.display()))?;
+        fs::create_dir(&path).doing(format!("create {}", shown_path(&path)))?;
         let directory = Self {
             place: Mutex::new(path.clone()),
             path,
@@ -69,7 +70,7 @@ impl Directory {
 
     pub(super) fn remove(&self, file: &ResourceFile) -> Result<(), LabError> {
         let target = self.place().join(&file.name);
-        fs::remove_file(&target).doing(format!("remove {}", target.display()))
+        fs::remove_file(&target).doing(format!("remove {}", shown_path(&target)))
     }
 
     pub(super) fn edit(
@@ -133,7 +134,7 @@ impl Directory {
     /// Nobody sees half of it.
     fn write(&self, name: &str, content: &[u8]) -> Result<(), LabError> {
         let target = self.place().join(name);
-        let doing = || format!("write {}", target.display());
+        let doing = || format!("write {}", shown_path(&target));
         let fresh = self.place().join(format!(".{name}.new"));
         fs::write(&fresh, content).doing(doing())?;
         fs::rename(&fresh, &target).doing(doing())
@@ -146,7 +147,7 @@ impl Directory {
 
     fn move_to(&self, path: PathBuf) -> Result<(), LabError> {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        fs::rename(&*place, &path).doing(format!("move the store to {}", path.display()))?;
+        fs::rename(&*place, &path).doing(format!("move the store to {}", shown_path(&path)))?;
         *place = path;
         Ok(())
     }
@@ -154,7 +155,7 @@ impl Directory {
     /// Every resource file. One that vanishes meanwhile was being replaced.
     fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, LabError> {
         let place = self.place();
-        let doing = || format!("read {}", place.display());
+        let doing = || format!("read {}", shown_path(&place));
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(&place).doing(doing())? {
             let name = entry

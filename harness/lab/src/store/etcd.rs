@@ -10,6 +10,7 @@ use serde_json::Value;
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::{self, Patience, Plan, STORE_HOST};
 use wireproof_model::resource::{ETCD_NODES, ResourceFile};
+use wireproof_model::text::shown_path;
 
 use crate::artifact::RunDirectory;
 use crate::containment::Paths;
@@ -328,7 +329,7 @@ impl Etcd {
                     let log = fs::read_to_string(&self.log).unwrap_or_default();
                     let last = log.lines().last().unwrap_or_default().to_owned();
                     return Err(LabError::machine("start etcd", format!("{how}: {last}"))
-                        .help(format!("the whole log is {}", self.log.display())));
+                        .help(format!("the whole log is {}", shown_path(&self.log))));
                 }
             }
             drop(told);
@@ -371,7 +372,7 @@ impl Etcd {
     }
 
     fn look(&self) -> String {
-        format!("{} says how far it came", self.log.display())
+        format!("{} says how far it came", shown_path(&self.log))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

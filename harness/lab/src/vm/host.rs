@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use wireproof_model::plan::{Allowed, Patience};
+use wireproof_model::text::shown_path;
 
 use crate::error::{Doing, LabError};
 use crate::wait::Deadline;
@@ -69,7 +70,7 @@ impl<'j> Host<'j> {
         let console = machine.console(boot);
         let kernel_log = machine.directory.join(format!("kernel-{boot}.log"));
         let kernel_log =
-            fs::File::create(&kernel_log).doing(format!("create {}", kernel_log.display()))?;
+            fs::File::create(&kernel_log).doing(format!("create {}", shown_path(&kernel_log)))?;
         let (qemu, pipe) = Qemu::start(
             &machine.kernel,
             root,
@@ -209,7 +210,7 @@ impl<'j> Host<'j> {
         if !is_below {
             return Err(io::Error::other(format!(
                 "a file is called {}",
-                path.display()
+                shown_path(&path)
             )));
         }
         let path = self.jobs[job].directory.join(path);

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 use super::Span;
+use crate::text::{self, push_escaped};
 
 /// Characters of a line that are shown.
 const SHOWN: usize = 400;
@@ -18,9 +19,6 @@ const BEFORE: usize = 60;
 
 /// Characters of a message that are shown.
 const MESSAGE: usize = 1_000;
-
-/// What stands for a character that is not shown.
-const HIDDEN: char = '\u{fffd}';
 
 /// A text as a problem with certain labels shows it.
 #[derive(Debug)]
@@ -44,7 +42,7 @@ impl Excerpt {
         ends.sort_unstable();
         ends.dedup();
         let mut excerpt = Self {
-            name: shown(name),
+            name: text::line(name),
             text: String::with_capacity(text.len()),
             places: BTreeMap::new(),
             columns: BTreeMap::new(),
@@ -93,7 +91,7 @@ impl Excerpt {
             }
             place += character.len_utf8();
             if number >= from && number < from.saturating_add(SHOWN) {
-                self.text.push(as_shown(character));
+                push_shown(&mut self.text, character);
             }
         }
         for end in waiting {
@@ -106,7 +104,7 @@ impl Excerpt {
         match line.get(content.len()..) {
             Some("") | None => {}
             Some(ending) if ending.ends_with('\n') => self.text.push('\n'),
-            Some(_) => self.text.push(HIDDEN),
+            Some(_) => push_escaped(&mut self.text, '\r'),
         }
     }
 
@@ -154,24 +152,26 @@ impl SourceCode for Excerpt {
 
 /// A message as it is shown: one that is too long is cut.
 pub(super) fn shown(message: &str) -> String {
-    let shown = |character| match character {
-        '\n' => '\n',
-        other => as_shown(other),
-    };
-    let mut text: String = message.chars().take(MESSAGE).map(shown).collect();
+    let mut text = String::new();
+    for character in message.chars().take(MESSAGE) {
+        match character {
+            '\n' => text.push('\n'),
+            other => push_shown(&mut text, other),
+        }
+    }
     if message.chars().nth(MESSAGE).is_some() {
         text.push('…');
     }
     text
 }
 
-/// The character, or what stands for one that is not shown by itself.
-fn as_shown(character: char) -> char {
+/// Adds a character, or how one is written that is not shown by itself.
+fn push_shown(text: &mut String, character: char) {
     match character {
-        '\t' | '"' | '\'' | '\\' => character,
-        // What is escaped is a control character, joins others, or has no width.
-        other if other.escape_debug().len() > 1 => HIDDEN,
-        other => other,
+        '\t' | '"' | '\'' | '\\' => text.push(character),
+        // What Rust escapes is a control character, joins others, or has no width.
+        other if other.escape_debug().len() > 1 => push_escaped(text, other),
+        other => text.push(other),
     }
 }
 

@@ -128,6 +128,34 @@ fn what_a_terminal_obeys_is_not_shown() {
     assert!(!rendered.contains(obeyed), "{rendered:?}");
 }
 
+/// One notation, whether the character is in the file, in its name or in a message.
+#[test]
+fn what_does_not_show_is_written_as_json_writes_it() {
+    let text = "a\u{1b}b\u{301} = 1\r 2\n";
+    let problem = Problem::new("x\u{1b}", 0..3, "y\u{7}", "z\u{301}");
+    let rendered = Problems::new("f\n\u{1b}.toml", text, vec![problem]).render();
+    for part in [
+        "× x\\u001b\n",
+        "[f\\n\\u001b.toml:1:1]",
+        "1 │ a\\u001bb\\u0301 = 1\\r 2\n",
+        "╰── y\\u0007\n",
+        "help: z\\u0301\n",
+    ] {
+        assert!(rendered.contains(part), "{part} is not in {rendered}");
+    }
+}
+
+#[test]
+fn names_are_not_broken_at_their_hyphens() {
+    let names: Vec<_> = (0..40).map(|one| format!("`a-long-name-{one}`")).collect();
+    let problem = Problem::new("x", 0..1, "y", names.join(", "));
+    let rendered = Problems::new("x.toml", "x\n", vec![problem]).render();
+    assert!(rendered.lines().count() > 10, "{rendered}");
+    for name in names {
+        assert!(rendered.contains(&name), "{name} is not in {rendered}");
+    }
+}
+
 #[test]
 fn a_message_that_holds_a_long_text_is_cut() {
     let problem = Problem::new(
