@@ -1,8 +1,13 @@
-//! What `run --fault` says where there is no such fault, or no program that has any.
+//! What `run --fault` says where there is no such fault, or no program that has any; and that each fault
+//! that there is breaks a scenario.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use wireproof::input::toml_files;
+use wireproof::scenario;
 
 const SCENARIO: &str = "title = \"two\"\n[node.a]\n[node.b]\n";
 
@@ -68,4 +73,30 @@ fn what_has_no_faults_is_enough_until_one_is_asked_for() {
     }
     let (status, said) = run(&wireproof, folder.path(), &[]);
     assert_eq!(status, Some(0), "{said}");
+}
+
+/// A fault that breaks nothing is a part of the engine that no scenario needs. That a scenario breaks by a
+/// fault that it names is a trial of its own.
+#[test]
+fn each_fault_is_one_that_a_scenario_is_broken_by() {
+    let output = Command::new(built("wiremesh-test"))
+        .args(["agent", "--fault", "none-of-them"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let (_, after) = said.split_once("[possible values: ").unwrap();
+    let (listed, _) = after.split_once(']').unwrap();
+    let faults: BTreeSet<_> = listed.split(", ").map(str::to_owned).collect();
+    assert!(faults.len() > 50, "{said}");
+
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+    let scenarios = toml_files(&[scenarios]).unwrap();
+    let named: BTreeSet<_> = scenarios
+        .iter()
+        .flat_map(|path| scenario::read(path).unwrap().broken_by)
+        .collect();
+    let missing: Vec<_> = faults.difference(&named).collect();
+    assert!(missing.is_empty(), "no scenario is broken by {missing:?}");
+    let unknown: Vec<_> = named.difference(&faults).collect();
+    assert!(unknown.is_empty(), "the engine has no fault {unknown:?}");
 }

@@ -104,8 +104,12 @@ fn add(namespace: &Namespace, foreign: &Foreign, tunnels: &[Tunnel]) -> Result<(
         Foreign::Rule(priority) => {
             Netlink::open(namespace)?.add_rule(*priority, FOREIGN_MARK, FOREIGN_TABLE)
         }
-        Foreign::Peer => {
-            let stranger = Key::generate_private().get_public();
+        Foreign::Peer { key } => {
+            let stranger = match key {
+                None => Key::generate_private().get_public(),
+                Some(key) => Key::from_base64(key)
+                    .map_err(|_| LabError::machine("add a peer", "its key is no base64"))?,
+            };
             tunnels.iter().try_for_each(|tunnel| {
                 update(namespace, &tunnel.name, |device| {
                     device.add_peer(PeerConfigBuilder::new(&stranger))

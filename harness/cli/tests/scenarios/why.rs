@@ -79,6 +79,10 @@ const CAUSES: &[(&str, &[&str])] = &[
             "listens at 10.240.0.20:51820",
         ],
     ),
+    (
+        "key-conflict-black-hole",
+        &["both nodes encrypt", "into wireguard.cali", "is missing on"],
+    ),
     ("mortal-tunnel", &["wireguard.cali is missing on"]),
     ("mss-only", &["only TCP is told of less"]),
     ("mtu-too-large", MTU),

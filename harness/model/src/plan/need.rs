@@ -126,6 +126,6 @@ fn is_for_userspace(action: &Action) -> bool {
     };
     matches!(
         what,
-        Tamper::Delete(Own::TunnelProcess | Own::Peer(_)) | Tamper::Add(Foreign::Peer)
+        Tamper::Delete(Own::TunnelProcess | Own::Peer(_)) | Tamper::Add(Foreign::Peer { .. })
     )
 }

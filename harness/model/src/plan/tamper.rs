@@ -75,8 +75,11 @@ pub enum Foreign {
         /// The table's number.
         table: u32,
     },
-    /// A peer with a key that nobody has, on the tunnel device.
-    Peer,
+    /// A peer that is no node's, on the tunnel device.
+    Peer {
+        /// Its public key, in base64; none is one that nobody has.
+        key: Option<String>,
+    },
     /// An nftables table.
     Table,
 }
@@ -155,7 +158,8 @@ impl fmt::Display for Foreign {
                 f,
                 "a foreign rule of priority {priority} that looks up table {table} for {destination}"
             ),
-            Self::Peer => f.write_str("a foreign peer"),
+            Self::Peer { key: None } => f.write_str("a foreign peer"),
+            Self::Peer { key: Some(key) } => write!(f, "the foreign peer {key}"),
             Self::Table => f.write_str("a foreign nftables table"),
         }
     }

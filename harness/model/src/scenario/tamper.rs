@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -98,7 +100,7 @@ fn foreign(text: &str) -> Result<Foreign, Unfit> {
         what: format!("`{}` cannot be added", shown(text)),
         label: label.to_owned(),
         help: "write `route SUBNET`, `rule PRIORITY`, either with ` table NUMBER` behind it, \
-               `rule PRIORITY to SUBNET table NUMBER`, `peer` or `table`"
+               `rule PRIORITY to SUBNET table NUMBER`, `peer`, `peer PUBLIC-KEY` or `table`"
             .to_owned(),
     };
     let (which, table) = match which.split_once(" table ") {
@@ -132,10 +134,18 @@ fn foreign(text: &str) -> Result<Foreign, Unfit> {
             priority: priority()?,
             table,
         },
-        ("peer", "", None) => Foreign::Peer,
+        ("peer", "", None) => Foreign::Peer { key: None },
+        ("peer", key, None) if is_public_key(key) => Foreign::Peer {
+            key: Some(key.to_owned()),
+        },
+        ("peer", _, None) => return Err(unfit("a public key is 32 bytes in base64")),
         ("table", "", None) => Foreign::Table,
         _ => return Err(unfit("the lab knows nothing of that name")),
     })
+}
+
+fn is_public_key(text: &str) -> bool {
+    STANDARD.decode(text).is_ok_and(|key| key.len() == 32)
 }
 
 fn number(text: &str) -> Option<u32> {
