@@ -143,8 +143,13 @@ impl fmt::Display for Size {
 
 /// What a run of a plan needs on this machine.
 pub fn needed(plan: &Plan) -> Demand {
+    needed_in(is_guest(), plan)
+}
+
+/// The same on a machine that is a guest of this lab, or none. A guest's files are in its memory.
+fn needed_in(guest: bool, plan: &Plan) -> Demand {
     let demand = Demand::of(plan);
-    match is_guest() {
+    match guest {
         true => demand.with_files(plan),
         false => demand,
     }
@@ -179,9 +184,19 @@ mod tests {
         assert!(of(2) < of(3) && of(3) < of(12) && of(12) < of(40));
         let with_etcd = Demand::of(&plan(3, "store = \"etcd\"")).bytes();
         assert_eq!(with_etcd, of(3) + 160 * MIB);
+    }
+
+    #[test]
+    fn a_guest_has_the_files_of_a_run_in_its_memory() {
         let mesh = plan(3, "");
-        let in_memory = Demand::of(&mesh).with_files(&mesh);
-        assert!(in_memory.bytes() > of(3));
+        let (guest, host) = (needed_in(true, &mesh), needed_in(false, &mesh));
+        assert_eq!(host.bytes(), Demand::of(&mesh).bytes());
+        assert!(guest.bytes() > host.bytes());
+        let (told, host) = (guest.to_string(), host.to_string());
+        assert!(told.contains("for files in memory"), "{told}");
+        assert!(!host.contains("for files in memory"), "{host}");
+        // These tests run in no guest.
+        assert_eq!(needed(&mesh).to_string(), host);
     }
 
     #[test]

@@ -209,13 +209,23 @@ fn explained_in(
     reached: Reached,
     spoil: impl Fn(&mut Evidence, &mut Plan),
 ) -> Explanation {
+    explained_between(family, ["web", to], reached, spoil)
+}
+
+/// The same of any pair.
+fn explained_between(
+    family: Family,
+    ends: [&str; 2],
+    reached: Reached,
+    spoil: impl Fn(&mut Evidence, &mut Plan),
+) -> Explanation {
     let mut plan = plan(family);
     let mut evidence = Evidence::none();
     for node in &plan.nodes {
         evidence.nodes.insert(node.name.clone(), right(&plan, node));
     }
     spoil(&mut evidence, &mut plan);
-    let [from, to] = ["web", to].map(|name| plan.endpoint(&name.parse().unwrap()).unwrap());
+    let [from, to] = ends.map(|name| plan.endpoint(&name.parse().unwrap()).unwrap());
     let question = Question {
         plan: &plan,
         evidence: &evidence,

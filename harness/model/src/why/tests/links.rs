@@ -56,6 +56,30 @@ fn a_link_that_was_passed_is_not_the_cause() {
     assert!(is_unknown(&cause("ada", Reached::Elsewhere, down)));
 }
 
+/// A node's own address is its uplink's, also for its own pods; between two of its pods nothing is.
+#[test]
+fn an_uplink_is_on_the_way_of_its_node_s_own_packets() {
+    for family in Family::ALL {
+        let cause = |ends| {
+            let down = |evidence: &mut Evidence, _: &mut Plan| {
+                let ada = evidence.nodes.get_mut(&"ada".parse::<NodeName>().unwrap());
+                ada.unwrap().dataplane.links[0].up = false;
+            };
+            explained_between(family, ends, Reached::Sender, down).cause
+        };
+        for ends in [
+            ["ada", "web"],
+            ["web", "ada"],
+            ["ada", "bob"],
+            ["bob", "web"],
+        ] {
+            assert_eq!(cause(ends), "eth0 of ada is down", "{ends:?}");
+        }
+        let between_pods = cause(["web", "app"]);
+        assert!(is_unknown(&between_pods), "{between_pods}");
+    }
+}
+
 #[test]
 fn an_address_that_went_with_its_link_is_named() {
     for family in Family::ALL {
