@@ -80,7 +80,7 @@ async fn list(family: &str) -> Result<Option<Value>, NftError> {
         }
         return Err(NftError {
             doing,
-            cause: cause.trim().to_owned(),
+            cause: refusal(&cause),
         });
     }
     serde_json::from_slice(&output.stdout)
@@ -159,9 +159,20 @@ pub(crate) async fn transact(transaction: &Value) -> Result<(), NftError> {
     if output.status.success() {
         return Ok(());
     }
-    Err(fail(
-        String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    ))
+    Err(fail(refusal(&String::from_utf8_lossy(&output.stderr))))
+}
+
+/// What `nft` printed when it refused, in one line; and what to do where the user may not.
+fn refusal(printed: &str) -> String {
+    // What it advises is said in our own words.
+    let printed = printed.replace(" (you must be root)", "");
+    let lines = printed.lines().map(str::trim);
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    let cause = lines.join("; ");
+    match cause.contains("Operation not permitted") {
+        true => format!("{cause} (run wiremesh as root, or with CAP_NET_ADMIN)"),
+        false => cause,
+    }
 }
 
 #[cfg(test)]
@@ -187,5 +198,19 @@ mod tests {
             assert_eq!(text.contains("install"), errno == Errno::ENOENT, "{text}");
         }
         assert!(!cannot_run(&Errno::EIO.into()).contains("help"));
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_and_a_user_who_may_not_is_told_who_may() {
+        let told = refusal(
+            "Operation not permitted (you must be root)\nnetlink: Error: cache initialization failed: Operation not permitted\n",
+        );
+        assert_eq!(
+            told,
+            "Operation not permitted; netlink: Error: cache initialization failed: Operation not permitted \
+             (run wiremesh as root, or with CAP_NET_ADMIN)"
+        );
+        let other = refusal("internal:0:0-0: Error: a\n\n  b\n");
+        assert_eq!(other, "internal:0:0-0: Error: a; b");
     }
 }
