@@ -1,14 +1,14 @@
 //! What every host is promised, whatever the scenario is about: that its links stay up, that its
 //! reverse-path filter has nothing to drop, and that what was there before the engine stays.
 
+/// What of a dataplane is not as it was.
+mod lost;
+
 use super::REVERSE_PATH;
 use super::breach::{About, Breach};
-use crate::dataplane::{Dataplane, Link, Route, lost_link};
+use crate::dataplane::{Link, lost_link};
 use crate::evidence::{Evidence, NodeEvidence, Place};
 use crate::plan::{Action, DropBy, FORGED, Family, Node, Plan, RpFilter};
-
-/// The one parameter of the host that is the engine's to set (Felix sets it for host encryption).
-const OURS: &str = "net.ipv4.conf.all.src_valid_mark";
 
 /// The kernel's reason for what [`REVERSE_PATH`] counts.
 const BY_SOURCE: &str = "IP_RPFILTER";
@@ -136,7 +136,9 @@ fn is_normal(plan: &Plan, node: &Node) -> bool {
 fn untouched(plan: &Plan, seen: &NodeEvidence) -> Option<String> {
     let before = seen.before.as_ref()?;
     let others = plan.steps.iter().any(|step| changes_hosts(&step.action));
-    let lost = (!others).then(|| lost(before, &seen.dataplane)).flatten()?;
+    let lost = (!others)
+        .then(|| lost::lost(before, &seen.dataplane))
+        .flatten()?;
     Some(format!(
         "what was there before the engine did not stay: {lost}"
     ))
@@ -157,57 +159,5 @@ fn changes_hosts(action: &Action) -> bool {
             | Action::SetMtu { .. }
             | Action::SetMetric { .. }
             | Action::CrashEverywhere { .. }
-    )
-}
-
-/// The first thing that one has and the other has not.
-fn lost(before: &Dataplane, after: &Dataplane) -> Option<String> {
-    let link = before.links.iter().find(|link| !after.links.contains(link));
-    let link = link.map(|link| format!("the link {}", link.name));
-    let address = || {
-        let mut all = before.addresses.iter();
-        let lost = all.find(|address| !after.addresses.contains(address))?;
-        Some(format!("{} on {}", lost.address, lost.interface))
-    };
-    let rule = || {
-        let rules = before
-            .rules
-            .iter()
-            .filter(|rule| !after.rules.contains(rule));
-        let rules6 = before.rules6.iter();
-        let rules6 = rules6.filter(|rule| !after.rules6.contains(rule));
-        let lost = rules.chain(rules6).next()?;
-        Some(format!("the rule of priority {}", lost.priority))
-    };
-    let route = || {
-        let mut all = before.routes.iter();
-        let lost = all.find(|route| !after.routes.contains(route));
-        lost.map(told)
-    };
-    let line = || {
-        let has = |line: &&str| after.nftables.lines().any(|other| other == *line);
-        let lost = before.nftables.lines().find(|line| !has(line))?;
-        Some(format!("`{}` of nftables", lost.trim()))
-    };
-    let sysctl = || {
-        let mut all = before.sysctls.iter().filter(|(name, _)| *name != OURS);
-        let lost = all.find(|(name, value)| after.sysctls.get(*name) != Some(value))?;
-        Some(format!("{} = {}", lost.0, lost.1))
-    };
-    link.or_else(address)
-        .or_else(rule)
-        .or_else(route)
-        .or_else(line)
-        .or_else(sysctl)
-}
-
-fn told(route: &Route) -> String {
-    let device = route.interface.as_ref();
-    let device = device
-        .map(|name| format!(" dev {name}"))
-        .unwrap_or_default();
-    format!(
-        "the route {}{device} of table {}",
-        route.destination, route.table
     )
 }

@@ -155,21 +155,25 @@ fn who_provokes_drops_is_told_of_none() {
     }
 }
 
-/// A host with one thing of each kind, of which the engine has left all.
+/// A host with things of each kind, of which the engine has left all.
 fn furnished() -> World {
     let mut world = mixed();
     let plane = Dataplane {
-        links: vec![Link {
-            name: parsed("eth0"),
-            kind: "veth".into(),
-            mtu: 1500,
-            up: true,
-        }],
-        addresses: vec![Address {
-            interface: parsed("eth0"),
-            address: parsed("10.240.0.4/16"),
-            scope: "global".into(),
-        }],
+        links: ["eth0", "eth1"]
+            .map(|name| Link {
+                name: parsed(name),
+                kind: "veth".into(),
+                mtu: 1500,
+                up: true,
+            })
+            .into(),
+        addresses: [("eth0", "10.240.0.4/16"), ("eth1", "10.9.0.4/24")]
+            .map(|(interface, address)| Address {
+                interface: parsed(interface),
+                address: parsed(address),
+                scope: "global".into(),
+            })
+            .into(),
         rules: vec![Rule {
             priority: 32_766,
             not: false,
@@ -208,33 +212,91 @@ fn furnished() -> World {
 fn whatever_was_there_before_the_engine_has_to_stay() {
     assert_eq!(told(&furnished()), Vec::<String>::new());
     type Change = fn(&mut Dataplane);
-    let changes: [(Change, &str); 9] = [
-        (|plane| plane.links[0].mtu = 1400, "the link eth0"),
-        (|plane| plane.links[0].mtu = 1400, "the link eth0"),
-        (|plane| plane.addresses.clear(), "10.240.0.4/16 on eth0"),
-        (|plane| plane.rules.clear(), "the rule of priority 32766"),
-        (|plane| plane.rules6.clear(), "the rule of priority 32765"),
+    let changes: [(Change, &str); 19] = [
         (
-            |plane| plane.routes.clear(),
-            "the route 0.0.0.0/0 dev eth0 of table 254",
-        ),
-        (
-            |plane| plane.nftables.clear(),
-            "`table ip foreign {` of nftables",
-        ),
-        (
-            |plane| plane.nftables = "table ip foreign {\n".into(),
-            "`}` of nftables",
+            |plane| plane.links[0].mtu = 1400,
+            "the link eth0: its MTU is 1400, and was 1500",
         ),
         (
             |plane| {
-                drop(
-                    plane
-                        .sysctls
-                        .insert("net.ipv4.conf.eth0.rp_filter".into(), "0".into()),
-                )
+                plane.links[0].kind = "tun".into();
+                plane.links[0].mtu = 1400;
             },
-            "net.ipv4.conf.eth0.rp_filter = 1",
+            "the link eth0: its MTU is 1400, and was 1500; it is of the kind `tun`, and was of `veth`",
+        ),
+        (
+            |plane| plane.links[1].up = false,
+            "the link eth1: it is down",
+        ),
+        (
+            |plane| drop(plane.links.remove(1)),
+            "the link eth1: it is missing",
+        ),
+        (
+            |plane| {
+                plane.links[1].name = parsed("wg0");
+                plane.addresses[1].interface = parsed("wg0");
+            },
+            "the link eth1: it is missing, and its address 10.9.0.4/24 is on wg0",
+        ),
+        (
+            |plane| plane.addresses.clear(),
+            "10.240.0.4/16 on eth0: it is missing",
+        ),
+        (
+            |plane| plane.addresses[0].interface = parsed("eth1"),
+            "10.240.0.4/16 on eth0: it is on eth1",
+        ),
+        (
+            |plane| plane.addresses[0].address = parsed("10.240.0.4/32"),
+            "10.240.0.4/16 on eth0: it is 10.240.0.4/32",
+        ),
+        (
+            |plane| plane.addresses[0].scope = "link".into(),
+            "10.240.0.4/16 on eth0: its scope is link, and was global",
+        ),
+        (
+            |plane| plane.rules.clear(),
+            "the rule of priority 32766: it is missing",
+        ),
+        (
+            |plane| plane.rules[0].table = Some(7),
+            "the rule of priority 32766: it is `32766: from all lookup 7`",
+        ),
+        (
+            |plane| plane.rules6.clear(),
+            "the rule of priority 32765: it is missing",
+        ),
+        (
+            |plane| plane.routes.clear(),
+            "the route 0.0.0.0/0 dev eth0 of table 254: it is missing",
+        ),
+        (
+            |plane| plane.routes[0].via = Some(parsed("10.240.0.9")),
+            "the route 0.0.0.0/0 dev eth0 of table 254: it is `default via 10.240.0.9 dev eth0 proto static`",
+        ),
+        (
+            |plane| plane.routes[0].table = 7,
+            "the route 0.0.0.0/0 dev eth0 of table 254: it is missing",
+        ),
+        (
+            |plane| plane.nftables.clear(),
+            "`table ip foreign {` of nftables: it is missing",
+        ),
+        (
+            |plane| plane.nftables = "table ip foreign {\n".into(),
+            "`}` of nftables: it is missing",
+        ),
+        (
+            |plane| {
+                let name = "net.ipv4.conf.eth0.rp_filter".to_owned();
+                drop(plane.sysctls.insert(name, "0".into()));
+            },
+            "net.ipv4.conf.eth0.rp_filter = 1: it is 0",
+        ),
+        (
+            |plane| plane.sysctls.clear(),
+            "net.ipv4.conf.eth0.rp_filter = 1: it is missing",
         ),
     ];
     for (change, lost) in changes {
