@@ -97,6 +97,48 @@ impl State {
         self.course_of(flow).is_delivered
     }
 
+    /// Of a pair on two nodes that encrypt, one of which has no Node any more: the other one. Of two such
+    /// nodes the first.
+    fn beside_deleted<'e>(
+        &self,
+        from: &'e Endpoint<'_>,
+        to: &'e Endpoint<'_>,
+        class: Class,
+    ) -> Option<&'e Endpoint<'e>> {
+        let deleted = |end: &Endpoint<'_>| self.deleted.contains(&end.node.name);
+        let encrypts = matches!(class, Class::CrossHost | Class::HostToHost);
+        match (deleted(from), deleted(to)) {
+            _ if !encrypts => None,
+            (true, _) => Some(to),
+            (false, true) => Some(from),
+            (false, false) => None,
+        }
+    }
+
+    /// What is promised where a Node is deleted before its pods. Nobody has its key, and under encrypt or
+    /// drop what it had stays protected, whether or not its own agent runs; without that, the two ends may
+    /// be of two minds.
+    fn with_deleted(
+        &self,
+        from: &Endpoint<'_>,
+        to: &Endpoint<'_>,
+        other: &Endpoint<'_>,
+        family: Family,
+    ) -> Option<Protection> {
+        let node = &other.node.name;
+        let knows = !self.deleted.contains(node)
+            && self.agents.contains(node)
+            && self.encrypting.contains(node)
+            && !self.cluster.leaves_out(family);
+        let hosts = from.pod.is_none() || to.pod.is_none();
+        let covered = !hosts || self.cluster.host_encryption;
+        let settings = &self.cluster.settings;
+        let refused = [from, to]
+            .iter()
+            .all(|end| settings.refuses(&end.node.name));
+        (knows && covered && refused).then_some(Protection::Blocked)
+    }
+
     /// What the cluster's intent promises about a pair in a family; none if nothing follows from it.
     pub fn protection(
         &self,
@@ -105,6 +147,9 @@ impl State {
         family: Family,
     ) -> Option<Protection> {
         let class = from.class(to);
+        if let Some(other) = self.beside_deleted(from, to, class) {
+            return self.with_deleted(from, to, other, family);
+        }
         if class != Class::SameHost
             && [from, to]
                 .iter()

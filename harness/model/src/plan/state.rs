@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::name::{EndpointName, IfName, NodeName, PodName};
 
 use super::{
-    Action, Cluster, Endpoint, Fabric, Family, IPV6_MTU_MIN, Node, Plan, Pod, Step, StoreAction,
-    endpoints_of,
+    Action, Cluster, Endpoint, Fabric, Family, IPV6_MTU_MIN, Node, Plan, Pod, Step, Store,
+    StoreAction, endpoints_of,
 };
 
 /// What AKS's network takes of the MTU besides, in bytes (Felix: `wireguard.go`).
@@ -37,6 +37,11 @@ pub struct State {
     pub apart: BTreeSet<NodeName>,
     /// The nodes about whose traffic with others nothing follows from the intent.
     pub unclear: BTreeSet<NodeName>,
+    /// The nodes whose Node is not in the store, though they are there, and so are the resources of their
+    /// pods.
+    pub unlisted: BTreeSet<NodeName>,
+    /// Those of them that agents have heard of.
+    pub deleted: BTreeSet<NodeName>,
 }
 
 impl State {
@@ -52,6 +57,8 @@ impl State {
             reachable: true,
             apart: BTreeSet::new(),
             unclear: BTreeSet::new(),
+            unlisted: BTreeSet::new(),
+            deleted: BTreeSet::new(),
         };
         for node in &plan.nodes {
             if !plan.later.contains(&EndpointName::from(&node.name)) {
@@ -79,7 +86,11 @@ impl State {
             Action::RotateKey { .. } => {}
             Action::Store(StoreAction::Down | StoreAction::Freeze) => self.reachable = false,
             Action::Store(StoreAction::Up | StoreAction::Thaw) => self.reachable = true,
-            Action::Store(_) => {}
+            Action::Store(StoreAction::Repair) => self.unlisted.clear(),
+            Action::Store(action) => {
+                let deleted = action.deletes().filter(|_| plan.store == Store::Directory);
+                self.unlisted.extend(deleted.cloned());
+            }
             Action::Fabric(action) => self.fabric.act(action, step.line),
             Action::OverwriteKey { node, key } => {
                 // An agent that runs puts its key right.
@@ -103,7 +114,12 @@ impl State {
             Action::AddNode { node } => self.join(plan, node),
             Action::RemoveNode { node } => {
                 self.nodes.retain(|known| &known.name != node);
-                for names in [&mut self.agents, &mut self.encrypting, &mut self.apart] {
+                for names in [
+                    &mut self.agents,
+                    &mut self.encrypting,
+                    &mut self.apart,
+                    &mut self.unlisted,
+                ] {
                     names.remove(node);
                 }
             }
@@ -275,6 +291,7 @@ impl State {
         if !self.reachable {
             return;
         }
+        self.deleted.clone_from(&self.unlisted);
         for node in &self.nodes {
             if !self.agents.contains(&node.name) {
                 continue;

@@ -76,6 +76,23 @@ impl StoreAction {
         }
     }
 
+    /// The node whose resource another one takes the place of: for those who read a directory, the Node is
+    /// deleted. None where what is there then is no whole resource in JSON (what cannot be read counts as it
+    /// was), or may have a Node in it.
+    pub(crate) fn deletes(&self) -> Option<&NodeName> {
+        let Self::Garbage {
+            node: Some(node),
+            text: Some(text),
+        } = self
+        else {
+            return None;
+        };
+        let resource: serde_json::Value = serde_json::from_str(text).ok()?;
+        let kind = resource.get("kind")?.as_str()?;
+        let other = kind != "Node" && !kind.ends_with("List");
+        other.then_some(node)
+    }
+
     /// What happens, in words.
     pub fn told(&self) -> String {
         match self {

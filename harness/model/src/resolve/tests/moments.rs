@@ -51,6 +51,52 @@ fn a_pod_that_moves_is_promised_what_its_new_node_is() {
     assert_eq!(new.protection, Protection::Encrypted);
 }
 
+/// The resource of a node is overwritten by another one: its Node is deleted, and its pods are not.
+#[test]
+fn under_encrypt_or_drop_nothing_passes_to_a_node_that_is_deleted_before_its_pods() {
+    let strict = "[cluster.annotations]\n\"wiremesh/strict\" = \"true\"\n";
+    let garbage =
+        |text: &str| format!("action = \"store-garbage\"; node = \"bob\"; text = '''{text}'''");
+    let pool = garbage("{\"kind\":\"IPPool\",\"metadata\":{\"name\":\"p\"}}");
+    let promised = |more: &str, list: &[&str]| {
+        let plan = planned(&format!("{}{more}", steps(list)));
+        let of = |from, to| promise(&plan, from, to, Protocol::Udp).map(|one| one.protection);
+        (of("web", "db"), of("bob", "ada"))
+    };
+    let both = |protection| (Some(protection), Some(protection));
+    let (blocked, encrypted) = (both(Protection::Blocked), both(Protection::Encrypted));
+    let killed = "action = \"kill-engine\"; node = \"bob\"";
+    assert_eq!(promised(strict, &[killed, &pool]), blocked);
+    assert_eq!(promised(strict, &[&pool]), blocked);
+    // Without encrypt or drop the one may speak in clear, and the other into its tunnel.
+    assert_eq!(promised("", &[&pool]), (None, None));
+    let listed = format!("{strict}\"wiremesh/plain-nodes\" = \"bob\"\n");
+    assert_eq!(promised(&listed, &[&pool]), (None, None));
+    let pods_only = format!("{strict}[cluster]\nhost-encryption = false\n");
+    assert_eq!(
+        promised(&pods_only, &[&pool]),
+        (Some(Protection::Blocked), None)
+    );
+    // An agent that does not run has not heard of it; nor does one that reaches no store.
+    let of_ada = "action = \"kill-engine\"; node = \"ada\"";
+    assert_eq!(promised(strict, &[of_ada, &pool]), (None, None));
+    // It is back.
+    let repaired = [pool.as_str(), "action = \"store-repair\""];
+    assert_eq!(promised(strict, &repaired), encrypted);
+    // What cannot be read counts as it was, and of a Node in it nobody knows.
+    for kept in [
+        "{\"kind\":\"IPPool\"",
+        "{\"kind\":\"Node\",\"metadata\":{\"name\":\"bob\"}}",
+        "{\"kind\":\"NodeList\",\"items\":[]}",
+    ] {
+        assert_eq!(promised(strict, &[&garbage(kept)]), encrypted, "{kept}");
+    }
+    let etcd = format!("{strict}[cluster]\n");
+    let plan = planned(&format!("store = \"etcd\"\n{}{etcd}", steps(&[&pool])));
+    let kept = promise(&plan, "web", "db", Protocol::Udp).unwrap();
+    assert_eq!(kept.protection, Protection::Encrypted);
+}
+
 #[test]
 fn the_address_that_a_node_gets_later_is_nobody_else_s() {
     // The address that `bob` would get.
