@@ -14,6 +14,12 @@ use crate::verdict::Outcome;
 /// Columns of a terminal that nobody has made narrow.
 const WIDTH: usize = 120;
 
+/// Senders of a section that a terminal shows; `--json` and `verdicts.json` have all.
+const ROWS: usize = 40;
+
+/// Receivers of a sender that a terminal shows.
+const NAMES: usize = 40;
+
 /// Width of `icmp udp tcp`.
 const PROTOCOLS: usize = 12;
 
@@ -47,7 +53,11 @@ fn write_promises(
     writeln!(text, "{}", report.plan.title)?;
     writeln!(text, "engine {}", report.plan.engine)?;
     for (kind, rows) in sections(report.told()) {
-        write_section(text, &kind, &rows, colour)?;
+        let most = match measured {
+            true => (ROWS, NAMES),
+            false => (usize::MAX, usize::MAX),
+        };
+        write_section(text, &kind, &rows, colour, most)?;
     }
     through::write(text, report, measured)?;
     wire::write(text, report, measured)?;
@@ -64,11 +74,13 @@ fn write_promises(
     Ok(())
 }
 
+/// Writes so many rows `most`, each with so many names.
 fn write_section(
     text: &mut String,
     kind: &Kind<'_>,
     rows: &[Row<'_>],
     colour: bool,
+    most: (usize, usize),
 ) -> fmt::Result {
     let payload = kind.payload.map(|bytes| format!(" with {bytes} bytes"));
     let heading = format!(
@@ -91,12 +103,21 @@ fn write_section(
         .map(|row| row.from.as_str().len())
         .max()
         .unwrap_or(0);
-    for row in rows {
+    for row in rows.iter().take(most.0) {
         let protocols = names(&row.protocols);
         let start = format!("  {:<widest$}  {protocols:<PROTOCOLS$}  → ", row.from);
         let indent = start.chars().count();
-        let to = wrapped(row.to.iter().map(|name| name.as_str()), indent, indent);
+        let listed = row.to.iter().take(most.1).map(|name| name.as_str());
+        let more = row.to.len().saturating_sub(most.1);
+        let more = (more > 0).then(|| format!("and {more} more"));
+        let to = wrapped(listed.chain(more.as_deref()), indent, indent);
         writeln!(text, "{start}{to}")?;
+    }
+    let rest = rows.get(most.0..).unwrap_or_default();
+    if !rest.is_empty() {
+        let pairs: usize = rest.iter().map(|row| row.to.len()).sum();
+        let (senders, pairs) = (counted(rest.len(), "row"), counted(pairs, "pair"));
+        writeln!(text, "  and {senders} more, with {pairs}; --json has all")?;
     }
     Ok(())
 }

@@ -81,6 +81,31 @@ fn the_seed_cluster_is_told_on_one_screen() {
     assert!(table.lines().count() <= 45, "{}", table.lines().count());
 }
 
+/// Of very many pairs a terminal shows some, and how many more there are; a snapshot has all.
+#[test]
+fn very_many_pairs_are_told_on_a_few_screens() {
+    let nodes: String = (0..100).map(|one| format!("[node.n{one}]\n")).collect();
+    let engine = "wiremesh".parse().unwrap();
+    let text = format!("title = \"many\"\n{nodes}");
+    let plan = crate::resolve::plan("many.toml", &text, &[engine]).unwrap();
+    let evidence = Evidence::skipped("too many".into());
+    let verdicts = judge(&plan, &evidence);
+    let report = Report::new(&plan, &evidence, &verdicts);
+    let table = report.table("runs/many/1", false);
+    assert!(table.lines().count() < 150, "{table}");
+    let lines: Vec<_> = table.lines().map(str::trim).collect();
+    let ends = |end: &str| lines.iter().filter(|line| line.ends_with(end)).count();
+    assert_eq!(ends("and 59 more"), 40, "{table}");
+    assert_eq!(
+        ends("and 60 rows more, with 5940 pairs; --json has all"),
+        1,
+        "{table}"
+    );
+    let snapshot = report.snapshot();
+    assert!(!snapshot.contains("more"), "{snapshot}");
+    assert!(snapshot.lines().count() > 400, "{snapshot}");
+}
+
 #[test]
 fn what_broke_has_a_section_of_its_own() {
     let text = told(&bad(), |report| report.snapshot());

@@ -220,11 +220,15 @@ fn report_names(scenario: &Scenario, named: &[(EndpointName, Span)], problems: &
     }
     let most = most_endpoints(families(&scenario.cluster).len());
     if let Some((name, place)) = named.get(most) {
+        let kinds = match scenario.clients.is_empty() {
+            true => "nodes and pods",
+            false => "nodes, pods and clients",
+        };
         problems.push(Problem::new(
-            format!("{} nodes and pods are too many", named.len()),
+            format!("{} {kinds} are too many", named.len()),
             place.clone(),
             format!("`{name}` is one more than {most}"),
-            format!("take at most {most} nodes and pods together: every ordered pair is probed"),
+            format!("take at most {most} {kinds} together: every ordered pair is probed"),
         ));
     }
 }

@@ -165,6 +165,14 @@ fn as_many_endpoints_as_probes_have_numbers_for() {
             "`p147` is one more than 148",
         ],
     );
+    let clients: String = (0..300).map(|one| format!("[client.c{one}]\n")).collect();
+    check(
+        &format!("title = \"many\"\n[node.ada]\n{clients}"),
+        &[
+            "301 nodes, pods and clients are too many",
+            "take at most 148 nodes, pods and clients together",
+        ],
+    );
 }
 
 #[test]
