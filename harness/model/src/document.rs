@@ -200,6 +200,14 @@ impl<'t> Table<'t, '_> {
         self.fitting_texts(key, value::in_quotes)
     }
 
+    /// A text that stands where a list is meant; for the caller to report.
+    pub(crate) fn text_for_a_list(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        let value = self.entries.get(key)?;
+        let text = value.get_ref().as_str()?;
+        self.asked.push(key);
+        Some(Spanned::new(value.span(), text.to_owned()))
+    }
+
     /// A list of texts; `advise` helps where an item is none.
     fn fitting_texts(
         &mut self,

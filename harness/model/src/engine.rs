@@ -151,7 +151,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
     let conduct = table
         .table("conduct", "the conduct", conduct::conduct)
         .unwrap_or_default();
-    if conduct.is_judged() && agent.is_none() {
+    if conduct.is_judged() && !table.has("agent") {
         table.report(Problem::new(
             "nobody behaves in any way",
             table.place(),
@@ -185,6 +185,10 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
 }
 
 fn command(table: &mut Table<'_, '_>, key: &'static str) -> Option<Vec<String>> {
+    if let Some(text) = table.text_for_a_list(key) {
+        table.report(one_text(key, &text));
+        return Some(Vec::new());
+    }
     let words = table.texts(key)?;
     if words.get_ref().is_empty() {
         table.report(Problem::new(
@@ -210,6 +214,25 @@ fn command(table: &mut Table<'_, '_>, key: &'static str) -> Option<Vec<String>> 
             .into_iter()
             .map(Spanned::into_inner)
             .collect(),
+    )
+}
+
+/// A command as one text, as shells have it: nothing here takes it apart.
+fn one_text(key: &str, text: &Spanned<String>) -> Problem {
+    let quoted = text.get_ref().contains(['"', '\'', '\\', '$', '`']);
+    let words = text.get_ref().split_whitespace();
+    let words: Vec<_> = words.map(|word| format!("\"{}\"", shown(word))).collect();
+    let help = match quoted || words.is_empty() {
+        true => format!(
+            "write `{key} = [\"PROGRAM\", \"ARGUMENT\"]`; where a shell is needed, `[\"sh\", \"-c\", \"..\"]`"
+        ),
+        false => format!("write `{key} = [{}]`", words.join(", ")),
+    };
+    Problem::new(
+        format!("`{key}` must be a list of words"),
+        text.span(),
+        "this is one text",
+        help,
     )
 }
 
@@ -362,6 +385,19 @@ LOG = "debug"
             &COMPLETE.replace("[\"on\"]", "\"on\""),
             "write `enable = [\"on\"]`",
         );
+        let agent = |text: &str| {
+            let list = "[\"run\", \"--node\", \"{node}\", \"{store}\"]";
+            COMPLETE.replace(list, text) + "[conduct]\nmemory = \"1 MiB\"\n"
+        };
+        check(
+            &agent("\"./run  --node {node}\""),
+            "help: write `agent = [\"./run\", \"--node\", \"{node}\"]`",
+        );
+        check(&agent("\"run --node {node}\""), "3:9]");
+        for shell in ["\"run 'a b'\"", "\"run $HOME\"", "\" \""] {
+            check(&agent(shell), "`[\"sh\", \"-c\", \"..\"]`");
+        }
+        check(&agent("7"), "`agent` must be a list");
         check(
             &COMPLETE.replace("peers", "soon"),
             "unknown `ready` value `soon`",
