@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wireproof_model::evidence::Place;
 use wireproof_model::name::NodeName;
+use wireproof_model::text::shown_path;
 
 use crate::error::{Doing, LabError};
 
@@ -29,12 +30,24 @@ impl RunDirectory {
     /// The next number below `base/name`, counted from 1. `base/name/latest` leads to it.
     ///
     /// # Errors
-    /// The directory cannot be made.
+    /// The directory cannot be made, a link on the way leads out of `base`, or `latest` is no link.
     pub fn create(base: &Path, name: &str) -> Result<Self, LabError> {
-        let parent = base.join(name);
-        let doing = || format!("create a run directory below {}", parent.display());
-        fs::create_dir_all(&parent).doing(doing())?;
-        let parent = parent.canonicalize().doing(doing())?;
+        let doing = || {
+            format!(
+                "create a run directory below {}",
+                shown_path(&base.join(name))
+            )
+        };
+        let parent = folder_below(base, name, &doing)?;
+        let latest = parent.join(LATEST);
+        if fs::symlink_metadata(&latest).is_ok_and(|found| !found.is_symlink()) {
+            let cause = format!(
+                "{} is no link, which the newest run has to be",
+                shown_path(&latest)
+            );
+            return Err(LabError::machine(doing(), cause)
+                .help("move it elsewhere, or give another `--runs`"));
+        }
         let last = newest(&parent).doing(doing())?;
         for attempt in last.saturating_add(1)..=u32::MAX {
             let path = parent.join(attempt.to_string());
@@ -82,7 +95,7 @@ impl RunDirectory {
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, file: &str, value: &impl Serialize) -> Result<(), LabError> {
-        let doing = || format!("save {}", self.path.join(file).display());
+        let doing = || format!("save {}", shown_path(&self.path.join(file)));
         let text = serde_json::to_string(value).map_err(|e| LabError::machine(doing(), e))?;
         self.save_text(file, &text)
     }
@@ -93,8 +106,38 @@ impl RunDirectory {
     /// The file cannot be written.
     pub fn save_text(&self, file: &str, text: &str) -> Result<(), LabError> {
         let path = self.path.join(file);
-        fs::write(&path, text).doing(format!("save {}", path.display()))
+        fs::write(&path, text).doing(format!("save {}", shown_path(&path)))
     }
+}
+
+/// Makes the folder `name` below `base`, and tells its path without links. A link in `base` that leads out of
+/// it is not followed: whoever names a folder for all runs means that folder.
+fn folder_below(base: &Path, name: &str, doing: &dyn Fn() -> String) -> Result<PathBuf, LabError> {
+    fs::create_dir_all(base).doing(doing())?;
+    let base = base.canonicalize().doing(doing())?;
+    let mut folder = base.clone();
+    for part in Path::new(name).components() {
+        folder.push(part);
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(error).doing(doing());
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let real = folder.canonicalize();
+        if folder.is_symlink() && !real.as_ref().is_ok_and(|real| real.starts_with(&base)) {
+            let cause = format!(
+                "{} is a link that leads out of {}",
+                shown_path(&folder),
+                shown_path(&base)
+            );
+            return Err(
+                LabError::machine(doing(), cause).help("remove the link, or give another `--runs`")
+            );
+        }
+        folder = real.doing(doing())?;
+    }
+    Ok(folder)
 }
 
 /// The newest attempt's number; 0 if there is none.
@@ -128,16 +171,22 @@ fn point_to_newest(parent: &Path, own: u32) -> io::Result<()> {
     }
 }
 
-/// The run directory that is meant by a path: it, or what `latest` leads to in it or as it.
+/// The run directory that is meant by a path: it, or what `latest` leads to in it or as it. A `latest` that
+/// leads to anything but an attempt beside it is nobody's.
 pub fn attempt(path: &Path) -> PathBuf {
     let link = match path.ends_with(LATEST) {
         true => path.to_owned(),
         false => path.join(LATEST),
     };
     match (fs::read_link(&link), link.parent()) {
-        (Ok(number), Some(parent)) => parent.join(number),
+        (Ok(number), Some(parent)) if is_number(&number) => parent.join(number),
         _ => path.to_owned(),
     }
+}
+
+fn is_number(path: &Path) -> bool {
+    path.to_str()
+        .is_some_and(|name| name.parse::<u32>().is_ok())
 }
 
 /// The name of a namespace's capture file.
@@ -188,6 +237,54 @@ mod tests {
             error.to_string().contains("every number is taken"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn no_link_is_followed_out_of_the_folder_of_runs() {
+        let (base, other) = (Scratch::new("links"), Scratch::new("elsewhere"));
+        let link = base.0.join("theme");
+        for target in [other.0.clone(), base.0.join("nowhere"), base.0.join("..")] {
+            symlink(&target, &link).unwrap();
+            let error = RunDirectory::create(&base.0, "theme/fact").unwrap_err();
+            let told = format!(
+                "{} is a link that leads out of {}",
+                link.display(),
+                base.0.display()
+            );
+            assert_eq!(error.cause, told);
+            assert!(error.help.is_some());
+            fs::remove_file(&link).unwrap();
+        }
+        assert_eq!(fs::read_dir(&other.0).unwrap().count(), 0);
+        // One that stays in it is as good as a folder, and so is one that is the folder.
+        symlink("real", &link).unwrap();
+        fs::create_dir(base.0.join("real")).unwrap();
+        let all = other.0.join("all");
+        symlink(&base.0, &all).unwrap();
+        assert_eq!(create(&all), base.0.join("real/fact/1"));
+    }
+
+    #[test]
+    fn what_is_called_latest_and_is_no_link_to_an_attempt_is_not_taken_for_one() {
+        let base = Scratch::new("latest");
+        let first = create(&base.0);
+        let latest = first.with_file_name(LATEST);
+        fs::remove_file(&latest).unwrap();
+        symlink("/etc", &latest).unwrap();
+        assert_eq!(attempt(&latest), latest);
+        // The next run puts it right.
+        assert_eq!(
+            attempt(&create(&base.0).with_file_name(LATEST)),
+            first.with_file_name("2")
+        );
+        fs::remove_file(&latest).unwrap();
+        fs::create_dir(&latest).unwrap();
+        let error = RunDirectory::create(&base.0, "theme/fact").unwrap_err();
+        let told = format!(
+            "{} is no link, which the newest run has to be",
+            latest.display()
+        );
+        assert_eq!(error.cause, told);
     }
 
     #[test]
