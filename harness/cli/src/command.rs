@@ -8,6 +8,7 @@ use serde_json::json;
 use wireproof_model::count::counted;
 use wireproof_model::outline::outline;
 use wireproof_model::plan::Patience;
+use wireproof_model::text::shown_path;
 
 use crate::doctor::Examination;
 use crate::failure::{Failure, Status};
@@ -60,7 +61,7 @@ enum Verb {
     /// Show which packets this kernel takes from a peer that is routed into a tunnel, setting by setting
     Rpf {
         /// Multiply every deadline, for a machine that is slow
-        #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = patience())]
+        #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = patience)]
         patience: u32,
         /// Print one JSON document and nothing else
         #[arg(long)]
@@ -152,7 +153,7 @@ fn check(paths: &[PathBuf]) -> Result<Status, Failure> {
         match scenario::read(&path) {
             Ok(plan) => print(&format!(
                 "{}: {}, {}, {}\n",
-                path.display(),
+                shown_path(&path),
                 counted(plan.nodes.len(), "node"),
                 counted(
                     plan.nodes.iter().map(|node| node.pods.len()).sum::<usize>(),

@@ -9,6 +9,7 @@ use wireproof_lab::program;
 use wireproof_lab::run::EngineCommand;
 use wireproof_model::engine::Descriptor;
 use wireproof_model::name::EngineName;
+use wireproof_model::text::shown_path;
 
 use crate::failure::Failure;
 use crate::input;
@@ -57,6 +58,12 @@ pub fn find(name_or_file: &str, tested: bool) -> Result<EngineCommand, Failure> 
 /// Words for WireGuards that an engine has or finds by itself; others are programs.
 const WIREGUARDS: &[&str] = &["auto", "kernel", "userspace"];
 
+/// Programs that are WireGuards, and how each is installed: that one is not is the machine's fault.
+pub(crate) const PROGRAMS: &[(&str, &str)] = &[
+    ("wireguard-go", "Debian: apt-get install wireguard-go"),
+    ("boringtun-cli", "cargo install --locked boringtun-cli"),
+];
+
 /// A WireGuard as an engine is asked for it: a word, or a program's absolute path.
 ///
 /// # Errors
@@ -66,11 +73,16 @@ pub fn wireguard(name: &str) -> Result<String, Failure> {
         return Ok(name.to_owned());
     }
     let path = program::find(name).ok_or_else(|| {
-        LabError::machine(
+        let (doing, cause) = (
             format!("find the WireGuard `{name}`"),
             "there is no such program",
-        )
-        .help(format!("give {}, or a program", WIREGUARDS.join(", ")))
+        );
+        let known = PROGRAMS.iter().find(|(program, _)| *program == name);
+        match known {
+            Some((_, remedy)) => LabError::machine(doing, cause).help(*remedy),
+            None => LabError::request(doing, cause)
+                .help(format!("give {}, or a program", WIREGUARDS.join(", "))),
+        }
     })?;
     Ok(path.display().to_string())
 }
@@ -127,7 +139,7 @@ fn program(word: &str, base: &Path) -> Result<PathBuf, Failure> {
     found.ok_or_else(|| {
         let (cause, help) = match &candidates[..] {
             [only] if word.contains('/') => (
-                format!("there is no file {}", only.display()),
+                format!("there is no file {}", shown_path(&only)),
                 "its path is relative to the descriptor's folder",
             ),
             _ => (

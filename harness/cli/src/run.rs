@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use clap::builder::RangedI64ValueParser;
 use serde_json::{Value, json};
 use wireproof_lab::memory::{Demand, Size};
 use wireproof_lab::sandbox::{self, Side};
@@ -22,6 +21,7 @@ use crate::tell::{
 };
 use wireproof_model::count::counted;
 use wireproof_model::plan::Patience;
+use wireproof_model::text::{line, shown_path};
 
 /// So many bytes of memory are worth a line of their own.
 const MUCH: u64 = 1 << 30;
@@ -53,7 +53,7 @@ pub struct Arguments {
     #[arg(long, value_name = "AXES")]
     matrix: Vec<String>,
     /// Multiply every deadline and budget of time, for a machine that is slow
-    #[arg(long, value_name = "TIMES", value_parser = patience())]
+    #[arg(long, value_name = "TIMES", value_parser = patience)]
     patience: Option<u32>,
     /// Save what is observed, and leave it to others to judge
     #[arg(long, hide = true)]
@@ -67,8 +67,15 @@ pub struct Arguments {
 }
 
 /// How many times as long everything may take.
-pub(crate) fn patience() -> RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=Patience::MOST.into())
+///
+/// # Errors
+/// It is no whole number, 0, or more than [`Patience::MOST`].
+pub(crate) fn patience(text: &str) -> Result<u32, String> {
+    let times = text
+        .parse()
+        .ok()
+        .filter(|times| (1..=Patience::MOST).contains(times));
+    times.ok_or_else(|| format!("write a whole number from 1 to {}", Patience::MOST))
 }
 
 /// Does something in namespaces of its own.
@@ -208,7 +215,7 @@ fn announce(watcher: &Watcher, one: &Prepared) {
     match demand.bytes() >= MUCH {
         true => {
             watcher.clear();
-            say(format_args!("{}: {text}: {demand}", one.path.display()));
+            say(format_args!("{}: {text}: {demand}", shown_path(&one.path)));
         }
         false => watcher.phase(&one.path, &text),
     }
@@ -277,7 +284,7 @@ impl Summary {
         };
         self.worst = self.worst.or_worse(status);
         *self.counts.entry(word).or_default() += 1;
-        let name = &one.name;
+        let name = &line(&one.name);
         match proven {
             Ok(told) if self.json => self.documents.push(report(told).json()),
             Ok(told) => {
@@ -289,7 +296,7 @@ impl Summary {
             }
             Err(failure) => {
                 self.lines += &format!("{name:<70} did not come to its end\n");
-                say(format_args!("{}: {failure}", one.path.display()));
+                say(format_args!("{}: {failure}", shown_path(&one.path)));
                 self.documents.push(failed(Some(&one.plan.title), failure));
             }
         }

@@ -148,3 +148,73 @@ fn a_line_without_end_is_refused_with_its_place() {
         &["line 2 is too long", "[x.toml:2:"],
     );
 }
+
+const TWO: &str = "title = \"two\"\n[node.a]\n[node.b]\n";
+
+#[test]
+fn what_does_not_exist_is_wrong_input_and_not_the_machine_s_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("two.toml"), TWO).unwrap();
+    let cases: [(&[&str], &[&str]); 8] = [
+        (
+            &["--lane", "vm:nope"],
+            &["find the kernel `nope`", "help: run ci/setup"],
+        ),
+        (&["--lane", "vm:./nope"], &["there is no folder ./nope"]),
+        (
+            &["--wireguard", "nope"],
+            &[
+                "find the WireGuard `nope`",
+                "help: give auto, kernel, userspace, or a program",
+            ],
+        ),
+        (
+            &["--matrix", "wireguard=nope"],
+            &["find the WireGuard `nope`"],
+        ),
+        (
+            &["--matrix", "lane=host,vm:nope"],
+            &["find the kernel `nope`"],
+        ),
+        (
+            &["--matrix", "wireguard="],
+            &[
+                "--matrix wireguard=: a value of `wireguard` is empty",
+                "help: write",
+            ],
+        ),
+        (
+            &["--patience", "1.5"],
+            &["write a whole number from 1 to 100"],
+        ),
+        (
+            &["--patience", "101"],
+            &["write a whole number from 1 to 100"],
+        ),
+    ];
+    for (words, parts) in cases {
+        let words = [&["run", "two.toml"], words].concat();
+        refused(folder.path(), &words, parts);
+    }
+    refused(
+        folder.path(),
+        &["rpf", "--patience", "0"],
+        &["from 1 to 100"],
+    );
+}
+
+/// What is only not installed is no mistake of who asks for it.
+#[test]
+fn a_kernel_that_is_not_installed_is_the_machine_s_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("two.toml"), TWO).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_wireproof"))
+        .args(["run", "two.toml", "--lane", "vm:debian-6.1"])
+        .env("WIREPROOF_KERNELS", folder.path())
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("find the kernel `debian-6.1`"), "{text}");
+}

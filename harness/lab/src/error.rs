@@ -29,7 +29,7 @@ pub enum Fault {
     Machine,
     /// The engine under test did not do its part: status 1.
     Engine,
-    /// The engine was asked for something that it does not know: status 2.
+    /// What was asked for does not exist, such as a kernel, or a fault of the engine: status 2.
     Request,
 }
 
@@ -54,6 +54,14 @@ impl LabError {
             help: None,
             fault: Fault::Machine,
             refuted: false,
+        }
+    }
+
+    /// What was asked for at `operation` does not exist.
+    pub fn request(operation: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Self {
+            fault: Fault::Request,
+            ..Self::machine(operation, cause)
         }
     }
 

@@ -8,7 +8,7 @@ use wireproof_lab::vm::{able, kernel};
 use wireproof_model::plan::Need;
 
 use crate::engines;
-use crate::failure::Failure;
+use crate::failure::{Failure, Status};
 use crate::lane::{Lane, Prepared};
 use crate::lanes::Offer;
 use crate::scenario::Asked;
@@ -28,7 +28,8 @@ impl Axes {
     /// everything that there is; what is not varied is as asked for.
     ///
     /// # Errors
-    /// It is none of these.
+    /// It is none of these; or a WireGuard or kernel is named that does not exist. One that is only not
+    /// installed is a combination that cannot be.
     pub fn parse(
         words: &[String],
         wireguard: Option<&str>,
@@ -44,14 +45,25 @@ impl Axes {
             for name in names.split(',') {
                 match (name, values) {
                     ("wireguard" | "backend", Some(values)) => {
-                        wireguards.extend(values.split(',').map(str::to_owned));
+                        for value in values.split(',') {
+                            if value.is_empty() {
+                                return Err(wrong(word, "a value of `wireguard` is empty".into()));
+                            }
+                            exists(engines::wireguard(value).map(drop))?;
+                            wireguards.push(value.to_owned());
+                        }
                     }
                     ("wireguard" | "backend", None) => {
                         wireguards.extend(WIREGUARDS.iter().map(|name| (*name).to_owned()));
                     }
                     ("lane" | "kernel", Some(values)) => {
                         for value in values.split(',') {
-                            lanes.push(value.parse().map_err(|why| wrong(word, why))?);
+                            let lane = value.parse().map_err(|why| wrong(word, why))?;
+                            if let Lane::Vm(kernel) = &lane {
+                                let found = kernel::Kernel::find(kernel).map(drop);
+                                exists(found.map_err(Failure::from))?;
+                            }
+                            lanes.push(lane);
                         }
                     }
                     ("lane" | "kernel", None) => {
@@ -101,6 +113,14 @@ impl Axes {
     }
 }
 
+/// Refuses what does not exist. What this machine only lacks is told in the table.
+fn exists(found: Result<(), Failure>) -> Result<(), Failure> {
+    found.or_else(|failure| match failure.status() {
+        Status::BadInput => Err(failure),
+        Status::Held | Status::Broken | Status::Unfit => Ok(()),
+    })
+}
+
 fn wrong(word: &str, what: String) -> Failure {
     Failure::Unknown {
         what: format!("--matrix {word}: {what}"),
@@ -121,11 +141,9 @@ fn missing(wireguard: &str, lacks: &BTreeMap<Need, String>) -> Option<String> {
         .get(&need)
         .map(|cause| format!("no {}: {cause}", need.as_str()));
     let absent = || {
-        let help = match wireguard {
-            "wireguard-go" => "Debian: apt-get install wireguard-go",
-            "boringtun-cli" => "cargo install --locked boringtun-cli",
-            _ => "give a program's path",
-        };
+        let mut known = engines::PROGRAMS.iter();
+        let known = known.find(|(program, _)| *program == wireguard);
+        let help = known.map_or("give a program's path", |(_, remedy)| remedy);
         let found = engines::wireguard(wireguard);
         found.err().map(|_| format!("not installed ({help})"))
     };
@@ -210,7 +228,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_varied_is_told() {
-        for word in ["colour", "lane=moon", "colour=red"] {
+        for word in [
+            "colour",
+            "lane=moon",
+            "colour=red",
+            "wireguard=",
+            "wireguard=kernel,",
+            "lane=",
+        ] {
             let failure = axes(&[word]).unwrap_err().to_string();
             assert!(
                 failure.contains(word) && failure.contains("help: write"),

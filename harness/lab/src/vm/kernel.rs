@@ -5,6 +5,8 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use wireproof_model::text::shown_path;
+
 use crate::error::{Doing, LabError};
 
 /// Where kernels are looked for, each in a folder of its name; `ci/setup --kernels` fills it.
@@ -49,6 +51,9 @@ const WANTED: &[&str] = &[
     "drop_monitor",
 ];
 
+/// What `ci/setup --kernels` installs: one of these that is not there is only not installed.
+const INSTALLED: &[&str] = &["debian-6.1", "debian-6.12"];
+
 /// A kernel to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
@@ -79,8 +84,12 @@ impl Kernel {
                 true => "none is there".to_owned(),
                 false => format!("there are: {}", known.join(", ")),
             };
-            let cause = format!("there is no folder {}; {known}", folder.display());
-            return Err(LabError::machine(doing(), cause).help(
+            let cause = format!("there is no folder {}; {known}", shown_path(&folder));
+            let error = match INSTALLED.contains(&name) {
+                true => LabError::machine(doing(), cause),
+                false => LabError::request(doing(), cause),
+            };
+            return Err(error.help(
                 "run ci/setup --kernels, or give a folder with boot/vmlinuz-* and lib/modules/*",
             ));
         }
@@ -94,7 +103,7 @@ impl Kernel {
             .ok_or_else(|| LabError::machine(doing(), "it has no boot/vmlinuz-RELEASE"))?;
         if !modules.join("modules.dep").is_file() {
             let cause = "its modules have no index, modules.dep";
-            let help = format!("run: depmod -b {} {release}", folder.display());
+            let help = format!("run: depmod -b {} {release}", shown_path(&folder));
             return Err(LabError::machine(doing(), cause).help(help));
         }
         Ok(Self {
@@ -119,10 +128,10 @@ impl Kernel {
     /// Their index cannot be read, or they are compressed.
     pub(crate) fn modules(&self) -> Result<Vec<PathBuf>, LabError> {
         let index = self.modules.join("modules.dep");
-        let text = fs::read_to_string(&index).doing(format!("read {}", index.display()))?;
+        let text = fs::read_to_string(&index).doing(format!("read {}", shown_path(&index)))?;
         let chosen = in_order(&text, WANTED);
         if let Some(packed) = chosen.iter().find(|path| !path.ends_with(".ko")) {
-            let what = format!("load {}", self.modules.join(packed).display());
+            let what = format!("load {}", shown_path(&self.modules.join(packed)));
             return Err(LabError::machine(what, "it is compressed")
                 .help("unpack the modules (xz -d, zstd -d), and run depmod again"));
         }
