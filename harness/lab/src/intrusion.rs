@@ -6,8 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
-use wireproof_model::evidence::IntrusionOutcome;
-use wireproof_model::judge::REVERSE_PATH;
+use wireproof_model::evidence::{IntrusionOutcome, REVERSE_PATH};
 use wireproof_model::plan::{Allowed, Endpoint, FORGED, Family, Intrusion, Plan};
 use wireproof_model::tag::{Magic, TAG_LENGTH, Tag};
 

@@ -101,6 +101,9 @@ mod flow;
 /// What watches the cluster while it changes: the observers, and the flows that they see.
 mod witness;
 
+/// Userspace WireGuard devices of one namespace.
+mod wireguard;
+
 /// A node's dataplane as the kernel tells it.
 mod observe;
 

@@ -1,7 +1,6 @@
 //! A node's dataplane as the kernel tells it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -10,7 +9,7 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::rule::{RuleAttribute, RuleFlags, RuleMessage};
 use rtnetlink::packet_route::{AddressFamily, route::RouteProtocol, route::RouteType};
-use wireguard_control::{Backend, Device, InterfaceName};
+use wireguard_control::{Backend, Device};
 use wireproof_model::dataplane::{self, Address, Dataplane, Link, Peer, Route, Rule, WireGuard};
 use wireproof_model::name::{IfName, NodeName};
 use wireproof_model::plan::State;
@@ -21,12 +20,10 @@ use crate::netlink::{Netlink, link_name};
 use crate::program::program;
 use crate::sysctl;
 use crate::topology::Topology;
+use crate::wireguard::userspace_names;
 
 /// Interfaces by kernel index.
 pub(crate) type Names = BTreeMap<u32, IfName>;
-
-/// Where userspace WireGuard devices have their sockets.
-pub(crate) const SOCKETS: &str = "/var/run/wireguard";
 
 /// Everything that decides what a node does with a packet.
 pub(crate) fn dataplane(namespace: &Namespace, tunnel: &IfName) -> Result<Dataplane, LabError> {
@@ -268,23 +265,6 @@ fn wireguard_devices() -> Vec<WireGuard> {
 pub(crate) fn answers(namespace: &Namespace, tunnel: &IfName) -> Result<bool, LabError> {
     let devices = namespace.enter_with_mounts(|| Ok(wireguard_devices()))?;
     Ok(devices.iter().any(|device| device.interface == *tunnel))
-}
-
-/// Userspace devices have a socket each. (wireguard-control lists only those with a name
-/// file besides, which macOS needs and Linux has not.)
-pub(crate) fn userspace_names() -> impl Iterator<Item = InterfaceName> {
-    fs::read_dir(SOCKETS)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            entry
-                .ok()?
-                .file_name()
-                .to_str()?
-                .strip_suffix(".sock")?
-                .parse()
-                .ok()
-        })
 }
 
 fn wireguard(device: &Device) -> Option<WireGuard> {

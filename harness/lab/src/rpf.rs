@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 use nix::poll::{PollFd, PollFlags, poll};
-use wireproof_model::evidence::Direction;
+use wireproof_model::evidence::{Direction, REVERSE_PATH};
 use wireproof_model::frame::{Frame, LinkType, Payload, decode};
 use wireproof_model::plan::{Family, Patience};
 use wireproof_model::rpf::{Check, Observation, PACKETS, Row};
@@ -400,10 +400,7 @@ fn rules(row: &Row) -> String {
 
 fn reversed(namespace: &Namespace) -> Result<u64, LabError> {
     let drops = counter::drops(namespace)?;
-    Ok(drops
-        .get(wireproof_model::judge::REVERSE_PATH)
-        .copied()
-        .unwrap_or_default())
+    Ok(drops.get(REVERSE_PATH).copied().unwrap_or_default())
 }
 
 /// Which kernel this is (`uname -r`).

@@ -20,9 +20,9 @@ use wireproof_model::plan::{Family, Foreign, Own, Tamper};
 use crate::error::{Doing, LabError};
 use crate::namespace::Namespace;
 use crate::netlink::{Netlink, link_name};
-use crate::observe::{SOCKETS, userspace_names};
 use crate::sysctl;
 use crate::topology::nft;
+use crate::wireguard::{SOCKETS, userspace_names};
 
 /// The tables that every Linux has: `default`, `main` and `local`.
 const USUAL_TABLES: [u32; 3] = [253, 254, 255];

@@ -414,6 +414,9 @@ pub struct NodeEvidence {
     pub root_hidden: bool,
 }
 
+/// Counts packets whose source address would be answered through another interface (ip-sysctl, `rp_filter`).
+pub const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
+
 /// A counter of packets larger than the fabric carries.
 pub const OVERSIZED: &str = "oversized";
 

@@ -6,7 +6,7 @@
 //! request's way and of the answer's, ciphertext between the nodes where there
 //! must be some, and the word of both sockets.
 
-use crate::evidence::{Evidence, Nanos, NodeEvidence};
+use crate::evidence::{Evidence, Nanos, NodeEvidence, REVERSE_PATH};
 use crate::journey::{Atlas, Index, Leg, Seen, Tunnel};
 use crate::name::NodeName;
 use crate::plan::{Origin, Plan, Promise, Protection, Protocol};
@@ -115,9 +115,6 @@ use leak::Leak;
 use leg::{Break, Way};
 use loss::Losses;
 use watch::{Doubt, Watch};
-
-/// Counts packets whose source address would be answered through another interface (ip-sysctl, `rp_filter`).
-pub const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
 
 /// Decides about every promise of the plan, in the plan's order. A promise that the
 /// evidence is not enough for is [`Outcome::Inconclusive`], with the reason.

@@ -2,8 +2,7 @@
 
 use libtest_mimic::Failed;
 use wireproof::scenario::{self, Asked, Told};
-use wireproof_model::evidence::Place;
-use wireproof_model::judge::REVERSE_PATH;
+use wireproof_model::evidence::{Place, REVERSE_PATH};
 
 use crate::{root, runs};
 

@@ -4,10 +4,9 @@
 /// What of a dataplane is not as it was.
 mod lost;
 
-use super::REVERSE_PATH;
 use super::breach::{About, Breach};
 use crate::dataplane::{Link, lost_link};
-use crate::evidence::{Evidence, NodeEvidence, Place};
+use crate::evidence::{Evidence, NodeEvidence, Place, REVERSE_PATH};
 use crate::plan::{Action, DropBy, FORGED, Family, Node, Plan, RpFilter};
 
 /// The kernel's reason for what [`REVERSE_PATH`] counts.

@@ -2,8 +2,8 @@
 
 use super::world::*;
 use crate::dataplane::{Address, Dataplane, Link, Route, Rule};
-use crate::evidence::{IntrusionOutcome, NodeEvidence, Place, PlaceDrops};
-use crate::judge::{REVERSE_PATH, breaches};
+use crate::evidence::{IntrusionOutcome, NodeEvidence, Place, PlaceDrops, REVERSE_PATH};
+use crate::judge::breaches;
 use crate::name::NodeName;
 use crate::plan::*;
 
