@@ -1,5 +1,20 @@
 //! The agent's loop: look, compare, change, publish; then wait for something to happen.
 
+/// Telling a supervisor how things stand (sd_notify).
+pub(crate) mod notify;
+
+/// What an agent has done and how it stands, for whoever asks meanwhile.
+pub(crate) mod record;
+
+/// What the log says, each thing once.
+pub(crate) mod journal;
+
+/// What Prometheus is told.
+pub(crate) mod metrics;
+
+/// Metrics, health and readiness over HTTP.
+pub(crate) mod exporter;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,30 +25,30 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::apply::{ApplyError, Hands, Preference};
-use crate::bypass::Bypass;
-use crate::change::{Change, diff, is_undone_by_peers};
-use crate::cluster::Cluster;
-use crate::dataplane::Dataplane;
-use crate::departed::Departed;
-use crate::desired::{Situation, desired};
-use crate::exporter::Exporter;
-use crate::family::{Family, PerFamily};
-use crate::guard::Guard;
+use crate::agent::exporter::Exporter;
+use crate::agent::journal::Journal;
+use crate::agent::notify::{Counts, Supervisor};
+use crate::agent::record::{Cause, Mesh, Shared};
+use crate::dataplane::bypass::Bypass;
+use crate::dataplane::change::{Change, diff, is_undone_by_peers};
+use crate::dataplane::departed::Departed;
+use crate::dataplane::desired::{Situation, desired};
+use crate::dataplane::model::Dataplane;
+use crate::dataplane::networks::Conflict;
+use crate::dataplane::roam::Told;
+use crate::dataplane::tables::NoTable;
 use crate::hooks::Hooks;
-use crate::journal::Journal;
-use crate::kernel::{Kernel, ObserveError, Stale};
-use crate::key::PublicKey;
-use crate::netlink::monitor::Monitor;
-use crate::netlink::{Netlink, NetlinkError};
-use crate::networks::Conflict;
-use crate::nft;
-use crate::notify::{Counts, Supervisor};
-use crate::record::{Cause, Mesh, Shared};
-use crate::resource::Identity;
-use crate::roam::Told;
+use crate::host::apply::{ApplyError, Hands, Preference};
+use crate::host::guard::Guard;
+use crate::host::kernel::{Kernel, ObserveError, Stale};
+use crate::host::netlink::monitor::Monitor;
+use crate::host::netlink::{Netlink, NetlinkError};
+use crate::host::nft;
+use crate::intent::cluster::Cluster;
+use crate::intent::family::{Family, PerFamily};
+use crate::intent::key::PublicKey;
+use crate::intent::resource::Identity;
 use crate::store::{Changed, Feed, Store, StoreError};
-use crate::tables::NoTable;
 
 /// Rules of others that send packets past the tunnel.
 mod bypass;

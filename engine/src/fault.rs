@@ -16,15 +16,15 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::change::{Change, diff};
-use crate::cluster::Cluster;
 use crate::crash::CrashPoint;
-use crate::dataplane::{Dataplane, Rule};
-use crate::family::Family;
+use crate::dataplane::change::{Change, diff};
+use crate::dataplane::model::{Dataplane, Rule};
+use crate::dataplane::tables::Tables;
 use crate::hooks::{Hooks, TestHooks};
-use crate::resource::{Identity, Node};
-use crate::settings::KERNEL_TABLES;
-use crate::tables::Tables;
+use crate::intent::cluster::Cluster;
+use crate::intent::family::Family;
+use crate::intent::resource::{Identity, Node};
+use crate::intent::settings::KERNEL_TABLES;
 
 /// What the faults make of a dataplane.
 mod dataplane;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::change::Change;
-use crate::cluster::Cluster;
-use crate::dataplane::Dataplane;
-use crate::resource::{Identity, Node};
-use crate::tables::Tables;
+use crate::dataplane::change::Change;
+use crate::dataplane::model::Dataplane;
+use crate::dataplane::tables::Tables;
+use crate::intent::cluster::Cluster;
+use crate::intent::resource::{Identity, Node};
 
 /// What a program does otherwise. Each method does nothing by default, or says that all is as usual.
 pub(crate) trait TestHooks: fmt::Debug + Send + Sync {

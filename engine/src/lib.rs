@@ -15,77 +15,11 @@
 
 use std::process::ExitCode;
 
-/// IPv4 and IPv6.
-mod family;
+/// What the cluster asks for: resources, settings, and what a node publishes. Pure.
+mod intent;
 
-/// Which addresses a node or a pod can have.
-mod address;
-
-/// Lists with commas between their words.
-mod lists;
-
-/// The word that was probably meant.
-mod spelling;
-
-/// Text of others on its way out.
-mod text;
-
-/// Public keys: base64 of 32 bytes that are not all zero.
-mod key;
-
-/// Durations as Go writes them.
-mod duration;
-
-/// Calico's selectors: expressions over labels.
-mod selector;
-
-/// Calico v3 resources, one at a time: what each file must hold.
-mod resource;
-
-/// FelixConfiguration: the settings that concern WireGuard, with their defaults.
-mod settings;
-
-/// All resources together: the cluster as one node's agent sees it.
-mod cluster;
-
-/// What is really on this node, by the kernel's own routes.
-mod here;
-
-/// Which node has which network.
-mod networks;
-
-/// What this engine wants of nftables.
-mod firewall;
-
-/// Addresses of Nodes that are gone while their pods are not.
-mod departed;
-
-/// What a node's dataplane can be like, for what is and for what should be.
+/// What a node is like and should be like, and the changes between the two. Pure.
 mod dataplane;
-
-/// Which routing table is this engine's.
-mod tables;
-
-/// Rules of the routing policy database: which packets each is for.
-mod policy;
-
-/// Rules of others that come before this engine's.
-mod bypass;
-
-/// Cluster to dataplane: what this node should be like.
-mod desired;
-
-/// Peers that speak from elsewhere than the store says.
-mod roam;
-
-/// The difference between two dataplanes as an ordered list of changes.
-mod change;
-
-/// What a node says of itself in the store.
-mod publication;
-
-/// What a pod's change does, at the cost of that pod.
-mod increment;
 
 /// Where a test changes what an agent does.
 mod hooks;
@@ -93,62 +27,14 @@ mod hooks;
 /// Where the resources are: reading, following, compare-and-write.
 mod store;
 
-/// Links, addresses, routes and rules of this network namespace.
-mod netlink;
+/// The effects: links, routes, rules, nftables, tunnels and devices of this network namespace.
+mod host;
 
-/// nftables, by way of `nft`.
-mod nft;
-
-/// Encrypt or drop from the first packet after a boot.
-mod guard;
-
-/// The language in which a userspace WireGuard is configured.
-mod uapi;
-
-/// The userspace tunnel: a process that outlives the agent.
-mod tunnel;
-
-/// WireGuard devices, kernel and userspace alike.
-mod device;
-
-/// The kernel as it is, kept up to date by what it tells.
-mod kernel;
-
-/// UDP ports that another program has.
-mod port;
-
-/// Devices, times and sizes as text.
-mod render;
-
-/// How a node and its peers stand, for people and for programs.
-mod status;
-
-/// Carrying changes out, one by one.
-mod apply;
-
-/// Telling a supervisor how things stand (sd_notify).
-mod notify;
-
-/// What an agent has done and how it stands, for whoever asks meanwhile.
-mod record;
-
-/// What the log says, each thing once.
-mod journal;
-
-/// What Prometheus is told.
-mod metrics;
-
-/// Metrics, health and readiness over HTTP.
-mod exporter;
-
-/// The agent's loop.
+/// The loop, and what it reports to the log, to a supervisor and to Prometheus.
 mod agent;
 
-/// What the operator's commands write into the store.
-mod operate;
-
-/// Arguments, help, and what each command does.
-mod command;
+/// The operator's commands, and what they print.
+mod operator;
 
 /// Dying at a chosen write; in `wiremesh-test` alone.
 mod crash;
@@ -158,11 +44,11 @@ mod fault;
 
 /// The program `wiremesh`, from its arguments to its exit status: 0 done, 1 failed, 2 wrong arguments.
 pub fn wiremesh() -> ExitCode {
-    command::main(|command| command, |_| hooks::Hooks::default())
+    operator::command::main(|command| command, |_| hooks::Hooks::default())
 }
 
 /// The program `wiremesh-test`: the same, but its agents have the faults that `--fault` names, and die
 /// where `WIREMESH_CRASH` says.
 pub fn wiremesh_test() -> ExitCode {
-    command::main(fault::with_arguments, fault::hooks)
+    operator::command::main(fault::with_arguments, fault::hooks)
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::hooks::Hooks;
-use crate::resource::Identity;
+use crate::intent::resource::Identity;
 
 mod catalogue;
 mod document;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::bypass::{self, Bypass};
-use crate::cluster::Cluster;
-use crate::dataplane::{Dataplane, Target};
-use crate::family::{Family, PerFamily};
-use crate::kernel::Kernel;
-use crate::networks;
+use crate::dataplane::bypass::{self, Bypass};
+use crate::dataplane::model::{Dataplane, Target};
+use crate::dataplane::networks;
+use crate::host::kernel::Kernel;
+use crate::intent::cluster::Cluster;
+use crate::intent::family::{Family, PerFamily};
 
 use super::Agent;
 

@@ -1,8 +1,8 @@
 //! Tunnel devices that somebody has given another name: their processes take the name back.
 
-use crate::change::Change;
-use crate::family::Family;
-use crate::tunnel;
+use crate::dataplane::change::Change;
+use crate::host::tunnel;
+use crate::intent::family::Family;
 
 use super::{Agent, AgentError};
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::Cluster;
-use crate::desired::is_active;
-use crate::family::{Family, PerFamily};
-use crate::kernel::Kernel;
-use crate::port::{self, Taken};
+use crate::dataplane::desired::is_active;
+use crate::host::kernel::Kernel;
+use crate::host::port::{self, Taken};
+use crate::intent::cluster::Cluster;
+use crate::intent::family::{Family, PerFamily};
 
 use super::Agent;
 

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::change::Change;
-use crate::family::{Family, PerFamily};
-use crate::publication::{Publication, node_identity};
+use crate::dataplane::change::Change;
+use crate::intent::family::{Family, PerFamily};
+use crate::intent::publication::{Publication, node_identity};
 
 use super::{Agent, AgentError};
 

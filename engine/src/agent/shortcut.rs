@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::change::Change;
-use crate::family::{Family, PerFamily};
-use crate::increment;
-use crate::kernel::Stale;
+use crate::dataplane::change::Change;
+use crate::dataplane::increment;
+use crate::host::kernel::Stale;
+use crate::intent::family::{Family, PerFamily};
 use crate::store::Feed;
 
 use super::{Agent, AgentError};

@@ -1,10 +1,10 @@
 //! The routing tables: a family goes without a tunnel while no table is free.
 
-use crate::cluster::Cluster;
-use crate::desired::{is_active, wanted_routes};
-use crate::family::{Family, PerFamily};
-use crate::kernel::Kernel;
-use crate::tables::{Choice, NoTable};
+use crate::dataplane::desired::{is_active, wanted_routes};
+use crate::dataplane::tables::{Choice, NoTable};
+use crate::host::kernel::Kernel;
+use crate::intent::cluster::Cluster;
+use crate::intent::family::{Family, PerFamily};
 
 use super::Agent;
 

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use crate::cluster::Cluster;
-use crate::desired::is_active;
-use crate::family::{Family, PerFamily};
-use crate::kernel::Kernel;
-use crate::networks;
-use crate::record::Mesh;
-use crate::settings::overhead;
+use crate::agent::record::Mesh;
+use crate::dataplane::desired::is_active;
+use crate::dataplane::networks;
+use crate::host::kernel::Kernel;
+use crate::intent::cluster::Cluster;
+use crate::intent::family::{Family, PerFamily};
+use crate::intent::settings::overhead;
 
 use super::{Agent, AgentError};
 

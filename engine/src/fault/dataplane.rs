@@ -3,9 +3,9 @@
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Value, json};
 
-use crate::dataplane::{Dataplane, Device, Plane, Slot, Target};
-use crate::family::Family;
-use crate::firewall::TABLE;
+use crate::dataplane::firewall::TABLE;
+use crate::dataplane::model::{Dataplane, Device, Plane, Slot, Target};
+use crate::intent::family::Family;
 
 use super::Fault;
 

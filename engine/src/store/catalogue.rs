@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::hooks::Hooks;
-use crate::resource::{self, Configuration, Identity, Lost, Reading, Resource, Wrong};
-use crate::settings::strictest;
+use crate::intent::resource::{self, Configuration, Identity, Lost, Reading, Resource, Wrong};
+use crate::intent::settings::strictest;
 
 /// A place in a text: line and column, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,7 +16,7 @@ use super::StoreError;
 use super::catalogue::{Catalogue, Content, Contents, Mistake, Snapshot};
 use super::document::{Documents, Format, Item, Place};
 use crate::hooks::Hooks;
-use crate::resource::Identity;
+use crate::intent::resource::Identity;
 
 mod file;
 

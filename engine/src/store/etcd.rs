@@ -13,7 +13,7 @@ use super::StoreError;
 use super::catalogue::{Catalogue, Snapshot};
 use super::document;
 use crate::hooks::Hooks;
-use crate::resource::Identity;
+use crate::intent::resource::Identity;
 
 mod user;
 

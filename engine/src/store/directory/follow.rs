@@ -17,7 +17,7 @@ use super::super::catalogue::{Catalogue, Snapshot};
 use super::super::{Changed, StoreError};
 use super::parse::{Parsed, Parser, Unparsed, is_small, parse};
 use super::{Digest, Directory, file, is_resource};
-use crate::resource::Identity;
+use crate::intent::resource::Identity;
 
 /// What changes a store's content, and what takes the directory itself away.
 const INSIDE: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE

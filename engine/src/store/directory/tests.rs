@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::super::{Changed, Feed, Store};
 use super::*;
-use crate::family::PerFamily;
-use crate::key::PublicKey;
-use crate::publication::{Publication, node_identity};
-use crate::resource::Resource;
+use crate::intent::family::PerFamily;
+use crate::intent::key::PublicKey;
+use crate::intent::publication::{Publication, node_identity};
+use crate::intent::resource::Resource;
 
 const NODE: &str = "apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: a\n  uid: keep-me\nspec:\n  bgp:\n    ipv4Address: 10.0.0.1/24\n";
 

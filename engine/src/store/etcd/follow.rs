@@ -21,7 +21,7 @@ use super::failure::Failure;
 use super::message::{self, Pair, Told};
 use super::{Etcd, Listing, key, list, take};
 use crate::hooks::Hooks;
-use crate::resource::Identity;
+use crate::intent::resource::Identity;
 
 /// How often etcd is asked whether it is still there. With the patience of a request
 /// this is how long a frozen etcd goes unnoticed.

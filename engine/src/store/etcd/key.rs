@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::catalogue::{Content, identity_of};
 use super::super::document;
-use crate::resource::{Identity, Reading};
+use crate::intent::resource::{Identity, Reading};
 
 /// What everything of Calico's is below.
 pub(super) const ROOT: &str = "/calico/";

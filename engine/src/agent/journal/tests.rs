@@ -1,0 +1,166 @@
+//! Lines counted.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::intent::cluster::Plain;
+
+/// What is written to the log meanwhile, without time and level.
+fn lines(work: impl FnOnce(&mut Journal)) -> Vec<String> {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .finish();
+    tracing::subscriber::with_default(subscriber, || work(&mut Journal::default()));
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+fn switch_on() -> Change {
+    Change::SwitchOn {
+        family: Family::V4,
+        name: "wg".into(),
+    }
+}
+
+fn mesh(encrypted: usize, plain: &[&str], dropped: &[&str]) -> Mesh {
+    let keyless = |nodes: &[&str]| {
+        let nodes = nodes.iter().map(|name| (*name).to_owned());
+        nodes.map(|name| (name, Plain::NoKey)).collect()
+    };
+    Mesh {
+        encrypting: true,
+        device: None,
+        encrypted,
+        plain: keyless(plain),
+        dropped: keyless(dropped),
+    }
+}
+
+#[test]
+fn a_failure_that_is_tried_a_thousand_times_is_one_line_and_its_end_another() {
+    let now = Instant::now();
+    let said = lines(|journal| {
+        for second in 0..1000 {
+            journal.failed("nft refuses", now + Duration::from_secs(second));
+        }
+        journal.stands(&[], now + Duration::from_secs(1000));
+        journal.stands(&[], now + Duration::from_secs(1001));
+    });
+    assert_eq!(said, ["ERROR nft refuses", "INFO no longer: nft refuses"]);
+}
+
+#[test]
+fn a_failure_that_comes_and_goes_is_said_once_a_minute() {
+    let now = Instant::now();
+    let said = lines(|journal| {
+        for second in 0..120 {
+            let now = now + Duration::from_secs(second);
+            journal.failed("nft refuses", now);
+            journal.stands(&[], now);
+        }
+    });
+    assert_eq!(
+        said,
+        [
+            "ERROR nft refuses",
+            "INFO no longer: nft refuses",
+            "ERROR nft refuses (and 59 times since this was said last)",
+            "INFO no longer: nft refuses",
+        ]
+    );
+}
+
+#[test]
+fn a_problem_is_said_once_while_it_holds_whatever_else_fails() {
+    let now = Instant::now();
+    let said = lines(|journal| {
+        let problems = ["pod.json: it is not JSON".to_owned()];
+        journal.stands(&problems, now);
+        journal.failed("nft refuses", now);
+        journal.stands(&problems, now);
+        journal.stands(&problems, now + 2 * QUIET);
+    });
+    assert_eq!(
+        said,
+        [
+            "WARN pod.json: it is not JSON",
+            "ERROR nft refuses",
+            "INFO no longer: nft refuses",
+        ]
+    );
+}
+
+#[test]
+fn somebody_who_undoes_everything_each_second_makes_a_line_a_minute() {
+    let now = Instant::now();
+    let said = lines(|journal| {
+        for second in 0..61 {
+            let now = now + Duration::from_secs(second);
+            journal.changed(&switch_on(), Some(Cause::Drift), now);
+        }
+    });
+    let fields = "cause=\"drift\" family=\"ipv4\" change=\"switch-on\"";
+    assert_eq!(
+        said,
+        [
+            format!("WARN put right: switch wg on {fields}"),
+            format!(
+                "WARN put right: switch wg on (and 59 times since this was said last) {fields}"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn what_was_asked_for_is_always_said() {
+    let now = Instant::now();
+    let said = lines(|journal| {
+        journal.changed(&switch_on(), None, now);
+        journal.changed(&switch_on(), None, now);
+    });
+    let line = "INFO switch wg on cause=\"intent\" family=\"ipv4\" change=\"switch-on\"";
+    assert_eq!(said, [line, line]);
+}
+
+#[test]
+fn keyless_nodes_are_one_line_however_many_and_silent_while_they_become_fewer() {
+    let names: Vec<_> = (0..100).map(|number| format!("n{number:02}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let said = lines(|journal| {
+        for gone in 0..=100 {
+            journal.peers(Family::V4, &mesh(gone, &names[gone..], &[]));
+        }
+        journal.peers(Family::V4, &mesh(100, &[], &[]));
+        journal.peers(Family::V4, &mesh(100, &[], &["new"]));
+        journal.peers(Family::V4, &Mesh::default());
+    });
+    let why = "(it has published no key)";
+    assert_eq!(
+        said,
+        [
+            format!(
+                "INFO in clear to 100 of 100 nodes: n00 {why}, n01 {why}, n02 {why}, n03 {why}, \
+                 n04 {why}, and 95 more family=\"ipv4\""
+            ),
+            "INFO encrypted to all 100 other nodes family=\"ipv4\"".into(),
+            format!("WARN cut off from 1 of 101 nodes: new {why} family=\"ipv4\""),
+        ]
+    );
+}

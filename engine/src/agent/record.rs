@@ -1,0 +1,353 @@
+//! What an agent has done and how it stands, for whoever asks while it works.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use wireguard_control::Backend;
+
+use crate::dataplane::bypass::{Bypass, Effect};
+use crate::dataplane::change::Change;
+use crate::dataplane::desired::peer_key;
+use crate::intent::cluster::{Cluster, Plain};
+use crate::intent::family::{Family, PerFamily};
+
+/// What wakes an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cause {
+    /// The store, or a failure that is tried again.
+    Intent,
+    /// The kernel.
+    Drift,
+    /// The clock.
+    Resync,
+}
+
+impl Cause {
+    /// In logs and metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Drift => "drift",
+            Self::Resync => "resync",
+        }
+    }
+}
+
+/// How an agent stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has not been in sync yet.
+    Starting,
+    /// The dataplane follows the store.
+    InSync,
+    /// It does not, because of this.
+    Struggling(String),
+}
+
+/// One family's mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Mesh {
+    /// Whether this node encrypts.
+    pub(crate) encrypting: bool,
+    /// The device, if there is one.
+    pub(crate) device: Option<(String, Backend)>,
+    /// How many nodes are peers.
+    pub(crate) encrypted: usize,
+    /// Those that are reached in clear, and why.
+    pub(crate) plain: BTreeMap<String, Plain>,
+    /// Those that are not reached at all, since it would be in clear, and why.
+    pub(crate) dropped: BTreeMap<String, Plain>,
+}
+
+impl Mesh {
+    /// How `node` reaches the others.
+    pub(crate) fn of(
+        cluster: &Cluster,
+        node: &str,
+        family: Family,
+        device: Option<(String, Backend)>,
+        bypasses: &[Bypass],
+    ) -> Self {
+        let mut mesh = Self {
+            encrypting: true,
+            device,
+            ..Self::default()
+        };
+        for name in cluster.nodes.keys().filter(|name| *name != node) {
+            let bypass = bypasses.iter().find(|bypass| bypass.owner == *name);
+            let refused = bypass.is_some_and(|bypass| bypass.effect == Effect::Refused);
+            let unencrypted = match refused || cluster.settings.refuses(name) {
+                true => &mut mesh.dropped,
+                false => &mut mesh.plain,
+            };
+            let bypass = bypass.map(|bypass| Plain::Bypassed(bypass.to_string()));
+            let key = peer_key(cluster, node, name, family);
+            match key.and_then(|key| bypass.map_or(Ok(key), Err)) {
+                Ok(_) => mesh.encrypted += 1,
+                Err(plain) => drop(unencrypted.insert(name.clone(), plain)),
+            }
+        }
+        mesh
+    }
+
+    /// The peers that somebody has to see to.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
+        let groups = [
+            ("reached in clear", &self.plain),
+            ("cut off", &self.dropped),
+        ];
+        groups.into_iter().flat_map(|(how, nodes)| {
+            // Of a rule of others it is told once, whatever it does to how many nodes.
+            let odd = nodes
+                .iter()
+                .filter(|(_, plain)| !plain.is_normal() && !matches!(plain, Plain::Bypassed(_)));
+            odd.map(move |(name, plain)| format!("{name} is {how}: {plain}"))
+        })
+    }
+}
+
+/// How often something took how long.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Durations {
+    /// How many were at most as long as that bound, and longer than the one before.
+    pub(crate) counts: [u64; Self::BOUNDS.len()],
+    /// How many there were at all.
+    pub(crate) count: u64,
+    /// Together.
+    pub(crate) sum: Duration,
+}
+
+impl Durations {
+    /// In seconds.
+    pub(crate) const BOUNDS: [f64; 11] =
+        [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+    fn add(&mut self, duration: Duration) {
+        let bound = Self::BOUNDS
+            .iter()
+            .position(|bound| duration.as_secs_f64() <= *bound);
+        if let Some(bound) = bound {
+            self.counts[bound] += 1;
+        }
+        self.count += 1;
+        self.sum += duration;
+    }
+}
+
+/// What an agent has done and how it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    /// The node's name.
+    pub(crate) node: String,
+    /// How it stands.
+    pub(crate) standing: Standing,
+    /// Since when it has been working without a pause, if it is.
+    pub(crate) busy_since: Option<Instant>,
+    /// When the dataplane last followed the store.
+    pub(crate) synced: Option<SystemTime>,
+    /// Writes to the kernel.
+    pub(crate) writes: u64,
+    /// Comparisons that nothing but the clock had caused.
+    pub(crate) resyncs: u64,
+    /// Writes that put right what somebody else had changed, by what had told of it.
+    pub(crate) repairs: BTreeMap<Cause, u64>,
+    /// Reconciliations that failed.
+    pub(crate) failures: u64,
+    /// From the first event that was not dealt with to the settled dataplane.
+    pub(crate) convergence: Durations,
+    /// Whether the store cannot be reached or followed.
+    pub(crate) store_trouble: bool,
+    /// How often that began.
+    pub(crate) store_losses: u64,
+    /// How often it was over again.
+    pub(crate) store_recoveries: u64,
+    /// How many things are wrong.
+    pub(crate) problems: usize,
+    /// Whether it is "encrypt or drop".
+    pub(crate) strict: bool,
+    /// Whether WireGuard's own counters are told too.
+    pub(crate) tells_wireguard: bool,
+    /// By family.
+    pub(crate) meshes: PerFamily<Mesh>,
+    /// How many networks several nodes are said to have.
+    pub(crate) conflicts: PerFamily<usize>,
+    /// When the agent's loop turned last, as [`Shared::watch`] sees it.
+    pub(crate) turned: Option<Instant>,
+    /// When the first event came that has not been dealt with, and whether it took a write.
+    unsettled: Option<(Instant, bool)>,
+}
+
+impl Record {
+    /// Of an agent that has just begun.
+    pub(crate) fn new(node: &str) -> Self {
+        Self {
+            node: node.to_owned(),
+            standing: Standing::Starting,
+            busy_since: None,
+            synced: None,
+            writes: 0,
+            resyncs: 0,
+            repairs: BTreeMap::from([(Cause::Drift, 0), (Cause::Resync, 0)]),
+            failures: 0,
+            convergence: Durations::default(),
+            store_trouble: false,
+            store_losses: 0,
+            store_recoveries: 0,
+            problems: 0,
+            strict: false,
+            tells_wireguard: true,
+            meshes: PerFamily::default(),
+            conflicts: PerFamily::default(),
+            turned: None,
+            unsettled: None,
+        }
+    }
+
+    /// The agent begins to work.
+    pub(crate) fn began(&mut self, now: Instant) {
+        self.busy_since = Some(now);
+        self.unsettled.get_or_insert((now, false));
+    }
+
+    /// It waits again, and has made that many writes so far.
+    pub(crate) fn ended(&mut self, writes: u64) {
+        self.busy_since = None;
+        self.writes = writes;
+    }
+
+    /// Somebody else has changed what this engine made, and it is about to put that right.
+    pub(crate) fn repairs(&mut self, change: &Change) {
+        self.standing = Standing::Struggling(format!("being put right: {change}"));
+    }
+
+    /// It has written to the kernel: to put something right, if there was a cause for that.
+    pub(crate) fn changed(&mut self, repair: Option<Cause>) {
+        if let Some(cause) = repair {
+            *self.repairs.entry(cause).or_default() += 1;
+        }
+        if let Some((_, touched)) = &mut self.unsettled {
+            *touched = true;
+        }
+    }
+
+    /// The dataplane follows the store. What took no write is no convergence.
+    pub(crate) fn settled(&mut self, now: Instant, clock: SystemTime) {
+        if let Some((since, true)) = self.unsettled.take() {
+            self.convergence.add(now.duration_since(since));
+        }
+        self.standing = Standing::InSync;
+        self.synced = Some(clock);
+    }
+
+    /// The dataplane is made, and others keep it from being all that counts.
+    pub(crate) fn bypassed(&mut self, why: &str) {
+        self.standing = Standing::Struggling(why.to_owned());
+    }
+
+    /// The dataplane could not be made to follow the store.
+    pub(crate) fn failed(&mut self, why: &str) {
+        self.failures += 1;
+        self.standing = Standing::Struggling(why.to_owned());
+    }
+
+    /// There is nothing to follow yet.
+    pub(crate) fn idles(&mut self) {
+        self.unsettled = None;
+    }
+
+    /// Whether the store can be followed now.
+    pub(crate) fn store(&mut self, trouble: bool) {
+        self.store_losses += u64::from(trouble && !self.store_trouble);
+        self.store_recoveries += u64::from(!trouble && self.store_trouble);
+        self.store_trouble = trouble;
+    }
+}
+
+/// How often the loop's turning is noted.
+const TURN: Duration = Duration::from_secs(1);
+
+/// A record that its agent writes and others read.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared(Arc<Mutex<Record>>);
+
+impl Shared {
+    /// Of an agent that has just begun.
+    pub(crate) fn new(node: &str) -> Self {
+        Self(Arc::new(Mutex::new(Record::new(node))))
+    }
+
+    /// Keeps noting that the agent's loop turns: on the loop's own thread, so that what holds that
+    /// thread up shows. The agent is at work from here.
+    pub(crate) fn watch(&self) {
+        self.with(|record| {
+            record.began(Instant::now());
+            record.turned = Some(Instant::now());
+        });
+        let shared = self.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TURN).await;
+                shared.with(|record| record.turned = Some(Instant::now()));
+            }
+        });
+    }
+
+    /// For a short look, or a short change: the agent waits meanwhile.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
+        // Whoever panicked had no part in what these numbers say.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_no_write_is_no_convergence() {
+        let mut record = Record::new("a");
+        let start = Instant::now();
+        record.began(start);
+        record.settled(start + Duration::from_millis(5), SystemTime::UNIX_EPOCH);
+        assert_eq!(record.convergence.count, 0);
+        record.began(start);
+        record.changed(None);
+        record.ended(1);
+        // The second event comes before the first is dealt with: the first one counts.
+        record.began(start + Duration::from_millis(80));
+        record.settled(start + Duration::from_millis(90), SystemTime::UNIX_EPOCH);
+        assert_eq!(record.convergence.count, 1);
+        assert_eq!(record.convergence.sum, Duration::from_millis(90));
+        assert_eq!(record.convergence.counts[3], 1);
+        assert_eq!(record.repairs[&Cause::Drift], 0);
+    }
+
+    #[test]
+    fn what_others_have_changed_is_not_in_sync_until_it_is_put_right() {
+        let mut record = Record::new("a");
+        let now = Instant::now();
+        record.settled(now, SystemTime::UNIX_EPOCH);
+        let change = Change::SwitchOn {
+            family: Family::V4,
+            name: "wg".into(),
+        };
+        record.repairs(&change);
+        record.changed(Some(Cause::Drift));
+        let why = Standing::Struggling("being put right: switch wg on".into());
+        assert_eq!(record.standing, why);
+        record.settled(now, SystemTime::UNIX_EPOCH);
+        assert_eq!(record.standing, Standing::InSync);
+        record.bypassed("a rule");
+        assert_eq!(record.standing, Standing::Struggling("a rule".into()));
+    }
+
+    #[test]
+    fn a_loss_of_the_store_counts_once_however_often_it_is_told() {
+        let mut record = Record::new("a");
+        for trouble in [false, true, true, false, false, true] {
+            record.store(trouble);
+        }
+        assert_eq!((record.store_losses, record.store_recoveries), (2, 1));
+    }
+}

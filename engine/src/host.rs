@@ -1,0 +1,28 @@
+//! The effects: links, routes, rules, nftables, tunnels and devices of this network namespace.
+
+/// Links, addresses, routes and rules of this network namespace.
+pub(crate) mod netlink;
+
+/// nftables, by way of `nft`.
+pub(crate) mod nft;
+
+/// Encrypt or drop from the first packet after a boot.
+pub(crate) mod guard;
+
+/// The language in which a userspace WireGuard is configured.
+pub(crate) mod uapi;
+
+/// The userspace tunnel: a process that outlives the agent.
+pub(crate) mod tunnel;
+
+/// WireGuard devices, kernel and userspace alike.
+pub(crate) mod device;
+
+/// The kernel as it is, kept up to date by what it tells.
+pub(crate) mod kernel;
+
+/// UDP ports that another program has.
+pub(crate) mod port;
+
+/// Carrying changes out, one by one.
+pub(crate) mod apply;

@@ -1,0 +1,207 @@
+//! Carrying changes out, one by one. Nothing is decided here.
+
+use std::path::PathBuf;
+use std::{fs, io};
+
+use wireguard_control::Backend;
+
+use crate::dataplane::change::Change;
+use crate::dataplane::model::Target;
+use crate::hooks::Hooks;
+use crate::host::device::{self, DeviceError};
+use crate::host::kernel::{Kernel, SRC_VALID_MARK, tag};
+use crate::host::netlink::batch::{remove_left_routes, set_routes};
+use crate::host::netlink::{Netlink, NetlinkError, Way};
+use crate::host::nft::{self, NftError};
+use crate::host::tunnel::{self, TunnelError};
+
+/// Which implementation makes new devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Preference {
+    /// The kernel's where it has one, else userspace.
+    Auto,
+    /// The kernel's.
+    Kernel,
+    /// A process of this program.
+    Userspace,
+    /// A process of another, which takes a device's name and puts itself in the background, as
+    /// wireguard-go and boringtun-cli do.
+    Program(PathBuf),
+}
+
+impl From<String> for Preference {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "auto" => Self::Auto,
+            "kernel" => Self::Kernel,
+            "userspace" => Self::Userspace,
+            _ => Self::Program(text.into()),
+        }
+    }
+}
+
+/// What could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    /// Route netlink refused.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// The device refused.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// nftables refused.
+    #[error(transparent)]
+    Nft(#[from] NftError),
+    /// The tunnel process failed.
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
+    /// This machine can make no WireGuard device at all.
+    #[error("this node cannot encrypt: {0}")]
+    Unsupported(String),
+    /// A sysctl cannot be written.
+    #[error("cannot write {}: {cause}\n  help: in a container, give a mount of /proc that can be written as --procfs", .path.display())]
+    Sysctl { path: PathBuf, cause: io::Error },
+    /// The device that a change is for is not there.
+    #[error("{0} is gone")]
+    Gone(String),
+}
+
+/// What carries changes out.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    pub(crate) netlink: Netlink,
+    pub(crate) preference: Preference,
+    /// Where sysctls are written: /proc, or another mount of it.
+    pub(crate) procfs: PathBuf,
+    /// How many changes were carried out.
+    pub(crate) writes: u64,
+    pub(crate) hooks: Hooks,
+}
+
+impl Hands {
+    /// Carries one change out, and notes what has to be looked at again, because the
+    /// kernel does not tell it.
+    pub(crate) async fn apply(
+        &mut self,
+        change: &Change,
+        kernel: &mut Kernel,
+    ) -> Result<(), ApplyError> {
+        self.writes += 1;
+        self.hooks.before_write(self.writes);
+        let done = self.write(change, kernel).await;
+        self.hooks.after_write(self.writes);
+        done
+    }
+
+    async fn write(&mut self, change: &Change, kernel: &mut Kernel) -> Result<(), ApplyError> {
+        match change {
+            Change::SetSrcValidMark => {
+                kernel.stale.sysctl = true;
+                let path = self.procfs.join(SRC_VALID_MARK);
+                fs::write(&path, "1").map_err(|cause| ApplyError::Sysctl { path, cause })?;
+            }
+            Change::SetFirewall { from, to } => {
+                kernel.stale.firewall = true;
+                nft::transact(&from.transaction(to)).await?;
+            }
+            Change::CreateDevice { name, .. } => {
+                kernel.stale.devices = true;
+                self.create(name).await?;
+            }
+            Change::TagDevice { family, name } => {
+                self.netlink.set_alias(name, tag(*family)).await?
+            }
+            Change::GenerateKey { name, .. } => {
+                kernel.stale.devices = true;
+                device::generate_key(name, backend(name)?)?;
+            }
+            Change::MoveKey { from, to, .. } => {
+                kernel.stale.devices = true;
+                device::move_key(from, to, [backend(from)?, backend(to)?])?;
+            }
+            Change::Configure(configuration) => {
+                kernel.stale.devices = true;
+                device::configure(configuration, backend(&configuration.name)?)?;
+            }
+            Change::SetMtu { name, mtu, .. } => self.netlink.set_mtu(name, *mtu).await?,
+            Change::AddAddress { name, address, .. } => {
+                self.netlink.add_address(name, *address).await?;
+                if let Some(index) = link_index(name) {
+                    kernel.has_address(index, *address);
+                }
+            }
+            Change::RemoveAddress { name, address, .. } => {
+                self.netlink.remove_address(name, *address).await?;
+            }
+            Change::SwitchOn { name, .. } => self.netlink.switch_on(name).await?,
+            Change::SetThreaded { name, threaded, .. } => device::set_threaded(name, *threaded)?,
+            Change::SetRoutes { remove, set, .. } => {
+                let mut ways = Vec::with_capacity(set.len());
+                for (slot, target) in set {
+                    let way = match target {
+                        Target::Tunnel(name) => Way::Link(
+                            link_index(name).ok_or_else(|| ApplyError::Gone(name.clone()))?,
+                        ),
+                        Target::Throw | Target::Foreign => Way::Throw,
+                    };
+                    ways.push((*slot, way));
+                }
+                set_routes(remove, &ways)?;
+            }
+            Change::RemoveLeftRoutes { routes, .. } => remove_left_routes(routes)?,
+            Change::AddRule { family, rule } => self.netlink.add_rule(*family, rule).await?,
+            Change::RemoveRule { family, rule } => self.netlink.remove_rule(*family, rule).await?,
+            Change::DeleteDevice { name, .. } => {
+                kernel.stale.devices = true;
+                match kernel.backend(name) {
+                    Some(Backend::Userspace) => tunnel::end(name)?,
+                    Some(Backend::Kernel) | None => self.netlink.delete_link(name).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn create(&mut self, name: &str) -> Result<(), ApplyError> {
+        // A tunnel whose device has got another name, or is elsewhere, holds name and port.
+        tunnel::end(name)?;
+        let by_kernel = matches!(self.preference, Preference::Auto | Preference::Kernel);
+        let refused = if by_kernel {
+            match self.netlink.create_wireguard(name).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error.to_string(),
+            }
+        } else {
+            "the kernel's was not asked for".to_owned()
+        };
+        let started = match &self.preference {
+            Preference::Kernel => return Err(ApplyError::Unsupported(refused)),
+            Preference::Auto | Preference::Userspace => {
+                tunnel::start(name, self.hooks.tunnel_arguments()).await
+            }
+            Preference::Program(program) => tunnel::start_foreign(program, name).await,
+        };
+        match started {
+            Ok(()) => Ok(()),
+            Err(TunnelError::NoTun(error)) => Err(ApplyError::Unsupported(format!(
+                "{refused}; cannot open /dev/net/tun: {error}"
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A device's implementation, as it is now.
+fn backend(name: &str) -> Result<Backend, ApplyError> {
+    if tunnel::is_running(name) {
+        return Ok(Backend::Userspace);
+    }
+    link_index(name)
+        .map(|_| Backend::Kernel)
+        .ok_or_else(|| ApplyError::Gone(name.to_owned()))
+}
+
+/// A link's index, as it is now.
+fn link_index(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
+}

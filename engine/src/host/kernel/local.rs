@@ -1,0 +1,65 @@
+//! What the kernel's own routes lead to: this node, its pods, or elsewhere.
+
+use std::collections::BTreeSet;
+
+use super::{Kernel, family_of_tag};
+use crate::dataplane::here::Here;
+use crate::host::netlink::{Link, Route};
+use crate::intent::settings::{KERNEL_TABLES, Settings};
+
+/// The kind of a bridge.
+const BRIDGE: &str = "bridge";
+
+/// Whether a route is one of the kernel's own tables, which every packet without a mark of ours is
+/// looked up in.
+pub(super) fn is_of_kernel(route: &Route) -> bool {
+    KERNEL_TABLES.contains(&route.slot.table) && !route.own
+}
+
+impl Kernel {
+    /// The networks that are really on this node: the kernel's own route to them is of type `local`, or
+    /// leads to `lo` or to pods alone. The local table is asked before the others (`fib_rules`).
+    pub(crate) fn here(&self, settings: &Settings) -> Here {
+        let inner = self.inner_links(settings);
+        let routes = self.routes.iter().flat_map(|(_, routes)| routes.values());
+        // By table: default, main, local, so that of two routes to one network the last one counts.
+        let routes = routes.filter(|route| is_of_kernel(route));
+        let routes = routes.map(|route| {
+            let leads_here = !route.links.is_empty() && route.links.is_subset(&inner);
+            (route.slot.network, route.local || leads_here)
+        });
+        routes.collect()
+    }
+
+    /// The links that lead to nobody but this node and its pods: `lo`, the pods' interfaces, and bridges
+    /// whose ports are all pods' interfaces.
+    pub(super) fn inner_links(&self, settings: &Settings) -> BTreeSet<u32> {
+        let is_pod_s = |link: &Link| {
+            let mut prefixes = settings.pod_interfaces.iter();
+            prefixes.any(|prefix| link.name.starts_with(prefix.as_str()))
+        };
+        let is_inner = |link: &Link| {
+            let ports = || {
+                self.links
+                    .values()
+                    .filter(|port| port.master == Some(link.index))
+            };
+            let is_bridge =
+                link.kind == BRIDGE && ports().next().is_some() && ports().all(is_pod_s);
+            link.name == "lo" || is_pod_s(link) || is_bridge
+        };
+        let tunnels = &settings.tunnel;
+        let is_tunnel = |link: &Link| {
+            let mut names = tunnels.iter().map(|(_, tunnel)| &tunnel.interface);
+            names.any(|name| *name == link.name) || family_of_tag(link).is_some()
+        };
+        let links = self.links.values().filter(|link| !is_tunnel(link));
+        links
+            .filter(|link| is_inner(link))
+            .map(|link| link.index)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

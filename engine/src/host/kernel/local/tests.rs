@@ -1,0 +1,163 @@
+//! Which of the kernel's routes lead here.
+
+use ipnet::IpNet;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteProtocol, RouteType,
+};
+
+use super::*;
+use crate::dataplane::model::Slot;
+use crate::hooks::Hooks;
+use crate::host::kernel::Stale;
+use crate::host::netlink::message::route_at;
+
+fn net(text: &str) -> IpNet {
+    crate::intent::family::network(text).unwrap()
+}
+
+fn link(index: u32, name: &str, kind: &str, master: Option<u32>) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = vec![
+        LinkAttribute::IfName(name.into()),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind.into())]),
+    ];
+    let master = master.map(LinkAttribute::Controller);
+    message.attributes.extend(master);
+    RouteNetlinkMessage::NewLink(message)
+}
+
+/// A route through these links: one is its only one, several are its next hops.
+fn route(table: u32, network: &str, kind: RouteType, links: &[u32]) -> RouteMessage {
+    let network = net(network);
+    let mut message = route_at(Slot { table, network }, None);
+    message.header.kind = kind;
+    message.header.protocol = RouteProtocol::Static;
+    match links {
+        [] => {}
+        [link] => message.attributes.push(RouteAttribute::Oif(*link)),
+        links => {
+            let hops = links.iter().map(|link| {
+                let mut hop = RouteNextHop::default();
+                hop.interface_index = *link;
+                hop
+            });
+            message
+                .attributes
+                .push(RouteAttribute::MultiPath(hops.collect()));
+        }
+    }
+    message
+}
+
+fn through(mut message: RouteMessage, gateway: &str) -> RouteMessage {
+    let gateway = RouteAddress::from(gateway.parse::<std::net::IpAddr>().unwrap());
+    message.attributes.push(RouteAttribute::Gateway(gateway));
+    message
+}
+
+fn settings() -> Settings {
+    Settings {
+        pod_interfaces: ["azv".to_owned()].into(),
+        ..Settings::default()
+    }
+}
+
+fn kernel(routes: Vec<RouteMessage>) -> Kernel {
+    let mut kernel = Kernel::unknown(&Hooks::default());
+    for message in [
+        link(1, "lo", "", None),
+        link(2, "eth0", "veth", None),
+        link(3, "azv1", "veth", None),
+        link(4, "cni0", "bridge", None),
+        link(5, "azv2", "veth", Some(4)),
+        link(6, "br0", "bridge", None),
+        link(7, "azv3", "veth", Some(6)),
+        link(8, "eth1", "veth", Some(6)),
+        link(9, "br1", "bridge", None),
+        link(10, "wireguard.cali", "wireguard", None),
+    ] {
+        kernel.take(&message);
+    }
+    for message in routes {
+        kernel.take(&RouteNetlinkMessage::NewRoute(message));
+    }
+    kernel
+}
+
+#[test]
+fn here_is_what_the_kernel_leads_to_this_node_its_pods_and_their_bridges() {
+    let (main, local, unicast) = (254, 255, RouteType::Unicast);
+    let routes = [
+        (route(local, "10.0.0.4", RouteType::Local, &[2]), true),
+        (route(local, "fd00::4", RouteType::Local, &[2]), true),
+        (
+            route(local, "10.0.0.255", RouteType::Broadcast, &[2]),
+            false,
+        ),
+        (route(main, "10.0.0.0/24", unicast, &[2]), false),
+        (route(main, "10.0.1.1", unicast, &[3]), true),
+        (
+            through(route(main, "10.0.1.2", unicast, &[3]), "10.0.1.1"),
+            true,
+        ),
+        (
+            through(route(main, "fd00::1:2", unicast, &[3]), "fe80::1"),
+            true,
+        ),
+        (
+            through(route(main, "fd00::2:2", unicast, &[2]), "fe80::1"),
+            false,
+        ),
+        (route(main, "10.0.1.3", unicast, &[3, 5]), true),
+        // One of two ways leads to the wire.
+        (route(main, "10.0.1.4", unicast, &[3, 2]), false),
+        (route(main, "10.0.1.5", unicast, &[1]), true),
+        (route(main, "10.0.1.6", RouteType::BlackHole, &[]), false),
+        (
+            route(main, "fd00::1:6", RouteType::Unreachable, &[1]),
+            false,
+        ),
+        (route(main, "10.0.1.7", unicast, &[10]), false),
+        (route(main, "10.244.1.0/24", unicast, &[4]), true),
+        // A bridge that the wire is a port of leads there too, and one without ports to nobody.
+        (route(main, "10.244.2.0/24", unicast, &[6]), false),
+        (route(main, "10.244.3.0/24", unicast, &[9]), false),
+        // Which packets another table is for, a rule decides that is not the kernel's own.
+        (route(100, "10.0.1.8", unicast, &[3]), false),
+    ];
+    let here = kernel(routes.iter().map(|(route, _)| route.clone()).collect()).here(&settings());
+    for (message, expected) in routes {
+        let network = crate::host::netlink::message::route(&message)
+            .unwrap()
+            .slot
+            .network;
+        assert_eq!(here.has(network), expected, "{network}");
+    }
+    // The local table is asked first, whatever came first.
+    let both = || {
+        let elsewhere = route(main, "10.0.1.1", unicast, &[2]);
+        vec![route(local, "10.0.1.1", RouteType::Local, &[1]), elsewhere]
+    };
+    for routes in [both(), both().into_iter().rev().collect()] {
+        assert!(kernel(routes).here(&settings()).has(net("10.0.1.1")));
+    }
+}
+
+#[test]
+fn where_several_routes_may_be_at_one_place_the_kernel_is_asked() {
+    let of_pod = route(254, "10.0.1.1", RouteType::Unicast, &[3]);
+    let other = route(254, "10.0.1.1", RouteType::Unicast, &[2]);
+    let stale = |kernel: &mut Kernel, message: RouteNetlinkMessage| {
+        kernel.stale = Stale::NOTHING;
+        kernel.take(&message);
+        kernel.stale.routes
+    };
+    let mut known = kernel(vec![of_pod.clone()]);
+    let new = RouteNetlinkMessage::NewRoute;
+    assert!(!stale(&mut known, new(of_pod.clone())), "the same again");
+    assert!(stale(&mut known, new(other)));
+    assert!(stale(&mut known, RouteNetlinkMessage::DelRoute(of_pod)));
+}

@@ -1,0 +1,173 @@
+//! Routes and rules as netlink tells of them, and the routing tables that follow from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::IpNet;
+
+use super::local::is_of_kernel;
+use super::{Kernel, family_of_tag};
+use crate::dataplane::model::{Slot, Target};
+use crate::dataplane::tables::{ForeignRoute, ForeignWay, Tables};
+use crate::host::netlink::{Route, Way};
+use crate::intent::family::Family;
+use crate::intent::settings::{KERNEL_TABLES, Settings};
+
+impl Kernel {
+    /// Takes over all routes of a family. Of several of others at one place (by metric or type of
+    /// service) one that ends the look-up counts.
+    pub(super) fn set_routes(&mut self, family: Family, routes: Vec<Route>) {
+        let (mut own, mut others) = (BTreeMap::new(), BTreeMap::<_, Route>::new());
+        for route in routes {
+            if route.own {
+                own.entry(route.slot).or_insert(route);
+            } else {
+                let known = others.entry(route.slot).or_insert_with(|| route.clone());
+                // In the kernel's tables the first one counts.
+                if known.way == Way::Throw && !is_of_kernel(&route) {
+                    *known = route;
+                }
+            }
+        }
+        self.own_routes[family] = own;
+        self.routes[family] = others;
+    }
+
+    /// Takes in a route that has been added, or has taken another's place: of that one netlink tells
+    /// nothing.
+    pub(super) fn add_route(&mut self, route: Route) {
+        let family = Family::of_network(route.slot.network);
+        if route.own {
+            let replaced = self.routes[family].contains_key(&route.slot);
+            self.stale.routes |= replaced && !KERNEL_TABLES.contains(&route.slot.table);
+            self.own_routes[family].insert(route.slot, route);
+        } else {
+            let of_kernel = is_of_kernel(&route);
+            self.stale.routes |= self.is_in_use(family, route.slot.table);
+            let before = self.routes[family].insert(route.slot, route.clone());
+            // Whether it takes the other's place or stands behind it is not told.
+            self.stale.routes |= of_kernel && before.is_some_and(|before| before != route);
+        }
+    }
+
+    /// Takes in that a route is gone. There may be another one at its place, or behind it.
+    pub(super) fn remove_route(&mut self, gone: &Route) {
+        let (family, table) = (Family::of_network(gone.slot.network), gone.slot.table);
+        let routes = match gone.own {
+            true => &mut self.own_routes[family],
+            false => &mut self.routes[family],
+        };
+        if routes.get(&gone.slot) == Some(gone) {
+            routes.remove(&gone.slot);
+        }
+        self.stale.routes |= is_of_kernel(gone)
+            || !gone.own
+                && (self.is_in_use(family, table)
+                    || self.is_looked_up_before(family, table)
+                    || !self.is_shared(family, table));
+    }
+
+    /// Whether a table is this engine's, by its routes or its rules.
+    fn is_in_use(&self, family: Family, table: u32) -> bool {
+        let mut rules = self.rules[family].iter();
+        in_table(&self.own_routes[family], table).next().is_some()
+            || rules.any(|rule| rule.is_own() && rule.table == table)
+    }
+
+    /// Whether there are routes of others in a table.
+    pub(crate) fn is_shared(&self, family: Family, table: u32) -> bool {
+        in_table(&self.routes[family], table).next().is_some()
+    }
+
+    /// What this engine's route at that place does.
+    pub(crate) fn target(&self, slot: Slot) -> Option<Target> {
+        let route = self.own_routes[Family::of_network(slot.network)].get(&slot)?;
+        Some(self.target_of(route))
+    }
+
+    fn target_of(&self, route: &Route) -> Target {
+        match route.way {
+            _ if !route.own => Target::Foreign,
+            Way::Throw => Target::Throw,
+            Way::Link(index) => self
+                .links
+                .get(&index)
+                .map_or(Target::Foreign, |link| Target::Tunnel(link.name.clone())),
+            Way::Refuse | Way::Other => Target::Foreign,
+        }
+    }
+
+    /// What is known of a family's routing tables.
+    pub(crate) fn tables(&self, family: Family, settings: &Settings) -> Tables<'_> {
+        let devices = self.tunnel_indexes(family, settings);
+        let mut foreign = BTreeMap::<_, Vec<_>>::new();
+        let others = self.routes[family].values();
+        for route in others.filter(|route| !KERNEL_TABLES.contains(&route.slot.table)) {
+            let way = match route.way {
+                Way::Throw => ForeignWay::Throw,
+                Way::Link(index) if devices.contains(&index) => ForeignWay::Tunnel,
+                Way::Link(_) | Way::Refuse | Way::Other => ForeignWay::Elsewhere,
+            };
+            let network = route.slot.network;
+            let routes = foreign.entry(route.slot.table).or_default();
+            routes.push(ForeignRoute { network, way });
+        }
+        let own = || self.own_routes[family].values();
+        let into_tunnel = own().filter(|route| match route.way {
+            Way::Link(index) => devices.contains(&index),
+            Way::Throw | Way::Refuse | Way::Other => false,
+        });
+        let mut tables = Tables {
+            rules: &self.rules[family],
+            own: own().map(|route| route.slot.table).collect(),
+            into_tunnel: into_tunnel.map(|route| route.slot.table).collect(),
+            foreign,
+        };
+        self.hooks.change_tables(&mut tables);
+        tables
+    }
+
+    /// The indexes of the family's tunnel devices, by the configured name or this engine's tag.
+    pub(super) fn tunnel_indexes(&self, family: Family, settings: &Settings) -> BTreeSet<u32> {
+        let configured = &settings.tunnel[family].interface;
+        let links = self.links.values();
+        let tunnels =
+            links.filter(|link| link.name == *configured || family_of_tag(link) == Some(family));
+        tunnels.map(|link| link.index).collect()
+    }
+
+    /// This engine's routes, and those of its kind in the tables that another engine has left.
+    pub(super) fn routes_of(
+        &self,
+        family: Family,
+        settings: &Settings,
+        left: &BTreeSet<u32>,
+    ) -> BTreeMap<Slot, Target> {
+        let devices = self.tunnel_indexes(family, settings);
+        let is_of_our_kind = |route: &Route| match route.way {
+            Way::Throw => true,
+            Way::Link(index) => devices.contains(&index),
+            Way::Refuse | Way::Other => false,
+        };
+        let others = self.routes[family].values().filter(|route| {
+            left.contains(&route.slot.table) && is_of_our_kind(route)
+                || self.hooks.owns_table(route.slot.table)
+        });
+        // Of two at one place this engine's own counts.
+        let all = others.chain(self.own_routes[family].values());
+        all.map(|route| (route.slot, self.target_of(route)))
+            .collect()
+    }
+}
+
+/// The routes of one table.
+pub(super) fn in_table(
+    routes: &BTreeMap<Slot, Route>,
+    table: u32,
+) -> impl Iterator<Item = (&Slot, &Route)> {
+    // The smallest of all networks: IPv4 comes before IPv6.
+    let network = IpNet::new_assert(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let first = Slot { table, network };
+    let routes = routes.range(first..);
+    routes.take_while(move |(slot, _)| slot.table == table)
+}

@@ -1,0 +1,181 @@
+//! Which link is the uplink, and whose the rules and routes are that netlink tells of.
+
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+
+use super::*;
+use crate::dataplane::model::Target;
+use crate::dataplane::tables::ForeignWay;
+use crate::host::netlink::Way;
+
+fn link(index: u32, name: &str, mtu: u32, alias: &str) -> (u32, Link) {
+    let link = Link {
+        index,
+        name: name.into(),
+        kind: String::new(),
+        alias: alias.into(),
+        master: None,
+        mtu,
+        up: true,
+    };
+    (index, link)
+}
+
+#[test]
+fn the_uplink_is_the_link_with_the_node_s_address() {
+    let mut kernel = Kernel::unknown(&Hooks::default());
+    kernel.links = BTreeMap::from([
+        link(1, "lo", 65536, ""),
+        link(2, "eth0", 1500, ""),
+        link(3, "bond0", 9000, ""),
+    ]);
+    kernel.addresses = BTreeSet::from([(3, "10.0.0.1/24".parse().unwrap())]);
+    let own = "10.0.0.1".parse().ok();
+    let settings = Settings::default();
+    assert_eq!(kernel.uplink_mtu(own, &settings), 9000);
+    kernel.addresses.clear();
+    assert_eq!(kernel.uplink_mtu(own, &settings), 1500);
+    kernel.links.clear();
+    assert_eq!(kernel.uplink_mtu(own, &settings), UNKNOWN_UPLINK_MTU);
+}
+
+#[test]
+fn a_tunnel_device_has_the_node_s_address_too_and_is_no_uplink() {
+    let mut kernel = Kernel::unknown(&Hooks::default());
+    kernel.links = BTreeMap::from([
+        link(2, "eth0", 1500, ""),
+        link(3, "a-tunnel", 1340, tag(Family::V4)),
+        link(4, "wireguard.cali", 1300, ""),
+    ]);
+    let address = "10.0.0.1/32".parse().unwrap();
+    kernel.addresses = BTreeSet::from([(3, address), (4, address), (2, address)]);
+    let own = "10.0.0.1".parse().ok();
+    assert_eq!(kernel.uplink_mtu(own, &Settings::default()), 1500);
+}
+
+/// A route that netlink tells of.
+fn route(own: bool, table: u32, network: &str, way: Way) -> Route {
+    let network = network.parse().unwrap();
+    let slot = Slot { table, network };
+    Route {
+        slot,
+        own,
+        way,
+        local: false,
+        links: BTreeSet::new(),
+    }
+}
+
+/// What the kernel tells of a rule, whose selector is an incoming interface.
+fn rule_of_another(interface: &str) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.action = RuleAction::ToTable;
+    message.attributes = vec![
+        RuleAttribute::Priority(512),
+        RuleAttribute::Table(1),
+        RuleAttribute::Iifname(interface.into()),
+    ];
+    message
+}
+
+fn known() -> Kernel {
+    let mut kernel = Kernel::unknown(&Hooks::default());
+    kernel.stale = Stale::NOTHING;
+    kernel.rules.v4 = BTreeSet::from([Rule::for_mark(99, 7, 1)]);
+    kernel
+}
+
+#[test]
+fn a_deleted_rule_does_not_make_another_forgotten_that_differs_by_a_selector() {
+    let mut kernel = known();
+    for interface in ["eth1", "eth2"] {
+        let rule = RouteNetlinkMessage::NewRule(rule_of_another(interface));
+        kernel.hear(vec![News::Message(rule)]);
+    }
+    assert_eq!(kernel.stale, Stale::NOTHING);
+    let gone = RouteNetlinkMessage::DelRule(rule_of_another("eth1"));
+    kernel.hear(vec![News::Message(gone)]);
+    let asks = Stale {
+        rules: true,
+        ..Stale::NOTHING
+    };
+    assert_eq!(kernel.stale, asks, "the kernel is asked what is left");
+    let tables = kernel.tables(Family::V4, &Settings::default());
+    assert!(
+        tables
+            .rules
+            .iter()
+            .any(|rule| rule.foreign && rule.table == 1)
+    );
+}
+
+#[test]
+fn this_engine_s_routes_and_those_of_others_at_one_place_are_told_apart() {
+    let both = ["10.9.0.2/32", "fd09::2/128"];
+    for (network, family) in both.into_iter().zip(Family::ALL) {
+        let mut kernel = known();
+        let own = route(true, 1, network, Way::Throw);
+        let other = route(false, 1, network, Way::Other);
+        kernel.set_routes(family, vec![own.clone(), other.clone()]);
+        assert_eq!(kernel.target(own.slot), Some(Target::Throw));
+        assert!(kernel.is_shared(family, 1) && !kernel.is_shared(family, 2));
+        let tables = kernel.tables(family, &Settings::default());
+        assert_eq!((tables.own, tables.foreign.len()), (BTreeSet::from([1]), 1));
+        kernel.remove_route(&other);
+        assert_eq!(kernel.target(own.slot), Some(Target::Throw));
+        assert!(!kernel.is_shared(family, 1));
+        kernel.remove_route(&own);
+        assert_eq!(kernel.target(own.slot), None);
+    }
+}
+
+#[test]
+fn of_routes_of_others_at_one_place_one_that_ends_the_look_up_counts() {
+    let of = |way| route(false, 5, "10.9.0.2/32", way);
+    for ways in [[Way::Throw, Way::Other], [Way::Other, Way::Throw]] {
+        let mut kernel = known();
+        kernel.set_routes(Family::V4, ways.map(of).into());
+        let tables = kernel.tables(Family::V4, &Settings::default());
+        assert_eq!(tables.foreign[&5][0].way, ForeignWay::Elsewhere);
+    }
+}
+
+#[test]
+fn the_kernel_is_asked_again_where_netlink_does_not_tell_what_is_left() {
+    let asks = |change: &dyn Fn(&mut Kernel)| {
+        let mut kernel = known();
+        kernel.set_routes(
+            Family::V4,
+            vec![
+                route(true, 1, "10.9.0.2/32", Way::Throw),
+                route(false, 1, "0.0.0.0/0", Way::Other),
+                route(false, 5, "0.0.0.0/0", Way::Other),
+                route(false, 5, "10.0.0.0/8", Way::Other),
+                route(false, 254, "0.0.0.0/0", Way::Other),
+            ],
+        );
+        change(&mut kernel);
+        kernel.stale.routes
+    };
+    let comes = |own, table, network| {
+        asks(&move |kernel| kernel.add_route(route(own, table, network, Way::Other)))
+    };
+    let goes = |own, table, network| {
+        asks(&move |kernel| kernel.remove_route(&route(own, table, network, Way::Other)))
+    };
+    // In this engine's table anything of others may stand before its own, or have taken its place.
+    assert!(comes(false, 1, "10.9.0.2/32") && goes(false, 1, "0.0.0.0/0"));
+    assert!(comes(true, 1, "0.0.0.0/0"));
+    assert!(!comes(true, 1, "10.9.0.3/32") && !goes(true, 1, "10.9.0.2/32"));
+    // Elsewhere it matters whether a table is free.
+    assert!(!comes(false, 5, "10.1.0.0/16") && !goes(false, 5, "0.0.0.0/0"));
+    let last = asks(&|kernel| {
+        for network in ["0.0.0.0/0", "10.0.0.0/8"] {
+            kernel.remove_route(&route(false, 5, network, Way::Other));
+        }
+    });
+    assert!(last, "there may be another one at its place");
+    // In the main table a new pod's route is told in full.
+    assert!(!comes(false, 254, "10.9.0.9/32"));
+}

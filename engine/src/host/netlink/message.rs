@@ -1,0 +1,309 @@
+//! Netlink messages and what they mean (kernel: `uapi/linux/rtnetlink.h`, `fib_rules.h`).
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use rtnetlink::packet_core::Nla as _;
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
+};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
+
+use super::{Address, Link, PROTOCOL, Route, Way};
+use crate::dataplane::model::{Rule, Slot};
+use crate::dataplane::policy::{Action, PolicyRule};
+use crate::intent::family::Family;
+
+/// How netlink writes a family.
+pub(crate) fn family(family: Family) -> AddressFamily {
+    match family {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    }
+}
+
+/// The family of a message, if it is one of ours.
+pub(crate) fn read_family(family: AddressFamily) -> Option<Family> {
+    match family {
+        AddressFamily::Inet => Some(Family::V4),
+        AddressFamily::Inet6 => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// A link.
+pub(crate) fn link(message: &LinkMessage) -> Link {
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        kind: String::new(),
+        alias: String::new(),
+        master: None,
+        mtu: 0,
+        up: message.header.flags.contains(LinkFlags::Up),
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Controller(master) => link.master = Some(*master),
+            LinkAttribute::LinkInfo(infos) => {
+                let kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.to_string()),
+                    _ => None,
+                });
+                link.kind = kind.unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    link
+}
+
+/// An address. IPv4 tells a link's own address apart from the other end's; IPv6 does not.
+pub(crate) fn address(message: &AddressMessage) -> Option<Address> {
+    let local = message.attributes.iter().find_map(|found| match found {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let address = message.attributes.iter().find_map(|found| match found {
+        AddressAttribute::Address(address) => Some(*address),
+        _ => None,
+    });
+    let network = IpNet::new(local.or(address)?, message.header.prefix_len).ok()?;
+    Some((message.header.index, network))
+}
+
+/// A message for an address of a link.
+pub(crate) fn address_of(index: u32, address: IpNet) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    message.header.prefix_len = address.prefix_len();
+    message.header.family = family(Family::of_network(address));
+    message
+        .attributes
+        .push(AddressAttribute::Local(address.addr()));
+    message
+}
+
+/// The address is used at once, without duplicate address detection (RFC 4862, 5.4).
+pub(crate) fn without_detection(message: &mut AddressMessage) {
+    message.header.flags |= AddressHeaderFlags::Nodad;
+    message
+        .attributes
+        .push(AddressAttribute::Flags(AddressFlags::Nodad));
+}
+
+/// A route to one destination; none for multicast and for families that are not IP.
+pub(crate) fn route(message: &RouteMessage) -> Option<Route> {
+    let family = read_family(message.header.address_family)?;
+    let mut network = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let (mut table, mut index, mut gateway) = (u32::from(message.header.table), None, false);
+    let mut links = BTreeSet::new();
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(found)) => network = (*found).into(),
+            RouteAttribute::Destination(RouteAddress::Inet6(found)) => network = (*found).into(),
+            RouteAttribute::Table(found) => table = *found,
+            RouteAttribute::Oif(found) => {
+                index = Some(*found);
+                links.insert(*found);
+            }
+            RouteAttribute::Gateway(_) | RouteAttribute::Via(_) => gateway = true,
+            RouteAttribute::MultiPath(hops) => {
+                gateway = true;
+                links.extend(hops.iter().map(|hop| hop.interface_index));
+            }
+            _ => {}
+        }
+    }
+    let way = match (message.header.kind, index) {
+        (RouteType::Throw, _) => Way::Throw,
+        (RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit, _) => Way::Refuse,
+        (RouteType::Unicast, Some(index)) if !gateway => Way::Link(index),
+        _ => Way::Other,
+    };
+    if message.header.kind != RouteType::Unicast {
+        links.clear();
+    }
+    let network = IpNet::new(network, message.header.destination_prefix_length).ok()?;
+    Some(Route {
+        slot: Slot { table, network },
+        own: message.header.protocol == RouteProtocol::from(PROTOCOL),
+        way,
+        local: message.header.kind == RouteType::Local,
+        links,
+    })
+}
+
+/// A message for this engine's route at that place.
+pub(crate) fn route_message(slot: Slot, way: Way) -> RouteMessage {
+    let mut message = route_at(slot, Some(PROTOCOL));
+    match way {
+        Way::Link(index) => {
+            message.header.kind = RouteType::Unicast;
+            message.header.scope = RouteScope::Link;
+            message.attributes.push(RouteAttribute::Oif(index));
+        }
+        Way::Throw | Way::Refuse | Way::Other => {
+            message.header.kind = RouteType::Throw;
+            message.header.scope = RouteScope::Universe;
+        }
+    }
+    message
+}
+
+/// A message for a route at that place: for whoever's, unless a protocol names its maker (kernel:
+/// `fib_table_delete`, `ip6_route_del`).
+pub(crate) fn route_at(slot: Slot, protocol: Option<u8>) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    let family = Family::of_network(slot.network);
+    message.header.address_family = self::family(family);
+    message.header.destination_prefix_length = slot.network.prefix_len();
+    // `Nowhere` matches any scope (kernel: `fib_table_delete`).
+    message.header.scope = RouteScope::NoWhere;
+    message.header.protocol = protocol.map_or(RouteProtocol::Unspec, RouteProtocol::from);
+    message.header.kind = RouteType::Unspec;
+    message.header.table = u8::try_from(slot.table).unwrap_or_default();
+    let destination = match slot.network.addr() {
+        IpAddr::V4(address) => RouteAddress::Inet(address),
+        IpAddr::V6(address) => RouteAddress::Inet6(address),
+    };
+    message.attributes = vec![
+        RouteAttribute::Table(slot.table),
+        RouteAttribute::Destination(destination),
+    ];
+    message
+}
+
+/// A rule. One with a selector that [`Rule`] has no field for is foreign; one that does not look up a
+/// table has none, whatever the kernel keeps in that field.
+pub(crate) fn rule(message: &RuleMessage) -> Rule {
+    let looks_up = message.header.action == RuleAction::ToTable;
+    let mut rule = Rule {
+        priority: 0,
+        not: message.header.flags.contains(RuleFlags::Invert),
+        mark: 0,
+        mask: 0,
+        table: message.header.table.into(),
+        own: false,
+        foreign: !looks_up || message.header.tos != 0,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Priority(priority) => rule.priority = *priority,
+            RuleAttribute::FwMark(mark) => rule.mark = *mark,
+            RuleAttribute::FwMask(mask) => rule.mask = *mask,
+            RuleAttribute::Table(table) => rule.table = *table,
+            RuleAttribute::Protocol(protocol) => {
+                rule.own = *protocol == RouteProtocol::from(PROTOCOL);
+            }
+            // The absence of a suppressor, which the kernel writes out.
+            RuleAttribute::SuppressPrefixLen(u32::MAX) => {}
+            _ => rule.foreign = true,
+        }
+    }
+    if !looks_up {
+        rule.table = 0;
+    }
+    rule
+}
+
+/// A rule with all that says which packets it is for.
+pub(crate) fn policy(message: &RuleMessage) -> PolicyRule {
+    let header = &message.header;
+    let network = |address: &IpAddr, length| IpNet::new(*address, length).ok();
+    let rule = rule(message);
+    let mut goes_to = None;
+    let mut policy = PolicyRule {
+        to: None,
+        from: None,
+        input: None,
+        some: Vec::new(),
+        none: Vec::new(),
+        action: Action::Nothing,
+        suppressed: None,
+        rule,
+    };
+    if header.tos != 0 {
+        policy.some.push(format!("tos {:#x}", header.tos));
+    }
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Destination(to) => policy.to = network(to, header.dst_len),
+            RuleAttribute::Source(from) => policy.from = network(from, header.src_len),
+            RuleAttribute::Iifname(input) => policy.input = Some(input.clone()),
+            RuleAttribute::Oifname(output) => policy.none.push(format!("oif {output}")),
+            RuleAttribute::L3MDev(true) => policy.none.push("l3mdev".to_owned()),
+            RuleAttribute::TunId(number) => policy.none.push(format!("tun_id {number}")),
+            RuleAttribute::UidRange(users) => {
+                policy
+                    .some
+                    .push(format!("uidrange {}-{}", users.start, users.end));
+            }
+            RuleAttribute::IpProtocol(protocol) => {
+                policy.some.push(format!("ipproto {}", u8::from(*protocol)));
+            }
+            RuleAttribute::SourcePortRange(ports) => {
+                policy
+                    .some
+                    .push(format!("sport {}-{}", ports.start, ports.end));
+            }
+            RuleAttribute::DestinationPortRange(ports) => {
+                policy
+                    .some
+                    .push(format!("dport {}-{}", ports.start, ports.end));
+            }
+            RuleAttribute::Other(other) => policy.some.push(format!("selector {}", other.kind())),
+            RuleAttribute::Goto(priority) => goes_to = Some(*priority),
+            // The absence of a suppressor is all bits.
+            RuleAttribute::SuppressPrefixLen(length) => {
+                policy.suppressed = u8::try_from(*length).ok();
+            }
+            _ => {}
+        }
+    }
+    policy.action = match header.action {
+        RuleAction::ToTable => Action::LookUp(policy.rule.table),
+        RuleAction::Goto => goes_to.map_or(Action::Nothing, Action::GoTo),
+        RuleAction::Blackhole | RuleAction::Unreachable | RuleAction::Prohibit => Action::Refuse,
+        _ => Action::Nothing,
+    };
+    policy
+}
+
+/// A message for a rule.
+pub(crate) fn rule_message(family: Family, rule: &Rule) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = self::family(family);
+    message.header.action = RuleAction::ToTable;
+    if rule.not {
+        message.header.flags |= RuleFlags::Invert;
+    }
+    message.header.table = u8::try_from(rule.table).unwrap_or_default();
+    message.attributes = vec![
+        RuleAttribute::Priority(rule.priority),
+        RuleAttribute::FwMark(rule.mark),
+        RuleAttribute::FwMask(rule.mask),
+        RuleAttribute::Table(rule.table),
+    ];
+    if rule.own {
+        message
+            .attributes
+            .push(RuleAttribute::Protocol(RouteProtocol::from(PROTOCOL)));
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests;

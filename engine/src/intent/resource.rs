@@ -1,0 +1,410 @@
+//! Calico v3 resources, one at a time: what each file must hold.
+//!
+//! The shapes are those that `calicoctl get -o yaml` prints. Fields that do not
+//! concern WireGuard are not looked at.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+
+use crate::intent::address::unusable_network;
+use crate::intent::family::{Family, PerFamily, network};
+use crate::intent::key::{KeyError, PublicKey};
+
+/// A resource's fields, each read as what it must be.
+mod fields;
+
+/// Blocks of Calico IPAM.
+mod block;
+
+/// Nodes.
+mod node;
+
+/// Nodes as Kubernetes has them.
+pub(crate) mod kubernetes;
+
+/// Pods' interfaces.
+mod workload;
+
+/// Names of fields, and the one that was meant by a wrong one.
+mod names;
+
+/// What was known before stays, where it cannot be read any more.
+mod keep;
+
+use fields::Fields;
+
+/// What identifies a resource: its kind, namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Identity {
+    pub(crate) kind: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{} {}", self.kind, self.name)
+        } else {
+            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+        }
+    }
+}
+
+/// A resource, read as far as WireGuard needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Resource {
+    /// A node of the cluster.
+    Node(Box<Node>),
+    /// A pod's interface.
+    Workload(Workload),
+    /// FelixConfiguration, as written; [`crate::intent::settings`] reads it.
+    Configuration(Configuration),
+    /// ClusterInformation.
+    Information(Information),
+    /// An IP pool: pods have their addresses from it.
+    Pool(IpNet),
+    /// A block of Calico IPAM.
+    Block(Block),
+}
+
+/// What concerns all of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Information {
+    /// Its type, such as `k8s,aks`.
+    pub(crate) kind: String,
+    /// Whether its resources may be acted upon: they may not while Calico migrates them
+    /// (`datastoreReady`).
+    pub(crate) ready: bool,
+}
+
+/// A FelixConfiguration as written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Configuration {
+    /// When it was made, as text that sorts by time; empty, if that is not told.
+    pub(crate) created: String,
+    /// Felix's own fields.
+    pub(crate) spec: Map<String, Value>,
+    /// What Felix has no field for.
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+/// A node, as far as peers need to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Node {
+    /// Whether an address of that family is given that cannot be used.
+    pub(crate) bad_address: PerFamily<bool>,
+    /// When it was made, as text that sorts by time; empty, if that is not told.
+    pub(crate) created: String,
+    /// What selectors are asked of.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Where its tunnel can be reached: the BGP address, else the first internal, else the first external one.
+    pub(crate) endpoint: PerFamily<Option<IpAddr>>,
+    /// All its own addresses (Felix: `calc/l3_route_resolver.go`).
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Addresses that a gateway outside of the node may translate (`ExternalIP`): the node itself need
+    /// not know them, and a tunnel that took their traffic would lead nowhere.
+    pub(crate) external_addresses: Vec<IpAddr>,
+    /// The address of its tunnel device where hosts are not encrypted.
+    pub(crate) tunnel_address: PerFamily<Option<IpAddr>>,
+    /// Addresses of its other tunnels (IP in IP, VXLAN), which are its own too.
+    pub(crate) overlay_addresses: Vec<IpAddr>,
+    /// The key it has published; `Err` if it is no key.
+    pub(crate) public_key: PerFamily<Option<Result<PublicKey, KeyError>>>,
+    /// The operator's last request for a new key, and the last one that was met.
+    pub(crate) rotation: Rotation,
+}
+
+impl Node {
+    /// The addresses of its tunnels.
+    pub(crate) fn tunnels(&self) -> impl Iterator<Item = IpAddr> {
+        let tunnels = self.tunnel_address.iter();
+        let tunnels = tunnels.filter_map(|(_, address)| *address);
+        tunnels.chain(self.overlay_addresses.iter().copied())
+    }
+}
+
+/// Requests for a new key: any text that differs from the one that was met last is a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Rotation {
+    pub(crate) asked: Option<String>,
+    pub(crate) met: Option<String>,
+}
+
+impl Rotation {
+    /// The request that has not been met.
+    pub(crate) fn pending(&self) -> Option<&str> {
+        self.asked
+            .as_deref()
+            .filter(|asked| self.met.as_deref() != Some(asked))
+    }
+}
+
+/// Annotation of a Node: a new key is wanted.
+pub(crate) const ROTATE_KEY: &str = "wiremesh/rotate-key";
+
+/// Annotation of a Node: the request that was met last.
+pub(crate) const ROTATED_KEY: &str = "wiremesh/rotated-key";
+
+/// A pod's interface.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Workload {
+    /// When it was made, as text that sorts by time; empty, if that is not told.
+    pub(crate) created: String,
+    /// The node it is on; empty, if that cannot be read.
+    pub(crate) node: String,
+    /// Its addresses.
+    pub(crate) networks: Vec<IpNet>,
+}
+
+/// A block of addresses that Calico IPAM has given to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// When it was made, as text that sorts by time; empty, if that is not told, as in etcd.
+    pub(crate) created: String,
+    pub(crate) cidr: IpNet,
+    /// The node that has it; none while it is being given back, and empty if it cannot be read.
+    pub(crate) affinity: Option<String>,
+    /// Addresses that other nodes have borrowed from it, with these nodes.
+    pub(crate) borrowed: Vec<(IpAddr, String)>,
+}
+
+/// What is wrong with a resource.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` {what}")]
+pub(crate) struct Wrong {
+    /// Where in the resource: `spec.bgp.ipv4Address`.
+    pub(crate) field: String,
+    /// What is wrong there, as a predicate.
+    pub(crate) what: String,
+}
+
+impl Wrong {
+    /// At `field`.
+    pub(crate) fn at(field: &str, what: impl Into<String>) -> Self {
+        Self {
+            field: field.to_owned(),
+            what: what.into(),
+        }
+    }
+}
+
+/// What cannot be read of a resource, and stays as it was known if it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// A Node's address of that family.
+    Address(Family),
+    /// A pod's address, or what has been borrowed from a block.
+    Network,
+    /// The node of a pod or a block.
+    Owner,
+    /// The type of the cluster.
+    ClusterType,
+}
+
+/// A resource as far as it can be read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reading {
+    pub(crate) identity: Identity,
+    pub(crate) resource: Resource,
+    /// What is wrong with it; the rest counts.
+    pub(crate) wrong: Vec<Wrong>,
+    /// What is missing for it.
+    pub(crate) lost: Vec<Lost>,
+}
+
+/// The kinds that are read.
+const KINDS: &[&str] = &[
+    "Node",
+    "WorkloadEndpoint",
+    "FelixConfiguration",
+    "ClusterInformation",
+    "IPPool",
+    "IPAMBlock",
+];
+
+/// The kinds whose resources count whatever they are called: their addresses are protected.
+const NAMELESS: &[&str] = &["WorkloadEndpoint", "IPPool", "IPAMBlock"];
+
+/// Reads one resource, which is at `place`, as far as that can be done: a mistake in one field must not
+/// take the protection from the addresses in another one.
+///
+/// # Errors
+/// It has no kind or name, its kind or version is unknown, or nothing of it can be used.
+pub(crate) fn read_partly(document: &Value, place: &str) -> Result<Reading, Wrong> {
+    let mut fields = Fields::new(document);
+    let written = fields.required("kind")?;
+    let kind = match KINDS
+        .iter()
+        .find(|kind| kind.eq_ignore_ascii_case(&written))
+    {
+        Some(kind) => *kind,
+        None => return Err(unknown_kind(&written)),
+    };
+    if kind != written {
+        fields.fail("kind", format!("is `{written}`: did you mean `{kind}`?"));
+    }
+    let identity = Identity {
+        kind: kind.to_owned(),
+        namespace: namespace(&mut fields),
+        name: match name(&fields) {
+            Ok(name) => name,
+            Err(wrong) if NAMELESS.contains(&kind) => {
+                fields.wrong.push(wrong);
+                place.to_owned()
+            }
+            Err(wrong) => return Err(wrong),
+        },
+    };
+    check_version(&fields, kind)?;
+    names::check(&mut fields, kind);
+    let resource = match kind {
+        "Node" => Resource::Node(Box::new(if kubernetes::is_one(document) {
+            kubernetes::read(&mut fields)
+        } else {
+            node::read(&mut fields)
+        })),
+        "WorkloadEndpoint" => Resource::Workload(workload::read(&mut fields)),
+        "FelixConfiguration" => Resource::Configuration(Configuration {
+            created: fields.created(),
+            spec: match fields.at("spec") {
+                None => Map::new(),
+                Some(Value::Object(spec)) => spec.clone(),
+                Some(_) => return Err(Wrong::at("spec", "is not a mapping")),
+            },
+            annotations: match fields.at("metadata.annotations") {
+                None | Some(Value::Object(_)) => fields.texts("metadata.annotations"),
+                Some(_) => return Err(Wrong::at("metadata.annotations", "is not a mapping")),
+            },
+        }),
+        "ClusterInformation" => Resource::Information(information(&mut fields)),
+        "IPPool" => Resource::Pool(cidr(&fields)?),
+        _ => Resource::Block(block::read(&mut fields)?),
+    };
+    let Fields { wrong, lost, .. } = fields;
+    Ok(Reading {
+        identity,
+        resource,
+        wrong,
+        lost,
+    })
+}
+
+/// Reads one resource that has no mistake.
+#[cfg(test)]
+pub(crate) fn read(document: &Value) -> Result<(Identity, Resource), Wrong> {
+    let reading = read_partly(document, "here")?;
+    match reading.wrong.into_iter().next() {
+        None => Ok((reading.identity, reading.resource)),
+        Some(wrong) => Err(wrong),
+    }
+}
+
+fn unknown_kind(kind: &str) -> Wrong {
+    if kind.ends_with("List") {
+        let what = "whose `items` are no list, or which is inside of too many lists";
+        return Wrong::at("kind", format!("is `{kind}`, {what}"));
+    }
+    let known = KINDS.join(", ");
+    Wrong::at("kind", format!("is `{kind}`; known kinds are {known}"))
+}
+
+fn name(fields: &Fields<'_>) -> Result<String, Wrong> {
+    let field = "metadata.name";
+    let name = fields.required(field)?;
+    check_name(field, &name)?;
+    Ok(name)
+}
+
+/// A namespace tells pods of one name apart, and nothing else.
+fn namespace(fields: &mut Fields<'_>) -> String {
+    let field = "metadata.namespace";
+    let namespace = fields.text(field).unwrap_or_default();
+    if let Err(wrong) = check_name(field, &namespace) {
+        fields.wrong.push(wrong);
+    }
+    namespace
+}
+
+fn information(fields: &mut Fields<'_>) -> Information {
+    let field = "spec.clusterType";
+    if fields.at(field).is_some_and(|found| !found.is_string()) {
+        fields.lost.push(Lost::ClusterType);
+    }
+    Information {
+        kind: fields.text(field).unwrap_or_default(),
+        ready: is_ready(fields),
+    }
+}
+
+/// Whether resources may be acted upon. What is neither true nor false counts as false: then nothing is
+/// changed, and it is said why.
+fn is_ready(fields: &mut Fields<'_>) -> bool {
+    let field = "spec.datastoreReady";
+    let (counts, what) = match fields.at(field) {
+        None | Some(Value::Bool(true)) => return true,
+        Some(Value::Bool(false)) => return false,
+        Some(Value::String(text)) => (text == "true", format!("is the text `{text}`")),
+        Some(_) => (false, "is neither true nor false".to_owned()),
+    };
+    fields.fail(
+        field,
+        format!("{what}, and counts as {counts}: write true or false without quotes"),
+    );
+    counts
+}
+
+/// The network of a pool.
+fn cidr(fields: &Fields<'_>) -> Result<IpNet, Wrong> {
+    let field = "spec.cidr";
+    let text = fields.required(field)?;
+    let cidr = network(&text).filter(|_| text.contains('/'));
+    let cidr = cidr.ok_or_else(|| Wrong::at(field, format!("holds `{text}`, which is no CIDR")))?;
+    match unusable_network(cidr) {
+        Some(what) => Err(Wrong::at(field, format!("holds `{text}`: that is {what}"))),
+        None => Ok(cidr.trunc()),
+    }
+}
+
+/// The longest name that Kubernetes has, in characters.
+const LONGEST_NAME: usize = 253;
+
+fn check_name(field: &str, name: &str) -> Result<(), Wrong> {
+    let length = name.chars().count();
+    if length > LONGEST_NAME {
+        let what = format!("has {length} characters; a name has at most {LONGEST_NAME}");
+        return Err(Wrong::at(field, what));
+    }
+    let fits = |c: char| c.is_ascii_graphic() && c != '/';
+    match name.chars().find(|c| !fits(*c)) {
+        Some(c) => Err(Wrong::at(
+            field,
+            format!("holds {c:?}, which is in no name"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Resources of another version may mean something else by the same fields.
+fn check_version(fields: &Fields<'_>, kind: &str) -> Result<(), Wrong> {
+    let known = ["projectcalico.org/v3", "crd.projectcalico.org/v1"];
+    match fields.optional("apiVersion")?.as_deref() {
+        None => Ok(()),
+        Some("v1") if kind == "Node" => Ok(()),
+        Some(version) if known.contains(&version) => Ok(()),
+        Some(version) => Err(Wrong::at(
+            "apiVersion",
+            format!(
+                "is `{version}`; known versions are {}, and v1 of a Node",
+                known.join(" and ")
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Names of fields, and the one that was meant by a wrong one.
+//!
+//! A field that is unknown is another program's business, unless it is near to one that counts here or
+//! is where it does not belong: then something is meant that does not happen.
+
+use serde_json::Value;
+
+use crate::intent::spelling::meant;
+
+use super::fields::Fields;
+
+/// What every resource has (Kubernetes: API conventions).
+const TOP: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status", "items"];
+
+/// What metadata has (Kubernetes: `metav1.ObjectMeta`).
+const METADATA: &[&str] = &[
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
+/// The fields of a mapping, by its place.
+type Shape = &'static [(&'static str, &'static [&'static str])];
+
+/// Calico's Node (libcalico-go: `apis/v3/node.go`).
+const NODE: Shape = &[
+    (
+        "spec",
+        &[
+            "addresses",
+            "bgp",
+            "ipv4VXLANTunnelAddr",
+            "ipv6VXLANTunnelAddr",
+            "orchRefs",
+            "vxlanTunnelMACAddr",
+            "vxlanTunnelMACAddrV6",
+            "wireguard",
+        ],
+    ),
+    (
+        "spec.bgp",
+        &[
+            "asNumber",
+            "ipv4Address",
+            "ipv4IPIPTunnelAddr",
+            "ipv6Address",
+            "routeReflectorClusterID",
+        ],
+    ),
+    (
+        "spec.wireguard",
+        &["interfaceIPv4Address", "interfaceIPv6Address"],
+    ),
+    (
+        "status",
+        &["podCIDRs", "wireguardPublicKey", "wireguardPublicKeyV6"],
+    ),
+];
+
+/// libcalico-go: `apis/v3/workloadendpoint.go`.
+const WORKLOAD: Shape = &[(
+    "spec",
+    &[
+        "allowSpoofedSourcePrefixes",
+        "containerID",
+        "endpoint",
+        "interfaceName",
+        "ipNATs",
+        "ipNetworks",
+        "ipv4Gateway",
+        "ipv6Gateway",
+        "mac",
+        "node",
+        "orchestrator",
+        "pod",
+        "ports",
+        "profiles",
+        "qosControls",
+        "serviceAccountName",
+        "workload",
+    ],
+)];
+
+/// The API's `v3/clusterinfo.go`.
+const INFORMATION: Shape = &[(
+    "spec",
+    &[
+        "calicoVersion",
+        "clusterGUID",
+        "clusterType",
+        "cnxVersion",
+        "datastoreReady",
+        "variant",
+    ],
+)];
+
+/// The API's `v3/ippool.go`.
+const POOL: Shape = &[(
+    "spec",
+    &[
+        "allowedUses",
+        "assignmentMode",
+        "blockSize",
+        "cidr",
+        "disableBGPExport",
+        "disabled",
+        "ipip",
+        "ipipMode",
+        "namespaceSelector",
+        "nat-outgoing",
+        "natOutgoing",
+        "nodeSelector",
+        "vxlanMode",
+    ],
+)];
+
+/// libcalico-go: `backend/model/block.go` and `apis/crd.projectcalico.org/v1`.
+const BLOCK: Shape = &[(
+    "spec",
+    &[
+        "affinity",
+        "affinityClaimTime",
+        "allocations",
+        "attributes",
+        "cidr",
+        "deleted",
+        "sequenceNumber",
+        "sequenceNumberForAllocation",
+        "strictAffinity",
+        "unallocated",
+    ],
+)];
+
+fn shape(kind: &str, document: &Value) -> Shape {
+    match kind {
+        // Kubernetes' own has other fields, of which Calico reads few.
+        "Node" if super::kubernetes::is_one(document) => &[],
+        "Node" => NODE,
+        "WorkloadEndpoint" => WORKLOAD,
+        "ClusterInformation" => INFORMATION,
+        "IPPool" => POOL,
+        "IPAMBlock" => BLOCK,
+        // [`crate::intent::settings`] knows the fields of a FelixConfiguration.
+        _ => &[],
+    }
+}
+
+/// Tells of names that are none.
+pub(super) fn check(fields: &mut Fields<'_>, kind: &str) {
+    let shape = shape(kind, fields.document);
+    for name in names_of(Some(fields.document)) {
+        if TOP.contains(&name) {
+            continue;
+        }
+        let what = match (meant(name, TOP.iter().copied()), elsewhere(name, "", shape)) {
+            (_, Some(place)) => format!("is not where it belongs: did you mean `{place}`?"),
+            (Some(meant), None) => format!("is no field: did you mean `{meant}`?"),
+            (None, None) => "is no field: settings belong to `spec`".to_owned(),
+        };
+        fields.fail(name, what);
+    }
+    let metadata = [("metadata", METADATA)];
+    for (parent, known) in metadata.iter().chain(shape) {
+        for name in names_of(fields.at(parent)) {
+            if known.contains(&name) {
+                continue;
+            }
+            let meant = match meant(name, known.iter().copied()) {
+                Some(meant) => Some(format!("{parent}.{meant}")),
+                None => elsewhere(name, parent, shape),
+            };
+            if let Some(meant) = meant {
+                let what = format!("is no field: did you mean `{meant}`?");
+                fields.fail(&format!("{parent}.{name}"), what);
+            }
+        }
+    }
+    if kind == "FelixConfiguration" {
+        for name in ["annotations", "labels"] {
+            let field = format!("spec.{name}");
+            if fields.at(&field).is_some() {
+                let what = format!("is no field: did you mean `metadata.{name}`?");
+                fields.fail(&field, what);
+            }
+        }
+    }
+}
+
+fn names_of(mapping: Option<&Value>) -> impl Iterator<Item = &str> {
+    let mapping = mapping.and_then(Value::as_object);
+    let names = mapping.into_iter().flat_map(|mapping| mapping.keys());
+    names.map(String::as_str)
+}
+
+/// Where a field of that name belongs.
+fn elsewhere(name: &str, parent: &str, shape: Shape) -> Option<String> {
+    let metadata = [("metadata", METADATA)];
+    let mut places = metadata.iter().chain(shape);
+    let place = places.find(|(place, known)| *place != parent && known.contains(&name));
+    place.map(|(place, _)| format!("{place}.{name}"))
+}

@@ -1,0 +1,147 @@
+//! Nodes: where they can be reached, and what they have published.
+
+use serde_json::Value;
+
+use crate::intent::family::{Family, PerFamily};
+use crate::intent::key::PublicKey;
+
+use super::fields::{Fields, host};
+use super::{Lost, Node, ROTATE_KEY, ROTATED_KEY, Rotation};
+
+/// A Node as far as it can be read.
+pub(super) fn read(fields: &mut Fields<'_>) -> Node {
+    let mut node = Node {
+        created: fields.created(),
+        labels: fields.texts("metadata.labels"),
+        ..Node::default()
+    };
+    // What is no mapping may hold any address.
+    for field in ["spec", "spec.bgp", "spec.wireguard"] {
+        if fields.at(field).is_some_and(|found| !found.is_object()) {
+            for family in Family::ALL {
+                fields.lose(Lost::Address(family), field, "is not a mapping");
+            }
+        }
+    }
+    let bgp = [
+        (Family::V4, "spec.bgp.ipv4Address"),
+        (Family::V6, "spec.bgp.ipv6Address"),
+    ];
+    for (family, field) in bgp {
+        node.endpoint[family] = fields.address(family, field);
+        node.addresses.extend(node.endpoint[family]);
+    }
+    read_listed(fields, &mut node);
+    let overlays = [
+        (Family::V4, "spec.bgp.ipv4IPIPTunnelAddr"),
+        (Family::V4, "spec.ipv4VXLANTunnelAddr"),
+        (Family::V6, "spec.ipv6VXLANTunnelAddr"),
+    ];
+    for (family, field) in overlays {
+        node.overlay_addresses.extend(fields.address(family, field));
+    }
+    let own = [
+        (
+            Family::V4,
+            "spec.wireguard.interfaceIPv4Address",
+            "status.wireguardPublicKey",
+        ),
+        (
+            Family::V6,
+            "spec.wireguard.interfaceIPv6Address",
+            "status.wireguardPublicKeyV6",
+        ),
+    ];
+    for (family, field, key) in own {
+        node.tunnel_address[family] = fields.address(family, field);
+        // A node with a key that is none is a node that cannot be a peer, not a wrong resource.
+        node.public_key[family] = match fields.at(key) {
+            None => None,
+            Some(Value::String(text)) if text.is_empty() => None,
+            Some(Value::String(text)) => Some(text.parse()),
+            Some(other) => Some(other.to_string().parse::<PublicKey>()),
+        };
+    }
+    let mut annotations = fields.texts("metadata.annotations");
+    annotations.retain(|_, text| text != "null");
+    node.rotation = Rotation {
+        asked: annotations.remove(ROTATE_KEY),
+        met: annotations.remove(ROTATED_KEY),
+    };
+    node.bad_address = PerFamily::each(|family| fields.lost.contains(&Lost::Address(family)));
+    node
+}
+
+/// `spec.addresses`: the first internal one is preferred to external ones.
+fn read_listed(fields: &mut Fields<'_>, node: &mut Node) {
+    let field = "spec.addresses";
+    let entries = match fields.at(field) {
+        None => return,
+        Some(Value::Array(entries)) => entries,
+        Some(_) => {
+            for family in Family::ALL {
+                fields.lose(Lost::Address(family), field, "is not a list");
+            }
+            return;
+        }
+    };
+    let mut listed = Vec::new();
+    for entry in entries {
+        // Host names are addresses too, of a kind that WireGuard cannot use.
+        let kind = entry.get("type").filter(|kind| !kind.is_null());
+        let kind = kind.map_or(Some("InternalIP"), Value::as_str);
+        let is_external = match kind {
+            Some("InternalIP") => false,
+            Some("ExternalIP") => true,
+            Some(_) => continue,
+            None => {
+                fields.fail(field, "has an entry whose type is not a text");
+                false
+            }
+        };
+        if entry.is_string() {
+            let what = "has an entry that is a text: write a mapping with `address` and `type`";
+            fields.fail(field, what);
+        }
+        let text = entry.get("address").unwrap_or(entry);
+        let Some(text) = text.as_str() else {
+            for family in Family::ALL {
+                fields.lose(
+                    Lost::Address(family),
+                    field,
+                    "has an entry without an address",
+                );
+            }
+            continue;
+        };
+        // As the BGP address: a prefix length changes nothing of what the address is.
+        match host(text) {
+            Ok(address) => listed.push((is_external, address)),
+            Err(what) => {
+                let what = match what {
+                    None => format!("holds `{text}`, which is no IP address"),
+                    Some(what) => format!("holds `{text}`: that is {what}"),
+                };
+                let family = if text.contains(':') {
+                    Family::V6
+                } else {
+                    Family::V4
+                };
+                fields.lose(Lost::Address(family), field, what);
+            }
+        }
+    }
+    // A stable sort: within a kind the order of the list counts.
+    listed.sort_by_key(|(is_external, _)| *is_external);
+    for (is_external, address) in listed {
+        let endpoint = node.endpoint[Family::of(address)].get_or_insert(address);
+        if node.addresses.contains(&address) {
+            continue;
+        }
+        if is_external && *endpoint != address {
+            node.external_addresses.push(address);
+        } else {
+            node.addresses.push(address);
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! Arguments, help, and what each command does.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
+use nix::libc::SIGXFSZ;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::agent::{self, AgentError, Orders, tell};
+use crate::dataplane::change::diff;
+use crate::dataplane::departed::Departed;
+use crate::dataplane::networks;
+use crate::dataplane::roam::Told;
+use crate::hooks::Hooks;
+use crate::host::apply::Preference;
+use crate::host::device::{self, DeviceError};
+use crate::host::guard::{self, GuardError};
+use crate::host::kernel::{Kernel, ObserveError};
+use crate::host::netlink::{Netlink, NetlinkError};
+use crate::host::tunnel::{self, TunnelError};
+use crate::intent::cluster::Cluster;
+use crate::intent::family::{Family, PerFamily};
+use crate::intent::text;
+use crate::operator::operate::{self, OperateError, Wishes};
+use crate::operator::render;
+use crate::operator::status::Status;
+use crate::store::{Store, StoreError};
+
+/// The argument that names a store.
+mod argument;
+
+use argument::StoreParser;
+
+/// Encrypts the traffic between a cluster's nodes with WireGuard, as Calico does.
+///
+/// `wiremesh enable` states the intent; the agent on each node does the rest.
+#[derive(Debug, Parser)]
+#[command(name = "wiremesh", version)]
+struct Arguments {
+    /// How the log on standard error is written
+    #[arg(long, value_enum, global = true, display_order = 100, env = "WIREMESH_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// A line of words
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run on a node: make and keep its tunnel device, peers, routes, rule and marks
+    Agent(Agent),
+    /// Ask every agent to encrypt
+    Enable {
+        #[command(flatten)]
+        store: StoreArgument,
+        #[command(flatten)]
+        wishes: Wishes,
+    },
+    /// Ask every agent to stop encrypting, and to remove all that it made
+    Disable {
+        #[command(flatten)]
+        store: StoreArgument,
+    },
+    /// Set the rules of encrypt or drop that the agent has kept; run it before the network is up
+    Guard {
+        #[command(flatten)]
+        state: StateArgument,
+        /// Where the cluster's resources are: where the kept rules cannot be used, everything is
+        /// dropped but the way to an etcd whose address is given in numbers
+        #[arg(
+            long,
+            value_name = "dir:PATH|etcd:URL",
+            env = "WIREMESH_STORE",
+            hide_env_values = true
+        )]
+        store: Option<String>,
+    },
+    /// Ask a node's agent for a new key
+    RotateKey {
+        /// The node's name in the store
+        #[arg(long, value_name = "NAME")]
+        node: String,
+        #[command(flatten)]
+        store: StoreArgument,
+    },
+    /// Tell how this node and its peers stand
+    Status(StatusArguments),
+    /// Show a WireGuard device, as `wg show` does
+    Show {
+        /// The device
+        #[arg(default_value = "wireguard.cali")]
+        interface: String,
+        /// A store that knows whose keys these are
+        #[arg(long, value_name = "dir:PATH|etcd:URL", value_parser = StoreParser)]
+        store: Option<Store>,
+    },
+    /// The userspace tunnel process; agents start it
+    #[command(hide = true)]
+    Tunnel {
+        /// The device's name
+        interface: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct StoreArgument {
+    /// Where the cluster's resources are: a directory of Calico v3 resources, one file each,
+    /// or Calico's etcd (https with ETCD_CA_CERT_FILE, ETCD_CERT_FILE, ETCD_KEY_FILE; a user with
+    /// ETCD_USERNAME and ETCD_PASSWORD)
+    #[arg(long, value_name = "dir:PATH|etcd:URL", value_parser = StoreParser)]
+    store: Store,
+}
+
+#[derive(Debug, Args)]
+struct StateArgument {
+    /// Where the agent keeps the rules of encrypt or drop for the next boot
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "STATE_DIRECTORY",
+        default_value = "/var/lib/wiremesh"
+    )]
+    state: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct NodeArgument {
+    /// This node's name in the store
+    #[arg(long, value_name = "NAME")]
+    node: String,
+    #[command(flatten)]
+    store: StoreArgument,
+}
+
+#[derive(Debug, Args)]
+struct Agent {
+    #[command(flatten)]
+    node: NodeArgument,
+    /// Which WireGuard makes new devices: auto (the kernel's, else userspace), kernel, userspace
+    /// (this program's own), or a program such as wireguard-go or boringtun-cli
+    #[arg(long, value_name = "NAME|PROGRAM", default_value = "auto")]
+    backend: Preference,
+    /// Serve Prometheus metrics, /healthz and /readyz there; else where FelixConfiguration says, if it does
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
+    /// A mount of /proc whose sysctls can be written, where the first cannot
+    #[arg(long, value_name = "PATH", default_value = "/proc")]
+    procfs: PathBuf,
+    #[command(flatten)]
+    state: StateArgument,
+}
+
+#[derive(Debug, Args)]
+struct StatusArguments {
+    #[command(flatten)]
+    node: NodeArgument,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    /// Say what is pending, wrong, or in clear against the intent, and fail if anything is
+    #[arg(long)]
+    check: bool,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    #[error(transparent)]
+    Operate(#[from] OperateError),
+    /// What `status --check` has found is printed with the status.
+    #[error("this node or one of its peers is not as intended")]
+    NotAsIntended,
+    #[error("{0} is no WireGuard device on this node")]
+    NoDevice(String),
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
+}
+
+/// A program, from arguments to exit status: 0 done, 1 failed, 2 wrong arguments. A test's program has
+/// arguments besides, which say what hooks it has.
+pub(crate) fn main(
+    with_arguments: impl FnOnce(clap::Command) -> clap::Command,
+    hooks: impl FnOnce(&ArgMatches) -> Hooks,
+) -> ExitCode {
+    let matches = with_arguments(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let hooks = hooks(&matches);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| EnvFilter::new("info,gotatun=off")),
+        )
+        .with_writer(|| text::Log(io::stderr()))
+        .with_ansi(false);
+    match arguments.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    match obey(arguments.verb, hooks) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            match arguments.log_format {
+                LogFormat::Text => eprintln!("wiremesh: {}", text::message(&failure.to_string())),
+                LogFormat::Json => tracing::error!("{failure}"),
+            }
+            match failure {
+                Failure::Operate(error) if error.is_of_arguments() => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn obey(verb: Verb, hooks: Hooks) -> Result<(), Failure> {
+    match verb {
+        Verb::Enable { store, wishes } => blocking(async {
+            let stated = operate::enable(&store.store, &wishes).await?;
+            print(&format!("{stated}\n"));
+            Ok(())
+        }),
+        Verb::Disable { store } => blocking(async {
+            let stated = operate::disable(&store.store).await?;
+            print(&format!("{stated}\n"));
+            Ok(())
+        }),
+        Verb::Guard { state, store } => blocking(async {
+            // A store that cannot be read must not keep the rules from being set.
+            let store = store.and_then(|store| store.parse::<Store>().ok());
+            let store = store.map_or_else(Vec::new, |store| store.endpoints());
+            print(match guard::restore(&state.state, &store).await? {
+                true => "encrypt or drop is in force\n",
+                false => "encrypt or drop was not asked for\n",
+            });
+            Ok(())
+        }),
+        Verb::RotateKey { node, store } => blocking(async {
+            operate::rotate_key(&store.store, &node).await?;
+            print(&format!("{node} is asked for a new key\n"));
+            Ok(())
+        }),
+        Verb::Agent(arguments) => blocking(async {
+            agent::run(Orders {
+                node: arguments.node.node,
+                store: arguments.node.store.store.with_hooks(&hooks),
+                hooks,
+                preference: arguments.backend,
+                metrics: arguments.metrics,
+                procfs: arguments.procfs,
+                state: arguments.state.state,
+            })
+            .await?;
+            Ok(())
+        }),
+        Verb::Status(arguments) => blocking(status(arguments)),
+        Verb::Show { interface, store } => blocking(show(&interface, store.as_ref())),
+        Verb::Tunnel { interface } => {
+            threaded(async { Ok(tunnel::serve(&interface, &hooks).await?) })
+        }
+    }
+}
+
+async fn status(arguments: StatusArguments) -> Result<(), Failure> {
+    let NodeArgument { node, store } = arguments.node;
+    let snapshot = store.store.read().await?;
+    let (cluster, wrong) = Cluster::new(&node, &snapshot.resources);
+    let is_known = cluster.nodes.contains_key(&node);
+    let bad = snapshot.problems();
+    let wrong = wrong
+        .iter()
+        .map(|(identity, wrong)| format!("{identity}: {wrong}"));
+    let mut problems: Vec<_> = bad.chain(wrong).collect();
+    let is_whole = problems.is_empty();
+    let mut kernel = Kernel::unknown(&Hooks::default());
+    kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
+    problems.extend(snapshot.unready());
+    problems.extend(tell::too_large_mtus(&kernel, &cluster, &node));
+    let endpoints = store.store.endpoints();
+    let taken = agent::taken_ports(&kernel, &cluster, &node).await;
+    problems.extend(agent::port_problems(&taken));
+    let tables = agent::choose_tables(&kernel, &cluster, &node);
+    problems.extend(agent::table_problems(&tables, &cluster, &node));
+    let supported = PerFamily::each(|family| taken[family].is_none());
+    let mut departed = Departed::default();
+    departed.recall(&cluster, &node, kernel.firewall(), is_whole);
+    let agent::Planes {
+        actual,
+        mut desired,
+        conflicts,
+        bypasses,
+    } = agent::Planes::new(
+        &kernel, &cluster, &node, &endpoints, supported, &tables, &departed,
+    );
+    problems.extend(networks::problems(&conflicts));
+    if !is_known {
+        // What is there stays: the agent waits for its Node.
+        desired.clone_from(&actual);
+        let help = operate::help_for_node(&node, &snapshot);
+        let why = AgentError::NoNode(node.clone());
+        problems.insert(0, format!("{why} ({help})"));
+    }
+    let why = snapshot.without_configuration();
+    let why = why.filter(|_| agent::is_in_force(&actual));
+    problems.extend(why.map(|why| AgentError::Unread(why).to_string()));
+    problems.extend(agent::bypass_problems(&bypasses, &cluster));
+    agent::follow(
+        &mut Told::default(),
+        &kernel,
+        &cluster,
+        &mut desired,
+        &actual,
+    );
+    let status = Status {
+        node: &node,
+        cluster: &cluster,
+        unread_nodes: &snapshot.unread_nodes(),
+        devices: PerFamily::each(|family| {
+            let name = &cluster.settings.tunnel[family].interface;
+            kernel.backend(name).zip(kernel.device(name))
+        }),
+        actual: &actual,
+        pending: &diff(&actual, &desired),
+        problems: &problems,
+        conflicts: &conflicts,
+        bypasses: &bypasses,
+        unread: snapshot.without_configuration().is_some(),
+        now: SystemTime::now(),
+    };
+    if arguments.json {
+        print(&format!("{:#}\n", status.json()));
+    } else if arguments.check {
+        print(&status.checked_text());
+    } else {
+        print(&status.text());
+    }
+    let not_as_intended = arguments.check && !status.deviations().is_empty();
+    if !is_known {
+        Err(AgentError::NoNode(node).into())
+    } else if not_as_intended {
+        Err(Failure::NotAsIntended)
+    } else {
+        Ok(())
+    }
+}
+
+async fn show(interface: &str, store: Option<&Store>) -> Result<(), Failure> {
+    let links = Netlink::open()?.links().await?;
+    let backend = links
+        .values()
+        .find(|link| link.name == interface)
+        .and_then(|link| device::backend_of(&link.kind, &link.name))
+        .ok_or_else(|| Failure::NoDevice(interface.to_owned()))?;
+    let state = device::read(interface, backend)?;
+    let names = match store {
+        None => Default::default(),
+        Some(store) => {
+            let (cluster, _) = Cluster::new("", &store.read().await?.resources);
+            let known = cluster.nodes.keys();
+            known
+                .flat_map(|name| Family::ALL.map(|family| (name, family)))
+                .filter_map(|(name, family)| {
+                    Some((cluster.key_of(name, family).ok()?, name.clone()))
+                })
+                .collect()
+        }
+    };
+    print(&render::device(
+        interface,
+        &state,
+        &names,
+        SystemTime::now(),
+    ));
+    Ok(())
+}
+
+/// A reader that has gone away is no reason to fail.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text::lines(text).as_bytes());
+}
+
+/// The agent and the commands do one thing at a time.
+fn blocking(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
+    let result = runtime.block_on(async {
+        // A file that grows past a limit (`ulimit -f`) is an error of the write, as on a full disk, and
+        // no reason to die: whoever catches the signal is told `EFBIG` (setrlimit(2)).
+        let _limit = signal(SignalKind::from_raw(SIGXFSZ));
+        work.await
+    });
+    // What is still being read when a signal ends this is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// The tunnel encrypts on every core.
+fn threaded(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
+    let result = runtime.block_on(work);
+    // What still runs ends with the process, which is not to wait for it.
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_of_the_readme_are_understood() {
+        let commands: Vec<_> = include_str!("../../README.md")
+            .split('`')
+            .filter(|text| text.starts_with("wiremesh ") && !text.contains('\n'))
+            .map(|text| text.replace("STORE", "dir:/resources"))
+            // A mere name of a verb, in prose, has no arguments.
+            .filter(|text| text.contains(" --") || text == "wiremesh show")
+            .collect();
+        assert!(commands.len() > 8, "{commands:?}");
+        for command in commands {
+            let store = match command.contains("--store") || !command.contains("agent") {
+                true => "",
+                false => " --node node-1 --store dir:/resources",
+            };
+            let command = format!("{command}{store}");
+            if let Err(error) = Arguments::try_parse_from(command.split(' ')) {
+                panic!("{command}: {error}");
+            }
+        }
+    }
+}

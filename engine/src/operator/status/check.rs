@@ -1,0 +1,101 @@
+//! Whether all is as intended: what `status --check` fails for.
+//!
+//! The intent is what the FelixConfigurations ask for. A node that they take out, or that strict
+//! mode lists as plain, is in clear as intended.
+
+use std::collections::BTreeSet;
+
+use crate::dataplane::desired::peer_key;
+use crate::dataplane::here::Here;
+use crate::dataplane::networks;
+use crate::intent::cluster::Plain;
+use crate::intent::family::Family;
+use crate::intent::text::line;
+
+use super::{Reach, Status};
+
+impl Status<'_> {
+    /// What is pending, wrong, or in clear against the intent: a sentence each.
+    pub(crate) fn deviations(&self) -> Vec<String> {
+        let pending = self.pending.iter();
+        let pending = pending.map(|change| format!("still to be made: {change}"));
+        let problems = self.problems.iter().cloned();
+        let mut deviations: Vec<_> = pending.chain(problems).collect();
+        if self.is_strict_about_nothing() {
+            deviations.push(
+                "encryption is off, and everything goes in clear, while strict mode is asked for: run \
+                 `wiremesh enable`, or delete the annotation `wiremesh/strict` of the FelixConfiguration"
+                    .into(),
+            );
+        }
+        for family in Family::ALL {
+            self.check_family(family, &mut deviations);
+        }
+        deviations
+    }
+
+    fn check_family(&self, family: Family, deviations: &mut Vec<String>) {
+        let cluster = self.cluster;
+        if !cluster.settings.tunnel[family].enabled {
+            return;
+        }
+        // Who has any network at all, by what the store says.
+        let networks = networks::of(cluster, self.node, family, &Here::default());
+        let owners: BTreeSet<_> = networks.owners.values().copied().collect();
+        let mut deviate = |what: String| deviations.push(format!("{family}: {what}"));
+        if let Some(why) = self.idle(family) {
+            // A node without networks of that family sends nothing that could be encrypted.
+            if owners.contains(self.node) {
+                deviate(format!("this node does not encrypt: {why}"));
+            }
+            return;
+        }
+        let device = self.devices[family].and_then(|(_, state)| state.public_key);
+        let published = cluster.nodes.get(self.node);
+        let published = published.and_then(|own| own.public_key[family].as_ref());
+        if device.is_some() && published != device.map(Ok).as_ref() {
+            deviate("this node's key is not published".into());
+        }
+        let is_here = |name: &str| {
+            let node = cluster.nodes.get(name);
+            node.is_some_and(|node| node.endpoint[family].is_some())
+        };
+        for name in self.others() {
+            let strict = cluster.settings.strict.as_ref();
+            let listed = strict.is_some_and(|strict| strict.plain_nodes.contains(name));
+            let (how, because) = match self.reach(name, family) {
+                Reach::Encrypted(_) => continue,
+                Reach::Pending => {
+                    deviate(format!("{name} is yet to be made a peer"));
+                    continue;
+                }
+                Reach::Plain(_) if listed => continue,
+                Reach::Plain(why) => ("reached in clear", why),
+                Reach::Dropped(why) => ("cut off", why),
+            };
+            match peer_key(cluster, self.node, name, family) {
+                Err(Plain::OptedOut) => {}
+                // It is a problem already.
+                Err(_) if self.unread_nodes.contains(name) => {}
+                Err(_) if !is_here(name) && !owners.contains(name.as_str()) => {}
+                Err(why) => deviate(format!("{name} is {how}: {why}")),
+                Ok(_) => deviate(format!("{name} is {how}: {because}")),
+            }
+        }
+    }
+
+    /// For people: each deviation on a line.
+    pub(super) fn check_text(&self) -> String {
+        let deviations = self.deviations();
+        if deviations.is_empty() {
+            let tunnel = &self.cluster.settings.tunnel;
+            return match tunnel.v4.enabled || tunnel.v6.enabled {
+                true => "\nall is as intended\n".into(),
+                false => "\nall is as intended: nothing is encrypted\n".into(),
+            };
+        }
+        let lines = deviations.iter().map(|what| format!("  {}\n", line(what)));
+        let lines: String = lines.collect();
+        format!("\nnot as intended\n{lines}")
+    }
+}
