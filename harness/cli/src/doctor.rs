@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use wireproof_lab::memory::{Room, Size, rooms};
-use wireproof_lab::preflight::{Capability, fit, survey};
+use wireproof_lab::host::memory::{Room, Size, rooms};
+use wireproof_lab::host::preflight::{Capability, fit, survey};
 use wireproof_model::plan::Need;
 
 use crate::failure::Status;

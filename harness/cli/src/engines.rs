@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use wireproof_lab::error::LabError;
-use wireproof_lab::program;
+use wireproof_lab::base::error::LabError;
+use wireproof_lab::base::program;
 use wireproof_lab::run::EngineCommand;
 use wireproof_model::engine::Descriptor;
 use wireproof_model::name::EngineName;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use wireproof_lab::error::{Fault, LabError};
+use wireproof_lab::base::error::{Fault, LabError};
 use wireproof_model::problem::Problems;
 use wireproof_model::text::shown_path;
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use wireproof_lab::artifact::RunDirectory;
-use wireproof_lab::error::{Doing, LabError};
-use wireproof_lab::memory::{Demand, Room, Size as Memory, rooms};
-use wireproof_lab::program;
+use wireproof_lab::base::artifact::RunDirectory;
+use wireproof_lab::base::error::{Doing, LabError};
+use wireproof_lab::base::program;
+use wireproof_lab::host::memory::{Demand, Room, Size as Memory, rooms};
 use wireproof_lab::run::EngineCommand;
 use wireproof_lab::vm::{self, Job, Kernel, Machine, News, Outcome, Size};
 use wireproof_model::count::counted;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use wireproof_lab::memory::{Demand, Size};
+use wireproof_lab::host::memory::{Demand, Size};
 use wireproof_model::count::counted;
 use wireproof_model::plan::{Need, Plan};
 use wireproof_model::text::line;

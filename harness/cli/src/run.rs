@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
-use wireproof_lab::memory::{Demand, Size};
-use wireproof_lab::sandbox::{self, Side};
+use wireproof_lab::host::memory::{Demand, Size};
+use wireproof_lab::kernel::sandbox::{self, Side};
 
 use crate::failure::{Failure, Status};
 use crate::input;

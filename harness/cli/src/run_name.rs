@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use wireproof_lab::error::{Doing, LabError};
+use wireproof_lab::base::error::{Doing, LabError};
 
 use wireproof_model::text::shown_path;
 

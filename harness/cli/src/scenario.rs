@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use wireproof_lab::annotate;
-use wireproof_lab::artifact::{self, RunDirectory};
-use wireproof_lab::error::LabError;
-use wireproof_lab::memory;
-use wireproof_lab::need;
+use wireproof_lab::base::artifact::{self, RunDirectory};
+use wireproof_lab::base::error::LabError;
+use wireproof_lab::host::memory;
+use wireproof_lab::host::need;
 use wireproof_lab::run::{EngineCommand, run};
 use wireproof_model::evidence::{Evidence, SavedEvidence};
 use wireproof_model::expect::Expected;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use nix::unistd::dup2_stdout;
 use serde_json::{Value, json};
-use wireproof_lab::error::LabError;
+use wireproof_lab::base::error::LabError;
 use wireproof_model::report::{COLOURS, Report};
 use wireproof_model::text::{escaped, escaped_but, shown_path};
 

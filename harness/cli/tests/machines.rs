@@ -241,7 +241,8 @@ struct Boots {
 
 impl Boots {
     fn new(name: &'static str, boots: &[Boot]) -> Result<Self, Failed> {
-        let qemu = wireproof_lab::program::find("qemu-system-x86_64").ok_or("there is no qemu")?;
+        let qemu =
+            wireproof_lab::base::program::find("qemu-system-x86_64").ok_or("there is no qemu")?;
         let folder = runs("boots").join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("kernels"))?;

@@ -11,7 +11,7 @@ use pcap_file::pcapng::{Block, PcapNgReader, PcapNgWriter};
 use wireproof_model::report::Frame;
 use wireproof_model::text::shown_path;
 
-use crate::error::{Doing, LabError};
+use crate::base::error::{Doing, LabError};
 
 /// Writes each comment to its frame, where Wireshark shows it (`frame.comment`). Files that no comment
 /// is about stay as they are.

@@ -18,17 +18,17 @@ use wireproof_model::frame::{Frame, LinkType, Payload, decode};
 use wireproof_model::plan::{Family, Patience};
 use wireproof_model::rpf::{Check, Observation, PACKETS, Row};
 
-use crate::counter;
-use crate::drop_watch::{self, DropWatch};
-use crate::error::{Doing, LabError};
-use crate::forge::{self, Link};
-use crate::namespace::Namespace;
-use crate::netlink::{Mac, Netlink, VethEnd};
-use crate::packet::{Injector, Listener, close_together, stay_on_one_processor};
-use crate::sysctl;
-use crate::topology::{UPLINK, interface, nft};
-use crate::wait::{Deadline, Wait};
-use crate::worker::on_new_threads;
+use crate::base::error::{Doing, LabError};
+use crate::base::wait::{Deadline, Wait};
+use crate::base::worker::on_new_threads;
+use crate::cluster::topology::{UPLINK, interface, nft};
+use crate::kernel::forge::{self, Link};
+use crate::kernel::namespace::Namespace;
+use crate::kernel::netlink::{Mac, Netlink, VethEnd};
+use crate::kernel::packet::{Injector, Listener, close_together, stay_on_one_processor};
+use crate::kernel::sysctl;
+use crate::observe::counter;
+use crate::observe::drop_watch::{self, DropWatch};
 
 /// Rows that are worked on at a time: most of a row is waiting for the kernel's readers.
 const AT_A_TIME: usize = 8;

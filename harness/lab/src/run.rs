@@ -11,31 +11,31 @@ use wireproof_model::name::NodeName;
 use wireproof_model::plan::{Action, Node, Plan, State};
 use wireproof_model::tag::Magic;
 
-use crate::artifact::RunDirectory;
-use crate::beacon::Lamp;
-use crate::capture::Capture;
-use crate::conduct;
-use crate::counter::{self, Counters};
-use crate::drop_watch::{self, DropWatch};
-use crate::engine::Engines;
-use crate::error::{Doing, Fault, LabError};
-use crate::gauge;
-use crate::intrusion;
-use crate::lookup;
-use crate::neighbour;
-use crate::observe;
-use crate::packet::now;
-use crate::probe;
-use crate::responder::Responders;
-use crate::state;
-use crate::store::Store;
-use crate::timeline::{KeyHistory, Timeline};
-use crate::topology::{Topology, UPLINK, disable_offloads_of_tunnels, tallies};
-use crate::transfer;
-use crate::wait::Deadline;
-use crate::witness::Witness;
+use crate::base::artifact::RunDirectory;
+use crate::base::error::{Doing, Fault, LabError};
+use crate::base::wait::Deadline;
+use crate::cluster::store::Store;
+use crate::cluster::topology::{Topology, UPLINK, disable_offloads_of_tunnels, tallies};
+use crate::kernel::neighbour;
+use crate::kernel::packet::now;
+use crate::observe::beacon::Lamp;
+use crate::observe::capture::Capture;
+use crate::observe::counter::{self, Counters};
+use crate::observe::drop_watch::{self, DropWatch};
+use crate::observe::lookup;
+use crate::observe::snapshot;
+use crate::observe::state;
+use crate::steps::conduct;
+use crate::steps::engine::Engines;
+use crate::steps::timeline::{KeyHistory, Timeline};
+use crate::traffic::gauge;
+use crate::traffic::intrusion;
+use crate::traffic::probe;
+use crate::traffic::responder::Responders;
+use crate::traffic::transfer;
+use crate::traffic::witness::Witness;
 
-pub use crate::engine::EngineCommand;
+pub use crate::steps::engine::EngineCommand;
 
 /// How long the observers may take on a quick machine to see what is put before their eyes.
 const BEACONS: Duration = Duration::from_secs(30);
@@ -249,7 +249,7 @@ fn blame_link(error: LabError, plan: &Plan, topology: &Topology) -> LabError {
         |node: &&Node| plan.states().all(|state| has(&state, node)) && !reboots(plan, node);
     let mut lost = plan.nodes.iter().filter(is_steady).filter_map(|node| {
         let namespace = topology.node(&node.name).ok()?;
-        let plane = observe::dataplane(namespace, &plan.cluster.interface).ok()?;
+        let plane = snapshot::dataplane(namespace, &plan.cluster.interface).ok()?;
         lost_link(&plane, node, &UPLINK.parse().ok()?)
     });
     match lost.next() {
@@ -277,7 +277,7 @@ fn reboots(plan: &Plan, node: &Node) -> bool {
 /// What rules of nftables have counted so far.
 fn rule_counts(plan: &Plan, topology: &Topology) -> Result<BTreeMap<NodeName, Counters>, LabError> {
     let of_node = |node: &Node| {
-        let counts = observe::rule_counts(topology.node(&node.name)?)?;
+        let counts = snapshot::rule_counts(topology.node(&node.name)?)?;
         Ok((node.name.clone(), counts))
     };
     plan.nodes.iter().map(of_node).collect()
@@ -287,7 +287,7 @@ fn rule_counts(plan: &Plan, topology: &Topology) -> Result<BTreeMap<NodeName, Co
 fn dataplanes(plan: &Plan, topology: &Topology) -> Result<BTreeMap<NodeName, Dataplane>, LabError> {
     let look = |node: &Node| {
         let namespace = topology.node(&node.name)?;
-        let plane = observe::dataplane(namespace, &plan.cluster.interface)?;
+        let plane = snapshot::dataplane(namespace, &plan.cluster.interface)?;
         Ok((node.name.clone(), plane))
     };
     plan.after(0).nodes.iter().map(look).collect()
@@ -308,11 +308,11 @@ fn observe_nodes(
         .iter()
         .map(|node| {
             let namespace = topology.node(&node.name)?;
-            let dataplane = observe::dataplane(namespace, tunnel)?;
+            let dataplane = snapshot::dataplane(namespace, tunnel)?;
             let none = Counters::new();
             let of_node =
                 |all: &BTreeMap<NodeName, Counters>| all.get(&node.name).unwrap_or(&none).clone();
-            let rules = observe::rule_counts(namespace)?
+            let rules = snapshot::rule_counts(namespace)?
                 .into_iter()
                 .map(|(rule, count)| {
                     let before = of_node(&earlier.rules).get(&rule).copied();

@@ -59,7 +59,7 @@ use wireproof_model::count::counted;
 use wireproof_model::plan::Patience;
 use wireproof_model::text::shown_path;
 
-use crate::error::{Doing, LabError};
+use crate::base::error::{Doing, LabError};
 
 use boot::{Next, Starts};
 pub use guest::run_if_first;

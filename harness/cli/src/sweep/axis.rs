@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use wireproof_lab::need;
+use wireproof_lab::host::need;
 use wireproof_lab::vm::{able, kernel};
 use wireproof_model::plan::Need;
 

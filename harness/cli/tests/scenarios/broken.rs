@@ -5,7 +5,7 @@ use std::path::Path;
 use libtest_mimic::Failed;
 use wireproof::failure::Failure;
 use wireproof::scenario::{self, Asked, Told};
-use wireproof_lab::error::Fault;
+use wireproof_lab::base::error::Fault;
 use wireproof_model::plan::Class;
 use wireproof_model::report::Report;
 use wireproof_model::verdict::Outcome;

@@ -11,7 +11,7 @@ use wireproof::failure::Failure;
 use wireproof::lane::{self, Lane, Prepared, Progress};
 use wireproof::lanes;
 use wireproof::scenario::{self, Asked, Told};
-use wireproof_lab::error::LabError;
+use wireproof_lab::base::error::LabError;
 use wireproof_model::plan::{Need, Plan};
 
 use crate::runs;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::{Arguments, Failed, Trial};
 use similar::TextDiff;
 use wireproof::scenario::{self, Told};
-use wireproof_lab::need;
+use wireproof_lab::host::need;
 use wireproof_lab::vm::kernel;
 use wireproof_model::portrait;
 use wireproof_model::report::Report;

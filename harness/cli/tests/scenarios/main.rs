@@ -13,7 +13,7 @@ use libtest_mimic::{Arguments, Trial};
 use wireproof::failure::Failure;
 use wireproof::input::toml_files;
 use wireproof::scenario;
-use wireproof_lab::sandbox::{self, Side};
+use wireproof_lab::kernel::sandbox::{self, Side};
 
 mod bad;
 mod broken;
@@ -28,7 +28,7 @@ mod snapshot;
 mod why;
 
 fn main() -> ExitCode {
-    if let Some(code) = wireproof_lab::init::run_if_asked() {
+    if let Some(code) = wireproof_lab::cluster::init::run_if_asked() {
         return code;
     }
     let mut arguments = Arguments::from_args();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wireproof_model::plan::Need;
 
-use crate::program;
+use crate::base::program;
 
 use super::kernel::Kernel;
 use super::qemu::PROGRAM;

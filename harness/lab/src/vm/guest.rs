@@ -22,8 +22,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::unistd::{Pid, sethostname};
 
-use crate::error::{Doing, LabError};
-use crate::machine::{ORDERS, is_guest};
+use crate::base::error::{Doing, LabError};
+use crate::base::machine::{ORDERS, is_guest};
 
 use super::image::{MODULES, Orders};
 use super::kernel_log::KernelLog;

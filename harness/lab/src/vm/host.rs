@@ -11,8 +11,8 @@ use nix::poll::{PollFd, PollFlags, poll};
 use wireproof_model::plan::{Allowed, Patience};
 use wireproof_model::text::shown_path;
 
-use crate::error::{Doing, LabError};
-use crate::wait::Deadline;
+use crate::base::error::{Doing, LabError};
+use crate::base::wait::Deadline;
 
 use super::blame::{Blame, Charges};
 use super::boot::{BootFailure, End};

@@ -11,9 +11,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use wireproof_model::plan::Patience;
 
-use crate::error::{Doing, LabError};
-use crate::machine::ORDERS;
-use crate::program::{find, program};
+use crate::base::error::{Doing, LabError};
+use crate::base::machine::ORDERS;
+use crate::base::program::{find, program};
 
 use super::cpio::Archive;
 use super::kernel::Kernel;

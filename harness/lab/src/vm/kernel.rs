@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use wireproof_model::text::shown_path;
 
-use crate::error::{Doing, LabError};
+use crate::base::error::{Doing, LabError};
 
 /// Where kernels are looked for, each in a folder of its name; `ci/setup --kernels` fills it.
 pub const FOLDER: &str = "WIREPROOF_KERNELS";

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::error::{Doing, LabError};
+use crate::base::error::{Doing, LabError};
 
 /// Program headers name the loader in one of this type (elf(5)).
 const PT_INTERP: u32 = 3;

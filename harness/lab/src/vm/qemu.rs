@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use crate::error::{Doing, LabError};
-use crate::program;
+use crate::base::error::{Doing, LabError};
+use crate::base::program;
 
 use super::kernel::Kernel;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use wireproof_model::plan::Patience;
 
-use crate::namespace::Namespace;
-use crate::wait::Deadline;
+use crate::base::wait::Deadline;
+use crate::kernel::namespace::Namespace;
 
 /// How long the kernel may take to clear up behind the last run. It does so in the background
 /// (Linux: `cleanup_net` in `net/core/net_namespace.c`), and emulated it is slow.

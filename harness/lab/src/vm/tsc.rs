@@ -7,7 +7,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::sys::time_stamp;
+use crate::kernel::sys::time_stamp;
 
 /// The shortest time between two readings that gives the frequency to a few parts in ten thousand, where
 /// each may be late by some microseconds.

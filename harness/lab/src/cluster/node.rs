@@ -1,0 +1,240 @@
+//! A node's first process, as the lab sees it: orders go in, news come out.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wireproof_model::name::NodeName;
+use wireproof_model::plan::Patience;
+
+use crate::base::error::{Doing, LabError};
+use crate::base::wait::{Deadline, Wait, Watched, some_of};
+use crate::base::worker::begin;
+use crate::cluster::containment::Paths;
+use crate::cluster::init::{self, CommandId, Ended, News, Order};
+use crate::kernel::namespace::Namespace;
+
+/// How long the first processes may take to set their nodes up on a quick machine.
+const READY: Duration = Duration::from_secs(30);
+
+/// What a node's first process has told.
+#[derive(Debug, Default)]
+pub(crate) struct NodeState {
+    pub(crate) ready: bool,
+    /// What the node's process namespace is told apart by.
+    pub(crate) processes: u64,
+    /// What of the host is not kept from its processes.
+    pub(crate) lacks: Vec<String>,
+    pub(crate) root: init::Root,
+    pub(crate) unfit: Option<String>,
+    pub(crate) not_started: BTreeMap<CommandId, String>,
+    pub(crate) ended: BTreeMap<CommandId, Ended>,
+    pub(crate) status: Option<String>,
+    pub(crate) applied: Option<String>,
+    /// Kernel writes of the agent so far, if it counts them.
+    pub(crate) writes: Option<u64>,
+    /// Comparisons with the kernel that no event had caused, so far, if it counts them.
+    pub(crate) resyncs: Option<u64>,
+}
+
+/// What all nodes' first processes have told.
+pub(crate) type Told = Watched<BTreeMap<NodeName, NodeState>>;
+
+/// A node's first process. Dropping it ends it, and with it every process of the node.
+#[derive(Debug)]
+pub(crate) struct Init {
+    pub(crate) name: NodeName,
+    child: Child,
+    orders: ChildStdin,
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Init {
+    /// Ends it, and with it every process of the node.
+    pub(crate) fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Gives it an order.
+    pub(crate) fn order(&self, order: &Order) -> Result<(), LabError> {
+        let mut line = serde_json::to_string(order)
+            .map_err(|error| LabError::machine("write an order", error))?;
+        line.push('\n');
+        (&self.orders)
+            .write_all(line.as_bytes())
+            .doing("give an order to the node's first process")
+            .map_err(|error| error.at(&self.name))
+    }
+}
+
+/// Starts it; what it tells is noted in `told` from here on.
+pub(crate) fn start_init(
+    name: &NodeName,
+    namespace: &mut Namespace,
+    paths: Paths,
+    told: &Arc<Told>,
+) -> Result<Init, LabError> {
+    let doing = || "start the node's first process";
+    let program = std::env::current_exe().doing(doing())?;
+    let task = init::Task {
+        name: name.to_string(),
+        paths,
+    };
+    let task = serde_json::to_string(&task).map_err(|error| LabError::machine(doing(), error))?;
+    let mut command = Command::new(program);
+    command
+        .arg(init::ARGUMENT)
+        .arg(task)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    // What an earlier one has told counts no more.
+    told.change(|told| told.insert(name.clone(), NodeState::default()));
+    let mut child = namespace.spawn_init(&mut command)?;
+    let (Some(orders), Some(news)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(LabError::machine(doing(), "it has no pipes").at(name));
+    };
+    let told = Arc::clone(told);
+    let node = name.clone();
+    // Ends when the node's first process does.
+    begin(format!("news-{name}"), move || {
+        for line in BufReader::new(news).lines().map_while(Result::ok) {
+            if let Ok(news) = serde_json::from_str(&line) {
+                told.change(|told| note(told.entry(node.clone()).or_default(), news));
+            }
+        }
+    })
+    .map_err(|error| error.at(name))?;
+    Ok(Init {
+        name: name.clone(),
+        child,
+        orders,
+    })
+}
+
+/// Waits until every node's first process has set its node up.
+pub(crate) fn wait_until_set_up(told: &Told, patience: Patience) -> Result<(), LabError> {
+    told.wait_until(
+        Wait {
+            who: "nodes",
+            until: "every node's first process has set it up",
+            look: "fewer labs at once leave it more of the processors",
+        },
+        Deadline::after(patience.allows(READY)),
+        |told| {
+            let unfit = told
+                .iter()
+                .find_map(|(name, node)| Some((name.clone(), node.unfit.clone()?)));
+            match unfit {
+                Some((name, cause)) => {
+                    Some(Err(LabError::machine("set the node up", cause).at(name)))
+                }
+                None => told.values().all(|node| node.ready).then_some(Ok(())),
+            }
+        },
+        |told| {
+            let waiting = told.iter().filter(|(_, node)| !node.ready);
+            let names: Vec<_> = waiting.map(|(name, _)| name.as_str()).collect();
+            let all = told.len();
+            format!(
+                "{} of {all} have; not {}",
+                all - names.len(),
+                some_of(&names)
+            )
+        },
+    )?
+}
+
+/// What of the host this machine's kernel does not keep from a node's processes, or not as it
+/// should be.
+pub(crate) fn survey_containment() -> Result<Vec<String>, LabError> {
+    let name: NodeName = "survey"
+        .parse()
+        .map_err(|error| LabError::machine("name a node", error))?;
+    let told = Arc::new(Told::default());
+    let paths = Paths {
+        runs: "/".into(),
+        ..Paths::default()
+    };
+    let _init = start_init(&name, &mut Namespace::create("survey")?, paths, &told)?;
+    wait_until_set_up(&told, Patience::default())?;
+    let told = told.lock();
+    Ok(told
+        .get(&name)
+        .map(|node| node.lacks.clone())
+        .unwrap_or_default())
+}
+
+fn note(node: &mut NodeState, news: News) {
+    match news {
+        News::Ready {
+            processes,
+            lacks,
+            root,
+        } => {
+            node.root = root;
+            node.ready = true;
+            node.lacks = lacks;
+            node.processes = processes;
+        }
+        News::Unfit { cause } => node.unfit = Some(cause),
+        News::NotStarted { id, cause } => {
+            node.not_started.insert(id, cause);
+        }
+        News::Ended { id, how } => {
+            node.ended.insert(id, how);
+        }
+        News::Notified { text } => {
+            for line in text.lines() {
+                match line.split_once('=') {
+                    Some(("STATUS", status)) => node.status = Some(status.to_owned()),
+                    Some(("X_WIREMESH_APPLIED", digest)) => {
+                        node.applied = Some(digest.to_owned());
+                    }
+                    Some(("X_WIREMESH_WRITES", count)) => node.writes = count.parse().ok(),
+                    Some(("X_WIREMESH_RESYNCS", count)) => node.resyncs = count.parse().ok(),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_not_set_up_is_named() {
+        let told = Told::default();
+        for (name, ready) in [("ada", true), ("bob", false)] {
+            let node = NodeState {
+                ready,
+                ..NodeState::default()
+            };
+            told.change(|told| told.insert(name.parse().unwrap(), node));
+        }
+        let error = wait_until_set_up(&told, Patience::NONE).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "wait until every node's first process has set it up (nodes): not within 0 ms; \
+             last seen: 1 of 2 have; not bob"
+        );
+        assert_eq!(
+            error.help.as_deref(),
+            Some(
+                "fewer labs at once leave it more of the processors; \
+                 on a machine that is slow or busy, `--patience 2`"
+            )
+        );
+        // Whose fault it is does not depend on how long it was waited for.
+        assert_eq!(error.fault, crate::base::error::Fault::Machine);
+    }
+}

@@ -1,0 +1,31 @@
+//! The kernel by itself: system calls, namespaces, netlink, sysctls and packet sockets.
+
+/// The only unsafe code: what no library wraps safely.
+pub(crate) mod sys;
+
+/// The harness's own user, process, mount and network namespaces.
+pub mod sandbox;
+
+/// The only place that enters namespaces.
+pub(crate) mod namespace;
+
+/// Links, addresses, routes and neighbours of one namespace.
+pub(crate) mod netlink;
+
+/// The kernel's tables of neighbours, one of each family for all namespaces.
+pub(crate) mod neighbour;
+
+/// Kernel parameters of one namespace.
+pub(crate) mod sysctl;
+
+/// Frames to and from interfaces, past the network stack.
+pub(crate) mod packet;
+
+/// Whole frames with whatever source one likes.
+pub(crate) mod forge;
+
+/// What the kernel tells of changes in one namespace's network, counted by kind.
+pub(crate) mod monitor;
+
+/// Userspace WireGuard devices of one namespace.
+pub(crate) mod wireguard;

@@ -1,0 +1,454 @@
+//! Frames that show that the observers see.
+//!
+//! A beacon is put on an interface past every route and filter, so no engine can
+//! stop it, but by taking the link away. Its Ethernet destination is nobody's, so no
+//! host takes it; the observers at both ends of the link see it all the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use pnet_packet::Packet as _;
+use pnet_packet::icmp::echo_request::MutableEchoRequestPacket;
+use pnet_packet::icmp::{IcmpPacket, IcmpTypes};
+use pnet_packet::ip::{IpNextHeaderProtocol, IpNextHeaderProtocols};
+use pnet_packet::ipv4::{self, MutableIpv4Packet};
+use pnet_packet::ipv6::MutableIpv6Packet;
+use pnet_packet::tcp::{self, MutableTcpPacket};
+use pnet_packet::udp::{self, MutableUdpPacket};
+use wireproof_model::evidence::{
+    Beacon, Direction, Interface, InterfaceId, NoLink, Place, Role, Round,
+};
+use wireproof_model::frame::LinkType;
+use wireproof_model::name::{NodeName, PodName};
+use wireproof_model::plan::{Family, Node, Plan, Protocol};
+use wireproof_model::tag::{BeaconId, Magic, Tag};
+
+use crate::base::error::{Doing, LabError};
+use crate::base::wait::Deadline;
+use crate::cluster::topology::{HARNESS_MAC, Topology};
+use crate::kernel::netlink::{LinkSummary, Netlink};
+use crate::kernel::packet::{Injector, close_together};
+use crate::observe::capture::{Capture, Expected};
+
+/// Bytes of payload: several whole tags.
+const PAYLOAD: usize = 60;
+
+/// Documentation addresses (RFC 5737): no route, rule or allowed IP of any cluster holds them.
+const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const DESTINATION: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+/// The discard port (RFC 863).
+const PORT: u16 = 9;
+
+const IPV4_HEADER: usize = 20;
+
+/// A locally administered address that no interface of the lab has.
+const NOBODY: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 1];
+
+const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+
+/// The same for IPv6 (RFC 3849).
+const SOURCE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+const DESTINATION6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+
+/// `ICMP6_ECHO_REQUEST` (RFC 4443).
+const ECHO_REQUEST6: u8 = 128;
+
+/// How long the kernel takes at most to start the queue of a link that has got its carrier: linkwatch runs
+/// once a second.
+const START_OF_A_QUEUE: Duration = Duration::from_secs(2);
+
+/// Sends the beacons of a run, one round after the other.
+#[derive(Debug)]
+pub(crate) struct Lamp {
+    magic: Magic,
+    /// Every interface that gets a beacon, with its kernel index and the far end of its link.
+    targets: Vec<Target>,
+    /// Those that the cluster needs and that are gone.
+    gone: Vec<InterfaceId>,
+    /// One per namespace, in the order of the topology's places.
+    injectors: Vec<Injector>,
+    /// The same.
+    netlinks: Vec<Netlink>,
+    sent: Vec<Beacon>,
+    /// What probes are sent with.
+    protocols: Vec<Protocol>,
+}
+
+#[derive(Debug)]
+struct Target {
+    injector: usize,
+    interface: Interface,
+    index: u32,
+    far: Option<InterfaceId>,
+}
+
+impl Lamp {
+    /// Prepares for every interface that `capture` observes now and that connects something;
+    /// `sent` are the beacons of the rounds before.
+    pub(crate) fn new(
+        plan: &Plan,
+        topology: &Topology,
+        capture: &Capture,
+        magic: Magic,
+        sent: Vec<Beacon>,
+    ) -> Result<Self, LabError> {
+        let interfaces = capture.interfaces()?;
+        let gone = capture.gone().into_iter();
+        let gone = gone.filter(|interface| is_needed(plan, interface));
+        let (mut targets, mut injectors, mut netlinks) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, namespace) in topology.places() {
+            for (interface, index) in &interfaces {
+                let idle = matches!(interface.role, Role::Loopback | Role::Other);
+                if interface.place == place && !idle {
+                    targets.push(Target {
+                        injector: injectors.len(),
+                        interface: interface.clone(),
+                        index: *index,
+                        far: far_end(plan, interface, &interfaces),
+                    });
+                }
+            }
+            injectors.push(Injector::open(namespace)?);
+            netlinks.push(Netlink::open(namespace)?);
+        }
+        Ok(Self {
+            magic,
+            targets,
+            gone: gone.map(|interface| interface.id).collect(),
+            injectors,
+            netlinks,
+            sent,
+            protocols: plan
+                .cluster
+                .families
+                .iter()
+                .flat_map(|family| Protocol::of(*family))
+                .collect(),
+        })
+    }
+
+    /// Sends a beacon of every protocol out of every interface, and waits until each
+    /// was seen at both ends of its link. That a link carries none is noted, and is for the
+    /// verdict; before the first agent it is an error.
+    pub(crate) fn light(
+        &mut self,
+        round: Round,
+        capture: &Capture,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        let links = self.steady_links(deadline)?;
+        let mut expected = BTreeSet::new();
+        for target in &self.targets {
+            let no_link = target.no_link(&links).filter(|_| round != Round::Armed);
+            for protocol in &self.protocols {
+                let id = next(&self.sent)?;
+                let payload = Tag::Beacon(id).fill(self.magic, PAYLOAD);
+                let frame = frame(target.interface.link, *protocol, &payload);
+                let send = || self.injectors[target.injector].send(target.index, &frame);
+                let no_link = match no_link {
+                    Some(state) => Some(state),
+                    None => match send() {
+                        Ok(()) => None,
+                        Err(error) if round != Round::Armed && reason(&error).is_some() => {
+                            reason(&error)
+                        }
+                        error => {
+                            let doing = format!("send a beacon through {}", target.interface.name);
+                            return error.doing(doing);
+                        }
+                    },
+                };
+                if no_link.is_none() {
+                    expected.insert((id, target.interface.id, Direction::Out));
+                    expected.extend(target.far.map(|far| (id, far, Direction::In)));
+                }
+                self.sent.push(Beacon {
+                    id,
+                    interface: target.interface.id,
+                    protocol: *protocol,
+                    round,
+                    no_link,
+                });
+            }
+        }
+        for interface in &self.gone {
+            for protocol in &self.protocols {
+                self.sent.push(Beacon {
+                    id: next(&self.sent)?,
+                    interface: *interface,
+                    protocol: *protocol,
+                    round,
+                    no_link: Some(NoLink::Missing),
+                });
+            }
+        }
+        let what = match round {
+            Round::Armed => "every observer has seen its first beacons",
+            Round::Opening => "every observer has seen its opening beacons",
+            Round::Closing => "every observer has seen its closing beacons",
+        };
+        match capture.wait_for_beacons(what, &expected, deadline) {
+            Ok(()) => Ok(()),
+            Err(error) if round == Round::Armed => Err(error),
+            Err(error) => self.excuse(&capture.unseen(&expected), &links, error),
+        }
+    }
+
+    /// A link that has changed since it was looked at may have lost what was sent through it.
+    fn excuse(
+        &mut self,
+        unseen: &[Expected],
+        before: &Links,
+        error: LabError,
+    ) -> Result<(), LabError> {
+        let now = self.links()?;
+        let mut changed = BTreeMap::new();
+        for target in &self.targets {
+            let key = (target.injector, target.index);
+            let changes = |links: &Links| links.get(&key).map(|link| (link.up, link.changes));
+            if changes(before) != changes(&now) {
+                let state = target.no_link(&now).unwrap_or(NoLink::NoCarrier);
+                changed.insert(target.interface.id, state);
+            }
+        }
+        for (id, interface, _) in unseen {
+            let beacon = self.sent.get_mut(usize::from(id.0));
+            let state = beacon.as_ref().and_then(|beacon| {
+                let own = changed.get(&beacon.interface);
+                own.or_else(|| changed.get(interface)).copied()
+            });
+            match (beacon, state) {
+                (Some(beacon), Some(state)) => beacon.no_link = Some(state),
+                _ => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What every link is like once none is about to send: a link that has just got its carrier throws
+    /// away what is sent through it, and gives no error, until a worker of the kernel has started its queue
+    /// (Linux: `linkwatch_do_dev`), within a second. What is not so far by then is taken as it is: an engine
+    /// may keep a link from it (`ip link set eth0 state dormant`).
+    fn steady_links(&self, deadline: Deadline) -> Result<Links, LabError> {
+        let deadline = deadline.sooner(START_OF_A_QUEUE);
+        loop {
+            let links = self.links()?;
+            let starts = |target: &Target| {
+                let link = links.get(&(target.injector, target.index));
+                link.is_some_and(|link| link.up && link.carrier && !link.running)
+            };
+            if deadline.passed() || !self.targets.iter().any(starts) {
+                return Ok(links);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// What every link is like now.
+    fn links(&self) -> Result<Links, LabError> {
+        let mut all = Links::new();
+        for (place, netlink) in self.netlinks.iter().enumerate() {
+            let links = netlink.link_summaries()?.into_iter();
+            all.extend(links.map(|link| ((place, link.index), link)));
+        }
+        Ok(all)
+    }
+
+    /// Ends with the list of what was sent.
+    pub(crate) fn put_out(self) -> Vec<Beacon> {
+        close_together(self.injectors);
+        self.sent
+    }
+}
+
+/// Links by the number of their namespace, and by the kernel's index.
+type Links = BTreeMap<(usize, u32), LinkSummary>;
+
+impl Target {
+    /// Why it carries nothing; none if it does.
+    fn no_link(&self, links: &Links) -> Option<NoLink> {
+        match links.get(&(self.injector, self.index)) {
+            None => Some(NoLink::Missing),
+            // Under another name it is none of the cluster's.
+            Some(link) if link.name != self.interface.name => Some(NoLink::Missing),
+            Some(link) if !link.up => Some(NoLink::Down),
+            Some(link) if !link.carrier => Some(NoLink::NoCarrier),
+            Some(_) => None,
+        }
+    }
+}
+
+/// The number of the next beacon.
+fn next(sent: &[Beacon]) -> Result<BeaconId, LabError> {
+    let number = u16::try_from(sent.len());
+    let number = number.map_err(|_| LabError::machine("number the beacons", "more than 65535"))?;
+    Ok(BeaconId(number))
+}
+
+/// What an error of a send says of the link; none if it is about something else.
+fn reason(error: &io::Error) -> Option<NoLink> {
+    match error.raw_os_error()? {
+        libc::ENETDOWN => Some(NoLink::Down),
+        libc::ENXIO | libc::ENODEV => Some(NoLink::Missing),
+        _ => None,
+    }
+}
+
+/// Whether the cluster has such an interface now.
+fn is_needed(plan: &Plan, interface: &Interface) -> bool {
+    let named = |name: &NodeName| {
+        let mut nodes = plan.nodes.iter().chain(&plan.clients);
+        nodes.find(|node| node.name == *name)
+    };
+    let holds = |node: &Node, pod: &PodName| node.pods.iter().any(|held| held.name == *pod);
+    match (&interface.place, &interface.role) {
+        (Place::Fabric, Role::Port(node)) | (Place::Node(node), Role::Uplink) => {
+            named(node).is_some()
+        }
+        (Place::Node(node), Role::PodLink(pod)) => named(node).is_some_and(|node| holds(node, pod)),
+        (Place::Pod(pod), Role::PodUplink) => plan.nodes.iter().any(|node| holds(node, pod)),
+        _ => false,
+    }
+}
+
+/// The other end of a veth.
+fn far_end(plan: &Plan, near: &Interface, interfaces: &[(Interface, u32)]) -> Option<InterfaceId> {
+    let is_far = |far: &Interface| match (&near.place, &near.role) {
+        (Place::Fabric, Role::Port(node)) => {
+            far.place == Place::Node(node.clone()) && far.role == Role::Uplink
+        }
+        (Place::Node(node), Role::Uplink) => far.role == Role::Port(node.clone()),
+        (Place::Node(_), Role::PodLink(pod)) => {
+            far.place == Place::Pod(pod.clone()) && far.role == Role::PodUplink
+        }
+        (Place::Pod(pod), Role::PodUplink) => {
+            let on_its_node = |place: &Place| {
+                plan.nodes.iter().any(|node| {
+                    *place == Place::Node(node.name.clone())
+                        && node.pods.iter().any(|planned| &planned.name == pod)
+                })
+            };
+            far.role == Role::PodLink(pod.clone()) && on_its_node(&far.place)
+        }
+        _ => false,
+    };
+    interfaces
+        .iter()
+        .map(|(interface, _)| interface)
+        .find(|interface| is_far(interface))
+        .map(|interface| interface.id)
+}
+
+fn frame(link: LinkType, protocol: Protocol, payload: &[u8]) -> Vec<u8> {
+    let (number, segment) = match protocol {
+        Protocol::Icmp => (IpNextHeaderProtocols::Icmp, icmp_echo(0, 0, payload)),
+        Protocol::Icmp6 => (IpNextHeaderProtocols::Icmpv6, icmp6_echo(0, 0, payload)),
+        Protocol::Udp | Protocol::Udp6 => (IpNextHeaderProtocols::Udp, udp_datagram(payload)),
+        Protocol::Tcp | Protocol::Tcp6 => (IpNextHeaderProtocols::Tcp, tcp_segment(payload)),
+    };
+    let (packet, ethertype) = match protocol.family() {
+        Family::Ipv4 => (ipv4_packet(number, &segment), ETHERTYPE_IPV4),
+        Family::Ipv6 => (ipv6_packet(number, &segment), ETHERTYPE_IPV6),
+    };
+    match link {
+        LinkType::RawIp => packet,
+        LinkType::Ethernet => ethernet_frame(ethertype, &packet),
+    }
+}
+
+/// An ICMP echo request (RFC 792), checksum included.
+pub(crate) fn icmp_echo(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; MutableEchoRequestPacket::minimum_packet_size() + payload.len()];
+    if let Some(mut echo) = MutableEchoRequestPacket::new(&mut bytes) {
+        echo.set_icmp_type(IcmpTypes::EchoRequest);
+        echo.set_identifier(identifier);
+        echo.set_sequence_number(sequence);
+        echo.set_payload(payload);
+        let checksum =
+            IcmpPacket::new(echo.packet()).map_or(0, |icmp| pnet_packet::icmp::checksum(&icmp));
+        echo.set_checksum(checksum);
+    }
+    bytes
+}
+
+fn udp_datagram(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; MutableUdpPacket::minimum_packet_size() + payload.len()];
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    if let Some(mut datagram) = MutableUdpPacket::new(&mut bytes) {
+        datagram.set_source(PORT);
+        datagram.set_destination(PORT);
+        datagram.set_length(length);
+        datagram.set_payload(payload);
+        let checksum = udp::ipv4_checksum(&datagram.to_immutable(), &SOURCE, &DESTINATION);
+        datagram.set_checksum(checksum);
+    }
+    bytes
+}
+
+fn tcp_segment(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; MutableTcpPacket::minimum_packet_size() + payload.len()];
+    if let Some(mut segment) = MutableTcpPacket::new(&mut bytes) {
+        segment.set_source(PORT);
+        segment.set_destination(PORT);
+        segment.set_data_offset(5);
+        segment.set_flags(tcp::TcpFlags::ACK | tcp::TcpFlags::PSH);
+        segment.set_payload(payload);
+        let checksum = tcp::ipv4_checksum(&segment.to_immutable(), &SOURCE, &DESTINATION);
+        segment.set_checksum(checksum);
+    }
+    bytes
+}
+
+fn ipv4_packet(protocol: IpNextHeaderProtocol, segment: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; IPV4_HEADER + segment.len()];
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    if let Some(mut packet) = MutableIpv4Packet::new(&mut bytes) {
+        packet.set_version(4);
+        packet.set_header_length(5);
+        packet.set_total_length(length);
+        packet.set_ttl(1);
+        packet.set_next_level_protocol(protocol);
+        packet.set_source(SOURCE);
+        packet.set_destination(DESTINATION);
+        packet.set_payload(segment);
+        let checksum = ipv4::checksum(&packet.to_immutable());
+        packet.set_checksum(checksum);
+    }
+    bytes
+}
+
+/// Its checksums are none: nobody but the observers reads a beacon.
+fn ipv6_packet(protocol: IpNextHeaderProtocol, segment: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; MutableIpv6Packet::minimum_packet_size() + segment.len()];
+    let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
+    if let Some(mut packet) = MutableIpv6Packet::new(&mut bytes) {
+        packet.set_version(6);
+        packet.set_payload_length(length);
+        packet.set_next_header(protocol);
+        packet.set_hop_limit(1);
+        packet.set_source(SOURCE6);
+        packet.set_destination(DESTINATION6);
+        packet.set_payload(segment);
+    }
+    bytes
+}
+
+fn ethernet_frame(ethertype: [u8; 2], packet: &[u8]) -> Vec<u8> {
+    [&NOBODY[..], &HARNESS_MAC, &ethertype, packet].concat()
+}
+
+/// An ICMPv6 echo request (RFC 4443). Sockets fill the checksum in themselves.
+pub(crate) fn icmp6_echo(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = icmp_echo(identifier, sequence, payload);
+    if let Some(kind) = bytes.first_mut() {
+        *kind = ECHO_REQUEST6;
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! The engine as processes, the steps that it is taken through, and how it behaves.
+
+/// The engine under test, as processes.
+pub(crate) mod engine;
+
+/// How the engines behave besides their work, and how they end.
+pub(crate) mod conduct;
+
+/// The steps, one by one: each is done, and then everything has to settle.
+pub(crate) mod timeline;

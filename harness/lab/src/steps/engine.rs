@@ -1,0 +1,491 @@
+//! The engine under test, as processes.
+//!
+//! Every node has a first process of its own ([`crate::cluster::init`]); the engine's agent
+//! and the operator's commands are started by it, inside the node.
+
+/// What must be so in the store besides.
+mod until;
+
+/// When the agents are in sync with the store, and what they said if they are not.
+mod sync;
+
+/// How agents end that are asked to.
+mod end;
+
+/// What of the host the engine's processes see.
+mod paths;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wireproof_model::engine::{Descriptor, expand};
+use wireproof_model::name::NodeName;
+use wireproof_model::plan::Patience;
+use wireproof_model::text::shown_path;
+
+use crate::base::artifact::RunDirectory;
+use crate::base::error::LabError;
+use crate::base::program::search_path;
+use crate::base::wait::{Deadline, Wait, some_of};
+use crate::cluster::init::{self, CommandId, Ended, Order};
+use crate::cluster::node::{Init, Told, start_init, wait_until_set_up};
+use crate::cluster::store::Store;
+use crate::cluster::topology::{NodeSpace, Topology};
+
+use end::Ends;
+pub(crate) use sync::Fate;
+pub(crate) use until::Until;
+
+/// How much of an engine's log an error shows, in lines.
+const LOG_TAIL: usize = 8;
+
+/// Tells an agent where to die.
+const CRASH: &str = "WIREMESH_CRASH";
+
+/// The number of every node's agent; operator's commands count from here.
+const AGENT: CommandId = 0;
+
+/// The engine under test: how to run it, and where its programs are.
+#[derive(Debug, Clone)]
+pub struct EngineCommand {
+    /// As written in `fixtures/engines/*.toml`.
+    pub descriptor: Descriptor,
+    /// Each program that the descriptor names, as an absolute path.
+    pub programs: BTreeMap<String, PathBuf>,
+    /// The fault that its agents are asked to have, for judging the harness.
+    pub fault: Option<String>,
+    /// The WireGuard that its agents are asked to use.
+    pub wireguard: Option<String>,
+}
+
+/// All nodes' processes. Dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct Engines<'a> {
+    patience: Patience,
+    engine: &'a EngineCommand,
+    descriptor: &'a Descriptor,
+    /// Programs named by the descriptor, found.
+    programs: &'a BTreeMap<String, PathBuf>,
+    /// What its agents leave out or do wrong, to see whether anybody notices.
+    fault: Option<&'a str>,
+    /// The WireGuard that they are asked to use.
+    wireguard: Option<&'a str>,
+    directory: &'a RunDirectory,
+    store: &'a Store,
+    told: Arc<Told>,
+    nodes: Vec<Init>,
+    commands: CommandId,
+    /// The nodes whose agent has been started, and not ended since.
+    running: BTreeSet<NodeName>,
+    /// How agents have ended that were asked to.
+    pub(crate) ends: Ends,
+    /// The nodes that are part of the cluster now.
+    pub(crate) present: BTreeSet<NodeName>,
+}
+
+impl<'a> Engines<'a> {
+    /// Starts every node's first process and waits until all nodes are set up.
+    pub(crate) fn boot(
+        topology: &mut Topology,
+        engine: &'a EngineCommand,
+        directory: &'a RunDirectory,
+        store: &'a Store,
+        patience: Patience,
+    ) -> Result<Self, LabError> {
+        let told = Arc::new(Told::default());
+        let mut nodes = Vec::with_capacity(topology.nodes.len());
+        for space in &mut topology.nodes {
+            let paths = paths::of(engine, directory, store, &space.name)?;
+            nodes.push(start_init(&space.name, &mut space.namespace, paths, &told)?);
+        }
+        wait_until_set_up(&told, patience)?;
+        Ok(Self {
+            patience,
+            engine,
+            descriptor: &engine.descriptor,
+            programs: &engine.programs,
+            fault: engine.fault.as_deref(),
+            wireguard: engine.wireguard.as_deref(),
+            directory,
+            store,
+            told,
+            nodes,
+            commands: AGENT,
+            running: BTreeSet::new(),
+            ends: Ends::new(),
+            present: BTreeSet::new(),
+        })
+    }
+
+    /// Which node each process namespace is.
+    pub(crate) fn process_namespaces(&self) -> BTreeMap<u64, NodeName> {
+        let told = self.told.lock();
+        let known = told
+            .iter()
+            .map(|(name, node)| (node.processes, name.clone()));
+        known.collect()
+    }
+
+    /// Whether a node's processes have another root directory than when it was set up.
+    pub(crate) fn has_hidden_root(&self, space: &NodeSpace) -> Result<bool, LabError> {
+        let before = self.told.lock().get(&space.name).and_then(|node| node.root);
+        let now = space.namespace.enter_with_mounts(|| Ok(init::root()))?;
+        Ok(before.is_some() && before != now)
+    }
+
+    /// What every agent says of itself.
+    pub(crate) fn statuses(&self) -> BTreeMap<NodeName, Option<String>> {
+        let told = self.told.lock();
+        let statuses = told
+            .iter()
+            .map(|(name, node)| (name.clone(), node.status.clone()));
+        statuses.collect()
+    }
+
+    /// Starts the agent on these nodes. What earlier ones have told counts no more.
+    pub(crate) fn start_agents(&mut self, nodes: &[NodeName]) -> Result<(), LabError> {
+        self.start_agents_with(nodes, None)
+    }
+
+    /// Starts a node's agent, which dies at a point that it knows: `before:3`.
+    pub(crate) fn start_agent_to_crash(
+        &mut self,
+        node: &NodeName,
+        point: &str,
+    ) -> Result<(), LabError> {
+        self.start_agents_with(std::slice::from_ref(node), Some(point))
+    }
+
+    fn start_agents_with(
+        &mut self,
+        nodes: &[NodeName],
+        crash: Option<&str>,
+    ) -> Result<(), LabError> {
+        let words = match self.fault.is_some() || crash.is_some() {
+            true => self.descriptor.asked_agent(),
+            false => self.descriptor.agent.as_ref(),
+        };
+        let Some(words) = words else {
+            return Ok(());
+        };
+        self.told.change(|told| {
+            let started = told.iter_mut().filter(|(name, _)| nodes.contains(name));
+            for (_, node) in started {
+                node.ended.remove(&AGENT);
+                (node.status, node.applied) = (None, None);
+                (node.writes, node.resyncs) = (None, None);
+            }
+        });
+        for position in 0..self.nodes.len() {
+            let name = self.nodes[position].name.clone();
+            if !nodes.contains(&name) {
+                continue;
+            }
+            let mut words = self.command(words, Some(&name))?;
+            if let (Some(fault), Some(more)) = (self.fault, &self.descriptor.fault) {
+                words.extend(more.iter().map(|word| word.replace("{fault}", fault)));
+            }
+            if let (Some(wireguard), Some(more)) = (self.wireguard, &self.descriptor.wireguard) {
+                words.extend(
+                    more.iter()
+                        .map(|word| word.replace("{wireguard}", wireguard)),
+                );
+            }
+            let log = self.directory.engine_log(&name);
+            self.order_with(position, AGENT, words, &log, crash)?;
+            self.running.insert(name);
+        }
+        Ok(())
+    }
+
+    /// The operator's command that switches encryption on.
+    pub(crate) fn enable(&mut self, deadline: Deadline) -> Result<(), LabError> {
+        self.operate("enable", &self.descriptor.enable, deadline)
+    }
+
+    /// The operator's command that switches encryption off.
+    pub(crate) fn disable(&mut self, deadline: Deadline) -> Result<(), LabError> {
+        self.operate("disable", &self.descriptor.disable, deadline)
+    }
+
+    /// Of the node named, or of all if none is, those whose agent runs.
+    pub(crate) fn running(&self, node: Option<&NodeName>) -> Vec<NodeName> {
+        self.chosen(node, true)
+    }
+
+    /// Of the node named, or of all if none is, those whose agent does not run.
+    pub(crate) fn idle(&self, node: Option<&NodeName>) -> Vec<NodeName> {
+        self.chosen(node, false)
+    }
+
+    fn chosen(&self, node: Option<&NodeName>, running: bool) -> Vec<NodeName> {
+        let names = self.nodes.iter().map(|init| &init.name);
+        names
+            .filter(|name| self.present.contains(*name))
+            .filter(|name| node.is_none_or(|node| node == *name))
+            .filter(|name| self.running.contains(*name) == running)
+            .cloned()
+            .collect()
+    }
+
+    /// Kernel writes that each agent has announced so far, where it counts them.
+    pub(crate) fn writes(&self) -> BTreeMap<NodeName, u64> {
+        let told = self.told.lock();
+        let counted = told
+            .iter()
+            .filter_map(|(name, node)| Some((name.clone(), node.writes?)));
+        counted.collect()
+    }
+
+    /// Replaces a node's key with the operator's command, run on that node.
+    pub(crate) fn rotate_key(
+        &mut self,
+        node: &NodeName,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        self.operate_on(
+            Some(node),
+            "rotate-key",
+            &self.descriptor.rotate_key,
+            deadline,
+        )
+    }
+
+    /// What a node runs when it boots, before it has a network.
+    pub(crate) fn boot_node(
+        &mut self,
+        node: &NodeName,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        match &self.descriptor.boot {
+            Some(_) => self.operate_on(Some(node), "boot", &self.descriptor.boot, deadline),
+            None => Ok(()),
+        }
+    }
+
+    /// Comparisons with the kernel that each agent has announced so far, where it counts them.
+    pub(crate) fn resyncs(&self) -> BTreeMap<NodeName, u64> {
+        let told = self.told.lock();
+        let counted = told
+            .iter()
+            .filter_map(|(name, node)| Some((name.clone(), node.resyncs?)));
+        counted.collect()
+    }
+
+    /// Ends every process of a node, as a power cut does, and starts its first one again.
+    pub(crate) fn restart_node(
+        &mut self,
+        name: &NodeName,
+        topology: &mut Topology,
+    ) -> Result<(), LabError> {
+        self.running.remove(name);
+        let space = topology.nodes.iter_mut().find(|space| &space.name == name);
+        let init = self.nodes.iter_mut().find(|init| &init.name == name);
+        if let (Some(space), Some(init)) = (space, init) {
+            init.end();
+            let paths = paths::of(self.engine, self.directory, self.store, name)?;
+            *init = start_init(name, &mut space.namespace, paths, &self.told)?;
+        }
+        wait_until_set_up(&self.told, self.patience)
+    }
+
+    /// Ends the agents of these nodes without warning.
+    pub(crate) fn kill_agents(
+        &mut self,
+        nodes: &[NodeName],
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        self.end_agents(nodes, &Order::Kill { id: AGENT }, deadline)
+    }
+
+    fn end_agents(
+        &mut self,
+        nodes: &[NodeName],
+        how: &Order,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        for node in self.nodes.iter().filter(|init| nodes.contains(&init.name)) {
+            node.order(how)?;
+            self.running.remove(&node.name);
+        }
+        let look = self.look();
+        self.told.wait_until(
+            Wait {
+                who: "agents",
+                until: "every agent that was asked to has ended",
+                look: &look,
+            },
+            deadline,
+            |told| {
+                let gone = |name| {
+                    told.get(name)
+                        .is_some_and(|node| node.ended.contains_key(&AGENT))
+                };
+                nodes.iter().all(gone).then_some(())
+            },
+            |told| {
+                let runs = |name: &&NodeName| {
+                    let node = told.get(*name);
+                    node.is_none_or(|node| !node.ended.contains_key(&AGENT))
+                };
+                let left: Vec<_> = nodes.iter().filter(runs).collect();
+                let all = nodes.len();
+                format!(
+                    "{} of {all} have; not on {}",
+                    all - left.len(),
+                    some_of(&left)
+                )
+            },
+        )
+    }
+
+    /// Runs the operator's command on the first node, and waits for its end.
+    fn operate(
+        &mut self,
+        verb: &str,
+        words: &Option<Vec<String>>,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        self.operate_on(None, verb, words, deadline)
+    }
+
+    /// As [`operate`](Self::operate), on a node that may be named.
+    fn operate_on(
+        &mut self,
+        node: Option<&NodeName>,
+        verb: &str,
+        words: &Option<Vec<String>>,
+        deadline: Deadline,
+    ) -> Result<(), LabError> {
+        let doing = format!("run the engine's `{verb}` command");
+        let words = words.as_ref().ok_or_else(|| {
+            LabError::machine(&doing, format!("its descriptor has no `{verb}`")).help(format!(
+                "add `{verb} = [..]` to the descriptor, or leave the step out"
+            ))
+        })?;
+        let mut names = self.nodes.iter().map(|init| &init.name).enumerate();
+        let chosen = names.find(|(_, name)| match node {
+            Some(node) => node == *name,
+            None => self.present.contains(*name),
+        });
+        let Some((position, first)) = chosen.map(|(position, name)| (position, name.clone()))
+        else {
+            return Ok(());
+        };
+        let words = self.command(words, Some(&first))?;
+        self.commands += 1;
+        let id = self.commands;
+        let log = self.directory.path().join(format!("{verb}.{id}.log"));
+        self.order(position, id, words, &log)?;
+        let ended = self.told.wait_until(
+            Wait {
+                who: first.as_str(),
+                until: &format!("the engine's `{verb}` command has ended"),
+                look: &format!("{} is what it printed", shown_path(&log)),
+            },
+            deadline,
+            |told| {
+                let node = told.get(&first)?;
+                if let Some(cause) = node.not_started.get(&id) {
+                    return Some(Err(LabError::machine(&doing, cause)));
+                }
+                node.ended.get(&id).map(|how| Ok(*how))
+            },
+            |_| format!("it runs{}", tail(&log)),
+        )??;
+        if ended == Ended::Status(0) {
+            return Ok(());
+        }
+        Err(LabError::engine(doing, format!("{ended}{}", tail(&log))))
+    }
+
+    fn command(&self, words: &[String], node: Option<&NodeName>) -> Result<Vec<String>, LabError> {
+        let mut words = expand(words, node, &self.store.argument());
+        if let Some(program) = words.first_mut() {
+            let path = self.programs.get(program).ok_or_else(|| {
+                LabError::machine(
+                    format!("find the program `{program}`"),
+                    "it was not looked up",
+                )
+            })?;
+            *program = path.display().to_string();
+        }
+        Ok(words)
+    }
+
+    fn order(
+        &self,
+        position: usize,
+        id: CommandId,
+        words: Vec<String>,
+        log: &Path,
+    ) -> Result<(), LabError> {
+        self.order_with(position, id, words, log, None)
+    }
+
+    fn order_with(
+        &self,
+        position: usize,
+        id: CommandId,
+        words: Vec<String>,
+        log: &Path,
+        crash: Option<&str>,
+    ) -> Result<(), LabError> {
+        let node = &self.nodes[position];
+        let mut environment = self.descriptor.env.clone();
+        environment
+            .entry("PATH".into())
+            .or_insert_with(|| path(&search_path(), self.programs.values()));
+        // As systemd says it (systemd.exec(5), `StateDirectory=`).
+        let state = self.directory.engine_state(&node.name);
+        environment
+            .entry("STATE_DIRECTORY".into())
+            .or_insert_with(|| state.display().to_string());
+        environment.extend(crash.map(|point| (CRASH.to_owned(), point.to_owned())));
+        let order = Order::Start {
+            id,
+            words,
+            environment,
+            log: log.to_owned(),
+        };
+        node.order(&order)
+    }
+}
+
+/// The `PATH` of an engine's processes: the user's own, and after it the folders of the programs that its
+/// descriptor names, so that a shell that one of its commands is finds the others.
+fn path<'a>(search: &str, programs: impl IntoIterator<Item = &'a PathBuf>) -> String {
+    let mut path = search.to_owned();
+    for folder in programs.into_iter().filter_map(|program| program.parent()) {
+        let folder = folder.display().to_string();
+        if !folder.is_empty() && path.split(':').all(|known| known != folder) {
+            path = format!("{path}:{folder}");
+        }
+    }
+    path
+}
+
+/// The last lines of a log, on lines of their own.
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    let from = lines.len().saturating_sub(LOG_TAIL);
+    lines[from..]
+        .iter()
+        .map(|line| format!("\n  | {line}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_of_an_engine_finds_the_programs_of_its_descriptor_after_the_user_s_own() {
+        let programs = ["/usr/bin/dash", "/b/wiremesh", "/b/wiremesh-test"].map(PathBuf::from);
+        assert_eq!(path("/a:/usr/bin", &programs), "/a:/usr/bin:/b");
+        assert_eq!(path("/a", &[PathBuf::from("wiremesh")]), "/a");
+    }
+}

@@ -1,0 +1,63 @@
+//! What of the host the engine's processes see: what its commands name, the store, what it keeps.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wireproof_model::name::NodeName;
+use wireproof_model::text::shown_path;
+
+use crate::base::artifact::RunDirectory;
+use crate::base::error::{Doing, LabError};
+use crate::base::program::search_path;
+use crate::cluster::containment::Paths;
+use crate::cluster::store::Store;
+
+use super::EngineCommand;
+
+/// On that node. What it keeps over a boot is made here, since nothing is made outside later.
+pub(super) fn of(
+    engine: &EngineCommand,
+    directory: &RunDirectory,
+    store: &Store,
+    node: &NodeName,
+) -> Result<Paths, LabError> {
+    let state = directory.engine_state(node);
+    fs::create_dir_all(&state).doing(format!("make {}", shown_path(&state)))?;
+    let mut write = engine.descriptor.writable.clone();
+    write.push(state);
+    if let Some(folder) = store.argument().strip_prefix("dir:") {
+        write.push(folder.into());
+    }
+    let read = engine.programs.values().cloned();
+    let read = read.chain(named(engine));
+    Ok(Paths {
+        read: read.chain(std::env::current_dir()).collect(),
+        write,
+        runs: directory.path().to_owned(),
+        uncontained: !engine.descriptor.contained,
+    })
+}
+
+/// Every absolute path that a command, its environment or the search for programs names.
+fn named(engine: &EngineCommand) -> Vec<PathBuf> {
+    let descriptor = &engine.descriptor;
+    let commands = [
+        &descriptor.agent,
+        &descriptor.test_agent,
+        &descriptor.enable,
+        &descriptor.disable,
+        &descriptor.rotate_key,
+        &descriptor.boot,
+    ];
+    let search = search_path();
+    let words = commands.into_iter().flatten().flatten();
+    let words = words.chain(descriptor.env.values()).chain([&search]);
+    let words = words.chain(&engine.wireguard);
+    // `--config=PATH`, `A:B`, `file:PATH`.
+    words
+        .flat_map(|word| word.split(['=', ':', ',']))
+        .map(Path::new)
+        .filter(|path| path.is_absolute())
+        .map(Path::to_owned)
+        .collect()
+}

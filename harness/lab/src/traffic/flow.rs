@@ -1,0 +1,501 @@
+//! Numbered packets from endpoint to endpoint while everything else happens.
+//!
+//! One thread sends all of them and hears of all that arrive. What it reports is when a
+//! packet left and whether it came; how it looked on its way is for the captures to show.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IoSliceMut, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::sockopt::{Ipv6V6Only, RcvBuf, ReceiveTimestampns};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, bind,
+    recvmsg, setsockopt, socket,
+};
+use nix::sys::time::TimeSpec;
+use wireproof_model::evidence::{FlowEvidence, FlowPacket, Form, Nanos};
+use wireproof_model::name::EndpointName;
+use wireproof_model::plan::{Allowed, Family, Flow, FlowId, Patience, Plan, State};
+use wireproof_model::tag::{FLOW_TAG_LENGTH, Magic, Tag};
+
+use crate::base::error::{Doing, LabError};
+use crate::base::wait::{Deadline, Wait, Watched, poll_timeout, some_of};
+use crate::base::worker::begin;
+use crate::cluster::topology::Topology;
+use crate::kernel::namespace::Namespace;
+use crate::kernel::packet::now;
+
+/// The port that flows go to.
+const PORT: u16 = 7008;
+
+/// Bytes of payload: four whole tags.
+const PAYLOAD: usize = 4 * FLOW_TAG_LENGTH;
+
+/// Bytes that may wait at a receiver's socket: seconds of every flow to it.
+const BUFFER: usize = 1 << 20;
+
+/// How long flows may take until they arrive for the first time, on a quick machine. It is evidence that
+/// one has not.
+const FIRST: Duration = Duration::from_secs(6);
+
+/// How long what was sent last may take to arrive, on a quick machine. What has not is lost.
+const LAST: Duration = Duration::from_millis(300);
+
+/// The running flows. Dropping it stops them.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    flows: Vec<Flow>,
+    patience: Patience,
+    logs: Arc<Watched<Logs>>,
+    /// The namespaces that have sockets, by endpoint.
+    posts: BTreeMap<Post, u64>,
+    bell: Option<io::PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Where a flow starts or ends.
+type Post = (EndpointName, Family);
+
+/// What the thread is told, and what it tells.
+#[derive(Debug, Default)]
+struct Logs {
+    /// New sockets, and none for an endpoint that is gone.
+    sockets: Vec<(Post, Option<Sockets>)>,
+    /// Which flows are sent, and where to.
+    active: BTreeMap<FlowId, SocketAddr>,
+    flows: BTreeMap<FlowId, Log>,
+}
+
+/// The packets of a flow, in order.
+#[derive(Debug, Default)]
+struct Log {
+    packets: Vec<(Nanos, Option<Nanos>)>,
+    /// One more than the last that arrived.
+    arrived: usize,
+}
+
+/// What an endpoint sends from, and what it receives with.
+#[derive(Debug)]
+struct Sockets {
+    out: UdpSocket,
+    into: UdpSocket,
+}
+
+impl Streams {
+    /// Starts the thread; no flow is sent yet.
+    pub(crate) fn new(plan: &Plan, magic: Magic) -> Result<Self, LabError> {
+        let logs = Arc::<Watched<Logs>>::default();
+        let (until, bell) = io::pipe().doing("create the flows' bell")?;
+        let flows = plan.flows.flows.clone();
+        let sender = Sender {
+            magic,
+            every: Duration::from_micros(plan.flows.every.into()),
+            sources: flows
+                .iter()
+                .map(|flow| (flow.id, (flow.from.clone(), flow.family)))
+                .collect(),
+            sockets: BTreeMap::new(),
+            due: BTreeMap::new(),
+            logs: Arc::clone(&logs),
+        };
+        let thread = begin("flows", move || sender.work(&until))?;
+        Ok(Self {
+            flows,
+            patience: plan.deadlines.patience,
+            logs,
+            posts: BTreeMap::new(),
+            bell: Some(bell),
+            thread: Some(thread),
+        })
+    }
+
+    /// Starts every flow of `state`. Between two endpoints packets go one way first, and the
+    /// other way later: two WireGuard handshakes that cross each other cost seconds.
+    pub(crate) fn begin(&mut self, topology: &Topology, state: &State) -> Result<(), LabError> {
+        self.open(topology, state)?;
+        let order: BTreeMap<_, _> = state
+            .endpoints()
+            .into_iter()
+            .map(|endpoint| endpoint.name)
+            .zip(0..)
+            .collect();
+        let there: BTreeSet<_> = self
+            .flows
+            .iter()
+            .filter(|flow| order.get(&flow.from) < order.get(&flow.to))
+            .map(|flow| flow.id)
+            .collect();
+        self.send(state, |flow| there.contains(&flow.id));
+        self.wait_for_arrivals(state, self.patience.watches(FIRST));
+        self.send(state, |_| true);
+        self.wait_for_arrivals(state, self.patience.watches(FIRST));
+        Ok(())
+    }
+
+    /// Sends the flows that `state` has, between the namespaces that there are now.
+    pub(crate) fn follow(&mut self, topology: &Topology, state: &State) -> Result<(), LabError> {
+        self.open(topology, state)?;
+        self.send(state, |_| true);
+        Ok(())
+    }
+
+    /// Waits until a packet from now on has arrived of each flow that must arrive in `state`,
+    /// or for as long as `allowed`; which did not, the evidence tells.
+    pub(crate) fn wait_for_arrivals(&self, state: &State, allowed: Allowed) {
+        let arrives = |flow: &&Flow| state.delivers(flow);
+        let marks: Vec<(FlowId, usize)> = {
+            let logs = self.logs.lock();
+            let sent = |id: &FlowId| logs.flows.get(id).map_or(0, |log| log.packets.len());
+            let expected = self.flows.iter().filter(arrives).map(|flow| flow.id);
+            expected
+                .filter(|id| logs.active.contains_key(id))
+                .map(|id| (id, sent(&id)))
+                .collect()
+        };
+        let missing = |logs: &Logs| {
+            let arrived = |id: &FlowId| logs.flows.get(id).map_or(0, |log| log.arrived);
+            marks
+                .iter()
+                .filter(|(id, mark)| arrived(id) <= *mark)
+                .count()
+        };
+        let deadline = Deadline::after(allowed);
+        self.logs
+            .wait_for(deadline, |logs| (missing(logs) == 0).then_some(()));
+    }
+
+    /// Waits until each of the `chosen` flows has sent one packet more: what happens then has been tried.
+    pub(crate) fn wait_until_sent(
+        &self,
+        chosen: impl Fn(&Flow) -> bool,
+        allowed: Allowed,
+    ) -> Result<(), LabError> {
+        let sent = |logs: &Logs, id: &FlowId| logs.flows.get(id).map_or(0, |log| log.packets.len());
+        let marks: Vec<_> = {
+            let logs = self.logs.lock();
+            let own = self.flows.iter().filter(|flow| chosen(flow));
+            let own = own.map(|flow| flow.id);
+            own.filter(|id| logs.active.contains_key(id))
+                .map(|id| (id, sent(&logs, &id)))
+                .collect()
+        };
+        let waiting = |logs: &Logs| {
+            let waiting = marks.iter().filter(|(id, mark)| sent(logs, id) <= *mark);
+            waiting.map(|(id, _)| *id).collect::<BTreeSet<_>>()
+        };
+        self.logs.wait_until(
+            Wait {
+                who: "flows",
+                until: "each flow that the step is about has sent a packet",
+                look: "what the step shows was not tried: fewer flows (`flows.count`) are sent more often",
+            },
+            Deadline::after(allowed),
+            |logs| waiting(logs).is_empty().then_some(()),
+            |logs| {
+                let waiting = waiting(logs);
+                let flows = self.flows.iter().filter(|flow| waiting.contains(&flow.id));
+                let names = flows.map(|flow| format!("{} > {}", flow.from, flow.to));
+                let all = marks.len();
+                format!(
+                    "{} of {all} have; not {}",
+                    all - waiting.len(),
+                    some_of(&names.collect::<Vec<_>>())
+                )
+            },
+        )
+    }
+
+    /// Ends every flow, and tells what became of their packets. Those that must arrive in `state` have
+    /// time to.
+    pub(crate) fn end(mut self, state: &State) -> Vec<FlowEvidence> {
+        self.logs.change(|logs| logs.active.clear());
+        let arrive: BTreeSet<_> = self
+            .flows
+            .iter()
+            .filter(|flow| state.delivers(flow))
+            .map(|flow| flow.id)
+            .collect();
+        let expected = |logs: &Logs| {
+            let whole = |log: &Log| log.arrived == log.packets.len();
+            let mut flows = logs.flows.iter();
+            flows.all(|(id, log)| whole(log) || !arrive.contains(id))
+        };
+        let deadline = Deadline::after(self.patience.watches(LAST));
+        self.logs
+            .wait_for(deadline, |logs| expected(logs).then_some(()));
+        self.halt();
+        let mut logs = self.logs.lock();
+        let log = |flow: &Flow| evidence(flow.id, logs.flows.remove(&flow.id).unwrap_or_default());
+        self.flows.iter().map(log).collect()
+    }
+
+    /// Opens sockets where an endpoint is new or is somewhere else, and closes those of endpoints
+    /// that are gone.
+    fn open(&mut self, topology: &Topology, state: &State) -> Result<(), LabError> {
+        let ends: BTreeSet<_> = self
+            .flows
+            .iter()
+            .flat_map(|flow| [&flow.from, &flow.to].map(|end| (end.clone(), flow.family)))
+            .collect();
+        for post in ends {
+            let (name, family) = &post;
+            let namespace = match state.endpoint(name) {
+                Some(_) => Some(topology.endpoint(name)?),
+                None => None,
+            };
+            let identity = namespace.map(Namespace::identity).transpose()?;
+            if self.posts.get(&post).copied() == identity {
+                continue;
+            }
+            let open = || Sockets::open(*family);
+            let sockets = namespace.map(|namespace| namespace.enter(open));
+            let sockets = sockets.transpose()?;
+            match identity {
+                Some(identity) => self.posts.insert(post.clone(), identity),
+                None => self.posts.remove(&post),
+            };
+            self.logs.change(|logs| logs.sockets.push((post, sockets)));
+        }
+        self.ring()
+    }
+
+    fn send(&self, state: &State, chosen: impl Fn(&Flow) -> bool) {
+        let target = |flow: &Flow| {
+            state.endpoint(&flow.from)?;
+            let to = state.endpoint(&flow.to)?;
+            Some((
+                flow.id,
+                SocketAddr::new(flow.family.address(to.address), PORT),
+            ))
+        };
+        let flows = self.flows.iter().filter(|flow| chosen(flow));
+        let active = flows.filter_map(target).collect();
+        self.logs.change(|logs| logs.active = active);
+        // Without the bell it takes until the next packet.
+        drop(self.ring());
+    }
+
+    fn ring(&self) -> Result<(), LabError> {
+        match self.bell.as_ref() {
+            Some(mut bell) => bell.write_all(&[0]).doing("wake the flows' thread"),
+            None => Ok(()),
+        }
+    }
+
+    fn halt(&mut self) {
+        drop(self.bell.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+impl Sockets {
+    /// Opens them in the namespace that the thread is in.
+    fn open(family: Family) -> Result<Self, LabError> {
+        let (domain, any) = match family {
+            Family::Ipv4 => (AddressFamily::Inet, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            Family::Ipv6 => (AddressFamily::Inet6, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        };
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let open = |port| {
+            let socket = socket(domain, SockType::Datagram, flags, None)?;
+            if family == Family::Ipv6 {
+                // The same port is the IPv4 flows' too.
+                setsockopt(&socket, Ipv6V6Only, &true)?;
+            }
+            let any = SockaddrStorage::from(SocketAddr::new(any, port));
+            bind(socket.as_raw_fd(), &any)?;
+            Ok::<_, io::Error>(UdpSocket::from(socket))
+        };
+        let into = open(PORT).doing("open a flow's receiver")?;
+        setsockopt(&into, ReceiveTimestampns, &true).doing("ask for packet timestamps")?;
+        setsockopt(&into, RcvBuf, &BUFFER).doing("give a flow's receiver room")?;
+        let out = open(0).doing("open a flow's sender")?;
+        Ok(Self { out, into })
+    }
+}
+
+fn evidence(id: FlowId, log: Log) -> FlowEvidence {
+    let since = log.packets.first().map_or(Nanos(0), |(sent, _)| *sent);
+    let micros = |moment: Nanos| moment.0.saturating_sub(since.0) / 1_000;
+    let packet = |(sent, received): (Nanos, Option<Nanos>)| FlowPacket {
+        sent: micros(sent),
+        received: received.map(micros),
+        form: Form::Unseen,
+    };
+    FlowEvidence {
+        id,
+        since,
+        packets: log.packets.into_iter().map(packet).collect(),
+    }
+}
+
+/// The thread's own.
+struct Sender {
+    magic: Magic,
+    every: Duration,
+    sources: BTreeMap<FlowId, Post>,
+    sockets: BTreeMap<Post, Sockets>,
+    /// When the next packet of each flow is sent.
+    due: BTreeMap<FlowId, Instant>,
+    logs: Arc<Watched<Logs>>,
+}
+
+impl Sender {
+    fn work(mut self, bell: &io::PipeReader) {
+        // A socket that fails shows as packets that never arrive.
+        while matches!(self.turn(bell), Ok(true)) {}
+    }
+
+    /// Sends what is due, and waits for the next; false at the end.
+    fn turn(&mut self, mut bell: &io::PipeReader) -> io::Result<bool> {
+        let timeout = match self.send_due() {
+            Some(next) => poll_timeout(next.saturating_duration_since(Instant::now())),
+            None => PollTimeout::NONE,
+        };
+        let mut fds: Vec<_> = self
+            .sockets
+            .values()
+            .map(|sockets| PollFd::new(sockets.into.as_fd(), PollFlags::POLLIN))
+            .collect();
+        fds.push(PollFd::new(bell.as_fd(), PollFlags::POLLIN));
+        poll(&mut fds, timeout)?;
+        let stirred: Vec<_> = fds
+            .iter()
+            .map(|fd| fd.revents().is_some_and(|seen| !seen.is_empty()))
+            .collect();
+        for (sockets, stirred) in self.sockets.values().zip(&stirred) {
+            if *stirred {
+                self.receive(&sockets.into);
+            }
+        }
+        if stirred.last() == Some(&true) {
+            if bell.read(&mut [0; 64])? == 0 {
+                return Ok(false);
+            }
+            for (post, sockets) in self.logs.change(|logs| std::mem::take(&mut logs.sockets)) {
+                match sockets {
+                    Some(sockets) => self.sockets.insert(post, sockets),
+                    None => self.sockets.remove(&post),
+                };
+            }
+        }
+        Ok(true)
+    }
+
+    /// When to send again; none while there is nothing to send.
+    fn send_due(&mut self) -> Option<Instant> {
+        let active: BTreeSet<_> = self.logs.lock().active.keys().copied().collect();
+        self.due.retain(|id, _| active.contains(id));
+        let count = u32::try_from(active.len()).unwrap_or(u32::MAX);
+        for (place, id) in (0_u32..).zip(active) {
+            let moment = Instant::now();
+            // Spread over the interval, so that some flow is sent at any time.
+            let first = moment + self.every * place / count.max(1);
+            let due = self.due.entry(id).or_insert(first);
+            if *due > moment {
+                continue;
+            }
+            // What a busy machine has not sent in time is not made up for.
+            *due = moment.max(*due + self.every);
+            let source = self.sources.get(&id);
+            if let Some(sockets) = source.and_then(|post| self.sockets.get(post)) {
+                self.logs.change(|logs| {
+                    // As it is now: nothing goes to an address any more once another is told.
+                    let Some(to) = logs.active.get(&id).copied() else {
+                        return;
+                    };
+                    let log = logs.flows.entry(id).or_default();
+                    let number = u32::try_from(log.packets.len()).unwrap_or(u32::MAX);
+                    let payload = Tag::Flow(id, number).fill(self.magic, PAYLOAD);
+                    log.packets.push((now(), None));
+                    // A node without a route to its peer sends nothing, which is as good as lost.
+                    let _ = sockets.out.send_to(&payload, to);
+                });
+            }
+        }
+        self.due.values().min().copied()
+    }
+
+    fn receive(&self, socket: &UdpSocket) {
+        let mut buffer = [0; 2 * PAYLOAD];
+        loop {
+            let mut control = nix::cmsg_space!(TimeSpec);
+            let mut slices = [IoSliceMut::new(&mut buffer)];
+            let received = recvmsg::<SockaddrStorage>(
+                socket.as_raw_fd(),
+                &mut slices,
+                Some(&mut control),
+                MsgFlags::empty(),
+            );
+            let Ok(message) = received else {
+                return;
+            };
+            let stamp = message
+                .cmsgs()
+                .into_iter()
+                .flatten()
+                .find_map(|one| match one {
+                    ControlMessageOwned::ScmTimestampns(at) => Some(Duration::from(at)),
+                    _ => None,
+                });
+            let length = message.bytes;
+            let at = stamp.map_or_else(now, |at| {
+                Nanos(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
+            });
+            let Some(bytes) = buffer.get(..length) else {
+                continue;
+            };
+            if let Some(Tag::Flow(id, number)) = Tag::find(self.magic, bytes) {
+                self.logs.change(|logs| arrive(logs, id, number, at));
+            }
+        }
+    }
+}
+
+fn arrive(logs: &mut Logs, id: FlowId, number: u32, at: Nanos) {
+    let Some(log) = logs.flows.get_mut(&id) else {
+        return;
+    };
+    let number = usize::try_from(number).unwrap_or(usize::MAX);
+    if let Some((_, received)) = log.packets.get_mut(number) {
+        received.get_or_insert(at);
+        log.arrived = log.arrived.max(number + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_that_has_not_sent_is_named() {
+        let text = "title = \"t\"\n[node.ada]\n[node.bob]\n[[step]]\naction = \"enable\"\n";
+        let engine = "wiremesh".parse().unwrap();
+        let plan = wireproof_model::resolve::plan("t.toml", text, &[engine]).unwrap();
+        // Nobody has a socket here, so nothing is ever sent.
+        let streams = Streams::new(&plan, Magic([7; 8])).unwrap();
+        streams.send(&plan.after(0), |_| true);
+        let allowed = Patience::NONE.allows(Duration::from_secs(2));
+        let error = streams.wait_until_sent(|_| true, allowed).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "wait until each flow that the step is about has sent a packet (flows): not within 0 ms; \
+             last seen: 0 of 2 have; not ada > bob, bob > ada"
+        );
+        // A step that is about none of them is not held up.
+        assert!(streams.wait_until_sent(|_| false, allowed).is_ok());
+    }
+}
