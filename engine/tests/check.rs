@@ -104,7 +104,7 @@ fn it_exits_0_when_all_is_as_intended_and_1_with_the_reason_when_it_is_not() {
     fs::write(store.join("ada.yaml"), node).unwrap();
     let (_, text, _) = check(store);
     assert!(
-        text.contains("bob      reached in clear: its Node cannot be read"),
+        text.contains("bob      in clear: its Node cannot be read"),
         "{text}"
     );
 }
