@@ -33,6 +33,8 @@ const WAITS: &[&str] = &[
     "the store has no Node `ada`: the agent waits for it",
     // Its file cannot be read any more: the agent has the Node as last seen, and nowhere to put its key.
     "/store has no Node ada",
+    // The file of its Node has a field twice, or is not the only one that holds it: nothing is written there.
+    "so Node ada is not written",
     "`spec.datastoreReady` is false",
 ];
 

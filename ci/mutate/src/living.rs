@@ -254,13 +254,14 @@ impl Living<'_> {
 }
 
 /// The node's dataplane once it is as it was with that good store at first, or, after some time or at
-/// first, as it stays: a tunnel's process ends by itself after its device was given up.
+/// first, as it stays: a tunnel's process ends by itself after its device was given up. The order of lines
+/// is not compared: it is that in which the agent made links and routes.
 fn settled(run: &mut Run, number: usize) -> io::Result<String> {
     let expected = run.good.get(&number).map(|(_, dataplane)| dataplane);
     let began = Instant::now();
     let mut last = dataplane()?;
     loop {
-        if Some(&last) == expected {
+        if expected.is_some_and(|expected| difference(expected, &last).is_none()) {
             return Ok(last);
         }
         let _ = run.agent.hear(QUIET);
