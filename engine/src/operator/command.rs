@@ -220,6 +220,8 @@ pub(crate) fn main(
                 .unwrap_or_else(|_| EnvFilter::new("info,gotatun=off")),
         )
         .with_writer(|| text::Log(io::stderr()))
+        // In which module a line is written is no matter of whoever reads or matches the log.
+        .with_target(false)
         .with_ansi(false);
     match arguments.log_format {
         LogFormat::Text => log.init(),
