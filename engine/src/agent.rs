@@ -123,8 +123,8 @@ pub(crate) enum AgentError {
     NoNode(String),
     /// An agent that has just started cannot tell what the intent is.
     #[error(
-        "{0}; no other FelixConfiguration `default` is there, so what is encrypted and dropped stays as it is: \
-         repair the file, or remove it"
+        "{0}; no other FelixConfiguration `default` is there, so what is encrypted and dropped stays as it is until \
+         this one is put right, or deleted, which ends encryption"
     )]
     Unread(String),
     /// Somebody undoes what this agent does.

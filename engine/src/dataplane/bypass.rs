@@ -302,10 +302,15 @@ pub(crate) fn problems<'a>(
             }
             _ => "what goes there is not encrypted",
         };
+        // The kernel's own rule, without which the node does not know its addresses.
+        let remedy = if rule.ends_with("lookup local") {
+            "delete that route of the table local; the rule is the kernel's".to_owned()
+        } else {
+            format!("delete that rule, or give it a priority above {own_priority}")
+        };
         format!(
             "the rule `{rule}` of another, which comes before this node's of priority {own_priority}, \
-             sends {networks} of {nodes} {effect}: {outcome}; delete that rule, or give it a \
-             priority above {own_priority}"
+             sends {networks} of {nodes} {effect}: {outcome}; {remedy}"
         )
     })
 }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -83,12 +83,16 @@ async fn list(family: &str) -> Result<Option<Value>, NftError> {
             cause: refusal(&cause),
         });
     }
-    serde_json::from_slice(&output.stdout)
-        .map(Some)
-        .map_err(|error| NftError {
-            doing,
-            cause: error.to_string(),
-        })
+    Ok(Some(listing(&output.stdout, family)))
+}
+
+/// What `nft` has listed. Of a table whose JSON it breaks off (nftables 1.0.6, where somebody has made the table
+/// dormant, so that none of its rules counts) only that is known that it is not what is wanted: it is set anew.
+fn listing(printed: &[u8], family: &str) -> Value {
+    serde_json::from_slice(printed).unwrap_or_else(|error| {
+        let cause = error.to_string();
+        json!({"nftables": [{"table": {"family": family, "name": TABLE, "unreadable": cause}}]})
+    })
 }
 
 /// Tells `changed` whenever any nftables rule of this network namespace changes, for as long
@@ -178,6 +182,19 @@ fn refusal(printed: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_not_the_one_that_is_wanted() {
+        let read = |printed: &str| {
+            let mut found = Firewall::default();
+            found.take(&listing(printed.as_bytes(), "inet"));
+            found
+        };
+        let whole = r#"{"nftables": [{"metainfo": {}}, {"table": {"family": "inet", "name": "wiremesh"}}]}"#;
+        assert_ne!(read(&whole[..whole.len() - 30]), read(whole));
+        assert_ne!(read(""), Firewall::default());
+        assert!(!read("").is_strict());
+    }
 
     #[test]
     fn why_nft_cannot_be_run_is_what_the_system_says_and_not_always_that_it_is_missing() {

@@ -66,6 +66,55 @@ fn inside_what_cannot_be_read() {
         holds("repaired");
     }
 
+    // A link that leads nowhere, such as a ConfigMap's whose data is away: at a start, and while the agent runs.
+    for restarts in [true, false] {
+        let away = |store: &Path| {
+            fs::remove_file(store.join("default.yaml")).unwrap();
+            std::os::unix::fs::symlink("nothing", store.join("default.yaml")).unwrap();
+        };
+        if restarts {
+            node.restart(away);
+        } else {
+            let store = node.store.clone();
+            let draft = store.join(".draft");
+            std::os::unix::fs::symlink("nothing", &draft).unwrap();
+            fs::rename(draft, store.join("default.yaml")).unwrap();
+        }
+        let told =
+            |status: &str| restarts == status.contains("stays as it is") && !status.is_empty();
+        node.until("said that the link leads nowhere, or went on", told);
+        holds("a link that leads nowhere");
+        fs::remove_file(node.store.join("default.yaml")).unwrap();
+        write(&node.store, "default.yaml", STRICT);
+        node.until("went on when the file was there", in_sync);
+        holds("repaired");
+    }
+
+    // A table that somebody switches off is set anew, and drops.
+    let dormant = ["add", "table", "inet", "wiremesh", "{ flags dormant; }"];
+    assert!(
+        Command::new("nft")
+            .args(dormant)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let lists = || {
+        Command::new("nft")
+            .args(["list", "ruleset"])
+            .output()
+            .unwrap()
+            .stdout
+    };
+    let deadline = std::time::Instant::now() + crate::DEADLINE;
+    while String::from_utf8(lists()).unwrap().contains("dormant") || !drops() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the table stays dormant"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+
     // Of another node.
     for damage in ["{bad", &BOB.replace("10.0.0.2/24", "banana")] {
         node.restart(|store| write(store, "bob.yaml", damage));

@@ -232,6 +232,14 @@ fn a_rule_is_told_once_with_what_becomes_of_the_packets() {
          what goes there is not encrypted; delete that rule, or give it a priority above 99"
     );
     assert!(told(&many, true).contains("is dropped, since it would be in clear"));
+    let of_kernel = [Bypass {
+        rule: "0: from all lookup local".into(),
+        ..bypass(2, "bob", clear())
+    }];
+    assert!(
+        told(&of_kernel, false)
+            .ends_with("delete that route of the table local; the rule is the kernel's")
+    );
     let refused = [
         bypass(2, "bob", Effect::Refused),
         bypass(3, "cid", Effect::Refused),

@@ -17,6 +17,10 @@ use nix::sys::stat::Mode;
 /// The largest file that is read, in bytes; etcd takes 1.5 MiB a resource, a ConfigMap 1 MiB.
 pub(super) const LIMIT: u64 = 4 * 1024 * 1024;
 
+/// What is said of a link whose target is not there: what it held is unknown, and not gone. Of a ConfigMap whose
+/// files are mounted by links it may come back at once.
+const NOWHERE: &str = "it is a link that leads nowhere";
+
 /// What a file holds, or why it cannot be used.
 pub(super) type Content = Result<Vec<u8>, String>;
 
@@ -24,10 +28,16 @@ pub(super) type Content = Result<Vec<u8>, String>;
 pub(super) fn read(folder: &File, name: &str) -> Option<Content> {
     match open(folder, name) {
         Ok(file) => Some(file.and_then(take)),
-        // It is being replaced, or is a link to nothing.
-        Err(Errno::ENOENT) => None,
+        Err(Errno::ENOENT) => leads_nowhere(folder, name).then(|| Err(NOWHERE.into())),
         Err(errno) => Some(Err(format!("it cannot be opened: {}", errno.desc()))),
     }
+}
+
+/// Whether the name is that of a link; without one the file is gone, or is being replaced.
+fn leads_nowhere(folder: &File, name: &str) -> bool {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let named = openat(folder, name, flags, Mode::empty()).map(File::from);
+    named.is_ok_and(|named| named.metadata().is_ok_and(|found| found.is_symlink()))
 }
 
 /// Opens a regular file. `O_PATH` gives a descriptor without opening what it names; what that

@@ -287,7 +287,7 @@ async fn what_is_no_regular_file_or_too_large_is_a_problem_and_nothing_waits_for
     }
     assert_eq!(bad("large.yaml"), Some("it is larger than 4 MiB"));
     assert!(bad("self.yaml").is_some());
-    assert_eq!(bad("nothing.yaml"), None);
+    assert_eq!(bad("nothing.yaml"), Some("it is a link that leads nowhere"));
     let feed = store.feed().await.unwrap();
     assert_eq!(feed.snapshot().digest, snapshot.digest);
     assert_eq!(feed.snapshot().bad, snapshot.bad);
