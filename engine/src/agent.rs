@@ -46,7 +46,7 @@ use crate::host::nft;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::PerFamily;
 use crate::intent::resource::Identity;
-use crate::store::{Changed, Feed, Store, StoreError};
+use crate::store::{Changed, Doubts, Feed, Store, StoreError};
 
 /// Rules of others that send packets past the tunnel.
 mod bypass;
@@ -76,7 +76,7 @@ mod planes;
 mod waiting;
 
 pub(crate) use bypass::problems as bypass_problems;
-pub(crate) use planes::{Planes, follow, is_in_force};
+pub(crate) use planes::{Planes, follow, lifts};
 pub(crate) use port::{problems as port_problems, taken as taken_ports};
 pub(crate) use table::{choose as choose_tables, problems as table_problems};
 
@@ -121,10 +121,10 @@ pub(crate) enum AgentError {
     /// The store has no Node for this node.
     #[error("the store has no Node `{0}`: the agent waits for it")]
     NoNode(String),
-    /// An agent that has just started cannot tell what the intent is.
+    /// What can be read of the configuration asks for less than is in force.
     #[error(
-        "{0}; no other FelixConfiguration `default` is there, so what is encrypted and dropped stays as it is until \
-         this one is put right, or deleted, which ends encryption"
+        "{0}; so nobody can tell that less is to be encrypted or dropped than now: what is encrypted and dropped \
+         stays as it is until this is put right"
     )]
     Unread(String),
     /// Somebody undoes what this agent does.
@@ -241,8 +241,8 @@ struct Agent {
     cluster: Cluster,
     /// What is wrong with the store's resources.
     wrong: Vec<String>,
-    /// Why the intent is unknown: no FelixConfiguration could be read.
-    unread: Option<String>,
+    /// What is not known of the node's configuration.
+    doubts: Doubts,
     /// Whether the store has changed.
     news: bool,
     /// Which resources have, as far as that is known.
@@ -303,7 +303,7 @@ impl Agent {
             exporter,
             cluster: Cluster::empty(),
             wrong: Vec::new(),
-            unread: None,
+            doubts: Doubts::default(),
             news: true,
             changed: None,
             desired: None,
@@ -430,11 +430,11 @@ impl Agent {
         let configured = told.enabled.then_some(told.address);
         self.exporter.listen(self.orders.metrics.or(configured));
         let bad = snapshot.problems();
+        self.doubts = snapshot.doubts(&self.orders.node, &wrong);
         let wrong = wrong
             .iter()
             .map(|(identity, wrong)| format!("{identity}: {wrong}"));
         self.wrong = bad.chain(wrong).collect();
-        self.unread = snapshot.without_configuration();
         if self.hooks.remembers_nodes() {
             let whole = self.wrong.is_empty();
             self.departed.follow(&self.cluster, &cluster, whole);
@@ -517,8 +517,9 @@ impl Agent {
             bypasses,
         } = self.planes();
         self.conflicts = conflicts;
-        if let (None, Some(why)) = (&self.desired, &self.unread)
-            && is_in_force(&actual)
+        let is_strict = actual.firewall.is_strict();
+        if let Some(why) = self.doubts.forbid_lifting(is_strict)
+            && lifts(&actual, &self.cluster.settings)
         {
             return Err(AgentError::Unread(why.clone()));
         }

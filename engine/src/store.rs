@@ -23,7 +23,7 @@ mod document;
 mod directory;
 mod etcd;
 
-pub(crate) use catalogue::Snapshot;
+pub(crate) use catalogue::{Doubts, Snapshot};
 use directory::Directory;
 use etcd::Etcd;
 

@@ -15,11 +15,16 @@ use crate::host::kernel::Kernel;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
 use crate::intent::key::PublicKey;
+use crate::intent::settings::Settings;
 
-/// Whether something is encrypted or dropped in a dataplane.
-pub(crate) fn is_in_force(actual: &Dataplane) -> bool {
+/// Whether settings ask for less than a dataplane has: strict mode, host encryption or a family's encryption ends.
+pub(crate) fn lifts(actual: &Dataplane, settings: &Settings) -> bool {
+    let strict = actual.firewall.is_strict() && settings.strict.is_none();
+    let hosts = actual.firewall.marks_incoming() && !settings.host_encryption;
     let mut planes = actual.planes.iter();
-    actual.firewall.is_strict() || planes.any(|(_, plane)| !plane.rules.is_empty())
+    let families =
+        planes.any(|(family, plane)| !plane.rules.is_empty() && !settings.tunnel[family].enabled);
+    strict || hosts || families
 }
 
 /// Lets what is wanted follow peers that roam.

@@ -81,6 +81,12 @@ impl Firewall {
         !self.sets.is_empty()
     }
 
+    /// Whether packets that come out of the tunnel are marked, as host encryption needs it.
+    pub(crate) fn marks_incoming(&self) -> bool {
+        let mut objects = self.objects.iter();
+        objects.any(|object| object["chain"]["name"] == "incoming-mark")
+    }
+
     /// What is refused in clear, exceptions included.
     pub(crate) fn protected(&self) -> impl Iterator<Item = &IpNet> {
         let sets = self.sets.iter();

@@ -296,6 +296,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let (cluster, wrong) = Cluster::new(&node, &snapshot.resources);
     let is_known = cluster.nodes.contains_key(&node);
     let bad = snapshot.problems();
+    let doubts = snapshot.doubts(&node, &wrong);
     let wrong = wrong
         .iter()
         .map(|(identity, wrong)| format!("{identity}: {wrong}"));
@@ -329,9 +330,12 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         let why = AgentError::NoNode(node.clone());
         problems.insert(0, format!("{why} ({help})"));
     }
-    let why = snapshot.without_configuration();
-    let why = why.filter(|_| agent::is_in_force(&actual));
-    problems.extend(why.map(|why| AgentError::Unread(why).to_string()));
+    let why = doubts.forbid_lifting(actual.firewall.is_strict());
+    if let Some(why) = why.filter(|_| agent::lifts(&actual, &cluster.settings)) {
+        // The agent changes nothing.
+        desired.clone_from(&actual);
+        problems.push(AgentError::Unread(why.clone()).to_string());
+    }
     problems.extend(agent::bypass_problems(&bypasses, &cluster));
     agent::follow(
         &mut Told::default(),

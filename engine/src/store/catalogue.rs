@@ -104,6 +104,34 @@ impl Snapshot {
         }
     }
 
+    /// What a node cannot know of its configuration: the first document that may be a FelixConfiguration of its
+    /// and of which nothing can be read, and the first mistake in one that can be read in part, of which those of
+    /// its values are in `wrong`.
+    pub(crate) fn doubts(&self, node: &str, wrong: &[(Identity, Wrong)]) -> Doubts {
+        let own = format!("node.{node}");
+        let concerns = |identity: &Identity| {
+            let of_node = identity.name.starts_with("node.");
+            identity.kind == "FelixConfiguration" && (!of_node || identity.name == own)
+        };
+        let mistaken = wrong.iter().find(|(identity, _)| concerns(identity));
+        let mut doubts = Doubts {
+            mistake: mistaken.map(|(identity, wrong)| format!("{identity}: {wrong}")),
+            unread: None,
+        };
+        for bad in self.bad.values() {
+            let doubt = match &bad.identity {
+                None => &mut doubts.unread,
+                Some(identity) if !concerns(identity) => continue,
+                Some(identity) if self.resources.contains_key(identity) => &mut doubts.mistake,
+                Some(_) => &mut doubts.unread,
+            };
+            if doubt.is_none() {
+                *doubt = bad.lines().next();
+            }
+        }
+        doubts
+    }
+
     /// Why nobody can tell whether anything is to be encrypted, if so: there is no FelixConfiguration
     /// `default`, and what cannot be read may be one.
     pub(crate) fn without_configuration(&self) -> Option<String> {
@@ -116,6 +144,24 @@ impl Snapshot {
         let bad = self.bad.values().find(may_be)?;
         let why = bad.lines().next();
         why.filter(|_| !self.resources.contains_key(&identity))
+    }
+}
+
+/// What is not known of a node's configuration, as a line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Doubts {
+    /// Nothing can be read of a document that may be one of its FelixConfigurations.
+    pub(crate) unread: Option<String>,
+    /// One of its FelixConfigurations has a mistake.
+    pub(crate) mistake: Option<String>,
+}
+
+impl Doubts {
+    /// Why what is in force must stay. A mistake counts where the node drops what is not encrypted: the field that is
+    /// wrong may be the one that asks for it.
+    pub(crate) fn forbid_lifting(&self, is_strict: bool) -> Option<&String> {
+        let mistake = self.mistake.as_ref().filter(|_| is_strict);
+        self.unread.as_ref().or(mistake)
     }
 }
 

@@ -22,6 +22,15 @@ fn what_cannot_be_read_when_an_agent_starts_lifts_nothing() {
     in_namespaces("unread::inside_what_cannot_be_read");
 }
 
+/// Which store an agent follows, by its digest.
+fn applied(status: &str) -> String {
+    let digest = status.split("X_WIREMESH_APPLIED=").nth(1);
+    digest
+        .and_then(|digest| digest.lines().next())
+        .unwrap_or_default()
+        .to_owned()
+}
+
 /// Whether the kernel drops what is in clear to the other node, in both families.
 fn drops() -> bool {
     let output = Command::new("nft").args(["list", "ruleset"]).output();
@@ -55,15 +64,76 @@ fn inside_what_cannot_be_read() {
     };
     holds("at first");
 
+    let stays = |status: &str| status.contains("what is encrypted and dropped stays as it is");
     for damage in DAMAGES {
         node.restart(|store| write(store, "default.yaml", damage));
-        let waits = |status: &str| status.contains("what is encrypted and dropped stays as it is");
-        node.until("said that it cannot read the intent", waits);
+        node.until("said that it cannot read the intent", stays);
         holds(damage);
         assert_eq!(node.keys(), keys);
         write(&node.store, "default.yaml", STRICT);
         node.until("went on when the file was repaired", in_sync);
         holds("repaired");
+    }
+
+    // Strict mode is not lifted by a mistake either, however the agent meets it.
+    let mistakes = [
+        ("wireguardEnabled: true", "WireguardEnabled: true"),
+        (
+            "wireguardHostEncryptionEnabled: true",
+            "wireguardHostEncryptionEnabled: ture",
+        ),
+        ("spec:", "Spec:"),
+        ("wiremesh/strict:", "Wiremesh/Strict:"),
+        ("annotations:", "Annotations:"),
+    ];
+    for (right, mistake) in mistakes {
+        assert!(STRICT.contains(right));
+        let mistaken = STRICT.replace(right, mistake);
+        for restarts in [false, true] {
+            let put = |store: &Path| write(store, "default.yaml", &mistaken);
+            if restarts {
+                node.restart(put);
+            } else {
+                put(&node.store);
+            }
+            node.until("said that it lifts nothing", stays);
+            holds(mistake);
+            write(&node.store, "default.yaml", STRICT);
+            node.until("went on when the mistake was repaired", in_sync);
+        }
+    }
+
+    // What one node alone is asked for, and the stricter one of two that hold `default`.
+    let lax = STRICT.replace("'true'", "'false'");
+    let of_node = STRICT.replace("name: default", "name: node.ada");
+    for other in [&of_node, STRICT] {
+        for restarts in [false, true] {
+            // In this order, so that strict mode is asked for all the time.
+            // What was reported before counts no more.
+            node.restart(|_| {});
+            let mut last = applied(&node.until("was in sync", in_sync));
+            for (name, text) in [("z.yaml", other), ("default.yaml", &lax)] {
+                write(&node.store, name, text);
+                let is_next = |status: &str| in_sync(status) && applied(status) != last;
+                let next = node.until("was in sync with another configuration", is_next);
+                last = applied(&next);
+            }
+            holds("two configurations");
+            let tear = |store: &Path| write(store, "z.yaml", "{bad");
+            if restarts {
+                node.restart(tear);
+                node.until("said that it lifts nothing", stays);
+            } else {
+                tear(&node.store);
+                // Of a resource of its own the last state counts; of two that hold one, what can be read.
+                let is_taken_in =
+                    |status: &str| stays(status) || in_sync(status) && applied(status) != last;
+                node.until("took in what is torn", is_taken_in);
+            }
+            holds("one of two configurations is torn");
+            write(&node.store, "default.yaml", STRICT);
+            fs::remove_file(node.store.join("z.yaml")).unwrap();
+        }
     }
 
     // A link that leads nowhere, such as a ConfigMap's whose data is away: at a start, and while the agent runs.
