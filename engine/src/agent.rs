@@ -123,8 +123,7 @@ pub(crate) enum AgentError {
     NoNode(String),
     /// What can be read of the configuration asks for less than is in force.
     #[error(
-        "{0}; so nobody can tell that less is to be encrypted or dropped than now: what is encrypted and dropped \
-         stays as it is until this is put right"
+        "what is encrypted and dropped stays as it is, since nobody can tell that less is to be: put right {0}"
     )]
     Unread(String),
     /// Somebody undoes what this agent does.
