@@ -10,8 +10,8 @@
 //!
 //! Two programs are made of it: `wiremesh`, and for tests `wiremesh-test`, whose hooks are faults.
 //!
-//! The modules are listed in reading order; each imports only those above it. What is
-//! above `store` decides everything and has no effects; below, only `render` has none.
+//! The modules are listed in reading order; each imports only those above it. `intent` and `dataplane`
+//! decide everything and have no effects: those are in `store`, `host`, `agent` and `operator`.
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@
 //! under test in every node, sends the probes and watches every interface. It
 //! decides nothing: what its observations mean is the model's business.
 //!
-//! It never touches the host's own network namespace. [`sandbox`] moves the whole
+//! It never touches the host's own network namespace. [`kernel::sandbox`] moves the whole
 //! harness into namespaces of its own first, and everything that the lab makes
 //! lives and dies with that process.
 
