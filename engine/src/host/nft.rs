@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::thread;
 
 use nix::errno::Errno;
@@ -73,26 +73,27 @@ async fn list(family: &str) -> Result<Option<Value>, NftError> {
             });
         }
     };
-    if !output.status.success() {
-        let cause = String::from_utf8_lossy(&output.stderr).into_owned();
-        if cause.contains("No such file or directory") {
-            return Ok(None);
-        }
-        return Err(NftError {
-            doing,
-            cause: refusal(&cause),
-        });
-    }
-    Ok(Some(listing(&output.stdout, family)))
+    listing(&output, family).map_err(|cause| NftError { doing, cause })
 }
 
-/// What `nft` has listed. Of a table whose JSON it breaks off (nftables 1.0.6, where somebody has made the table
-/// dormant, so that none of its rules counts) only that is known that it is not what is wanted: it is set anew.
-fn listing(printed: &[u8], family: &str) -> Value {
-    serde_json::from_slice(printed).unwrap_or_else(|error| {
+/// What `nft` has listed, or why it refused. nftables 1.0.6 prints what happens to be in memory for the flag of a
+/// table that somebody has made dormant, so that none of its rules counts, and the JSON may end there. Of such a table
+/// only that is known that it is not what is wanted: it is set anew.
+fn listing(output: &Output, family: &str) -> Result<Option<Value>, String> {
+    if !output.status.success() {
+        let cause = String::from_utf8_lossy(&output.stderr);
+        let is_missing = cause.contains("No such file or directory");
+        return if is_missing {
+            Ok(None)
+        } else {
+            Err(refusal(&cause))
+        };
+    }
+    let read = serde_json::from_slice(&output.stdout);
+    Ok(Some(read.unwrap_or_else(|error| {
         let cause = error.to_string();
         json!({"nftables": [{"table": {"family": family, "name": TABLE, "unreadable": cause}}]})
-    })
+    })))
 }
 
 /// Tells `changed` whenever any nftables rule of this network namespace changes, for as long
@@ -181,13 +182,20 @@ fn refusal(printed: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::process::ExitStatus;
+
     use super::*;
 
     #[test]
     fn a_table_that_cannot_be_read_is_not_the_one_that_is_wanted() {
         let read = |printed: &str| {
+            let output = Output {
+                status: ExitStatus::default(),
+                stdout: printed.into(),
+                stderr: Vec::new(),
+            };
             let mut found = Firewall::default();
-            found.take(&listing(printed.as_bytes(), "inet"));
+            found.take(&listing(&output, "inet").unwrap().unwrap());
             found
         };
         let whole = r#"{"nftables": [{"metainfo": {}}, {"table": {"family": "inet", "name": "wiremesh"}}]}"#;
