@@ -25,15 +25,18 @@ const COMMAND_LINE: &str = "console=ttyS0 panic=-1 oops=panic rdinit=/init \
                             tsc=reliable clocksource=tsc mitigations=off \
                             rcupdate.rcu_expedited=1";
 
-/// What the kernel of an emulated machine is told besides: to boot on one processor; the guest starts the
-/// others once it is up. A kernel rewrites its own code, most of all while it boots, by way of `int3`
-/// (Linux: `text_poke_bp_batch` in `arch/x86/kernel/alternative.c`). Where qemu 7.2 translates the same
-/// code for another processor meanwhile, it may keep the breakpoint, or the code before it: changes are
-/// noticed only from the end of a translation on (QEMU: `tb_gen_code` in `accel/tcg/translate-all.c`).
-/// Then that kernel oopses, or waits for ever. `noreplace-smp` leaves the code for several processors in.
-/// And not to panic where a few ticks do not come in time (Linux: `check_timer` in
-/// `arch/x86/kernel/apic/io_apic.c`): qemu may have waited for a processor of the host.
+/// What the kernel of an emulated machine is told besides: to boot on one processor, which takes least time;
+/// the guest starts the others once it is up, for which `noreplace-smp` leaves the code in. And not to panic
+/// where a few ticks do not come in time (Linux: `check_timer` in `arch/x86/kernel/apic/io_apic.c`): qemu may
+/// have waited for a processor of the host.
 const EMULATED: &str = "maxcpus=1 noreplace-smp no_timer_check";
+
+/// How an emulated machine's processors run: in turns, in one thread. A kernel rewrites its own code by way of
+/// `int3` whenever a static key changes (Linux: `text_poke_bp_batch` in `arch/x86/kernel/alternative.c`).
+/// Where qemu 7.2 translates that code for another processor in another thread meanwhile, it may keep the
+/// breakpoint, or the code before it: changes are noticed only from the end of a translation on (QEMU:
+/// `tb_gen_code` in `accel/tcg/translate-all.c`). Then that kernel oopses, or waits for ever.
+const EMULATION: &str = "tcg,thread=single";
 
 /// How qemu runs a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +108,7 @@ impl Qemu {
         let (accelerated, command_line): (&[&str], String) = match acceleration {
             Acceleration::Kvm => (&["-accel", "kvm", "-cpu", "host"], COMMAND_LINE.to_owned()),
             Acceleration::Emulation => (
-                &["-accel", "tcg,thread=multi", "-cpu", "max"],
+                &["-accel", EMULATION, "-cpu", "max"],
                 match kilohertz {
                     Some(tsc) => format!("{COMMAND_LINE} {EMULATED} tsc_early_khz={tsc}"),
                     None => format!("{COMMAND_LINE} {EMULATED}"),
