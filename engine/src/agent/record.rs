@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use wireguard_control::Backend;
 
-use crate::dataplane::bypass::{Bypass, Effect};
+use crate::dataplane::bypass::{self, Bypass, Effect};
 use crate::dataplane::change::Change;
 use crate::dataplane::desired::peer_key;
 use crate::intent::cluster::{Cluster, Plain};
@@ -75,7 +75,7 @@ impl Mesh {
             ..Self::default()
         };
         for name in cluster.nodes.keys().filter(|name| *name != node) {
-            let bypass = bypasses.iter().find(|bypass| bypass.owner == *name);
+            let bypass = bypass::worst(bypasses, name);
             let refused = bypass.is_some_and(|bypass| bypass.effect == Effect::Refused);
             let unencrypted = match refused || cluster.settings.refuses(name) {
                 true => &mut mesh.dropped,

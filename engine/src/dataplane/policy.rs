@@ -51,48 +51,60 @@ pub(crate) struct Origins {
     pub(crate) inputs: Vec<String>,
 }
 
-/// The destinations of a network that a rule is for.
+/// How many of the packets to a destination a rule is for, of those that this engine encrypts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Selected {
-    pub(crate) part: IpNet,
-    /// Whether it is for each packet to them that this engine encrypts.
-    pub(crate) all: bool,
+pub(crate) enum Covers {
+    None,
+    Some,
+    All,
 }
 
 impl PolicyRule {
-    /// Which packets to a network the rule is for, of those that this engine encrypts: they carry no
-    /// mark, since who marks a packet asks for another way.
-    pub(crate) fn selects(&self, network: IpNet, origins: &Origins) -> Option<Selected> {
-        let other_mark = self.rule.mark & self.rule.mask != 0;
-        let never = other_mark || !self.none.is_empty();
-        if self.rule.not {
-            return self.selects_the_rest(network, never);
+    /// One without other selectors, which looks its table up.
+    pub(crate) fn without_selectors(rule: Rule) -> Self {
+        Self {
+            to: None,
+            from: None,
+            input: None,
+            some: Vec::new(),
+            none: Vec::new(),
+            action: Action::LookUp(rule.table),
+            suppressed: None,
+            rule,
         }
-        let comes_from = |from: &IpNet| origins.sources.iter().any(|own| overlap(own, from));
-        let comes_in = |input: &String| origins.inputs.contains(input);
-        if never
-            || !self.from.as_ref().is_none_or(comes_from)
-            || !self.input.as_ref().is_none_or(comes_in)
-        {
-            return None;
-        }
-        let part = match self.to {
-            Some(to) if !overlap(&to, &network) => return None,
-            Some(to) if to.prefix_len() > network.prefix_len() => to.trunc(),
-            _ => network,
-        };
-        let all = self.from.is_none() && self.input.is_none() && self.some.is_empty();
-        Some(Selected { part, all })
     }
 
-    /// The same of a rule that is for all packets but those that its selectors describe. `never` says
-    /// that no packet meets them.
-    fn selects_the_rest(&self, network: IpNet, never: bool) -> Option<Selected> {
-        let outside = self.to.is_some_and(|to| !overlap(&to, &network));
-        let all = never || outside;
+    /// Whether it is this engine's rule, which takes all that it encrypts into the tunnel. With its number
+    /// anybody can make a rule that takes less.
+    pub(crate) fn takes_into_tunnel(&self) -> bool {
+        let Rule {
+            not, mark, mask, ..
+        } = self.rule;
+        self.rule.is_own() && not && mark & mask != 0
+    }
+
+    /// How many packets to a destination the rule is for, of those that this engine encrypts: they carry
+    /// no mark, since who marks a packet asks for another way. A network as destination is one that lies
+    /// inside of the rule's own, or has addresses outside of it alone.
+    pub(crate) fn covers(&self, destination: IpNet, origins: &Origins) -> Covers {
+        let goes_there = self.to.is_none_or(|to| to.contains(&destination));
+        let other_mark = self.rule.mark & self.rule.mask != 0;
+        let never = !goes_there || other_mark || !self.none.is_empty();
         let partly = self.from.is_some() || self.input.is_some() || !self.some.is_empty();
-        let within = self.to.is_none_or(|to| to.contains(&network));
-        (all || partly || !within).then_some(Selected { part: network, all })
+        let comes_from = |from: &IpNet| origins.sources.iter().any(|own| overlap(own, from));
+        let comes_in = |input: &String| origins.inputs.contains(input);
+        let elsewhere =
+            !self.from.as_ref().is_none_or(comes_from) || !self.input.as_ref().is_none_or(comes_in);
+        match (self.rule.not, never) {
+            (true, true) => Covers::All,
+            // From elsewhere means: not from what is known to be here.
+            (true, false) if partly => Covers::Some,
+            (true, false) => Covers::None,
+            (false, true) => Covers::None,
+            (false, false) if elsewhere => Covers::None,
+            (false, false) if partly => Covers::Some,
+            (false, false) => Covers::All,
+        }
     }
 }
 

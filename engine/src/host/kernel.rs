@@ -204,7 +204,8 @@ impl Kernel {
                 self.set_rules(family, rules);
             }
         }
-        if stale.routes {
+        // The rules may have asked for them.
+        if self.stale.routes {
             for family in Family::ALL {
                 let routes = netlink.routes(family).await?;
                 self.set_routes(family, routes);

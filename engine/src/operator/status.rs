@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use wireguard_control::Backend;
 
-use crate::dataplane::bypass::{Bypass, Effect};
+use crate::dataplane::bypass::{self, Bypass, Effect};
 use crate::dataplane::change::Change;
 use crate::dataplane::desired::{is_active, peer_key};
 use crate::dataplane::model::{Dataplane, Device, Rule};
@@ -117,8 +117,7 @@ impl Status<'_> {
                 let peers = self.devices[family].map(|(_, device)| device.peers.as_slice());
                 let mut peers = peers.unwrap_or_default().iter();
                 let peer = peers.find(|(known, _)| *known == key);
-                let mut bypasses = self.bypasses[family].iter();
-                if let Some(bypass) = bypasses.find(|bypass| bypass.owner == name) {
+                if let Some(bypass) = bypass::worst(&self.bypasses[family], name) {
                     return match bypass.effect {
                         Effect::Refused => Reach::Dropped(bypass.to_string()),
                         Effect::Clear(_) | Effect::Skips(_) => clear(bypass.to_string()),

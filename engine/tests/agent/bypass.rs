@@ -17,6 +17,9 @@ use nix::sys::time::TimeVal;
 
 use crate::{DEADLINE, INSIDE, Node, configuration, in_namespaces, write};
 
+/// Every kind of rule and route, compared with the kernel's own decisions.
+mod kinds;
+
 /// Where the agent of this namespace serves its metrics.
 const METRICS: &str = "127.0.0.1:9091";
 
@@ -28,6 +31,14 @@ pub(crate) const BOB: &str = "kind: Node\nmetadata: {name: bob}\n\
     spec: {bgp: {ipv4Address: 10.0.0.2/24, ipv6Address: 'fd00::2/64'}}\n\
     status: {wireguardPublicKey: 'AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=', \
     wireguardPublicKeyV6: 'AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI='}\n";
+
+/// The configuration of this test in strict mode.
+fn strict() -> String {
+    configuration(SETTINGS).replace(
+        "metadata: {name: default}",
+        "metadata: {name: default, annotations: {wiremesh/strict: 'true'}}",
+    )
+}
 
 #[test]
 fn a_rule_that_sends_traffic_past_the_tunnel_is_told_while_it_is_there() {
@@ -192,11 +203,7 @@ fn inside_a_rule_comes_before_the_agent_s() {
                 nobody.parse().unwrap()
             ));
             // In strict mode it is as wrong, and nothing leaves.
-            let strict = on.replace(
-                "metadata: {name: default}",
-                "metadata: {name: default, annotations: {wiremesh/strict: 'true'}}",
-            );
-            write(&node.store, "default.yaml", &strict);
+            write(&node.store, "default.yaml", &strict());
             node.until("said that it is dropped", |status| {
                 status.contains("is dropped, since it would be in clear")
             });

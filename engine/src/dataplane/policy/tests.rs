@@ -24,69 +24,92 @@ fn all() -> PolicyRule {
         own: false,
         foreign: false,
     };
-    PolicyRule {
-        rule,
-        to: None,
-        from: None,
-        input: None,
-        some: Vec::new(),
-        none: Vec::new(),
-        action: Action::LookUp(254),
-        suppressed: None,
-    }
+    PolicyRule::without_selectors(rule)
 }
 
-/// What a change makes of a rule, and of the rule for all other packets.
-fn selected(network: &str, change: impl Fn(&mut PolicyRule)) -> [Option<(String, bool)>; 2] {
+/// How many packets to a destination a change of a rule makes it for, and the rule for all others.
+fn covered(destination: &str, change: impl Fn(&mut PolicyRule)) -> [Covers; 2] {
     [false, true].map(|not| {
         let mut rule = all();
         rule.rule.not = not;
         change(&mut rule);
-        let selected = rule.selects(net(network), &origins());
-        selected.map(|found| (found.part.to_string(), found.all))
+        rule.covers(net(destination), &origins())
     })
 }
 
 #[test]
-fn each_selector_says_which_packets_to_a_network_a_rule_is_for() {
-    let block = "10.1.2.0/26";
-    let whole = |all| Some((block.to_owned(), all));
-    let of = |change: &dyn Fn(&mut PolicyRule)| selected(block, change);
-    assert_eq!(of(&|_| {}), [whole(true), None]);
+fn each_selector_says_how_many_packets_to_a_destination_a_rule_is_for() {
+    const EACH: [Covers; 2] = [Covers::All, Covers::None];
+    const NO: [Covers; 2] = [Covers::None, Covers::All];
+    const SOME: [Covers; 2] = [Covers::Some, Covers::Some];
+    const UNKNOWN: [Covers; 2] = [Covers::None, Covers::Some];
+    let of = |change: &dyn Fn(&mut PolicyRule)| covered("10.1.2.0/26", change);
+    assert_eq!(of(&|_| {}), EACH);
     // Destinations.
-    let part = Some(("10.1.2.5/32".to_owned(), true));
     let to = |to: &'static str| of(&move |rule| rule.to = Some(net(to)));
-    assert_eq!(to("10.0.0.0/8"), [whole(true), None]);
-    assert_eq!(to(block), [whole(true), None]);
-    assert_eq!(to("10.1.2.5"), [part, whole(false)]);
-    assert_eq!(to("10.1.3.0/24"), [None, whole(true)]);
-    // Sources: this node and its pods, and a socket that has none yet.
+    assert_eq!(to("10.0.0.0/8"), EACH);
+    assert_eq!(to("10.1.2.0/26"), EACH);
+    assert_eq!(to("10.1.3.0/24"), NO);
+    // The rest of the network: the part has its turn.
+    assert_eq!(to("10.1.2.5"), NO);
+    // Sources: this node and its pods.
     let from = |from: &'static str| of(&move |rule| rule.from = Some(net(from)));
-    assert_eq!(from("10.1.1.7"), [whole(false), whole(false)]);
-    assert_eq!(from("10.0.0.0/16"), [whole(false), whole(false)]);
-    assert_eq!(from("10.9.0.0/16"), [None, whole(false)]);
+    assert_eq!(from("10.1.1.7"), SOME);
+    assert_eq!(from("10.0.0.0/16"), SOME);
+    assert_eq!(from("10.9.0.0/16"), UNKNOWN);
     // Links.
     let input = |input: &'static str| of(&move |rule| rule.input = Some(input.into()));
-    assert_eq!(input("lo"), [whole(false), whole(false)]);
-    assert_eq!(input("azv1"), [whole(false), whole(false)]);
-    assert_eq!(input("eth0"), [None, whole(false)]);
+    assert_eq!(input("lo"), SOME);
+    assert_eq!(input("azv1"), SOME);
+    assert_eq!(input("eth0"), UNKNOWN);
     // Marks: a packet of ours has none.
     let mark = |mark, mask| of(&move |rule| (rule.rule.mark, rule.rule.mask) = (mark, mask));
-    assert_eq!(mark(0x20, 0x20), [None, whole(true)]);
-    assert_eq!(mark(0, 0x20), [whole(true), None]);
+    assert_eq!(mark(0x20, 0x20), NO);
+    assert_eq!(mark(0, 0x20), EACH);
     // Some packets to anywhere, and none.
-    let some = of(&|rule| rule.some.push("ipproto 17".into()));
-    assert_eq!(some, [whole(false), whole(false)]);
-    let none = of(&|rule| rule.none.push("oif eth0".into()));
-    assert_eq!(none, [None, whole(true)]);
+    assert_eq!(of(&|rule| rule.some.push("ipproto 17".into())), SOME);
+    assert_eq!(of(&|rule| rule.none.push("tun_id 7".into())), NO);
 }
 
 #[test]
 fn a_network_of_the_other_family_is_none_of_a_rule_s() {
-    let to = selected("fd00::5", |rule| rule.to = Some(net("10.0.0.0/8")));
-    assert_eq!(to[0], None);
-    let to = selected("fd00::5", |rule| rule.to = Some(net("fd00::/64")));
-    assert_eq!(to, [Some(("fd00::5/128".to_owned(), true)), None]);
+    let to = covered("fd00::5", |rule| rule.to = Some(net("10.0.0.0/8")));
+    assert_eq!(to[0], Covers::None);
+    let to = covered("fd00::5", |rule| rule.to = Some(net("fd00::/64")));
+    assert_eq!(to, [Covers::All, Covers::None]);
+}
+
+#[test]
+fn only_this_engine_s_rule_takes_into_the_tunnel() {
+    let own = Rule::for_mark(99, 0x10_0000, 1);
+    let takes = |rule: Rule| PolicyRule { rule, ..all() }.takes_into_tunnel();
+    assert!(takes(own.clone()));
+    for other in [
+        Rule {
+            own: false,
+            ..own.clone()
+        },
+        Rule {
+            foreign: true,
+            ..own.clone()
+        },
+        // For marked packets, for all but those with no mark, and for none.
+        Rule {
+            not: false,
+            ..own.clone()
+        },
+        Rule {
+            mark: 0,
+            ..own.clone()
+        },
+        Rule {
+            mark: 0,
+            mask: 0,
+            ..own
+        },
+    ] {
+        assert!(!takes(other.clone()), "{other:?}");
+    }
 }
 
 #[test]

@@ -19,32 +19,44 @@ impl Kernel {
     /// Takes over all rules of a family, in the kernel's order.
     pub(super) fn set_rules(&mut self, family: Family, rules: Vec<PolicyRule>) {
         self.rules[family] = rules.iter().map(|policy| policy.rule.clone()).collect();
-        self.policy[family] = rules;
+        self.change_policy(family, |all| *all = rules);
     }
 
     /// Takes in a rule that has been added: it comes after all of its priority (kernel:
     /// `fib_nl_newrule`).
     pub(super) fn add_rule(&mut self, family: Family, policy: PolicyRule) {
         self.rules[family].insert(policy.rule.clone());
-        let all = &mut self.policy[family];
         // What is listed at first may be told once more.
-        if !all.contains(&policy) {
+        if !self.policy[family].contains(&policy) {
             let priority = policy.rule.priority;
-            let place = all.partition_point(|known| known.rule.priority <= priority);
-            all.insert(place, policy);
+            self.change_policy(family, |all| {
+                let place = all.partition_point(|known| known.rule.priority <= priority);
+                all.insert(place, policy);
+            });
         }
     }
 
-    /// The rules that come before this engine's; all where it has none.
-    fn rules_before(&self, family: Family) -> impl Iterator<Item = &PolicyRule> {
-        let rules = self.policy[family].iter();
-        rules.take_while(|policy| !policy.rule.is_own())
+    /// Asks for the routes where the rules lead to another table than before the change: of a table that
+    /// nobody looks up it is not known in full which routes have gone, and which are behind others.
+    fn change_policy(&mut self, family: Family, change: impl FnOnce(&mut Vec<PolicyRule>)) {
+        let before: BTreeSet<_> = self.followed(family).collect();
+        change(&mut self.policy[family]);
+        let after: BTreeSet<_> = self.followed(family).collect();
+        self.stale.routes |= !after.is_subset(&before);
     }
 
-    /// Whether a rule that comes before this engine's looks a table up.
-    pub(super) fn is_looked_up_before(&self, family: Family, table: u32) -> bool {
-        let mut before = self.rules_before(family);
-        before.any(|policy| policy.action == Action::LookUp(table))
+    /// The tables that rules look up which decide what reaches this engine's.
+    fn followed(&self, family: Family) -> impl Iterator<Item = u32> {
+        let rules = bypass::followed(&self.policy[family]).iter();
+        rules.filter_map(|policy| match policy.action {
+            Action::LookUp(table) => Some(table),
+            Action::GoTo(_) | Action::Nothing | Action::Refuse => None,
+        })
+    }
+
+    /// Whether such a rule looks a table up.
+    pub(super) fn is_followed(&self, family: Family, table: u32) -> bool {
+        self.followed(family).any(|followed| followed == table)
     }
 
     /// The rules before this engine's, if they can send any packet past the tunnel.

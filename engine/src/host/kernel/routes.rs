@@ -42,11 +42,12 @@ impl Kernel {
             self.stale.routes |= replaced && !KERNEL_TABLES.contains(&route.slot.table);
             self.own_routes[family].insert(route.slot, route);
         } else {
-            let of_kernel = is_of_kernel(&route);
-            self.stale.routes |= self.is_in_use(family, route.slot.table);
+            let table = route.slot.table;
+            let counts = is_of_kernel(&route) || self.is_followed(family, table);
+            self.stale.routes |= self.is_in_use(family, table);
             let before = self.routes[family].insert(route.slot, route.clone());
             // Whether it takes the other's place or stands behind it is not told.
-            self.stale.routes |= of_kernel && before.is_some_and(|before| before != route);
+            self.stale.routes |= counts && before.is_some_and(|before| before != route);
         }
     }
 
@@ -63,7 +64,7 @@ impl Kernel {
         self.stale.routes |= is_of_kernel(gone)
             || !gone.own
                 && (self.is_in_use(family, table)
-                    || self.is_looked_up_before(family, table)
+                    || self.is_followed(family, table)
                     || !self.is_shared(family, table));
     }
 

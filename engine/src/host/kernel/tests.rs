@@ -81,8 +81,9 @@ fn rule_of_another(interface: &str) -> RuleMessage {
 
 fn known() -> Kernel {
     let mut kernel = Kernel::unknown(&Hooks::default());
+    let own = PolicyRule::without_selectors(Rule::for_mark(99, 7, 1));
+    kernel.set_rules(Family::V4, vec![own]);
     kernel.stale = Stale::NOTHING;
-    kernel.rules.v4 = BTreeSet::from([Rule::for_mark(99, 7, 1)]);
     kernel
 }
 

@@ -223,18 +223,8 @@ pub(crate) fn rule(message: &RuleMessage) -> Rule {
 pub(crate) fn policy(message: &RuleMessage) -> PolicyRule {
     let header = &message.header;
     let network = |address: &IpAddr, length| IpNet::new(*address, length).ok();
-    let rule = rule(message);
     let mut goes_to = None;
-    let mut policy = PolicyRule {
-        to: None,
-        from: None,
-        input: None,
-        some: Vec::new(),
-        none: Vec::new(),
-        action: Action::Nothing,
-        suppressed: None,
-        rule,
-    };
+    let mut policy = PolicyRule::without_selectors(rule(message));
     if header.tos != 0 {
         policy.some.push(format!("tos {:#x}", header.tos));
     }

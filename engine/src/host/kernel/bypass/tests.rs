@@ -13,21 +13,12 @@ fn net(text: &str) -> IpNet {
 }
 
 fn rule(priority: u32, table: u32, own: bool) -> PolicyRule {
-    let rule = Rule {
-        priority,
+    let mark = if own { 0x10_0000 } else { 0 };
+    PolicyRule::without_selectors(Rule {
         own,
-        ..Rule::for_mark(priority, 0, table)
-    };
-    PolicyRule {
-        rule: Rule { not: own, ..rule },
-        to: None,
-        from: None,
-        input: None,
-        some: Vec::new(),
-        none: Vec::new(),
-        action: Action::LookUp(table),
-        suppressed: None,
-    }
+        not: own,
+        ..Rule::for_mark(priority, mark, table)
+    })
 }
 
 fn link(index: u32, name: &str, alias: &str) -> (u32, Link) {
@@ -87,9 +78,54 @@ fn a_rule_that_is_added_comes_after_all_of_its_priority_and_once() {
         .collect();
     assert_eq!(order, [0, 20, 99, 99]);
     assert!(kernel.policy.v4[2].rule.is_own());
-    assert!(kernel.is_looked_up_before(Family::V4, 80));
-    assert!(!kernel.is_looked_up_before(Family::V6, 80));
-    assert!(!kernel.is_looked_up_before(Family::V4, 1));
+    assert!(kernel.is_followed(Family::V4, 80));
+    assert!(!kernel.is_followed(Family::V6, 80));
+    assert!(!kernel.is_followed(Family::V4, 1));
+}
+
+#[test]
+fn the_routes_are_asked_for_where_rules_lead_to_a_table_that_nobody_looked_up() {
+    let jump = PolicyRule {
+        action: Action::GoTo(200),
+        ..rule(10, 0, false)
+    };
+    for (added, asks) in [
+        (rule(20, 80, false), true),
+        (rule(20, 255, false), false),
+        (rule(150, 80, false), false),
+        // Whoever jumps over this engine's rule comes to those behind it.
+        (jump, true),
+    ] {
+        let mut kernel = known();
+        let rules = vec![
+            rule(0, 255, false),
+            rule(99, 1, true),
+            rule(200, 254, false),
+        ];
+        kernel.set_rules(Family::V4, rules.clone());
+        kernel.stale.routes = false;
+        kernel.set_rules(Family::V4, rules);
+        assert!(!kernel.stale.routes);
+        let text = added.to_string();
+        kernel.add_rule(Family::V4, added);
+        assert_eq!(kernel.stale.routes, asks, "{text}");
+    }
+}
+
+#[test]
+fn of_two_routes_at_one_place_of_a_followed_table_the_kernel_is_asked_which_comes_first() {
+    for (table, asks) in [(80, true), (81, false)] {
+        let mut kernel = known();
+        kernel.set_rules(Family::V4, vec![rule(20, 80, false), rule(99, 1, true)]);
+        let into_tunnel = route(table, "10.0.0.2/32", Way::Link(4), &[4]);
+        let past_it = route(table, "10.0.0.2/32", Way::Link(2), &[2]);
+        kernel.set_routes(Family::V4, vec![past_it.clone()]);
+        kernel.stale.routes = false;
+        kernel.add_route(past_it);
+        assert!(!kernel.stale.routes, "the same again");
+        kernel.add_route(into_tunnel);
+        assert_eq!(kernel.stale.routes, asks, "{table}");
+    }
 }
 
 #[test]
