@@ -436,7 +436,8 @@ impl Agent {
         self.wrong = bad.chain(wrong).collect();
         if self.hooks.remembers_nodes() {
             let whole = self.wrong.is_empty();
-            self.departed.follow(&self.cluster, &cluster, whole);
+            self.departed
+                .follow(&self.cluster, &cluster, &self.orders.node, whole);
         }
         self.cluster = cluster;
     }

@@ -78,6 +78,7 @@ impl Agent {
         problems.extend(self.too_narrow());
         problems.extend(self.bypass_problems());
         problems.extend(self.unguarded.clone());
+        problems.extend(self.departed.problems(&self.cluster, node));
         problems.extend(networks::problems(&self.conflicts));
         problems.extend(self.meshes.iter().flat_map(|(_, mesh)| mesh.problems()));
         problems

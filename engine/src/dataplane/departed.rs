@@ -1,8 +1,11 @@
-//! Addresses of Nodes that are gone while their pods are not, or that cannot be read.
+//! Addresses of Nodes that are gone while their pods are not, that are there without an address, or that
+//! cannot be read.
 //!
 //! A Node that is deleted takes its addresses out of the store, and its host may run on: what resources
-//! still name it for says that it may. In strict mode its addresses stay protected until it is back or
-//! nothing names it. An agent that starts meanwhile takes them from the kernel's sets, which outlive it.
+//! still name it for says that it may. So may the host of a Node that is there and has no address (any
+//! more): one that Kubernetes has made anew, and calico-node has not written to yet. In strict mode its
+//! addresses stay protected until it has others or nothing names it. An agent that starts meanwhile takes
+//! them from the kernel's sets, which outlive it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,33 +17,61 @@ use crate::dataplane::here::{Here, supernets, without};
 use crate::dataplane::networks;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::Family;
+use crate::intent::resource::Node;
 use crate::intent::settings::RouteSource;
+
+/// How many networks, and how many Nodes, a message names.
+const NAMED: usize = 4;
+
+/// What a Node has addresses for. Of one purpose it may have lost them, and not of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    Host,
+    Tunnel,
+}
+
+impl Purpose {
+    const ALL: [Self; 2] = [Self::Host, Self::Tunnel];
+
+    fn addresses(self, node: &Node, family: Family) -> BTreeSet<IpNet> {
+        let addresses: Vec<_> = match self {
+            Self::Host => node.addresses.clone(),
+            Self::Tunnel => node.tunnels().collect(),
+        };
+        let own = addresses
+            .into_iter()
+            .filter(|address| Family::of(*address) == family);
+        own.map(IpNet::from).collect()
+    }
+}
 
 /// What is remembered.
 #[derive(Debug, Default)]
 pub(crate) struct Departed {
-    /// By the name of the Node that is gone.
-    nodes: BTreeMap<String, BTreeSet<IpNet>>,
+    /// By the name of the Node that is gone, or has no address of that family and purpose.
+    nodes: BTreeMap<(String, Family, Purpose), BTreeSet<IpNet>>,
     /// What the kernel's sets held when the agent started, and no resource accounts for.
     recalled: BTreeSet<IpNet>,
 }
 
 impl Departed {
-    /// The store has changed from one cluster to another, which is `whole` if all of it could be read.
-    pub(crate) fn follow(&mut self, before: &Cluster, now: &Cluster, whole: bool) {
-        let unknown = now.unknown_nodes();
-        self.nodes.retain(|name, _| unknown.contains(name.as_str()));
-        if unknown.is_empty() && whole {
-            self.recalled.clear();
-        }
+    /// The store has changed from one cluster to another, as the node `own` sees it, which is `whole` if all
+    /// of it could be read.
+    pub(crate) fn follow(&mut self, before: &Cluster, now: &Cluster, own: &str, whole: bool) {
+        let view = View::new(now, own);
+        self.nodes
+            .retain(|(name, family, purpose), _| view.misses(name, *family, *purpose));
+        self.recalled
+            .retain(|network| !whole || view.misses_any(Family::of_network(*network)));
         for (name, node) in &before.nodes {
-            if !unknown.contains(name.as_str()) {
-                continue;
+            for (family, purpose) in kinds() {
+                let addresses = purpose.addresses(node, family);
+                let is_protected = purpose == Purpose::Tunnel || before.settings.host_encryption;
+                if is_protected && !addresses.is_empty() && view.misses(name, family, purpose) {
+                    self.nodes
+                        .insert((name.clone(), family, purpose), addresses);
+                }
             }
-            let hosts = node.addresses.iter().copied();
-            let hosts = hosts.filter(|_| before.settings.host_encryption);
-            let addresses = hosts.chain(node.tunnels()).map(IpNet::from);
-            self.nodes.insert(name.clone(), addresses.collect());
         }
     }
 
@@ -48,13 +79,19 @@ impl Departed {
     /// rest nobody can tell that it is not a departed Node's, if there is one, or of a resource that cannot be
     /// read, if the store is not `whole`.
     pub(crate) fn recall(&mut self, cluster: &Cluster, own: &str, found: &Firewall, whole: bool) {
-        if cluster.unknown_nodes().is_empty() && whole {
+        let view = View::new(cluster, own);
+        let families: Vec<_> = Family::ALL
+            .into_iter()
+            .filter(|family| !whole || view.misses_any(*family))
+            .collect();
+        if families.is_empty() {
             return;
         }
         let known = accounted_for(cluster, own);
         let found = found.protected().filter(|network| {
             let mut outer = supernets(**network);
-            !outer.any(|outer| known.contains(&outer))
+            families.contains(&Family::of_network(**network))
+                && !outer.any(|outer| known.contains(&outer))
         });
         let left = found.flat_map(|network| without(*network, &known));
         self.recalled.extend(left);
@@ -64,6 +101,120 @@ impl Departed {
     pub(crate) fn networks(&self) -> BTreeSet<IpNet> {
         let nodes = self.nodes.values().flatten();
         nodes.chain(&self.recalled).copied().collect()
+    }
+
+    /// What is to be told of what Nodes that are there may have had: a sentence for each family. What names a
+    /// Node that is not there is told by itself.
+    pub(crate) fn problems(&self, cluster: &Cluster, own: &str) -> Vec<String> {
+        if cluster.settings.strict.is_none() {
+            return Vec::new();
+        }
+        let view = View::new(cluster, own);
+        let kept = self.networks();
+        let problems = Family::ALL.into_iter().filter_map(|family| {
+            let nodes: Vec<_> = view.incomplete(family).collect();
+            let kept = kept
+                .iter()
+                .filter(|network| Family::of_network(**network) == family);
+            let kept: Vec<_> = kept.map(|network| written(*network)).collect();
+            if nodes.is_empty() || kept.is_empty() {
+                return None;
+            }
+            let (stays, it) = match kept.len() {
+                1 => ("stays", "it"),
+                _ => ("stay", "them"),
+            };
+            let (node, has, that) = match nodes.len() {
+                1 => ("Node", "has", "it"),
+                _ => ("Nodes", "have", "them"),
+            };
+            Some(format!(
+                "{} {stays} protected, though no resource names {it}: {node} {} {has} no {family} address \
+                 of a host or of a tunnel; give {that} one, or delete {that} and what names {that}",
+                listed(&kept),
+                listed(&nodes),
+            ))
+        });
+        problems.collect()
+    }
+}
+
+fn written(network: IpNet) -> String {
+    match network.prefix_len() == network.max_prefix_len() {
+        true => network.addr().to_string(),
+        false => network.to_string(),
+    }
+}
+
+/// The first of many, and how many more there are.
+fn listed(names: &[impl AsRef<str>]) -> String {
+    let shown: Vec<_> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
+    let more = match names.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// Families and purposes.
+fn kinds() -> impl Iterator<Item = (Family, Purpose)> {
+    let families = Family::ALL.into_iter();
+    families.flat_map(|family| Purpose::ALL.map(|purpose| (family, purpose)))
+}
+
+/// A cluster as one of its nodes sees it.
+struct View<'a> {
+    cluster: &'a Cluster,
+    own: &'a str,
+    /// The names of Nodes that are not there.
+    unknown: BTreeSet<&'a str>,
+    /// The families in which any Node has a tunnel's address.
+    tunnels: Vec<Family>,
+}
+
+impl<'a> View<'a> {
+    fn new(cluster: &'a Cluster, own: &'a str) -> Self {
+        let has = |family: &Family| {
+            let mut nodes = cluster.nodes.values();
+            nodes.any(|node| !Purpose::Tunnel.addresses(node, *family).is_empty())
+        };
+        Self {
+            cluster,
+            own,
+            unknown: cluster.unknown_nodes(),
+            tunnels: Family::ALL.into_iter().filter(has).collect(),
+        }
+    }
+
+    /// Whether a Node may have an address that the store does not tell (any more): it is not there and
+    /// something names it, or it is there and has none of that family and purpose. The node itself knows its
+    /// own. Where no Node has a tunnel's address, none is missing.
+    fn misses(&self, name: &str, family: Family, purpose: Purpose) -> bool {
+        match self.cluster.nodes.get(name) {
+            None => self.unknown.contains(name),
+            Some(node) => {
+                let is_meant = purpose == Purpose::Host || self.tunnels.contains(&family);
+                is_meant && name != self.own && purpose.addresses(node, family).is_empty()
+            }
+        }
+    }
+
+    /// The Nodes that are there and miss an address that would be protected.
+    fn incomplete(&self, family: Family) -> impl Iterator<Item = &'a str> {
+        let hosts = self.cluster.settings.host_encryption;
+        let misses = move |name: &&'a String| {
+            Purpose::ALL.into_iter().any(|purpose| {
+                let counts = hosts || purpose == Purpose::Tunnel;
+                counts && self.misses(name, family, purpose)
+            })
+        };
+        let nodes = self.cluster.nodes.keys().filter(misses);
+        nodes.map(String::as_str)
+    }
+
+    /// Whether any Node misses an address, there or not.
+    fn misses_any(&self, family: Family) -> bool {
+        !self.unknown.is_empty() || self.incomplete(family).next().is_some()
     }
 }
 
@@ -86,171 +237,4 @@ fn accounted_for(cluster: &Cluster, own: &str) -> BTreeSet<IpNet> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::dataplane::firewall::{Protected, Wanted};
-    use crate::intent::resource::read;
-
-    fn node(name: &str, last: u8) -> Value {
-        json!({
-            "kind": "Node", "metadata": {"name": name},
-            "spec": {
-                "addresses": [{"address": format!("10.0.0.{last}")}, {"address": format!("fd00::{last}")}],
-                "wireguard": {"interfaceIPv4Address": format!("10.9.0.{last}")},
-            },
-        })
-    }
-
-    fn pod(node: &str, last: u8) -> Value {
-        json!({
-            "kind": "WorkloadEndpoint", "metadata": {"name": format!("{node}-{last}")},
-            "spec": {"node": node, "ipNetworks": [format!("10.0.1.{last}/32")]},
-        })
-    }
-
-    fn cluster(host_encryption: bool, resources: &[Value]) -> Cluster {
-        let configuration = json!({
-            "kind": "FelixConfiguration", "metadata": {"name": "default"},
-            "spec": {
-                "routeSource": "WorkloadIPs", "wireguardEnabled": true,
-                "wireguardHostEncryptionEnabled": host_encryption,
-            },
-        });
-        let resources = resources.iter().chain([&configuration]);
-        let resources = resources.map(|value| read(value).unwrap()).collect();
-        Cluster::new("ada", &resources).0
-    }
-
-    fn texts(departed: &Departed) -> Vec<String> {
-        departed
-            .networks()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    #[test]
-    fn a_node_that_goes_before_its_pods_stays_protected_until_they_go_or_it_is_back() {
-        let (ada, bob) = (node("ada", 1), node("bob", 2));
-        let all = cluster(true, &[ada.clone(), bob, pod("bob", 5)]);
-        let gone = cluster(true, &[ada.clone(), pod("bob", 5)]);
-        let neither = cluster(true, &[ada]);
-        let own = ["10.0.0.2/32", "10.9.0.2/32", "fd00::2/128"];
-        for end in [&all, &neither] {
-            let mut departed = Departed::default();
-            departed.follow(&Cluster::empty(), &all, true);
-            assert_eq!(texts(&departed), [""; 0]);
-            // Once, and each further time that the store changes.
-            departed.follow(&all, &gone, true);
-            assert_eq!(texts(&departed), own);
-            departed.follow(&gone, &gone, true);
-            assert_eq!(texts(&departed), own);
-            departed.follow(&gone, end, true);
-            assert_eq!(texts(&departed), [""; 0]);
-        }
-        // With its last pod it is really gone.
-        let mut departed = Departed::default();
-        departed.follow(&all, &neither, true);
-        assert_eq!(texts(&departed), [""; 0]);
-    }
-
-    #[test]
-    fn hosts_that_speak_in_clear_are_not_protected_when_they_go() {
-        let all = cluster(false, &[node("ada", 1), node("bob", 2), pod("bob", 5)]);
-        let gone = cluster(false, &[node("ada", 1), pod("bob", 5)]);
-        let mut departed = Departed::default();
-        departed.follow(&all, &gone, true);
-        assert_eq!(texts(&departed), ["10.9.0.2/32"]);
-    }
-
-    #[test]
-    fn an_agent_that_starts_later_recalls_what_no_resource_accounts_for() {
-        let net = |text: &str| crate::intent::family::network(text).unwrap();
-        let protected = ["10.0.0.2", "10.0.1.4", "10.0.1.5", "10.0.1.6", "fd00::2"];
-        let found = Firewall::new(&Wanted {
-            strict: Some(Protected {
-                networks: protected.map(net).into(),
-                exceptions: [net("10.7.0.1")].into(),
-                local: [net("10.7.0.1")].into(),
-            }),
-            ..Wanted::default()
-        });
-        let pods = [pod("bob", 5), pod("ada", 4)];
-        let [of_bob, of_ada] = pods;
-        let gone = cluster(true, &[node("ada", 1), of_bob.clone(), of_ada.clone()]);
-        let mut departed = Departed::default();
-        departed.recall(&gone, "ada", &found, true);
-        // 10.0.1.4 and 10.0.1.5 are one network in the set.
-        let recalled = ["10.0.0.2/32", "10.0.1.6/32", "fd00::2/128"];
-        assert_eq!(texts(&departed), recalled);
-        departed.follow(&gone, &gone, true);
-        assert_eq!(texts(&departed), recalled);
-        let whole = cluster(true, &[node("ada", 1), node("bob", 2), of_bob, of_ada]);
-        departed.follow(&gone, &whole, true);
-        assert_eq!(texts(&departed), [""; 0]);
-        // Where every Node is there, nothing is recalled.
-        departed.recall(&whole, "ada", &found, true);
-        assert_eq!(texts(&departed), [""; 0]);
-    }
-
-    #[test]
-    fn what_was_protected_of_a_host_counts_whatever_hosts_do_from_then_on() {
-        let all = |hosts| cluster(hosts, &[node("ada", 1), node("bob", 2), pod("bob", 5)]);
-        let gone = |hosts| cluster(hosts, &[node("ada", 1), pod("bob", 5)]);
-        let mut departed = Departed::default();
-        departed.follow(&all(true), &gone(false), true);
-        assert_eq!(
-            texts(&departed),
-            ["10.0.0.2/32", "10.9.0.2/32", "fd00::2/128"]
-        );
-        let mut departed = Departed::default();
-        departed.follow(&all(false), &gone(true), true);
-        assert_eq!(texts(&departed), ["10.9.0.2/32"]);
-    }
-
-    #[test]
-    fn what_a_setting_names_is_not_recalled() {
-        let net = |text: &str| crate::intent::family::network(text).unwrap();
-        let found = Firewall::new(&Wanted {
-            strict: Some(Protected {
-                networks: ["10.0.0.2", "10.7.0.0/24"].map(net).into(),
-                ..Protected::default()
-            }),
-            ..Wanted::default()
-        });
-        let mut gone = cluster(true, &[node("ada", 1), pod("bob", 5)]);
-        gone.settings.strict = Some(crate::intent::settings::Strict {
-            networks: [net("10.7.0.0/24")].into(),
-            ..crate::intent::settings::Strict::default()
-        });
-        let mut departed = Departed::default();
-        departed.recall(&gone, "ada", &found, true);
-        assert_eq!(texts(&departed), ["10.0.0.2/32"]);
-    }
-
-    #[test]
-    fn while_something_cannot_be_read_what_is_protected_stays_so() {
-        let net = |text: &str| crate::intent::family::network(text).unwrap();
-        let found = Firewall::new(&Wanted {
-            strict: Some(Protected {
-                networks: ["10.0.0.2", "fd00::2"].map(net).into(),
-                ..Protected::default()
-            }),
-            ..Wanted::default()
-        });
-        let (alone, both) = (
-            cluster(true, &[node("ada", 1)]),
-            cluster(true, &[node("ada", 1), node("bob", 2)]),
-        );
-        let mut departed = Departed::default();
-        departed.recall(&alone, "ada", &found, true);
-        assert_eq!(texts(&departed), [""; 0]);
-        departed.recall(&alone, "ada", &found, false);
-        departed.follow(&alone, &alone, false);
-        assert_eq!(texts(&departed), ["10.0.0.2/32", "fd00::2/128"]);
-        departed.follow(&alone, &both, true);
-        assert_eq!(texts(&departed), [""; 0]);
-    }
-}
+mod tests;

@@ -314,6 +314,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let supported = PerFamily::each(|family| taken[family].is_none());
     let mut departed = Departed::default();
     departed.recall(&cluster, &node, kernel.firewall(), is_whole);
+    problems.extend(departed.problems(&cluster, &node));
     let agent::Planes {
         actual,
         mut desired,

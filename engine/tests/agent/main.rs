@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// A Node that is there without an address.
+mod bare;
 /// A rule of another that comes before the agent's.
 mod bypass;
 /// A device's name that another link has.
@@ -176,6 +178,22 @@ fn configuration(more: &str) -> String {
         "kind: FelixConfiguration\nmetadata: {{name: default}}\n\
          spec: {{wireguardEnabled: true, wireguardEnabledV6: true{more}}}\n"
     )
+}
+
+/// Which store an agent follows, by its digest.
+fn applied(status: &str) -> String {
+    let digest = status.split("X_WIREMESH_APPLIED=").nth(1);
+    digest
+        .and_then(|digest| digest.lines().next())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Whether nftables' rules have all of these texts.
+fn ruleset_has(texts: &[&str]) -> bool {
+    let output = Command::new("nft").args(["list", "ruleset"]).output();
+    let rules = String::from_utf8(output.unwrap().stdout).unwrap();
+    texts.iter().all(|text| rules.contains(text))
 }
 
 /// Writes a resource as a whole, so that nothing half written is read.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{INSIDE, Node, in_namespaces, write};
+use crate::{INSIDE, Node, applied, in_namespaces, ruleset_has, write};
 
 /// Encrypt or drop for one other node.
 const STRICT: &str = "kind: FelixConfiguration\n\
@@ -22,20 +22,9 @@ fn what_cannot_be_read_when_an_agent_starts_lifts_nothing() {
     in_namespaces("unread::inside_what_cannot_be_read");
 }
 
-/// Which store an agent follows, by its digest.
-fn applied(status: &str) -> String {
-    let digest = status.split("X_WIREMESH_APPLIED=").nth(1);
-    digest
-        .and_then(|digest| digest.lines().next())
-        .unwrap_or_default()
-        .to_owned()
-}
-
 /// Whether the kernel drops what is in clear to the other node, in both families.
 fn drops() -> bool {
-    let output = Command::new("nft").args(["list", "ruleset"]).output();
-    let text = String::from_utf8(output.unwrap().stdout).unwrap();
-    text.contains("10.0.0.2") && text.contains("fd00::2")
+    ruleset_has(&["10.0.0.2", "fd00::2"])
 }
 
 fn has_rules() -> bool {
