@@ -13,7 +13,7 @@ use wireproof_model::evidence::{Evidence, SavedEvidence};
 use wireproof_model::expect::Expected;
 use wireproof_model::judge::judge;
 use wireproof_model::name::EngineName;
-use wireproof_model::plan::{Action, Need, Patience, Plan};
+use wireproof_model::plan::{Need, OperatorCommand, Patience, Plan};
 use wireproof_model::report::Report;
 use wireproof_model::resolve;
 use wireproof_model::text::shown_path;
@@ -71,8 +71,8 @@ pub struct Asked<'a> {
 /// As [`engines::find`]; or it lacks a command.
 pub fn engine_for(plan: &mut Plan, asked: Asked<'_>) -> Result<EngineCommand, Failure> {
     let wanted = asked.instead.unwrap_or(plan.engine.as_str()).to_owned();
-    let mut crashes = plan.steps.iter().map(|step| &step.action);
-    let crashes = crashes.any(|action| matches!(action, Action::CrashEverywhere { .. }));
+    let mut commands = plan.steps.iter().map(|step| step.action.change().command());
+    let crashes = commands.any(|command| command == Some(OperatorCommand::TestAgent));
     let mut engine = engines::find(&wanted, crashes || asked.fault.is_some())?;
     if asked.fault.is_some() && engine.descriptor.fault.is_none() {
         return Err(Failure::Unknown {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use wireproof_model::dataplane::{Dataplane, lost_link};
 use wireproof_model::evidence::{Evidence, NodeEvidence, Round, Timing};
 use wireproof_model::name::NodeName;
-use wireproof_model::plan::{Action, Node, Plan, State};
+use wireproof_model::plan::{Change, Node, NodeChange, Plan, State};
 use wireproof_model::tag::Magic;
 
 use crate::base::artifact::RunDirectory;
@@ -269,9 +269,8 @@ fn has(state: &State, node: &Node) -> bool {
 
 /// Whether a step takes a node's network away and connects it again.
 fn reboots(plan: &Plan, node: &Node) -> bool {
-    let is_it =
-        |action: &Action| matches!(action, Action::RebootNode { node: name } if *name == node.name);
-    plan.steps.iter().any(|step| is_it(&step.action))
+    let reboot = Change::Node(&node.name, NodeChange::Reboot);
+    plan.steps.iter().any(|step| step.action.change() == reboot)
 }
 
 /// What rules of nftables have counted so far.

@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use crate::document::{self, Table, shown};
 use crate::name::NodeName;
-use crate::plan::{Action, Conduct};
+use crate::plan::{Action, Conduct, OperatorCommand};
 use crate::problem::{Problem, Problems, known_words};
 
 const READY: &[(&str, Ready)] = &[
@@ -92,18 +92,16 @@ impl Descriptor {
 
     /// Whether there is a command for what the operator does in a step.
     pub fn supports(&self, action: &Action) -> bool {
-        let of_agents = matches!(
-            action,
-            Action::StopEngine { .. }
-                | Action::KillEngine { .. }
-                | Action::StartEngine { .. }
-                | Action::RestartEngine { .. }
-        );
-        let of_rotation = matches!(action, Action::RotateKey { .. });
-        !(of_agents && self.agent.is_none()
-            || of_rotation && self.rotate_key.is_none()
-            || *action == Action::Enable && self.enable.is_none()
-            || *action == Action::Disable && self.disable.is_none())
+        let words = match action.change().command() {
+            None => return true,
+            Some(OperatorCommand::Agent) => &self.agent,
+            // Where there is none of its own, every agent's is asked to die.
+            Some(OperatorCommand::TestAgent) => return true,
+            Some(OperatorCommand::Enable) => &self.enable,
+            Some(OperatorCommand::Disable) => &self.disable,
+            Some(OperatorCommand::RotateKey) => &self.rotate_key,
+        };
+        words.is_some()
     }
 }
 

@@ -69,7 +69,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{EndpointName, EngineName, IfName, NodeName, PodName};
 
-pub use action::Action;
+pub(crate) use action::ActionKind;
+pub use action::{
+    Action, AgentChange, Change, Comparisons, Configuration, Drops, Excuse, NodeChange,
+    OperatorCommand, PodChange,
+};
 pub use conduct::{Conduct, LogForm, LogLine, Warning, WireGuardKind};
 pub use fabric::{BeyondMtu, Fabric, FabricAction, FabricKind, Harm, Way, WireFault, gateway_of};
 pub use family::Family;

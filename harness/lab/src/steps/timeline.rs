@@ -142,7 +142,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         match action {
             Action::Enable => self.engines.enable(deadline)?,
             Action::Disable => self.engines.disable(deadline)?,
-            Action::Configure { .. } => self.rewrite_resources(number)?,
+            Action::Configure(_) => self.rewrite_resources(number)?,
             Action::StopEngine { node } => {
                 let nodes = self.engines.running(node.as_ref());
                 self.engines.stop_agents(&nodes, deadline)?;

@@ -7,7 +7,7 @@ mod lost;
 use super::breach::{About, Breach};
 use crate::dataplane::{Link, lost_link};
 use crate::evidence::{Evidence, NodeEvidence, Place, REVERSE_PATH};
-use crate::plan::{Action, DropBy, FORGED, Family, Node, Plan, RpFilter};
+use crate::plan::{DropBy, Drops, FORGED, Family, Node, Plan, RpFilter};
 
 /// The kernel's reason for what [`REVERSE_PATH`] counts.
 const BY_SOURCE: &str = "IP_RPFILTER";
@@ -113,50 +113,28 @@ fn reverse_path(
 /// breaks a dataplane, or an address moves, nodes disagree for a time about what is behind a tunnel.
 fn is_normal(plan: &Plan, node: &Node) -> bool {
     let hosts = plan.states().all(|state| state.cluster.host_encryption);
-    let provokes = |action: &Action| {
-        if let Action::Tamper { node: of, .. } = action {
-            return *of == node.name;
-        }
-        matches!(
-            action,
-            Action::RebootNode { .. }
-                | Action::CrashEverywhere { .. }
-                | Action::MovePod { .. }
-                | Action::ReaddressNode { .. }
-                | Action::OverwriteKey { .. }
-                | Action::RemoveNode { .. }
-        )
-    };
-    let calm = !plan.steps.iter().any(|step| provokes(&step.action));
+    let calm = plan
+        .steps
+        .iter()
+        .all(|step| match step.action.change().drops() {
+            Drops::Nowhere => true,
+            Drops::At(there) => *there != node.name,
+            Drops::Everywhere => false,
+        });
     plan.cluster.speaks(Family::Ipv4) && hosts && calm
 }
 
 /// What was there before the engine, and is not there any more or is another thing.
 fn untouched(plan: &Plan, seen: &NodeEvidence) -> Option<String> {
     let before = seen.before.as_ref()?;
-    let others = plan.steps.iter().any(|step| changes_hosts(&step.action));
+    let others = plan
+        .steps
+        .iter()
+        .any(|step| step.action.change().is_of_hosts());
     let lost = (!others)
         .then(|| lost::lost(before, &seen.dataplane))
         .flatten()?;
     Some(format!(
         "what was there before the engine did not stay: {lost}"
     ))
-}
-
-/// Whether somebody else than the engine changes what there is on a host.
-fn changes_hosts(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Tamper { .. }
-            | Action::AddPod { .. }
-            | Action::RemovePod { .. }
-            | Action::MovePod { .. }
-            | Action::AddNode { .. }
-            | Action::RemoveNode { .. }
-            | Action::ReaddressNode { .. }
-            | Action::RebootNode { .. }
-            | Action::SetMtu { .. }
-            | Action::SetMetric { .. }
-            | Action::CrashEverywhere { .. }
-    )
 }

@@ -28,8 +28,8 @@ use crate::count::counted;
 use crate::evidence::{Direction, FlowEvidence, Nanos, Role, Sighting};
 use crate::frame::{Packet, Payload};
 use crate::journey::Seen;
-use crate::name::{EndpointName, NodeName};
-use crate::plan::{Action, Family, Flow, FlowId, Protocol, State, StepPromise};
+use crate::name::NodeName;
+use crate::plan::{Excuse, Family, Flow, FlowId, Protocol, State, StepPromise};
 use crate::tag::Tag;
 use crate::verdict::{Outcome, Verdict};
 
@@ -68,25 +68,16 @@ impl<'a> Times<'a> {
     /// Whether what a step does excuses readable frames of a flow while it is under way.
     fn excuses(&self, step: usize, flow: FlowId) -> bool {
         let planned = step.checked_sub(1).and_then(|at| self.plan.steps.get(at));
-        let goes_to = |end: EndpointName| self.flow(flow).is_some_and(|flow| flow.to == end);
-        match planned.map(|step| &step.action) {
-            // Until the engine has put the sender's dataplane right, what that node sends is not the
-            // engine's doing. Where it has to encrypt or drop, only the loss of what drops is an excuse.
-            Some(Action::RebootNode { node }) => {
-                !self.drops(step) && self.sender(flow, step) == Some(node)
+        let counts = |even_strict: bool| even_strict || !self.drops(step);
+        match planned.map(|step| step.action.change().excuse()) {
+            None | Some(Excuse::Nothing) => false,
+            Some(Excuse::SentBy { node, strict }) => {
+                counts(strict) && self.sender(flow, step) == Some(node)
             }
-            Some(Action::Tamper { node, what, .. }) => {
-                (!self.drops(step) || what.takes_firewall())
-                    && self.sender(flow, step) == Some(node)
+            Some(Excuse::SentTo { end, strict }) => {
+                counts(strict) && self.flow(flow).is_some_and(|flow| flow.to == end)
             }
-            // The address that the packet was sent to has left.
-            Some(Action::ReaddressNode { node, .. }) => goes_to(EndpointName::from(node)),
-            Some(Action::MovePod { pod, .. } | Action::RemovePod { pod }) => {
-                !self.drops(step) && goes_to(EndpointName::from(pod))
-            }
-            // Two nodes with one key have none until it is put right.
-            Some(Action::CrashEverywhere { .. } | Action::OverwriteKey { .. }) => true,
-            Some(_) | None => false,
+            Some(Excuse::Everything) => true,
         }
     }
 

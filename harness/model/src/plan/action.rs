@@ -1,17 +1,47 @@
 //! What happens in a step.
+//!
+//! What readers, planners, judges and the lab have to know of an action besides its own meaning follows from the
+//! [`Change`] that it is: a new action does not compile until it has one, and a new change not until every question
+//! about it has an answer.
+
+/// What of a cluster an action changes, and all that follows from it.
+mod change;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::EnumDiscriminants;
 
 use crate::name::{NodeName, PodName};
 
-use super::{FabricAction, Settles, StoreAction, Tamper};
+use super::{FabricAction, Own, Settles, StoreAction, Tamper};
+
+pub use change::{
+    AgentChange, Change, Comparisons, Drops, Excuse, NodeChange, OperatorCommand, PodChange,
+};
+
+/// Fields of a FelixConfiguration that are written, with Calico's own names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// Of this node; none is the one for all.
+    pub node: Option<NodeName>,
+    /// Fields of its `spec`.
+    pub set: BTreeMap<String, Value>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Fields or annotations that are removed.
+    pub unset: BTreeSet<String>,
+}
 
 /// The kinds of step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants)]
+#[strum_discriminants(
+    name(ActionKind),
+    derive(strum::VariantArray),
+    doc = "An action without what it is about."
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Encryption is switched on with the engine's own command.
@@ -19,16 +49,7 @@ pub enum Action {
     /// Encryption is switched off with the engine's own command.
     Disable,
     /// Fields of a FelixConfiguration are written, with Calico's own names.
-    Configure {
-        /// Of this node; none is the one for all.
-        node: Option<NodeName>,
-        /// Fields of its `spec`.
-        set: BTreeMap<String, Value>,
-        /// Its annotations.
-        annotations: BTreeMap<String, String>,
-        /// Fields or annotations that are removed.
-        unset: BTreeSet<String>,
-    },
+    Configure(Configuration),
     /// Agents are asked to end (SIGTERM).
     StopEngine {
         /// On this node; none is every node.
@@ -188,12 +209,12 @@ impl Action {
         match self {
             Self::Enable => "enable encryption".into(),
             Self::Disable => "disable encryption".into(),
-            Self::Configure {
+            Self::Configure(Configuration {
                 node,
                 set,
                 annotations,
                 unset,
-            } => {
+            }) => {
                 let of = match node {
                     Some(node) => format!("{node}'s "),
                     None => String::new(),
@@ -237,6 +258,108 @@ impl Action {
             }
             Self::KillEngine { node } => format!("kill {}", agent_of(node.as_ref())),
             Self::StartEngine { node } => format!("start {} again", agent_of(node.as_ref())),
+        }
+    }
+
+    /// Nodes that must be there, each with the key of the step that names it.
+    pub fn nodes(&self) -> Vec<(&'static str, &NodeName)> {
+        match self {
+            Self::Enable
+            | Self::Disable
+            | Self::WaitResyncs { .. }
+            | Self::AddPod { .. }
+            | Self::RemovePod { .. }
+            | Self::AddNode { .. } => Vec::new(),
+            Self::Configure(Configuration { node, .. })
+            | Self::StopEngine { node }
+            | Self::KillEngine { node }
+            | Self::StartEngine { node }
+            | Self::RestartEngine { node } => node.iter().map(|node| ("node", node)).collect(),
+            Self::RotateKey { node }
+            | Self::RemoveNode { node }
+            | Self::ReaddressNode { node, .. }
+            | Self::RebootNode { node }
+            | Self::Partition { node }
+            | Self::Heal { node }
+            | Self::SetMtu { node, .. }
+            | Self::SetMetric { node, .. }
+            | Self::CrashEverywhere { node, .. } => vec![("node", node)],
+            Self::OverwriteKey { node, key } => {
+                let key = key.iter().map(|key| ("key", key));
+                [("node", node)].into_iter().chain(key).collect()
+            }
+            Self::Tamper { node, what, .. } => {
+                let peer = match what {
+                    Tamper::Delete(Own::Peer(peer)) => Some(("delete", peer)),
+                    Tamper::Delete(_) | Tamper::Sysctl(_) | Tamper::Add(_) => None,
+                };
+                [("node", node)].into_iter().chain(peer).collect()
+            }
+            Self::MovePod { to, .. } => vec![("to", to)],
+            Self::Store(action) => action
+                .node()
+                .map(|node| ("node", node))
+                .into_iter()
+                .collect(),
+            Self::Fabric(action) => action
+                .node()
+                .map(|node| ("node", node))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// What of the cluster it changes.
+    pub fn change(&self) -> Change<'_> {
+        let agents = |node, change| Change::Agents { node, change };
+        match self {
+            Self::Enable => Change::Encryption(true),
+            Self::Disable => Change::Encryption(false),
+            Self::Configure(configuration) => Change::Configuration(configuration),
+            Self::StopEngine { node } | Self::KillEngine { node } => {
+                agents(node.as_ref(), AgentChange::End)
+            }
+            Self::StartEngine { node } => agents(node.as_ref(), AgentChange::Start),
+            Self::RestartEngine { node } => agents(node.as_ref(), AgentChange::Restart),
+            Self::RotateKey { .. } => Change::Rotation,
+            Self::OverwriteKey { node, key } => Change::Key {
+                node,
+                key: key.as_ref(),
+            },
+            Self::Tamper {
+                node,
+                what,
+                settles,
+            } => Change::Dataplane {
+                node,
+                what,
+                settles: *settles,
+            },
+            Self::Store(action) => Change::Store(action),
+            Self::Fabric(action) => Change::Fabric(action),
+            Self::AddPod { pod } => Change::Pod(pod, PodChange::Add),
+            Self::RemovePod { pod } => Change::Pod(pod, PodChange::Remove),
+            Self::MovePod { pod, to } => Change::Pod(pod, PodChange::Move(to)),
+            Self::AddNode { node } => Change::Node(node, NodeChange::Add),
+            Self::RemoveNode { node } => Change::Node(node, NodeChange::Remove),
+            Self::ReaddressNode { node, address } => {
+                Change::Node(node, NodeChange::Address(*address))
+            }
+            Self::RebootNode { node } => Change::Node(node, NodeChange::Reboot),
+            Self::SetMtu { node, mtu } => Change::Node(node, NodeChange::Mtu(*mtu)),
+            Self::SetMetric { node, .. } => Change::Node(node, NodeChange::Metric),
+            Self::Partition { node } => Change::Link {
+                node,
+                connected: false,
+            },
+            Self::Heal { node } => Change::Link {
+                node,
+                connected: true,
+            },
+            Self::WaitResyncs { count } => Change::Nothing {
+                comparisons: (*count).into(),
+            },
+            Self::CrashEverywhere { provoke, .. } => Change::Provoked(provoke),
         }
     }
 }

@@ -289,6 +289,15 @@ impl FabricAction {
         }
     }
 
+    /// The node that it names.
+    pub(super) fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::Harm { node, .. } | Self::Mend { node } => node.as_ref(),
+            Self::ForgetNat { node } => Some(node),
+            Self::SetMtu { .. } | Self::SwallowIcmp | Self::AnswerIcmp => None,
+        }
+    }
+
     /// What happens, in words.
     pub(super) fn told(&self) -> String {
         match self {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Fabric, Foreign, Harm, Own, Plan, Tamper};
+use super::{Fabric, Harm, Plan};
 
 /// Something that not every kernel has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,8 +84,8 @@ impl Plan {
         let moments = self.states().map(|state| state.fabric);
         let mut needs: BTreeSet<_> = moments.flat_map(|fabric| of_fabric(&fabric)).collect();
         needs.extend(self.store.socket().is_some().then_some(Need::Etcd));
-        let mut actions = self.steps.iter().map(|step| &step.action);
-        needs.extend(actions.any(is_for_userspace).then_some(Need::Userspace));
+        let steps = self.steps.iter();
+        needs.extend(steps.filter_map(|step| step.action.change().need()));
         needs
     }
 
@@ -117,15 +117,4 @@ fn of_fabric(fabric: &Fabric) -> Vec<Need> {
         .chain(fabric.nat.is_some().then_some(Need::Nat))
         .chain(fabric.ipv6.then_some(Need::Ipv6))
         .collect()
-}
-
-/// Whether only a WireGuard that is a process can show what the step is about.
-fn is_for_userspace(action: &Action) -> bool {
-    let Action::Tamper { what, .. } = action else {
-        return false;
-    };
-    matches!(
-        what,
-        Tamper::Delete(Own::TunnelProcess | Own::Peer(_)) | Tamper::Add(Foreign::Peer { .. })
-    )
 }

@@ -1,14 +1,12 @@
 //! What a cluster has become after some of its steps.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::Value;
+use std::collections::BTreeSet;
 
 use crate::name::{EndpointName, IfName, NodeName, PodName};
 
 use super::{
-    Action, Cluster, Endpoint, Fabric, Family, IPV6_MTU_MIN, Node, Plan, Pod, Step, Store,
-    StoreAction, endpoints_of,
+    AgentChange, Change, Cluster, Configuration, Endpoint, Fabric, Family, IPV6_MTU_MIN, Node,
+    NodeChange, Plan, Pod, PodChange, Step, Store, StoreAction, endpoints_of,
 };
 
 /// What AKS's network takes of the MTU besides, in bytes (Felix: `wireguard.go`).
@@ -71,89 +69,105 @@ impl State {
 
     /// What a step makes of it.
     fn act(&mut self, plan: &Plan, step: &Step) {
-        match &step.action {
-            Action::Enable => self.cluster.wireguard = true,
-            Action::Disable => self.cluster.wireguard = false,
-            Action::Configure {
-                node,
-                set,
-                annotations,
-                unset,
-            } => self.configure(node.as_ref(), set, annotations, unset),
-            Action::RestartEngine { .. }
-            | Action::WaitResyncs { .. }
-            | Action::CrashEverywhere { .. } => {}
-            Action::RotateKey { .. } => {}
-            Action::Store(StoreAction::Down | StoreAction::Freeze) => self.reachable = false,
-            Action::Store(StoreAction::Up | StoreAction::Thaw) => self.reachable = true,
-            Action::Store(StoreAction::Repair) => self.unlisted.clear(),
-            Action::Store(action) => {
+        match step.action.change() {
+            // What an agent is made to do and dies of is undone; a node's own engine replaces its key.
+            Change::Nothing { .. } | Change::Provoked(_) | Change::Rotation => {}
+            Change::Encryption(wanted) => self.cluster.wireguard = wanted,
+            Change::Configuration(configuration) => self.configure(configuration),
+            Change::Agents { node, change } => self.change_agents(node, change),
+            Change::Store(StoreAction::Down | StoreAction::Freeze) => self.reachable = false,
+            Change::Store(StoreAction::Up | StoreAction::Thaw) => self.reachable = true,
+            Change::Store(StoreAction::Repair) => self.unlisted.clear(),
+            Change::Store(
+                action @ (StoreAction::Compact
+                | StoreAction::Burst { .. }
+                | StoreAction::Garbage { .. }),
+            ) => {
                 let deleted = action.deletes().filter(|_| plan.store == Store::Directory);
                 self.unlisted.extend(deleted.cloned());
             }
-            Action::Fabric(action) => self.fabric.act(action, step.line),
-            Action::OverwriteKey { node, key } => {
-                // An agent that runs puts its key right.
+            Change::Fabric(action) => self.fabric.act(action, step.line),
+            // An agent that runs puts its key and its dataplane right.
+            Change::Key { node, key } => {
                 if !self.agents.contains(node) {
                     self.unclear.insert(node.clone());
-                    self.unclear.extend(key.clone());
+                    self.unclear.extend(key.cloned());
                 }
             }
-            Action::Tamper { node, .. } => {
+            Change::Dataplane { node, .. } => {
                 if !self.agents.contains(node) {
                     self.unclear.insert(node.clone());
                 }
             }
-            Action::AddPod { pod } => self.add_pod(plan, pod),
-            Action::RemovePod { pod } => drop(self.take_pod(pod)),
-            Action::MovePod { pod, to } => {
+            Change::Pod(pod, PodChange::Add) => self.add_pod(plan, pod),
+            Change::Pod(pod, PodChange::Remove) => drop(self.take_pod(pod)),
+            Change::Pod(pod, PodChange::Move(to)) => {
                 if let Some(pod) = self.take_pod(pod) {
                     self.put_pod(to, pod);
                 }
             }
-            Action::AddNode { node } => self.join(plan, node),
-            Action::RemoveNode { node } => {
-                self.nodes.retain(|known| &known.name != node);
+            Change::Node(node, change) => self.change_node(plan, node, change),
+            Change::Link {
+                node,
+                connected: true,
+            } => drop(self.apart.remove(node)),
+            Change::Link {
+                node,
+                connected: false,
+            } => drop(self.apart.insert(node.clone())),
+        }
+        self.settle();
+    }
+
+    fn change_agents(&mut self, node: Option<&NodeName>, change: AgentChange) {
+        let named = self.named(node);
+        match change {
+            AgentChange::Restart => {}
+            AgentChange::End => {
+                for name in named {
+                    self.agents.remove(&name);
+                }
+            }
+            AgentChange::Start => {
+                self.agents.extend(named);
+                if self.agents.len() == self.nodes.len() {
+                    self.unclear.clear();
+                }
+            }
+        }
+    }
+
+    fn change_node(&mut self, plan: &Plan, name: &NodeName, change: NodeChange) {
+        let node = self.nodes.iter_mut().find(|known| known.name == *name);
+        match change {
+            NodeChange::Metric => {}
+            NodeChange::Add => self.join(plan, name),
+            NodeChange::Remove => {
+                self.nodes.retain(|known| known.name != *name);
                 for names in [
                     &mut self.agents,
                     &mut self.encrypting,
                     &mut self.apart,
                     &mut self.unlisted,
                 ] {
-                    names.remove(node);
+                    names.remove(name);
                 }
             }
-            Action::ReaddressNode { node, address } => {
-                for node in self.nodes.iter_mut().filter(|known| &known.name == node) {
-                    node.address = *address;
+            NodeChange::Reboot => {
+                self.encrypting.remove(name);
+                self.agents.insert(name.clone());
+            }
+            NodeChange::Address(address) => {
+                if let Some(node) = node {
+                    node.address = address;
                 }
             }
-            Action::RebootNode { node } => {
-                self.encrypting.remove(node);
-                self.agents.insert(node.clone());
-            }
-            Action::Partition { node } => drop(self.apart.insert(node.clone())),
-            Action::Heal { node } => drop(self.apart.remove(node)),
-            Action::SetMtu { node, mtu } => {
-                for node in self.nodes.iter_mut().filter(|known| &known.name == node) {
-                    node.mtu = *mtu;
-                }
-            }
-            Action::SetMetric { .. } => {}
-            Action::StopEngine { node } | Action::KillEngine { node } => {
-                for name in self.named(node.as_ref()) {
-                    self.agents.remove(&name);
-                }
-            }
-            Action::StartEngine { node } => {
-                let started = self.named(node.as_ref());
-                self.agents.extend(started);
-                if self.agents.len() == self.nodes.len() {
-                    self.unclear.clear();
+            NodeChange::Mtu(mtu) => {
+                if let Some(node) = node {
+                    node.mtu = mtu;
                 }
             }
         }
-        self.settle();
     }
 
     /// The same without any node: what a cluster is built from.
@@ -260,13 +274,13 @@ impl State {
         self.unclear.extend(idle);
     }
 
-    fn configure(
-        &mut self,
-        node: Option<&NodeName>,
-        set: &BTreeMap<String, Value>,
-        annotations: &BTreeMap<String, String>,
-        unset: &BTreeSet<String>,
-    ) {
+    fn configure(&mut self, configuration: &Configuration) {
+        let Configuration {
+            node,
+            set,
+            annotations,
+            unset,
+        } = configuration;
         let settings = match node {
             None => &mut self.cluster.settings,
             Some(name) => match self.nodes.iter_mut().find(|node| &node.name == name) {

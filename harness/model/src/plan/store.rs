@@ -93,6 +93,20 @@ impl StoreAction {
         other.then_some(node)
     }
 
+    /// The node that it names.
+    pub(super) fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::Garbage { node, .. } => node.as_ref(),
+            Self::Down
+            | Self::Up
+            | Self::Freeze
+            | Self::Thaw
+            | Self::Compact
+            | Self::Burst { .. }
+            | Self::Repair => None,
+        }
+    }
+
     /// What happens, in words.
     pub fn told(&self) -> String {
         match self {

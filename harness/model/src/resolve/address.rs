@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::name::EndpointName;
-use crate::plan::{Action, Fabric};
+use crate::plan::{Change, Fabric, NodeChange};
 use crate::problem::Problem;
 use crate::scenario::Scenario;
 
@@ -82,10 +82,10 @@ pub(super) fn readdressed(
     scenario: &Scenario,
 ) -> impl Iterator<Item = (EndpointName, Spanned<Ipv4Addr>)> {
     scenario.steps.iter().filter_map(|step| {
-        let Action::ReaddressNode { node, address } = &step.action else {
+        let Change::Node(node, NodeChange::Address(address)) = step.action.change() else {
             return None;
         };
-        let address = Spanned::new(step.place("address"), *address);
+        let address = Spanned::new(step.place("address"), address);
         Some((EndpointName::from(node), address))
     })
 }

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::name::{EndpointName, INTERFACE_NAME_MAX, NodeName, PodName};
-use crate::plan::{Action, Addressing, BRIDGED, BRIDGED_PREFIX, RouteSource};
+use crate::plan::{Addressing, BRIDGED, BRIDGED_PREFIX, Change, PodChange, RouteSource};
 use crate::problem::{Problem, Span};
 use crate::scenario::Scenario;
 
@@ -67,7 +67,7 @@ pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut V
         }
     }
     for step in &scenario.steps {
-        if let Action::MovePod { pod, .. } = &step.action {
+        if let Change::Pod(pod, PodChange::Move(_)) = step.action.change() {
             let problem = Problem::new(
                 format!("`{pod}` cannot take its address along"),
                 step.place("pod"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Action, Plan, Settles, StepKind};
+use crate::plan::{Action, Change, Comparisons, Configuration, Plan, Settles, StepKind};
 use crate::problem::{Problem, Span};
 use crate::scenario::{Scenario, Step, millis};
 
@@ -11,9 +11,6 @@ const REFRESH: &str = "routeRefreshInterval";
 
 /// Its default in milliseconds.
 const REFRESH_DEFAULT: u64 = 90_000;
-
-/// Comparisons after which what is left alone is known to be left alone.
-const UNCHANGED: u64 = 2;
 
 /// Reports budgets that the step itself contradicts.
 pub(super) fn check(scenario: &Scenario, problems: &mut Vec<Problem>) {
@@ -47,25 +44,15 @@ fn longer_than_the_wait(scenario: &Scenario, step: &Step) -> Option<Problem> {
 /// A wait for comparisons with the kernel, each after `interval` milliseconds, that is over before the
 /// engine has done them all.
 fn sooner_than_compared(scenario: &Scenario, step: &Step, interval: u64) -> Option<Problem> {
-    let (comparisons, key) = if let Action::Tamper {
-        settles: Settles::Unchanged | Settles::Compared,
-        ..
-    } = step.action
-    {
-        (UNCHANGED, "settles")
-    } else if let Action::WaitResyncs { count } = step.action {
-        (u64::from(count), "count")
-    } else {
-        return None;
-    };
+    let Comparisons { count, key } = step.action.change().comparisons()?;
     let ready = scenario.deadline.ready.unwrap_or(super::DEADLINES.ready);
     let deadline = u64::from(step.deadline.unwrap_or(ready));
-    (deadline <= comparisons * interval).then(|| {
+    (deadline <= count * interval).then(|| {
         let problem = Problem::new(
             "a wait that is over too soon",
             step.place(key),
             format!(
-                "{comparisons} comparisons with the kernel, each after {interval} ms, take longer than {deadline} ms"
+                "{count} comparisons with the kernel, each after {interval} ms, take longer than {deadline} ms"
             ),
             "write `config = { routeRefreshInterval = \"300ms\" }` in `[cluster]`, or give the step a longer `deadline`",
         );
@@ -78,7 +65,12 @@ fn sooner_than_compared(scenario: &Scenario, step: &Step, interval: u64) -> Opti
 
 /// Milliseconds between two comparisons with the kernel; none where steps or nodes have their own.
 fn refresh_interval(scenario: &Scenario) -> Option<u64> {
-    let sets = |action: &Action| matches!(action, Action::Configure { set, unset, .. } if set.contains_key(REFRESH) || unset.contains(REFRESH));
+    let sets = |action: &Action| {
+        let Change::Configuration(Configuration { set, unset, .. }) = action.change() else {
+            return false;
+        };
+        set.contains_key(REFRESH) || unset.contains(REFRESH)
+    };
     let of_nodes = scenario.nodes.iter();
     let mut of_nodes = of_nodes.map(|node| node.settings.fields.contains_key(REFRESH));
     if scenario.steps.iter().any(|step| sets(&step.action)) || of_nodes.any(|set| set) {
@@ -92,13 +84,10 @@ fn refresh_interval(scenario: &Scenario) -> Option<u64> {
 
 /// What was broken is not put right by writing nothing.
 fn less_than_it_takes(step: &Step) -> Option<Problem> {
-    let repaired = matches!(
-        step.action,
-        Action::Tamper {
-            settles: Settles::Repaired,
-            ..
-        }
-    );
+    let Change::Dataplane { settles, .. } = step.action.change() else {
+        return None;
+    };
+    let repaired = settles == Settles::Repaired;
     (repaired && step.writes == Some(0)).then(|| {
         let problem = Problem::new(
             "a repair without a write",

@@ -83,16 +83,8 @@ fn misfit(scenario: &Scenario, node: &scenario::Node, place: &Span) -> Option<Pr
         let mut nodes = scenario.nodes.iter();
         nodes.any(|node| node.wireguard == Some(false))
     };
-    let changes = |action: &Action| {
-        matches!(
-            action,
-            Action::Enable
-                | Action::Disable
-                | Action::Configure { .. }
-                | Action::CrashEverywhere { .. }
-        )
-    };
-    let moves = |action: &Action| matches!(action, Action::ReaddressNode { node, .. } | Action::AddNode { node } if node == name);
+    let changes = |action: &Action| action.change().is_of_intent();
+    let moves = |action: &Action| action.change().new_address() == Some(name);
     let (why, help) = if !is_vnet || !of_the_vnet {
         (
             "only a virtual network with the pods' addresses from its subnet has NATs",

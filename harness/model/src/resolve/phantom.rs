@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use crate::name::{EndpointName, NodeName};
-use crate::plan::{Action, Addressing, Fabric, Phantom, Plan, RouteSource};
+use crate::plan::{Addressing, Change, Fabric, NodeChange, Phantom, Plan, RouteSource};
 use crate::problem::Problem;
 use crate::scenario::{Phantoms, Scenario};
 
@@ -111,10 +111,10 @@ fn last_gap(fabric: &Fabric, taken: BTreeSet<Ipv4Addr>, needed: u64) -> Option<u
 /// The addresses of the subnet that somebody has at some time, and its own, which nobody has.
 fn taken(plan: &Plan) -> BTreeSet<Ipv4Addr> {
     let readdressed = plan.steps.iter().filter_map(|step| {
-        let Action::ReaddressNode { address, .. } = &step.action else {
+        let Change::Node(_, NodeChange::Address(address)) = step.action.change() else {
             return None;
         };
-        Some(*address)
+        Some(address)
     });
     let subnet = &plan.fabric.subnet;
     let all = plan.endpoints().into_iter().map(|end| end.address);

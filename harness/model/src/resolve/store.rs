@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use toml::Spanned;
 
 use crate::name::{EndpointName, NodeName};
-use crate::plan::{Action, Fabric, Store, StoreAction};
+use crate::plan::{Fabric, Store, StoreAction};
 use crate::problem::{Problem, Span, known_names};
 use crate::scenario::{self, Scenario, StoreKind};
 
@@ -98,11 +98,7 @@ impl StoreStage {
 
     /// Reports that the node it is on comes late, goes, or is another one afterwards.
     pub(super) fn stay(&self, step: &scenario::Step) -> Result<(), Problem> {
-        let (Action::AddNode { node }
-        | Action::RemoveNode { node }
-        | Action::RebootNode { node }
-        | Action::ReaddressNode { node, .. }) = &step.action
-        else {
+        let Some(node) = step.action.change().new_host() else {
             return Ok(());
         };
         let Some(on) = self.on.as_ref().filter(|on| on.get_ref() == node) else {

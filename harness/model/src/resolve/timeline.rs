@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName, PodName};
-use crate::plan::{self, Action, FabricAction, Own, Settles, Step, StoreAction, Tamper};
+use crate::plan::{self, AgentChange, Change, NodeChange, PodChange, Step};
 use crate::problem::{Lines, Problem, Span, known_names};
 use crate::scenario::{self, Scenario};
 
@@ -52,15 +52,7 @@ pub(super) fn check(
 fn later(scenario: &Scenario) -> BTreeSet<EndpointName> {
     let mut met = BTreeMap::<EndpointName, bool>::new();
     for step in &scenario.steps {
-        let (name, added) = if let Action::AddNode { node } = &step.action {
-            (EndpointName::from(node), true)
-        } else if let Action::AddPod { pod } = &step.action {
-            (EndpointName::from(pod), true)
-        } else if let Action::RemoveNode { node } = &step.action {
-            (EndpointName::from(node), false)
-        } else if let Action::RemovePod { pod } | Action::MovePod { pod, .. } = &step.action {
-            (EndpointName::from(pod), false)
-        } else {
+        let Some((name, added)) = step.action.change().presence() else {
             continue;
         };
         met.entry(name).or_insert(added);
@@ -134,111 +126,85 @@ impl Stage {
 
     fn act(&mut self, step: &scenario::Step) -> Result<(), Problem> {
         self.store.stay(step)?;
-        match &step.action {
-            Action::Enable | Action::Disable => Ok(()),
-            Action::Configure { node, .. } => node
-                .as_ref()
-                .map_or(Ok(()), |node| self.known(step, "node", node)),
-            Action::StopEngine { node } | Action::KillEngine { node } => {
-                self.end_agents(step, node.as_ref())
-            }
-            Action::RestartEngine { node } => self.restart_agents(step, node.as_ref()),
-            Action::Tamper { node, what, .. } => {
-                self.known(step, "node", node)?;
-                match what {
-                    Tamper::Delete(Own::Peer(peer)) => self.known(step, "delete", peer),
-                    Tamper::Delete(_) | Tamper::Sysctl(_) | Tamper::Add(_) => Ok(()),
-                }
-            }
-            Action::WaitResyncs { .. } => Ok(()),
-            Action::CrashEverywhere { node, provoke } => {
-                self.known(step, "node", node)?;
-                if matches!(
-                    **provoke,
-                    Action::Configure { .. }
-                        | Action::Tamper {
-                            settles: Settles::Repaired,
-                            ..
-                        }
-                ) {
-                    return Ok(());
-                }
-                Err(Problem::new(
-                    format!("`{}` provokes nothing that is undone", provoke.as_str()),
-                    step.place("provoke"),
-                    "neither a configuration nor something to repair",
-                    "write `provoke = { action = \"tamper\", node = \"NAME\", delete = \"everything\" }`",
-                ))
-            }
-            Action::AddPod { pod } => self.add_pod(step, pod),
-            Action::RemovePod { pod } => {
-                self.there(step, pod)?;
-                self.pods.remove(pod);
-                Ok(())
-            }
-            Action::MovePod { pod, to } => self.move_pod(step, pod, to),
-            Action::AddNode { node } => self.add_node(step, node),
-            Action::RemoveNode { node } => {
-                self.known(step, "node", node)?;
-                self.nodes.remove(node);
-                self.quiet.remove(node);
-                self.apart.remove(node);
-                self.pods.retain(|_, on| on != node);
-                Ok(())
-            }
-            Action::RebootNode { node } => {
-                self.quiet.remove(node);
-                self.known(step, "node", node)
-            }
-            Action::ReaddressNode { node, .. }
-            | Action::SetMtu { node, .. }
-            | Action::SetMetric { node, .. } => self.known(step, "node", node),
-            Action::Partition { node } => {
-                self.known(step, "node", node)?;
-                if self.apart.insert(node.clone()) {
-                    return Ok(());
-                }
-                Err(Problem::new(
-                    format!("`{node}` is cut off twice"),
-                    step.place("node"),
-                    "cut off already",
-                    "add a step `action = \"heal\"` between the two, or remove one",
-                ))
-            }
-            Action::Heal { node } => {
-                self.known(step, "node", node)?;
-                if self.apart.remove(node) {
-                    return Ok(());
-                }
-                Err(Problem::new(
-                    format!("`{node}` is not cut off"),
-                    step.place("node"),
-                    "nothing to heal",
-                    "add a step `action = \"partition\"` before it, or remove it",
-                ))
-            }
-            Action::RotateKey { node } => self.known(step, "node", node),
-            Action::OverwriteKey { node, key } => {
-                self.known(step, "node", node)?;
-                key.as_ref()
-                    .map_or(Ok(()), |key| self.known(step, "key", key))
-            }
-            Action::StartEngine { node } => self.start_agents(step, node.as_ref()),
-            Action::Fabric(FabricAction::Harm { node, .. } | FabricAction::Mend { node }) => node
-                .as_ref()
-                .map_or(Ok(()), |node| self.known(step, "node", node)),
-            Action::Fabric(FabricAction::ForgetNat { node }) => self.known(step, "node", node),
-            Action::Fabric(_) => Ok(()),
-            Action::Store(action) => {
-                if let StoreAction::Garbage {
-                    node: Some(node), ..
-                } = action
-                {
-                    self.known(step, "node", node)?;
-                }
-                self.store.act(step, action)
-            }
+        for (key, node) in step.action.nodes() {
+            self.known(step, key, node)?;
         }
+        match step.action.change() {
+            Change::Nothing { .. }
+            | Change::Encryption(_)
+            | Change::Configuration(_)
+            | Change::Rotation
+            | Change::Key { .. }
+            | Change::Dataplane { .. }
+            | Change::Fabric(_) => Ok(()),
+            Change::Agents { node, change } => match change {
+                AgentChange::End => self.end_agents(step, node),
+                AgentChange::Start => self.start_agents(step, node),
+                AgentChange::Restart => self.restart_agents(step, node),
+            },
+            Change::Store(action) => self.store.act(step, action),
+            Change::Link { node, connected } => self.connect(step, node, connected),
+            Change::Pod(pod, change) => match change {
+                PodChange::Add => self.add_pod(step, pod),
+                PodChange::Remove => {
+                    self.there(step, pod)?;
+                    self.pods.remove(pod);
+                    Ok(())
+                }
+                PodChange::Move(to) => self.move_pod(step, pod, to),
+            },
+            Change::Node(node, change) => match change {
+                NodeChange::Add => self.add_node(step, node),
+                NodeChange::Remove => {
+                    self.nodes.remove(node);
+                    self.quiet.remove(node);
+                    self.apart.remove(node);
+                    self.pods.retain(|_, on| on != node);
+                    Ok(())
+                }
+                NodeChange::Reboot => {
+                    self.quiet.remove(node);
+                    Ok(())
+                }
+                NodeChange::Address(_) | NodeChange::Mtu(_) | NodeChange::Metric => Ok(()),
+            },
+            Change::Provoked(provoked) if provoked.change().can_be_undone() => Ok(()),
+            Change::Provoked(provoked) => Err(Problem::new(
+                format!("`{}` provokes nothing that is undone", provoked.as_str()),
+                step.place("provoke"),
+                "neither a configuration nor something to repair",
+                "write `provoke = { action = \"tamper\", node = \"NAME\", delete = \"everything\" }`",
+            )),
+        }
+    }
+
+    fn connect(
+        &mut self,
+        step: &scenario::Step,
+        node: &NodeName,
+        connected: bool,
+    ) -> Result<(), Problem> {
+        let changes = match connected {
+            true => self.apart.remove(node),
+            false => self.apart.insert(node.clone()),
+        };
+        if changes {
+            return Ok(());
+        }
+        let (what, why, help) = match connected {
+            true => (
+                "is not cut off",
+                "nothing to heal",
+                "add a step `action = \"partition\"` before it, or remove it",
+            ),
+            false => (
+                "is cut off twice",
+                "cut off already",
+                "add a step `action = \"heal\"` between the two, or remove one",
+            ),
+        };
+        let place = step.place("node");
+        Err(Problem::new(format!("`{node}` {what}"), place, why, help))
     }
 
     fn add_pod(&mut self, step: &scenario::Step, pod: &PodName) -> Result<(), Problem> {
@@ -267,7 +233,6 @@ impl Stage {
         to: &NodeName,
     ) -> Result<(), Problem> {
         self.there(step, pod)?;
-        self.known(step, "to", to)?;
         if self.pods.insert(pod.clone(), to.clone()).as_ref() != Some(to) {
             return Ok(());
         }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
 use crate::document::Table;
-use crate::plan::{Action, FabricAction, StoreAction};
+use strum::VariantArray as _;
+
+use crate::plan::{Action, ActionKind, Configuration, FabricAction, StoreAction};
 use crate::problem::{Problem, Span};
 
 use super::keys::Keys;
@@ -44,25 +46,107 @@ type Reader = fn(&mut Keys<'_, '_, '_>) -> Option<Action>;
 const PROVOCATION: &str =
     "provoke = { action = \"tamper\", node = \"NAME\", delete = \"everything\" }";
 
-const ACTIONS: &[(&str, Reader)] = &[
-    ("enable", |_| Some(Action::Enable)),
-    ("disable", |_| Some(Action::Disable)),
-    ("configure", configure),
-    ("stop-engine", |keys| {
-        Some(Action::StopEngine { node: keys.node() })
-    }),
-    ("restart-engine", |keys| {
-        Some(Action::RestartEngine { node: keys.node() })
-    }),
-    ("rotate-key", |keys| {
-        let node = keys.target()?;
-        Some(Action::RotateKey { node })
-    }),
-    ("overwrite-key", |keys| {
-        let (node, key) = (keys.target(), keys.name("key"));
-        Some(Action::OverwriteKey { node: node?, key })
-    }),
-    ("tamper", tamper::tamper),
+/// How an action is written: its name, and the reader of its keys. Of each kind there is at least one.
+fn written(kind: ActionKind) -> &'static [(&'static str, Reader)] {
+    match kind {
+        ActionKind::Enable => &[("enable", |_| Some(Action::Enable))],
+        ActionKind::Disable => &[("disable", |_| Some(Action::Disable))],
+        ActionKind::Configure => &[("configure", configure)],
+        ActionKind::StopEngine => &[("stop-engine", |keys| {
+            Some(Action::StopEngine { node: keys.node() })
+        })],
+        ActionKind::KillEngine => &[("kill-engine", |keys| {
+            Some(Action::KillEngine { node: keys.node() })
+        })],
+        ActionKind::StartEngine => &[("start-engine", |keys| {
+            Some(Action::StartEngine { node: keys.node() })
+        })],
+        ActionKind::RestartEngine => &[("restart-engine", |keys| {
+            Some(Action::RestartEngine { node: keys.node() })
+        })],
+        ActionKind::RotateKey => &[("rotate-key", |keys| {
+            let node = keys.target()?;
+            Some(Action::RotateKey { node })
+        })],
+        ActionKind::OverwriteKey => &[("overwrite-key", |keys| {
+            let (node, key) = (keys.target(), keys.name("key"));
+            Some(Action::OverwriteKey { node: node?, key })
+        })],
+        ActionKind::Tamper => &[("tamper", tamper::tamper)],
+        ActionKind::Store => STORE_ACTIONS,
+        ActionKind::Fabric => FABRIC_ACTIONS,
+        ActionKind::AddPod => &[("add-pod", |keys| Some(Action::AddPod { pod: keys.pod()? }))],
+        ActionKind::RemovePod => &[("remove-pod", |keys| {
+            Some(Action::RemovePod { pod: keys.pod()? })
+        })],
+        ActionKind::MovePod => &[("move-pod", |keys| {
+            keys.table.require("to", "to = \"NODE\"");
+            let (pod, to) = (keys.pod(), keys.name("to"));
+            Some(Action::MovePod { pod: pod?, to: to? })
+        })],
+        ActionKind::AddNode => &[("add-node", |keys| {
+            let node = keys.target()?;
+            Some(Action::AddNode { node })
+        })],
+        ActionKind::RemoveNode => &[("remove-node", |keys| {
+            let node = keys.target()?;
+            Some(Action::RemoveNode { node })
+        })],
+        ActionKind::ReaddressNode => &[("readdress-node", |keys| {
+            keys.table.require("address", "address = \"10.240.0.99\"");
+            let (node, address) = (keys.target(), keys.table.address("address"));
+            let address = keys.noted("address", address);
+            Some(Action::ReaddressNode {
+                node: node?,
+                address: address?,
+            })
+        })],
+        ActionKind::RebootNode => &[("reboot-node", |keys| {
+            let node = keys.target()?;
+            Some(Action::RebootNode { node })
+        })],
+        ActionKind::Partition => &[("partition", |keys| {
+            let node = keys.target()?;
+            Some(Action::Partition { node })
+        })],
+        ActionKind::Heal => &[("heal", |keys| {
+            let node = keys.target()?;
+            Some(Action::Heal { node })
+        })],
+        ActionKind::SetMtu => &[("set-mtu", |keys| {
+            keys.table.require("mtu", "mtu = 1400");
+            let (node, mtu) = (keys.target(), super::mtu(keys.table));
+            Some(Action::SetMtu {
+                node: node?,
+                mtu: mtu?,
+            })
+        })],
+        ActionKind::SetMetric => &[("set-metric", |keys| {
+            keys.table.require("metric", "metric = 500");
+            let metric = keys.table.number("metric", 1..=u16::MAX, "");
+            Some(Action::SetMetric {
+                node: keys.target()?,
+                metric: metric?.into(),
+            })
+        })],
+        ActionKind::WaitResyncs => &[("wait-resyncs", |keys| {
+            keys.table.require("count", "count = 3");
+            let count = keys.table.number("count", 1..=1000, "")?;
+            Some(Action::WaitResyncs { count })
+        })],
+        ActionKind::CrashEverywhere => &[("crash-everywhere", |keys| {
+            keys.table.require("provoke", PROVOCATION);
+            let node = keys.target();
+            let provoke = keys.table.table("provoke", "a provocation", step).flatten();
+            Some(Action::CrashEverywhere {
+                node: node?,
+                provoke: Box::new(provoke?.action),
+            })
+        })],
+    }
+}
+
+const STORE_ACTIONS: &[(&str, Reader)] = &[
     ("store-down", |_| Some(Action::Store(StoreAction::Down))),
     ("store-up", |_| Some(Action::Store(StoreAction::Up))),
     ("store-freeze", |_| Some(Action::Store(StoreAction::Freeze))),
@@ -81,60 +165,9 @@ const ACTIONS: &[(&str, Reader)] = &[
         Some(Action::Store(StoreAction::Garbage { node, text }))
     }),
     ("store-repair", |_| Some(Action::Store(StoreAction::Repair))),
-    ("add-pod", |keys| Some(Action::AddPod { pod: keys.pod()? })),
-    ("remove-pod", |keys| {
-        Some(Action::RemovePod { pod: keys.pod()? })
-    }),
-    ("move-pod", |keys| {
-        keys.table.require("to", "to = \"NODE\"");
-        let (pod, to) = (keys.pod(), keys.name("to"));
-        Some(Action::MovePod { pod: pod?, to: to? })
-    }),
-    ("add-node", |keys| {
-        let node = keys.target()?;
-        Some(Action::AddNode { node })
-    }),
-    ("remove-node", |keys| {
-        let node = keys.target()?;
-        Some(Action::RemoveNode { node })
-    }),
-    ("readdress-node", |keys| {
-        keys.table.require("address", "address = \"10.240.0.99\"");
-        let (node, address) = (keys.target(), keys.table.address("address"));
-        let address = keys.noted("address", address);
-        Some(Action::ReaddressNode {
-            node: node?,
-            address: address?,
-        })
-    }),
-    ("reboot-node", |keys| {
-        let node = keys.target()?;
-        Some(Action::RebootNode { node })
-    }),
-    ("partition", |keys| {
-        let node = keys.target()?;
-        Some(Action::Partition { node })
-    }),
-    ("heal", |keys| {
-        let node = keys.target()?;
-        Some(Action::Heal { node })
-    }),
-    ("set-mtu", |keys| {
-        keys.table.require("mtu", "mtu = 1400");
-        let (node, mtu) = (keys.target(), super::mtu(keys.table));
-        Some(Action::SetMtu {
-            node: node?,
-            mtu: mtu?,
-        })
-    }),
-    ("set-metric", |keys| {
-        keys.table.require("metric", "metric = 500");
-        let metric = keys.table.number("metric", 1..=u16::MAX, "");
-        Some(Action::SetMetric {
-            node: keys.target()?,
-            metric: metric?.into(),
-        })
-    }),
+];
+
+const FABRIC_ACTIONS: &[(&str, Reader)] = &[
     ("set-fabric-mtu", fabric::set_mtu),
     ("swallow-icmp", |_| {
         Some(Action::Fabric(FabricAction::SwallowIcmp))
@@ -151,31 +184,13 @@ const ACTIONS: &[(&str, Reader)] = &[
         let node = keys.target()?;
         Some(Action::Fabric(FabricAction::ForgetNat { node }))
     }),
-    ("wait-resyncs", |keys| {
-        keys.table.require("count", "count = 3");
-        let count = keys.table.number("count", 1..=1000, "")?;
-        Some(Action::WaitResyncs { count })
-    }),
-    ("crash-everywhere", |keys| {
-        keys.table.require("provoke", PROVOCATION);
-        let node = keys.target();
-        let provoke = keys.table.table("provoke", "a provocation", step).flatten();
-        Some(Action::CrashEverywhere {
-            node: node?,
-            provoke: Box::new(provoke?.action),
-        })
-    }),
-    ("kill-engine", |keys| {
-        Some(Action::KillEngine { node: keys.node() })
-    }),
-    ("start-engine", |keys| {
-        Some(Action::StartEngine { node: keys.node() })
-    }),
 ];
 
 pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
     table.require("action", "action = \"enable\"");
-    let reader = table.word("action", "action", ACTIONS);
+    let kinds = ActionKind::VARIANTS.iter();
+    let words: Vec<_> = kinds.flat_map(|kind| written(*kind)).copied().collect();
+    let reader = table.word("action", "action", &words);
     let deadline = table.parsed("deadline", value::millis);
     let settles_within = table.parsed("settles-within", value::budget);
     let outage = table.parsed("outage", value::millis);
@@ -229,10 +244,10 @@ fn configure(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
             "add `set = { wireguardListeningPort = 51821 }`",
         ));
     }
-    Some(Action::Configure {
+    Some(Action::Configure(Configuration {
         node,
         set,
         annotations,
         unset,
-    })
+    }))
 }
