@@ -22,6 +22,9 @@ mod tamper;
 /// Where the cluster's resources are.
 mod store;
 
+/// What a plan needs of a machine that not every machine has.
+mod need;
+
 /// What happens in a step.
 mod action;
 
@@ -51,9 +54,6 @@ mod pair;
 
 /// Nodes that only the store knows of.
 mod phantom;
-
-/// What a plan needs of a machine that not every machine has.
-mod need;
 
 /// How many times as long everything may take.
 mod patience;
