@@ -4,7 +4,6 @@
 //! concern WireGuard are not looked at.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -13,6 +12,9 @@ use serde_json::{Map, Value};
 use crate::intent::address::unusable_network;
 use crate::intent::family::{Family, PerFamily, network};
 use crate::intent::key::{KeyError, PublicKey};
+
+/// Which resource a document is about.
+mod identity;
 
 /// A resource's fields, each read as what it must be.
 mod fields;
@@ -36,24 +38,8 @@ mod names;
 mod keep;
 
 use fields::Fields;
-
-/// What identifies a resource: its kind, namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Identity {
-    pub(crate) kind: String,
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() {
-            write!(f, "{} {}", self.kind, self.name)
-        } else {
-            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
-        }
-    }
-}
+pub(crate) use identity::{Identity, identity_of};
+use identity::{KINDS, check_name, read_kind};
 
 /// A resource, read as far as WireGuard needs it.
 #[derive(Debug, Clone, PartialEq)]
@@ -217,16 +203,6 @@ pub(crate) struct Reading {
     pub(crate) lost: Vec<Lost>,
 }
 
-/// The kinds that are read.
-const KINDS: &[&str] = &[
-    "Node",
-    "WorkloadEndpoint",
-    "FelixConfiguration",
-    "ClusterInformation",
-    "IPPool",
-    "IPAMBlock",
-];
-
 /// The kinds whose resources count whatever they are called: their addresses are protected.
 const NAMELESS: &[&str] = &["WorkloadEndpoint", "IPPool", "IPAMBlock"];
 
@@ -238,26 +214,21 @@ const NAMELESS: &[&str] = &["WorkloadEndpoint", "IPPool", "IPAMBlock"];
 pub(crate) fn read_partly(document: &Value, place: &str) -> Result<Reading, Wrong> {
     let mut fields = Fields::new(document);
     let written = fields.required("kind")?;
-    let kind = match KINDS
-        .iter()
-        .find(|kind| kind.eq_ignore_ascii_case(&written))
-    {
-        Some(kind) => *kind,
-        None => return Err(unknown_kind(&written)),
-    };
+    let kind = read_kind(&written).ok_or_else(|| unknown_kind(&written))?;
     if kind != written {
         fields.fail("kind", format!("is `{written}`: did you mean `{kind}`?"));
     }
+    let named = name(&fields);
     let identity = Identity {
         kind: kind.to_owned(),
         namespace: namespace(&mut fields),
-        name: match name(&fields) {
-            Ok(name) => name,
+        name: match &named {
+            Ok(name) => name.clone(),
             Err(wrong) if NAMELESS.contains(&kind) => {
-                fields.wrong.push(wrong);
+                fields.wrong.push(wrong.clone());
                 place.to_owned()
             }
-            Err(wrong) => return Err(wrong),
+            Err(wrong) => return Err(wrong.clone()),
         },
     };
     check_version(&fields, kind)?;
@@ -268,7 +239,11 @@ pub(crate) fn read_partly(document: &Value, place: &str) -> Result<Reading, Wron
         } else {
             node::read(&mut fields)
         })),
-        "WorkloadEndpoint" => Resource::Workload(workload::read(&mut fields)),
+        "WorkloadEndpoint" => match workload::read(&mut fields) {
+            // Nothing of it can be used, and it may be any resource.
+            pod if pod.networks.is_empty() => named.map(|_| Resource::Workload(pod))?,
+            pod => Resource::Workload(pod),
+        },
         "FelixConfiguration" => Resource::Configuration(Configuration {
             created: fields.created(),
             spec: match fields.at("spec") {
@@ -367,25 +342,6 @@ fn cidr(fields: &Fields<'_>) -> Result<IpNet, Wrong> {
     match unusable_network(cidr) {
         Some(what) => Err(Wrong::at(field, format!("holds `{text}`: that is {what}"))),
         None => Ok(cidr.trunc()),
-    }
-}
-
-/// The longest name that Kubernetes has, in characters.
-const LONGEST_NAME: usize = 253;
-
-fn check_name(field: &str, name: &str) -> Result<(), Wrong> {
-    let length = name.chars().count();
-    if length > LONGEST_NAME {
-        let what = format!("has {length} characters; a name has at most {LONGEST_NAME}");
-        return Err(Wrong::at(field, what));
-    }
-    let fits = |c: char| c.is_ascii_graphic() && c != '/';
-    match name.chars().find(|c| !fits(*c)) {
-        Some(c) => Err(Wrong::at(
-            field,
-            format!("holds {c:?}, which is in no name"),
-        )),
-        None => Ok(()),
     }
 }
 

@@ -183,7 +183,7 @@ impl Content {
                 let mistakes = wrong.map(Mistake::from).collect();
                 Self::Read(Box::new(reading), mistakes)
             }
-            Err(wrong) => Self::Bad(identity_of(value), wrong.into()),
+            Err(wrong) => Self::Bad(resource::identity_of(value), wrong.into()),
         }
     }
 
@@ -457,18 +457,6 @@ impl Catalogue {
         };
         self.snapshot.bad.insert(name.to_owned(), bad);
     }
-}
-
-/// Which resource a document says it is.
-pub(super) fn identity_of(value: &Value) -> Option<Identity> {
-    Some(Identity {
-        kind: value["kind"].as_str()?.to_owned(),
-        namespace: value["metadata"]["namespace"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        name: value["metadata"]["name"].as_str()?.to_owned(),
-    })
 }
 
 #[cfg(test)]

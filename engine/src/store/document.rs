@@ -267,8 +267,9 @@ fn items(value: &Value) -> Option<&[Value]> {
     }
     match value.get("items") {
         Some(Value::Array(items)) => Some(items),
-        None | Some(Value::Null) => Some(&[]),
-        Some(_) => None,
+        Some(Value::Null) => Some(&[]),
+        // Half a list may have held anything.
+        None | Some(_) => None,
     }
 }
 

@@ -11,6 +11,9 @@ use crate::intent::key::PublicKey;
 use crate::intent::publication::{Publication, node_identity};
 use crate::intent::resource::Resource;
 
+/// What takes the place of a Node in its file.
+mod replaced;
+
 const NODE: &str = "apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: a\n  uid: keep-me\nspec:\n  bgp:\n    ipv4Address: 10.0.0.1/24\n";
 
 fn store(files: &[(&str, &str)]) -> (tempfile::TempDir, Store) {

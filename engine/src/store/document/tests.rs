@@ -72,8 +72,13 @@ fn the_items_of_a_list_are_resources() {
     let typed = read(typed).unwrap();
     assert_eq!(names(&typed), ["Node a in f (item 1)"]);
     assert_eq!(typed.resources()[0].value["apiVersion"], "v1");
-    let empty = read("kind: NodeList\nitems: []\n").unwrap();
-    assert!(empty.resources().is_empty());
+    for empty in ["kind: NodeList\nitems: []\n", "kind: List\nitems: null\n"] {
+        assert!(read(empty).unwrap().resources().is_empty(), "{empty}");
+    }
+    // It may have held anything.
+    for half in ["kind: List\n", "kind: NodeList\nitems: {}\n"] {
+        assert_eq!(read(half).unwrap().resources().len(), 1, "{half}");
+    }
 }
 
 #[test]

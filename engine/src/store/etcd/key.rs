@@ -5,9 +5,9 @@
 
 use serde_json::json;
 
-use super::super::catalogue::{Content, identity_of};
+use super::super::catalogue::Content;
 use super::super::document;
-use crate::intent::resource::{Identity, Reading};
+use crate::intent::resource::{Identity, Reading, identity_of};
 
 /// What everything of Calico's is below.
 pub(super) const ROOT: &str = "/calico/";
