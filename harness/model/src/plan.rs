@@ -19,6 +19,9 @@ mod settings;
 /// What somebody else does to a node's dataplane, behind the engine's back.
 mod tamper;
 
+/// What takes the place of a Node in a directory's file.
+mod replaced;
+
 /// Where the cluster's resources are.
 mod store;
 

@@ -256,6 +256,17 @@ fn the_engine_never_imports_the_harness() {
     assert!(!manifest.contains("wireproof"));
 }
 
+/// A table of cases that the engine and the harness's plan are both tested with.
+#[test]
+fn the_copies_of_a_table_are_equal() {
+    let copies = [
+        "engine/src/store/directory/tests/replaced.txt",
+        "harness/model/src/plan/replaced.txt",
+    ];
+    let [one, other] = copies.map(|copy| fs::read_to_string(root().join(copy)).unwrap());
+    assert_eq!(one, other, "{copies:?}");
+}
+
 #[test]
 fn the_top_level_holds_nothing_else() {
     for entry in fs::read_dir(root()).unwrap() {

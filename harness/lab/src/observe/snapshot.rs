@@ -85,7 +85,7 @@ pub(crate) fn nodes_out_of_sync(
     keys: &BTreeMap<NodeName, String>,
 ) -> Result<Vec<String>, LabError> {
     let mut lagging = Vec::new();
-    for node in &state.agents {
+    for node in state.agents.difference(&state.deleted) {
         let namespace = topology.node(node)?;
         let marked = Netlink::open(namespace)?
             .rules()?
@@ -99,7 +99,9 @@ pub(crate) fn nodes_out_of_sync(
                     .flat_map(|device| &device.peers)
                     .any(|peer| &peer.public_key == key)
             };
-            let mut others = state.encrypting.iter().filter(|other| *other != node);
+            // Who has no Node publishes no key.
+            let others = state.encrypting.difference(&state.deleted);
+            let mut others = others.filter(|other| *other != node);
             marked && others.all(|other| keys.get(other).is_some_and(known))
         } else {
             !marked

@@ -9,6 +9,9 @@ mod until;
 /// When the agents are in sync with the store, and what they said if they are not.
 mod sync;
 
+/// Agents whose Node is deleted.
+mod deleted;
+
 /// How agents end that are asked to.
 mod end;
 
@@ -34,6 +37,7 @@ use crate::cluster::node::{Init, Told, start_init, wait_until_set_up};
 use crate::cluster::store::Store;
 use crate::cluster::topology::{NodeSpace, Topology};
 
+use deleted::Deleted;
 use end::Ends;
 pub(crate) use sync::Fate;
 pub(crate) use until::Until;
@@ -83,6 +87,7 @@ pub(crate) struct Engines<'a> {
     pub(crate) ends: Ends,
     /// The nodes that are part of the cluster now.
     pub(crate) present: BTreeSet<NodeName>,
+    deleted: Deleted,
 }
 
 impl<'a> Engines<'a> {
@@ -116,6 +121,7 @@ impl<'a> Engines<'a> {
             running: BTreeSet::new(),
             ends: Ends::new(),
             present: BTreeSet::new(),
+            deleted: Deleted::default(),
         })
     }
 

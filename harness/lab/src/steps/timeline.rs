@@ -91,7 +91,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
     /// Starts every agent and waits until all are in sync.
     pub(crate) fn start(&mut self) -> Result<StepEvidence, LabError> {
         let state = self.plan.after(0);
-        self.engines.present = state.nodes.iter().map(|node| node.name.clone()).collect();
+        self.engines.expect(&state);
         let deadline = Deadline::of_work(self.plan.deadlines.ready());
         let began = now();
         self.engines.start_agents(&state.named(None))?;
@@ -107,7 +107,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
     /// Does one of the plan's steps, counted from 0, and waits until everything has settled.
     pub(crate) fn step(&mut self, number: usize, step: &Step) -> Result<StepEvidence, LabError> {
         let state = self.plan.after(number + 1);
-        self.engines.present = state.nodes.iter().map(|node| node.name.clone()).collect();
+        self.engines.expect(&state);
         let deadline = Deadline::of_work(self.plan.deadlines.of_step(step));
         let before = self.engines.writes();
         self.notifications()?;
@@ -403,9 +403,9 @@ impl<'a, 'e> Timeline<'a, 'e> {
         Ok(self.publishes_anew(number, name, before))
     }
 
-    /// A node that encrypts after a step publishes another key than it had `before`.
+    /// A node that encrypts after a step publishes another key than it had `before`, if it has a Node.
     fn publishes_anew(&self, number: usize, node: &NodeName, before: Option<String>) -> Until {
-        match self.plan.after(number + 1).encrypting.contains(node) {
+        match self.plan.after(number + 1).publishes(node) {
             true => Until::PublishesNot(node.clone(), before),
             false => Until::InSync,
         }

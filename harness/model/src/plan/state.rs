@@ -185,6 +185,11 @@ impl State {
             .collect()
     }
 
+    /// Whether a node publishes a key: it encrypts, and has a Node to publish it in.
+    pub fn publishes(&self, node: &NodeName) -> bool {
+        self.encrypting.contains(node) && !self.deleted.contains(node)
+    }
+
     /// Whether the fabric carries nothing between two endpoints.
     pub fn are_apart(&self, from: &Endpoint<'_>, to: &Endpoint<'_>) -> bool {
         let cut_off = |end: &Endpoint<'_>| self.apart.contains(&end.node.name);

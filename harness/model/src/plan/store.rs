@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::count::counted;
 use crate::name::NodeName;
 
-use super::{Node, Plan, RpFilter, Settings};
+use super::{Node, Plan, RpFilter, Settings, replaced};
 
 /// The port of etcd's clients.
 const PORT: u16 = 2379;
@@ -76,9 +76,7 @@ impl StoreAction {
         }
     }
 
-    /// The node whose resource another one takes the place of: for those who read a directory, the Node is
-    /// deleted. None where what is there then is no whole resource in JSON (what cannot be read counts as it
-    /// was), or may have a Node in it.
+    /// The node whose Node is deleted for those who read a directory, as other resources take its place.
     pub(crate) fn deletes(&self) -> Option<&NodeName> {
         let Self::Garbage {
             node: Some(node),
@@ -87,10 +85,7 @@ impl StoreAction {
         else {
             return None;
         };
-        let resource: serde_json::Value = serde_json::from_str(text).ok()?;
-        let kind = resource.get("kind")?.as_str()?;
-        let other = kind != "Node" && !kind.ends_with("List");
-        other.then_some(node)
+        replaced::deletes(text, node).then_some(node)
     }
 
     /// The node that it names.

@@ -108,7 +108,8 @@ impl Engines<'_> {
             let noticed = running.all(|(name, node)| node.status != *before(name));
             return noticed.then_some(Ok(()));
         }
-        let applied: Vec<_> = running.map(|(_, node)| node.applied.as_deref()).collect();
+        let followers = running.filter(|(name, node)| !self.deleted.has_told(name, node));
+        let applied: Vec<_> = followers.map(|(_, node)| node.applied.as_deref()).collect();
         if !store.may_be_at(&applied) {
             return None;
         }
