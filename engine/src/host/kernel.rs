@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
-use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use wireguard_control::Backend;
 
 use crate::dataplane::change::Configuration;
@@ -135,9 +135,13 @@ impl Kernel {
 
     fn take(&mut self, message: &RouteNetlinkMessage) {
         match message {
+            // What a bridge tells of its ports has little of the link, which is there after it as before.
+            RouteNetlinkMessage::NewLink(found) | RouteNetlinkMessage::DelLink(found)
+                if found.header.interface_family == AddressFamily::Bridge => {}
             RouteNetlinkMessage::NewLink(found) => {
                 let link = message::link(found);
                 let before = self.links.insert(link.index, link.clone());
+                self.link_changes(before.as_ref(), Some(&link));
                 // IPv4 routes go with their link, and the kernel does not say so.
                 if before.as_ref() != Some(&link) {
                     self.stale.routes |= before.is_some_and(|before| before.up && !link.up);
@@ -145,7 +149,8 @@ impl Kernel {
                 }
             }
             RouteNetlinkMessage::DelLink(found) => {
-                self.links.remove(&message::link(found).index);
+                let gone = self.links.remove(&message::link(found).index);
+                self.link_changes(gone.as_ref(), None);
                 self.addresses
                     .retain(|(index, _)| *index != found.header.index);
                 self.stale.routes = true;

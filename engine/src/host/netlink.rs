@@ -45,16 +45,22 @@ impl NetlinkError {
 }
 
 /// A link, as far as the engine needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
+    /// By which it can be found as well (`altname`).
+    pub(crate) other_names: BTreeSet<String>,
     /// `wireguard`, `tun`, `veth` …; empty for those of no kind.
     pub(crate) kind: String,
     /// What its maker wrote on it.
     pub(crate) alias: String,
     /// The link that it is a port of, such as a bridge.
     pub(crate) master: Option<u32>,
+    /// The group that it is in; 0 is that of all links at first.
+    pub(crate) group: u32,
+    /// The table of a VRF.
+    pub(crate) vrf: Option<u32>,
     pub(crate) mtu: u32,
     pub(crate) up: bool,
 }
@@ -69,8 +75,9 @@ pub(crate) struct Route {
     pub(crate) way: Way,
     /// Whether it leads to this node itself (type `local`).
     pub(crate) local: bool,
-    /// The links that it leads through, with or without a gateway: one for each next hop.
-    pub(crate) links: BTreeSet<u32>,
+    /// The links that it leads through, with or without a gateway: one for each next hop, in the kernel's
+    /// order.
+    pub(crate) links: Vec<u32>,
 }
 
 /// What a route does.

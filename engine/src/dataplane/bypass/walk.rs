@@ -39,16 +39,27 @@ impl Way {
     }
 }
 
+/// One of the ways that a route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hop {
+    pub(crate) way: Way,
+    /// The group of its link, if that is known.
+    pub(crate) group: Option<u32>,
+}
+
+/// The next hops of a route, in the kernel's order: each packet goes by one of them.
+pub(crate) type Hops = Vec<Hop>;
+
 /// The routes of a table.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    routes: BTreeMap<IpNet, Way>,
+    routes: BTreeMap<IpNet, Hops>,
     /// The prefix lengths that there are.
     lengths: BTreeSet<u8>,
 }
 
-impl FromIterator<(IpNet, Way)> for Table {
-    fn from_iter<T: IntoIterator<Item = (IpNet, Way)>>(routes: T) -> Self {
+impl FromIterator<(IpNet, Hops)> for Table {
+    fn from_iter<T: IntoIterator<Item = (IpNet, Hops)>>(routes: T) -> Self {
         let routes: BTreeMap<_, _> = routes.into_iter().collect();
         let lengths = routes.keys().map(IpNet::prefix_len).collect();
         Self { routes, lengths }
@@ -66,32 +77,30 @@ pub(crate) struct Before<'a> {
 }
 
 impl<'a> Before<'a> {
-    /// Those of `rules`; none if they can send no packet past the tunnel.
-    pub(crate) fn of(rules: &'a [PolicyRule], table: impl Fn(u32) -> Table) -> Option<Self> {
+    /// Those of `rules`; none if they can send no packet past the tunnel. `vrfs` are the tables of the
+    /// VRFs that packets may be of.
+    pub(crate) fn of(
+        rules: &'a [PolicyRule],
+        vrfs: &BTreeSet<u32>,
+        table: impl Fn(u32) -> Table,
+    ) -> Option<Self> {
         let own = rules.iter().position(PolicyRule::takes_into_tunnel)?;
-        let tables = BTreeMap::new();
-        let mut before = Self { rules, own, tables };
-        for rule in before.followed() {
-            if let Action::LookUp(number) = rule.action {
-                let tables = &mut before.tables;
-                tables.entry(number).or_insert_with(|| table(number));
-            }
-        }
-        before.can_bypass().then_some(before)
+        let followed = followed(rules).iter();
+        let tables: BTreeSet<_> = followed.flat_map(|rule| rule.tables(vrfs)).collect();
+        let tables = tables.into_iter().map(|number| (number, table(number)));
+        let tables = tables.collect();
+        let before = Self { rules, own, tables };
+        before.can_bypass(vrfs).then_some(before)
     }
 
-    /// The rules that packets may come to: those before this engine's, and all where one of them jumps.
-    fn followed(&self) -> &'a [PolicyRule] {
-        followed(self.rules)
-    }
-
-    fn can_bypass(&self) -> bool {
+    fn can_bypass(&self, vrfs: &BTreeSet<u32>) -> bool {
+        let leads_past = |table: u32| {
+            let mut hops = self.tables[&table].routes.values().flatten();
+            hops.any(|hop| hop.way.leaves().is_some())
+        };
         self.rules[..self.own].iter().any(|rule| match rule.action {
-            Action::LookUp(table) => {
-                let mut routes = self.tables[&table].routes.values();
-                routes.any(|way| way.leaves().is_some())
-            }
-            Action::GoTo(_) | Action::Refuse => true,
+            Action::LookUp(_) => rule.tables(vrfs).any(leads_past),
+            Action::GoTo(_) | Action::Refuse(_) => true,
             Action::Nothing => false,
         })
     }
@@ -185,7 +194,7 @@ impl<'a> Walk<'a> {
         wanted: &'a BTreeMap<IpNet, Option<&'a str>>,
         origins: &'a Origins,
     ) -> Self {
-        let rules = before.followed().iter();
+        let rules = followed(before.rules).iter();
         let destinations = rules.filter_map(|rule| Some(rule.to?.trunc()));
         let tables = before.tables.values();
         let routes = tables.flat_map(|table| table.routes.keys().copied());
@@ -247,19 +256,21 @@ impl<'a> Walk<'a> {
             }
             match rule.action {
                 Action::Nothing => reached[place + 1].add(here),
-                Action::Refuse => tell(place, here, &Effect::Refused),
+                Action::Refuse(_) => tell(place, here, &Effect::Refused),
                 Action::GoTo(priority) => match self.target(place, priority) {
                     // Where no rule is there, the next one is asked.
                     None => reached[place + 1].add(here),
                     Some(target) => reached[target].add(self.jump(here, place, target)),
                 },
-                Action::LookUp(table) => {
-                    let found = look_up(&self.before.tables[&table], rule, part);
-                    if let Some(effect) = found.leaves {
-                        tell(place, here, &effect);
-                    }
-                    if found.goes_on {
-                        reached[place + 1].add(here);
+                Action::LookUp(_) => {
+                    for table in rule.tables(&self.origins.vrfs) {
+                        let found = look_up(&self.before.tables[&table], rule, part);
+                        if let Some(effect) = found.leaves {
+                            tell(place, here, &effect);
+                        }
+                        if found.goes_on {
+                            reached[place + 1].add(here);
+                        }
                     }
                 }
             }
@@ -304,16 +315,29 @@ impl<'a> Walk<'a> {
 /// What a rule finds in a table for packets to a part of a network.
 fn look_up(table: &Table, rule: &PolicyRule, part: IpNet) -> Found {
     let mut found = Found::default();
-    let counts = |length: u8| rule.suppressed.is_none_or(|least| length > least);
     let around = supernets(part).filter(|outer| table.lengths.contains(&outer.prefix_len()));
     let mut around = around.filter_map(|outer| Some((outer, table.routes.get(&outer)?)));
-    match around.next() {
-        Some((_, Way::Throw)) | None => found.goes_on = true,
-        Some((outer, _)) if !counts(outer.prefix_len()) => found.goes_on = true,
-        Some((_, way)) => way
-            .leaves()
-            .into_iter()
-            .for_each(|effect| found.leaves(effect)),
+    let Some((network, hops)) = around.next() else {
+        found.goes_on = true;
+        return found;
+    };
+    // In IPv4 the first next hop's link says whether the route is taken (`fib4_rule_suppress`), in IPv6
+    // the link of the one that the packet goes by.
+    let first = match part {
+        IpNet::V4(_) => hops.first(),
+        IpNet::V6(_) => None,
+    };
+    for hop in hops {
+        let group = first.unwrap_or(hop).group;
+        match &hop.way {
+            Way::Throw => found.goes_on = true,
+            Way::Refuse => found.leaves(Effect::Refused),
+            _ if rule.suppresses(network.prefix_len(), group) => found.goes_on = true,
+            way => way
+                .leaves()
+                .into_iter()
+                .for_each(|effect| found.leaves(effect)),
+        }
     }
     found
 }
@@ -335,5 +359,7 @@ fn has_rest(network: IpNet, all: &BTreeSet<IpNet>) -> bool {
     halves.any(|half| !all.contains(&half) && has_rest(half, all))
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

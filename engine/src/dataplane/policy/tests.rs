@@ -9,7 +9,9 @@ fn net(text: &str) -> IpNet {
 fn origins() -> Origins {
     Origins {
         sources: ["10.0.0.1", "10.1.1.0/24", "fd00::1"].map(net).into(),
-        inputs: ["lo", "azv1", "wireguard.cali"].map(String::from).into(),
+        outside: ["eth0".to_owned()].into(),
+        tunnels: ["wireguard.cali".to_owned()].into(),
+        vrfs: BTreeSet::new(),
     }
 }
 
@@ -25,6 +27,13 @@ fn all() -> PolicyRule {
         foreign: false,
     };
     PolicyRule::without_selectors(rule)
+}
+
+fn link(name: &str) -> LinkName {
+    LinkName {
+        name: name.into(),
+        detached: false,
+    }
 }
 
 /// How many packets to a destination a change of a rule makes it for, and the rule for all others.
@@ -58,10 +67,27 @@ fn each_selector_says_how_many_packets_to_a_destination_a_rule_is_for() {
     assert_eq!(from("10.0.0.0/16"), SOME);
     assert_eq!(from("10.9.0.0/16"), UNKNOWN);
     // Links.
-    let input = |input: &'static str| of(&move |rule| rule.input = Some(input.into()));
+    let input = |name: &'static str| of(&move |rule| rule.input = Some(link(name)));
     assert_eq!(input("lo"), SOME);
     assert_eq!(input("azv1"), SOME);
     assert_eq!(input("eth0"), UNKNOWN);
+    let detached = LinkName {
+        detached: true,
+        ..link("azv1")
+    };
+    assert_eq!(of(&|rule| rule.input = Some(detached.clone())), NO);
+    // A packet that has to leave by a link asks for its way itself, but for an answer to an IPv6 echo.
+    let output = |name: &'static str| move |rule: &mut PolicyRule| rule.output = Some(link(name));
+    assert_eq!(of(&output("wireguard.cali")), NO);
+    assert_eq!(covered("fd00::5", output("wireguard.cali")), SOME);
+    assert_eq!(covered("fd00::5", output("eth0")), NO);
+    let gone = |rule: &mut PolicyRule| {
+        rule.output = Some(LinkName {
+            detached: true,
+            ..link("wireguard.cali")
+        });
+    };
+    assert_eq!(covered("fd00::5", gone), NO);
     // Marks: a packet of ours has none.
     let mark = |mark, mask| of(&move |rule| (rule.rule.mark, rule.rule.mask) = (mark, mask));
     assert_eq!(mark(0x20, 0x20), NO);
@@ -69,6 +95,48 @@ fn each_selector_says_how_many_packets_to_a_destination_a_rule_is_for() {
     // Some packets to anywhere, and none.
     assert_eq!(of(&|rule| rule.some.push("ipproto 17".into())), SOME);
     assert_eq!(of(&|rule| rule.none.push("tun_id 7".into())), NO);
+}
+
+#[test]
+fn a_rule_for_vrfs_is_for_some_packets_where_they_are_of_one() {
+    let rule = PolicyRule {
+        of_vrf: true,
+        ..all()
+    };
+    let mut origins = origins();
+    let destination = net("10.1.2.0/26");
+    assert_eq!(rule.covers(destination, &origins), Covers::None);
+    origins.vrfs.insert(10);
+    assert_eq!(rule.covers(destination, &origins), Covers::Some);
+    assert!(rule.tables(&origins.vrfs).eq([10]));
+    assert!(all().tables(&origins.vrfs).eq([254]));
+}
+
+#[test]
+fn a_rule_suppresses_by_prefix_length_or_group() {
+    let suppresses = |most, of, length, group| {
+        let rule = PolicyRule {
+            suppressed_length: most,
+            suppressed_group: of,
+            ..all()
+        };
+        rule.suppresses(length, group)
+    };
+    for (most, of, length, group, expected) in [
+        (None, None, 0, None, false),
+        (Some(0), None, 0, Some(0), true),
+        (Some(0), None, 1, Some(0), false),
+        (Some(32), None, 32, Some(0), true),
+        (Some(300), None, 128, Some(0), true),
+        (None, Some(0), 32, Some(0), true),
+        (None, Some(0), 32, Some(5), false),
+        (None, Some(0), 32, None, false),
+        (Some(0), Some(5), 32, Some(5), true),
+        (Some(0), Some(5), 0, Some(0), true),
+    ] {
+        let case = format!("{most:?} {of:?} {length} {group:?}");
+        assert_eq!(suppresses(most, of, length, group), expected, "{case}");
+    }
 }
 
 #[test]
@@ -124,16 +192,45 @@ fn a_rule_reads_as_ip_rule_lists_it() {
     };
     rule.from = Some(net("10.0.0.0/8"));
     rule.to = Some(net("10.1.0.0/16"));
-    rule.input = Some("lo".into());
+    rule.input = Some(link("lo"));
     rule.some = vec!["dport 443-443".into()];
     rule.action = Action::LookUp(80);
-    rule.suppressed = Some(0);
+    rule.suppressed_length = Some(0);
     assert_eq!(
         rule.to_string(),
         "20: not from 10.0.0.0/8 to 10.1.0.0/16 fwmark 0x20/0xf0 iif lo dport 443-443 lookup 80 \
          suppress_prefixlength 0"
     );
-    rule = all();
-    rule.action = Action::GoTo(32766);
-    assert_eq!(rule.to_string(), "20: from all goto 32766");
+    let reads = |change: &dyn Fn(&mut PolicyRule), text: &str| {
+        let mut rule = all();
+        change(&mut rule);
+        assert_eq!(rule.to_string(), text);
+    };
+    reads(
+        &|rule| rule.action = Action::GoTo(32766),
+        "20: from all goto 32766",
+    );
+    reads(
+        &|rule| rule.action = Action::Refuse("prohibit"),
+        "20: from all prohibit",
+    );
+    reads(
+        &|rule| (rule.of_vrf, rule.action) = (true, Action::LookUp(0)),
+        "20: from all lookup [l3mdev-table]",
+    );
+    reads(
+        &|rule| rule.suppressed_group = Some(0),
+        "20: from all lookup main suppress_ifgroup default",
+    );
+    reads(
+        &|rule| {
+            rule.suppressed_group = Some(5);
+            rule.input = Some(LinkName {
+                detached: true,
+                ..link("azv1")
+            });
+            rule.output = Some(link("eth0"));
+        },
+        "20: from all iif azv1 [detached] oif eth0 lookup main suppress_ifgroup 5",
+    );
 }

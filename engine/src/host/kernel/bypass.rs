@@ -1,14 +1,15 @@
 //! Rules as the kernel tells of them, and what those before this engine's do.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
 use super::Kernel;
 use super::routes::in_table;
-use crate::dataplane::bypass::{self, Before, Table};
-use crate::dataplane::policy::{Action, Origins, PolicyRule};
-use crate::host::netlink::{Route, Way};
+use crate::dataplane::bypass::{self, Before, Hop, Hops, Table};
+use crate::dataplane::policy::{Origins, PolicyRule};
+use crate::host::netlink::{Link, Route, Way};
 use crate::intent::family::Family;
 use crate::intent::settings::Settings;
 
@@ -39,24 +40,33 @@ impl Kernel {
     /// Asks for the routes where the rules lead to another table than before the change: of a table that
     /// nobody looks up it is not known in full which routes have gone, and which are behind others.
     fn change_policy(&mut self, family: Family, change: impl FnOnce(&mut Vec<PolicyRule>)) {
-        let before: BTreeSet<_> = self.followed(family).collect();
+        let before = self.followed(family);
         change(&mut self.policy[family]);
-        let after: BTreeSet<_> = self.followed(family).collect();
-        self.stale.routes |= !after.is_subset(&before);
+        self.stale.routes |= !self.followed(family).is_subset(&before);
     }
 
     /// The tables that rules look up which decide what reaches this engine's.
-    fn followed(&self, family: Family) -> impl Iterator<Item = u32> {
+    fn followed(&self, family: Family) -> BTreeSet<u32> {
+        let vrfs = self.links.values().filter_map(|link| link.vrf).collect();
         let rules = bypass::followed(&self.policy[family]).iter();
-        rules.filter_map(|policy| match policy.action {
-            Action::LookUp(table) => Some(table),
-            Action::GoTo(_) | Action::Nothing | Action::Refuse => None,
-        })
+        rules.flat_map(|policy| policy.tables(&vrfs)).collect()
     }
 
     /// Whether such a rule looks a table up.
     pub(super) fn is_followed(&self, family: Family, table: u32) -> bool {
-        self.followed(family).any(|followed| followed == table)
+        self.followed(family).contains(&table)
+    }
+
+    /// Takes in that a link is another one than before, if either is there. The kernel does not tell that
+    /// a rule has lost the link that it names, or has found it (`fib_rules_event`).
+    pub(super) fn link_changes(&mut self, before: Option<&Link>, after: Option<&Link>) {
+        let name = |link: Option<&Link>| link.map(|link| link.name.clone());
+        if name(before) != name(after) {
+            let mut rules = self.policy.iter().flat_map(|(_, rules)| rules);
+            self.stale.rules |= rules.any(PolicyRule::names_link);
+        }
+        let vrf = |link: Option<&Link>| link.and_then(|link| link.vrf);
+        self.stale.routes |= vrf(before) != vrf(after);
     }
 
     /// The rules before this engine's, if they can send any packet past the tunnel.
@@ -66,7 +76,8 @@ impl Kernel {
         settings: &Settings,
     ) -> Option<Before<'_>> {
         let tunnels = self.tunnel_indexes(family, settings);
-        Before::of(&self.policy[family], |table| {
+        let vrfs = self.vrfs(family, settings);
+        Before::of(&self.policy[family], &vrfs, |table| {
             self.table(family, table, &tunnels)
         })
     }
@@ -79,44 +90,84 @@ impl Kernel {
         settings: &Settings,
         own: impl Iterator<Item = IpNet>,
     ) -> Origins {
+        let inputs = self.inputs(family, settings);
         let tunnels = self.tunnel_indexes(family, settings);
-        let inner = self.inner_links(settings);
-        let links = self.links.values();
-        let inputs =
-            links.filter(|link| inner.contains(&link.index) || tunnels.contains(&link.index));
-        let inputs = inputs.map(|link| link.name.clone());
+        let names = |link: &Link| {
+            let names = std::iter::once(&link.name).chain(&link.other_names);
+            names.cloned().collect::<Vec<_>>()
+        };
+        let (inside, outside): (Vec<_>, Vec<_>) = self
+            .links
+            .values()
+            .partition(|link| inputs.contains(&link.index));
+        let inside = inside.into_iter();
+        let tunnels = inside.filter(|link| tunnels.contains(&link.index));
         let addresses = self.addresses.iter().map(|(_, address)| address.addr());
+        // That of a socket which has none yet: it is chosen by the route (IPv4: `ip_route_output_key_hash`).
+        let none_yet = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let addresses = addresses.chain([none_yet]).map(IpNet::from);
         Origins {
-            sources: own.chain(addresses.map(IpNet::from)).collect(),
-            inputs: inputs.chain([LOOPBACK.to_owned()]).collect(),
+            sources: own.chain(addresses).collect(),
+            outside: outside.into_iter().flat_map(names).collect(),
+            tunnels: tunnels.flat_map(names).collect(),
+            vrfs: self.vrfs(family, settings),
         }
+    }
+
+    /// The links by which packets of this node, of its pods and out of the tunnel come in: bridges and
+    /// VRFs too that have one of them as a port, whatever their other ports are.
+    fn inputs(&self, family: Family, settings: &Settings) -> BTreeSet<u32> {
+        let mut inputs = self.inner_links(settings);
+        inputs.extend(self.tunnel_indexes(family, settings));
+        loop {
+            let links = self.links.values();
+            let ports = links.filter(|link| inputs.contains(&link.index));
+            let masters: Vec<_> = ports.filter_map(|link| link.master).collect();
+            let known = inputs.len();
+            inputs.extend(masters);
+            if inputs.len() == known {
+                return inputs;
+            }
+        }
+    }
+
+    /// The tables of the VRFs among them.
+    fn vrfs(&self, family: Family, settings: &Settings) -> BTreeSet<u32> {
+        let inputs = self.inputs(family, settings);
+        let links = self.links.values();
+        let inputs = links.filter(|link| inputs.contains(&link.index));
+        inputs.filter_map(|link| link.vrf).collect()
     }
 
     fn table(&self, family: Family, table: u32, tunnels: &BTreeSet<u32>) -> Table {
         let both = [&self.routes[family], &self.own_routes[family]];
         let routes = both.into_iter().flat_map(|routes| in_table(routes, table));
-        let routes = routes.map(|(slot, route)| (slot.network, self.way(route, tunnels)));
+        let routes = routes.map(|(slot, route)| (slot.network, self.hops(route, tunnels)));
         routes.collect()
     }
 
-    fn way(&self, route: &Route, tunnels: &BTreeSet<u32>) -> bypass::Way {
-        let name = |index: &u32| {
+    fn hops(&self, route: &Route, tunnels: &BTreeSet<u32>) -> Hops {
+        let only = |way| vec![Hop { way, group: None }];
+        let hop = |index: &u32| {
             let link = self.links.get(index);
-            link.map_or_else(|| format!("link {index}"), |link| link.name.clone())
+            let way = match index {
+                _ if tunnels.contains(index) => bypass::Way::Tunnel,
+                _ if link.is_some_and(|link| link.name == LOOPBACK) => bypass::Way::Stays,
+                _ => bypass::Way::Link(
+                    link.map_or_else(|| format!("link {index}"), |link| link.name.clone()),
+                ),
+            };
+            Hop {
+                way,
+                group: link.map(|link| link.group),
+            }
         };
-        let others = route.links.iter().filter(|link| !tunnels.contains(link));
-        let mut others = others.map(name).filter(|name| name != LOOPBACK);
         match route.way {
-            Way::Throw => bypass::Way::Throw,
-            Way::Refuse => bypass::Way::Refuse,
-            Way::Link(_) | Way::Other => match others.next() {
-                Some(name) => bypass::Way::Link(name),
-                None if route.links.iter().any(|link| tunnels.contains(link)) => {
-                    bypass::Way::Tunnel
-                }
-                // Local, broadcast and multicast ones.
-                None => bypass::Way::Stays,
-            },
+            Way::Throw => only(bypass::Way::Throw),
+            Way::Refuse => only(bypass::Way::Refuse),
+            // Local, broadcast and multicast ones.
+            Way::Link(_) | Way::Other if route.links.is_empty() => only(bypass::Way::Stays),
+            Way::Link(_) | Way::Other => route.links.iter().map(hop).collect(),
         }
     }
 }

@@ -25,7 +25,8 @@ impl Kernel {
         // By table: default, main, local, so that of two routes to one network the last one counts.
         let routes = routes.filter(|route| is_of_kernel(route));
         let routes = routes.map(|route| {
-            let leads_here = !route.links.is_empty() && route.links.is_subset(&inner);
+            let mut links = route.links.iter();
+            let leads_here = !route.links.is_empty() && links.all(|link| inner.contains(link));
             (route.slot.network, route.local || leads_here)
         });
         routes.collect()

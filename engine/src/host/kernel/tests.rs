@@ -1,6 +1,6 @@
 //! Which link is the uplink, and whose the rules and routes are that netlink tells of.
 
-use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
 use super::*;
@@ -12,11 +12,10 @@ fn link(index: u32, name: &str, mtu: u32, alias: &str) -> (u32, Link) {
     let link = Link {
         index,
         name: name.into(),
-        kind: String::new(),
         alias: alias.into(),
-        master: None,
         mtu,
         up: true,
+        ..Link::default()
     };
     (index, link)
 }
@@ -62,7 +61,7 @@ fn route(own: bool, table: u32, network: &str, way: Way) -> Route {
         own,
         way,
         local: false,
-        links: BTreeSet::new(),
+        links: Vec::new(),
     }
 }
 
@@ -179,4 +178,22 @@ fn the_kernel_is_asked_again_where_netlink_does_not_tell_what_is_left() {
     assert!(last, "there may be another one at its place");
     // In the main table a new pod's route is told in full.
     assert!(!comes(false, 254, "10.9.0.9/32"));
+}
+
+#[test]
+fn what_a_bridge_tells_of_a_port_takes_nothing_from_what_is_known_of_it() {
+    let mut kernel = known();
+    kernel.links = BTreeMap::from([link(2, "eth0", 1500, "")]);
+    let before = kernel.links.clone();
+    let mut message = LinkMessage::default();
+    message.header.index = 2;
+    message.header.interface_family = AddressFamily::Bridge;
+    for news in [
+        RouteNetlinkMessage::NewLink(message.clone()),
+        RouteNetlinkMessage::DelLink(message),
+    ] {
+        kernel.hear(vec![News::Message(news)]);
+        assert_eq!(kernel.links, before);
+    }
+    assert_eq!(kernel.stale, Stale::NOTHING);
 }

@@ -1,6 +1,5 @@
 //! Netlink messages and what they mean (kernel: `uapi/linux/rtnetlink.h`, `fib_rules.h`).
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -9,7 +8,9 @@ use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
 };
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop,
+};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -17,7 +18,7 @@ use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMe
 
 use super::{Address, Link, PROTOCOL, Route, Way};
 use crate::dataplane::model::{Rule, Slot};
-use crate::dataplane::policy::{Action, PolicyRule};
+use crate::dataplane::policy::{Action, LinkName, PolicyRule};
 use crate::intent::family::Family;
 
 /// How netlink writes a family.
@@ -41,12 +42,8 @@ pub(crate) fn read_family(family: AddressFamily) -> Option<Family> {
 pub(crate) fn link(message: &LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
-        name: String::new(),
-        kind: String::new(),
-        alias: String::new(),
-        master: None,
-        mtu: 0,
         up: message.header.flags.contains(LinkFlags::Up),
+        ..Link::default()
     };
     for attribute in &message.attributes {
         match attribute {
@@ -54,13 +51,24 @@ pub(crate) fn link(message: &LinkMessage) -> Link {
             LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Controller(master) => link.master = Some(*master),
-            LinkAttribute::LinkInfo(infos) => {
-                let kind = infos.iter().find_map(|info| match info {
-                    LinkInfo::Kind(kind) => Some(kind.to_string()),
-                    _ => None,
-                });
-                link.kind = kind.unwrap_or_default();
+            LinkAttribute::Group(group) => link.group = *group,
+            LinkAttribute::PropList(properties) => {
+                link.other_names
+                    .extend(properties.iter().filter_map(|property| match property {
+                        Prop::AltIfName(name) => Some(name.clone()),
+                        _ => None,
+                    }));
             }
+            LinkAttribute::LinkInfo(infos) => infos.iter().for_each(|info| match info {
+                LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+                LinkInfo::Data(InfoData::Vrf(data)) => {
+                    link.vrf = data.iter().find_map(|found| match found {
+                        InfoVrf::TableId(table) => Some(*table),
+                        _ => None,
+                    });
+                }
+                _ => {}
+            }),
             _ => {}
         }
     }
@@ -109,7 +117,7 @@ pub(crate) fn route(message: &RouteMessage) -> Option<Route> {
         Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
     let (mut table, mut index, mut gateway) = (u32::from(message.header.table), None, false);
-    let mut links = BTreeSet::new();
+    let mut links = Vec::new();
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(RouteAddress::Inet(found)) => network = (*found).into(),
@@ -117,7 +125,7 @@ pub(crate) fn route(message: &RouteMessage) -> Option<Route> {
             RouteAttribute::Table(found) => table = *found,
             RouteAttribute::Oif(found) => {
                 index = Some(*found);
-                links.insert(*found);
+                links.push(*found);
             }
             RouteAttribute::Gateway(_) | RouteAttribute::Via(_) => gateway = true,
             RouteAttribute::MultiPath(hops) => {
@@ -223,6 +231,10 @@ pub(crate) fn rule(message: &RuleMessage) -> Rule {
 pub(crate) fn policy(message: &RuleMessage) -> PolicyRule {
     let header = &message.header;
     let network = |address: &IpAddr, length| IpNet::new(*address, length).ok();
+    let link_name = |name: &String, detached| LinkName {
+        name: name.clone(),
+        detached: header.flags.contains(detached),
+    };
     let mut goes_to = None;
     let mut policy = PolicyRule::without_selectors(rule(message));
     if header.tos != 0 {
@@ -232,9 +244,15 @@ pub(crate) fn policy(message: &RuleMessage) -> PolicyRule {
         match attribute {
             RuleAttribute::Destination(to) => policy.to = network(to, header.dst_len),
             RuleAttribute::Source(from) => policy.from = network(from, header.src_len),
-            RuleAttribute::Iifname(input) => policy.input = Some(input.clone()),
-            RuleAttribute::Oifname(output) => policy.none.push(format!("oif {output}")),
-            RuleAttribute::L3MDev(true) => policy.none.push("l3mdev".to_owned()),
+            RuleAttribute::Iifname(name) => {
+                policy.input = Some(link_name(name, RuleFlags::IifDetached));
+            }
+            RuleAttribute::Oifname(name) => {
+                policy.output = Some(link_name(name, RuleFlags::OifDetached));
+            }
+            RuleAttribute::L3MDev(of_vrf) => policy.of_vrf = *of_vrf,
+            // Only what came out of a tunnel with metadata has one (kernel: `ip_route_input_slow`), and no
+            // packet of this node's or of its pods does.
             RuleAttribute::TunId(number) => policy.none.push(format!("tun_id {number}")),
             RuleAttribute::UidRange(users) => {
                 policy
@@ -256,9 +274,12 @@ pub(crate) fn policy(message: &RuleMessage) -> PolicyRule {
             }
             RuleAttribute::Other(other) => policy.some.push(format!("selector {}", other.kind())),
             RuleAttribute::Goto(priority) => goes_to = Some(*priority),
-            // The absence of a suppressor is all bits.
+            // The kernel compares it as a signed number.
             RuleAttribute::SuppressPrefixLen(length) => {
-                policy.suppressed = u8::try_from(*length).ok();
+                policy.suppressed_length = Some(*length).filter(|length| length.cast_signed() >= 0);
+            }
+            RuleAttribute::SuppressIfGroup(group) => {
+                policy.suppressed_group = Some(*group).filter(|group| *group != u32::MAX);
             }
             _ => {}
         }
@@ -266,8 +287,11 @@ pub(crate) fn policy(message: &RuleMessage) -> PolicyRule {
     policy.action = match header.action {
         RuleAction::ToTable => Action::LookUp(policy.rule.table),
         RuleAction::Goto => goes_to.map_or(Action::Nothing, Action::GoTo),
-        RuleAction::Blackhole | RuleAction::Unreachable | RuleAction::Prohibit => Action::Refuse,
-        _ => Action::Nothing,
+        RuleAction::Nop => Action::Nothing,
+        RuleAction::Unreachable => Action::Refuse("unreachable"),
+        RuleAction::Prohibit => Action::Refuse("prohibit"),
+        // So does what the kernel does not know (`fib4_rule_action`).
+        _ => Action::Refuse("blackhole"),
     };
     policy
 }

@@ -1,14 +1,20 @@
 //! Every kind of rule and route of others: what the kernel does with a packet to a peer is what the agent
 //! and `status` tell of it.
 
+use std::path::Path;
 use std::process::Command;
 
-use super::{BOB, SETTINGS, check, ip, leaves_in_clear, strict};
-use crate::{INSIDE, Node, configuration, in_namespaces, write};
+use super::{BOB, SETTINGS, check, ip, leaves_in_clear};
+use crate::{Node, configuration};
+
+/// Jumps from rule to rule.
+mod jump;
+/// Which packets a rule is for, and what it does with a route that it has found.
+mod selector;
 
 /// What others set up, and what becomes of packets to bob then.
 struct Case {
-    /// What follows `ip -4` or `ip -6`. BOB and OWN are addresses, TUNNEL is the device.
+    /// What follows `ip -4` or `ip -6`. BOB and OWN are addresses, FOREIGN a network, TUNNEL a device.
     commands: &'static [&'static str],
     /// What follows `ip route get` for a packet that is looked at.
     packet: &'static str,
@@ -32,6 +38,8 @@ struct Family {
     bob: &'static str,
     /// Who is no node.
     nobody: &'static str,
+    /// A network that no address of the cluster is in.
+    foreign: &'static str,
     tunnel: &'static str,
 }
 
@@ -42,6 +50,7 @@ const FAMILIES: [Family; 2] = [
         own: "10.0.0.1",
         bob: "10.0.0.2",
         nobody: "10.0.0.77",
+        foreign: "192.0.2.0/24",
         tunnel: "wireguard.cali",
     },
     Family {
@@ -50,6 +59,7 @@ const FAMILIES: [Family; 2] = [
         own: "fd00::1",
         bob: "fd00::2",
         nobody: "fd00::77",
+        foreign: "2001:db8::/32",
         tunnel: "wg-v6.cali",
     },
 ];
@@ -57,6 +67,7 @@ const FAMILIES: [Family; 2] = [
 impl Family {
     fn fill(&self, text: &str) -> String {
         let text = text.replace("BOB", self.bob).replace("OWN", self.own);
+        let text = text.replace("FOREIGN", self.foreign);
         format!("{} {}", self.flag, text.replace("TUNNEL", self.tunnel))
     }
 
@@ -81,7 +92,7 @@ impl Family {
         leaves_in_clear(self.bob.parse().unwrap(), self.nobody.parse().unwrap())
     }
 
-    /// Removes what a case has set up: rules of these priorities, and routes of these tables.
+    /// Removes what a case has set up: all rules but the kernel's and the agent's, and these tables.
     fn clear(&self) {
         let rules = ip(&format!("{} rule list", self.flag));
         let rules = rules.lines().filter_map(|rule| rule.split(':').next());
@@ -93,6 +104,7 @@ impl Family {
             // There is no such table where no route is.
             let _ = Command::new("ip").args(flush.split(' ')).output();
         }
+        ip("link set outside group 0");
     }
 }
 
@@ -119,114 +131,11 @@ fn compare(node: &Node, family: &Family, cases: &[Case]) {
     }
 }
 
-fn start(folder: &std::path::Path) -> Node {
+fn start(folder: &Path) -> Node {
     let on = configuration(SETTINGS);
     let node = Node::start(folder, &[("default.yaml", &on), ("bob.yaml", BOB)]);
     node.until("in sync", |status| {
         status.contains("STATUS=in sync: 2 peers")
     });
     node
-}
-
-#[test]
-fn a_jump_is_followed_as_the_kernel_follows_it() {
-    in_namespaces("bypass::kinds::inside_rules_jump");
-}
-
-const JUMPS: [Case; 12] = [
-    case(&["rule add pref 20 goto 32766"], "BOB", true),
-    case(&["rule add pref 20 to BOB goto 32766"], "BOB", true),
-    case(
-        &["rule add pref 20 ipproto tcp goto 32766"],
-        "BOB ipproto tcp dport 80",
-        true,
-    ),
-    case(
-        &["rule add pref 20 not ipproto tcp goto 32766"],
-        "BOB ipproto udp dport 80",
-        true,
-    ),
-    case(
-        &[
-            "route add default dev outside table 80",
-            "rule add pref 20 from OWN goto 150",
-            "rule add pref 150 lookup 80",
-        ],
-        "BOB from OWN",
-        true,
-    ),
-    // Over a rule that leads into the tunnel.
-    case(
-        &[
-            "route add default dev TUNNEL table 81",
-            "rule add pref 20 ipproto udp goto 40",
-            "rule add pref 30 lookup 81",
-            "rule add pref 40 lookup main",
-        ],
-        "BOB ipproto udp dport 53",
-        true,
-    ),
-    // Nothing is behind it.
-    case(
-        &["rule add pref 20 goto 40000", "rule add pref 40000 nop"],
-        "BOB",
-        true,
-    ),
-    // What is behind it leads into the tunnel.
-    case(
-        &[
-            "route add default dev TUNNEL table 80",
-            "rule add pref 20 goto 150",
-            "rule add pref 150 lookup 80",
-        ],
-        "BOB",
-        false,
-    ),
-    // Over a rule that would divert.
-    case(
-        &[
-            "rule add pref 20 goto 40",
-            "rule add pref 30 unreachable",
-            "rule add pref 40 nop",
-        ],
-        "BOB",
-        false,
-    ),
-    case(&["rule add pref 20 goto 500"], "BOB", false),
-    case(&["rule add pref 20 goto 99"], "BOB", false),
-    case(&["rule add pref 20 fwmark 7 goto 32766"], "BOB", false),
-];
-
-#[test]
-#[ignore = "the test above runs it in a namespace of its own"]
-fn inside_rules_jump() {
-    if std::env::var_os(INSIDE).is_none() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let node = start(folder.path());
-    let strict = strict();
-    for family in &FAMILIES {
-        family.neighbours();
-        compare(&node, family, &JUMPS);
-        // The agent is told as well, and in strict mode nothing leaves.
-        ip(&family.fill("rule add pref 20 ipproto udp goto 32766"));
-        let told = format!(
-            "{}: the rule `20: from all ipproto 17 goto 32766`",
-            family.name
-        );
-        node.until("told of the jump", |status| status.contains(&told));
-        assert!(family.leaks());
-        write(&node.store, "default.yaml", &strict);
-        node.until("said that it is dropped", |status| {
-            status.contains(&told) && status.contains("is dropped, since it would be in clear")
-        });
-        assert!(!family.leaks());
-        write(&node.store, "default.yaml", &configuration(SETTINGS));
-        family.clear();
-        node.until("forgot the jump", |status| {
-            status.contains("STATUS=in sync: 2 peers") && !status.contains("the rule")
-        });
-        assert!(!family.leaks());
-    }
 }

@@ -12,7 +12,7 @@ fn net(text: &str) -> IpNet {
 fn rule(priority: u32, action: Action) -> PolicyRule {
     let table = match action {
         Action::LookUp(table) => table,
-        Action::GoTo(_) | Action::Nothing | Action::Refuse => 0,
+        Action::GoTo(_) | Action::Nothing | Action::Refuse(_) => 0,
     };
     let rule = Rule {
         priority,
@@ -52,6 +52,21 @@ fn found(before: &[PolicyRule], routes: &[(u32, &str, Way)]) -> Vec<String> {
 
 /// The same with all rules but the first one.
 fn found_by(rules: &[PolicyRule], routes: &[(u32, &str, Way)]) -> Vec<String> {
+    let one = |way: &Way| {
+        vec![Hop {
+            way: way.clone(),
+            group: None,
+        }]
+    };
+    let routes = routes.iter();
+    let routes: Vec<_> = routes
+        .map(|(table, network, way)| (*table, *network, one(way)))
+        .collect();
+    found_in(rules, &routes, &[])
+}
+
+/// The same with several next hops, and VRFs that have these tables.
+fn found_in(rules: &[PolicyRule], routes: &[(u32, &str, Hops)], vrfs: &[u32]) -> Vec<String> {
     let wanted = BTreeMap::from([
         (net("10.0.0.1"), None),
         (net("10.0.0.2"), Some("bob")),
@@ -61,15 +76,17 @@ fn found_by(rules: &[PolicyRule], routes: &[(u32, &str, Way)]) -> Vec<String> {
     ]);
     let origins = Origins {
         sources: vec![net("10.0.0.1"), net("10.1.2.9")],
-        inputs: vec!["lo".into()],
+        outside: BTreeSet::new(),
+        tunnels: BTreeSet::new(),
+        vrfs: vrfs.iter().copied().collect(),
     };
     let rules = [&[rule(0, Action::LookUp(255))], rules].concat();
     let table = |number| {
         let routes = routes.iter().filter(|(table, ..)| *table == number);
-        let routes = routes.map(|(_, network, way)| (net(network), way.clone()));
+        let routes = routes.map(|(_, network, hops)| (net(network), hops.clone()));
         routes.collect()
     };
-    let Some(before) = Before::of(&rules, table) else {
+    let Some(before) = Before::of(&rules, &origins.vrfs, table) else {
         return Vec::new();
     };
     let found = before.bypasses(&wanted, &origins).into_iter();
@@ -155,12 +172,14 @@ fn a_table_is_searched_as_the_kernel_searches_it() {
         block(&[(80, "10.1.2.0/24", Way::Refuse)], &all),
         ["10.1.2.0/26 20 to nowhere"]
     );
-    // An empty table and a suppressed route leave the packet to the next rule.
+    // An empty table and a suppressed route leave the packet to the next rule; a route that drops does not.
     assert_eq!(block(&[], &all), [""; 0]);
     let routes = [(80, "0.0.0.0/0", out()), (80, "10.1.0.0/16", out())];
-    for (suppressed, bypasses) in [(0, 1), (15, 1), (16, 0)] {
-        let found = block(&routes, &|rule| rule.suppressed = Some(suppressed));
-        assert_eq!(found.len(), bypasses, "{suppressed}");
+    let unreachable = [(80, "10.1.0.0/16", Way::Refuse)];
+    for (suppressed, bypasses) in [(0, 1), (15, 1), (16, 0), (300, 0)] {
+        let change = |rule: &mut PolicyRule| rule.suppressed_length = Some(suppressed);
+        assert_eq!(block(&routes, &change).len(), bypasses, "{suppressed}");
+        assert_eq!(block(&unreachable, &change).len(), 1);
     }
 }
 
@@ -177,7 +196,10 @@ fn what_a_rule_sends_into_the_tunnel_no_later_one_takes() {
 
 #[test]
 fn a_rule_that_drops_is_found() {
-    assert_eq!(found(&[rule(20, Action::Refuse)], &[]).len(), 3);
+    assert_eq!(
+        found(&[rule(20, Action::Refuse("unreachable"))], &[]).len(),
+        3
+    );
 }
 
 /// The same rule for some packets alone.
@@ -229,7 +251,7 @@ fn a_rule_that_jumps_over_this_engine_s_is_found_whatever_packets_it_is_for() {
 fn what_a_jump_leaves_behind_has_no_say_for_its_packets() {
     let jump = rule(20, Action::GoTo(40));
     let target = rule(40, Action::Nothing);
-    let refuse = rule(30, Action::Refuse);
+    let refuse = rule(30, Action::Refuse("unreachable"));
     let rules = |first: PolicyRule| [first, refuse.clone(), target.clone()];
     assert_eq!(found(&rules(jump.clone()), &[]), [""; 0]);
     assert_eq!(found(&rules(to("10.0.0.2", jump.clone())), &[]).len(), 2);
@@ -258,7 +280,7 @@ fn every_rule_that_takes_packets_is_told_and_the_worst_of_what_it_does() {
     assert_eq!(
         found(
             &[
-                some(rule(10, Action::Refuse)),
+                some(rule(10, Action::Refuse("unreachable"))),
                 to("10.0.0.2", rule(20, MAIN))
             ],
             &routes
@@ -291,6 +313,67 @@ fn a_network_whose_parts_are_all_elsewhere_is_nobody_s() {
 
 #[test]
 fn without_a_rule_of_this_engine_s_nobody_comes_before_it() {
-    let rules = [rule(0, Action::LookUp(255)), rule(20, Action::Refuse)];
-    assert!(Before::of(&rules, |_| Table::default()).is_none());
+    let rules = [
+        rule(0, Action::LookUp(255)),
+        rule(20, Action::Refuse("unreachable")),
+    ];
+    assert!(Before::of(&rules, &BTreeSet::new(), |_| Table::default()).is_none());
+}
+
+#[test]
+fn a_route_through_a_link_of_a_group_is_not_taken_by_a_rule_that_suppresses_it() {
+    let hop = |way, group| Hop { way, group };
+    let lookup = PolicyRule {
+        suppressed_group: Some(5),
+        ..rule(20, Action::LookUp(80))
+    };
+    let refuse = || hop(Way::Refuse, None);
+    let (same, other) = (|way| hop(way, Some(5)), |way| hop(way, Some(0)));
+    // By IPv4 and by IPv6.
+    for (hops, bypasses) in [
+        (vec![same(out())], [0, 0]),
+        (vec![other(out())], [2, 1]),
+        // Of a link that nobody knows the group is not known.
+        (vec![hop(out(), None)], [2, 1]),
+        (vec![refuse()], [2, 1]),
+        (vec![same(out()), other(out())], [0, 1]),
+        (vec![other(out()), same(out())], [2, 1]),
+        (vec![other(Way::Tunnel), same(out())], [2, 0]),
+        (vec![same(Way::Tunnel), other(out())], [0, 1]),
+    ] {
+        for (network, bypasses) in ["10.0.0.0/8", "fd00::/16"].into_iter().zip(bypasses) {
+            let routes = [(80, network, hops.clone())];
+            let found = found_in(&[lookup.clone(), own()], &routes, &[]);
+            assert_eq!(found.len(), bypasses, "{network} {hops:?}");
+        }
+    }
+    // What is suppressed leaves the packet to the next rule, and not to a wider route.
+    let routes = [
+        (80, "10.1.0.0/16", vec![same(out())]),
+        (80, "0.0.0.0/0", vec![other(out())]),
+    ];
+    let block = to("10.1.2.0/26", lookup);
+    assert_eq!(found_in(&[block, own()], &routes, &[]), [""; 0]);
+}
+
+#[test]
+fn a_rule_for_vrfs_looks_up_the_tables_of_those_that_packets_are_of() {
+    let rules = [
+        PolicyRule {
+            of_vrf: true,
+            ..rule(20, Action::LookUp(0))
+        },
+        own(),
+    ];
+    let past = vec![Hop {
+        way: out(),
+        group: None,
+    }];
+    let routes = [(11, "10.0.0.2", past)];
+    assert_eq!(found_in(&rules, &routes, &[]), [""; 0]);
+    assert_eq!(found_in(&rules, &routes, &[10]), [""; 0]);
+    assert_eq!(
+        found_in(&rules, &routes, &[10, 11]),
+        ["10.0.0.2/32 20 past the tunnel through eth0"]
+    );
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::dataplane::model::{Rule, Slot};
+use crate::dataplane::policy::{Action, LinkName};
 use crate::hooks::Hooks;
-use crate::host::kernel::tag;
+use crate::host::kernel::{Stale, tag};
 use crate::host::netlink::Link;
 
 fn net(text: &str) -> IpNet {
@@ -25,11 +26,10 @@ fn link(index: u32, name: &str, alias: &str) -> (u32, Link) {
     let link = Link {
         index,
         name: name.into(),
-        kind: String::new(),
         alias: alias.into(),
-        master: None,
         mtu: 1500,
         up: true,
+        ..Link::default()
     };
     (index, link)
 }
@@ -43,7 +43,7 @@ fn route(table: u32, network: &str, way: Way, links: &[u32]) -> Route {
         own: false,
         way,
         local: false,
-        links: links.iter().copied().collect(),
+        links: links.to_vec(),
     }
 }
 
@@ -166,7 +166,76 @@ fn packets_come_from_this_node_its_pods_and_the_tunnel() {
     };
     let own = [net("10.1.1.0/26")];
     let origins = kernel.origins(Family::V4, &settings, own.into_iter());
-    assert_eq!(origins.inputs, ["lo", "azv1", "renamed", "lo"]);
-    // The uplink's network is not all this node's.
-    assert_eq!(origins.sources, [net("10.1.1.0/26"), net("10.0.0.1")]);
+    assert_eq!(origins.outside, set(["eth0"]));
+    assert_eq!(origins.tunnels, set(["renamed"]));
+    // The uplink's network is not all this node's; and who has no address yet has none.
+    assert_eq!(
+        origins.sources,
+        [net("10.1.1.0/26"), net("10.0.0.1"), net("0.0.0.0")]
+    );
+    assert_eq!(origins.vrfs, BTreeSet::new());
+}
+
+fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(String::from).into()
+}
+
+#[test]
+fn a_link_with_a_port_of_a_pod_s_brings_its_packets_in_by_every_name() {
+    let mut kernel = known();
+    let master = |kernel: &mut Kernel, port: u32, master: u32| {
+        kernel.links.get_mut(&port).unwrap().master = Some(master);
+    };
+    kernel
+        .links
+        .extend([link(5, "br0", ""), link(6, "blue", ""), link(7, "red", "")]);
+    let names = ["enp1".to_owned()];
+    kernel.links.get_mut(&2).unwrap().other_names = names.into();
+    for (index, table) in [(6, 10), (7, 11)] {
+        kernel.links.get_mut(&index).unwrap().vrf = Some(table);
+    }
+    let settings = Settings {
+        pod_interfaces: ["azv".to_owned()].into(),
+        ..Settings::default()
+    };
+    let of = |kernel: &Kernel| {
+        let origins = kernel.origins(Family::V4, &settings, [].into_iter());
+        (origins.outside, origins.vrfs)
+    };
+    let every = set(["eth0", "enp1", "br0", "blue", "red"]);
+    assert_eq!(of(&kernel), (every, BTreeSet::new()));
+    // The pod and the uplink are ports of a bridge, which is a port of a VRF.
+    master(&mut kernel, 3, 5);
+    master(&mut kernel, 2, 5);
+    master(&mut kernel, 5, 6);
+    assert_eq!(of(&kernel), (set(["eth0", "enp1", "red"]), [10].into()));
+}
+
+#[test]
+fn the_kernel_is_asked_again_where_a_rule_may_have_lost_or_found_its_link() {
+    let asks = |rule: PolicyRule, before: Option<Link>, after: Option<Link>| {
+        let mut kernel = known();
+        kernel.set_rules(Family::V6, vec![rule]);
+        kernel.stale = Stale::NOTHING;
+        kernel.link_changes(before.as_ref(), after.as_ref());
+        (kernel.stale.rules, kernel.stale.routes)
+    };
+    let names = |name: &str| PolicyRule {
+        input: Some(LinkName {
+            name: name.into(),
+            detached: true,
+        }),
+        ..rule(20, 80, false)
+    };
+    let one = |name: &str| Some(link(9, name, "").1);
+    assert_eq!(asks(names("azv9"), None, one("azv9")), (true, false));
+    assert_eq!(asks(names("azv9"), one("azv9"), None), (true, false));
+    assert_eq!(asks(names("azv9"), one("a"), one("azv9")), (true, false));
+    assert_eq!(asks(names("azv9"), one("a"), one("a")), (false, false));
+    assert_eq!(asks(rule(20, 80, false), None, one("azv9")), (false, false));
+    let vrf = one("blue").map(|link| Link {
+        vrf: Some(10),
+        ..link
+    });
+    assert_eq!(asks(rule(20, 80, false), None, vrf), (false, true));
 }

@@ -1,5 +1,6 @@
 //! What rules of others mean, and what a removal is about.
 
+use rtnetlink::packet_route::link::InfoKind;
 use rtnetlink::packet_route::route::RouteRealm;
 use rtnetlink::packet_route::rule::RuleUidRange;
 
@@ -114,13 +115,92 @@ fn a_rule_tells_all_that_says_which_packets_it_is_for() {
     message.header.tos = 4;
     assert_eq!(
         policy(&message).to_string(),
-        "512: from 10.0.0.0/8 to 10.1.2.5/32 iif lo tos 0x4 uidrange 7-8 oif eth0 lookup 1 \
+        "512: from 10.0.0.0/8 to 10.1.2.5/32 iif lo oif eth0 tos 0x4 uidrange 7-8 lookup 1 \
          suppress_prefixlength 0"
     );
     let plain = policy(&told(RuleAction::ToTable, Vec::new()));
     assert_eq!(plain.to_string(), "512: from all lookup 1");
     let jump = policy(&told(RuleAction::Goto, vec![RuleAttribute::Goto(32766)]));
     assert_eq!(jump.to_string(), "512: from all goto 32766");
-    let refuse = policy(&told(RuleAction::Prohibit, Vec::new()));
-    assert_eq!(refuse.action, Action::Refuse);
+    for (action, text) in [
+        (RuleAction::Prohibit, "prohibit"),
+        (RuleAction::Unreachable, "unreachable"),
+        (RuleAction::Blackhole, "blackhole"),
+        // As the kernel treats what it does not know.
+        (RuleAction::Unspec, "blackhole"),
+        (RuleAction::Other(9), "blackhole"),
+        (RuleAction::Nop, "nop"),
+    ] {
+        let rule = policy(&told(action, Vec::new()));
+        assert_eq!(rule.to_string(), format!("512: from all {text}"));
+    }
+}
+
+#[test]
+fn a_suppressor_is_a_signed_number_and_all_bits_are_none() {
+    let suppressed = |attribute| {
+        let rule = policy(&told(RuleAction::ToTable, vec![attribute]));
+        (rule.suppressed_length, rule.suppressed_group)
+    };
+    for (length, expected) in [
+        (0, Some(0)),
+        (32, Some(32)),
+        (300, Some(300)),
+        (0x7fff_ffff, Some(0x7fff_ffff)),
+        (0x8000_0000, None),
+        (u32::MAX, None),
+    ] {
+        let found = suppressed(RuleAttribute::SuppressPrefixLen(length));
+        assert_eq!(found, (expected, None));
+    }
+    for (group, expected) in [(0, Some(0)), (5, Some(5)), (u32::MAX, None)] {
+        let found = suppressed(RuleAttribute::SuppressIfGroup(group));
+        assert_eq!(found, (None, expected));
+    }
+}
+
+#[test]
+fn a_rule_knows_whether_its_link_is_there_and_whether_it_is_for_vrfs() {
+    let links = || {
+        vec![
+            RuleAttribute::Iifname("azv1".into()),
+            RuleAttribute::Oifname("eth0".into()),
+            RuleAttribute::L3MDev(true),
+        ]
+    };
+    let mut message = told(RuleAction::ToTable, links());
+    assert!(policy(&message).of_vrf);
+    for (flags, detached) in [
+        (RuleFlags::empty(), [false, false]),
+        (RuleFlags::IifDetached, [true, false]),
+        (RuleFlags::OifDetached, [false, true]),
+    ] {
+        message.header.flags = flags;
+        let rule = policy(&message);
+        let found = [rule.input, rule.output].map(|link| link.unwrap().detached);
+        assert_eq!(found, detached);
+    }
+}
+
+#[test]
+fn a_link_has_its_other_names_its_group_and_its_vrf_s_table() {
+    let mut message = LinkMessage::default();
+    message.attributes = vec![
+        LinkAttribute::IfName("blue".into()),
+        LinkAttribute::Group(5),
+        LinkAttribute::PropList(vec![Prop::AltIfName("enp1".into())]),
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Vrf),
+            LinkInfo::Data(InfoData::Vrf(vec![InfoVrf::TableId(10)])),
+        ]),
+    ];
+    let expected = Link {
+        name: "blue".into(),
+        other_names: ["enp1".to_owned()].into(),
+        kind: "vrf".into(),
+        group: 5,
+        vrf: Some(10),
+        ..Link::default()
+    };
+    assert_eq!(link(&message), expected);
 }
