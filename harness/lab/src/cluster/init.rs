@@ -62,14 +62,41 @@ pub(crate) enum Order {
         environment: BTreeMap<String, String>,
         log: PathBuf,
     },
-    /// Ask a command to end (SIGTERM).
-    Stop { id: CommandId },
-    /// End a command at once (SIGKILL). What it has started lives on.
-    Kill { id: CommandId },
-    /// Let a command do nothing any more (SIGSTOP).
-    Freeze { id: CommandId },
-    /// Let it go on.
-    Thaw { id: CommandId },
+    /// Send a signal.
+    Signal { to: Receiver, signal: ProcessSignal },
+}
+
+/// Who gets a signal.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Receiver {
+    /// A command. What it has started gets none.
+    Command(CommandId),
+    /// Every process of the node but its first.
+    All,
+}
+
+/// The signals that the lab sends (signal(7)).
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum ProcessSignal {
+    /// SIGTERM: it is asked to end.
+    Terminate,
+    /// SIGKILL: it ends at once.
+    Kill,
+    /// SIGSTOP: it does nothing any more.
+    Stop,
+    /// SIGCONT: it goes on.
+    Continue,
+}
+
+impl From<ProcessSignal> for Signal {
+    fn from(signal: ProcessSignal) -> Self {
+        match signal {
+            ProcessSignal::Terminate => Self::SIGTERM,
+            ProcessSignal::Kill => Self::SIGKILL,
+            ProcessSignal::Stop => Self::SIGSTOP,
+            ProcessSignal::Continue => Self::SIGCONT,
+        }
+    }
 }
 
 /// What the lab is told, one JSON document a line on standard output.
@@ -258,10 +285,7 @@ impl Init {
                     cause: error.to_string(),
                 }),
             },
-            Ok(Order::Stop { id }) => self.signal(id, Signal::SIGTERM),
-            Ok(Order::Kill { id }) => self.signal(id, Signal::SIGKILL),
-            Ok(Order::Freeze { id }) => self.signal(id, Signal::SIGSTOP),
-            Ok(Order::Thaw { id }) => self.signal(id, Signal::SIGCONT),
+            Ok(Order::Signal { to, signal }) => self.signal(to, signal.into()),
             // The lab and this process are one program; there are no other orders.
             Err(_) => {}
         }
@@ -293,10 +317,18 @@ impl Init {
         i32::try_from(child.id()).map_err(io::Error::other)
     }
 
-    fn signal(&self, id: CommandId, signal: Signal) {
-        for (pid, _) in self.running.iter().filter(|(_, running)| **running == id) {
+    fn signal(&self, to: Receiver, signal: Signal) {
+        let pids: Vec<i32> = match to {
+            Receiver::Command(id) => {
+                let running = self.running.iter().filter(|(_, running)| **running == id);
+                running.map(|(pid, _)| *pid).collect()
+            }
+            // From the first process of a namespace, all others of it (kill(2)).
+            Receiver::All => vec![-1],
+        };
+        for pid in pids {
             // Whether it worked shows when the command is reaped.
-            let _ = kill(Pid::from_raw(*pid), signal);
+            let _ = kill(Pid::from_raw(pid), signal);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::base::error::{Doing, LabError};
 use crate::base::wait::{Deadline, Wait, Watched, some_of};
 use crate::base::worker::begin;
 use crate::cluster::containment::Paths;
-use crate::cluster::init::{self, CommandId, Ended, News, Order};
+use crate::cluster::init::{self, CommandId, Ended, News, Order, ProcessSignal, Receiver};
 use crate::kernel::namespace::Namespace;
 
 /// How long the first processes may take to set their nodes up on a quick machine.
@@ -61,6 +61,11 @@ impl Init {
     pub(crate) fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Sends a signal to processes of its node.
+    pub(crate) fn signal(&self, to: Receiver, signal: ProcessSignal) -> Result<(), LabError> {
+        self.order(&Order::Signal { to, signal })
     }
 
     /// Gives it an order.

@@ -32,7 +32,7 @@ use crate::base::artifact::RunDirectory;
 use crate::base::error::LabError;
 use crate::base::program::search_path;
 use crate::base::wait::{Deadline, Wait, some_of};
-use crate::cluster::init::{self, CommandId, Ended, Order};
+use crate::cluster::init::{self, CommandId, Ended, Order, ProcessSignal, Receiver};
 use crate::cluster::node::{Init, Told, start_init, wait_until_set_up};
 use crate::cluster::store::Store;
 use crate::cluster::topology::{NodeSpace, Topology};
@@ -303,17 +303,17 @@ impl<'a> Engines<'a> {
         nodes: &[NodeName],
         deadline: Deadline,
     ) -> Result<(), LabError> {
-        self.end_agents(nodes, &Order::Kill { id: AGENT }, deadline)
+        self.end_agents(nodes, ProcessSignal::Kill, deadline)
     }
 
     fn end_agents(
         &mut self,
         nodes: &[NodeName],
-        how: &Order,
+        signal: ProcessSignal,
         deadline: Deadline,
     ) -> Result<(), LabError> {
         for node in self.nodes.iter().filter(|init| nodes.contains(&init.name)) {
-            node.order(how)?;
+            node.signal(Receiver::Command(AGENT), signal)?;
             self.running.remove(&node.name);
         }
         let look = self.look();
@@ -443,7 +443,7 @@ impl<'a> Engines<'a> {
         let mut environment = self.descriptor.env.clone();
         environment
             .entry("PATH".into())
-            .or_insert_with(|| path(&search_path(), self.programs.values()));
+            .or_insert_with(|| paths::search(&search_path(), self.programs.values()));
         // As systemd says it (systemd.exec(5), `StateDirectory=`).
         let state = self.directory.engine_state(&node.name);
         environment
@@ -460,19 +460,6 @@ impl<'a> Engines<'a> {
     }
 }
 
-/// The `PATH` of an engine's processes: the user's own, and after it the folders of the programs that its
-/// descriptor names, so that a shell that one of its commands is finds the others.
-fn path<'a>(search: &str, programs: impl IntoIterator<Item = &'a PathBuf>) -> String {
-    let mut path = search.to_owned();
-    for folder in programs.into_iter().filter_map(|program| program.parent()) {
-        let folder = folder.display().to_string();
-        if !folder.is_empty() && path.split(':').all(|known| known != folder) {
-            path = format!("{path}:{folder}");
-        }
-    }
-    path
-}
-
 /// The last lines of a log, on lines of their own.
 fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
@@ -482,16 +469,4 @@ fn tail(log: &Path) -> String {
         .iter()
         .map(|line| format!("\n  | {line}"))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_of_an_engine_finds_the_programs_of_its_descriptor_after_the_user_s_own() {
-        let programs = ["/usr/bin/dash", "/b/wiremesh", "/b/wiremesh-test"].map(PathBuf::from);
-        assert_eq!(path("/a:/usr/bin", &programs), "/a:/usr/bin:/b");
-        assert_eq!(path("/a", &[PathBuf::from("wiremesh")]), "/a");
-    }
 }

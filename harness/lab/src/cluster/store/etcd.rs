@@ -17,7 +17,7 @@ use crate::base::error::LabError;
 use crate::base::program::{find, search_path};
 use crate::base::wait::{Deadline, Wait};
 use crate::cluster::containment::Paths;
-use crate::cluster::init::{CommandId, Order};
+use crate::cluster::init::{CommandId, Order, ProcessSignal, Receiver};
 use crate::cluster::node::{Init, Told, start_init};
 use crate::cluster::topology::Topology;
 
@@ -206,14 +206,14 @@ impl Etcd {
     pub(super) fn freeze(&self) -> Result<(), LabError> {
         let mut state = self.state();
         state.revision = self.gateway.revision()?;
-        self.init.order(&Order::Freeze { id: state.process })?;
+        self.signal(&state, ProcessSignal::Stop)?;
         state.condition = Condition::Frozen;
         Ok(())
     }
 
     pub(super) fn thaw(&self) -> Result<(), LabError> {
         let mut state = self.state();
-        self.init.order(&Order::Thaw { id: state.process })?;
+        self.signal(&state, ProcessSignal::Continue)?;
         state.condition = Condition::Up;
         Ok(())
     }
@@ -346,8 +346,12 @@ impl Etcd {
         }
     }
 
+    fn signal(&self, state: &State, signal: ProcessSignal) -> Result<(), LabError> {
+        self.init.signal(Receiver::Command(state.process), signal)
+    }
+
     fn end(&self, state: &mut State) -> Result<(), LabError> {
-        self.init.order(&Order::Kill { id: state.process })?;
+        self.signal(state, ProcessSignal::Kill)?;
         state.condition = Condition::Down;
         let process = state.process;
         self.told.wait_until(

@@ -8,7 +8,7 @@ use wireproof_model::name::NodeName;
 
 use crate::base::error::LabError;
 use crate::base::wait::Deadline;
-use crate::cluster::init::{Ended, Order};
+use crate::cluster::init::{Ended, ProcessSignal};
 
 use super::{AGENT, Engines};
 
@@ -23,7 +23,7 @@ impl Engines<'_> {
         deadline: Deadline,
     ) -> Result<(), LabError> {
         let began = Instant::now();
-        self.end_agents(nodes, &Order::Stop { id: AGENT }, deadline)
+        self.end_agents(nodes, ProcessSignal::Terminate, deadline)
             .map_err(|error| self.blame(error))?;
         self.note_ends(nodes, began);
         Ok(())
@@ -35,7 +35,7 @@ impl Engines<'_> {
         self.note_fallen();
         let alive = self.running(None);
         let began = Instant::now();
-        match self.end_agents(&alive, &Order::Stop { id: AGENT }, deadline) {
+        match self.end_agents(&alive, ProcessSignal::Terminate, deadline) {
             // Which of them have not is in what is noted.
             Err(error) if !error.refuted => return Err(error),
             Ok(()) | Err(_) => self.note_ends(&alive, began),

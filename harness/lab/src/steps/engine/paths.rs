@@ -1,4 +1,5 @@
-//! What of the host the engine's processes see: what its commands name, the store, what it keeps.
+//! What of the host the engine's processes see: what its commands name, the store, what it keeps; and where they
+//! look for programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,4 +61,29 @@ fn named(engine: &EngineCommand) -> Vec<PathBuf> {
         .filter(|path| path.is_absolute())
         .map(Path::to_owned)
         .collect()
+}
+
+/// The `PATH` of an engine's processes: the user's own, and after it the folders of the programs that its
+/// descriptor names, so that a shell that one of its commands is finds the others.
+pub(super) fn search<'a>(path: &str, programs: impl IntoIterator<Item = &'a PathBuf>) -> String {
+    let mut path = path.to_owned();
+    for folder in programs.into_iter().filter_map(|program| program.parent()) {
+        let folder = folder.display().to_string();
+        if !folder.is_empty() && path.split(':').all(|known| known != folder) {
+            path = format!("{path}:{folder}");
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_of_an_engine_finds_the_programs_of_its_descriptor_after_the_user_s_own() {
+        let programs = ["/usr/bin/dash", "/b/wiremesh", "/b/wiremesh-test"].map(PathBuf::from);
+        assert_eq!(search("/a:/usr/bin", &programs), "/a:/usr/bin:/b");
+        assert_eq!(search("/a", &[PathBuf::from("wiremesh")]), "/a");
+    }
 }
