@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use wireproof_model::engine::{Descriptor, expand};
 use wireproof_model::name::NodeName;
@@ -33,7 +34,7 @@ use crate::base::error::LabError;
 use crate::base::program::search_path;
 use crate::base::wait::{Deadline, Wait, some_of};
 use crate::cluster::init::{self, CommandId, Ended, Order, ProcessSignal, Receiver};
-use crate::cluster::node::{Init, Told, start_init, wait_until_set_up};
+use crate::cluster::node::{Init, NodeState, Told, start_init, wait_until_set_up};
 use crate::cluster::store::Store;
 use crate::cluster::topology::{NodeSpace, Topology};
 
@@ -295,6 +296,23 @@ impl<'a> Engines<'a> {
             *init = start_init(name, &mut space.namespace, paths, &self.told)?;
         }
         wait_until_set_up(&self.told, self.patience)
+    }
+
+    /// Lets every process of a node stand still for so long, or until one of them is ended by somebody.
+    pub(crate) fn pause_node(&self, name: &NodeName, length: Duration) -> Result<(), LabError> {
+        let Some(init) = self.nodes.iter().find(|init| &init.name == name) else {
+            return Ok(());
+        };
+        let ended = |told: &BTreeMap<NodeName, NodeState>| {
+            told.get(name).map_or(0, |node| node.ended.len())
+        };
+        let before = ended(&self.told.lock());
+        init.signal(Receiver::All, ProcessSignal::Stop)?;
+        self.told
+            .wait_for(Deadline::after(self.patience.watches(length)), |told| {
+                (ended(told) > before).then_some(())
+            });
+        init.signal(Receiver::All, ProcessSignal::Continue)
     }
 
     /// Ends the agents of these nodes without warning.

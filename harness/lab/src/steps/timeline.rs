@@ -206,6 +206,10 @@ impl<'a, 'e> Timeline<'a, 'e> {
                 self.engines.restart_node(node, self.topology)?;
                 self.reshape(number)?;
             }
+            Action::PauseNode { node, millis } => {
+                let length = Duration::from_millis((*millis).into());
+                self.engines.pause_node(node, length)?;
+            }
             Action::RebootNode { node } => return self.reboot(number, node, deadline),
             Action::WaitResyncs { count } => {
                 let since = self.engines.resyncs();

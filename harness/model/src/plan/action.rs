@@ -124,6 +124,13 @@ pub enum Action {
         /// Which.
         node: NodeName,
     },
+    /// Every process of a node stands still for a time (SIGSTOP, SIGCONT).
+    PauseNode {
+        /// Which.
+        node: NodeName,
+        /// For so many milliseconds.
+        millis: u32,
+    },
     /// The fabric carries nothing to or from a node any more.
     Partition {
         /// Which.
@@ -193,6 +200,7 @@ impl Action {
             Self::RemoveNode { .. } => "remove-node",
             Self::ReaddressNode { .. } => "readdress-node",
             Self::RebootNode { .. } => "reboot-node",
+            Self::PauseNode { .. } => "pause-node",
             Self::Partition { .. } => "partition",
             Self::Heal { .. } => "heal",
             Self::SetMtu { .. } => "set-mtu",
@@ -246,6 +254,9 @@ impl Action {
             Self::RemoveNode { node } => format!("{node} goes for good"),
             Self::ReaddressNode { node, address } => format!("{node} gets the address {address}"),
             Self::RebootNode { node } => format!("{node} boots again"),
+            Self::PauseNode { node, millis } => {
+                format!("every process of {node} stands still for {millis} ms")
+            }
             Self::Partition { node } => format!("{node} is cut off"),
             Self::Heal { node } => format!("{node} is connected again"),
             Self::SetMtu { node, mtu } => format!("{node}'s uplink gets the MTU {mtu}"),
@@ -279,6 +290,7 @@ impl Action {
             | Self::RemoveNode { node }
             | Self::ReaddressNode { node, .. }
             | Self::RebootNode { node }
+            | Self::PauseNode { node, .. }
             | Self::Partition { node }
             | Self::Heal { node }
             | Self::SetMtu { node, .. }
@@ -348,6 +360,8 @@ impl Action {
             Self::RebootNode { node } => Change::Node(node, NodeChange::Reboot),
             Self::SetMtu { node, mtu } => Change::Node(node, NodeChange::Mtu(*mtu)),
             Self::SetMetric { node, .. } => Change::Node(node, NodeChange::Metric),
+            // What a process does late, it does all the same.
+            Self::PauseNode { .. } => Change::Nothing { comparisons: 0 },
             Self::Partition { node } => Change::Link {
                 node,
                 connected: false,

@@ -105,6 +105,14 @@ fn written(kind: ActionKind) -> &'static [(&'static str, Reader)] {
             let node = keys.target()?;
             Some(Action::RebootNode { node })
         })],
+        ActionKind::PauseNode => &[("pause-node", |keys| {
+            keys.table.require("for", "for = \"2s\"");
+            let (node, length) = (keys.target(), keys.table.parsed("for", value::pause));
+            Some(Action::PauseNode {
+                node: node?,
+                millis: length?.into_inner(),
+            })
+        })],
         ActionKind::Partition => &[("partition", |keys| {
             let node = keys.target()?;
             Some(Action::Partition { node })

@@ -105,6 +105,11 @@ pub(crate) fn millis(text: &str) -> Result<u32, Unfit> {
     duration(text, "a deadline", SHORTEST)
 }
 
+/// For how long something stands still, in milliseconds.
+pub(super) fn pause(text: &str) -> Result<u32, Unfit> {
+    duration(text, "a pause", SHORTEST)
+}
+
 /// The time in which something has to settle, in milliseconds.
 pub(super) fn budget(text: &str) -> Result<u32, Unfit> {
     duration(text, "a time to settle in", RESOLVED)
