@@ -498,6 +498,8 @@ impl Agent {
         }
         let settings = &self.cluster.settings;
         self.kernel.refresh(&self.hands.netlink, settings).await?;
+        let own = self.cluster.nodes.get(&self.orders.node);
+        self.kernel.look_for_uplinks(own, settings);
         self.look_for_devices().await?;
         self.look_at_ports().await;
         self.look_at_tables();

@@ -78,6 +78,7 @@ impl Planes {
             store,
             supported,
             here: &kernel.here(settings),
+            pods: &kernel.pod_prefixes(settings),
             departed: &departed.networks(),
         };
         let actual = kernel.dataplane(settings);

@@ -76,6 +76,7 @@ impl Agent {
         let node = &self.orders.node;
         problems.extend(too_large_mtus(&self.kernel, &self.cluster, node));
         problems.extend(self.too_narrow());
+        problems.extend(self.kernel.prefix_problems(&self.cluster.settings));
         problems.extend(self.bypass_problems());
         problems.extend(self.unguarded.clone());
         problems.extend(self.departed.problems(&self.cluster, node));

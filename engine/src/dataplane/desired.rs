@@ -32,6 +32,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) supported: PerFamily<bool>,
     /// What is really on this node.
     pub(crate) here: &'a Here,
+    /// The prefixes of pods' interfaces that no uplink's name begins with.
+    pub(crate) pods: &'a BTreeSet<String>,
     /// What stays protected though no resource names it any more.
     pub(crate) departed: &'a BTreeSet<IpNet>,
 }
@@ -61,7 +63,7 @@ pub(crate) fn desired(
         mark: settings.mark,
         incoming_mark: settings.host_encryption && actives().next().is_some(),
         devices: tunnels().map(|tunnel| tunnel.interface.clone()).collect(),
-        pods: settings.pod_interfaces.clone(),
+        pods: situation.pods.clone(),
         ports: tunnels().map(|tunnel| tunnel.listen_port).collect(),
         store: situation.store.to_vec(),
         strict: settings

@@ -86,12 +86,17 @@ mod routes;
 /// Rules of others that come before this engine's.
 mod bypass;
 
+/// Links that lead out of the node.
+mod uplinks;
+
 /// What is known of the kernel.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     pub(crate) stale: Stale,
     links: BTreeMap<u32, Link>,
     addresses: BTreeSet<Address>,
+    /// The links that lead out of the node, by their numbers.
+    uplinks: BTreeSet<u32>,
     /// The routes that this engine has made.
     own_routes: PerFamily<BTreeMap<Slot, Route>>,
     /// The routes of others.
@@ -113,6 +118,7 @@ impl Kernel {
             stale: Stale::ALL,
             links: BTreeMap::new(),
             addresses: BTreeSet::new(),
+            uplinks: BTreeSet::new(),
             own_routes: PerFamily::default(),
             routes: PerFamily::default(),
             rules: PerFamily::default(),

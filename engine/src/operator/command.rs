@@ -304,6 +304,8 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let is_whole = problems.is_empty();
     let mut kernel = Kernel::unknown(&Hooks::default());
     kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
+    kernel.look_for_uplinks(cluster.nodes.get(&node), &cluster.settings);
+    problems.extend(kernel.prefix_problems(&cluster.settings));
     problems.extend(snapshot.unready());
     problems.extend(tell::too_large_mtus(&kernel, &cluster, &node));
     let endpoints = store.store.endpoints();

@@ -15,6 +15,8 @@ mod bypass;
 mod name;
 /// A UDP port that another program has.
 mod port;
+/// A prefix of pods' interfaces that the uplink's name begins with.
+mod prefix;
 /// A store that says itself that it is not ready.
 mod ready;
 /// A tunnel device that somebody changes.
@@ -187,6 +189,12 @@ fn applied(status: &str) -> String {
         .and_then(|digest| digest.lines().next())
         .unwrap_or_default()
         .to_owned()
+}
+
+/// Runs `ip`, which must succeed.
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status();
+    assert!(status.unwrap().success(), "ip {arguments}");
 }
 
 /// Whether nftables' rules have all of these texts.

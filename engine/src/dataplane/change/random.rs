@@ -212,6 +212,7 @@ pub(crate) fn plane_in(
             store: &[],
             supported: PerFamily { v4: true, v6: true },
             here,
+            pods: &cluster.settings.pod_interfaces,
             departed: &BTreeSet::new(),
         },
     );

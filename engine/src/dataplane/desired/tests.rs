@@ -122,6 +122,7 @@ fn seen_with(cluster: &Cluster, node: &str, here: &Here) -> (Dataplane, PerFamil
             store: &[],
             supported: PerFamily { v4: true, v6: true },
             here,
+            pods: &cluster.settings.pod_interfaces,
             departed: &BTreeSet::new(),
         },
     )
@@ -263,6 +264,7 @@ fn disabled_or_unable_means_nothing_of_ours() {
         store: &[],
         supported: PerFamily::default(),
         here: &Here::default(),
+        pods: &BTreeSet::new(),
         departed: &BTreeSet::new(),
     };
     assert_eq!(desired(&cluster, &situation).0, Dataplane::default());
@@ -287,6 +289,7 @@ fn a_family_without_a_port_is_dropped_in_strict_mode_and_the_other_goes_on() {
         store: &[],
         supported: PerFamily { v4, v6 },
         here: &here,
+        pods: &cluster.settings.pod_interfaces,
         departed: &departed,
     };
     let (whole, _) = desired(&cluster, &situation(true, true));

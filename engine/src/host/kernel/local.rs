@@ -35,8 +35,9 @@ impl Kernel {
     /// The links that lead to nobody but this node and its pods: `lo`, the pods' interfaces, and bridges
     /// whose ports are all pods' interfaces.
     pub(super) fn inner_links(&self, settings: &Settings) -> BTreeSet<u32> {
+        let prefixes = self.pod_prefixes(settings);
         let is_pod_s = |link: &Link| {
-            let mut prefixes = settings.pod_interfaces.iter();
+            let mut prefixes = prefixes.iter();
             prefixes.any(|prefix| link.name.starts_with(prefix.as_str()))
         };
         let is_inner = |link: &Link| {
