@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 mod bare;
 /// A rule of another that comes before the agent's.
 mod bypass;
+/// Marks of every bit.
+mod marks;
 /// A device's name that another link has.
 mod name;
 /// A UDP port that another program has.
