@@ -311,7 +311,7 @@ pub(crate) fn read_all(folder: &Path) -> io::Result<Files> {
     Ok(files)
 }
 
-/// What an agent announces that follows this store (README: `X_WIREMESH_APPLIED`); none, if a file is
+/// What an agent announces that follows this store (`harness/engines.md`: `X_WIREMESH_APPLIED`); none, if a file is
 /// none that can be read.
 fn digest(store: &Path) -> io::Result<Option<String>> {
     let mut sum = 0_u64;
