@@ -57,23 +57,25 @@ fn cannot_run(error: &io::Error) -> String {
 
 async fn list(family: &str) -> Result<Option<Value>, NftError> {
     let doing = "read the nftables table wiremesh";
-    let output = match Command::new("nft")
+    let listed = match Command::new("nft")
         .args(["-j", "list", "table", family, TABLE])
         .kill_on_drop(true)
         .output()
         .await
     {
-        Ok(output) => output,
-        // Without nft nobody has made a table with it; setting one says what is missing.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            return Err(NftError {
-                doing,
-                cause: cannot_run(&error),
-            });
-        }
+        Ok(output) => listing(&output, family),
+        Err(error) => not_run(&error),
     };
-    listing(&output, family).map_err(|cause| NftError { doing, cause })
+    listed.map_err(|cause| NftError { doing, cause })
+}
+
+/// What is known of a table where `nft` cannot be run: without the program nobody has made a table with it, and
+/// setting one says what is missing. Whatever else keeps it from running says nothing of the table.
+fn not_run(error: &io::Error) -> Result<Option<Value>, String> {
+    match error.kind() {
+        io::ErrorKind::NotFound => Ok(None),
+        _ => Err(cannot_run(error)),
+    }
 }
 
 /// What `nft` has listed, or why it refused. nftables 1.0.6 prints what happens to be in memory for the flag of a
@@ -223,6 +225,21 @@ mod tests {
             assert_eq!(text.contains("install"), errno == Errno::ENOENT, "{text}");
         }
         assert!(!cannot_run(&Errno::EIO.into()).contains("help"));
+    }
+
+    #[test]
+    fn only_where_there_is_no_nft_there_is_no_table_of_it() {
+        assert_eq!(not_run(&Errno::ENOENT.into()), Ok(None));
+        for errno in [
+            Errno::EMFILE,
+            Errno::ENFILE,
+            Errno::EAGAIN,
+            Errno::ENOMEM,
+            Errno::EACCES,
+        ] {
+            let error = io::Error::from(errno);
+            assert_eq!(not_run(&error), Err(cannot_run(&error)), "{errno}");
+        }
     }
 
     #[test]

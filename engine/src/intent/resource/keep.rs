@@ -75,3 +75,91 @@ fn keep_information(now: &mut Information, before: &Information, lost: &[Lost]) 
         now.kind.clone_from(&before.kind);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::read_partly;
+    use super::*;
+
+    /// What a right resource has become by a mistake in it.
+    fn kept(kind: &str, before: Value, now: Value) -> Resource {
+        let read = |mut resource: Value| {
+            resource["kind"] = json!(kind);
+            resource["metadata"]["name"] = json!("x");
+            read_partly(&resource, "here").unwrap()
+        };
+        let (before, now) = (read(before), read(now));
+        assert_eq!(before.lost, []);
+        assert_ne!(now.lost, []);
+        let mut resource = now.resource;
+        resource.keep(&before.resource, &now.lost);
+        resource
+    }
+
+    #[test]
+    fn a_block_keeps_its_node_and_what_was_borrowed_from_it() {
+        let spec = |affinity: Value, allocations: Value| {
+            let attributes = json!([{"secondary": {"node": "b"}}]);
+            json!({"spec": {
+                "cidr": "10.65.1.0/26", "affinity": affinity, "allocations": allocations, "attributes": attributes,
+            }})
+        };
+        let right = || spec(json!("host:a"), json!([null, 0]));
+        let borrowed = ("10.65.1.1".parse().unwrap(), "b".to_owned());
+        let Resource::Block(block) = kept("IPAMBlock", right(), spec(json!(7), json!([null, 0])))
+        else {
+            panic!();
+        };
+        assert_eq!(block.affinity.as_deref(), Some("a"));
+        assert_eq!(block.borrowed, std::slice::from_ref(&borrowed));
+        let Resource::Block(block) = kept("IPAMBlock", right(), spec(json!("host:c"), json!({})))
+        else {
+            panic!();
+        };
+        assert_eq!(block.affinity.as_deref(), Some("c"));
+        assert_eq!(block.borrowed, [borrowed]);
+    }
+
+    #[test]
+    fn a_node_keeps_its_addresses_of_the_family_that_cannot_be_read() {
+        let spec = |v4: Value, tunnel: Value, v6: &str| {
+            json!({"spec": {
+                "bgp": {"ipv4Address": v4, "ipv6Address": v6},
+                "wireguard": {"interfaceIPv4Address": tunnel, "interfaceIPv6Address": v6},
+            }})
+        };
+        let right = spec(json!("10.0.0.1"), json!("10.9.0.1"), "fd00::1");
+        let wrong = spec(json!("10.0.0.2/99"), json!(7), "fd00::2");
+        let Resource::Node(node) = kept("Node", right, wrong) else {
+            panic!();
+        };
+        assert_eq!(node.endpoint.v4, "10.0.0.1".parse().ok());
+        assert_eq!(node.tunnel_address.v4, "10.9.0.1".parse().ok());
+        assert_eq!(node.endpoint.v6, "fd00::2".parse().ok());
+        assert_eq!(node.tunnel_address.v6, "fd00::2".parse().ok());
+        // What is known is used.
+        assert!(!node.bad_address.v4);
+        let without = json!({"spec": {"bgp": {"ipv6Address": "fd00::1"}}});
+        let wrong = spec(json!("moon"), Value::Null, "fd00::2");
+        let Resource::Node(node) = kept("Node", without, wrong) else {
+            panic!();
+        };
+        assert!(node.bad_address.v4 && !node.bad_address.v6);
+    }
+
+    #[test]
+    fn a_cluster_keeps_its_type() {
+        let spec = |kind: Value| json!({"spec": {"clusterType": kind}});
+        let kept = kept(
+            "ClusterInformation",
+            spec(json!("aks,typha")),
+            spec(json!(7)),
+        );
+        let Resource::Information(information) = kept else {
+            panic!();
+        };
+        assert_eq!(information.kind, "aks,typha");
+    }
+}
