@@ -143,6 +143,12 @@ fn what_does_not_show_is_written_as_json_writes_it() {
     ] {
         assert!(rendered.contains(part), "{part} is not in {rendered}");
     }
+    // A carriage return that ends a file is no line's end, and one before a line feed is part of it.
+    for (text, shown) in [("a = 1\r", "1 │ a = 1\\r\n"), ("a = 1\r\n", "1 │ a = 1\n")] {
+        let problem = Problem::new("x", 0..1, "y", "z");
+        let rendered = Problems::new("f.toml", text, vec![problem]).render();
+        assert!(rendered.contains(shown), "{shown:?} is not in {rendered}");
+    }
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn furnished() -> World {
 fn whatever_was_there_before_the_engine_has_to_stay() {
     assert_eq!(told(&furnished()), Vec::<String>::new());
     type Change = fn(&mut Dataplane);
-    let changes: [(Change, &str); 19] = [
+    let changes: [(Change, &str); 20] = [
         (
             |plane| plane.links[0].mtu = 1400,
             "the link eth0: its MTU is 1400, and was 1500",
@@ -249,6 +249,13 @@ fn whatever_was_there_before_the_engine_has_to_stay() {
         ),
         (
             |plane| plane.addresses[0].address = parsed("10.240.0.4/32"),
+            "10.240.0.4/16 on eth0: it is 10.240.0.4/32",
+        ),
+        (
+            |plane| {
+                plane.addresses[0].address = parsed("10.240.0.4/32");
+                plane.addresses[1].address = parsed("10.240.0.4/16");
+            },
             "10.240.0.4/16 on eth0: it is 10.240.0.4/32",
         ),
         (

@@ -125,8 +125,8 @@ impl Firsts {
 
     /// A sysctl has one value, and an allowed IP one peer (of one device).
     fn excluded(&mut self, all: &[Saying<'_>]) {
-        // The first value, and the first that is another.
-        let mut seen = BTreeMap::<_, ((usize, &str), Option<usize>)>::new();
+        // What has the first value is written twice: no other value comes before that one.
+        let mut seen = BTreeMap::<_, (usize, &str)>::new();
         for (now, saying) in all.iter().enumerate() {
             let (key, value) = if let What::Present(Thing::Sysctl { name, value }) = saying.what {
                 ((Some(name), None), value.as_str())
@@ -135,12 +135,9 @@ impl Firsts {
             } else {
                 continue;
             };
-            let ((first, its_value), other) = seen.entry(key).or_insert(((now, value), None));
-            if value != *its_value {
-                self.note(now, *first);
-                other.get_or_insert(now);
-            } else if let Some(other) = *other {
-                self.note(now, other);
+            let (first, its_value) = *seen.entry(key).or_insert((now, value));
+            if value != its_value {
+                self.note(now, first);
             }
         }
     }

@@ -80,9 +80,31 @@ fn under_encrypt_or_drop_nothing_passes_to_a_node_that_is_deleted_before_its_pod
     // An agent that does not run has not heard of it; nor does one that reaches no store.
     let of_ada = "action = \"kill-engine\"; node = \"ada\"";
     assert_eq!(promised(strict, &[of_ada, &pool]), (None, None));
+    let down = "action = \"store-down\"";
+    assert_eq!(promised(strict, &[down, &pool]), encrypted);
+    let up = "action = \"store-up\"";
+    assert_eq!(promised(strict, &[down, &pool, up]), blocked);
+    // Nothing is asked for any more, or not in that family.
+    let disabled = [pool.as_str(), "action = \"disable\""];
+    assert_eq!(promised(strict, &disabled), (None, None));
+    let both_families = format!("{strict}[cluster]\nfamilies = [\"ipv4\", \"ipv6\"]\n");
+    let without_ipv6 = "action = \"configure\"; set = { wireguardEnabledV6 = false }";
+    for (list, expected) in [
+        (&[pool.as_str()][..], Some(Protection::Blocked)),
+        (&[pool.as_str(), without_ipv6], None),
+    ] {
+        let plan = planned(&format!("{}{both_families}", steps(list)));
+        let of = |protocol| promise(&plan, "web", "db", protocol).map(|one| one.protection);
+        assert_eq!(of(Protocol::Udp), Some(Protection::Blocked));
+        assert_eq!(of(Protocol::Udp6), expected);
+    }
     // It is back.
     let repaired = [pool.as_str(), "action = \"store-repair\""];
     assert_eq!(promised(strict, &repaired), encrypted);
+    let (gone, new) = ["remove-node", "add-node"]
+        .map(|action| format!("action = \"{action}\"; node = \"bob\""))
+        .into();
+    assert_eq!(promised(strict, &[&pool, &gone, &new]), encrypted);
     // What cannot be read counts as it was, and what does not say which resource it is may be the same.
     for kept in [
         "{\"kind\":\"IPPool\"",
