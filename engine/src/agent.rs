@@ -436,6 +436,8 @@ impl Agent {
         self.wrong = bad.chain(wrong).collect();
         if self.hooks.remembers_nodes() {
             let whole = self.wrong.is_empty();
+            let in_doubt = self.doubts.forbid_lifting(true).is_some();
+            self.departed.hold(&self.cluster, in_doubt);
             self.departed
                 .follow(&self.cluster, &cluster, &self.orders.node, whole);
         }

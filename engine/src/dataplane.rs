@@ -9,6 +9,9 @@ pub(crate) mod networks;
 /// What this engine wants of nftables.
 pub(crate) mod firewall;
 
+/// What settings protected before one had a mistake.
+mod held;
+
 /// Addresses of Nodes that are gone while their pods are not.
 pub(crate) mod departed;
 

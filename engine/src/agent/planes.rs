@@ -79,7 +79,7 @@ impl Planes {
             supported,
             here: &kernel.here(settings),
             pods: &kernel.pod_prefixes(settings),
-            departed: &departed.networks(),
+            departed: &departed.networks(cluster, node),
         };
         let actual = kernel.dataplane(settings);
         let (desired, conflicts) = desired(cluster, &situation);

@@ -80,6 +80,8 @@ impl Agent {
         problems.extend(self.bypass_problems());
         problems.extend(self.unguarded.clone());
         problems.extend(self.departed.problems(&self.cluster, node));
+        let why = self.doubts.forbid_lifting(true);
+        problems.extend(self.departed.doubt(&self.cluster, node, why));
         problems.extend(networks::problems(&self.conflicts));
         problems.extend(self.meshes.iter().flat_map(|(_, mesh)| mesh.problems()));
         problems

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::dataplane::firewall::Firewall;
+use crate::dataplane::held::Held;
 use crate::dataplane::here::{Here, supernets, without};
 use crate::dataplane::networks;
 use crate::intent::cluster::Cluster;
@@ -52,6 +53,8 @@ pub(crate) struct Departed {
     nodes: BTreeMap<(String, Family, Purpose), BTreeSet<IpNet>>,
     /// What the kernel's sets held when the agent started, and no resource accounts for.
     recalled: BTreeSet<IpNet>,
+    /// What settings have protected that may have a mistake now.
+    held: Held,
 }
 
 impl Departed {
@@ -97,10 +100,39 @@ impl Departed {
         self.recalled.extend(left);
     }
 
-    /// What stays protected.
-    pub(crate) fn networks(&self) -> BTreeSet<IpNet> {
+    /// The settings of `before` were in force, and what follows them is in doubt or not.
+    pub(crate) fn hold(&mut self, before: &Cluster, in_doubt: bool) {
+        self.held.follow(before, in_doubt);
+    }
+
+    /// What stays protected of the cluster as it is now.
+    pub(crate) fn networks(&self, now: &Cluster, own: &str) -> BTreeSet<IpNet> {
+        let mut networks = self.held.networks(now, own);
+        networks.extend(self.of_nodes());
+        networks
+    }
+
+    /// What is, or may be, of Nodes.
+    fn of_nodes(&self) -> BTreeSet<IpNet> {
         let nodes = self.nodes.values().flatten();
         nodes.chain(&self.recalled).copied().collect()
+    }
+
+    /// What is to be told of what only a mistake may have taken out: `why` there is a doubt, if there is one.
+    pub(crate) fn doubt(&self, now: &Cluster, own: &str, why: Option<&String>) -> Option<String> {
+        let why = why.filter(|_| now.settings.strict.is_some())?;
+        let known = accounted_for(now, own);
+        let kept: BTreeSet<_> = self.held.networks(now, own);
+        let kept = kept.union(&self.recalled);
+        let kept = kept.filter(|network| !known.contains(*network));
+        let kept: Vec<_> = kept.map(|network| written(*network)).collect();
+        let stays = if kept.len() == 1 { "stays" } else { "stay" };
+        (!kept.is_empty()).then(|| {
+            format!(
+                "{} {stays} protected, since nobody can tell that less is to be: put right {why}",
+                listed(&kept)
+            )
+        })
     }
 
     /// What is to be told of what Nodes that are there may have had: a sentence for each family. What names a
@@ -110,7 +142,7 @@ impl Departed {
             return Vec::new();
         }
         let view = View::new(cluster, own);
-        let kept = self.networks();
+        let kept = self.of_nodes();
         let problems = Family::ALL.into_iter().filter_map(|family| {
             let nodes: Vec<_> = view.incomplete(family).collect();
             let kept = kept

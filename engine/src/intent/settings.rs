@@ -68,7 +68,7 @@ pub(crate) fn overhead(family: Family) -> u32 {
 }
 
 /// Where the pods' addresses come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RouteSource {
     /// From each workload: a /32 or /128 per pod (Azure CNI, AWS VPC CNI).
     WorkloadIps,

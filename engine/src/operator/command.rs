@@ -317,6 +317,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     let mut departed = Departed::default();
     departed.recall(&cluster, &node, kernel.firewall(), is_whole);
     problems.extend(departed.problems(&cluster, &node));
+    problems.extend(departed.doubt(&cluster, &node, doubts.forbid_lifting(true)));
     let agent::Planes {
         actual,
         mut desired,

@@ -15,6 +15,8 @@ mod bypass;
 mod marks;
 /// A device's name that another link has.
 mod name;
+/// Networks that strict mode protects by a setting.
+mod networks;
 /// A UDP port that another program has.
 mod port;
 /// A prefix of pods' interfaces that the uplink's name begins with.

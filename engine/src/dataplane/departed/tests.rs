@@ -38,7 +38,7 @@ fn cluster(host_encryption: bool, resources: &[Value]) -> Cluster {
 
 fn texts(departed: &Departed) -> Vec<String> {
     departed
-        .networks()
+        .of_nodes()
         .iter()
         .map(ToString::to_string)
         .collect()

@@ -1,0 +1,194 @@
+//! What settings protected before one of them had a mistake: it stays protected while nobody can tell that
+//! less is to be.
+//!
+//! A setting that cannot be read counts as if it were not there, and strict mode may go on without it: a
+//! network of `wiremesh/strict-networks`, a `routeSource` by which pods' addresses count, or
+//! `wiremesh/external-addresses`. What it decided is remembered, and not what it decided upon, so that a pod
+//! that is deleted meanwhile is gone.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::dataplane::here::Here;
+use crate::dataplane::networks;
+use crate::intent::cluster::Cluster;
+use crate::intent::family::Family;
+use crate::intent::settings::RouteSource;
+
+/// What is remembered of settings that were in force.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    networks: BTreeSet<IpNet>,
+    sources: BTreeSet<RouteSource>,
+    external_addresses: bool,
+}
+
+impl Held {
+    /// The store has changed, and `before` was in force. While a configuration is in doubt everything is added
+    /// up that was: each further change may have a mistake of its own.
+    pub(crate) fn follow(&mut self, before: &Cluster, in_doubt: bool) {
+        if !in_doubt {
+            *self = Self::default();
+        } else if let Some(strict) = &before.settings.strict {
+            self.networks.extend(&strict.networks);
+            self.sources.insert(before.settings.route_source);
+            self.external_addresses |= before.settings.external_addresses;
+        }
+    }
+
+    /// What would have stayed protected of the cluster as it is now, as the node `own` sees it, and is not
+    /// protected by the settings that it has now.
+    pub(crate) fn networks(&self, now: &Cluster, own: &str) -> BTreeSet<IpNet> {
+        let settings = &now.settings;
+        let known = settings.strict.as_ref().map(|strict| &strict.networks);
+        let is_new = |network: &&IpNet| known.is_none_or(|known| !known.contains(*network));
+        let mut held: BTreeSet<IpNet> = self.networks.iter().filter(is_new).copied().collect();
+        let sources = self.sources.iter().copied();
+        for source in sources.filter(|source| *source != settings.route_source) {
+            held.extend(by_source(now, own, source));
+        }
+        if self.external_addresses && !settings.external_addresses && settings.host_encryption {
+            let others = now.nodes.iter().filter(|(name, _)| *name != own);
+            let addresses = others.flat_map(|(_, node)| &node.external_addresses);
+            held.extend(addresses.map(|address: &IpAddr| IpNet::from(*address)));
+        }
+        held
+    }
+}
+
+/// What counts as another node's if pods' addresses come from there.
+fn by_source(cluster: &Cluster, own: &str, source: RouteSource) -> BTreeSet<IpNet> {
+    let mut cluster = cluster.clone();
+    cluster.settings.route_source = source;
+    let mut found = BTreeSet::new();
+    for family in Family::ALL {
+        let networks = networks::of(&cluster, own, family, &Here::default());
+        let others = networks.owners.iter().filter(|(_, owner)| **owner != own);
+        found.extend(others.map(|(network, _)| *network));
+        found.extend(networks.conflicts.into_keys());
+    }
+    if source == RouteSource::CalicoIpam {
+        found.extend(&cluster.pools);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::intent::resource::read;
+
+    /// A cluster in strict mode whose FelixConfiguration has these annotations and fields.
+    fn cluster(annotations: Value, spec: Value, pods: &[(&str, &str)]) -> Cluster {
+        let mut configuration = json!({
+            "kind": "FelixConfiguration",
+            "metadata": {"name": "default", "annotations": {"wiremesh/strict": "true"}},
+            "spec": {"wireguardEnabled": true, "wireguardHostEncryptionEnabled": true},
+        });
+        for (place, more) in [("/metadata/annotations", annotations), ("/spec", spec)] {
+            let fields = configuration.pointer_mut(place).unwrap();
+            let fields = fields.as_object_mut().unwrap();
+            fields.extend(more.as_object().unwrap().clone());
+        }
+        let node = |name: &str, last: u8| {
+            json!({
+                "kind": "Node", "metadata": {"name": name},
+                "spec": {"addresses": [
+                    {"address": format!("10.0.0.{last}")},
+                    {"address": format!("203.0.113.{last}"), "type": "ExternalIP"},
+                ]},
+            })
+        };
+        let pods = pods.iter().map(|(node, address)| {
+            json!({
+                "kind": "WorkloadEndpoint", "metadata": {"name": address},
+                "spec": {"node": node, "ipNetworks": [address]},
+            })
+        });
+        let documents = pods.chain([configuration, node("ada", 1), node("bob", 2)]);
+        let resources = documents.map(|value| read(&value).unwrap()).collect();
+        Cluster::new("ada", &resources).0
+    }
+
+    fn texts(held: &Held, now: &Cluster) -> Vec<String> {
+        let networks = held.networks(now, "ada");
+        networks.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_network_that_a_mistake_takes_out_stays_until_the_mistake_is_put_right() {
+        let with = |networks: &str| {
+            let annotations = json!({"wiremesh/strict-networks": networks});
+            cluster(annotations, json!({}), &[])
+        };
+        let (both, one, third) = (
+            with("10.7.0.0/16,fd77::/64"),
+            with("10.7.0.0/16"),
+            with("10.8.0.0/16"),
+        );
+        let mut held = Held::default();
+        held.follow(&both, true);
+        assert_eq!(texts(&held, &both), [""; 0]);
+        assert_eq!(texts(&held, &one), ["fd77::/64"]);
+        // One mistake after another.
+        held.follow(&one, true);
+        assert_eq!(texts(&held, &third), ["10.7.0.0/16", "fd77::/64"]);
+        held.follow(&third, true);
+        assert_eq!(texts(&held, &one), ["10.8.0.0/16", "fd77::/64"]);
+        held.follow(&one, false);
+        assert_eq!(texts(&held, &one), [""; 0]);
+    }
+
+    #[test]
+    fn addresses_that_counted_by_another_setting_stay_while_their_resources_do() {
+        let workloads = json!({"routeSource": "WorkloadIPs"});
+        let pods = [
+            ("bob", "10.0.1.5"),
+            ("bob", "fd00::1:5"),
+            ("ada", "10.0.1.6"),
+        ];
+        let external = json!({"wiremesh/external-addresses": "true"});
+        let before = cluster(external, workloads, &pods);
+        let mut held = Held::default();
+        held.follow(&before, true);
+        assert_eq!(texts(&held, &before), [""; 0]);
+        let now = |pods: &[_]| cluster(json!({}), json!({}), pods);
+        // What is this node's own is its own, and what is gone is gone.
+        for (pods, expected) in [
+            (
+                &pods[..],
+                &[
+                    "10.0.0.2/32",
+                    "10.0.1.5/32",
+                    "203.0.113.2/32",
+                    "fd00::1:5/128",
+                ][..],
+            ),
+            (
+                &pods[1..],
+                &["10.0.0.2/32", "203.0.113.2/32", "fd00::1:5/128"],
+            ),
+        ] {
+            assert_eq!(texts(&held, &now(pods)), expected);
+        }
+        held.follow(&now(&pods), false);
+        assert_eq!(texts(&held, &now(&pods)), [""; 0]);
+    }
+
+    #[test]
+    fn without_strict_mode_nothing_is_held() {
+        let mut before = cluster(
+            json!({"wiremesh/strict-networks": "10.7.0.0/16"}),
+            json!({}),
+            &[],
+        );
+        before.settings.strict = None;
+        let mut held = Held::default();
+        held.follow(&before, true);
+        assert_eq!(texts(&held, &cluster(json!({}), json!({}), &[])), [""; 0]);
+    }
+}
