@@ -6,16 +6,6 @@ use crate::name::{EndpointName, NodeName};
 
 use super::{Family, Origin, PromiseId};
 
-/// MTU of a pod's link in bytes, if its author does not say; Azure CNI leaves it at Ethernet's.
-pub(crate) const POD_MTU: u16 = 1500;
-
-/// The smallest MTU of a link that carries IPv6, in bytes (RFC 8200, section 5).
-pub const IPV6_MTU_MIN: u16 = 1280;
-
-pub(super) fn pod_mtu() -> u16 {
-    POD_MTU
-}
-
 /// The packets whose size is tried, and what is promised about them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {

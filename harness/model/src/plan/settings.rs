@@ -1,13 +1,11 @@
 //! Fields of FelixConfiguration, as an author writes them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::name::{IfName, NodeName};
-
-use super::{Cluster, Family, Node};
 
 /// What an author writes into a FelixConfiguration, besides what scenarios have keys for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -32,7 +30,7 @@ impl Settings {
         self.asks_to_drop() && !listed.any(|listed| listed.trim() == node.as_str())
     }
 
-    fn flag(&self, field: &str) -> Option<bool> {
+    pub(super) fn flag(&self, field: &str) -> Option<bool> {
         self.fields.get(field)?.as_bool()
     }
 
@@ -56,52 +54,3 @@ pub(crate) const LISTEN_PORT: u16 = 51820;
 
 /// Calico's default (`WireguardListeningPortV6`).
 pub(crate) const LISTEN_PORT_V6: u16 = 51821;
-
-impl Cluster {
-    /// Whether encryption is asked for, but not in that family (Felix: `WireguardEnabledV6`).
-    pub(crate) fn leaves_out(&self, family: Family) -> bool {
-        family == Family::Ipv6 && self.settings.flag("wireguardEnabledV6") == Some(false)
-    }
-
-    /// Takes over what the fields say that the model knows; those of `unset` get their defaults.
-    pub(crate) fn read_settings(&mut self, unset: &BTreeSet<String>) {
-        let fields = &self.settings;
-        let gone = |field: &str| unset.contains(field);
-        if let Some(on) = fields.flag("wireguardEnabled") {
-            self.wireguard = on;
-        } else if gone("wireguardEnabled") {
-            self.wireguard = false;
-        }
-        if let Some(on) = fields.flag("wireguardHostEncryptionEnabled") {
-            self.host_encryption = on;
-        } else if gone("wireguardHostEncryptionEnabled") {
-            self.host_encryption = false;
-        }
-        if let Some(port) = fields.number("wireguardListeningPort") {
-            self.listen_port = port;
-        } else if gone("wireguardListeningPort") {
-            self.listen_port = LISTEN_PORT;
-        }
-        if let Some(name) = fields.name("wireguardInterfaceName") {
-            self.interface = name;
-        } else if gone("wireguardInterfaceName") {
-            self.interface = IfName::of_calico_tunnel();
-        }
-        if let Some(mtu) = fields.number("wireguardMTU") {
-            self.mtu = Some(mtu).filter(|mtu| *mtu > 0);
-        } else if gone("wireguardMTU") {
-            self.mtu = None;
-        }
-    }
-}
-
-impl Node {
-    /// As [`Cluster::read_settings`], for the one field that decides about a node.
-    pub(crate) fn read_settings(&mut self, unset: &BTreeSet<String>) {
-        if let Some(on) = self.settings.flag("wireguardEnabled") {
-            self.wireguard = on;
-        } else if unset.contains("wireguardEnabled") {
-            self.wireguard = true;
-        }
-    }
-}

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::name::{EndpointName, IfName, NodeName, PodName};
 
+use super::cluster::{endpoint_of, endpoints_of};
 use super::{
     AgentChange, Change, Cluster, Configuration, Endpoint, Fabric, Family, IPV6_MTU_MIN, Node,
-    NodeChange, Plan, Pod, PodChange, Step, Store, StoreAction, endpoints_of,
+    NodeChange, Plan, Pod, PodChange, Step, Store, StoreAction,
 };
 
 /// What AKS's network takes of the MTU besides, in bytes (Felix: `wireguard.go`).
@@ -226,7 +227,7 @@ impl State {
 
     /// The endpoint of that name, if it exists.
     pub fn endpoint(&self, name: &EndpointName) -> Option<Endpoint<'_>> {
-        super::endpoint_of(self.nodes.iter().chain(&self.clients), name)
+        endpoint_of(self.nodes.iter().chain(&self.clients), name)
     }
 
     /// A node with those of its pods that do not come later.
