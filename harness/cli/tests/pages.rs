@@ -12,6 +12,8 @@ const PAGES: &[&str] = &[
     "harness/reference.md",
     "harness/engines.md",
     "harness/design.md",
+    ".github/CONTRIBUTING.md",
+    ".github/CHANGELOG.md",
 ];
 
 /// The tables of a scenario, each with what it takes for its keys to be read.

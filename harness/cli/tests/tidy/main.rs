@@ -22,6 +22,8 @@ const LONGEST: usize = 600;
 const TOP_LEVEL: &[&str] = &[
     "Cargo.lock",
     "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
     "README.md",
     "ci",
     "engine",
