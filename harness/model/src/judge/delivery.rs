@@ -1,7 +1,7 @@
 //! Whether a probe arrived and was answered, whatever it looked like.
 
-use super::Finding;
 use super::case::Case;
+use super::finding::Finding;
 use crate::evidence::{Direction, Place};
 use crate::journey::{Index, Leg, Seen};
 use crate::plan::Endpoint;

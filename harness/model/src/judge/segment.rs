@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use super::case::Case;
+use super::finding::Finding;
 use super::leg::Way;
-use super::{Court, Finding};
+use super::pair::PairJudge;
 use crate::evidence::Nanos;
 use crate::journey::{Leg, Seen};
 
-impl<'a> Court<'a> {
+impl<'a> PairJudge<'a> {
     /// Follows the segments of a payload that its receiver's socket did not get, those of the length
     /// that was seen last first: a sender that is told what fits sends smaller ones.
     ///
