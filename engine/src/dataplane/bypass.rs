@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// Following the rules to their routes.
 mod walk;
 
-pub(crate) use walk::{Before, Hop, Hops, Table, Way, followed};
+pub(crate) use walk::{Before, Hop, Route, Table, Way, followed};
 
 /// How many networks are named in a message.
 const NAMED: usize = 3;

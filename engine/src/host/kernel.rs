@@ -16,6 +16,7 @@ use crate::dataplane::policy::PolicyRule;
 use crate::hooks::Hooks;
 use crate::host::device::{self, DeviceError, State};
 use crate::host::netlink::monitor::News;
+use crate::host::netlink::nexthop::Nexthop;
 use crate::host::netlink::{Address, Link, Netlink, NetlinkError, Route, message};
 use crate::host::nft::{self, NftError};
 use crate::intent::family::{Family, PerFamily};
@@ -99,8 +100,10 @@ pub(crate) struct Kernel {
     uplinks: BTreeSet<u32>,
     /// The routes that this engine has made.
     own_routes: PerFamily<BTreeMap<Slot, Route>>,
-    /// The routes of others.
-    routes: PerFamily<BTreeMap<Slot, Route>>,
+    /// The routes of others, of several at one place (by metric or type of service) in the kernel's order.
+    routes: PerFamily<BTreeMap<Slot, Vec<Route>>>,
+    /// What the routes lead to that name one, by its number.
+    nexthops: BTreeMap<u32, Nexthop>,
     rules: PerFamily<BTreeSet<Rule>>,
     /// The same in the kernel's order, with all that says which packets they are for.
     policy: PerFamily<Vec<PolicyRule>>,
@@ -121,6 +124,7 @@ impl Kernel {
             uplinks: BTreeSet::new(),
             own_routes: PerFamily::default(),
             routes: PerFamily::default(),
+            nexthops: BTreeMap::new(),
             rules: PerFamily::default(),
             policy: PerFamily::default(),
             devices: BTreeMap::new(),
@@ -135,6 +139,7 @@ impl Kernel {
             match news {
                 News::Missed => self.stale = Stale::ALL,
                 News::Message(message) => self.take(&message),
+                News::Nexthop => self.stale.routes = true,
             }
         }
     }
@@ -148,9 +153,11 @@ impl Kernel {
                 let link = message::link(found);
                 let before = self.links.insert(link.index, link.clone());
                 self.link_changes(before.as_ref(), Some(&link));
-                // IPv4 routes go with their link, and the kernel does not say so.
+                // IPv4 routes and nexthops go with their link, and the kernel does not say so.
                 if before.as_ref() != Some(&link) {
-                    self.stale.routes |= before.is_some_and(|before| before.up && !link.up);
+                    let goes =
+                        |before: Link| before.up && !link.up || before.carrier && !link.carrier;
+                    self.stale.routes |= before.is_some_and(goes);
                     self.stale.devices |= self.may_be_wireguard(&link);
                 }
             }
@@ -217,6 +224,7 @@ impl Kernel {
         }
         // The rules may have asked for them.
         if self.stale.routes {
+            self.nexthops = netlink.nexthops().await?;
             for family in Family::ALL {
                 let routes = netlink.routes(family).await?;
                 self.set_routes(family, routes);

@@ -4,17 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
+use rtnetlink::packet_core::Emitable;
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::RouteMessage;
-use rtnetlink::{Handle, IpVersion, LinkMessageBuilder, LinkUnspec};
+use rtnetlink::packet_route::rule::RuleMessage;
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
 
 use crate::dataplane::model::{Rule, Slot};
 use crate::dataplane::policy::PolicyRule;
 use crate::intent::family::Family;
 
+use nexthop::Nexthop;
+
 /// Messages and what they mean.
 pub(crate) mod message;
+
+/// All that the kernel has of one kind.
+mod dump;
+
+/// Nexthop objects, which routes may name.
+pub(crate) mod nexthop;
 
 /// Many routes in one message.
 pub(crate) mod batch;
@@ -26,6 +36,12 @@ pub(crate) mod monitor;
 /// Felix writes 3, as everybody may; with a number of its own the engine knows what it
 /// made, whatever has been configured since.
 pub(crate) const PROTOCOL: u8 = 87;
+
+/// `RTM_GETROUTE`.
+const GET_ROUTE: u16 = 26;
+
+/// `RTM_GETRULE`.
+const GET_RULE: u16 = 34;
 
 /// What the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +79,8 @@ pub(crate) struct Link {
     pub(crate) vrf: Option<u32>,
     pub(crate) mtu: u32,
     pub(crate) up: bool,
+    /// Whether something is at its other end.
+    pub(crate) carrier: bool,
 }
 
 /// A route, as far as the engine needs it.
@@ -73,11 +91,34 @@ pub(crate) struct Route {
     pub(crate) own: bool,
     /// What it does.
     pub(crate) way: Way,
-    /// Whether it leads to this node itself (type `local`).
-    pub(crate) local: bool,
-    /// The links that it leads through, with or without a gateway: one for each next hop, in the kernel's
-    /// order.
-    pub(crate) links: Vec<u32>,
+    pub(crate) kind: Kind,
+    /// The links that it leads through, in the kernel's order.
+    pub(crate) hops: Vec<Hop>,
+    /// The number of the nexthop object that says where it leads, instead of `hops`.
+    pub(crate) nexthop: Option<u32>,
+    /// Whether it is for some packets to its network alone: by type of service, or source.
+    pub(crate) some: bool,
+}
+
+/// What a route's type says of where it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Unicast,
+    /// To this node itself.
+    Local,
+    /// As the kernel makes them for the ends of its addresses' subnets: `broadcast`, `anycast`.
+    EndOfSubnet,
+    Other,
+}
+
+/// A next hop of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hop {
+    /// The link's index.
+    pub(crate) link: u32,
+    pub(crate) gateway: bool,
+    /// Whether what it puts around a packet may lead it elsewhere.
+    pub(crate) encapsulates: bool,
 }
 
 /// What a route does.
@@ -128,20 +169,23 @@ impl Netlink {
     pub(crate) async fn routes(&self, family: Family) -> Result<Vec<Route>, NetlinkError> {
         let mut every = RouteMessage::default();
         every.header.address_family = message::family(family);
-        let request = self.handle.route().get(every).execute().try_collect();
-        let routes: Vec<_> = doing("list the routes", request).await?;
-        Ok(routes.iter().filter_map(message::route).collect())
+        let bodies = listed("list the routes", GET_ROUTE, &every).await?;
+        let routes = bodies.iter().filter_map(|body| message::route_body(body));
+        Ok(routes.collect())
     }
 
     /// The rules of a family, in the order in which they are asked.
     pub(crate) async fn rules(&self, family: Family) -> Result<Vec<PolicyRule>, NetlinkError> {
-        let version = match family {
-            Family::V4 => IpVersion::V4,
-            Family::V6 => IpVersion::V6,
-        };
-        let request = self.handle.rule().get(version).execute().try_collect();
-        let rules: Vec<_> = doing("list the rules", request).await?;
-        Ok(rules.iter().map(message::policy).collect())
+        let mut every = RuleMessage::default();
+        every.header.family = message::family(family);
+        let bodies = listed("list the rules", GET_RULE, &every).await?;
+        let rules = bodies.iter().filter_map(|body| message::rule_body(body));
+        Ok(rules.map(|rule| message::policy(&rule)).collect())
+    }
+
+    /// Every nexthop object, by its number.
+    pub(crate) async fn nexthops(&self) -> Result<BTreeMap<u32, Nexthop>, NetlinkError> {
+        nexthop::list().await
     }
 
     /// Creates a kernel WireGuard device.
@@ -260,6 +304,18 @@ impl Netlink {
         link.map(|link| link.header.index)
             .ok_or_else(|| NetlinkError::new(format!("find {name}"), "no such device"))
     }
+}
+
+/// The bodies of the messages that answer a request for all of a kind.
+async fn listed(
+    what: &str,
+    kind: u16,
+    request: &impl Emitable,
+) -> Result<Vec<Vec<u8>>, NetlinkError> {
+    let mut body = vec![0; request.buffer_len()];
+    request.emit(&mut body);
+    let bodies = dump::list(kind, &body).await;
+    bodies.map_err(|error| NetlinkError::new(what, error))
 }
 
 async fn doing<T>(

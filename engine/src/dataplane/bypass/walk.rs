@@ -47,20 +47,41 @@ pub(crate) struct Hop {
     pub(crate) group: Option<u32>,
 }
 
-/// The next hops of a route, in the kernel's order: each packet goes by one of them.
-pub(crate) type Hops = Vec<Hop>;
+/// A route of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// Its next hops in the kernel's order: each packet goes by one of them.
+    pub(crate) hops: Vec<Hop>,
+    /// Whether it is for some packets to its network alone, and others go on to the next one: to another
+    /// one to that network, or to a wider one.
+    pub(crate) some: bool,
+}
+
+impl Route {
+    /// One that ends the look-up in its table.
+    pub(crate) fn throw(some: bool) -> Self {
+        let (way, group) = (Way::Throw, None);
+        let hops = vec![Hop { way, group }];
+        Self { hops, some }
+    }
+}
 
 /// The routes of a table.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    routes: BTreeMap<IpNet, Hops>,
+    /// In the kernel's order.
+    routes: BTreeMap<IpNet, Vec<Route>>,
     /// The prefix lengths that there are.
     lengths: BTreeSet<u8>,
 }
 
-impl FromIterator<(IpNet, Hops)> for Table {
-    fn from_iter<T: IntoIterator<Item = (IpNet, Hops)>>(routes: T) -> Self {
-        let routes: BTreeMap<_, _> = routes.into_iter().collect();
+impl FromIterator<(IpNet, Route)> for Table {
+    /// Of several routes to one network, in the kernel's order.
+    fn from_iter<T: IntoIterator<Item = (IpNet, Route)>>(all: T) -> Self {
+        let mut routes = BTreeMap::<_, Vec<_>>::new();
+        for (network, route) in all {
+            routes.entry(network).or_default().push(route);
+        }
         let lengths = routes.keys().map(IpNet::prefix_len).collect();
         Self { routes, lengths }
     }
@@ -95,7 +116,8 @@ impl<'a> Before<'a> {
 
     fn can_bypass(&self, vrfs: &BTreeSet<u32>) -> bool {
         let leads_past = |table: u32| {
-            let mut hops = self.tables[&table].routes.values().flatten();
+            let routes = self.tables[&table].routes.values().flatten();
+            let mut hops = routes.flat_map(|route| &route.hops);
             hops.any(|hop| hop.way.leaves().is_some())
         };
         self.rules[..self.own].iter().any(|rule| match rule.action {
@@ -316,29 +338,34 @@ impl<'a> Walk<'a> {
 fn look_up(table: &Table, rule: &PolicyRule, part: IpNet) -> Found {
     let mut found = Found::default();
     let around = supernets(part).filter(|outer| table.lengths.contains(&outer.prefix_len()));
-    let mut around = around.filter_map(|outer| Some((outer, table.routes.get(&outer)?)));
-    let Some((network, hops)) = around.next() else {
-        found.goes_on = true;
-        return found;
-    };
-    // In IPv4 the first next hop's link says whether the route is taken (`fib4_rule_suppress`), in IPv6
-    // the link of the one that the packet goes by.
-    let first = match part {
-        IpNet::V4(_) => hops.first(),
-        IpNet::V6(_) => None,
-    };
-    for hop in hops {
-        let group = first.unwrap_or(hop).group;
-        match &hop.way {
-            Way::Throw => found.goes_on = true,
-            Way::Refuse => found.leaves(Effect::Refused),
-            _ if rule.suppresses(network.prefix_len(), group) => found.goes_on = true,
-            way => way
-                .leaves()
-                .into_iter()
-                .for_each(|effect| found.leaves(effect)),
+    let routes = around.flat_map(|outer| {
+        let routes = table.routes.get(&outer).into_iter().flatten();
+        routes.map(move |route| (outer.prefix_len(), route))
+    });
+    for (length, route) in routes {
+        // In IPv4 the first next hop's link says whether the route is taken (`fib4_rule_suppress`), in
+        // IPv6 the link of the one that the packet goes by.
+        let first = match part {
+            IpNet::V4(_) => route.hops.first(),
+            IpNet::V6(_) => None,
+        };
+        for hop in &route.hops {
+            let group = first.unwrap_or(hop).group;
+            match &hop.way {
+                Way::Throw => found.goes_on = true,
+                Way::Refuse => found.leaves(Effect::Refused),
+                _ if rule.suppresses(length, group) => found.goes_on = true,
+                way => way
+                    .leaves()
+                    .into_iter()
+                    .for_each(|effect| found.leaves(effect)),
+            }
+        }
+        if !route.some {
+            return found;
         }
     }
+    found.goes_on = true;
     found
 }
 

@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 
 use super::Kernel;
-use super::routes::in_table;
-use crate::dataplane::bypass::{self, Before, Hop, Hops, Table};
+use super::routes::{Lead, in_table};
+use crate::dataplane::bypass::{self, Before, Table};
 use crate::dataplane::policy::{Origins, PolicyRule};
-use crate::host::netlink::{Link, Route, Way};
+use crate::host::netlink::{Hop, Kind, Link, Route, Way};
 use crate::intent::family::Family;
 use crate::intent::settings::Settings;
 
@@ -140,35 +140,74 @@ impl Kernel {
     }
 
     fn table(&self, family: Family, table: u32, tunnels: &BTreeSet<u32>) -> Table {
-        let both = [&self.routes[family], &self.own_routes[family]];
-        let routes = both.into_iter().flat_map(|routes| in_table(routes, table));
-        let routes = routes.map(|(slot, route)| (slot.network, self.hops(route, tunnels)));
+        let others = in_table(&self.routes[family], table).flat_map(|(_, routes)| routes);
+        let own = in_table(&self.own_routes[family], table).map(|(_, route)| route);
+        let routes = others.chain(own);
+        let routes = routes.map(|route| (route.slot.network, self.followed_route(route, tunnels)));
         routes.collect()
     }
 
-    fn hops(&self, route: &Route, tunnels: &BTreeSet<u32>) -> Hops {
-        let only = |way| vec![Hop { way, group: None }];
-        let hop = |index: &u32| {
-            let link = self.links.get(index);
-            let way = match index {
-                _ if tunnels.contains(index) => bypass::Way::Tunnel,
-                _ if link.is_some_and(|link| link.name == LOOPBACK) => bypass::Way::Stays,
-                _ => bypass::Way::Link(
-                    link.map_or_else(|| format!("link {index}"), |link| link.name.clone()),
-                ),
+    /// What a route does with packets.
+    fn followed_route(&self, route: &Route, tunnels: &BTreeSet<u32>) -> bypass::Route {
+        if route.way == Way::Throw {
+            return bypass::Route::throw(route.some);
+        }
+        let leads = self.leads(route);
+        let stays = match route.kind {
+            Kind::Local => true,
+            Kind::EndOfSubnet => self.is_end_of_subnet(route.slot.network),
+            Kind::Unicast | Kind::Other => false,
+        };
+        let hop = |lead: &Lead| {
+            let (index, way) = match lead {
+                Lead::Refuse => (None, bypass::Way::Refuse),
+                Lead::Unknown => (None, bypass::Way::Link(unknown(route))),
+                Lead::Hop(hop) if stays => (Some(hop.link), bypass::Way::Stays),
+                Lead::Hop(hop) => (Some(hop.link), self.way(hop, tunnels)),
             };
-            Hop {
+            let link = index.and_then(|index| self.links.get(&index));
+            bypass::Hop {
                 way,
                 group: link.map(|link| link.group),
             }
         };
-        match route.way {
-            Way::Throw => only(bypass::Way::Throw),
-            Way::Refuse => only(bypass::Way::Refuse),
-            // Local, broadcast and multicast ones.
-            Way::Link(_) | Way::Other if route.links.is_empty() => only(bypass::Way::Stays),
-            Way::Link(_) | Way::Other => route.links.iter().map(hop).collect(),
+        // The kernel passes over an IPv6 gateway that does not answer (`rt6_select`).
+        let may_be_passed_over = |lead: &Lead| match lead {
+            Lead::Hop(hop) => hop.gateway && route.slot.network.addr().is_ipv6(),
+            Lead::Refuse | Lead::Unknown => false,
+        };
+        bypass::Route {
+            hops: leads.iter().map(hop).collect(),
+            some: route.some || leads.iter().any(may_be_passed_over),
         }
+    }
+
+    fn way(&self, hop: &Hop, tunnels: &BTreeSet<u32>) -> bypass::Way {
+        let link = self.links.get(&hop.link);
+        let name = || link.map_or_else(|| format!("link {}", hop.link), |link| link.name.clone());
+        match hop.link {
+            _ if hop.encapsulates => bypass::Way::Link(format!("{} in an encapsulation", name())),
+            index if tunnels.contains(&index) => bypass::Way::Tunnel,
+            _ if link.is_some_and(|link| link.name == LOOPBACK) => bypass::Way::Stays,
+            _ => bypass::Way::Link(name()),
+        }
+    }
+
+    /// Whether a network is the first or last address of a subnet of this node's, where the kernel makes
+    /// routes of types of their own (`fib_add_ifaddr`, `addrconf_join_anycast`).
+    fn is_end_of_subnet(&self, network: IpNet) -> bool {
+        let mut subnets = self.addresses.iter().map(|(_, subnet)| subnet);
+        let ends = |subnet: &IpNet| [subnet.network(), subnet.broadcast()];
+        network.prefix_len() == network.max_prefix_len()
+            && subnets.any(|subnet| ends(subnet).contains(&network.addr()))
+    }
+}
+
+/// What a route leads through that does not say it.
+fn unknown(route: &Route) -> String {
+    match route.nexthop {
+        Some(id) => format!("the nexthop {id}, of which nothing is known"),
+        None => format!("a route to {} that cannot be read", route.slot.network),
     }
 }
 

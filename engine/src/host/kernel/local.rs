@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::routes::Lead;
 use super::{Kernel, family_of_tag};
 use crate::dataplane::here::Here;
-use crate::host::netlink::{Link, Route};
+use crate::host::netlink::{Kind, Link, Route};
 use crate::intent::settings::{KERNEL_TABLES, Settings};
 
 /// The kind of a bridge.
@@ -22,12 +23,21 @@ impl Kernel {
     pub(crate) fn here(&self, settings: &Settings) -> Here {
         let inner = self.inner_links(settings);
         let routes = self.routes.iter().flat_map(|(_, routes)| routes.values());
+        // In the kernel's tables the first one at a place counts.
+        let routes = routes.filter_map(|routes| routes.first());
         // By table: default, main, local, so that of two routes to one network the last one counts.
         let routes = routes.filter(|route| is_of_kernel(route));
+        let leads_here = |lead: Lead| match lead {
+            Lead::Hop(hop) => inner.contains(&hop.link) && !hop.encapsulates,
+            Lead::Refuse | Lead::Unknown => false,
+        };
         let routes = routes.map(|route| {
-            let mut links = route.links.iter();
-            let leads_here = !route.links.is_empty() && links.all(|link| inner.contains(link));
-            (route.slot.network, route.local || leads_here)
+            let is_here = match route.kind {
+                Kind::Local => true,
+                Kind::Unicast => self.leads(route).into_iter().all(leads_here),
+                Kind::EndOfSubnet | Kind::Other => false,
+            };
+            (route.slot.network, is_here)
         });
         routes.collect()
     }

@@ -9,24 +9,20 @@ use super::local::is_of_kernel;
 use super::{Kernel, family_of_tag};
 use crate::dataplane::model::{Slot, Target};
 use crate::dataplane::tables::{ForeignRoute, ForeignWay, Tables};
-use crate::host::netlink::{Route, Way};
+use crate::host::netlink::nexthop::Nexthop;
+use crate::host::netlink::{Hop, Route, Way};
 use crate::intent::family::Family;
 use crate::intent::settings::{KERNEL_TABLES, Settings};
 
 impl Kernel {
-    /// Takes over all routes of a family. Of several of others at one place (by metric or type of
-    /// service) one that ends the look-up counts.
+    /// Takes over all routes of a family.
     pub(super) fn set_routes(&mut self, family: Family, routes: Vec<Route>) {
-        let (mut own, mut others) = (BTreeMap::new(), BTreeMap::<_, Route>::new());
+        let (mut own, mut others) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
         for route in routes {
             if route.own {
                 own.entry(route.slot).or_insert(route);
             } else {
-                let known = others.entry(route.slot).or_insert_with(|| route.clone());
-                // In the kernel's tables the first one counts.
-                if known.way == Way::Throw && !is_of_kernel(&route) {
-                    *known = route;
-                }
+                others.entry(route.slot).or_default().push(route);
             }
         }
         self.own_routes[family] = own;
@@ -36,36 +32,68 @@ impl Kernel {
     /// Takes in a route that has been added, or has taken another's place: of that one netlink tells
     /// nothing.
     pub(super) fn add_route(&mut self, route: Route) {
-        let family = Family::of_network(route.slot.network);
+        let (family, table) = (Family::of_network(route.slot.network), route.slot.table);
         if route.own {
             let replaced = self.routes[family].contains_key(&route.slot);
-            self.stale.routes |= replaced && !KERNEL_TABLES.contains(&route.slot.table);
+            self.stale.routes |= replaced && !KERNEL_TABLES.contains(&table);
             self.own_routes[family].insert(route.slot, route);
-        } else {
-            let table = route.slot.table;
-            let counts = is_of_kernel(&route) || self.is_followed(family, table);
-            self.stale.routes |= self.is_in_use(family, table);
-            let before = self.routes[family].insert(route.slot, route.clone());
-            // Whether it takes the other's place or stands behind it is not told.
-            self.stale.routes |= counts && before.is_some_and(|before| before != route);
+            return;
+        }
+        let counts = is_of_kernel(&route) || self.is_followed(family, table);
+        self.stale.routes |= self.is_in_use(family, table);
+        let known = self.routes[family].entry(route.slot).or_default();
+        if !known.contains(&route) {
+            // Whether it takes the other's place, or stands before or behind it, is not told.
+            self.stale.routes |= counts && !known.is_empty();
+            *known = vec![route];
         }
     }
 
     /// Takes in that a route is gone. There may be another one at its place, or behind it.
     pub(super) fn remove_route(&mut self, gone: &Route) {
         let (family, table) = (Family::of_network(gone.slot.network), gone.slot.table);
-        let routes = match gone.own {
-            true => &mut self.own_routes[family],
-            false => &mut self.routes[family],
-        };
-        if routes.get(&gone.slot) == Some(gone) {
-            routes.remove(&gone.slot);
+        if gone.own {
+            if self.own_routes[family].get(&gone.slot) == Some(gone) {
+                self.own_routes[family].remove(&gone.slot);
+            }
+        } else if let Some(known) = self.routes[family].get_mut(&gone.slot) {
+            known.retain(|route| route != gone);
+            if known.is_empty() {
+                self.routes[family].remove(&gone.slot);
+            }
         }
         self.stale.routes |= is_of_kernel(gone)
             || !gone.own
                 && (self.is_in_use(family, table)
                     || self.is_followed(family, table)
                     || !self.is_shared(family, table));
+    }
+
+    /// Where a route leads, by each of its next hops in the kernel's order: at least one.
+    pub(super) fn leads(&self, route: &Route) -> Vec<Lead> {
+        let one = |nexthop: Option<&Nexthop>| match nexthop {
+            Some(Nexthop::Hop(hop)) => Lead::Hop(*hop),
+            Some(Nexthop::Refuse) => Lead::Refuse,
+            // No group is a part of another.
+            Some(Nexthop::Group(_) | Nexthop::Unknown) | None => Lead::Unknown,
+        };
+        let leads: Vec<_> = match (route.way, route.nexthop) {
+            (Way::Throw | Way::Refuse, _) => vec![Lead::Refuse],
+            (Way::Link(_) | Way::Other, None) => {
+                route.hops.iter().map(|hop| Lead::Hop(*hop)).collect()
+            }
+            (Way::Link(_) | Way::Other, Some(id)) => match self.nexthops.get(&id) {
+                Some(Nexthop::Group(members)) => {
+                    let members = members.iter();
+                    members.map(|id| one(self.nexthops.get(id))).collect()
+                }
+                known => vec![one(known)],
+            },
+        };
+        match leads.is_empty() {
+            true => vec![Lead::Unknown],
+            false => leads,
+        }
     }
 
     /// Whether a table is this engine's, by its routes or its rules.
@@ -102,7 +130,7 @@ impl Kernel {
     pub(crate) fn tables(&self, family: Family, settings: &Settings) -> Tables<'_> {
         let devices = self.tunnel_indexes(family, settings);
         let mut foreign = BTreeMap::<_, Vec<_>>::new();
-        let others = self.routes[family].values();
+        let others = self.routes[family].values().flatten();
         for route in others.filter(|route| !KERNEL_TABLES.contains(&route.slot.table)) {
             let way = match route.way {
                 Way::Throw => ForeignWay::Throw,
@@ -150,7 +178,7 @@ impl Kernel {
             Way::Link(index) => devices.contains(&index),
             Way::Refuse | Way::Other => false,
         };
-        let others = self.routes[family].values().filter(|route| {
+        let others = self.routes[family].values().flatten().filter(|route| {
             left.contains(&route.slot.table) && is_of_our_kind(route)
                 || self.hooks.owns_table(route.slot.table)
         });
@@ -161,11 +189,21 @@ impl Kernel {
     }
 }
 
-/// The routes of one table.
-pub(super) fn in_table(
-    routes: &BTreeMap<Slot, Route>,
+/// Where a route leads by one of its next hops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lead {
+    Hop(Hop),
+    /// Nowhere.
+    Refuse,
+    /// Its nexthop object is not there yet, or what it says cannot be read.
+    Unknown,
+}
+
+/// What is at the places of one table.
+pub(super) fn in_table<T>(
+    routes: &BTreeMap<Slot, T>,
     table: u32,
-) -> impl Iterator<Item = (&Slot, &Route)> {
+) -> impl Iterator<Item = (&Slot, &T)> {
     // The smallest of all networks: IPv4 comes before IPv6.
     let network = IpNet::new_assert(Ipv4Addr::UNSPECIFIED.into(), 0);
     let first = Slot { table, network };

@@ -1,12 +1,13 @@
 //! Which link is the uplink, and whose the rules and routes are that netlink tells of.
 
-use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
 use super::*;
 use crate::dataplane::model::Target;
 use crate::dataplane::tables::ForeignWay;
-use crate::host::netlink::Way;
+use crate::host::netlink::{Kind, Way};
 
 fn link(index: u32, name: &str, mtu: u32, alias: &str) -> (u32, Link) {
     let link = Link {
@@ -60,8 +61,10 @@ fn route(own: bool, table: u32, network: &str, way: Way) -> Route {
         slot,
         own,
         way,
-        local: false,
-        links: Vec::new(),
+        kind: Kind::Unicast,
+        hops: Vec::new(),
+        nexthop: None,
+        some: false,
     }
 }
 
@@ -131,13 +134,19 @@ fn this_engine_s_routes_and_those_of_others_at_one_place_are_told_apart() {
 }
 
 #[test]
-fn of_routes_of_others_at_one_place_one_that_ends_the_look_up_counts() {
+fn of_routes_of_others_at_one_place_each_counts() {
     let of = |way| route(false, 5, "10.9.0.2/32", way);
+    let foreign = |way| match way {
+        Way::Throw => ForeignWay::Throw,
+        Way::Link(_) | Way::Refuse | Way::Other => ForeignWay::Elsewhere,
+    };
     for ways in [[Way::Throw, Way::Other], [Way::Other, Way::Throw]] {
         let mut kernel = known();
         kernel.set_routes(Family::V4, ways.map(of).into());
         let tables = kernel.tables(Family::V4, &Settings::default());
-        assert_eq!(tables.foreign[&5][0].way, ForeignWay::Elsewhere);
+        let mut found = tables.foreign[&5].iter().map(|route| route.way);
+        assert!(found.clone().eq(ways.map(foreign)));
+        assert!(found.any(|way| way == ForeignWay::Elsewhere));
     }
 }
 
@@ -196,4 +205,52 @@ fn what_a_bridge_tells_of_a_port_takes_nothing_from_what_is_known_of_it() {
         assert_eq!(kernel.links, before);
     }
     assert_eq!(kernel.stale, Stale::NOTHING);
+}
+
+#[test]
+fn the_kernel_is_asked_for_routes_where_a_nexthop_object_changes_or_a_link_loses_its_other_end() {
+    let mut kernel = known();
+    kernel.hear(vec![News::Nexthop]);
+    let asks = Stale {
+        routes: true,
+        ..Stale::NOTHING
+    };
+    assert_eq!(kernel.stale, asks);
+    for (flags, asks) in [
+        (LinkFlags::Up | LinkFlags::LowerUp, false),
+        (LinkFlags::Up, true),
+        (LinkFlags::LowerUp, true),
+    ] {
+        let mut kernel = known();
+        let (index, eth0) = link(2, "eth0", 1500, "");
+        let eth0 = Link {
+            carrier: true,
+            ..eth0
+        };
+        kernel.links = BTreeMap::from([(index, eth0)]);
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.header.flags = flags;
+        message.attributes = vec![LinkAttribute::IfName("eth0".into())];
+        kernel.hear(vec![News::Message(RouteNetlinkMessage::NewLink(message))]);
+        assert_eq!(kernel.stale.routes, asks, "{flags:?}");
+    }
+}
+
+#[test]
+fn a_route_of_others_by_a_nexthop_object_is_none_of_our_kind_in_whatever_table() {
+    let mut kernel = known();
+    kernel.links = BTreeMap::from([link(4, "wireguard.cali", 1300, "")]);
+    for attributes in [
+        vec![RouteAttribute::NhId(7)],
+        vec![RouteAttribute::NhId(7), RouteAttribute::Oif(4)],
+    ] {
+        let network = "10.9.0.2/32".parse().unwrap();
+        let mut message = message::route_at(Slot { table: 1, network }, None);
+        message.header.kind = RouteType::Unicast;
+        message.attributes.extend(attributes);
+        kernel.hear(vec![News::Message(RouteNetlinkMessage::NewRoute(message))]);
+        let tables = kernel.tables(Family::V4, &Settings::default());
+        assert_eq!(tables.foreign[&1][0].way, ForeignWay::Elsewhere);
+    }
 }

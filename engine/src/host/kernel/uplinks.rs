@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::routes::Lead;
 use super::{Kernel, family_of_tag};
 use crate::host::netlink::Link;
 use crate::intent::resource::Node;
@@ -22,9 +23,14 @@ impl Kernel {
         let own: BTreeSet<_> = own.into_iter().flatten().collect();
         let addresses = self.addresses.iter();
         let with_own = addresses.filter(|(_, address)| own.contains(&address.addr()));
-        let routes = self.routes.iter().flat_map(|(_, routes)| routes.values());
+        let routes = self.routes.iter();
+        let routes = routes.flat_map(|(_, routes)| routes.values().flatten());
         let default = routes.filter(|route| route.slot.network.prefix_len() <= DEFAULT_ROUTE);
-        let by_default = default.flat_map(|route| route.links.iter().copied());
+        let leads = default.flat_map(|route| self.leads(route));
+        let by_default = leads.filter_map(|lead| match lead {
+            Lead::Hop(hop) => Some(hop.link),
+            Lead::Refuse | Lead::Unknown => None,
+        });
         let found: BTreeSet<_> = with_own
             .map(|(index, _)| *index)
             .chain(by_default)

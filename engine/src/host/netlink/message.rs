@@ -1,9 +1,9 @@
 //! Netlink messages and what they mean (kernel: `uapi/linux/rtnetlink.h`, `fib_rules.h`).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
-use rtnetlink::packet_core::Nla as _;
+use rtnetlink::packet_core::{DefaultNla, Emitable, Nla as _, NlasIterator, Parseable};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
@@ -11,15 +11,20 @@ use rtnetlink::packet_route::address::{
 use rtnetlink::packet_route::link::{
     InfoData, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop,
 };
-use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
+use rtnetlink::packet_route::route::RouteProtocol;
+use rtnetlink::packet_route::rule::{
+    RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage,
 };
-use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
-use super::{Address, Link, PROTOCOL, Route, Way};
-use crate::dataplane::model::{Rule, Slot};
+use super::{Address, Link, PROTOCOL};
+use crate::dataplane::model::Rule;
 use crate::dataplane::policy::{Action, LinkName, PolicyRule};
 use crate::intent::family::Family;
+
+/// Routes.
+mod route;
+
+pub(crate) use route::{leads_elsewhere, route, route_at, route_body, route_message};
 
 /// How netlink writes a family.
 pub(crate) fn family(family: Family) -> AddressFamily {
@@ -43,6 +48,7 @@ pub(crate) fn link(message: &LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
         up: message.header.flags.contains(LinkFlags::Up),
+        carrier: message.header.flags.contains(LinkFlags::LowerUp),
         ..Link::default()
     };
     for attribute in &message.attributes {
@@ -109,91 +115,6 @@ pub(crate) fn without_detection(message: &mut AddressMessage) {
         .push(AddressAttribute::Flags(AddressFlags::Nodad));
 }
 
-/// A route to one destination; none for multicast and for families that are not IP.
-pub(crate) fn route(message: &RouteMessage) -> Option<Route> {
-    let family = read_family(message.header.address_family)?;
-    let mut network = match family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let (mut table, mut index, mut gateway) = (u32::from(message.header.table), None, false);
-    let mut links = Vec::new();
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(found)) => network = (*found).into(),
-            RouteAttribute::Destination(RouteAddress::Inet6(found)) => network = (*found).into(),
-            RouteAttribute::Table(found) => table = *found,
-            RouteAttribute::Oif(found) => {
-                index = Some(*found);
-                links.push(*found);
-            }
-            RouteAttribute::Gateway(_) | RouteAttribute::Via(_) => gateway = true,
-            RouteAttribute::MultiPath(hops) => {
-                gateway = true;
-                links.extend(hops.iter().map(|hop| hop.interface_index));
-            }
-            _ => {}
-        }
-    }
-    let way = match (message.header.kind, index) {
-        (RouteType::Throw, _) => Way::Throw,
-        (RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit, _) => Way::Refuse,
-        (RouteType::Unicast, Some(index)) if !gateway => Way::Link(index),
-        _ => Way::Other,
-    };
-    if message.header.kind != RouteType::Unicast {
-        links.clear();
-    }
-    let network = IpNet::new(network, message.header.destination_prefix_length).ok()?;
-    Some(Route {
-        slot: Slot { table, network },
-        own: message.header.protocol == RouteProtocol::from(PROTOCOL),
-        way,
-        local: message.header.kind == RouteType::Local,
-        links,
-    })
-}
-
-/// A message for this engine's route at that place.
-pub(crate) fn route_message(slot: Slot, way: Way) -> RouteMessage {
-    let mut message = route_at(slot, Some(PROTOCOL));
-    match way {
-        Way::Link(index) => {
-            message.header.kind = RouteType::Unicast;
-            message.header.scope = RouteScope::Link;
-            message.attributes.push(RouteAttribute::Oif(index));
-        }
-        Way::Throw | Way::Refuse | Way::Other => {
-            message.header.kind = RouteType::Throw;
-            message.header.scope = RouteScope::Universe;
-        }
-    }
-    message
-}
-
-/// A message for a route at that place: for whoever's, unless a protocol names its maker (kernel:
-/// `fib_table_delete`, `ip6_route_del`).
-pub(crate) fn route_at(slot: Slot, protocol: Option<u8>) -> RouteMessage {
-    let mut message = RouteMessage::default();
-    let family = Family::of_network(slot.network);
-    message.header.address_family = self::family(family);
-    message.header.destination_prefix_length = slot.network.prefix_len();
-    // `Nowhere` matches any scope (kernel: `fib_table_delete`).
-    message.header.scope = RouteScope::NoWhere;
-    message.header.protocol = protocol.map_or(RouteProtocol::Unspec, RouteProtocol::from);
-    message.header.kind = RouteType::Unspec;
-    message.header.table = u8::try_from(slot.table).unwrap_or_default();
-    let destination = match slot.network.addr() {
-        IpAddr::V4(address) => RouteAddress::Inet(address),
-        IpAddr::V6(address) => RouteAddress::Inet6(address),
-    };
-    message.attributes = vec![
-        RouteAttribute::Table(slot.table),
-        RouteAttribute::Destination(destination),
-    ];
-    message
-}
-
 /// A rule. One with a selector that [`Rule`] has no field for is foreign; one that does not look up a
 /// table has none, whatever the kernel keeps in that field.
 pub(crate) fn rule(message: &RuleMessage) -> Rule {
@@ -225,6 +146,21 @@ pub(crate) fn rule(message: &RuleMessage) -> Rule {
         rule.table = 0;
     }
     rule
+}
+
+/// A rule from the body of a message. An attribute that cannot be read is one that nobody knows.
+pub(crate) fn rule_body(body: &[u8]) -> Option<RuleMessage> {
+    let mut message = RuleMessage::default();
+    message.header = RuleHeader::parse(body).ok()?;
+    let length = message.header.buffer_len();
+    let attributes = NlasIterator::new(body.get(length..)?).map_while(Result::ok);
+    let attributes = attributes.map(|found| {
+        let as_it_is = || DefaultNla::new(found.kind(), found.value().to_vec());
+        let read = RuleAttribute::parse(&found);
+        read.unwrap_or_else(|_| RuleAttribute::Other(as_it_is()))
+    });
+    message.attributes = attributes.collect();
+    Some(message)
 }
 
 /// A rule with all that says which packets it is for.

@@ -1,4 +1,4 @@
-//! What the kernel tells by itself: every change of a link, address, route or rule.
+//! What the kernel tells by itself: every change of a link, address, route, nexthop object or rule.
 //!
 //! The kernel tells before the call that made the change returns, so what this engine
 //! has written can be read here at once.
@@ -6,11 +6,11 @@
 use std::io;
 
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, TokioSocket, protocols::NETLINK_ROUTE};
 
-use super::NetlinkError;
+use super::{NetlinkError, nexthop};
 
 /// Room for what happens while nobody reads, in bytes; the kernel may grant less.
 const ROOM: usize = 4 << 20;
@@ -26,6 +26,9 @@ const GROUPS: [MulticastGroup; 7] = [
     MulticastGroup::Ipv6Rule,
 ];
 
+/// What is listened to where there is such a thing: before Linux 5.3 there is none.
+const SINCE_LATELY: MulticastGroup = MulticastGroup::Nexthop;
+
 /// A socket that hears what the kernel tells.
 pub(crate) struct Monitor {
     socket: TokioSocket,
@@ -37,6 +40,8 @@ pub(crate) struct Monitor {
 #[derive(Debug)]
 pub(crate) enum News {
     Message(RouteNetlinkMessage),
+    /// A nexthop object has changed. The kernel does not tell what that makes of the routes.
+    Nexthop,
     /// More happened than there was room for: look at everything.
     Missed,
 }
@@ -49,7 +54,7 @@ impl News {
             Self::Message(
                 RouteNetlinkMessage::DelLink(link) | RouteNetlinkMessage::NewLink(link),
             ) => link.header.index == index,
-            Self::Message(_) => false,
+            Self::Message(_) | Self::Nexthop => false,
         }
     }
 }
@@ -65,7 +70,10 @@ impl Monitor {
             for group in GROUPS {
                 inner.add_membership(group as u32)?;
             }
-            Ok(socket)
+            match inner.add_membership(SINCE_LATELY as u32) {
+                Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
+                Err(_) | Ok(()) => Ok(socket),
+            }
         };
         let socket = open().map_err(|error| NetlinkError::new("listen to the kernel", error))?;
         Ok(Self {
@@ -108,17 +116,26 @@ impl Monitor {
 
 fn read(mut bytes: &[u8], news: &mut Vec<News>) {
     while !bytes.is_empty() {
-        let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else {
-            // A message that cannot be read may have said anything.
-            news.push(News::Missed);
-            return;
+        let length = match NetlinkBuffer::new_checked(bytes) {
+            Ok(found) if nexthop::TOLD.contains(&found.message_type()) => {
+                news.push(News::Nexthop);
+                found.length()
+            }
+            _ => {
+                let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else {
+                    // A message that cannot be read may have said anything.
+                    news.push(News::Missed);
+                    return;
+                };
+                match message.payload {
+                    NetlinkPayload::InnerMessage(message) => news.push(News::Message(message)),
+                    NetlinkPayload::Overrun(_) => news.push(News::Missed),
+                    _ => {}
+                }
+                message.header.length
+            }
         };
-        let length = usize::try_from(message.header.length).unwrap_or(bytes.len());
-        match message.payload {
-            NetlinkPayload::InnerMessage(message) => news.push(News::Message(message)),
-            NetlinkPayload::Overrun(_) => news.push(News::Missed),
-            _ => {}
-        }
+        let length = usize::try_from(length).unwrap_or(bytes.len());
         let next = length.max(4).next_multiple_of(4).min(bytes.len());
         bytes = &bytes[next..];
     }

@@ -9,14 +9,18 @@ use crate::{Node, configuration};
 
 /// Jumps from rule to rule.
 mod jump;
+/// Where routes lead.
+mod route;
 /// Which packets a rule is for, and what it does with a route that it has found.
 mod selector;
 
 /// What others set up, and what becomes of packets to bob then.
 struct Case {
-    /// What follows `ip -4` or `ip -6`. BOB and OWN are addresses, FOREIGN a network, TUNNEL a device.
+    /// What follows `ip -4` or `ip -6`. BOB, OWN, NOBODY and OTHER are addresses, FOREIGN is a network,
+    /// TUNNEL a device.
     commands: &'static [&'static str],
-    /// What follows `ip route get` for a packet that is looked at.
+    /// What follows `ip route get` for a packet that is looked at; CLEAR is one that is sent to bob, and
+    /// ANY is none, where chance decides.
     packet: &'static str,
     /// Whether that packet is kept from the tunnel.
     is_diverted: bool,
@@ -38,6 +42,8 @@ struct Family {
     bob: &'static str,
     /// Who is no node.
     nobody: &'static str,
+    /// Who is none either.
+    other: &'static str,
     /// A network that no address of the cluster is in.
     foreign: &'static str,
     tunnel: &'static str,
@@ -50,6 +56,7 @@ const FAMILIES: [Family; 2] = [
         own: "10.0.0.1",
         bob: "10.0.0.2",
         nobody: "10.0.0.77",
+        other: "10.0.0.78",
         foreign: "192.0.2.0/24",
         tunnel: "wireguard.cali",
     },
@@ -59,6 +66,7 @@ const FAMILIES: [Family; 2] = [
         own: "fd00::1",
         bob: "fd00::2",
         nobody: "fd00::77",
+        other: "fd00::78",
         foreign: "2001:db8::/32",
         tunnel: "wg-v6.cali",
     },
@@ -68,11 +76,22 @@ impl Family {
     fn fill(&self, text: &str) -> String {
         let text = text.replace("BOB", self.bob).replace("OWN", self.own);
         let text = text.replace("FOREIGN", self.foreign);
-        format!("{} {}", self.flag, text.replace("TUNNEL", self.tunnel))
+        let text = text
+            .replace("NOBODY", self.nobody)
+            .replace("OTHER", self.other);
+        let text = text.replace("TUNNEL", self.tunnel);
+        // A group of nexthops is of no family.
+        match text.starts_with("nexthop") && text.contains("group") {
+            true => text,
+            false => format!("{} {text}", self.flag),
+        }
     }
 
     /// Whether the kernel keeps a packet to bob from the tunnel.
     fn diverts(&self, packet: &str) -> bool {
+        if packet == "CLEAR" {
+            return self.leaks();
+        }
         let arguments = self.fill(&format!("route get {packet}"));
         let output = Command::new("ip").args(arguments.split(' ')).output();
         let text = String::from_utf8(output.unwrap().stdout).unwrap();
@@ -104,6 +123,14 @@ impl Family {
             // There is no such table where no route is.
             let _ = Command::new("ip").args(flush.split(' ')).output();
         }
+        let flush = "route flush type multicast table 255 root 10.0.0.0/16";
+        let flush = if self.flag == "-4" {
+            flush
+        } else {
+            "route flush type multicast table 255 root fd00::/64"
+        };
+        ip(&format!("{} {flush}", self.flag));
+        ip("nexthop flush");
         ip("link set outside group 0");
     }
 }
@@ -118,11 +145,8 @@ fn compare(node: &Node, family: &Family, cases: &[Case]) {
             commands, packet, ..
         } = case;
         let what = format!("{}: {commands:?}: {packet}", family.name);
-        assert_eq!(
-            family.diverts(packet),
-            case.is_diverted,
-            "the kernel: {what}"
-        );
+        let diverts = *packet == "ANY" || family.diverts(packet);
+        assert_eq!(diverts, case.is_diverted, "the kernel: {what}");
         let (is_well, text) = check(node);
         assert_eq!(is_well, !case.is_diverted, "{what}: {text}");
         let told = format!("{}: the rule `", family.name);

@@ -1,6 +1,7 @@
 //! The walk, compared with a model that sends one packet after the other through rules and routes as the
 //! kernel does.
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
@@ -52,20 +53,19 @@ fn way() -> impl Strategy<Value = Way> {
     ]
 }
 
-fn hops() -> impl Strategy<Value = Hops> {
+fn route() -> impl Strategy<Value = Route> {
     let hop = (way(), 0_u32..2).prop_map(|(way, group)| Hop {
         way,
         group: Some(group),
     });
-    proptest::collection::vec(hop, 1..3).prop_map(|mut hops| {
+    let hops = proptest::collection::vec(hop, 1..3);
+    (hops, proptest::bool::weighted(0.2)).prop_map(|(mut hops, some)| {
         // Such a route has no next hops.
-        if let Some(only) = hops
-            .iter()
-            .find(|hop| matches!(hop.way, Way::Throw | Way::Refuse))
-        {
+        let is_end = |hop: &&Hop| matches!(hop.way, Way::Throw | Way::Refuse);
+        if let Some(only) = hops.iter().find(is_end) {
             hops = vec![only.clone()];
         }
-        hops
+        Route { hops, some }
     })
 }
 
@@ -110,13 +110,14 @@ fn rule() -> impl Strategy<Value = (PolicyRule, Option<Part>)> {
 #[derive(Debug, Clone)]
 struct World {
     rules: Vec<PolicyRule>,
-    routes: Vec<(u32, IpNet, Hops)>,
+    /// Of several to one network the first one comes first.
+    routes: Vec<(u32, IpNet, Route)>,
     wanted: BTreeMap<IpNet, Option<&'static str>>,
 }
 
 fn world() -> impl Strategy<Value = World> {
     let table = proptest::sample::select(vec![80_u32, 81, 254]);
-    let routes = proptest::collection::vec((table, part(), hops()), 0..7);
+    let routes = proptest::collection::vec((table, part(), route()), 0..7);
     let wanted = proptest::collection::vec((part(), proptest::bool::weighted(0.8)), 1..4);
     let rules = proptest::collection::vec(rule(), 0..6);
     (any::<bool>(), rules, routes, wanted).prop_map(|(v6, rules, routes, wanted)| {
@@ -135,7 +136,7 @@ fn world() -> impl Strategy<Value = World> {
         World {
             rules,
             routes: routes
-                .map(|(table, part, hops)| (table, network(part), hops))
+                .map(|(table, part, route)| (table, network(part), route))
                 .collect(),
             wanted: wanted
                 .into_iter()
@@ -182,32 +183,17 @@ impl World {
                 let routes = self.routes.iter();
                 let around =
                     routes.filter(|(of, network, _)| *of == table && network.contains(&address));
-                let best = around.max_by_key(|(_, network, _)| network.prefix_len());
-                let Some((_, network, hops)) = best else {
-                    return on(place + 1);
-                };
-                let of_first = |hop: &Hop| match address {
-                    IpNet::V4(_) => hops[0].group,
-                    IpNet::V6(_) => hop.group,
-                };
-                let is_short = rule
-                    .suppressed_length
-                    .is_some_and(|most| u32::from(network.prefix_len()) <= most);
-                let ends = hops.iter().flat_map(|hop| match hop.way {
-                    Way::Throw => on(place + 1),
-                    Way::Refuse => [End::Dropped].into(),
-                    _ if is_short => on(place + 1),
-                    _ if rule
-                        .suppressed_group
-                        .is_some_and(|group| Some(group) == of_first(hop)) =>
-                    {
-                        on(place + 1)
+                let mut around: Vec<_> = around.collect();
+                around.sort_by_key(|(_, network, _)| Reverse(network.prefix_len()));
+                let mut ends = BTreeSet::new();
+                for (_, network, route) in around {
+                    ends.extend(take(route, network, rule, &on(place + 1)));
+                    if !route.some {
+                        return ends;
                     }
-                    Way::Stays => [End::Stayed].into(),
-                    Way::Tunnel => [End::Tunnelled].into(),
-                    Way::Link(_) => [End::InClear].into(),
-                });
-                ends.collect()
+                }
+                ends.extend(on(place + 1));
+                ends
             }
         }
     }
@@ -228,9 +214,8 @@ impl World {
 
     fn told(&self) -> Vec<Bypass> {
         let table = |number| {
-            // Of two routes at one place the model takes the last one.
             let routes = self.routes.iter().filter(|(table, ..)| *table == number);
-            let routes = routes.map(|(_, network, hops)| (*network, hops.clone()));
+            let routes = routes.map(|(_, network, route)| (*network, route.clone()));
             routes.collect()
         };
         let origins = Origins {
@@ -242,6 +227,29 @@ impl World {
         let before = Before::of(&self.rules, &origins.vrfs, table);
         before.map_or_else(Vec::new, |before| before.bypasses(&self.wanted, &origins))
     }
+}
+
+/// What may become of a packet that a rule has found a route for; `next` is what does by the next one.
+fn take(route: &Route, network: &IpNet, rule: &PolicyRule, next: &BTreeSet<End>) -> BTreeSet<End> {
+    let group = |hop: &Hop| match network {
+        IpNet::V4(_) => route.hops[0].group,
+        IpNet::V6(_) => hop.group,
+    };
+    let length = u32::from(network.prefix_len());
+    let is_short = rule.suppressed_length.is_some_and(|most| length <= most);
+    let is_of_group = |hop: &Hop| {
+        let suppressed = rule.suppressed_group;
+        suppressed.is_some_and(|suppressed| Some(suppressed) == group(hop))
+    };
+    let ends = route.hops.iter().flat_map(|hop| match hop.way {
+        Way::Throw => next.clone(),
+        Way::Refuse => [End::Dropped].into(),
+        _ if is_short || is_of_group(hop) => next.clone(),
+        Way::Stays => [End::Stayed].into(),
+        Way::Tunnel => [End::Tunnelled].into(),
+        Way::Link(_) => [End::InClear].into(),
+    });
+    ends.collect()
 }
 
 proptest! {

@@ -50,13 +50,18 @@ fn found(before: &[PolicyRule], routes: &[(u32, &str, Way)]) -> Vec<String> {
     found_by(&[before, &after].concat(), routes)
 }
 
+/// A route for all packets to its network.
+fn route(hops: Vec<Hop>) -> Route {
+    Route { hops, some: false }
+}
+
 /// The same with all rules but the first one.
 fn found_by(rules: &[PolicyRule], routes: &[(u32, &str, Way)]) -> Vec<String> {
     let one = |way: &Way| {
-        vec![Hop {
+        route(vec![Hop {
             way: way.clone(),
             group: None,
-        }]
+        }])
     };
     let routes = routes.iter();
     let routes: Vec<_> = routes
@@ -66,7 +71,7 @@ fn found_by(rules: &[PolicyRule], routes: &[(u32, &str, Way)]) -> Vec<String> {
 }
 
 /// The same with several next hops, and VRFs that have these tables.
-fn found_in(rules: &[PolicyRule], routes: &[(u32, &str, Hops)], vrfs: &[u32]) -> Vec<String> {
+fn found_in(rules: &[PolicyRule], routes: &[(u32, &str, Route)], vrfs: &[u32]) -> Vec<String> {
     let wanted = BTreeMap::from([
         (net("10.0.0.1"), None),
         (net("10.0.0.2"), Some("bob")),
@@ -83,7 +88,7 @@ fn found_in(rules: &[PolicyRule], routes: &[(u32, &str, Hops)], vrfs: &[u32]) ->
     let rules = [&[rule(0, Action::LookUp(255))], rules].concat();
     let table = |number| {
         let routes = routes.iter().filter(|(table, ..)| *table == number);
-        let routes = routes.map(|(_, network, hops)| (net(network), hops.clone()));
+        let routes = routes.map(|(_, network, route)| (net(network), route.clone()));
         routes.collect()
     };
     let Some(before) = Before::of(&rules, &origins.vrfs, table) else {
@@ -342,15 +347,15 @@ fn a_route_through_a_link_of_a_group_is_not_taken_by_a_rule_that_suppresses_it()
         (vec![same(Way::Tunnel), other(out())], [0, 1]),
     ] {
         for (network, bypasses) in ["10.0.0.0/8", "fd00::/16"].into_iter().zip(bypasses) {
-            let routes = [(80, network, hops.clone())];
+            let routes = [(80, network, route(hops.clone()))];
             let found = found_in(&[lookup.clone(), own()], &routes, &[]);
             assert_eq!(found.len(), bypasses, "{network} {hops:?}");
         }
     }
     // What is suppressed leaves the packet to the next rule, and not to a wider route.
     let routes = [
-        (80, "10.1.0.0/16", vec![same(out())]),
-        (80, "0.0.0.0/0", vec![other(out())]),
+        (80, "10.1.0.0/16", route(vec![same(out())])),
+        (80, "0.0.0.0/0", route(vec![other(out())])),
     ];
     let block = to("10.1.2.0/26", lookup);
     assert_eq!(found_in(&[block, own()], &routes, &[]), [""; 0]);
@@ -365,10 +370,10 @@ fn a_rule_for_vrfs_looks_up_the_tables_of_those_that_packets_are_of() {
         },
         own(),
     ];
-    let past = vec![Hop {
+    let past = route(vec![Hop {
         way: out(),
         group: None,
-    }];
+    }]);
     let routes = [(11, "10.0.0.2", past)];
     assert_eq!(found_in(&rules, &routes, &[]), [""; 0]);
     assert_eq!(found_in(&rules, &routes, &[10]), [""; 0]);
@@ -376,4 +381,39 @@ fn a_rule_for_vrfs_looks_up_the_tables_of_those_that_packets_are_of() {
         found_in(&rules, &routes, &[10, 11]),
         ["10.0.0.2/32 20 past the tunnel through eth0"]
     );
+}
+
+#[test]
+fn of_several_routes_to_one_network_the_first_one_counts_that_is_for_all_packets() {
+    let to_block = |way, some| {
+        let hops = vec![Hop { way, group: None }];
+        (80, "10.1.2.0/26", Route { hops, some })
+    };
+    let wider = |way| {
+        let hops = vec![Hop { way, group: None }];
+        (80, "10.1.0.0/16", route(hops))
+    };
+    let lookup = rule(20, Action::LookUp(80));
+    let past = ["10.1.2.0/26 20 past the tunnel through eth0"];
+    let diverts = |routes: &[(u32, &str, Route)]| {
+        let found = found_in(&[lookup.clone(), own()], routes, &[]);
+        assert!(found.is_empty() || found == past, "{found:?}");
+        !found.is_empty()
+    };
+    use Way::{Throw, Tunnel};
+    for (routes, diverted) in [
+        (vec![to_block(out(), false), to_block(Tunnel, false)], true),
+        (vec![to_block(Tunnel, false), to_block(out(), false)], false),
+        // One by type of service, before another one.
+        (vec![to_block(Tunnel, true), to_block(out(), false)], true),
+        (vec![to_block(out(), true), to_block(Tunnel, false)], true),
+        (vec![to_block(Throw, true), to_block(out(), false)], true),
+        // The rest goes by a wider one.
+        (vec![to_block(Tunnel, true), wider(out())], true),
+        (vec![to_block(Tunnel, false), wider(out())], false),
+        (vec![to_block(Throw, false), wider(out())], false),
+        (vec![to_block(Tunnel, true), wider(Tunnel)], false),
+    ] {
+        assert_eq!(diverts(&routes), diverted, "{routes:?}");
+    }
 }

@@ -7,7 +7,8 @@ use crate::dataplane::model::{Rule, Slot};
 use crate::dataplane::policy::{Action, LinkName};
 use crate::hooks::Hooks;
 use crate::host::kernel::{Stale, tag};
-use crate::host::netlink::Link;
+use crate::host::netlink::nexthop::Nexthop;
+use crate::host::netlink::{Hop, Kind, Link};
 
 fn net(text: &str) -> IpNet {
     crate::intent::family::network(text).unwrap()
@@ -34,6 +35,14 @@ fn link(index: u32, name: &str, alias: &str) -> (u32, Link) {
     (index, link)
 }
 
+fn hop(link: u32) -> Hop {
+    Hop {
+        link,
+        gateway: false,
+        encapsulates: false,
+    }
+}
+
 fn route(table: u32, network: &str, way: Way, links: &[u32]) -> Route {
     Route {
         slot: Slot {
@@ -42,8 +51,10 @@ fn route(table: u32, network: &str, way: Way, links: &[u32]) -> Route {
         },
         own: false,
         way,
-        local: false,
-        links: links.to_vec(),
+        kind: Kind::Unicast,
+        hops: links.iter().copied().map(hop).collect(),
+        nexthop: None,
+        some: false,
     }
 }
 
@@ -128,32 +139,120 @@ fn of_two_routes_at_one_place_of_a_followed_table_the_kernel_is_asked_which_come
     }
 }
 
+/// Whether a route of the table 80, or 254, makes a look-up of it before this engine's rule a bypass.
+fn bypasses(kernel: &mut Kernel, route: Route) -> bool {
+    let rules = vec![rule(0, 255, false), rule(20, 80, false), rule(99, 1, true)];
+    kernel.set_rules(Family::V4, rules);
+    let family = Family::of_network(route.slot.network);
+    kernel.set_routes(family, vec![route]);
+    let before = kernel.rules_of_others_before(Family::V4, &Settings::default());
+    before.is_some()
+}
+
 #[test]
 fn where_a_route_leads_decides_and_not_what_its_link_is_called() {
-    let settings = Settings::default();
-    for (route, bypasses) in [
-        (route(80, "0.0.0.0/0", Way::Other, &[2]), true),
-        (route(80, "0.0.0.0/0", Way::Link(2), &[2]), true),
-        (route(80, "0.0.0.0/0", Way::Link(3), &[3]), true),
+    let of = |kind, route| Route { kind, ..route };
+    let all = |way, links: &[u32]| route(80, "0.0.0.0/0", way, links);
+    for (route, expected) in [
+        (all(Way::Other, &[2]), true),
+        (all(Way::Link(2), &[2]), true),
+        (all(Way::Link(3), &[3]), true),
         // One of two next hops.
-        (route(80, "0.0.0.0/0", Way::Other, &[4, 2]), true),
-        (route(80, "0.0.0.0/0", Way::Refuse, &[]), true),
-        (route(80, "0.0.0.0/0", Way::Link(4), &[4]), false),
-        (route(80, "0.0.0.0/0", Way::Link(1), &[1]), false),
-        (route(80, "0.0.0.0/0", Way::Other, &[]), false),
-        (route(80, "0.0.0.0/0", Way::Throw, &[]), false),
+        (all(Way::Other, &[4, 2]), true),
+        (all(Way::Refuse, &[]), true),
+        (all(Way::Link(4), &[4]), false),
+        (all(Way::Other, &[4, 4]), false),
+        (all(Way::Link(1), &[1]), false),
+        (of(Kind::Local, all(Way::Other, &[2])), false),
+        (all(Way::Throw, &[]), false),
+        // It says nothing of where it leads.
+        (all(Way::Other, &[]), true),
         (route(81, "0.0.0.0/0", Way::Link(2), &[2]), false),
         (route(80, "::/0", Way::Link(2), &[2]), false),
     ] {
-        let mut kernel = known();
-        let rules = vec![rule(0, 255, false), rule(20, 80, false), rule(99, 1, true)];
-        kernel.set_rules(Family::V4, rules);
         let text = format!("{route:?}");
-        let family = Family::of_network(route.slot.network);
-        kernel.set_routes(family, vec![route]);
-        let before = kernel.rules_of_others_before(Family::V4, &settings);
-        assert_eq!(before.is_some(), bypasses, "{text}");
+        assert_eq!(bypasses(&mut known(), route), expected, "{text}");
     }
+}
+
+#[test]
+fn a_route_of_a_type_of_its_own_stays_only_at_the_ends_of_this_node_s_subnets() {
+    for (kind, network, expected) in [
+        (Kind::EndOfSubnet, "10.0.0.255/32", false),
+        (Kind::EndOfSubnet, "10.0.0.0/32", false),
+        (Kind::EndOfSubnet, "10.0.0.2/32", true),
+        (Kind::EndOfSubnet, "10.0.0.0/24", true),
+        (Kind::Other, "10.0.0.255/32", true),
+    ] {
+        let mut kernel = known();
+        kernel.addresses = [(2, "10.0.0.1/24".parse().unwrap())].into();
+        let route = Route {
+            kind,
+            ..route(80, network, Way::Other, &[2])
+        };
+        assert_eq!(bypasses(&mut kernel, route), expected, "{kind:?} {network}");
+    }
+}
+
+#[test]
+fn a_route_leads_where_its_nexthop_object_does_and_nobody_knows_where_without_it() {
+    let through = |link| Nexthop::Hop(hop(link));
+    let encapsulated = Nexthop::Hop(Hop {
+        encapsulates: true,
+        ..hop(4)
+    });
+    for (nexthop, expected) in [
+        (Some(through(2)), true),
+        (Some(through(4)), false),
+        (Some(through(1)), false),
+        (Some(encapsulated), true),
+        (Some(Nexthop::Refuse), true),
+        (Some(Nexthop::Unknown), true),
+        (None, true),
+        (Some(Nexthop::Group(vec![8, 8])), false),
+        (Some(Nexthop::Group(vec![8, 9])), true),
+        (Some(Nexthop::Group(vec![8, 10])), true),
+        (Some(Nexthop::Group(Vec::new())), true),
+    ] {
+        let mut kernel = known();
+        kernel.nexthops = [(8, through(4)), (9, through(2))].into();
+        let text = format!("{nexthop:?}");
+        kernel.nexthops.extend(nexthop.map(|nexthop| (7, nexthop)));
+        let route = Route {
+            nexthop: Some(7),
+            ..route(80, "0.0.0.0/0", Way::Other, &[])
+        };
+        assert_eq!(bypasses(&mut kernel, route), expected, "{text}");
+    }
+}
+
+#[test]
+fn of_several_routes_at_one_place_each_is_followed() {
+    let mut kernel = known();
+    let rules = vec![rule(20, 80, false), rule(99, 1, true)];
+    kernel.set_rules(Family::V4, rules);
+    let by_service = Route {
+        some: true,
+        ..route(80, "0.0.0.0/0", Way::Other, &[4])
+    };
+    let past = route(80, "0.0.0.0/0", Way::Link(2), &[2]);
+    kernel.set_routes(Family::V4, vec![by_service, past]);
+    let settings = Settings::default();
+    let before = kernel.rules_of_others_before(Family::V4, &settings);
+    let origins = kernel.origins(Family::V4, &settings, [].into_iter());
+    let wanted = BTreeMap::from([(net("10.0.0.2"), Some("bob"))]);
+    assert_eq!(before.unwrap().bypasses(&wanted, &origins).len(), 1);
+}
+
+#[test]
+fn an_ipv6_gateway_may_be_passed_over() {
+    let of = |network, gateway| {
+        let mut route = route(80, network, Way::Other, &[4]);
+        route.hops[0].gateway = gateway;
+        known().followed_route(&route, &BTreeSet::from([4])).some
+    };
+    assert!(of("::/0", true));
+    assert!(!of("::/0", false) && !of("0.0.0.0/0", true));
 }
 
 #[test]

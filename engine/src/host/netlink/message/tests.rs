@@ -1,4 +1,4 @@
-//! What rules of others mean, and what a removal is about.
+//! What rules of others and links mean.
 
 use rtnetlink::packet_route::link::InfoKind;
 use rtnetlink::packet_route::route::RouteRealm;
@@ -81,20 +81,6 @@ fn a_rule_reads_as_it_was_written_and_one_with_more_selectors_is_not_this_engine
         let loopback = RuleAttribute::Iifname("lo".into());
         message.attributes.push(loopback);
         assert!(!rule(&message).is_own());
-    }
-}
-
-#[test]
-fn a_removal_is_of_this_engine_s_route_and_not_of_another_s_at_its_place() {
-    for network in ["10.9.0.2/32", "fd09::2/128"] {
-        let network = network.parse().unwrap();
-        let slot = Slot { table: 1, network };
-        let own = RouteProtocol::from(PROTOCOL);
-        assert_eq!(route_at(slot, Some(PROTOCOL)).header.protocol, own);
-        assert_eq!(route_at(slot, None).header.protocol, RouteProtocol::Unspec);
-        let message = route_message(slot, Way::Throw);
-        assert_eq!(message.header.protocol, own);
-        assert!(route(&message).unwrap().own);
     }
 }
 
@@ -203,4 +189,19 @@ fn a_link_has_its_other_names_its_group_and_its_vrf_s_table() {
         ..Link::default()
     };
     assert_eq!(link(&message), expected);
+}
+
+#[test]
+fn what_cannot_be_read_of_a_rule_is_a_selector_that_nobody_knows() {
+    let message = told(RuleAction::ToTable, Vec::new());
+    let mut body = vec![0; message.buffer_len()];
+    message.emit(&mut body);
+    assert_eq!(rule_body(&body).as_ref(), Some(&message));
+    // A range of ports (`FRA_DPORT_RANGE`) of a byte.
+    body.extend([5, 0, 24, 0, 7, 0, 0, 0]);
+    assert!(RuleMessage::parse(&body).is_err());
+    let rule = policy(&rule_body(&body).unwrap());
+    assert_eq!(rule.to_string(), "512: from all selector 24 lookup 1");
+    assert!(rule.rule.foreign);
+    assert_eq!(rule_body(&[0; 11]), None);
 }
