@@ -17,15 +17,17 @@ use tokio::sync::oneshot;
 use crate::hooks::Hooks;
 use crate::intent::resource::Identity;
 
+mod snapshot;
+
 mod catalogue;
 mod document;
 
 mod directory;
 mod etcd;
 
-pub(crate) use catalogue::{Doubts, Snapshot};
 use directory::Directory;
 use etcd::Etcd;
+pub(crate) use snapshot::{Doubts, Snapshot};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]

@@ -13,8 +13,9 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use super::StoreError;
-use super::catalogue::{Catalogue, Content, Contents, Mistake, Snapshot};
+use super::catalogue::{Catalogue, Content, Contents};
 use super::document::{Documents, Format, Item, Place};
+use super::snapshot::{Mistake, Snapshot};
 use crate::hooks::Hooks;
 use crate::intent::resource::Identity;
 

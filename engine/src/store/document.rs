@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::catalogue::{Mistake, Position};
+use super::snapshot::{Mistake, Position};
 
 /// Where a value is in a file's text.
 mod position;

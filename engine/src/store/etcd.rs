@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::StoreError;
-use super::catalogue::{Catalogue, Snapshot};
+use super::catalogue::Catalogue;
 use super::document;
+use super::snapshot::Snapshot;
 use crate::hooks::Hooks;
 use crate::intent::resource::Identity;
 

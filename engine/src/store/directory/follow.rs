@@ -13,7 +13,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDe
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::super::catalogue::{Catalogue, Snapshot};
+use super::super::catalogue::Catalogue;
+use super::super::snapshot::Snapshot;
 use super::super::{Changed, StoreError};
 use super::parse::{Parsed, Parser, Unparsed, is_small, parse};
 use super::{Digest, Directory, file, is_resource};

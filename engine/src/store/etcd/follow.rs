@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::super::Changed;
-use super::super::catalogue::{Catalogue, Snapshot};
+use super::super::catalogue::Catalogue;
+use super::super::snapshot::Snapshot;
 use super::client::Client;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
