@@ -188,6 +188,8 @@ pub(crate) enum Lost {
     Network,
     /// The node of a pod or a block.
     Owner,
+    /// A Node's labels.
+    Labels,
     /// The type of the cluster.
     ClusterType,
 }

@@ -64,6 +64,14 @@ impl Content {
         }
     }
 
+    /// Whether that cannot be read of it, and something else can.
+    fn has_lost(&self, lost: Lost) -> bool {
+        match self {
+            Self::Read(reading, _) => reading.lost.contains(&lost),
+            Self::Bad(..) => false,
+        }
+    }
+
     pub(super) fn mistakes(&self) -> Vec<Mistake> {
         match self {
             Self::Read(_, mistakes) => mistakes.clone(),
@@ -290,6 +298,7 @@ impl Catalogue {
             return;
         };
         let mut mistakes = content.mistakes();
+        let labels_in_doubt = content.has_lost(Lost::Labels) || remark.is_some();
         mistakes.extend(remark.map(Mistake::from));
         if mistakes.is_empty() {
             self.snapshot.bad.remove(name);
@@ -299,6 +308,7 @@ impl Catalogue {
             name: name.to_owned(),
             identity: content.identity().cloned(),
             mistakes,
+            labels_in_doubt,
         };
         self.snapshot.bad.insert(name.to_owned(), bad);
     }

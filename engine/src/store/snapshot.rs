@@ -50,6 +50,9 @@ pub(crate) struct Bad {
     pub(crate) identity: Option<Identity>,
     /// What is wrong.
     pub(crate) mistakes: Vec<Mistake>,
+    /// Whether nobody knows which labels it has, if it is a Node: they cannot be read, or another document
+    /// holds the same Node.
+    pub(crate) labels_in_doubt: bool,
 }
 
 impl Bad {
@@ -101,7 +104,7 @@ impl Snapshot {
 
     /// What a node cannot know of its configuration: the first document that may be a FelixConfiguration of its
     /// and of which nothing can be read, and the first mistake in one that can be read in part, of which those of
-    /// its values are in `wrong`.
+    /// its values are in `wrong`. Which ones are for it is unknown where its labels cannot be read.
     pub(crate) fn doubts(&self, node: &str, wrong: &[(Identity, Wrong)]) -> Doubts {
         let own = format!("node.{node}");
         let concerns = |identity: &Identity| {
@@ -113,9 +116,21 @@ impl Snapshot {
             mistake: mistaken.map(|(identity, wrong)| format!("{identity}: {wrong}")),
             unread: None,
         };
+        let is_selected = self.resources.keys().any(|identity| {
+            let by_name = identity.name == "default" || identity.name.starts_with("node.");
+            identity.kind == "FelixConfiguration" && !by_name
+        });
         for bad in self.bad.values() {
             let doubt = match &bad.identity {
                 None => &mut doubts.unread,
+                Some(identity)
+                    if is_selected
+                        && bad.labels_in_doubt
+                        && identity.kind == "Node"
+                        && identity.name == node =>
+                {
+                    &mut doubts.mistake
+                }
                 Some(identity) if !concerns(identity) => continue,
                 Some(identity) if self.resources.contains_key(identity) => &mut doubts.mistake,
                 Some(_) => &mut doubts.unread,

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 mod bare;
 /// A rule of another that comes before the agent's.
 mod bypass;
+/// Labels and selectors that decide whether strict mode is asked for.
+mod labels;
 /// Marks of every bit.
 mod marks;
 /// A device's name that another link has.

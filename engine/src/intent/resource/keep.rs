@@ -25,6 +25,10 @@ impl Resource {
 }
 
 fn keep_node(now: &mut Node, before: &Node, lost: &[Lost]) {
+    // They decide which FelixConfigurations are for the node.
+    if lost.contains(&Lost::Labels) {
+        now.labels.clone_from(&before.labels);
+    }
     let is_lost = PerFamily::each(|family| lost.contains(&Lost::Address(family)));
     let keep = |now: &mut Vec<IpAddr>, before: &[IpAddr]| {
         for address in before {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::intent::spelling::meant;
 
+use super::Lost;
 use super::fields::Fields;
 
 /// What every resource has (Kubernetes: API conventions).
@@ -143,6 +144,14 @@ const BLOCK: Shape = &[(
     ],
 )];
 
+/// What is read of a field that stays as it was known if the field cannot be read.
+fn held(kind: &str) -> &'static [(&'static str, Lost)] {
+    match kind {
+        "Node" => &[("metadata.labels", Lost::Labels)],
+        _ => &[],
+    }
+}
+
 fn shape(kind: &str, document: &Value) -> Shape {
     match kind {
         // Kubernetes' own has other fields, of which Calico reads few.
@@ -164,12 +173,22 @@ pub(super) fn check(fields: &mut Fields<'_>, kind: &str) {
         if TOP.contains(&name) {
             continue;
         }
-        let what = match (meant(name, TOP.iter().copied()), elsewhere(name, "", shape)) {
-            (_, Some(place)) => format!("is not where it belongs: did you mean `{place}`?"),
-            (Some(meant), None) => format!("is no field: did you mean `{meant}`?"),
-            (None, None) => "is no field: settings belong to `spec`".to_owned(),
+        let (place, what) = match (meant(name, TOP.iter().copied()), elsewhere(name, "", shape)) {
+            (_, Some(place)) => {
+                let what = format!("is not where it belongs: did you mean `{place}`?");
+                (place, what)
+            }
+            (Some(meant), None) => (
+                meant.to_owned(),
+                format!("is no field: did you mean `{meant}`?"),
+            ),
+            (None, None) => (
+                String::new(),
+                "is no field: settings belong to `spec`".to_owned(),
+            ),
         };
         fields.fail(name, what);
+        lose(fields, kind, &place);
     }
     let metadata = [("metadata", METADATA)];
     for (parent, known) in metadata.iter().chain(shape) {
@@ -184,6 +203,7 @@ pub(super) fn check(fields: &mut Fields<'_>, kind: &str) {
             if let Some(meant) = meant {
                 let what = format!("is no field: did you mean `{meant}`?");
                 fields.fail(&format!("{parent}.{name}"), what);
+                lose(fields, kind, &meant);
             }
         }
     }
@@ -194,6 +214,21 @@ pub(super) fn check(fields: &mut Fields<'_>, kind: &str) {
                 let what = format!("is no field: did you mean `metadata.{name}`?");
                 fields.fail(&field, what);
             }
+        }
+    }
+}
+
+/// Takes note of what cannot be read of a resource whose field `place` has another name: what the field itself
+/// holds, what is above it, and what is below.
+fn lose(fields: &mut Fields<'_>, kind: &str, place: &str) {
+    let is_above = |one: &str, other: &str| {
+        let rest = other.strip_prefix(one);
+        one.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    for (field, lost) in held(kind) {
+        let concerns = is_above(place, field) || is_above(field, place);
+        if concerns && !fields.lost.contains(lost) {
+            fields.lost.push(*lost);
         }
     }
 }

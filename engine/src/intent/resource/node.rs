@@ -1,5 +1,7 @@
 //! Nodes: where they can be reached, and what they have published.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::intent::family::{Family, PerFamily};
@@ -12,7 +14,7 @@ use super::{Lost, Node, ROTATE_KEY, ROTATED_KEY, Rotation};
 pub(super) fn read(fields: &mut Fields<'_>) -> Node {
     let mut node = Node {
         created: fields.created(),
-        labels: fields.texts("metadata.labels"),
+        labels: labels(fields),
         ..Node::default()
     };
     // What is no mapping may hold any address.
@@ -70,6 +72,26 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Node {
     };
     node.bad_address = PerFamily::each(|family| fields.lost.contains(&Lost::Address(family)));
     node
+}
+
+/// `metadata.labels`. A number and a truth value are texts that YAML takes for something else.
+fn labels(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
+    let field = "metadata.labels";
+    let found = match fields.at(field) {
+        None => return BTreeMap::new(),
+        Some(found) => found.as_object(),
+    };
+    match found {
+        None => fields.lose(Lost::Labels, field, "is not a mapping"),
+        Some(found) => {
+            let is_text =
+                |value: &Value| !value.is_array() && !value.is_object() && !value.is_null();
+            if let Some((name, _)) = found.iter().find(|(_, value)| !is_text(value)) {
+                fields.lose(Lost::Labels, &format!("{field}.{name}"), "is not a text");
+            }
+        }
+    }
+    fields.texts(field)
 }
 
 /// `spec.addresses`: the first internal one is preferred to external ones.

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::store::snapshot::Doubts;
 
 fn node(name: &str, address: &str) -> Content {
     let node = json!({
@@ -264,4 +265,74 @@ fn a_pod_with_a_field_twice_is_protected_and_another_resource_is_not_used() {
     catalogue.put("2", Some(Content::ambiguous(&node, "here", double())));
     assert_eq!(has(&catalogue), (vec!["x"], vec!["1", "2"]));
     assert_eq!(catalogue.snapshot().bad["2"].identity, Some(identity("a")));
+}
+
+#[test]
+fn labels_that_cannot_be_read_stay_and_which_configurations_are_for_the_node_is_in_doubt() {
+    let labelled = |metadata: Value| {
+        let mut node = json!({"kind": "Node", "metadata": {"name": "a"}});
+        let fields = node["metadata"].as_object_mut().unwrap();
+        fields.extend(metadata.as_object().unwrap().clone());
+        Content::read(&node, "here")
+    };
+    let right = json!({"labels": {"zone": "a", "spot": true, "generation": 3}});
+    let configuration = |name: &str| {
+        let configuration = json!({"kind": "FelixConfiguration", "metadata": {"name": name}});
+        Content::read(&configuration, "here")
+    };
+    let labels = |catalogue: &Catalogue| match catalogue.snapshot().resources.get(&identity("a")) {
+        Some(Resource::Node(node)) => node.labels.clone(),
+        other => panic!("{other:?}"),
+    };
+    let mistakes = [
+        (
+            json!({"labels": ["zone"]}),
+            "1: `metadata.labels` is not a mapping",
+        ),
+        (
+            json!({"labels": "zone"}),
+            "1: `metadata.labels` is not a mapping",
+        ),
+        (
+            json!({"labels": {"zone": ["a"]}}),
+            "1: `metadata.labels.zone` is not a text",
+        ),
+        (
+            json!({"Labels": {"zone": "a"}}),
+            "1: `metadata.Labels` is no field: did you mean `metadata.labels`?",
+        ),
+    ];
+    for (mistake, told) in mistakes {
+        let mut catalogue = Catalogue::default();
+        catalogue.put("1", Some(labelled(right.clone())));
+        let known = labels(&catalogue);
+        assert_eq!(known["spot"], "true");
+        assert_eq!(known["generation"], "3");
+        catalogue.put("1", Some(labelled(mistake.clone())));
+        assert_eq!(labels(&catalogue), known);
+        assert_eq!(problems(&catalogue), [told]);
+        let doubts = |catalogue: &Catalogue, node: &str| catalogue.snapshot().doubts(node, &[]);
+        // Where labels decide nothing, they are in no doubt; and they are this Node's alone.
+        catalogue.put("2", Some(configuration("default")));
+        catalogue.put("3", Some(configuration("node.a")));
+        assert_eq!(doubts(&catalogue, "a"), Doubts::default());
+        catalogue.put("4", Some(configuration("zone-a")));
+        assert_eq!(doubts(&catalogue, "a").mistake.as_deref(), Some(told));
+        assert_eq!(doubts(&catalogue, "b"), Doubts::default());
+        // An agent that starts knows no labels.
+        let mut started = Catalogue::default();
+        started.put("1", Some(labelled(mistake)));
+        started.put("4", Some(configuration("zone-a")));
+        assert_eq!(doubts(&started, "a").mistake.as_deref(), Some(told));
+        // What is put right, or deleted, is.
+        catalogue.put("1", Some(labelled(json!({}))));
+        assert_eq!(labels(&catalogue), BTreeMap::new());
+        assert_eq!(doubts(&catalogue, "a"), Doubts::default());
+    }
+    // Of two documents nobody knows which labels are meant.
+    let mut catalogue = Catalogue::default();
+    catalogue.put("1", Some(labelled(json!({}))));
+    catalogue.put("2", Some(labelled(right)));
+    catalogue.put("4", Some(configuration("zone-a")));
+    assert!(catalogue.snapshot().doubts("a", &[]).mistake.is_some());
 }
