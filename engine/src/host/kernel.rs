@@ -78,6 +78,9 @@ impl Stale {
     };
 }
 
+/// Where a route leads by one of its next hops.
+mod lead;
+
 /// What the kernel's own routes lead to.
 mod local;
 

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 
 use super::Kernel;
-use super::routes::{Lead, in_table};
+use super::lead::Lead;
+use super::routes::in_table;
 use crate::dataplane::bypass::{self, Before, Table};
 use crate::dataplane::policy::{Origins, PolicyRule};
 use crate::host::netlink::{Hop, Kind, Link, Route, Way};

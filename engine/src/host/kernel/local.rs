@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::routes::Lead;
+use super::lead::Lead;
 use super::{Kernel, family_of_tag};
 use crate::dataplane::here::Here;
 use crate::host::netlink::{Kind, Link, Route};

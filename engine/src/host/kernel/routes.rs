@@ -5,12 +5,13 @@ use std::net::Ipv4Addr;
 
 use ipnet::IpNet;
 
+use super::lead::Lead;
 use super::local::is_of_kernel;
 use super::{Kernel, family_of_tag};
 use crate::dataplane::model::{Slot, Target};
 use crate::dataplane::tables::{ForeignRoute, ForeignWay, Tables};
 use crate::host::netlink::nexthop::Nexthop;
-use crate::host::netlink::{Hop, Route, Way};
+use crate::host::netlink::{Route, Way};
 use crate::intent::family::Family;
 use crate::intent::settings::{KERNEL_TABLES, Settings};
 
@@ -187,16 +188,6 @@ impl Kernel {
         all.map(|route| (route.slot, self.target_of(route)))
             .collect()
     }
-}
-
-/// Where a route leads by one of its next hops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lead {
-    Hop(Hop),
-    /// Nowhere.
-    Refuse,
-    /// Its nexthop object is not there yet, or what it says cannot be read.
-    Unknown,
 }
 
 /// What is at the places of one table.

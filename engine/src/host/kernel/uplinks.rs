@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::routes::Lead;
+use super::lead::Lead;
 use super::{Kernel, family_of_tag};
 use crate::host::netlink::Link;
 use crate::intent::resource::Node;

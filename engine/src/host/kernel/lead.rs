@@ -1,0 +1,13 @@
+//! Where a route leads, once its nexthop objects are looked up.
+
+use crate::host::netlink::Hop;
+
+/// Where a route leads by one of its next hops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lead {
+    Hop(Hop),
+    /// Nowhere.
+    Refuse,
+    /// Its nexthop object is not there yet, or what it says cannot be read.
+    Unknown,
+}
