@@ -99,13 +99,24 @@ pub(crate) fn is_asked(arguments: &Arguments, name: &str) -> bool {
         && !arguments.skip.iter().any(matches)
 }
 
-/// Starts a machine for each kernel that there are tasks for.
+/// Tasks that are worth a second machine with the same kernel: a boot takes as long as one or two of them.
+const WORTH_A_BOOT: usize = 12;
+
+/// Starts a machine for each kernel that there are tasks for; for many tasks as many as there are processors,
+/// since an emulated machine keeps no more than one of them busy.
 pub(crate) fn start(tasks: BTreeSet<Task>) {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
     let kernels: BTreeSet<_> = tasks.iter().map(|task| task.kernel.clone()).collect();
     for kernel in kernels {
         let tasks = tasks.iter().filter(|task| task.kernel == kernel);
         let tasks: Vec<_> = tasks.cloned().collect();
-        thread::spawn(move || work(kernel, tasks));
+        let machines = processors.min(tasks.len() / WORTH_A_BOOT).max(1);
+        // What takes long stands side by side, as folders do: each machine gets some of it.
+        for machine in 0..machines {
+            let own = tasks.iter().skip(machine).step_by(machines);
+            let (kernel, own) = (kernel.clone(), own.cloned().collect());
+            thread::spawn(move || work(kernel, own));
+        }
     }
 }
 
