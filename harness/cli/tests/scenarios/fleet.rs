@@ -1,5 +1,5 @@
-//! Virtual machines that work for trials: each is started once for everything that is asked of it,
-//! and works while other trials do.
+//! Virtual machines that work for trials: each is started once for its share of what is asked of a
+//! kernel, and works while other trials do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

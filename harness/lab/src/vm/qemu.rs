@@ -25,8 +25,9 @@ const COMMAND_LINE: &str = "console=ttyS0 panic=-1 oops=panic rdinit=/init \
                             tsc=reliable clocksource=tsc mitigations=off \
                             rcupdate.rcu_expedited=1";
 
-/// What the kernel of an emulated machine is told besides: to boot on one processor, which takes least time;
-/// the guest starts the others once it is up, for which `noreplace-smp` leaves the code in. And not to panic
+/// What the kernel of an emulated machine is told besides: to boot on one processor, as was
+/// measured over 100 boots of each kernel; the guest starts the others once it is up, for which `noreplace-smp`
+/// leaves the code in. And not to panic
 /// where a few ticks do not come in time (Linux: `check_timer` in `arch/x86/kernel/apic/io_apic.c`): qemu may
 /// have waited for a processor of the host.
 const EMULATED: &str = "maxcpus=1 noreplace-smp no_timer_check";
