@@ -1,5 +1,6 @@
 //! Threads, and what to do where the kernel gives none.
 
+use std::hint::black_box;
 use std::io;
 use std::thread::{self, JoinHandle, Scope, ScopedJoinHandle};
 
@@ -39,7 +40,8 @@ pub(crate) fn begin(
 ) -> Result<JoinHandle<()>, LabError> {
     let name = name.into();
     let doing = format!("start the thread `{name}`");
-    refused(thread::Builder::new().name(name).spawn(work), doing)
+    let builder = thread::Builder::new().name(name);
+    refused(room().and_then(|()| builder.spawn(work)), doing)
 }
 
 type Worker<'scope, T> = ScopedJoinHandle<'scope, Result<T, LabError>>;
@@ -48,8 +50,23 @@ fn start<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> Result<T, LabError> + Send + 'scope,
 ) -> Result<Worker<'scope, T>, LabError> {
-    let started = thread::Builder::new().spawn_scoped(scope, work);
+    let started = room().and_then(|()| thread::Builder::new().spawn_scoped(scope, work));
     refused(started, "start a thread")
+}
+
+/// Memory that a thread takes once the kernel has given it: its stack (2 MiB, `std::thread`), and
+/// the stack of its signal handlers and its first allocations, with as much again for the threads
+/// that were given and have not come so far. In bytes.
+const ROOM: usize = 4 << 20;
+
+/// Whether a thread finds its memory. The standard library panics in a thread that has a stack and
+/// finds no room for that of its signal handlers, and the whole program with it.
+fn room() -> io::Result<()> {
+    let mut room = Vec::<u8>::new();
+    let taken = room.try_reserve_exact(ROOM);
+    // An allocation that nobody looks at is one that the compiler may leave out.
+    black_box(&room);
+    taken.map_err(|_| io::ErrorKind::OutOfMemory.into())
 }
 
 fn refused<T>(started: io::Result<T>, doing: impl Into<String>) -> Result<T, LabError> {
