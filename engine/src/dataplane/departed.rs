@@ -19,7 +19,6 @@ use crate::dataplane::networks;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::Family;
 use crate::intent::resource::Node;
-use crate::intent::settings::RouteSource;
 
 /// How many networks, and how many Nodes, a message names.
 const NAMED: usize = 4;
@@ -260,9 +259,7 @@ fn accounted_for(cluster: &Cluster, own: &str) -> BTreeSet<IpNet> {
     }
     let hosts = cluster.nodes.values().flat_map(|node| &node.addresses);
     known.extend(hosts.copied().map(|address: IpAddr| IpNet::from(address)));
-    if cluster.settings.route_source == RouteSource::CalicoIpam {
-        known.extend(&cluster.pools);
-    }
+    known.extend(networks::of_pods(cluster));
     let strict = cluster.settings.strict.iter();
     known.extend(strict.flat_map(|strict| &strict.networks));
     known

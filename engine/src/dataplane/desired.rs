@@ -15,7 +15,7 @@ use crate::dataplane::networks::{self, Conflict, Networks};
 use crate::intent::cluster::{Cluster, Plain};
 use crate::intent::family::{Family, PerFamily};
 use crate::intent::key::PublicKey;
-use crate::intent::settings::{RouteSource, Strict};
+use crate::intent::settings::Strict;
 
 /// What the answer depends on besides the cluster.
 #[derive(Debug, Clone)]
@@ -275,15 +275,11 @@ fn protected(
             });
             protected.exceptions.extend(exempt);
         }
-        // Calico's pools hold nothing but pods; those of others may hold a whole cloud.
-        let pools = cluster
-            .pools
-            .iter()
-            .filter(|_| settings.route_source == RouteSource::CalicoIpam);
+        let pools = networks::of_pods(cluster);
         let whole = strict
             .networks
             .iter()
-            .chain(pools)
+            .chain(&pools)
             .chain(situation.departed);
         let whole = whole.filter(|network| Family::of_network(**network) == *family);
         protected.networks.extend(whole.copied());

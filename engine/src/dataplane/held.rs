@@ -69,9 +69,7 @@ fn by_source(cluster: &Cluster, own: &str, source: RouteSource) -> BTreeSet<IpNe
         found.extend(others.map(|(network, _)| *network));
         found.extend(networks.conflicts.into_keys());
     }
-    if source == RouteSource::CalicoIpam {
-        found.extend(&cluster.pools);
-    }
+    found.extend(networks::of_pods(&cluster));
     found
 }
 

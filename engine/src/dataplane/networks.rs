@@ -3,7 +3,7 @@
 //! Felix takes the first of several claims by kind and name, since it expects them to be transient. Here
 //! one rule decides ([`owner`]), and the conflict is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -231,6 +231,18 @@ fn blocks<'a>(
             }
         }
     }
+}
+
+/// The networks that hold nothing but pods, whichever nodes these are on. Calico's pools and blocks are such;
+/// those of others may hold a whole cloud. A block without a node has pods on any node, or none.
+pub(crate) fn of_pods(cluster: &Cluster) -> BTreeSet<IpNet> {
+    if cluster.settings.route_source != RouteSource::CalicoIpam {
+        return BTreeSet::new();
+    }
+    let blocks = cluster.blocks.iter();
+    let blocks = blocks.filter(|block| block.affinity.is_none() && !block.is_virtual);
+    let blocks = blocks.map(|block| block.cidr);
+    cluster.pools.iter().copied().chain(blocks).collect()
 }
 
 fn own_addresses<'a>(cluster: &'a Cluster, own: &str) -> impl Iterator<Item = IpAddr> + 'a {

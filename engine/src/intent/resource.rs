@@ -155,6 +155,8 @@ pub(crate) struct Block {
     pub(crate) cidr: IpNet,
     /// The node that has it; none while it is being given back, and empty if it cannot be read.
     pub(crate) affinity: Option<String>,
+    /// Whether its addresses are those of load balancers, and of no pod.
+    pub(crate) is_virtual: bool,
     /// Addresses that other nodes have borrowed from it, with these nodes.
     pub(crate) borrowed: Vec<(IpAddr, String)>,
 }
@@ -192,6 +194,8 @@ pub(crate) enum Lost {
     Labels,
     /// The type of the cluster.
     ClusterType,
+    /// Whether a cluster's resources may be acted upon.
+    Ready,
 }
 
 /// A resource as far as it can be read.
@@ -318,12 +322,14 @@ fn information(fields: &mut Fields<'_>) -> Information {
     }
 }
 
-/// Whether resources may be acted upon. What is neither true nor false counts as false: then nothing is
-/// changed, and it is said why.
+/// Whether resources may be acted upon. What is neither true nor false counts as false, as does a name that
+/// is near to the field's: then nothing is changed, and it is said why.
 fn is_ready(fields: &mut Fields<'_>) -> bool {
     let field = "spec.datastoreReady";
     let (counts, what) = match fields.at(field) {
-        None | Some(Value::Bool(true)) => return true,
+        // It may be there by another name.
+        None => return !fields.lost.contains(&Lost::Ready),
+        Some(Value::Bool(true)) => return true,
         Some(Value::Bool(false)) => return false,
         Some(Value::String(text)) => (text == "true", format!("is the text `{text}`")),
         Some(_) => (false, "is neither true nor false".to_owned()),

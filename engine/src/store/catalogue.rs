@@ -33,12 +33,10 @@ impl Content {
     }
 
     /// What `value` holds, of which nobody knows which of two fields is meant: nothing that can be used, but
-    /// for addresses of pods, which are protected whoever has them.
+    /// for addresses of pods, which are protected whichever node has them.
     pub(super) fn ambiguous(value: &Value, place: &str, mistake: Mistake) -> Self {
         match Self::read(value, place) {
-            Self::Read(mut reading, mut mistakes)
-                if matches!(reading.resource, Resource::Workload(_) | Resource::Block(_)) =>
-            {
+            Self::Read(mut reading, mut mistakes) if reading.resource.is_of_pods() => {
                 reading.lost = vec![Lost::Network, Lost::Owner];
                 mistakes.insert(0, mistake);
                 Self::Read(reading, mistakes)
@@ -96,6 +94,10 @@ pub(super) struct Catalogue {
     unreadable: BTreeSet<String>,
     /// Resources that stay though no document holds a good one.
     kept: BTreeSet<Identity>,
+    /// What documents held before they got the mistake that they have now, the last first.
+    last_good: BTreeMap<String, Vec<Resource>>,
+    /// The resources that other documents of a resource make, beside the one that counts.
+    doubles: BTreeMap<Identity, BTreeSet<Identity>>,
     hooks: Hooks,
 }
 
@@ -188,6 +190,10 @@ impl Catalogue {
             }
             content => content,
         });
+        let content = content.map(|content| self.remember(name, old.as_ref(), content));
+        if content.is_none() {
+            self.last_good.remove(name);
+        }
         let mut affected = BTreeSet::new();
         if let Some(identity) = old.as_ref().and_then(Content::identity) {
             affected.insert(identity.clone());
@@ -217,8 +223,14 @@ impl Catalogue {
         if self.unreadable.is_empty() {
             affected.extend(std::mem::take(&mut self.kept));
         }
-        affected.retain(|identity| self.settle(identity));
-        affected
+        let mut changed = BTreeSet::new();
+        for identity in affected {
+            if self.settle(&identity) {
+                changed.insert(identity.clone());
+            }
+            changed.extend(self.settle_doubles(&identity));
+        }
+        changed
     }
 
     /// Works out what a resource is by now. Says whether that is something else than before.
@@ -229,13 +241,13 @@ impl Catalogue {
             let also = counts.as_ref().filter(|(first, _)| first != name);
             let is_read = self.documents.get(name).is_some_and(|held| held.rank() < 2);
             let remark = also.filter(|_| is_read).map(|(first, resource)| {
-                let strict = match resource {
-                    Resource::Configuration(_) => ", as strictly as either asks for",
-                    _ => "",
+                let counts = match resource {
+                    Resource::Configuration(_) => ", which counts, as strictly as either asks for",
+                    Resource::Node(_) => ", which counts, with the addresses of both",
+                    resource if resource.is_of_pods() => ", and the addresses of both count",
+                    _ => ", which counts",
                 };
-                format!(
-                    "holds {identity}, as {first} does, which counts{strict}: delete one of them"
-                )
+                format!("holds {identity}, as {first} does{counts}: delete one of them")
             });
             self.note(name, remark);
         }
@@ -278,6 +290,15 @@ impl Catalogue {
         if let Some(before) = self.snapshot.resources.get(&first.identity) {
             resource.keep(before, &first.lost);
         }
+        for (_, _, other) in &read[1..] {
+            resource.take_addresses(&other.resource);
+        }
+        let last_good = holders.iter().filter(|holder| *holder != *name);
+        for other in last_good.filter_map(|holder| self.last_good.get(holder)) {
+            other
+                .iter()
+                .for_each(|other| resource.take_addresses(other));
+        }
         let configuration = |reading: &Reading| match &reading.resource {
             Resource::Configuration(configuration) => Some(configuration.clone()),
             _ => None,
@@ -313,6 +334,9 @@ impl Catalogue {
         self.snapshot.bad.insert(name.to_owned(), bad);
     }
 }
+
+/// What documents hold beside the resource that counts.
+mod doubles;
 
 #[cfg(test)]
 mod tests;

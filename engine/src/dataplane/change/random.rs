@@ -116,6 +116,7 @@ pub(crate) fn block() -> impl Strategy<Value = Block> {
     (0_u8..4, proptest::option::of(owner()), borrowed).prop_map(|(which, affinity, borrowed)| {
         let first = 64 + which * 16;
         Block {
+            is_virtual: false,
             created: String::new(),
             cidr: IpNet::new(v4(first), 28).unwrap(),
             affinity,

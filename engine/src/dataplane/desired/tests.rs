@@ -303,6 +303,7 @@ fn a_family_without_a_port_is_dropped_in_strict_mode_and_the_other_goes_on() {
 /// The reference's cluster on Calico IPAM (felix.md §1.2), seen from a.
 fn ipam() -> Cluster {
     let block = |cidr: &str, node: &str, borrowed: &str, by: &str| Block {
+        is_virtual: false,
         created: String::new(),
         cidr: net(cidr),
         affinity: Some(node.into()),

@@ -51,6 +51,7 @@ fn add_pod(cluster: &mut Cluster, name: &str, node: &str, networks: &[&str], cre
 
 fn block(cidr: &str, node: &str) -> Block {
     Block {
+        is_virtual: false,
         created: String::new(),
         cidr: net(cidr),
         affinity: Some(node.into()),
@@ -360,4 +361,35 @@ fn the_reason_is_what_sets_the_owner_apart_from_the_next() {
         told[0].contains("counts as eve's (no other claim is as new)"),
         "{told:?}"
     );
+}
+
+#[test]
+fn a_block_without_a_node_holds_pods_unless_it_is_for_load_balancers() {
+    let read = |affinity: serde_json::Value| {
+        let block = serde_json::json!({
+            "kind": "IPAMBlock", "metadata": {"name": "x"},
+            "spec": {"cidr": "10.65.1.0/26", "affinity": affinity},
+        });
+        match crate::intent::resource::read(&block).unwrap().1 {
+            crate::intent::resource::Resource::Block(block) => block,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut cluster = cluster();
+    cluster.pools = BTreeSet::from([net("10.66.0.0/16")]);
+    for (affinity, held) in [
+        (
+            serde_json::Value::Null,
+            &["10.65.1.0/26", "10.66.0.0/16"][..],
+        ),
+        ("virtual:load-balancer".into(), &["10.66.0.0/16"]),
+        ("host:bob".into(), &["10.66.0.0/16"]),
+    ] {
+        cluster.settings.route_source = RouteSource::CalicoIpam;
+        cluster.blocks = vec![read(affinity)];
+        let held: BTreeSet<_> = held.iter().map(|text| net(text)).collect();
+        assert_eq!(of_pods(&cluster), held);
+        cluster.settings.route_source = RouteSource::WorkloadIps;
+        assert_eq!(of_pods(&cluster), BTreeSet::new());
+    }
 }

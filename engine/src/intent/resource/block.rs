@@ -38,13 +38,18 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Result<Block, Wrong> {
             borrowed.push((address, node.to_owned()));
         }
     }
+    let written = fields.optional("spec.affinity").unwrap_or_default();
     Ok(Block {
         created: fields.created(),
         cidr,
+        is_virtual: written.is_some_and(|text| text.starts_with(VIRTUAL)),
         affinity: affinity.filter(|_| !is_deleted),
         borrowed,
     })
 }
+
+/// What the affinity of a block for load balancers begins with (libcalico-go: `AffinityTypeVirtual`).
+const VIRTUAL: &str = "virtual:";
 
 /// The node that a block is for. What cannot be read is nobody's, and protected all the same; a block
 /// without one, or for a load balancer (`virtual:`), is for no node.
@@ -52,7 +57,7 @@ fn affinity(fields: &mut Fields<'_>) -> Option<String> {
     let field = "spec.affinity";
     let what = match fields.optional(field) {
         Ok(None) => return None,
-        Ok(Some(text)) if text.is_empty() || text.starts_with("virtual:") => return None,
+        Ok(Some(text)) if text.is_empty() || text.starts_with(VIRTUAL) => return None,
         Ok(Some(text)) => match text.strip_prefix("host:") {
             Some(node) if !node.is_empty() => return Some(node.to_owned()),
             _ => format!("is `{text}`, which is no `host:NODE`"),

@@ -22,6 +22,28 @@ impl Resource {
             _ => {}
         }
     }
+
+    /// Takes a Node's addresses from `other`, which is the same Node in another document: one too many is
+    /// protected rather than one too few. Of any other resource it takes nothing.
+    pub(crate) fn take_addresses(&mut self, other: &Self) {
+        if let (Self::Node(node), Self::Node(other)) = (self, other) {
+            keep_node(node, other, &Family::ALL.map(Lost::Address));
+        }
+    }
+
+    /// Whether it names addresses of pods, whatever it is called.
+    pub(crate) fn is_of_pods(&self) -> bool {
+        matches!(self, Self::Workload(_) | Self::Pool(_) | Self::Block(_))
+    }
+
+    /// Whether it is about the same CIDR as `other`, or about none.
+    pub(crate) fn has_cidr_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pool(own), Self::Pool(other)) => own == other,
+            (Self::Block(own), Self::Block(other)) => own.cidr == other.cidr,
+            _ => true,
+        }
+    }
 }
 
 fn keep_node(now: &mut Node, before: &Node, lost: &[Lost]) {
@@ -77,6 +99,9 @@ fn keep_block(now: &mut Block, before: &Block, lost: &[Lost]) {
 fn keep_information(now: &mut Information, before: &Information, lost: &[Lost]) {
     if lost.contains(&Lost::ClusterType) {
         now.kind.clone_from(&before.kind);
+    }
+    if lost.contains(&Lost::Ready) {
+        now.ready = before.ready;
     }
 }
 
@@ -165,5 +190,135 @@ mod tests {
             panic!();
         };
         assert_eq!(information.kind, "aks,typha");
+    }
+
+    /// What a field of another name takes away, in a resource that is right otherwise.
+    #[test]
+    fn what_a_misspelt_field_held_stays_as_it_was() {
+        let node = json!({
+            "spec": {
+                "bgp": {
+                    "ipv4Address": "10.0.0.1", "ipv6Address": "fd00::1", "ipv4IPIPTunnelAddr": "10.9.1.1",
+                },
+                "ipv4VXLANTunnelAddr": "10.9.2.1", "ipv6VXLANTunnelAddr": "fd09:2::1",
+                "wireguard": {"interfaceIPv4Address": "10.9.0.1", "interfaceIPv6Address": "fd09::1"},
+            },
+        });
+        let listed =
+            json!({"spec": {"addresses": [{"address": "10.0.0.3"}, {"address": "fd00::3"}]}});
+        let annotated = json!({
+            "apiVersion": "v1",
+            "metadata": {"annotations": {
+                "projectcalico.org/IPv4Address": "10.0.0.1/24",
+                "projectcalico.org/IPv6Address": "fd00::1/64",
+            }},
+        });
+        let kubernetes = json!({
+            "apiVersion": "v1",
+            "status": {"addresses": [{"address": "10.0.0.3"}, {"address": "fd00::3"}]},
+        });
+        let pod = json!({"spec": {"node": "a", "ipNetworks": ["10.0.1.1/32", "fd00::1/128"]}});
+        let block = json!({"spec": {
+            "cidr": "10.65.1.0/26", "affinity": "host:a", "allocations": [0],
+            "attributes": [{"secondary": {"node": "b"}}],
+        }});
+        let cluster = json!({"spec": {"clusterType": "aks", "datastoreReady": false}});
+        for (kind, right, fields) in [
+            (
+                "Node",
+                node,
+                &[
+                    "/spec",
+                    "/spec/bgp",
+                    "/spec/bgp/ipv4Address",
+                    "/spec/bgp/ipv6Address",
+                    "/spec/bgp/ipv4IPIPTunnelAddr",
+                    "/spec/ipv4VXLANTunnelAddr",
+                    "/spec/ipv6VXLANTunnelAddr",
+                    "/spec/wireguard",
+                    "/spec/wireguard/interfaceIPv4Address",
+                    "/spec/wireguard/interfaceIPv6Address",
+                ][..],
+            ),
+            ("Node", listed, &["/spec/addresses"]),
+            ("Node", annotated, &["/metadata/annotations"]),
+            ("Node", kubernetes, &["/status", "/status/addresses"]),
+            (
+                "WorkloadEndpoint",
+                pod,
+                &["/spec", "/spec/ipNetworks", "/spec/node"],
+            ),
+            (
+                "IPAMBlock",
+                block,
+                &["/spec/affinity", "/spec/allocations", "/spec/attributes"],
+            ),
+            (
+                "ClusterInformation",
+                cluster,
+                &["/spec", "/spec/clusterType", "/spec/datastoreReady"],
+            ),
+        ] {
+            for field in fields {
+                let mut wrong = right.clone();
+                let (parent, name) = field.rsplit_once('/').unwrap();
+                let fields = wrong
+                    .pointer_mut(parent)
+                    .and_then(Value::as_object_mut)
+                    .unwrap();
+                let held = fields.remove(name).unwrap();
+                // The last letter is missing.
+                fields.insert(name[..name.len() - 1].to_owned(), held);
+                let read = |mut resource: Value| {
+                    resource["kind"] = json!(kind);
+                    resource["metadata"]["name"] = json!("x");
+                    read_partly(&resource, "here").unwrap()
+                };
+                let (before, now) = (read(right.clone()), read(wrong));
+                assert_eq!(before.wrong, [], "{kind} {field}");
+                assert_ne!(now.wrong, [], "{kind} {field}");
+                let mut kept = now.resource;
+                kept.keep(&before.resource, &now.lost);
+                assert_eq!(sorted(kept), sorted(before.resource), "{kind} {field}");
+            }
+        }
+    }
+
+    /// In which order a Node's addresses were read does not count.
+    fn sorted(mut resource: Resource) -> Resource {
+        if let Resource::Node(node) = &mut resource {
+            node.addresses.sort();
+            node.overlay_addresses.sort();
+        }
+        resource
+    }
+
+    #[test]
+    fn a_field_of_another_name_takes_no_node_from_a_block_that_tells_it() {
+        let block = |name: &str, node: &str| json!({"spec": {"cidr": "10.65.1.0/26", "affinity": node}, name: 7});
+        let Resource::Block(block) = kept(
+            "IPAMBlock",
+            block("status", "host:a"),
+            block("foo", "host:b"),
+        ) else {
+            panic!();
+        };
+        assert_eq!(block.affinity.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_cluster_whose_readiness_is_misspelt_is_not_ready_until_it_is_known() {
+        let read = |spec: Value| {
+            let resource = json!({"kind": "ClusterInformation", "metadata": {"name": "default"}, "spec": spec});
+            match read_partly(&resource, "here").unwrap().resource {
+                Resource::Information(information) => information.ready,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(!read(json!({"datastoreredy": true})));
+        assert!(read(json!({"clusterTyp": "aks"})));
+        assert!(read(
+            json!({"datastoreReady": true, "datastoreRead": false})
+        ));
     }
 }

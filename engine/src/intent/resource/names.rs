@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::intent::family::Family;
 use crate::intent::spelling::meant;
 
 use super::Lost;
@@ -67,6 +68,41 @@ const NODE: Shape = &[
     (
         "status",
         &["podCIDRs", "wireguardPublicKey", "wireguardPublicKeyV6"],
+    ),
+];
+
+/// Kubernetes' Node (`core/v1`: `NodeSpec`, `NodeStatus`).
+const KUBERNETES_NODE: Shape = &[
+    (
+        "spec",
+        &[
+            "configSource",
+            "externalID",
+            "podCIDR",
+            "podCIDRs",
+            "providerID",
+            "taints",
+            "unschedulable",
+        ],
+    ),
+    (
+        "status",
+        &[
+            "addresses",
+            "allocatable",
+            "capacity",
+            "conditions",
+            "config",
+            "daemonEndpoints",
+            "declaredFeatures",
+            "features",
+            "images",
+            "nodeInfo",
+            "phase",
+            "runtimeHandlers",
+            "volumesAttached",
+            "volumesInUse",
+        ],
     ),
 ];
 
@@ -145,17 +181,46 @@ const BLOCK: Shape = &[(
 )];
 
 /// What is read of a field that stays as it was known if the field cannot be read.
-fn held(kind: &str) -> &'static [(&'static str, Lost)] {
+fn held(kind: &str, document: &Value) -> &'static [(&'static str, Lost)] {
+    const V4: Lost = Lost::Address(Family::V4);
+    const V6: Lost = Lost::Address(Family::V6);
     match kind {
-        "Node" => &[("metadata.labels", Lost::Labels)],
+        "Node" if super::kubernetes::is_one(document) => &[
+            ("metadata.annotations", V4),
+            ("metadata.annotations", V6),
+            ("metadata.labels", Lost::Labels),
+            ("status.addresses", V4),
+            ("status.addresses", V6),
+        ],
+        "Node" => &[
+            ("metadata.labels", Lost::Labels),
+            ("spec.addresses", V4),
+            ("spec.addresses", V6),
+            ("spec.bgp.ipv4Address", V4),
+            ("spec.bgp.ipv4IPIPTunnelAddr", V4),
+            ("spec.bgp.ipv6Address", V6),
+            ("spec.ipv4VXLANTunnelAddr", V4),
+            ("spec.ipv6VXLANTunnelAddr", V6),
+            ("spec.wireguard.interfaceIPv4Address", V4),
+            ("spec.wireguard.interfaceIPv6Address", V6),
+        ],
+        "WorkloadEndpoint" => &[("spec.ipNetworks", Lost::Network)],
+        "IPAMBlock" => &[
+            ("spec.affinity", Lost::Owner),
+            ("spec.allocations", Lost::Network),
+            ("spec.attributes", Lost::Network),
+        ],
+        "ClusterInformation" => &[
+            ("spec.clusterType", Lost::ClusterType),
+            ("spec.datastoreReady", Lost::Ready),
+        ],
         _ => &[],
     }
 }
 
 fn shape(kind: &str, document: &Value) -> Shape {
     match kind {
-        // Kubernetes' own has other fields, of which Calico reads few.
-        "Node" if super::kubernetes::is_one(document) => &[],
+        "Node" if super::kubernetes::is_one(document) => KUBERNETES_NODE,
         "Node" => NODE,
         "WorkloadEndpoint" => WORKLOAD,
         "ClusterInformation" => INFORMATION,
@@ -219,15 +284,22 @@ pub(super) fn check(fields: &mut Fields<'_>, kind: &str) {
 }
 
 /// Takes note of what cannot be read of a resource whose field `place` has another name: what the field itself
-/// holds, what is above it, and what is below.
+/// holds, what is above it, and what is below. A block's node that can be read counts, and so does whether the
+/// cluster is ready.
 fn lose(fields: &mut Fields<'_>, kind: &str, place: &str) {
     let is_above = |one: &str, other: &str| {
         let rest = other.strip_prefix(one);
         one.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    for (field, lost) in held(kind) {
+    for (field, lost) in held(kind, fields.document) {
         let concerns = is_above(place, field) || is_above(field, place);
-        if concerns && !fields.lost.contains(lost) {
+        let is_there = fields.at(field).is_some();
+        let counts = match lost {
+            Lost::Owner => !is_there,
+            Lost::Ready => !is_there && !place.is_empty(),
+            _ => true,
+        };
+        if concerns && counts && !fields.lost.contains(lost) {
             fields.lost.push(*lost);
         }
     }

@@ -162,6 +162,7 @@ fn with_block(cidr: &str, node: &str, borrowed: &[(&str, &str)]) -> Cluster {
     cluster.settings.route_source = RouteSource::CalicoIpam;
     let borrowed = borrowed.iter();
     cluster.blocks = vec![Block {
+        is_virtual: false,
         created: String::new(),
         cidr: net(cidr),
         affinity: Some(node.into()),
