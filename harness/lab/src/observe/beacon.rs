@@ -194,14 +194,16 @@ impl Lamp {
         match capture.wait_for_beacons(what, &expected, deadline) {
             Ok(()) => Ok(()),
             Err(error) if round == Round::Armed => Err(error),
-            Err(error) => self.excuse(&capture.unseen(&expected), &links, error),
+            Err(error) => self.excuse(capture, &expected, &links, error),
         }
     }
 
-    /// A link that has changed since it was looked at may have lost what was sent through it.
+    /// A link that has changed since it was looked at may have lost what was sent through it; and under another
+    /// name it is none of the cluster's.
     fn excuse(
         &mut self,
-        unseen: &[Expected],
+        capture: &Capture,
+        expected: &BTreeSet<Expected>,
         before: &Links,
         error: LabError,
     ) -> Result<(), LabError> {
@@ -215,11 +217,14 @@ impl Lamp {
                 changed.insert(target.interface.id, state);
             }
         }
-        for (id, interface, _) in unseen {
+        for unseen in &capture.unseen(expected) {
+            let (id, interface, _) = unseen;
             let beacon = self.sent.get_mut(usize::from(id.0));
             let state = beacon.as_ref().and_then(|beacon| {
                 let own = changed.get(&beacon.interface);
-                own.or_else(|| changed.get(interface)).copied()
+                let state = own.or_else(|| changed.get(interface)).copied();
+                let renamed = || capture.has_seen_under_another_name(unseen);
+                state.or_else(|| renamed().then_some(NoLink::Missing))
             });
             match (beacon, state) {
                 (Some(beacon), Some(state)) => beacon.no_link = Some(state),

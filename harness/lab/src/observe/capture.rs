@@ -161,6 +161,19 @@ impl Capture {
         expected.difference(&seen.beacons).copied().collect()
     }
 
+    /// Whether a beacon was seen in the same place and direction through a link of another name: the link had
+    /// that name when the observer last looked.
+    pub(crate) fn has_seen_under_another_name(&self, expected: &Expected) -> bool {
+        let (beacon, interface, way) = expected;
+        let seen = self.seen.lock();
+        let place = |id: &InterfaceId| Some(&seen.interfaces.get(usize::from(id.0))?.place);
+        let mut beacons = seen.beacons.iter();
+        beacons.any(|(id, other, direction)| {
+            let is_it = (id, direction) == (beacon, way) && other != interface;
+            is_it && place(other) == place(interface)
+        })
+    }
+
     /// Keeps every frame from this moment on.
     pub(crate) fn keep_all_from(&self, moment: Nanos) -> Result<(), LabError> {
         self.seen.change(|seen| seen.all_from = Some(moment));

@@ -137,6 +137,19 @@ impl Netlink {
         )
     }
 
+    /// Gives an interface another name.
+    #[cfg(test)]
+    pub(crate) fn rename(&self, name: &str, new: &str) -> Result<(), LabError> {
+        let index = self.index(name)?;
+        let message = LinkUnspec::new_with_index(index)
+            .name(new.to_owned())
+            .build();
+        self.run(
+            format!("rename {name}"),
+            self.handle.link().set(message).execute(),
+        )
+    }
+
     /// Deletes an interface.
     pub(crate) fn delete_link(&self, name: &str) -> Result<(), LabError> {
         let index = self.index(name)?;

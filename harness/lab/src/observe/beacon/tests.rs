@@ -78,12 +78,14 @@ fn a_link_that_is_taken_away_is_noted_and_one_that_is_back_carries_beacons() {
         (of_ada && target.interface.role == Role::Uplink).then_some(sent.id)
     });
     let (beacon, late) = (beacon.unwrap(), || LabError::machine("wait", "not seen"));
-    let unseen = [(beacon, InterfaceId(u16::MAX), Direction::In)];
-    first.excuse(&unseen, &before, late()).unwrap();
+    let unseen = BTreeSet::from([(beacon, InterfaceId(u16::MAX), Direction::In)]);
+    first.excuse(&capture, &unseen, &before, late()).unwrap();
     let noted = first.sent[usize::from(beacon.0)].no_link;
     assert_eq!(noted, Some(NoLink::NoCarrier));
     let before = first.links().unwrap();
-    first.excuse(&unseen, &before, late()).unwrap_err();
+    first
+        .excuse(&capture, &unseen, &before, late())
+        .unwrap_err();
 
     // One that is gone is missed by a later round, as is one that goes before it.
     let mut second = lamp(first.put_out());
@@ -133,6 +135,41 @@ fn a_pod_s_link_that_is_taken_away_is_noted_too() {
     let gone: Vec<_> = told.iter().map(|(name, _)| name.as_str()).collect();
     assert!(gone.contains(&format!("ada {pod}").as_str()), "{gone:?}");
     assert_eq!(gone.len(), 2, "{gone:?}");
+    drop(capture);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_link_that_had_another_name_for_a_moment_is_noted() {
+    if let Err(why) = Namespace::create("A") {
+        return eprintln!("skipped: {why}");
+    }
+    let engine = "wiremesh".parse().unwrap();
+    let plan = wireproof_model::resolve::plan("t.toml", PLAN, &[engine]).unwrap();
+    let topology = Topology::build(&plan).unwrap();
+    let folder = std::env::temp_dir().join(format!("wireproof-names-{}", std::process::id()));
+    let directory = RunDirectory::create(&folder, "run").unwrap();
+    let magic = Magic([7; 8]);
+    let capture = Capture::arm(&plan, &topology, magic, &directory).unwrap();
+    let ada = topology.node(&"ada".parse().unwrap()).unwrap();
+    let netlink = Netlink::open(ada).unwrap();
+    let mut lamp = Lamp::new(&plan, &topology, &capture, magic, Vec::new()).unwrap();
+    match netlink.rename("eth0", "wan0") {
+        // Before Linux 6.2 a link that is up keeps its name.
+        Err(why) => eprintln!("skipped: {why}"),
+        Ok(()) => {
+            // The observer looks meanwhile.
+            capture.interfaces().unwrap();
+            netlink.rename("wan0", "eth0").unwrap();
+            let deadline = Deadline::after(Patience::default().allows(Duration::from_secs(2)));
+            lamp.light(Round::Opening, &capture, deadline).unwrap();
+            let renamed = expected([
+                ("ada eth0", NoLink::Missing),
+                ("fabric ada", NoLink::Missing),
+            ]);
+            assert_eq!(without_link(&lamp, &capture, Round::Opening), renamed);
+        }
+    }
     drop(capture);
     std::fs::remove_dir_all(&folder).unwrap();
 }
