@@ -65,6 +65,7 @@ impl Directory {
     }
 
     pub(super) fn put(&self, file: &ResourceFile) -> Result<(), LabError> {
+        let _lock = self.lock(&file.name)?;
         self.write(&file.name, file.text.as_bytes())
     }
 
@@ -79,11 +80,7 @@ impl Directory {
         mut edit: impl FnMut(&mut Value),
     ) -> Result<(), LabError> {
         let doing = || format!("edit {}", file.name);
-        // The lock that engines take, too.
-        let lock = self.place().join(".lock");
-        let lock = File::options().create(true).append(true).open(lock);
-        let _lock = Flock::lock(lock.doing(doing())?, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| LabError::machine(doing(), errno))?;
+        let _lock = self.lock(&file.name)?;
         let text = fs::read_to_string(self.place().join(&file.name));
         let text = text.unwrap_or_else(|_| file.text.clone());
         let mut value =
@@ -109,6 +106,7 @@ impl Directory {
             Some(node) => format!("node.{node}.json"),
             None => "garbage.json".into(),
         };
+        let _lock = self.lock(&name)?;
         let before = fs::read(self.place().join(&name)).ok();
         let garbage = match text {
             Some(text) => text.as_bytes(),
@@ -121,6 +119,7 @@ impl Directory {
     }
 
     pub(super) fn repair(&self) -> Result<(), LabError> {
+        let _lock = self.lock("what it held")?;
         let mut spoilt = self.spoilt.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, before) in std::mem::take(&mut *spoilt) {
             match before {
@@ -129,6 +128,16 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// Keeps engines from writing meanwhile, with the lock that they take: one that has read a file would put
+    /// the former content back.
+    fn lock(&self, what: &str) -> Result<Flock<File>, LabError> {
+        let doing = || format!("lock the store to write {what}");
+        let path = self.place().join(".lock");
+        let file = File::options().create(true).append(true).open(path);
+        Flock::lock(file.doing(doing())?, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| LabError::machine(doing(), errno))
     }
 
     /// Nobody sees half of it.
