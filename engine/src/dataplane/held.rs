@@ -103,7 +103,7 @@ mod tests {
         };
         let pods = pods.iter().map(|(node, address)| {
             json!({
-                "kind": "WorkloadEndpoint", "metadata": {"name": address},
+                "kind": "WorkloadEndpoint", "metadata": {"name": format!("{node}-{address}")},
                 "spec": {"node": node, "ipNetworks": [address]},
             })
         });
@@ -188,5 +188,65 @@ mod tests {
         let mut held = Held::default();
         held.follow(&before, true);
         assert_eq!(texts(&held, &cluster(json!({}), json!({}), &[])), [""; 0]);
+    }
+
+    #[test]
+    fn each_further_mistake_adds_to_what_earlier_settings_protected() {
+        let pods = [("bob", "10.0.1.5"), ("bob", "fd00::1:5")];
+        let external = || json!({"wiremesh/external-addresses": "true"});
+        let both = cluster(external(), json!({"routeSource": "WorkloadIPs"}), &pods);
+        let one = cluster(external(), json!({}), &pods);
+        let neither = cluster(json!({}), json!({}), &pods);
+        let mut held = Held::default();
+        for before in [&both, &one, &neither] {
+            held.follow(before, true);
+        }
+        assert_eq!(
+            texts(&held, &neither),
+            [
+                "10.0.0.2/32",
+                "10.0.1.5/32",
+                "203.0.113.2/32",
+                "fd00::1:5/128"
+            ]
+        );
+        // Hosts that speak in clear by now are out: nobody doubts that.
+        let hosts_in_clear = json!({"wireguardHostEncryptionEnabled": false});
+        let in_clear = cluster(json!({}), hosts_in_clear, &pods);
+        assert_eq!(texts(&held, &in_clear), ["10.0.1.5/32", "fd00::1:5/128"]);
+    }
+
+    #[test]
+    fn pools_and_addresses_of_pods_of_several_nodes_stay_as_they_counted() {
+        let contested = ["10.0.1.7", "fd00::1:7"];
+        let pods: Vec<_> = contested
+            .into_iter()
+            .flat_map(|address| ["ada", "bob"].map(|node| (node, address)))
+            .collect();
+        let by_workload = cluster(json!({}), json!({"routeSource": "WorkloadIPs"}), &pods);
+        let mut held = Held::default();
+        held.follow(&by_workload, true);
+        let by_pool = |pools: &[&str]| {
+            let mut now = cluster(json!({}), json!({}), &pods);
+            now.pools = pools.iter().map(|text| text.parse().unwrap()).collect();
+            now
+        };
+        let now = texts(&held, &by_pool(&[]));
+        assert!(
+            contested
+                .iter()
+                .all(|address| now.iter().any(|held| held.starts_with(address)))
+        );
+        let pools = ["10.65.0.0/16", "fd65::/64"];
+        let mut held = Held::default();
+        held.follow(&by_pool(&pools), true);
+        let mut now = by_workload;
+        now.pools = by_pool(&pools).pools;
+        assert_eq!(
+            texts(&held, &now),
+            ["10.0.0.2/32", "10.65.0.0/16", "fd65::/64"]
+        );
+        now.pools.clear();
+        assert_eq!(texts(&held, &now), ["10.0.0.2/32"]);
     }
 }

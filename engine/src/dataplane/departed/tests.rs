@@ -299,3 +299,66 @@ fn what_stays_protected_of_a_node_without_an_address_is_told_in_strict_mode() {
         ]
     );
 }
+
+/// What an agent has protected of bob.
+fn protected_of_bob() -> Firewall {
+    let net = |text: &str| crate::intent::family::network(text).unwrap();
+    Firewall::new(&Wanted {
+        strict: Some(Protected {
+            networks: ["10.0.0.2", "fd00::2"].map(net).into(),
+            ..Protected::default()
+        }),
+        ..Wanted::default()
+    })
+}
+
+#[test]
+fn a_pool_accounts_for_what_is_recalled_only_where_the_addresses_of_pods_are_its() {
+    let pools = [("v4", "10.0.0.0/16"), ("v6", "fd00::/64")].map(|(name, cidr)| {
+        json!({"kind": "IPPool", "metadata": {"name": name}, "spec": {"cidr": cidr}})
+    });
+    let [v4, v6] = pools;
+    let mut gone = cluster(true, &[node("ada", 1), pod("bob", 5), v4, v6]);
+    for (source, kept) in [
+        (
+            RouteSource::WorkloadIps,
+            &["10.0.0.2/32", "fd00::2/128"][..],
+        ),
+        (RouteSource::CalicoIpam, &[]),
+    ] {
+        gone.settings.route_source = source;
+        let mut departed = Departed::default();
+        departed.recall(&gone, "ada", &protected_of_bob(), true);
+        assert_eq!(texts(&departed), kept);
+    }
+}
+
+#[test]
+fn a_host_that_speaks_in_clear_misses_no_address() {
+    let bob = bare(json!({"wireguard": {"interfaceIPv4Address": "10.9.0.2"}}));
+    for (hosts, kept) in [(true, &["10.0.0.2/32", "fd00::2/128"][..]), (false, &[])] {
+        let mut now = cluster(hosts, &[node("ada", 1), bob.clone()]);
+        now.settings.strict = Some(crate::intent::settings::Strict::default());
+        let mut departed = Departed::default();
+        departed.recall(&now, "ada", &protected_of_bob(), true);
+        assert_eq!(texts(&departed), kept);
+        assert_eq!(departed.problems(&now, "ada").len(), kept.len());
+    }
+}
+
+#[test]
+fn what_a_mistake_may_have_taken_out_is_told_in_strict_mode_with_the_mistake() {
+    let mut now = cluster(true, &[node("ada", 1)]);
+    let mut departed = Departed::default();
+    departed.recall(&now, "ada", &protected_of_bob(), false);
+    let why = "bob.yaml: no".to_owned();
+    assert_eq!(departed.doubt(&now, "ada", Some(&why)), None);
+    now.settings.strict = Some(crate::intent::settings::Strict::default());
+    assert_eq!(departed.doubt(&now, "ada", None), None);
+    let told = "10.0.0.2, fd00::2 stay protected, since nobody can tell that less is to be: put right \
+                bob.yaml: no";
+    assert_eq!(
+        departed.doubt(&now, "ada", Some(&why)).as_deref(),
+        Some(told)
+    );
+}
