@@ -87,7 +87,9 @@ mod tests {
     use super::*;
     use crate::dataplane::model::Slot;
     use crate::hooks::Hooks;
+    use crate::host::kernel::tag;
     use crate::host::netlink::message::route_at;
+    use crate::intent::family::Family;
 
     /// A node whose links are numbered from 1 on.
     fn kernel(links: &[&str]) -> Kernel {
@@ -203,5 +205,38 @@ mod tests {
                  clear; give a prefix that pods' interfaces alone begin with"
             ]
         );
+    }
+
+    #[test]
+    fn a_link_with_an_address_of_the_node_s_overlay_is_an_uplink() {
+        for overlay in ["10.66.0.1", "fd66::1"] {
+            let mut kernel = kernel(&["lo", "eth0", "vxlan.calico"]);
+            has(&mut kernel, 3, &format!("{overlay}/32"));
+            let own = Node {
+                overlay_addresses: vec![overlay.parse().unwrap()],
+                ..own(&[])
+            };
+            assert_eq!(used(&mut kernel, &own, &["vx", "eth"]), ["eth"]);
+        }
+    }
+
+    #[test]
+    fn each_default_route_of_whatever_table_makes_an_uplink_and_a_tunnel_s_device_is_none() {
+        for default in ["0.0.0.0/0", "::/0"] {
+            let mut kernel = kernel(&["lo", "eth0", "ens1", "up0", "tun9"]);
+            leads(&mut kernel, 254, default, 2);
+            leads(&mut kernel, 7, default, 4);
+            // A second one in the same table, of another metric.
+            let family = Family::of_network(default.parse().unwrap());
+            let known = kernel.routes[family].values_mut().next_back().unwrap();
+            let mut second = known[0].clone();
+            second.hops[0].link = 3;
+            known.push(second);
+            // A device of this engine's that has another name by now.
+            leads(&mut kernel, 8, default, 5);
+            kernel.links.get_mut(&5).unwrap().alias = tag(family).into();
+            let given = ["ens", "eth", "tun", "up"];
+            assert_eq!(used(&mut kernel, &own(&[]), &given), ["tun"], "{default}");
+        }
     }
 }

@@ -4,14 +4,19 @@ use ipnet::IpNet;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteProtocol, RouteType,
+    RouteAddress, RouteAttribute, RouteLwEnCapType, RouteMessage, RouteNextHop, RouteProtocol,
+    RouteType,
 };
 
 use super::*;
 use crate::dataplane::model::Slot;
 use crate::hooks::Hooks;
 use crate::host::kernel::Stale;
+use crate::host::netlink::Hop;
 use crate::host::netlink::message::route_at;
+use crate::host::netlink::nexthop::Nexthop;
+use crate::intent::family::Family;
+use crate::intent::resource::Node;
 
 fn net(text: &str) -> IpNet {
     crate::intent::family::network(text).unwrap()
@@ -97,6 +102,12 @@ fn here_is_what_the_kernel_leads_to_this_node_its_pods_and_their_bridges() {
             route(local, "10.0.0.255", RouteType::Broadcast, &[2]),
             false,
         ),
+        // What everybody on a pod's link hears is nobody's.
+        (
+            route(local, "10.0.1.255", RouteType::Broadcast, &[3]),
+            false,
+        ),
+        (route(local, "fd00::1:0", RouteType::Anycast, &[3]), false),
         (route(main, "10.0.0.0/24", unicast, &[2]), false),
         (route(main, "10.0.1.1", unicast, &[3]), true),
         (
@@ -160,4 +171,88 @@ fn where_several_routes_may_be_at_one_place_the_kernel_is_asked() {
     assert!(!stale(&mut known, new(of_pod.clone())), "the same again");
     assert!(stale(&mut known, new(other)));
     assert!(stale(&mut known, RouteNetlinkMessage::DelRoute(of_pod)));
+}
+
+#[test]
+fn what_an_uplink_leads_to_is_not_here_though_a_prefix_of_pods_interfaces_covers_it() {
+    let unicast = RouteType::Unicast;
+    for (own, by_uplink, of_pod) in [
+        ("10.0.0.4", "10.0.0.0/24", "10.0.1.1"),
+        ("fd00::4", "fd00::/64", "fd00:0:0:1::1"),
+    ] {
+        let routes = vec![
+            route(254, by_uplink, unicast, &[2]),
+            route(254, of_pod, unicast, &[3]),
+        ];
+        let mut kernel = kernel(routes);
+        kernel.has_address(2, net(own));
+        let settings = Settings {
+            pod_interfaces: ["azv", "eth0"].map(String::from).into(),
+            ..Settings::default()
+        };
+        let own = Node {
+            addresses: vec![net(own).addr()],
+            ..Node::default()
+        };
+        kernel.look_for_uplinks(Some(&own), &settings);
+        let here = kernel.here(&settings);
+        assert!(!here.has(net(by_uplink)), "{by_uplink}");
+        assert!(here.has(net(of_pod)), "{of_pod}");
+    }
+}
+
+#[test]
+fn a_route_that_encapsulates_or_by_a_nexthop_object_is_here_only_where_it_leads_to_a_pod() {
+    let hop = |link, encapsulates| Hop {
+        link,
+        gateway: false,
+        encapsulates,
+    };
+    for network in ["10.0.1.9", "fd00::1:9"] {
+        let mut encapsulated = route(254, network, RouteType::Unicast, &[3]);
+        let kind = RouteAttribute::EncapType(RouteLwEnCapType::Seg6);
+        encapsulated.attributes.push(kind);
+        assert!(
+            !kernel(vec![encapsulated])
+                .here(&settings())
+                .has(net(network))
+        );
+        for (nexthop, expected) in [
+            (Some(Nexthop::Hop(hop(3, false))), true),
+            (Some(Nexthop::Hop(hop(3, true))), false),
+            (Some(Nexthop::Hop(hop(2, false))), false),
+            (Some(Nexthop::Refuse), false),
+            (Some(Nexthop::Unknown), false),
+            (None, false),
+            (Some(Nexthop::Group(vec![8])), true),
+            (Some(Nexthop::Group(vec![8, 9])), false),
+        ] {
+            let mut message = route(254, network, RouteType::Unicast, &[]);
+            message.attributes.push(RouteAttribute::NhId(7));
+            let mut kernel = kernel(vec![message]);
+            let others = [(8, hop(3, false)), (9, hop(2, false))];
+            kernel.nexthops = others.map(|(id, hop)| (id, Nexthop::Hop(hop))).into();
+            let text = format!("{network} {nexthop:?}");
+            kernel.nexthops.extend(nexthop.map(|nexthop| (7, nexthop)));
+            assert_eq!(
+                kernel.here(&settings()).has(net(network)),
+                expected,
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn of_two_routes_to_one_network_in_a_table_of_the_kernel_the_first_one_counts() {
+    for (network, family) in [("10.0.1.9", Family::V4), ("fd00::1:9", Family::V6)] {
+        for links in [[3, 2], [2, 3]] {
+            let mut kernel = kernel(Vec::new());
+            let both = links.map(|link| route(254, network, RouteType::Unicast, &[link]));
+            let both = both.map(|message| crate::host::netlink::message::route(&message).unwrap());
+            kernel.set_routes(family, both.into());
+            let is_here = kernel.here(&settings()).has(net(network));
+            assert_eq!(is_here, links[0] == 3, "{network} {links:?}");
+        }
+    }
 }
