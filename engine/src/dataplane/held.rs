@@ -184,10 +184,16 @@ mod tests {
             json!({}),
             &[],
         );
+        let strict = before.clone();
         before.settings.strict = None;
         let mut held = Held::default();
         held.follow(&before, true);
-        assert_eq!(texts(&held, &cluster(json!({}), json!({}), &[])), [""; 0]);
+        let now = cluster(json!({}), json!({}), &[]);
+        assert_eq!(texts(&held, &now), [""; 0]);
+        // A further change without it forgets nothing while the doubt lasts.
+        held.follow(&strict, true);
+        held.follow(&before, true);
+        assert_eq!(texts(&held, &now), ["10.7.0.0/16"]);
     }
 
     #[test]

@@ -181,6 +181,7 @@ fn claims<'a>(cluster: &'a Cluster, own: &str, family: Family) -> Claims<'a> {
             claims.entry(network).or_default().push(claim);
         }
     };
+    let mut covered = Vec::new();
     match cluster.settings.route_source {
         // A network for each address of a pod.
         RouteSource::WorkloadIps => {
@@ -190,7 +191,7 @@ fn claims<'a>(cluster: &'a Cluster, own: &str, family: Family) -> Claims<'a> {
                 }
             }
         }
-        RouteSource::CalicoIpam => blocks(cluster, own, &mut claim),
+        RouteSource::CalicoIpam => covered = blocks(cluster, own, &mut claim),
     }
     for (name, node) in &cluster.nodes {
         for address in node.tunnels() {
@@ -200,16 +201,22 @@ fn claims<'a>(cluster: &'a Cluster, own: &str, family: Family) -> Claims<'a> {
             claim((*address).into(), name, Basis::Host, &node.created);
         }
     }
+    // A pod in a block of its node needs no network of its own, unless others claim its address.
+    for (network, claim) in covered {
+        if let Some(others) = claims.get_mut(&network) {
+            others.push(claim);
+        }
+    }
     claims
 }
 
 /// A network for each block, for each address that is borrowed from one, and for each of
-/// this node's own pods that none of its blocks covers.
+/// this node's own pods that none of its blocks covers. Returns the claims of those that are covered.
 fn blocks<'a>(
     cluster: &'a Cluster,
     own: &str,
     claim: &mut impl FnMut(IpNet, &'a str, Basis<'a>, &'a str),
-) {
+) -> Vec<(IpNet, Claim<'a>)> {
     let mut covered = Vec::new();
     for block in &cluster.blocks {
         let basis = Basis::Block(block.cidr);
@@ -221,16 +228,27 @@ fn blocks<'a>(
             covered.extend((node == own).then_some(network));
         }
     }
+    let mut in_blocks = Vec::new();
     for (identity, pod) in &cluster.workloads {
         // One whose node cannot be read is in nobody's block.
         let counts = pod.node == own || pod.node.is_empty();
         let networks = pod.networks.iter().filter(|_| counts);
         for network in networks {
+            let basis = Basis::Pod(identity);
             if !covered.iter().any(|block| block.contains(network)) {
-                claim(*network, &pod.node, Basis::Pod(identity), &pod.created);
+                claim(*network, &pod.node, basis, &pod.created);
+                continue;
             }
+            let pod = Claim {
+                node: &pod.node,
+                basis,
+                created: &pod.created,
+                known: cluster.nodes.contains_key(&pod.node),
+            };
+            in_blocks.push((*network, pod));
         }
     }
+    in_blocks
 }
 
 /// The networks that hold nothing but pods, whichever nodes these are on. Calico's pools and blocks are such;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::dataplane::firewall::{Protected, Wanted};
 use crate::intent::resource::read;
+use crate::intent::settings::RouteSource;
 
 fn node(name: &str, last: u8) -> Value {
     json!({

@@ -393,3 +393,25 @@ fn a_block_without_a_node_holds_pods_unless_it_is_for_load_balancers() {
         assert_eq!(of_pods(&cluster), BTreeSet::new());
     }
 }
+
+#[test]
+fn a_pod_in_a_block_of_its_node_is_a_claim_where_another_has_its_address() {
+    for (cidr, address_of_both) in [("10.65.1.0/26", "10.65.1.5"), ("fd65::/122", "fd65::5")] {
+        let family = Family::of_network(net(cidr));
+        let mut cluster = cluster();
+        cluster.settings.route_source = RouteSource::CalicoIpam;
+        cluster.blocks = vec![block(cidr, "ada")];
+        add_pod(&mut cluster, "web", "ada", &[address_of_both], "");
+        // By itself it needs no network.
+        let found = of(&cluster, "ada", family, &Here::default());
+        assert!(!found.owners.contains_key(&net(address_of_both)));
+        assert!(found.conflicts.is_empty());
+        let mut bob = cluster.nodes["bob"].clone();
+        bob.tunnel_address[family] = Some(address(address_of_both));
+        cluster.add_node("bob", &bob);
+        let found = of(&cluster, "ada", family, &Here::default());
+        assert_eq!(found.owners[&net(address_of_both)], "bob");
+        let conflict = &found.conflicts[&net(address_of_both)];
+        assert!(!conflict.all_may_be_plain(|node, _| node == "bob"));
+    }
+}

@@ -92,6 +92,8 @@ fn each_selector_says_how_many_packets_to_a_destination_a_rule_is_for() {
     let mark = |mark, mask| of(&move |rule| (rule.rule.mark, rule.rule.mask) = (mark, mask));
     assert_eq!(mark(0x20, 0x20), NO);
     assert_eq!(mark(0, 0x20), EACH);
+    // Only the mask's bits are compared.
+    assert_eq!(mark(0x10, 0x20), EACH);
     // Some packets to anywhere, and none.
     assert_eq!(of(&|rule| rule.some.push("ipproto 17".into())), SOME);
     assert_eq!(of(&|rule| rule.none.push("tun_id 7".into())), NO);

@@ -139,6 +139,26 @@ fn of_two_routes_at_one_place_of_a_followed_table_the_kernel_is_asked_which_come
     }
 }
 
+#[test]
+fn of_two_routes_at_one_place_one_may_go_and_the_other_stays() {
+    for (network, family) in [("10.0.0.2/32", Family::V4), ("fd00::2/128", Family::V6)] {
+        for (table, asks) in [(80, true), (81, false)] {
+            let mut kernel = known();
+            kernel.set_rules(family, vec![rule(20, 80, false), rule(99, 1, true)]);
+            let into_tunnel = route(table, network, Way::Link(4), &[4]);
+            let past_it = route(table, network, Way::Link(2), &[2]);
+            kernel.set_routes(family, vec![past_it.clone(), into_tunnel.clone()]);
+            kernel.stale.routes = false;
+            kernel.remove_route(&into_tunnel);
+            assert!(kernel.is_shared(family, table));
+            assert_eq!(kernel.stale.routes, asks, "{table}");
+            // What comes takes the other's place, as far as netlink tells.
+            kernel.add_route(into_tunnel.clone());
+            assert_eq!(kernel.routes[family][&past_it.slot], [into_tunnel]);
+        }
+    }
+}
+
 /// Whether a route of the table 80, or 254, makes a look-up of it before this engine's rule a bypass.
 fn bypasses(kernel: &mut Kernel, route: Route) -> bool {
     let rules = vec![rule(0, 255, false), rule(20, 80, false), rule(99, 1, true)];
