@@ -44,6 +44,9 @@ mod exempt;
 /// What is lost while the kernel's table of neighbours is full says nothing of an engine.
 mod neighbour;
 
+/// What goes to an address that the fabric does not know says nothing of an engine.
+mod address;
+
 /// What is promised of one pair and one protocol.
 mod pair;
 

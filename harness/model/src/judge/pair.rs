@@ -7,7 +7,7 @@ use super::leak::Leak;
 use super::leg::{Break, Way};
 use super::loss::Losses;
 use super::watch::{self, Doubt, Watch};
-use super::{delivery, exempt, leak, neighbour};
+use super::{address, delivery, exempt, leak, neighbour};
 use crate::evidence::{Evidence, Nanos, NodeEvidence, REVERSE_PATH};
 use crate::journey::{Atlas, Index, Leg, Seen, Tunnel};
 use crate::name::NodeName;
@@ -126,7 +126,9 @@ impl<'a> PairJudge<'a> {
         if case.promise.protection == Protection::Blocked {
             return finding;
         }
-        match neighbour::excuse(finding.outcome, &finding.fact, self.evidence) {
+        let excuse = neighbour::excuse(finding.outcome, &finding.fact, self.evidence)
+            .or_else(|| address::excuse(case, &finding, self.plan, self.evidence));
+        match excuse {
             Some(why) => Finding::open(why),
             None => finding,
         }

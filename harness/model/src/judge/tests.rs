@@ -81,6 +81,9 @@ mod outers;
 /// What has become of forged packets.
 mod intrusions;
 
+/// What is sent to an address that the fabric does not know.
+mod addresses;
+
 /// What is lost while the kernel's table of neighbours was full.
 mod neighbours;
 
