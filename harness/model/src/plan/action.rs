@@ -294,8 +294,12 @@ impl Action {
             | Self::Partition { node }
             | Self::Heal { node }
             | Self::SetMtu { node, .. }
-            | Self::SetMetric { node, .. }
-            | Self::CrashEverywhere { node, .. } => vec![("node", node)],
+            | Self::SetMetric { node, .. } => vec![("node", node)],
+            Self::CrashEverywhere { node, provoke } => {
+                let provoked = provoke.nodes().into_iter();
+                let provoked = provoked.map(|(_, node)| ("provoke", node));
+                [("node", node)].into_iter().chain(provoked).collect()
+            }
             Self::OverwriteKey { node, key } => {
                 let key = key.iter().map(|key| ("key", key));
                 [("node", node)].into_iter().chain(key).collect()

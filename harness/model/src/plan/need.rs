@@ -118,3 +118,31 @@ fn of_fabric(fabric: &Fabric) -> Vec<Need> {
         .chain(fabric.ipv6.then_some(Need::Ipv6))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_step_provokes_needs_what_it_needs_by_itself() {
+        let needs = |step: &str| {
+            let text = format!(
+                "title = \"t\"\n[node.ada]\npods = [\"web\"]\n[node.bob]\npods = [\"db\"]\n[[step]]\n{step}\n"
+            );
+            let engine = "wiremesh".parse().unwrap();
+            let plan = crate::resolve::plan("t.toml", &text, &[engine]);
+            plan.map_err(|problems| problems.render()).unwrap().needs()
+        };
+        let kill = "action = \"tamper\", node = \"ada\", delete = \"tunnel-process\"";
+        let everything = "action = \"tamper\", node = \"ada\", delete = \"everything\"";
+        let provoked = |what: &str| {
+            needs(&format!(
+                "action = \"crash-everywhere\"\nnode = \"ada\"\nprovoke = {{ {what} }}"
+            ))
+        };
+        let userspace = BTreeSet::from([Need::Userspace]);
+        assert_eq!(needs(&kill.replace(", ", "\n")), userspace);
+        assert_eq!(provoked(kill), userspace);
+        assert_eq!(provoked(everything), BTreeSet::new());
+    }
+}

@@ -359,8 +359,8 @@ impl<'a> Change<'a> {
             | Self::Fabric(_)
             | Self::Link { .. }
             | Self::Pod(..)
-            | Self::Node(..)
-            | Self::Provoked(_) => None,
+            | Self::Node(..) => None,
+            Self::Provoked(provoked) => provoked.change().need(),
         }
     }
 
