@@ -9,6 +9,7 @@ use crate::intent::family::{Family, PerFamily};
 use crate::intent::key::PublicKey;
 use crate::intent::resource::{Block, Configuration, Identity, Node, Resource, Workload, Wrong};
 use crate::intent::settings::Settings;
+use crate::intent::spelling::may_mean;
 
 /// FelixConfigurations for the nodes that a selector selects.
 mod scoped;
@@ -162,7 +163,7 @@ impl Cluster {
         }
         for (name, (identity, configuration)) in &configurations {
             cluster.note_opt_out(name, configuration);
-            let found = cluster.in_another_case(name);
+            let found = cluster.misnamed(name);
             wrong.extend(found.map(|found| ((*identity).clone(), found)));
         }
         for (identity, resource) in resources {
@@ -172,12 +173,12 @@ impl Cluster {
         (cluster, wrong)
     }
 
-    /// What is wrong with a FelixConfiguration that is for no node, and whose name differs by case alone
-    /// from that of one for a node.
-    fn in_another_case(&self, name: &str) -> Option<Wrong> {
+    /// What is wrong with a FelixConfiguration that is for no node, and whose name is near to that of one for a
+    /// node.
+    fn misnamed(&self, name: &str) -> Option<Wrong> {
         let node = name.strip_prefix("node.")?;
         let mut nodes = self.nodes.keys().filter(|_| !self.nodes.contains_key(node));
-        let meant = nodes.find(|known| known.eq_ignore_ascii_case(node))?;
+        let meant = nodes.find(|known| may_mean(node, known))?;
         let what =
             format!("is `{name}`, and there is no Node `{node}`: did you mean `node.{meant}`?");
         Some(Wrong::at("metadata.name", what))

@@ -39,7 +39,7 @@ mod keep;
 
 use fields::Fields;
 pub(crate) use identity::{Identity, identity_of};
-use identity::{KINDS, check_name, read_kind};
+use identity::{KINDS, KNOWN_VERSIONS, check_name, read_kind};
 
 /// A resource, read as far as WireGuard needs it.
 #[derive(Debug, Clone, PartialEq)]
@@ -355,7 +355,7 @@ fn cidr(fields: &Fields<'_>) -> Result<IpNet, Wrong> {
 
 /// Resources of another version may mean something else by the same fields.
 fn check_version(fields: &Fields<'_>, kind: &str) -> Result<(), Wrong> {
-    let known = ["projectcalico.org/v3", "crd.projectcalico.org/v1"];
+    let known = KNOWN_VERSIONS;
     match fields.optional("apiVersion")?.as_deref() {
         None => Ok(()),
         Some("v1") if kind == "Node" => Ok(()),

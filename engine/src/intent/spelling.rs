@@ -40,6 +40,29 @@ pub(crate) fn meant<'a>(
     same.or_else(|| nearest(word, known))
 }
 
+/// Whether a name that no node has may be that node's: in another case, with a domain or without it, empty, or
+/// by a slip. Names of nodes differ by a letter or by digits as a rule (`node-a`, `node-b`): a slip is a letter
+/// that is missing or too many, or two that have changed places.
+pub(crate) fn may_mean(written: &str, node: &str) -> bool {
+    let is_without_domain = |one: &str, other: &str| {
+        let rest = one.strip_prefix(other);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    let letters = |word: &str| {
+        let mut letters: Vec<_> = word.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let (a, b) = (letters(written), letters(node));
+    let is_other_letter = a.len() == b.len() && a != b;
+    let is_slip = !is_other_letter && edits(written, node, 1).is_some();
+    written.is_empty()
+        || written.eq_ignore_ascii_case(node)
+        || is_without_domain(written, node)
+        || is_without_domain(node, written)
+        || is_slip && nearest(written, [node]).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
@@ -82,5 +105,33 @@ mod tests {
         assert_eq!(meant("IPNETWORKS", known), Some("ipNetworks"));
         assert_eq!(meant("ipNetwork", known), Some("ipNetworks"));
         assert_eq!(meant("ipNATs", known), None);
+    }
+
+    #[test]
+    fn a_name_that_is_near_to_a_node_s_may_be_that_node_s_and_a_sibling_s_is_not() {
+        for near in [
+            "Ada",
+            "ADA",
+            "adaa",
+            "aad",
+            "ad",
+            "",
+            "ada.example.com",
+            "ada",
+        ] {
+            assert!(may_mean(near, "ada"), "{near}");
+        }
+        assert!(may_mean("ada", "ada.example.com"));
+        for (other, node) in [
+            ("bob", "ada"),
+            ("ade", "ada"),
+            ("node-b", "node-a"),
+            ("node-2", "node-1"),
+            ("node-11", "node-1"),
+            ("ada-1", "ada"),
+            ("ada-1", "ada-2.example.com"),
+        ] {
+            assert!(!may_mean(other, node), "{other} {node}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::intent::resource::{Identity, Resource, Wrong};
+use crate::intent::spelling::may_mean;
 
 /// A place in a text: line and column, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,10 +107,14 @@ impl Snapshot {
     /// and of which nothing can be read, and the first mistake in one that can be read in part, of which those of
     /// its values are in `wrong`. Which ones are for it is unknown where its labels cannot be read.
     pub(crate) fn doubts(&self, node: &str, wrong: &[(Identity, Wrong)]) -> Doubts {
-        let own = format!("node.{node}");
+        let is_known = |name: &str| {
+            let mut nodes = self.resources.keys();
+            nodes.any(|known| known.kind == "Node" && known.name == name)
+        };
         let concerns = |identity: &Identity| {
-            let of_node = identity.name.starts_with("node.");
-            identity.kind == "FelixConfiguration" && (!of_node || identity.name == own)
+            let of_node = identity.name.strip_prefix("node.");
+            let may_be_own = |name: &str| name == node || !is_known(name) && may_mean(name, node);
+            identity.kind == "FelixConfiguration" && of_node.is_none_or(may_be_own)
         };
         let mistaken = wrong.iter().find(|(identity, _)| concerns(identity));
         let mut doubts = Doubts {

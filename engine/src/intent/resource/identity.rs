@@ -36,6 +36,9 @@ pub(super) const KINDS: &[&str] = &[
     "IPAMBlock",
 ];
 
+/// Calico's versions of its resources: its own, and that of their Kubernetes resources.
+pub(super) const KNOWN_VERSIONS: [&str; 2] = ["projectcalico.org/v3", "crd.projectcalico.org/v1"];
+
 /// The longest name that Kubernetes has, in characters.
 const LONGEST_NAME: usize = 253;
 
@@ -65,9 +68,41 @@ pub(super) fn check_name(field: &str, name: &str) -> Result<(), Wrong> {
     }
 }
 
-/// Which resource a document says it is, of which nothing can be read besides; None where it may be any. A slip
-/// in the kind must not make another resource of it, or what it held before would count as deleted. A slip is one
-/// edit: a BGPConfiguration is no FelixConfiguration.
+/// Calico's kinds that are not read (the API's `v3` and libcalico-go's `backend/k8s/resources`).
+const OTHER_KINDS: &[&str] = &[
+    "BGPConfiguration",
+    "BGPFilter",
+    "BGPPeer",
+    "BlockAffinity",
+    "CalicoNodeStatus",
+    "GlobalNetworkPolicy",
+    "GlobalNetworkSet",
+    "HostEndpoint",
+    "IPAMConfig",
+    "IPAMConfiguration",
+    "IPAMHandle",
+    "IPReservation",
+    "KubeControllersConfiguration",
+    "NetworkPolicy",
+    "NetworkSet",
+    "Profile",
+    "StagedGlobalNetworkPolicy",
+    "StagedKubernetesNetworkPolicy",
+    "StagedNetworkPolicy",
+    "Tier",
+];
+
+/// Whether that is a kind that is none of [`KINDS`]: Calico's, or one of another API.
+fn is_other_kind(written: &str, document: &Value) -> bool {
+    let version = document["apiVersion"].as_str();
+    let is_calico_s = |version: &str| KNOWN_VERSIONS.contains(&version);
+    OTHER_KINDS.contains(&written) || version.is_some_and(|version| !is_calico_s(version))
+}
+
+/// Which resource a document says it is, of which nothing can be read besides; None where it may be any. A
+/// mistake in the kind must not make another resource of it, or what it held before would count as deleted: one
+/// edit away from a kind it is that one (a BGPConfiguration is no FelixConfiguration), and a kind that there is
+/// not may be any.
 pub(crate) fn identity_of(document: &Value) -> Option<Identity> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let written = text(&document["kind"]);
@@ -83,8 +118,9 @@ pub(crate) fn identity_of(document: &Value) -> Option<Identity> {
         kinds.find(|kind| edits(&written, kind, 1).is_some())
     };
     let kind = read_kind(&written).or_else(|| slip().copied());
+    let other = || Some(written.as_str()).filter(|written| is_other_kind(written, document));
     Some(Identity {
-        kind: kind.map_or(written.clone(), str::to_owned),
+        kind: kind.or_else(other)?.to_owned(),
         namespace: text(&metadata["namespace"]),
         name,
     })
@@ -105,7 +141,7 @@ mod tests {
         let named =
             |kind: Value, name: Value| told(json!({"kind": kind, "metadata": {"name": name}}));
         assert_eq!(named(json!("Node"), json!("a")), "Node a");
-        assert_eq!(named(json!("Cat"), json!("a")), "Cat a");
+        assert_eq!(named(json!("Tier"), json!("a")), "Tier a");
         for (kind, name) in [
             (json!("Node"), json!("")),
             (json!("Node"), json!(7)),
@@ -139,9 +175,33 @@ mod tests {
         }
         assert_eq!(of_kind("felixconfiguration"), "FelixConfiguration a");
         assert_eq!(of_kind("FelixConfigurations"), "FelixConfiguration a");
-        // Kinds of Calico and Kubernetes that are not read.
-        for other in ["BGPConfiguration", "HostEndpoint", "IPReservation", "Pod"] {
+        // Kinds of Calico that are not read.
+        for other in ["BGPConfiguration", "HostEndpoint", "IPReservation"] {
             assert_eq!(of_kind(other), format!("{other} a"));
+        }
+        // Kinds that Calico has not may be any.
+        for mistake in [
+            "FelixConfig",
+            "Felix",
+            "felix-configuration",
+            "\"FelixConfiguration\"",
+            "Workloadendpionts",
+            "WEP",
+            " WorkloadEndpoint ",
+            "ConfigMap",
+            "Pod",
+            "null",
+        ] {
+            assert_eq!(of_kind(mistake), "any", "{mistake}");
+        }
+        for (version, expected) in [
+            ("v1", "Pod a"),
+            ("apps/v1", "Pod a"),
+            ("projectcalico.org/v3", "any"),
+            ("crd.projectcalico.org/v1", "any"),
+        ] {
+            let pod = json!({"kind": "Pod", "apiVersion": version, "metadata": {"name": "a"}});
+            assert_eq!(told(pod), expected, "{version}");
         }
     }
 }

@@ -273,6 +273,7 @@ pub(super) fn check(fields: &mut Fields<'_>, kind: &str) {
         }
     }
     if kind == "FelixConfiguration" {
+        check_metadata(fields);
         for name in ["annotations", "labels"] {
             let field = format!("spec.{name}");
             if fields.at(&field).is_some() {
@@ -282,6 +283,30 @@ pub(super) fn check(fields: &mut Fields<'_>, kind: &str) {
         }
     }
 }
+
+/// What a FelixConfiguration says in the wrong part of its metadata, where nobody reads it.
+fn check_metadata(fields: &mut Fields<'_>) {
+    let labels = names_of(fields.at("metadata.labels"));
+    let settings = labels.filter(|name| SETTINGS.iter().any(|prefix| name.starts_with(prefix)));
+    for name in settings.collect::<Vec<_>>() {
+        let what = format!("is no label: did you mean `metadata.annotations.{name}`?");
+        fields.fail(&format!("metadata.labels.{name}"), what);
+    }
+    let names = names_of(fields.at("metadata"));
+    let unknown = names.filter(|name| !METADATA.contains(name));
+    for name in unknown.collect::<Vec<_>>() {
+        // What is near to a field has been told.
+        if meant(name, METADATA.iter().copied()).is_none() {
+            fields.fail(
+                &format!("metadata.{name}"),
+                "is no field: settings belong to `metadata.annotations` or `spec`",
+            );
+        }
+    }
+}
+
+/// What the names of annotations begin with that are settings.
+const SETTINGS: [&str; 2] = ["wiremesh/", "config.projectcalico.org/"];
 
 /// Takes note of what cannot be read of a resource whose field `place` has another name: what the field itself
 /// holds, what is above it, and what is below. A block's node that can be read counts, and so does whether the

@@ -121,7 +121,7 @@ fn what_is_wrong_is_named_with_its_field() {
     );
     assert_eq!(
         wrong(
-            json!({"kind": "WorkloadEndpoint", "metadata": {"name": "x"}, "spec": {"ipNetworks": []}})
+            json!({"kind": "WorkloadEndpoint", "metadata": {"name": "x"}, "spec": {"ipNetworks": ["10.0.1.1"]}})
         ),
         "`spec.node` is missing"
     );

@@ -14,14 +14,23 @@ use super::{Lost, Workload};
 /// A WorkloadEndpoint as far as it can be read. One whose node cannot be read is nobody's, and its
 /// addresses are protected all the same.
 pub(super) fn read(fields: &mut Fields<'_>) -> Workload {
-    if fields.at("spec").is_some_and(|spec| !spec.is_object()) {
+    let is_mapping = fields.at("spec").is_none_or(Value::is_object);
+    if !is_mapping {
         fields.lose(Lost::Network, "spec", "is not a mapping");
     }
     let field = fields.spelt("spec.ipNetworks");
     let entries = match fields.at(&field) {
+        // A pod has an address, or it has no WorkloadEndpoint (Calico: the CNI plugin writes both at once).
+        None if is_mapping => {
+            fields.lose(Lost::Network, &field, "is missing");
+            Vec::new()
+        }
         None => Vec::new(),
+        Some(Value::Array(entries)) if entries.is_empty() => {
+            fields.lose(Lost::Network, &field, "is empty");
+            Vec::new()
+        }
         Some(Value::Array(entries)) => entries.iter().collect(),
-        Some(Value::Null) => Vec::new(),
         Some(entry @ Value::String(_)) => {
             fields.fail(&field, "is not a list, and counts as one with this entry");
             vec![entry]

@@ -41,11 +41,56 @@ fn is_about_others(document: &Value, listed: Option<&str>, node: &NodeName, dept
     }
 }
 
+/// The kinds that engines read, and Calico's others (the API's `v3`, libcalico-go's `backend/k8s/resources`).
+const READ: &[&str] = &[
+    "Node",
+    "WorkloadEndpoint",
+    "FelixConfiguration",
+    "ClusterInformation",
+    "IPPool",
+    "IPAMBlock",
+];
+const OTHERS: &[&str] = &[
+    "BGPConfiguration",
+    "BGPFilter",
+    "BGPPeer",
+    "BlockAffinity",
+    "CalicoNodeStatus",
+    "GlobalNetworkPolicy",
+    "GlobalNetworkSet",
+    "HostEndpoint",
+    "IPAMConfig",
+    "IPAMConfiguration",
+    "IPAMHandle",
+    "IPReservation",
+    "KubeControllersConfiguration",
+    "NetworkPolicy",
+    "NetworkSet",
+    "Profile",
+    "StagedGlobalNetworkPolicy",
+    "StagedKubernetesNetworkPolicy",
+    "StagedNetworkPolicy",
+    "Tier",
+];
+
+/// Calico's versions of its resources.
+const VERSIONS: [&str; 2] = ["projectcalico.org/v3", "crd.projectcalico.org/v1"];
+
+/// Whether there is such a kind: one that is read, or a slip for it, one of Calico's, or one of another API.
+fn is_kind(document: &Value, kind: &str) -> bool {
+    let version = document["apiVersion"].as_str();
+    READ.iter().any(|read| is_slip_for(kind, read))
+        || OTHERS.contains(&kind)
+        || version.is_some_and(|version| !VERSIONS.contains(&version))
+}
+
 /// Whether a document is about a resource, and not about the Node of that name.
 fn is_another(document: &Value, kind: &str, node: &NodeName) -> bool {
     match name(document) {
         _ if kind.is_empty() => false,
-        Some(name) => !(name == node.as_str() && is_slip_for(kind, "Node")),
+        Some(name) => {
+            is_kind(document, kind) && !(name == node.as_str() && is_slip_for(kind, "Node"))
+        }
         None => counts_without_a_name(document, kind),
     }
 }
@@ -61,8 +106,7 @@ fn name(document: &Value) -> Option<&str> {
 /// Whether addresses can be read in a resource that need not be called anything, since it is they that count.
 fn counts_without_a_name(document: &Value, kind: &str) -> bool {
     let version = &document["apiVersion"];
-    let known = ["projectcalico.org/v3", "crd.projectcalico.org/v1"];
-    if !version.is_null() && known.iter().all(|known| version != known) {
+    if !version.is_null() && VERSIONS.iter().all(|known| version != known) {
         return false;
     }
     let spec = &document["spec"];
