@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -236,5 +237,47 @@ fn every_run_is_below_the_folder_of_runs_and_no_two_scenarios_share_one() {
             }
         }
         below(runs, runs, found);
+    }
+}
+
+#[test]
+fn an_agent_whose_program_cannot_be_executed_is_told_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let script = here.join("script");
+    fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let text = here.join("text");
+    fs::write(&text, "no program\n").unwrap();
+    fs::write(
+        here.join("plain.toml"),
+        PLAIN.replace("engine = \"none\"\n", ""),
+    )
+    .unwrap();
+    // Nothing waits for an agent that never tells when it is ready, in a cluster that does not encrypt.
+    for (program, cause) in [
+        (&script, "No such file or directory (os error 2)"),
+        (&text, "Permission denied (os error 13)"),
+    ] {
+        let program = program.display();
+        let engine = format!("title = \"x\"\nagent = [\"{program}\"]\nready = \"none\"\n");
+        fs::write(here.join("engine.toml"), engine).unwrap();
+        let arguments = [
+            "run",
+            "--runs",
+            "runs",
+            "--engine",
+            "engine.toml",
+            "plain.toml",
+        ];
+        let arguments = arguments.map(OsStr::new);
+        let (status, said) = told(&wireproof(here, &arguments).output().unwrap());
+        assert_eq!(status, Some(3), "{said}");
+        // Of a node that is told first.
+        let expected = format!("): {program}: {cause}");
+        assert!(
+            said.contains("start the engine (") && said.contains(&expected),
+            "{said}"
+        );
     }
 }

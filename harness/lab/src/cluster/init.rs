@@ -114,6 +114,8 @@ pub(crate) enum News {
     Unfit { cause: String },
     /// A command could not be started.
     NotStarted { id: CommandId, cause: String },
+    /// A command's program runs.
+    Started { id: CommandId },
     /// A command ended.
     Ended { id: CommandId, how: Ended },
     /// A process of the node sent this to `NOTIFY_SOCKET`.
@@ -279,10 +281,14 @@ impl Init {
             }) => match self.start(&words, &environment, &log) {
                 Ok(pid) => {
                     self.running.insert(pid, id);
+                    tell(&News::Started { id });
                 }
                 Err(error) => tell(&News::NotStarted {
                     id,
-                    cause: error.to_string(),
+                    cause: match words.first() {
+                        Some(program) => format!("{program}: {error}"),
+                        None => error.to_string(),
+                    },
                 }),
             },
             Ok(Order::Signal { to, signal }) => self.signal(to, signal.into()),

@@ -1,6 +1,6 @@
 //! A node's first process, as the lab sees it: orders go in, news come out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub(crate) struct NodeState {
     pub(crate) root: init::Root,
     pub(crate) unfit: Option<String>,
     pub(crate) not_started: BTreeMap<CommandId, String>,
+    pub(crate) started: BTreeSet<CommandId>,
     pub(crate) ended: BTreeMap<CommandId, Ended>,
     pub(crate) status: Option<String>,
     pub(crate) applied: Option<String>,
@@ -192,6 +193,9 @@ fn note(node: &mut NodeState, news: News) {
         News::Unfit { cause } => node.unfit = Some(cause),
         News::NotStarted { id, cause } => {
             node.not_started.insert(id, cause);
+        }
+        News::Started { id } => {
+            node.started.insert(id);
         }
         News::Ended { id, how } => {
             node.ended.insert(id, how);

@@ -46,6 +46,9 @@ pub(crate) use until::Until;
 /// How much of an engine's log an error shows, in lines.
 const LOG_TAIL: usize = 8;
 
+/// How long the first process of a node may take to start a program.
+const STARTED: Duration = Duration::from_secs(30);
+
 /// Tells an agent where to die.
 const CRASH: &str = "WIREMESH_CRASH";
 
@@ -181,6 +184,8 @@ impl<'a> Engines<'a> {
             let started = told.iter_mut().filter(|(name, _)| nodes.contains(name));
             for (_, node) in started {
                 node.ended.remove(&AGENT);
+                node.started.remove(&AGENT);
+                node.not_started.remove(&AGENT);
                 (node.status, node.applied) = (None, None);
                 (node.writes, node.resyncs) = (None, None);
             }
@@ -204,7 +209,36 @@ impl<'a> Engines<'a> {
             self.order_with(position, AGENT, words, &log, crash)?;
             self.running.insert(name);
         }
-        Ok(())
+        let there = self.nodes.iter().map(|node| &node.name);
+        let started: Vec<_> = there.filter(|name| nodes.contains(name)).collect();
+        self.wait_until_started(&started)
+    }
+
+    /// A program that cannot be executed is told at once: a descriptor may say of no later moment that its
+    /// agent is ready.
+    fn wait_until_started(&self, nodes: &[&NodeName]) -> Result<(), LabError> {
+        let runs = |told: &mut BTreeMap<NodeName, NodeState>| {
+            let mut states = nodes
+                .iter()
+                .filter_map(|name| Some((*name, told.get(name)?)));
+            let cause = states
+                .clone()
+                .find_map(|(name, node)| Some((name, node.not_started.get(&AGENT)?)));
+            if let Some((name, cause)) = cause {
+                return Some(Err(LabError::machine("start the engine", cause).at(name)));
+            }
+            states
+                .all(|(_, node)| node.started.contains(&AGENT))
+                .then_some(Ok(()))
+        };
+        let wait = Wait {
+            who: "nodes",
+            until: "the program of every agent has been started",
+            look: "fewer labs at once leave it more of the processors",
+        };
+        let deadline = Deadline::after(self.patience.allows(STARTED));
+        self.told
+            .wait_until(wait, deadline, runs, |_| "not yet so".to_owned())?
     }
 
     /// The operator's command that switches encryption on.
