@@ -26,6 +26,10 @@ const NESTING: usize = 8;
 /// size take seconds and are no resources.
 const MOST: usize = 10_000;
 
+/// How many lines and commas a YAML file may have: as many as fit into its largest size at 21 bytes each. Its
+/// parser takes some microseconds for each, and several times that where fields are there twice.
+const PARTS: usize = 200_000;
+
 /// How many times its own size a file's values may have: aliases repeat what they name.
 const GROWTH: usize = 8;
 
@@ -308,6 +312,11 @@ fn json(content: &[u8], reading: &Reading) -> Result<Value, Mistake> {
 }
 
 fn yaml(content: &[u8], reading: &Reading) -> Result<Vec<Value>, Mistake> {
+    // Each field and each entry of a list needs one of these.
+    let parts = content.iter().filter(|byte| matches!(byte, b'\n' | b','));
+    if parts.count() > PARTS {
+        return Err(format!("it has more than {PARTS} lines and commas: split it").into());
+    }
     if depth(content, false).max(depth(content, true)) > DEPTH {
         return Err(format!("it goes deeper than {DEPTH} levels").into());
     }

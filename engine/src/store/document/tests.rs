@@ -234,7 +234,7 @@ fn lists_inside_of_lists_are_read_up_to_a_depth() {
 #[test]
 fn a_file_holds_so_many_documents_and_resources() {
     let began = Instant::now();
-    let many = "---\n".repeat(1_000_000);
+    let many = "---\n".repeat(PARTS);
     assert_eq!(
         read(&many).unwrap_err(),
         "it holds more than 10000 documents"
@@ -252,4 +252,22 @@ fn a_file_holds_so_many_documents_and_resources() {
         "{:?}",
         began.elapsed()
     );
+}
+
+#[test]
+fn a_yaml_file_of_a_million_fields_is_refused_before_it_is_parsed() {
+    let began = Instant::now();
+    for text in [
+        "a:\n".repeat(1_300_000),
+        format!("{{{}}}", "a: ,".repeat(1_000_000)),
+    ] {
+        let told = Documents::parse(Format::Yaml, text.as_bytes())
+            .unwrap_err()
+            .what;
+        assert_eq!(told, "it has more than 200000 lines and commas: split it");
+    }
+    // Parsing them takes a minute.
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let most = format!("a: [{}]\n", "1,".repeat(PARTS - 1));
+    assert!(Documents::parse(Format::Yaml, most.as_bytes()).is_ok());
 }
