@@ -116,3 +116,111 @@ fn a_configuration_of_a_kind_or_a_name_that_there_is_not_may_be_the_node_s() {
         assert_eq!(doubts.mistake.is_some(), in_doubt, "{name}");
     }
 }
+
+/// A document of the kind that is wrong as a whole, and holds that resource as far as is known.
+fn bad(kind: &str, name: &str) -> Content {
+    let identity = Identity {
+        kind: kind.into(),
+        namespace: String::new(),
+        name: name.into(),
+    };
+    Content::Bad(Some(identity), format!("{kind} {name} is wrong").into())
+}
+
+#[test]
+fn a_node_whose_last_good_state_is_known_is_read() {
+    let mut catalogue = Catalogue::default();
+    catalogue.put("1", Some(node("ada", "10.0.0.1")));
+    catalogue.put("1", Some(bad("Node", "ada")));
+    catalogue.put("2", Some(bad("Node", "bob")));
+    let unread = catalogue.snapshot().unread_nodes();
+    assert_eq!(unread, BTreeSet::from(["bob".to_owned()]));
+}
+
+#[test]
+fn a_doubt_is_told_of_every_configuration_that_may_be_the_node_s_and_the_first_counts() {
+    let unread = |names: &[&str]| {
+        let mut catalogue = Catalogue::default();
+        catalogue.put("0", Some(node("ada", "10.0.0.1")));
+        catalogue.put("00", Some(node("bob", "10.0.0.2")));
+        for (number, name) in names.iter().enumerate() {
+            let document = format!("{}", number + 1);
+            catalogue.put(&document, Some(bad("FelixConfiguration", name)));
+        }
+        catalogue.snapshot().doubts("ada", &[]).unread
+    };
+    let told = |file: u8, name: &str| Some(format!("{file}: FelixConfiguration {name} is wrong"));
+    assert_eq!(unread(&["default"]), told(1, "default"));
+    assert_eq!(unread(&["zone-a"]), told(1, "zone-a"));
+    assert_eq!(unread(&["node.ada"]), told(1, "node.ada"));
+    assert_eq!(unread(&["node.bob"]), None);
+    assert_eq!(
+        unread(&["node.bob", "zone-a", "default"]),
+        told(2, "zone-a")
+    );
+}
+
+#[test]
+fn what_nothing_can_be_read_of_is_told_before_a_mistake() {
+    let both = Doubts {
+        unread: Some("unread".into()),
+        mistake: Some("mistake".into()),
+    };
+    assert_eq!(both.forbid_lifting(true).unwrap(), "unread");
+    assert_eq!(both.forbid_lifting(false).unwrap(), "unread");
+    let mistake = Doubts {
+        unread: None,
+        ..both
+    };
+    assert_eq!(mistake.forbid_lifting(true).unwrap(), "mistake");
+    assert_eq!(mistake.forbid_lifting(false), None);
+}
+
+#[test]
+fn of_a_pod_with_a_field_twice_neither_node_is_believed() {
+    let of = |node: &str| {
+        json!({
+            "kind": "WorkloadEndpoint", "metadata": {"name": "x"},
+            "spec": {"node": node, "ipNetworks": ["10.0.1.1/32"]},
+        })
+    };
+    let double = Mistake::from("the field `node` is there twice".to_owned());
+    let mut catalogue = Catalogue::default();
+    catalogue.put("1", Some(Content::read(&of("a"), "here")));
+    catalogue.put("1", Some(Content::ambiguous(&of("b"), "here", double)));
+    assert_eq!(
+        only_pod(&catalogue),
+        ("a".into(), vec!["10.0.1.1/32".into()])
+    );
+}
+
+#[test]
+fn a_label_that_is_nothing_and_tunnels_that_are_no_mapping_stay_as_they_were() {
+    let mut catalogue = Catalogue::default();
+    let of = |label: Value, wireguard: Value| {
+        let node = json!({
+            "kind": "Node", "metadata": {"name": "a", "labels": {"zone": label}},
+            "spec": {"bgp": {"ipv4Address": "10.0.0.1", "ipv6Address": "fd00::1"}, "wireguard": wireguard},
+        });
+        Some(Content::read(&node, "here"))
+    };
+    let tunnels = || json!({"interfaceIPv4Address": "10.9.0.1", "interfaceIPv6Address": "fd09::1"});
+    catalogue.put("1", of(json!("a"), tunnels()));
+    let known = catalogue.snapshot().resources.clone();
+    for (label, wireguard, told) in [
+        (
+            Value::Null,
+            tunnels(),
+            "1: `metadata.labels.zone` is not a text",
+        ),
+        (
+            json!("a"),
+            json!("wg0"),
+            "1: `spec.wireguard` is not a mapping",
+        ),
+    ] {
+        catalogue.put("1", of(label, wireguard));
+        assert_eq!(catalogue.snapshot().resources, known, "{told}");
+        assert_eq!(problems(&catalogue), [told]);
+    }
+}
