@@ -33,8 +33,13 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn fail(&mut self, field: &str, what: impl Into<String>) {
+        let wrong = Wrong::at(field, what);
+        // What concerns both families is told once.
+        if self.wrong.contains(&wrong) {
+            return;
+        }
         match self.wrong.len() {
-            told if told < TOLD => self.wrong.push(Wrong::at(field, what)),
+            told if told < TOLD => self.wrong.push(wrong),
             TOLD => self.wrong.push(Wrong::at(
                 field,
                 "is wrong too, and the other mistakes of this resource are not told",

@@ -439,10 +439,16 @@ fn a_field_in_another_place_or_near_to_one_is_told_with_the_right_name() {
 
 #[test]
 fn one_resource_has_so_many_mistakes_and_no_more() {
-    let many = vec!["moon"; 100_000];
+    let many: Vec<_> = (0..100_000).map(|number| format!("moon{number}")).collect();
     let document = json!({
         "kind": "WorkloadEndpoint", "metadata": {"name": "x"},
         "spec": {"node": "a", "ipNetworks": many},
     });
     assert_eq!(pod(&document).2.len(), 9);
+    // The same mistake again is the same.
+    let document = json!({
+        "kind": "WorkloadEndpoint", "metadata": {"name": "x"},
+        "spec": {"node": "a", "ipNetworks": ["moon", "moon"]},
+    });
+    assert_eq!(pod(&document).2.len(), 1);
 }
