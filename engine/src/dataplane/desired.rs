@@ -236,6 +236,7 @@ fn protected(
     let may_be_plain =
         |name: &str, is_host: bool| is_plain(name) || is_host && !settings.host_encryption;
     let mut protected = Protected::default();
+    let pods = networks::of_pods(cluster);
     for family in &families {
         let networks = &networks[*family];
         for (network, owner) in &networks.owners {
@@ -275,11 +276,10 @@ fn protected(
             });
             protected.exceptions.extend(exempt);
         }
-        let pools = networks::of_pods(cluster);
         let whole = strict
             .networks
             .iter()
-            .chain(&pools)
+            .chain(&pods)
             .chain(situation.departed);
         let whole = whole.filter(|network| Family::of_network(**network) == *family);
         protected.networks.extend(whole.copied());

@@ -4,16 +4,19 @@
 //! documents with `---`. Each resource keeps its place, so that it can be edited where it is.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde::de::DeserializeSeed;
+use serde_json::Value;
 
 use super::snapshot::{Mistake, Position};
 
 /// Where a value is in a file's text.
 mod position;
 
+/// Values of bounded size.
+mod bounded;
+
+use bounded::{Bounded, GROWTH, Reading};
 use position::{Path, Step};
 
 /// How deep mappings and lists may be inside of each other: as far as the parsers themselves go.
@@ -29,12 +32,6 @@ const MOST: usize = 10_000;
 /// How many lines and commas a YAML file may have: as many as fit into its largest size at 21 bytes each. Its
 /// parser takes some microseconds for each, and several times that where fields are there twice.
 const PARTS: usize = 200_000;
-
-/// How many times its own size a file's values may have: aliases repeat what they name.
-const GROWTH: usize = 8;
-
-/// How many fields that are there twice are told of one file.
-const DOUBLES: usize = 8;
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -383,127 +380,6 @@ fn depth(content: &[u8], quotes: bool) -> usize {
         deepest = deepest.max(depth);
     }
     deepest
-}
-
-/// What is known of a file while it is read.
-struct Reading {
-    /// How many values and bytes of text may still come.
-    left: Cell<usize>,
-    /// Fields that are there twice: the document, and the way to the field.
-    doubles: RefCell<Vec<(usize, Vec<Step>)>>,
-}
-
-/// Reads a value of bounded size.
-#[derive(Clone, Copy)]
-struct Bounded<'a> {
-    reading: &'a Reading,
-    path: &'a Path<'a>,
-}
-
-impl<'a> Bounded<'a> {
-    fn of(reading: &'a Reading, path: &'a Path<'a>) -> Self {
-        Self { reading, path }
-    }
-
-    fn spend<E: Error>(&self, bytes: usize) -> Result<(), E> {
-        let left = &self.reading.left;
-        let rest = left.get().checked_sub(bytes.saturating_add(1));
-        left.set(rest.ok_or_else(|| {
-            E::custom(format!(
-                "its aliases make it more than {GROWTH} times as large as it is"
-            ))
-        })?);
-        Ok(())
-    }
-
-    fn note_double(&self, path: &Path<'_>) {
-        let mut doubles = self.reading.doubles.borrow_mut();
-        if doubles.len() < DOUBLES {
-            doubles.push(path.steps());
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Bounded<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Bounded<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        self.spend(0)?;
-        Ok(value.into())
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        self.spend(0)?;
-        Ok(value.into())
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        self.spend(0)?;
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        self.spend(0)?;
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        self.spend(value.len())?;
-        Ok(value.into())
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        self.spend(0)?;
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E: Error>(self) -> Result<Value, E> {
-        self.visit_unit()
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.deserialize(deserializer)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
-        self.spend(0)?;
-        let mut values = Vec::new();
-        loop {
-            let path = Path::Item(self.path, values.len());
-            let item = Bounded::of(self.reading, &path);
-            let Some(value) = sequence.next_element_seed(item)? else {
-                return Ok(values.into());
-            };
-            values.push(value);
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut mapping: A) -> Result<Value, A::Error> {
-        self.spend(0)?;
-        let mut fields = Map::new();
-        while let Some(name) = mapping.next_key::<String>()? {
-            self.spend(name.len())?;
-            let path = Path::Field(self.path, &name);
-            if fields.contains_key(&name) {
-                self.note_double(&path);
-            }
-            let value = mapping.next_value_seed(Bounded::of(self.reading, &path))?;
-            fields.insert(name, value);
-        }
-        Ok(fields.into())
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ pub(crate) mod role;
 /// One namespace's observer: its socket, its interfaces and its capture file.
 pub(crate) mod observer;
 
+/// Beacons that were not seen where they must be.
+pub(crate) mod unseen;
+
 /// How large the observers' rings are.
 pub(crate) mod ring;
 

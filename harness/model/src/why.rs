@@ -42,6 +42,7 @@ use crate::verdict::{Explanation, Reached, Stopped};
 
 pub(crate) use forged::of_forged;
 use site::Site;
+pub(crate) use site::UPLINK;
 pub(crate) use size::of_size;
 
 /// Causes that are told of one promise; more would be a list of everything.

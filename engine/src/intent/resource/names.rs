@@ -309,7 +309,7 @@ fn check_metadata(fields: &mut Fields<'_>) {
 const SETTINGS: [&str; 2] = ["wiremesh/", "config.projectcalico.org/"];
 
 /// Takes note of what cannot be read of a resource whose field `place` has another name: what the field itself
-/// holds, what is above it, and what is below. A block's node that can be read counts, and so does whether the
+/// holds, and what is above it. A block's node that can be read counts, and so does whether the
 /// cluster is ready.
 fn lose(fields: &mut Fields<'_>, kind: &str, place: &str) {
     let is_above = |one: &str, other: &str| {
@@ -317,7 +317,7 @@ fn lose(fields: &mut Fields<'_>, kind: &str, place: &str) {
         one.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     for (field, lost) in held(kind, fields.document) {
-        let concerns = is_above(place, field) || is_above(field, place);
+        let concerns = is_above(place, field);
         let is_there = fields.at(field).is_some();
         let counts = match lost {
             Lost::Owner => !is_there,

@@ -20,7 +20,7 @@ use wireproof_model::tag::{BeaconId, Magic};
 
 use crate::base::artifact::RunDirectory;
 use crate::base::error::{Doing, LabError};
-use crate::base::wait::{Deadline, Wait, Watched, some_of};
+use crate::base::wait::{Deadline, Wait, Watched};
 use crate::base::worker::{begin, on_new_threads};
 use crate::cluster::topology::Topology;
 use crate::kernel::namespace::Namespace;
@@ -29,6 +29,7 @@ use crate::kernel::packet::{Listener, MOST_SLOTS, close_together};
 use crate::observe::observer::{Desk, Ear, Seen, TURN};
 use crate::observe::ring::Rings;
 use crate::observe::role::Roles;
+use crate::observe::unseen;
 
 /// How long the capture thread may take on a quick machine to do what it is told.
 const ORDERS: Duration = Duration::from_secs(30);
@@ -164,14 +165,7 @@ impl Capture {
     /// Whether a beacon was seen in the same place and direction through a link of another name: the link had
     /// that name when the observer last looked.
     pub(crate) fn has_seen_under_another_name(&self, expected: &Expected) -> bool {
-        let (beacon, interface, way) = expected;
-        let seen = self.seen.lock();
-        let place = |id: &InterfaceId| Some(&seen.interfaces.get(usize::from(id.0))?.place);
-        let mut beacons = seen.beacons.iter();
-        beacons.any(|(id, other, direction)| {
-            let is_it = (id, direction) == (beacon, way) && other != interface;
-            is_it && place(other) == place(interface)
-        })
+        unseen::has_another_name(&self.seen.lock(), expected)
     }
 
     /// Keeps every frame from this moment on.
@@ -233,7 +227,7 @@ impl Capture {
             },
             deadline,
             |seen| (seen.failure.is_some() || missing(seen) == 0).then_some(()),
-            |seen| unseen(seen, expected),
+            |seen| unseen::told(seen, expected),
         )?;
         self.sound()
     }
@@ -267,32 +261,6 @@ impl Drop for Capture {
     fn drop(&mut self) {
         self.halt();
     }
-}
-
-/// How many beacons were seen, and which observers have not seen which.
-fn unseen(seen: &Seen, expected: &BTreeSet<(BeaconId, InterfaceId, Direction)>) -> String {
-    let mut missing = BTreeMap::<_, usize>::new();
-    for (_, interface, direction) in expected.difference(&seen.beacons) {
-        *missing.entry((*interface, *direction)).or_default() += 1;
-    }
-    let told = missing.iter().map(|((id, direction), count)| {
-        let interface = seen.interfaces.get(usize::from(id.0));
-        let (place, name) = match interface {
-            Some(interface) => (interface.place.name(), interface.name.as_str()),
-            None => ("nowhere", "an interface that is not known"),
-        };
-        let way = match direction {
-            Direction::In => "into",
-            Direction::Out => "out of",
-        };
-        format!("{place} has not seen {count} {way} {name}")
-    });
-    let told = some_of(&told.collect::<Vec<_>>());
-    let all = expected.len();
-    format!(
-        "{} of {all} beacons; {told}",
-        all - missing.values().sum::<usize>()
-    )
 }
 
 /// Opens a packet socket in each namespace, each on a thread of its own: every ring waits some
@@ -505,7 +473,7 @@ mod tests {
         seen.beacons.insert(beacon(0, 0, Direction::Out));
         seen.beacons.insert(beacon(1, 0, Direction::Out));
         assert_eq!(
-            unseen(&seen, &expected),
+            unseen::told(&seen, &expected),
             "2 of 5 beacons; ada has not seen 2 into eth0, ada has not seen 1 out of eth0"
         );
     }

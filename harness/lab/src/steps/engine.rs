@@ -12,6 +12,9 @@ mod sync;
 /// Agents whose Node is deleted.
 mod deleted;
 
+/// That the program of every agent runs.
+mod started;
+
 /// How agents end that are asked to.
 mod end;
 
@@ -45,9 +48,6 @@ pub(crate) use until::Until;
 
 /// How much of an engine's log an error shows, in lines.
 const LOG_TAIL: usize = 8;
-
-/// How long the first process of a node may take to start a program.
-const STARTED: Duration = Duration::from_secs(30);
 
 /// Tells an agent where to die.
 const CRASH: &str = "WIREMESH_CRASH";
@@ -212,33 +212,6 @@ impl<'a> Engines<'a> {
         let there = self.nodes.iter().map(|node| &node.name);
         let started: Vec<_> = there.filter(|name| nodes.contains(name)).collect();
         self.wait_until_started(&started)
-    }
-
-    /// A program that cannot be executed is told at once: a descriptor may say of no later moment that its
-    /// agent is ready.
-    fn wait_until_started(&self, nodes: &[&NodeName]) -> Result<(), LabError> {
-        let runs = |told: &mut BTreeMap<NodeName, NodeState>| {
-            let mut states = nodes
-                .iter()
-                .filter_map(|name| Some((*name, told.get(name)?)));
-            let cause = states
-                .clone()
-                .find_map(|(name, node)| Some((name, node.not_started.get(&AGENT)?)));
-            if let Some((name, cause)) = cause {
-                return Some(Err(LabError::machine("start the engine", cause).at(name)));
-            }
-            states
-                .all(|(_, node)| node.started.contains(&AGENT))
-                .then_some(Ok(()))
-        };
-        let wait = Wait {
-            who: "nodes",
-            until: "the program of every agent has been started",
-            look: "fewer labs at once leave it more of the processors",
-        };
-        let deadline = Deadline::after(self.patience.allows(STARTED));
-        self.told
-            .wait_until(wait, deadline, runs, |_| "not yet so".to_owned())?
     }
 
     /// The operator's command that switches encryption on.

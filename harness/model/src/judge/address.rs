@@ -9,9 +9,7 @@ use super::finding::Finding;
 use crate::evidence::Evidence;
 use crate::plan::{Family, Node, Plan, Protection};
 use crate::verdict::{Outcome, Reached};
-
-/// What every node calls its own interface.
-const UPLINK: &str = "eth0";
+use crate::why::UPLINK;
 
 /// What is said in place of the fact that a packet was lost, if that broke a promise.
 pub(super) fn excuse(

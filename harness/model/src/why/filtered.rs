@@ -5,7 +5,7 @@
 //! says that nftables dropped something on that node, or where the kernel could not be asked.
 
 use super::firewall::{Dropping, Fate, Header, Walk};
-use super::site::Site;
+use super::site::{Site, UPLINK};
 use super::{Defect, Leg, Stage, device};
 use crate::dataplane::ruleset::Ruleset;
 use crate::evidence::{OVERSIZED, Place, SWALLOWED};
@@ -19,8 +19,6 @@ const ICMP: u32 = 8;
 
 /// WireGuard pads to this many bytes.
 const PADDING: u32 = 16;
-
-const UPLINK: &str = "eth0";
 
 /// A packet of the leg at one of its two nodes.
 struct Stop<'a> {

@@ -11,7 +11,7 @@ use crate::name::IfName;
 use crate::plan::{Family, Node, Plan, Pod};
 
 /// What every node calls its own interface.
-const UPLINK: &str = "eth0";
+pub(crate) const UPLINK: &str = "eth0";
 
 /// A node with what was seen of it.
 #[derive(Debug, Clone, Copy)]

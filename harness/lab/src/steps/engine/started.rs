@@ -1,0 +1,44 @@
+//! That the program of every agent runs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use wireproof_model::name::NodeName;
+
+use crate::base::error::LabError;
+use crate::base::wait::{Deadline, Wait};
+use crate::cluster::node::NodeState;
+
+use super::{AGENT, Engines};
+
+/// How long the first process of a node may take to start a program.
+const STARTED: Duration = Duration::from_secs(30);
+
+impl Engines<'_> {
+    /// A program that cannot be executed is told at once: a descriptor may say of no later moment that its
+    /// agent is ready.
+    pub(super) fn wait_until_started(&self, nodes: &[&NodeName]) -> Result<(), LabError> {
+        let runs = |told: &mut BTreeMap<NodeName, NodeState>| {
+            let mut states = nodes
+                .iter()
+                .filter_map(|name| Some((*name, told.get(name)?)));
+            let cause = states
+                .clone()
+                .find_map(|(name, node)| Some((name, node.not_started.get(&AGENT)?)));
+            if let Some((name, cause)) = cause {
+                return Some(Err(LabError::machine("start the engine", cause).at(name)));
+            }
+            states
+                .all(|(_, node)| node.started.contains(&AGENT))
+                .then_some(Ok(()))
+        };
+        let wait = Wait {
+            who: "nodes",
+            until: "the program of every agent has been started",
+            look: "fewer labs at once leave it more of the processors",
+        };
+        let deadline = Deadline::after(self.patience.allows(STARTED));
+        self.told
+            .wait_until(wait, deadline, runs, |_| "not yet so".to_owned())?
+    }
+}
