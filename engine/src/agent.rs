@@ -122,9 +122,7 @@ pub(crate) enum AgentError {
     #[error("the store has no Node `{0}`: the agent waits for it")]
     NoNode(String),
     /// What can be read of the configuration asks for less than is in force.
-    #[error(
-        "what is encrypted and dropped stays as it is, since nobody can tell that less is to be: put right {0}"
-    )]
+    #[error("what is encrypted and dropped stays as it is until this is corrected: {0}")]
     Unread(String),
     /// Somebody undoes what this agent does.
     #[error("the kernel does not keep what is set; the last try was to {0}")]

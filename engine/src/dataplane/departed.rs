@@ -128,7 +128,7 @@ impl Departed {
         let stays = if kept.len() == 1 { "stays" } else { "stay" };
         (!kept.is_empty()).then(|| {
             format!(
-                "{} {stays} protected, since nobody can tell that less is to be: put right {why}",
+                "{} {stays} protected until this is corrected: {why}",
                 listed(&kept)
             )
         })

@@ -133,18 +133,25 @@ impl Cluster {
         let labels = cluster.nodes.get(node).map(|node| &node.labels);
         let scoped = scoped::matching(node, labels, &configurations, &mut wrong);
         let layers = ["default"].into_iter().chain(scoped).chain([own.as_str()]);
-        for name in layers {
-            if let Some((identity, configuration)) = configurations.get(name) {
-                let found = match name {
-                    "default" => cluster.settings.read(configuration),
-                    _ => cluster.settings.read_of_some_nodes(configuration),
-                };
-                if name == "default" {
-                    let tunnel = &cluster.settings.tunnel;
-                    cluster.wanted = PerFamily::each(|family| tunnel[family].enabled);
-                }
-                wrong.extend(found.into_iter().map(|found| ((*identity).clone(), found)));
+        let layers: Vec<_> = layers
+            .filter_map(|name| configurations.get_key_value(name))
+            .collect();
+        for (name, (identity, configuration)) in layers.iter().copied() {
+            let found = match *name {
+                "default" => cluster.settings.read(configuration),
+                _ => cluster.settings.read_of_some_nodes(configuration),
+            };
+            if *name == "default" {
+                let tunnel = &cluster.settings.tunnel;
+                cluster.wanted = PerFamily::each(|family| tunnel[family].enabled);
             }
+            wrong.extend(found.into_iter().map(|found| ((*identity).clone(), found)));
+        }
+        let stating = layers.iter().map(|(_, (_, configuration))| *configuration);
+        if let Some(found) = cluster.settings.unstated(stating)
+            && let Some((_, (identity, _))) = layers.first()
+        {
+            wrong.push(((*identity).clone(), found));
         }
         if cluster.settings.external_addresses {
             cluster.take_external_addresses();

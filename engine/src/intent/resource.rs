@@ -263,7 +263,7 @@ pub(crate) fn read_partly(document: &Value, place: &str) -> Result<Reading, Wron
             },
         }),
         "ClusterInformation" => Resource::Information(information(&mut fields)),
-        "IPPool" => Resource::Pool(cidr(&fields)?),
+        "IPPool" => Resource::Pool(cidr(&mut fields)?),
         _ => Resource::Block(block::read(&mut fields)?),
     };
     let Fields { wrong, lost, .. } = fields;
@@ -342,14 +342,22 @@ fn is_ready(fields: &mut Fields<'_>) -> bool {
 }
 
 /// The network of a pool.
-fn cidr(fields: &Fields<'_>) -> Result<IpNet, Wrong> {
+fn cidr(fields: &mut Fields<'_>) -> Result<IpNet, Wrong> {
     let field = "spec.cidr";
     let text = fields.required(field)?;
     let cidr = network(&text).filter(|_| text.contains('/'));
     let cidr = cidr.ok_or_else(|| Wrong::at(field, format!("holds `{text}`, which is no CIDR")))?;
     match unusable_network(cidr) {
         Some(what) => Err(Wrong::at(field, format!("holds `{text}`: that is {what}"))),
-        None => Ok(cidr.trunc()),
+        None => {
+            if cidr != cidr.trunc() {
+                let whole = cidr.trunc();
+                let what =
+                    format!("holds `{text}`, an address within a network, and counts as `{whole}`");
+                fields.fail(field, what);
+            }
+            Ok(cidr.trunc())
+        }
     }
 }
 

@@ -348,6 +348,28 @@ impl Settings {
         }
     }
 
+    /// What is wrong where plaintext is to be dropped and none of the node's FelixConfigurations says whether
+    /// anything is encrypted: a manifest that is applied without the field must not end encryption.
+    pub(crate) fn unstated<'a>(
+        &self,
+        configurations: impl IntoIterator<Item = &'a Configuration>,
+    ) -> Option<Wrong> {
+        let is_stated = |configuration: &Configuration| {
+            let (spec, _) = overrides::spec(configuration);
+            let mut fields = ["wireguardEnabled", "wireguardEnabledV6"].into_iter();
+            fields.any(|field| spec.get(field).is_some_and(|value| !value.is_null()))
+        };
+        self.strict.as_ref()?;
+        let mut configurations = configurations.into_iter();
+        (!configurations.any(is_stated)).then(|| {
+            Wrong::at(
+                "spec.wireguardEnabled",
+                "is not stated, while `wiremesh/strict` asks that plaintext is dropped: what is encrypted \
+                 and dropped stays as it is; write true, or false to end encryption",
+            )
+        })
+    }
+
     /// Whether what cannot be encrypted towards that node is dropped.
     pub(crate) fn refuses(&self, node: &str) -> bool {
         let strict = self.strict.as_ref();

@@ -14,6 +14,8 @@ const STRICT: &str = "kind: FelixConfiguration\n\
 const BOB: &str = "kind: Node\nmetadata: {name: bob}\n\
     spec: {bgp: {ipv4Address: 10.0.0.2/24, ipv6Address: 'fd00::2/64'}}\n";
 
+const SPEC: &str = "spec: {wireguardEnabled: true, wireguardEnabledV6: true, wireguardHostEncryptionEnabled: true}";
+
 /// As an editor, a full disk or a typist leave it.
 const DAMAGES: [&str; 4] = ["{bad", "", "kind: FelixConfiguration\n\tspec: {}\n", "[]"];
 
@@ -74,6 +76,12 @@ fn inside_what_cannot_be_read() {
         ("spec:", "Spec:"),
         ("wiremesh/strict:", "Wiremesh/Strict:"),
         ("annotations:", "Annotations:"),
+        // Nor by a manifest without the fields.
+        (SPEC, "spec: {}"),
+        (
+            "wireguardEnabled: true, wireguardEnabledV6: true",
+            "wireguardEnabled: null",
+        ),
     ];
     for (right, mistake) in mistakes {
         assert!(STRICT.contains(right));

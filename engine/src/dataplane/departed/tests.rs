@@ -356,7 +356,7 @@ fn what_a_mistake_may_have_taken_out_is_told_in_strict_mode_with_the_mistake() {
     assert_eq!(departed.doubt(&now, "ada", Some(&why)), None);
     now.settings.strict = Some(crate::intent::settings::Strict::default());
     assert_eq!(departed.doubt(&now, "ada", None), None);
-    let told = "10.0.0.2, fd00::2 stay protected, since nobody can tell that less is to be: put right \
+    let told = "10.0.0.2, fd00::2 stay protected until this is corrected: \
                 bob.yaml: no";
     assert_eq!(
         departed.doubt(&now, "ada", Some(&why)).as_deref(),

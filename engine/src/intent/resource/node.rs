@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::intent::family::{Family, PerFamily};
 use crate::intent::key::PublicKey;
+use crate::intent::spelling::meant;
 
 use super::fields::{Fields, host};
 use super::{Lost, Node, ROTATE_KEY, ROTATED_KEY, Rotation};
@@ -94,6 +95,45 @@ fn labels(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     fields.texts(field)
 }
 
+/// Addresses that WireGuard can use, by their type (Calico: `api/pkg/apis/projectcalico/v3`, Kubernetes:
+/// `core/v1` `NodeAddressType`).
+const NUMBERS: [&str; 3] = [INTERNAL, "ExternalIP", "CalicoNodeIP"];
+
+/// The type of an address that has none.
+const INTERNAL: &str = "InternalIP";
+
+/// Names are addresses too, of a type that WireGuard cannot use.
+const NAMES: [&str; 3] = ["Hostname", "InternalDNS", "ExternalDNS"];
+
+/// Whether an entry of `spec.addresses` holds an external address, by its type; none if it holds a name. An
+/// unknown type must not take the protection from an address.
+fn read_type(fields: &mut Fields<'_>, field: &str, entry: &Value) -> Option<bool> {
+    let written = entry.get("type").filter(|kind| !kind.is_null());
+    let Some(written) = written.map_or(Some(INTERNAL), Value::as_str) else {
+        fields.fail(field, "has an entry whose type is not a text");
+        return Some(false);
+    };
+    if NAMES.contains(&written) {
+        return None;
+    }
+    let counts = meant(written, NUMBERS).unwrap_or(INTERNAL);
+    if !NUMBERS.contains(&written) {
+        let known = NUMBERS.join(", ");
+        fields.fail(
+            field,
+            format!(
+                "has an entry of the unknown type `{written}`, which counts as {counts}: known types are \
+                 {known}, {}",
+                NAMES.join(", ")
+            ),
+        );
+        let text = entry.get("address").and_then(Value::as_str);
+        // It may be another type of names.
+        text.and_then(|text| host(text).ok())?;
+    }
+    Some(counts == "ExternalIP")
+}
+
 /// `spec.addresses`: the first internal one is preferred to external ones.
 fn read_listed(fields: &mut Fields<'_>, node: &mut Node) {
     let field = "spec.addresses";
@@ -109,17 +149,8 @@ fn read_listed(fields: &mut Fields<'_>, node: &mut Node) {
     };
     let mut listed = Vec::new();
     for entry in entries {
-        // Host names are addresses too, of a kind that WireGuard cannot use.
-        let kind = entry.get("type").filter(|kind| !kind.is_null());
-        let kind = kind.map_or(Some("InternalIP"), Value::as_str);
-        let is_external = match kind {
-            Some("InternalIP") => false,
-            Some("ExternalIP") => true,
-            Some(_) => continue,
-            None => {
-                fields.fail(field, "has an entry whose type is not a text");
-                false
-            }
+        let Some(is_external) = read_type(fields, field, entry) else {
+            continue;
         };
         if entry.is_string() {
             let what = "has an entry that is a text: write a mapping with `address` and `type`";

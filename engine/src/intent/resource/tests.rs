@@ -452,3 +452,90 @@ fn one_resource_has_so_many_mistakes_and_no_more() {
     });
     assert_eq!(pod(&document).2.len(), 1);
 }
+
+#[test]
+fn an_address_of_an_unknown_type_counts() {
+    let types = |types: &[Option<&str>]| {
+        let entries = types
+            .iter()
+            .enumerate()
+            .map(|(at, kind)| json!({"address": format!("10.0.0.{at}"), "type": kind}));
+        let document = json!({
+            "kind": "Node", "metadata": {"name": "a"},
+            "spec": {"addresses": entries.collect::<Vec<_>>()},
+        });
+        let (Resource::Node(node), wrong) = partly(&document) else {
+            panic!();
+        };
+        let texts = |addresses: &[IpAddr]| addresses.iter().map(ToString::to_string).collect();
+        let (own, external): (Vec<_>, Vec<_>) =
+            (texts(&node.addresses), texts(&node.external_addresses));
+        (own.join(" "), external.join(" "), wrong.len())
+    };
+    let names = ["Hostname", "InternalDNS", "ExternalDNS"].map(Some);
+    assert_eq!(types(&names), (String::new(), String::new(), 0));
+    let known = [
+        None,
+        Some("InternalIP"),
+        Some("CalicoNodeIP"),
+        Some("ExternalIP"),
+    ];
+    assert_eq!(
+        types(&known),
+        ("10.0.0.0 10.0.0.1 10.0.0.2".into(), "10.0.0.3".into(), 0)
+    );
+    let unknown = [Some("INTERNALIP"), Some("externalip"), Some("Private")];
+    assert_eq!(
+        types(&unknown),
+        ("10.0.0.0 10.0.0.2".into(), "10.0.0.1".into(), 3)
+    );
+    let document = json!({
+        "kind": "Node", "metadata": {"name": "a"},
+        "spec": {"addresses": [
+            {"address": "fd00::1", "type": "internalIP"}, {"address": "a.example.com", "type": "Name"},
+        ]},
+    });
+    let (Resource::Node(node), wrong) = partly(&document) else {
+        panic!();
+    };
+    assert_eq!(
+        (
+            node.addresses.len(),
+            node.bad_address.v4,
+            node.bad_address.v6
+        ),
+        (1, false, false)
+    );
+    let types =
+        "known types are InternalIP, ExternalIP, CalicoNodeIP, Hostname, InternalDNS, ExternalDNS";
+    assert_eq!(
+        wrong,
+        ["internalIP", "Name"].map(|written| format!(
+            "`spec.addresses` has an entry of the unknown type `{written}`, which counts as InternalIP: {types}"
+        ))
+    );
+}
+
+#[test]
+fn a_pool_that_is_an_address_within_a_network_counts_as_the_network_and_is_told() {
+    for (written, counts) in [
+        ("10.65.0.1/16", "10.65.0.0/16"),
+        ("fd65::1/64", "fd65::/64"),
+    ] {
+        for kind in ["IPPool", "IPAMBlock"] {
+            let pool = json!({"kind": kind, "metadata": {"name": "p"}, "spec": {"cidr": written}});
+            let (resource, wrong) = partly(&pool);
+            let cidr = match resource {
+                Resource::Pool(cidr) => cidr,
+                Resource::Block(block) => block.cidr,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(cidr.to_string(), counts);
+            let what = "an address within a network, and counts as";
+            assert_eq!(
+                wrong,
+                [format!("`spec.cidr` holds `{written}`, {what} `{counts}`")]
+            );
+        }
+    }
+}

@@ -307,3 +307,40 @@ fn a_range_of_the_kernels_own_tables_alone_is_refused() {
         assert_eq!(settings.tables, Settings::default().tables);
     }
 }
+
+#[test]
+fn where_plaintext_is_dropped_somebody_says_whether_anything_is_encrypted() {
+    let configuration = |spec: Value, annotations: &[(&str, &str)]| {
+        let Value::Object(spec) = spec else { panic!() };
+        let annotations = annotations.iter();
+        Configuration {
+            spec,
+            annotations: annotations
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            ..Configuration::default()
+        }
+    };
+    let unstated = |configurations: &[Configuration]| {
+        let mut settings = Settings::default();
+        for configuration in configurations {
+            settings.read(configuration);
+        }
+        settings.unstated(configurations).is_some()
+    };
+    let strict = ("wiremesh/strict", "true");
+    let without = || configuration(json!({}), &[strict]);
+    let null = json!({"wireguardEnabled": null, "wireguardEnabledV6": null});
+    assert!(unstated(&[without()]));
+    assert!(unstated(&[configuration(null, &[strict])]));
+    // Without strict mode it is off, as Felix has it.
+    assert!(!unstated(&[configuration(json!({}), &[])]));
+    let overridden = ("config.projectcalico.org/wireguardEnabled", "false");
+    for stated in [
+        configuration(json!({"wireguardEnabled": false}), &[]),
+        configuration(json!({"wireguardEnabledV6": true}), &[]),
+        configuration(json!({}), &[overridden]),
+    ] {
+        assert!(!unstated(&[without(), stated]));
+    }
+}
