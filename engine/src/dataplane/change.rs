@@ -498,7 +498,12 @@ impl fmt::Display for Configuration {
             write!(f, " -{key}")?;
         }
         for (key, change) in &self.set {
-            write!(f, " {key} ({} networks)", change.networks.len())?;
+            let noun = if change.networks.len() == 1 {
+                "network"
+            } else {
+                "networks"
+            };
+            write!(f, " {key} ({} {noun})", change.networks.len())?;
         }
         Ok(())
     }

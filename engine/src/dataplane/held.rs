@@ -78,7 +78,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::intent::resource::read;
+    use crate::intent::resource::{Block, read};
 
     /// A cluster in strict mode whose FelixConfiguration has these annotations and fields.
     fn cluster(annotations: Value, spec: Value, pods: &[(&str, &str)]) -> Cluster {
@@ -254,5 +254,19 @@ mod tests {
         );
         now.pools.clear();
         assert_eq!(texts(&held, &now), ["10.0.0.2/32"]);
+        // So do blocks that several nodes are said to have.
+        let of = |node: &str| Block {
+            created: String::new(),
+            cidr: "10.66.1.0/26".parse().unwrap(),
+            affinity: Some(node.to_owned()),
+            is_virtual: false,
+            borrowed: Vec::new(),
+        };
+        let mut by_block = by_pool(&[]);
+        by_block.blocks = ["ada", "bob"].map(of).into();
+        let mut held = Held::default();
+        held.follow(&by_block, true);
+        now.blocks = by_block.blocks;
+        assert_eq!(texts(&held, &now), ["10.0.0.2/32", "10.66.1.0/26"]);
     }
 }

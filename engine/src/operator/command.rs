@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{
     ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
@@ -93,7 +94,7 @@ enum Verb {
     /// Ask a node's agent for a new key
     RotateKey {
         /// The node's name in the store
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
         node: String,
         #[command(flatten)]
         store: StoreArgument,
@@ -141,7 +142,7 @@ struct StateArgument {
 #[derive(Debug, Args)]
 struct NodeArgument {
     /// This node's name in the store
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     node: String,
     #[command(flatten)]
     store: StoreArgument,
@@ -335,7 +336,8 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         problems.insert(0, format!("{why} ({help})"));
     }
     let why = doubts.forbid_lifting(actual.firewall.is_strict());
-    if let Some(why) = why.filter(|_| agent::lifts(&actual, &cluster.settings)) {
+    let held = why.filter(|_| is_known && agent::lifts(&actual, &cluster.settings));
+    if let Some(why) = held {
         // The agent changes nothing.
         desired.clone_from(&actual);
         problems.push(AgentError::Unread(why.clone()).to_string());
@@ -362,6 +364,8 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         conflicts: &conflicts,
         bypasses: &bypasses,
         unread: snapshot.without_configuration().is_some(),
+        held: held.is_some(),
+        partly_known: !snapshot.bad.is_empty(),
         now: SystemTime::now(),
     };
     if arguments.json {
@@ -448,6 +452,19 @@ fn threaded(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_has_a_name() {
+        for verb in ["agent", "status", "rotate-key"] {
+            let with = |node: &str| {
+                let store = ["--store", "dir:/resources"];
+                let node = ["wiremesh", verb, "--node", node];
+                Arguments::try_parse_from(node.iter().chain(&store))
+            };
+            assert!(with("ada").is_ok(), "{verb}");
+            assert!(with("").is_err(), "{verb}");
+        }
+    }
 
     #[test]
     fn the_commands_of_the_readme_are_understood() {

@@ -18,6 +18,7 @@ use crate::dataplane::networks::Conflict;
 use crate::host::device::{PeerState, State};
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
+use crate::intent::key::PublicKey;
 use crate::intent::text::line as shown;
 use crate::operator::render::{age, ago, size};
 
@@ -50,6 +51,10 @@ pub(crate) struct Status<'a> {
     pub(crate) bypasses: &'a PerFamily<Vec<Bypass>>,
     /// Whether the configuration cannot be read: nobody knows what is wanted.
     pub(crate) unread: bool,
+    /// Whether the agent leaves everything as it is: by a configuration that has a mistake less is wanted.
+    pub(crate) held: bool,
+    /// Whether resources with mistakes may hold more: an agent that runs knows what they held before.
+    pub(crate) partly_known: bool,
     pub(crate) now: SystemTime,
 }
 
@@ -80,6 +85,9 @@ impl Status<'_> {
 
     /// Why this node does not encrypt, if it does not.
     fn idle(&self, family: Family) -> Option<String> {
+        if self.held && !self.actual.planes[family].rules.is_empty() {
+            return None;
+        }
         if is_active(self.cluster, self.node, family) {
             return None;
         }
@@ -100,7 +108,10 @@ impl Status<'_> {
 
     fn reach(&self, name: &str, family: Family) -> Reach<'_> {
         let settings = &self.cluster.settings;
-        let dropped = settings.tunnel[family].enabled && settings.refuses(name);
+        let dropped = match self.held {
+            true => self.refuses_now(name, family),
+            false => settings.tunnel[family].enabled && settings.refuses(name),
+        };
         let clear = |why| match dropped {
             true => Reach::Dropped(why),
             false => Reach::Plain(why),
@@ -112,20 +123,39 @@ impl Status<'_> {
             return clear("this node does not encrypt".into());
         }
         match peer_key(self.cluster, self.node, name, family) {
+            // It goes on being what it is.
+            Ok(key) if self.held && self.peer(&key, family).is_none() => {
+                clear("it is no peer of the device as it is".into())
+            }
             Err(plain) => clear(plain.to_string()),
             Ok(key) => {
-                let peers = self.devices[family].map(|(_, device)| device.peers.as_slice());
-                let mut peers = peers.unwrap_or_default().iter();
-                let peer = peers.find(|(known, _)| *known == key);
                 if let Some(bypass) = bypass::worst(&self.bypasses[family], name) {
                     return match bypass.effect {
                         Effect::Refused => Reach::Dropped(bypass.to_string()),
                         Effect::Clear(_) | Effect::Skips(_) => clear(bypass.to_string()),
                     };
                 }
-                peer.map_or(Reach::Pending, |(_, state)| Reach::Encrypted(state))
+                let peer = self.peer(&key, family);
+                peer.map_or(Reach::Pending, Reach::Encrypted)
             }
         }
+    }
+
+    fn peer(&self, key: &PublicKey, family: Family) -> Option<&PeerState> {
+        let peers = self.devices[family].map(|(_, device)| device.peers.as_slice());
+        let mut peers = peers.unwrap_or_default().iter();
+        let (_, state) = peers.find(|(known, _)| known == key)?;
+        Some(state)
+    }
+
+    /// Whether the kernel drops what goes to a node in clear.
+    fn refuses_now(&self, name: &str, family: Family) -> bool {
+        let node = self.cluster.nodes.get(name);
+        let Some(address) = node.and_then(|node| node.endpoint[family]) else {
+            return self.actual.firewall.is_strict();
+        };
+        let mut protected = self.actual.firewall.protected();
+        protected.any(|network| network.contains(&address))
     }
 
     /// Whether it is encrypt or drop: by the store, and by the rules that the kernel has.
@@ -133,9 +163,9 @@ impl Status<'_> {
         let in_force = self.actual.firewall.is_strict();
         let strict = self.cluster.settings.strict.as_ref();
         match strict {
-            _ if self.unread => {
+            _ if self.is_unknown() => {
                 let now = if in_force { "in force" } else { "not in force" };
-                format!("unknown: the configuration cannot be read; now it is {now}")
+                format!("{}; now it is {now}", self.unknown())
             }
             None if in_force => "off, but still in force".into(),
             None => "off".into(),
@@ -171,9 +201,21 @@ impl Status<'_> {
         self.actual.planes[family].rules.first()
     }
 
+    /// Whether nobody knows what is wanted.
+    fn is_unknown(&self) -> bool {
+        self.unread || self.held
+    }
+
+    fn unknown(&self) -> &'static str {
+        match self.unread {
+            true => "unknown: the configuration cannot be read",
+            false => "unknown: the configuration has a mistake",
+        }
+    }
+
     fn is_in_sync(&self) -> bool {
         let is_known = self.cluster.nodes.contains_key(self.node);
-        self.pending.is_empty() && is_known && !self.is_bypassed()
+        self.pending.is_empty() && is_known && !self.is_bypassed() && !self.held
     }
 
     /// Whether strict mode is asked for while nothing at all is to be encrypted.
@@ -208,16 +250,21 @@ impl Status<'_> {
             |what: &str, value: &str| writeln!(text, "  {:width$}  {}", shown(what), shown(value));
         let settings = &self.cluster.settings;
         let hosts = match settings.host_encryption {
-            _ if self.unread => "unknown: the configuration cannot be read",
+            _ if self.is_unknown() => self.unknown(),
             true => "their own traffic is encrypted too",
             false => "their own traffic is left in clear",
         };
         let sync = match self.pending.len() {
+            0 if self.held => "unchanged: the configuration has a mistake".into(),
             0 if !self.cluster.nodes.contains_key(self.node) => "waiting for its Node".into(),
             0 if self.is_bypassed() => {
                 "bypassed: rules of others send traffic past the tunnel".into()
             }
             0 => "in sync".into(),
+            _ if self.partly_known => {
+                "resources have mistakes: what they held before stays if the agent has read it"
+                    .into()
+            }
             1 => "1 change is still to be made".into(),
             more => format!("{more} changes are still to be made"),
         };
@@ -233,10 +280,18 @@ impl Status<'_> {
         }
         let pending = if with_problems { self.pending } else { &[] };
         if !pending.is_empty() {
-            writeln!(text, "\nstill to be made")?;
+            writeln!(text, "\n{}", self.to_be_made())?;
         }
         let mut pending = pending.iter();
         pending.try_for_each(|change| writeln!(text, "  {}", shown(&change.to_string())))
+    }
+
+    /// What the changes are that are pending.
+    pub(super) fn to_be_made(&self) -> &'static str {
+        match self.partly_known {
+            true => "to be made by an agent that starts now",
+            false => "still to be made",
+        }
     }
 
     fn write_family(&self, text: &mut String, family: Family, width: usize) -> std::fmt::Result {
@@ -314,11 +369,13 @@ impl Status<'_> {
         json!({
             "node": self.node,
             "in_sync": self.is_in_sync(),
+            "held": self.held,
+            "partly_known": self.partly_known,
             "pending": self.pending.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "problems": self.problems,
             "not_as_intended": self.deviations(),
             "host_encryption": settings.host_encryption,
-            "strict": (!self.unread).then_some(strict.is_some()),
+            "strict": (!self.is_unknown()).then_some(strict.is_some()),
             "strict_in_force": self.actual.firewall.is_strict(),
             "plain_nodes": strict.map(|strict| &strict.plain_nodes),
             "families": families.collect::<Vec<_>>(),

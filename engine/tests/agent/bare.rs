@@ -48,6 +48,11 @@ fn inside_a_node_without_addresses() {
             }
             node.until("told what stays protected", told);
             assert!(drops(), "{bare}");
+            let status = node.status();
+            assert!(
+                status.contains("protected, though no resource names"),
+                "{status}"
+            );
             write(&node.store, "bob.yaml", BOB);
             node.until("was in sync with the Node", |status| {
                 in_sync(status) && !told(status)

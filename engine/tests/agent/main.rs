@@ -160,6 +160,16 @@ impl Node {
         panic!("never {what}; the agent reported last: {last}");
     }
 
+    /// What `wiremesh status` says of the node.
+    fn status(&self) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_wiremesh"))
+            .args(["status", "--node", "ada", "--store"])
+            .arg(format!("dir:{}", self.store.display()))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Whether the node has published a key, for IPv4 and for IPv6.
     fn keys(&self) -> [bool; 2] {
         let text = fs::read_to_string(self.store.join("ada.yaml")).unwrap();

@@ -1,5 +1,6 @@
 //! Networks that strict mode protects by a setting: a mistake in the setting takes none out.
 
+use std::fs;
 use std::path::Path;
 
 use crate::{INSIDE, Node, applied, in_namespaces, ruleset_has, write};
@@ -8,6 +9,7 @@ const BOB: &str = "kind: Node\nmetadata: {name: bob}\nspec: {addresses: [\
     {address: 10.0.0.2, type: InternalIP}, {address: 203.0.113.2, type: ExternalIP}]}\n";
 const POD: &str = "kind: WorkloadEndpoint\nmetadata: {name: pod, namespace: x}\n\
     spec: {node: bob, ipNetworks: [10.0.1.5/32]}\n";
+const ZOE: &str = "kind: Node\nmetadata: {name: zoe}\nspec: {bgp: {ipv4Address: 10.0.0.4/24}}\n";
 const STRICT: &str = "kind: FelixConfiguration\n\
     metadata:\n  name: default\n  annotations:\n    wiremesh/strict: 'true'\n    \
     wiremesh/strict-networks: '10.7.0.0/16,fd77::/64'\n    wiremesh/external-addresses: 'true'\n\
@@ -49,9 +51,8 @@ fn inside_a_mistake_in_a_setting() {
     let mut node = Node::start(folder.path(), &resources);
     let all = ["10.7.0.0/16", "fd77::/64", "203.0.113.2", "10.0.1.5"];
     let in_sync = |status: &str| status.contains("X_WIREMESH_APPLIED=");
-    let told = |status: &str| {
-        in_sync(status) && status.contains("protected, since nobody can tell that less is to be")
-    };
+    let told =
+        |status: &str| in_sync(status) && status.contains("protected until this is corrected");
     node.until("was in sync", in_sync);
     assert!(ruleset_has(&all));
     for (right, mistake) in MISTAKES {
@@ -64,8 +65,20 @@ fn inside_a_mistake_in_a_setting() {
             } else {
                 put(&node.store);
             }
-            node.until("told what stays protected", told);
+            let last = applied(&node.until("told what stays protected", told));
             assert!(ruleset_has(&all), "{mistake}");
+            let status = node.status();
+            assert!(
+                status.contains("protected until this is corrected"),
+                "{status}"
+            );
+            // Another resource changes, and the mistake is still there.
+            write(&node.store, "zoe.yaml", ZOE);
+            node.until("was in sync with another Node", |status| {
+                in_sync(status) && applied(status) != last
+            });
+            assert!(ruleset_has(&all), "{mistake}");
+            fs::remove_file(node.store.join("zoe.yaml")).unwrap();
             write(&node.store, "default.yaml", STRICT);
             node.until("was in sync without the mistake", |status| {
                 in_sync(status) && !told(status)
@@ -73,6 +86,20 @@ fn inside_a_mistake_in_a_setting() {
             assert!(ruleset_has(&all), "{mistake}");
         }
     }
+    // One mistake after the other, of which the first is in what asks for strict mode itself.
+    let unasked = STRICT.replace("wiremesh/strict:", "Wiremesh/Strict:");
+    write(&node.store, "default.yaml", &unasked);
+    node.until("left everything as it was", |status| {
+        status.contains("stays as it is until this is corrected")
+    });
+    let mistaken = STRICT.replace("10.7.0.0/16,", "10.7.0.0/166,");
+    write(&node.store, "default.yaml", &mistaken);
+    node.until("told what stays protected", told);
+    assert!(ruleset_has(&all));
+    write(&node.store, "default.yaml", STRICT);
+    node.until("was in sync without the mistake", |status| {
+        in_sync(status) && !told(status)
+    });
     // What is taken out without a mistake is out, and what a mistake took out is with the mistake.
     let without = STRICT.replace("10.7.0.0/16,", "");
     let is_out = || !ruleset_has(&["10.7.0.0/16"]) && ruleset_has(&all[1..]);

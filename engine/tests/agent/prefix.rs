@@ -47,6 +47,8 @@ fn inside_a_prefix_that_covers_the_uplink() {
     let drops = || ruleset_has(&["10.0.0.2", "fd00::2", "drop"]);
     node.until("told of the prefix", told("out"));
     assert!(drops() && !exempts("out"));
+    let status = node.status();
+    assert!(status.contains("`out`, which is not used: "), "{status}");
     // One that is whole, or one letter, beside one that is right.
     for (prefixes, wrong) in [("cali,outside", "outside"), ("o, cali", "o")] {
         write(&node.store, "default.yaml", &strict(prefixes));

@@ -18,10 +18,10 @@ impl Status<'_> {
     /// What is pending, wrong, or in clear against the intent: a sentence each.
     pub(crate) fn deviations(&self) -> Vec<String> {
         let pending = self.pending.iter();
-        let pending = pending.map(|change| format!("still to be made: {change}"));
+        let pending = pending.map(|change| format!("{}: {change}", self.to_be_made()));
         let problems = self.problems.iter().cloned();
         let mut deviations: Vec<_> = pending.chain(problems).collect();
-        if self.is_strict_about_nothing() {
+        if self.is_strict_about_nothing() && !self.held {
             deviations.push(
                 "encryption is off, and everything goes in clear, while strict mode is asked for: run \
                  `wiremesh enable`, or delete the annotation `wiremesh/strict` of the FelixConfiguration"

@@ -118,6 +118,8 @@ fn status<'a>(
         conflicts: &NO_CONFLICTS,
         bypasses: &NO_BYPASSES,
         unread: false,
+        held: false,
+        partly_known: false,
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW),
     }
 }
@@ -305,6 +307,8 @@ fn the_json_has_every_key_each_time() {
         json!({
             "node": "ada",
             "in_sync": true,
+            "held": false,
+            "partly_known": false,
             "pending": [],
             "problems": [],
             "not_as_intended": ["IPv4: a-long-name is cut off: it has published no key"],

@@ -244,6 +244,18 @@ fn a_route_leads_where_its_nexthop_object_does_and_nobody_knows_where_without_it
         };
         assert_eq!(bypasses(&mut kernel, route), expected, "{text}");
     }
+    // A member of which nothing is known may lead anywhere.
+    let mut kernel = known();
+    kernel.nexthops = [(7, Nexthop::Group(vec![8, 10])), (8, through(4))].into();
+    let route = Route {
+        nexthop: Some(7),
+        ..route(80, "0.0.0.0/0", Way::Other, &[])
+    };
+    let leads = kernel.leads(&route);
+    assert!(
+        matches!(leads[..], [Lead::Hop(_), Lead::Unknown]),
+        "{leads:?}"
+    );
 }
 
 #[test]

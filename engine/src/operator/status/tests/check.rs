@@ -1,6 +1,8 @@
 //! Each state of a node and its peers, and whether it is as intended.
 
 use super::*;
+use crate::agent::record::Mesh;
+use crate::intent::cluster::Plain;
 
 /// `ada` with its peer `bob`; `a-long-name` is as the test has it.
 fn check(cluster: &Cluster, device: Option<&State>) -> Vec<String> {
@@ -187,4 +189,108 @@ fn a_peer_that_a_rule_of_others_sends_past_the_tunnel_is_not_as_intended() {
 
 fn clear() -> Effect {
     Effect::Clear("eth0".into())
+}
+
+#[test]
+fn of_several_rules_the_one_that_sends_traffic_in_clear_is_told_by_status_and_agent() {
+    let cluster = with(json!({}), &[]);
+    let (device, actual) = (peered(), dataplane());
+    let of = |priority: u32, effect| Bypass {
+        network: "10.0.0.2/32".parse().unwrap(),
+        owner: "bob".into(),
+        rule: format!("{priority}: from all lookup main"),
+        effect,
+    };
+    let bypasses = PerFamily {
+        v4: vec![of(20, Effect::Refused), of(21, clear())],
+        v6: Vec::new(),
+    };
+    let expected = bypasses.v4[1].to_string();
+    let status = Status {
+        bypasses: &bypasses,
+        ..status(&cluster, Some(&device), &actual)
+    };
+    let json = &status.json()["families"][0]["peers"][0];
+    assert_eq!(
+        (&json["state"], &json["because"]),
+        (&json!("plain"), &json!(expected))
+    );
+    let mesh = Mesh::of(&cluster, "ada", Family::V4, None, &bypasses.v4);
+    let bypassed = BTreeMap::from([("bob".to_owned(), Plain::Bypassed(expected))]);
+    assert_eq!((mesh.plain, mesh.dropped), (bypassed, BTreeMap::new()));
+}
+
+#[test]
+fn what_a_mistake_holds_in_force_is_told_as_the_kernel_has_it() {
+    // By what can be read encryption is off; the kernel encrypts to bob and drops the rest.
+    let keyless = [node("zoe", 4, None)];
+    let off = configuration("default", json!({"wireguardEnabled": false}), json!({}));
+    let nodes = [node("ada", 1, Some(1)), node("bob", 2, Some(2)), off];
+    let cluster = of(&[&nodes[..], &keyless].concat());
+    let device = peered();
+    let drops = |networks: &[&str]| {
+        let mut actual = dataplane();
+        let networks = networks.iter().map(|network| network.parse().unwrap());
+        actual.firewall.sets = BTreeMap::from([("protected4".to_owned(), networks.collect())]);
+        actual
+    };
+    let lines = |actual: &Dataplane, device: Option<&State>| {
+        let status = Status {
+            held: true,
+            ..status(&cluster, device, actual)
+        };
+        let json = status.json();
+        assert_eq!(
+            (&json["held"], &json["strict"], &json["in_sync"]),
+            (&json!(true), &Value::Null, &json!(false))
+        );
+        status.text()
+    };
+    let text = lines(&drops(&["10.0.0.0/24"]), Some(&device));
+    for expected in [
+        "  state    unchanged: the configuration has a mistake\n",
+        "  hosts    unknown: the configuration has a mistake\n",
+        "  strict   unknown: the configuration has a mistake; now it is in force\n",
+        "  bob      encrypted to 10.0.0.2:51820",
+        "  zoe      dropped: it has published no key\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    // What the kernel does not drop goes in clear, and a node with a key need not be a peer.
+    let mut lonely = peered();
+    lonely.peers.clear();
+    let text = lines(&drops(&["10.0.0.2/32"]), Some(&lonely));
+    for expected in [
+        "  bob      dropped: it is no peer of the device as it is\n",
+        "  zoe      in clear: it has published no key\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+}
+
+#[test]
+fn changes_that_follow_from_resources_with_mistakes_are_those_of_an_agent_that_starts() {
+    let cluster = with(json!({}), &[]);
+    let pending = [Change::SwitchOn {
+        family: Family::V4,
+        name: "wireguard.cali".into(),
+    }];
+    let (device, actual) = (peered(), dataplane());
+    let status = Status {
+        pending: &pending,
+        partly_known: true,
+        ..status(&cluster, Some(&device), &actual)
+    };
+    assert_eq!(
+        status.deviations(),
+        ["to be made by an agent that starts now: switch wireguard.cali on"]
+    );
+    let text = status.text();
+    assert!(
+        text.contains(
+            "  state    resources have mistakes: what they held before stays if the agent has read it\n"
+        ) && text
+            .ends_with("\nto be made by an agent that starts now\n  switch wireguard.cali on\n"),
+        "{text}"
+    );
 }
