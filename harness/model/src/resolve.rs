@@ -52,6 +52,9 @@ mod limit;
 /// Whether steps' budgets can be broken and kept.
 mod budget;
 
+/// Whether there is a key that a step replaces.
+mod key;
+
 /// What is said about nodes' dataplanes.
 mod fact;
 
@@ -184,9 +187,10 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     plan.probes = promise::probes(&plan, scenario.probes.payload, &stated);
     plan.promises = promise::promises(&plan, &stated);
     plan.flows = flow::flows(&plan, &scenario.flows, &statement::watched(&scenario));
-    let unseen = budget::unseen(&scenario, &plan);
-    if !unseen.is_empty() {
-        return Err(Problems::new(file, text, unseen));
+    let mut useless = key::unreplaced(&scenario, &plan);
+    useless.extend(budget::unseen(&scenario, &plan));
+    if !useless.is_empty() {
+        return Err(Problems::new(file, text, useless));
     }
     plan.limits = limit::limits(&plan, &scenario.limits, lines);
     plan.intrusions = intrusion::intrusions(&plan, &scenario.intrusions, lines);

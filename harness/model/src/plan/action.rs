@@ -388,3 +388,6 @@ fn agent_of(node: Option<&NodeName>) -> String {
         None => "every node's agent".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,7 @@ impl Need {
             Self::Userspace => "userspace WireGuard",
             Self::KernelWireGuard => "kernel WireGuard",
             Self::AnyWireGuard => "WireGuard",
-            Self::OwnKernel => "kernel of its own",
+            Self::OwnKernel => "virtual machine",
         }
     }
 

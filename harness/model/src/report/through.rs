@@ -57,9 +57,10 @@ fn measures(report: &Report<'_>, passage: &Passage) -> String {
         None => "no frame leaked".into(),
     });
     if passage.excused > 0 {
+        let are = if passage.excused == 1 { "is" } else { "are" };
         parts.push(format!(
-            "{} readable, which is excused",
-            counted(passage.excused, "more frame")
+            "{} {are} excused",
+            counted(passage.excused, "readable frame")
         ));
     }
     parts.push(match passage.outage {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{TWO_NODES, planned, promise};
+use super::{TWO_NODES, planned, promise, refused};
 use crate::plan::{Allowed, Patience, Plan, Protection, Protocol};
 
 fn steps(lines: &[&str]) -> String {
@@ -214,4 +214,81 @@ fn a_slow_machine_has_as_many_times_as_long_for_everything() {
     let every = slow.flows.every;
     slow.wait_longer(Patience::times(20));
     assert_eq!(slow.flows.every, every);
+}
+
+#[test]
+fn a_node_that_comes_back_or_boots_again_can_be_ended_and_cut_off_anew() {
+    let (gone, back, boots, killed, cut_off) = (
+        "action = \"remove-node\"; node = \"bob\"",
+        "action = \"add-node\"; node = \"bob\"",
+        "action = \"reboot-node\"; node = \"bob\"",
+        "action = \"kill-engine\"; node = \"bob\"",
+        "action = \"partition\"; node = \"bob\"",
+    );
+    planned(&steps(&[killed, gone, back, killed]));
+    planned(&steps(&[cut_off, gone, back, cut_off]));
+    planned(&steps(&[killed, boots, killed]));
+    // Nothing else makes either possible.
+    refused(&steps(&[killed, killed]));
+    refused(&steps(&[cut_off, boots, cut_off]));
+}
+
+#[test]
+fn what_follows_from_the_intent_is_clear_once_every_agent_runs_again() {
+    let (of_ada, of_bob) = (
+        "action = \"kill-engine\"; node = \"ada\"",
+        "action = \"kill-engine\"; node = \"bob\"",
+    );
+    let removed = "action = \"remove-pod\"; pod = \"db\"";
+    let start = |node: &str| format!("action = \"start-engine\"; node = \"{node}\"");
+    let again = "action = \"restart-engine\"; node = \"ada\"";
+    let plan = planned(&steps(&[
+        of_ada,
+        of_bob,
+        removed,
+        &start("ada"),
+        again,
+        &start("bob"),
+    ]));
+    let unclear = |after: usize| -> Vec<_> {
+        let unclear = plan.after(after).unclear;
+        unclear.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(unclear(2), [""; 0]);
+    for after in [3, 4, 5] {
+        assert_eq!(unclear(after), ["ada", "bob"], "{after}");
+    }
+    assert_eq!(unclear(6), [""; 0]);
+}
+
+#[test]
+fn a_node_that_boots_without_the_store_does_not_encrypt_and_one_that_is_deleted_publishes_no_key() {
+    let (down, boots, up) = (
+        "action = \"store-down\"",
+        "action = \"reboot-node\"; node = \"bob\"",
+        "action = \"store-up\"",
+    );
+    let plan = planned(&format!("store = \"etcd\"\n{}", steps(&[down, boots, up])));
+    let publishes = |after: usize| {
+        ["ada", "bob"].map(|node| plan.after(after).publishes(&node.parse().unwrap()))
+    };
+    assert_eq!(publishes(1), [true, true]);
+    assert_eq!(publishes(2), [true, false]);
+    assert_eq!(publishes(3), [true, true]);
+
+    let pool = "{\"kind\":\"IPPool\",\"metadata\":{\"name\":\"p\"}}";
+    let garbage = format!("action = \"store-garbage\"; node = \"bob\"; text = '{pool}'");
+    let plan = planned(&steps(&[&garbage]));
+    let bob = "bob".parse().unwrap();
+    assert!(plan.after(0).publishes(&bob) && !plan.after(1).publishes(&bob));
+    // Nobody can write a key into a Node that is not there.
+    for action in ["rotate-key", "overwrite-key"] {
+        let key = format!("action = \"{action}\"; node = \"bob\"");
+        let problems = refused(&steps(&[&garbage, &key])).render();
+        assert!(
+            problems.contains("its Node is not in the store at this step"),
+            "{problems}"
+        );
+        planned(&steps(&[&garbage, "action = \"store-repair\"", &key]));
+    }
 }

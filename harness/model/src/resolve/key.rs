@@ -1,0 +1,58 @@
+//! Whether there is a key that a step replaces, and somebody who replaces it.
+
+use crate::name::NodeName;
+use crate::plan::{Change, Plan, State};
+use crate::problem::Problem;
+use crate::scenario::Scenario;
+
+/// Reports each key that nobody can replace when it is its step's turn: the run would wait for it until the
+/// step's deadline.
+pub(super) fn unreplaced(scenario: &Scenario, plan: &Plan) -> Vec<Problem> {
+    let steps = scenario.steps.iter().enumerate();
+    let problems = steps.filter_map(|(at, step)| {
+        let change = step.action.change();
+        if !matches!(change, Change::Rotation | Change::Key { .. }) {
+            return None;
+        }
+        let state = plan.after(at);
+        let mut nodes = step.action.nodes().into_iter();
+        nodes.find_map(|(key, node)| {
+            let (why, help) = match change {
+                _ if state.unlisted.contains(node) => (
+                    "its Node is not in the store at this step",
+                    "add a step `store-repair` before it",
+                ),
+                Change::Rotation => in_the_way(&state, node)?,
+                _ => return None,
+            };
+            let what = format!(
+                "`{}` of {node}, whose key cannot be replaced",
+                step.action.as_str()
+            );
+            Some(Problem::new(what, step.place(key), why, help))
+        })
+    });
+    problems.collect()
+}
+
+/// Why a node does not replace its key when it is asked to, and what to do about it.
+fn in_the_way(state: &State, node: &NodeName) -> Option<(&'static str, &'static str)> {
+    if !state.agents.contains(node) {
+        Some((
+            "no agent runs there at this step",
+            "add a step `start-engine` before it, or take another node",
+        ))
+    } else if !state.reachable {
+        Some((
+            "agents cannot reach the store at this step",
+            "add a step `store-up` or `store-thaw` before it",
+        ))
+    } else if !state.encrypting.contains(node) {
+        Some((
+            "it does not encrypt at this step",
+            "add a step `enable` before it, or take another node",
+        ))
+    } else {
+        None
+    }
+}
