@@ -126,6 +126,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         return Ok(Status::Held.into());
     }
+    if arguments.runs.exists() && !arguments.runs.is_dir() {
+        return Err(Failure::Unknown {
+            what: format!("--runs {}: it is no folder", shown_path(&arguments.runs)),
+            help: "name a folder, or one that is not there yet".into(),
+        });
+    }
     if arguments.unjudged {
         return in_sandbox(|| {
             for one in &prepared {

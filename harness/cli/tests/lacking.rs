@@ -174,7 +174,7 @@ fn an_engine_that_is_not_contained_never_runs_on_the_host() {
     let Some(run) = wireproof("true", &arguments) else {
         return;
     };
-    is_skipped(&run, "kernel of its own");
+    is_skipped(&run, "virtual machine");
     assert!(!written.exists());
 }
 

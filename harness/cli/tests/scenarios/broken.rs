@@ -242,11 +242,11 @@ fn portable(message: &str) -> String {
     without_stall(text + rest).replace(&root().display().to_string(), "<root>")
 }
 
-/// A message without the time in which the processors were taken: it is the machine's.
+/// A message without the time in which other programs had the processors: it is the machine's.
 fn without_stall(message: String) -> String {
     let stalled = message
-        .split_once(" ms in which the processors were taken")
-        .and_then(|(before, after)| Some((before.rsplit_once(", and ")?.0, after)));
+        .split_once(" ms in which other programs had the processors")
+        .and_then(|(before, after)| Some((before.rsplit_once(", not counting ")?.0, after)));
     match stalled {
         Some((before, after)) => format!("{before}{after}"),
         None => message,

@@ -136,7 +136,7 @@ impl Deadline {
         let (allowed, lost) = (Told(self.allowed.time()), self.lost());
         let taken = match lost.as_millis() {
             0 => String::new(),
-            lost => format!(", and {lost} ms in which the processors were taken"),
+            lost => format!(", not counting {lost} ms in which other programs had the processors"),
         };
         let late = LabError::machine(
             format!("wait until {}", wait.until),

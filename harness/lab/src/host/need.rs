@@ -32,7 +32,10 @@ pub fn lacks(need: Need) -> Option<String> {
         Need::KernelWireGuard => try_link(InfoKind::Wireguard),
         Need::OwnKernel => match is_guest() {
             true => Ok(()),
-            false => Err(LabError::machine("look at the kernel", "it is the host's")),
+            false => Err(LabError::machine(
+                "look at the kernel",
+                "this lane runs on the host's own kernel",
+            )),
         },
         Need::AnyWireGuard => try_link(InfoKind::Wireguard).or_else(|of_kernel| {
             try_tun().map_err(|of_tun| {
