@@ -263,7 +263,7 @@ mod tests {
             borrowed: Vec::new(),
         };
         let mut by_block = by_pool(&[]);
-        by_block.blocks = ["ada", "bob"].map(of).into();
+        by_block.blocks = ["aaa", "ada"].map(of).into();
         let mut held = Held::default();
         held.follow(&by_block, true);
         now.blocks = by_block.blocks;

@@ -11,19 +11,21 @@ pub(super) fn unreplaced(scenario: &Scenario, plan: &Plan) -> Vec<Problem> {
     let steps = scenario.steps.iter().enumerate();
     let problems = steps.filter_map(|(at, step)| {
         let change = step.action.change();
-        if !matches!(change, Change::Rotation | Change::Key { .. }) {
+        let is_rotation = matches!(change, Change::Rotation);
+        if !is_rotation && !matches!(change, Change::Key { .. }) {
             return None;
         }
         let state = plan.after(at);
         let mut nodes = step.action.nodes().into_iter();
         nodes.find_map(|(key, node)| {
-            let (why, help) = match change {
-                _ if state.unlisted.contains(node) => (
+            let (why, help) = match state.unlisted.contains(node) {
+                true => (
                     "its Node is not in the store at this step",
                     "add a step `store-repair` before it",
                 ),
-                Change::Rotation => in_the_way(&state, node)?,
-                _ => return None,
+                false if is_rotation => in_the_way(&state, node)?,
+                // Whoever overwrites it writes into the store alone.
+                false => return None,
             };
             let what = format!(
                 "`{}` of {node}, whose key cannot be replaced",

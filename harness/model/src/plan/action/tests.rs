@@ -114,11 +114,13 @@ fn answers(action: &Action) -> String {
     );
     match change.drops() {
         Drops::Nowhere => {}
-        drops => parts.push(format!("drops {drops:?}")),
+        drops @ (Drops::At(_) | Drops::Everywhere) => parts.push(format!("drops {drops:?}")),
     }
     match change.excuse() {
         Excuse::Nothing => {}
-        excuse => parts.push(format!("excuses {excuse:?}")),
+        excuse @ (Excuse::SentBy { .. } | Excuse::SentTo { .. } | Excuse::Everything) => {
+            parts.push(format!("excuses {excuse:?}"))
+        }
     }
     let about: Vec<_> = action
         .nodes()
