@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use wireproof_lab::base::error::{Fault, LabError};
+use wireproof_lab::base::error::{Blame, LabError};
 use wireproof_model::problem::Problems;
 use wireproof_model::text::shown_path;
 
@@ -102,10 +102,10 @@ impl Failure {
         match self {
             Self::Content(_) | Self::Unreadable { .. } | Self::Unknown { .. } => Status::BadInput,
             Self::Kernel { .. } => Status::Broken,
-            Self::Lab(error) => match error.fault {
-                Fault::Machine => Status::Unfit,
-                Fault::Engine => Status::Broken,
-                Fault::Request => Status::BadInput,
+            Self::Lab(error) => match error.blame {
+                Blame::Machine => Status::Unfit,
+                Blame::Engine => Status::Broken,
+                Blame::Request => Status::BadInput,
             },
         }
     }

@@ -252,8 +252,7 @@ pub fn judge_by(directory: &Path, scenario: &Path) -> Result<Told, Failure> {
             shown_path(&directory),
             different.join("\n  ")
         ),
-        help: "only promises may differ: write the run's nodes, fabric, steps and intrusions"
-            .into(),
+        help: "only promises may differ: write the run's nodes, fabric, steps and spoofs".into(),
     })?;
     Ok(Told {
         verdicts: expected.judge(&evidence),

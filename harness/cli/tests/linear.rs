@@ -60,7 +60,7 @@ fn numbered(count: usize, part: impl Fn(usize) -> String) -> String {
 fn entry(array: &str, number: usize) -> Option<String> {
     let (high, low) = (number / 200, number % 200);
     let keys = match array {
-        "fault" => "loss = \"1%\"".into(),
+        "impairment" => "loss = \"1%\"".into(),
         "step" => "action = \"enable\"".into(),
         "dataplane" => format!(
             "node = \"ada\"\nhas = [\"x {number} y\"]\nlacks = [\"z {number} y\"]\n\
@@ -72,7 +72,7 @@ fn entry(array: &str, number: usize) -> Option<String> {
             64 + number
         ),
         "mtu" => "from = \"web\"\nto = \"db\"".into(),
-        "intrusion" => "through = \"ada\"\nas = \"db\"\nto = \"web\"\ndrop = \"tunnel\"".into(),
+        "spoof" => "through = \"ada\"\nas = \"db\"\nto = \"web\"\ndrop = \"tunnel\"".into(),
         "warning" => format!("says = [\"x{number}y\"]"),
         _ => return None,
     };
@@ -173,8 +173,8 @@ fn steps_of_other_kinds_are() {
 
 #[test]
 fn faults_of_the_wire_are() {
-    let fault = "[[fault]]\nloss = \"1%\"\n";
-    is_linear("faults", 200, |count| repeated(fault, count));
+    let impairment = "[[impairment]]\nloss = \"1%\"\n";
+    is_linear("impairments", 200, |count| repeated(impairment, count));
 }
 
 #[test]

@@ -29,10 +29,10 @@ const TABLES: &[(&str, &str)] = &[
     ("phantoms", "[phantoms.p]"),
     ("promise", "[[promise]]"),
     ("mtu", "[[mtu]]"),
-    ("intrusion", "[[intrusion]]"),
+    ("spoof", "[[spoof]]"),
     ("warning", "[[warning]]"),
     ("dataplane", "[[dataplane]]"),
-    ("fault", "[[fault]]"),
+    ("impairment", "[[impairment]]"),
     ("step", "[[step]]\naction = \"enable\""),
 ];
 

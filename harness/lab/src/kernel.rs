@@ -22,7 +22,7 @@ pub(crate) mod sysctl;
 pub(crate) mod packet;
 
 /// Whole frames with whatever source one likes.
-pub(crate) mod forge;
+pub(crate) mod frame_builder;
 
 /// What the kernel tells of changes in one namespace's network, counted by kind.
 pub(crate) mod monitor;

@@ -26,7 +26,7 @@ pub mod host;
 /// The strict reverse-path matrix, row by row in a network of its own.
 pub mod rpf;
 
-/// What is sent: probes, flows, packets of chosen sizes, transfers and forged packets.
+/// What is sent: probes, flows, packets of chosen sizes, transfers and spoofed packets.
 mod traffic;
 
 /// The engine as processes, the steps that it is taken through, and how it behaves.

@@ -22,7 +22,7 @@ use crate::base::error::{Doing, LabError};
 use crate::base::wait::{Deadline, Wait};
 use crate::base::worker::on_new_threads;
 use crate::cluster::topology::{UPLINK, interface, nft};
-use crate::kernel::forge::{self, Link};
+use crate::kernel::frame_builder::{self, Link};
 use crate::kernel::namespace::Namespace;
 use crate::kernel::netlink::{Mac, Netlink, VethEnd};
 use crate::kernel::packet::{Injector, Listener, close_together, stay_on_one_processor};
@@ -202,8 +202,8 @@ impl<'a> Pair<'a> {
             to: B_MAC,
         };
         let to = (address(B), PORT);
-        let ours = forge::udp(link, (address(A), PORT), to, OURS);
-        let control = forge::udp(link, (address(CONTROL), PORT), to, CONTROLS);
+        let ours = frame_builder::udp(link, (address(A), PORT), to, OURS);
+        let control = frame_builder::udp(link, (address(CONTROL), PORT), to, CONTROLS);
         for _ in 0..PACKETS {
             self.put(&ours)?;
         }
@@ -268,8 +268,10 @@ impl<'a> Pair<'a> {
     fn request(&self, of: Ipv4Addr) -> Vec<u8> {
         let family = self.row.family;
         match (family.address(of), family.address(B)) {
-            (IpAddr::V6(sender), IpAddr::V6(target)) => forge::solicitation(A_MAC, sender, target),
-            _ => forge::arp_request(A_MAC, of, B),
+            (IpAddr::V6(sender), IpAddr::V6(target)) => {
+                frame_builder::solicitation(A_MAC, sender, target)
+            }
+            _ => frame_builder::arp_request(A_MAC, of, B),
         }
     }
 

@@ -12,7 +12,7 @@ use wireproof_model::plan::{Change, Node, NodeChange, Plan, State};
 use wireproof_model::tag::Magic;
 
 use crate::base::artifact::RunDirectory;
-use crate::base::error::{Doing, Fault, LabError};
+use crate::base::error::{Blame, Doing, LabError};
 use crate::base::wait::Deadline;
 use crate::cluster::store::Store;
 use crate::cluster::topology::{Topology, UPLINK, disable_offloads_of_tunnels, tallies};
@@ -29,9 +29,9 @@ use crate::steps::conduct;
 use crate::steps::engine::Engines;
 use crate::steps::timeline::{KeyHistory, Timeline};
 use crate::traffic::gauge;
-use crate::traffic::intrusion;
 use crate::traffic::probe;
 use crate::traffic::responder::Responders;
+use crate::traffic::spoof;
 use crate::traffic::transfer;
 use crate::traffic::witness::Witness;
 
@@ -64,7 +64,7 @@ pub fn run(
         }),
         // Packets were lost, by which the engine may have been kept from its work.
         Err(error) if refused > 0 => Err(LabError {
-            fault: Fault::Machine,
+            blame: Blame::Machine,
             help: Some(format!(
                 "the machine's neighbour table was full meanwhile ({refused} new neighbours were refused): \
                  run fewer labs at once, or {}",
@@ -182,7 +182,7 @@ fn observe(
     lamp.light(Round::Opening, &witness.capture, beacons_allowed())?;
     let probes = probe::send_all(last, topology, magic, &responders, &witness.capture)?;
     let sizes = gauge::measure(last, topology, magic)?;
-    let intrusions = intrusion::intrude(last, topology, magic, &dropped)?;
+    let spoofs = spoof::send_spoofed(last, topology, magic, &dropped)?;
     lamp.light(Round::Closing, &witness.capture, beacons_allowed())?;
     // Observers may see the end of a connection or not, so these come last.
     let bulks = transfer::transfer(last, topology, magic)?;
@@ -214,7 +214,7 @@ fn observe(
         probes,
         sizes,
         bulks,
-        intrusions,
+        spoofs,
         nodes,
         drops,
         states,
@@ -241,7 +241,7 @@ struct Earlier {
 
 /// What the lab cannot do once an engine has taken a node's link away is no machine's fault.
 fn blame_link(error: LabError, plan: &Plan, topology: &Topology) -> LabError {
-    if error.fault != Fault::Machine {
+    if error.blame != Blame::Machine {
         return error;
     }
     // A step that connects a node anew may have ended in between.
@@ -254,7 +254,7 @@ fn blame_link(error: LabError, plan: &Plan, topology: &Topology) -> LabError {
     });
     match lost.next() {
         Some(lost) => LabError {
-            fault: Fault::Engine,
+            blame: Blame::Engine,
             refuted: true,
             cause: format!("{}; {lost}, and it was up before the engine", error.cause),
             ..error

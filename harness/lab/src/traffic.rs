@@ -1,4 +1,4 @@
-//! What is sent: probes, flows, packets of chosen sizes, transfers and forged packets.
+//! What is sent: probes, flows, packets of chosen sizes, transfers and spoofed packets.
 
 /// What answers the probes: a UDP and a TCP socket at every endpoint.
 pub(crate) mod responder;
@@ -19,4 +19,4 @@ pub(crate) mod gauge;
 pub(crate) mod transfer;
 
 /// Packets with a source that is another's.
-pub(crate) mod intrusion;
+pub(crate) mod spoof;

@@ -4,8 +4,8 @@
 /// What became of the packets whose size was tried.
 mod size;
 
-/// What became of forged packets.
-mod intrusion;
+/// What became of spoofed packets.
+mod spoof;
 
 /// What the kernel says about ways that packets take.
 mod lookup;
@@ -34,10 +34,10 @@ use crate::tag::{BeaconId, Magic, Tag};
 
 pub use conduct::{ConductEvidence, End, LogWarning, Process};
 pub use dropped::{DropEvidence, PlaceDrops};
-pub use intrusion::IntrusionOutcome;
 pub use lookup::{Answer, Lookup};
 pub use saved::{Digest, Entry, Inventory, Loss, ObserverEntry, Part, SavedEvidence, VERSION};
 pub use size::{BulkOutcome, SizeOutcome};
+pub use spoof::SpoofOutcome;
 pub use state::StateEvidence;
 
 /// One run's observations.
@@ -69,9 +69,9 @@ pub struct Evidence {
     /// What became of each transfer.
     #[serde(default)]
     pub bulks: Vec<BulkOutcome>,
-    /// What became of each forgery.
+    /// What became of each spoof.
     #[serde(default)]
-    pub intrusions: Vec<IntrusionOutcome>,
+    pub spoofs: Vec<SpoofOutcome>,
     /// What each node looked like after the last probe.
     pub nodes: BTreeMap<NodeName, NodeEvidence>,
     /// What the kernel dropped in each namespace, and why.
@@ -432,7 +432,7 @@ pub const STRANGERS: &str = "strangers";
 /// How often the fabric did something to a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// What: a fault by its line of the scenario, or one of the names above.
+    /// What: an impairment by its line of the scenario, or one of the names above.
     pub name: String,
     /// Packets.
     pub packets: u64,
@@ -463,7 +463,7 @@ impl Evidence {
             probes: Vec::new(),
             sizes: Vec::new(),
             bulks: Vec::new(),
-            intrusions: Vec::new(),
+            spoofs: Vec::new(),
             nodes: BTreeMap::new(),
             drops: DropEvidence::default(),
             states: Vec::new(),

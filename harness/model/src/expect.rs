@@ -7,7 +7,7 @@
 /// Where two scenarios are not about the same cluster.
 mod difference;
 
-/// What was tried of sizes and forged packets, by the numbers that the run gave it.
+/// What was tried of sizes and spoofed packets, by the numbers that the run gave it.
 mod tried;
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::evidence::Evidence;
 use crate::judge::judge;
-use crate::plan::{Intrusion, Plan, PromiseId, Step};
+use crate::plan::{Plan, PromiseId, Spoof, Step};
 use crate::verdict::{Outcome, Verdict};
 
 use tried::Tried;
@@ -50,8 +50,8 @@ impl Expected {
         let limits = wanted.limits.promises.iter();
         let limits = limits.map(|promise| tried.size(&wanted.limits, promise));
         let limits = limits.collect();
-        let intrusions = wanted.intrusions.into_iter();
-        let intrusions = intrusions.map(|one| tried.intrusion(one)).collect();
+        let spoofs = wanted.spoofs.into_iter();
+        let spoofs = spoofs.map(|one| tried.spoof(one)).collect();
         let steps = seen.steps.iter().zip(wanted.steps);
         let steps = steps.map(|(seen, wanted)| Step {
             action: seen.action.clone(),
@@ -64,7 +64,7 @@ impl Expected {
         plan.promises = promises;
         plan.flows.promises = wanted.flows.promises;
         plan.limits.promises = limits;
-        plan.intrusions = intrusions;
+        plan.spoofs = spoofs;
         plan.secrets = wanted.secrets;
         plan.steps = steps.collect();
         Ok(Self { plan, untried })
@@ -102,18 +102,13 @@ fn happens(plan: &Plan) -> Value {
     })
 }
 
-/// Forged packets count in the hosts' filters, so whoever judges a run has to know of each.
+/// Spoofed packets count in the hosts' filters, so whoever judges a run has to know of each.
 fn unnamed(seen: &Plan, wanted: &Plan) -> Vec<String> {
-    let named = |one: &&Intrusion| {
-        wanted
-            .intrusions
-            .iter()
-            .any(|other| tried::is_same(one, other))
-    };
-    let unnamed = seen.intrusions.iter().filter(|one| !named(one));
+    let named = |one: &&Spoof| wanted.spoofs.iter().any(|other| tried::is_same(one, other));
+    let unnamed = seen.spoofs.iter().filter(|one| !named(one));
     let told = unnamed.map(|one| {
         let (source, to, through) = (&one.source, &one.to, &one.through);
-        format!("intrusion: one as {source} to {to} through {through} in the run, none in the file")
+        format!("spoof: one as {source} to {to} through {through} in the run, none in the file")
     });
     told.collect()
 }

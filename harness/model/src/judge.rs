@@ -56,8 +56,8 @@ mod segment;
 /// What is promised about the sizes of packets.
 mod limit;
 
-/// What has become of forged packets.
-mod intrusion;
+/// What has become of spoofed packets.
+mod spoof;
 
 pub use limit::{OuterPackets, outer_packets};
 
@@ -80,7 +80,7 @@ mod breaches;
 mod delay;
 
 /// One thing that the fabric does to packets.
-mod weather;
+mod fabric_effect;
 
 /// Whether a NAT hid a node.
 mod nat;
@@ -93,8 +93,8 @@ mod skipped;
 
 pub use breach::{About, Breach};
 pub use breaches::breaches;
-pub use weather::Weather;
-pub use wire::weather;
+pub use fabric_effect::FabricEffect;
+pub use wire::fabric_effects;
 
 /// A run by its steps.
 mod times;
@@ -136,7 +136,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     let losses = Losses::new(whole, evidence);
     let reopen = |verdict| losses.reopen(verdict);
     let limits = neighbour::of_losses(limit::judge(plan, evidence, &index), evidence);
-    let intrusions = neighbour::of_intrusions(intrusion::judge(plan, evidence), evidence);
+    let spoofs = neighbour::of_spoofs(spoof::judge(plan, evidence), evidence);
     let pairs = PairJudge::new(plan, evidence, &losses);
     plan.promises
         .iter()
@@ -146,7 +146,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
         })
         .chain(throughout.into_iter().map(reopen))
         .chain(limits.map(reopen))
-        .chain(intrusions.map(reopen))
+        .chain(spoofs.map(reopen))
         .chain(secrets.into_iter().map(reopen))
         .collect()
 }

@@ -34,8 +34,8 @@ fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
         },
         fabric.beyond_mtu.told()
     )?;
-    for fault in &fabric.faults {
-        writeln!(text, "  {}", fault.told())?;
+    for impairment in &fabric.impairments {
+        writeln!(text, "  {}", impairment.told())?;
     }
     if let Some(nat) = &fabric.nat {
         writeln!(text, "  {} is behind a NAT: {}", nat.node, nat.told(0))?;

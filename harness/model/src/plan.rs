@@ -46,8 +46,8 @@ mod flow;
 /// What is promised about the sizes of packets.
 mod limit;
 
-/// Forged packets, and what has to become of them.
-mod intrusion;
+/// Spoofed packets, and what has to become of them.
+mod spoof;
 
 /// What nobody may read on the wire in the whole run.
 mod secret;
@@ -89,11 +89,12 @@ pub use cluster::IPV6_MTU_MIN;
 pub(crate) use cluster::POD_MTU;
 pub use cluster::{Cluster, Endpoint, Node, Pod, RpFilter};
 pub use conduct::{Conduct, LogForm, LogLine, Warning, WireGuardKind};
-pub use fabric::{BeyondMtu, Fabric, FabricAction, FabricKind, Harm, Way, WireFault, gateway_of};
+pub use fabric::{
+    BeyondMtu, Fabric, FabricAction, FabricKind, Impairment, ImpairmentKind, Way, gateway_of,
+};
 pub use family::Family;
 pub(crate) use flow::OUTAGE;
 pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
-pub use intrusion::{DropBy, FORGED, Intrusion, IntrusionId};
 pub use ipam::{Addressing, RouteSource};
 pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, BRIDGED_PREFIX, POOL};
 pub use limit::{Bulk, Hop, LimitKind, LimitPromise, Limits, SizeId, SizeProbe};
@@ -106,6 +107,7 @@ pub use promise::{Class, Origin, Probe, ProbeId, Promise, PromiseId, Protection,
 pub use secret::Secret;
 pub use settings::Settings;
 pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};
+pub use spoof::{DropBy, SPOOFED, Spoof, SpoofId};
 pub use state::State;
 pub use store::{STORE_HOST, Store, StoreAction};
 pub use tamper::{Foreign, Own, Settles, Tamper};
@@ -167,9 +169,9 @@ pub struct Plan {
     /// What is promised about the sizes of packets.
     #[serde(default)]
     pub limits: Limits,
-    /// Packets that are forged after the last step; `intrusions[i].id == IntrusionId(i)`.
+    /// Packets that are spoofed after the last step; `spoofs[i].id == SpoofId(i)`.
     #[serde(default)]
-    pub intrusions: Vec<Intrusion>,
+    pub spoofs: Vec<Spoof>,
     /// Pairs that nobody may read on the wire, whenever.
     #[serde(default)]
     pub secrets: Vec<Secret>,

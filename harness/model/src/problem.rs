@@ -253,7 +253,18 @@ pub(crate) fn known_names(kind: &str, word: &str, known: &[&str]) -> String {
     among(kind, word, known, LISTED)
 }
 
+/// Words of scenarios that are called otherwise now: the former one, and the one in its place.
+const RENAMED: [(&str, &str); 3] = [
+    ("fault", "impairment"),
+    ("intrusion", "spoof"),
+    ("mend", "clear-impairments"),
+];
+
 fn among(kind: &str, word: &str, known: &[&str], most: usize) -> String {
+    let mut renamed = RENAMED.into_iter();
+    if let Some((_, now)) = renamed.find(|(former, now)| *former == word && known.contains(now)) {
+        return format!("`{word}` is called `{now}` now");
+    }
     if known.is_empty() {
         return format!("there is no {kind}");
     }

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::evidence::{Evidence, StepEvidence};
-use crate::judge::{About, Breach, Weather, breaches, passages, weather};
+use crate::judge::{About, Breach, FabricEffect, breaches, fabric_effects, passages};
 use crate::plan::{
-    FlowId, Intrusion, LimitPromise, Plan, ProbeId, Promise, PromiseId, Secret, StepPromise,
+    FlowId, LimitPromise, Plan, ProbeId, Promise, PromiseId, Secret, Spoof, StepPromise,
 };
 use crate::verdict::{Outcome, Verdict};
 
@@ -24,8 +24,8 @@ mod wire;
 /// What the sizes of packets came to.
 mod limit;
 
-/// What became of forged packets.
-mod intrusion;
+/// What became of spoofed packets.
+mod spoof;
 
 /// What nobody may read in the whole run.
 mod secret;
@@ -106,15 +106,15 @@ impl<'a> Report<'a> {
     }
 
     /// 0 if every promise held; 1 if one was broken; 3 if none was broken but one is open,
-    /// if nobody looked at what one is about, if a step never ran, if a fault of the wire hit nothing,
+    /// if nobody looked at what one is about, if a step never ran, if an impairment of the wire hit nothing,
     /// or if there is no promise: a run that promises nothing proves nothing.
     pub fn exit_status(&self) -> u8 {
         let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
         let throughout: Vec<_> = self.of_steps().map(|told| told.outcome()).collect();
         let sizes: Vec<_> = self.of_limits().map(|told| told.outcome()).collect();
-        let forged: Vec<_> = self.of_intrusions().map(|told| told.outcome()).collect();
+        let spoofed: Vec<_> = self.of_spoofs().map(|told| told.outcome()).collect();
         let secrets: Vec<_> = self.of_secrets().map(|told| told.outcome()).collect();
-        let after = sizes.iter().chain(&forged).chain(&secrets);
+        let after = sizes.iter().chain(&spoofed).chain(&secrets);
         let mut all = outcomes.iter().chain(&throughout).chain(after);
         let broken = all.clone().any(|outcome| *outcome == Outcome::Broken);
         let breaches = self.breaches();
@@ -123,7 +123,7 @@ impl<'a> Report<'a> {
             1
         } else if !breaches.is_empty()
             || !self.every_step_ran()
-            || self.weather().iter().any(Weather::is_idle)
+            || self.fabric_effects().iter().any(FabricEffect::is_idle)
             || outcomes.is_empty()
             || all.any(|outcome| *outcome != Outcome::Held)
         {
@@ -172,7 +172,7 @@ impl<'a> Report<'a> {
     /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
     /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
     /// `wire` (what the fabric did to packets), `start`, `steps`, `through` (what the flows showed of
-    /// each step), `sizes`, `intrusions`, `secrets` (what nobody may read), `conduct` (of the engines), `drops` (by the kernel's reasons) and `timings`. Times are in microseconds.
+    /// each step), `sizes`, `spoofs`, `secrets` (what nobody may read), `conduct` (of the engines), `drops` (by the kernel's reasons) and `timings`. Times are in microseconds.
     pub fn json(&self) -> Value {
         let promises: BTreeMap<ProbeId, _> =
             self.told().map(|told| (told.promise.probe, told)).collect();
@@ -215,14 +215,14 @@ impl<'a> Report<'a> {
             "pairs": pairs,
             "nodes": nodes,
             "breaches": self.breaches().iter().map(|breach| &breach.told).collect::<Vec<_>>(),
-            "wire": self.weather().iter().map(wire::json).collect::<Vec<_>>(),
+            "wire": self.fabric_effects().iter().map(wire::json).collect::<Vec<_>>(),
             "convergence": self.convergence().micros(),
             "writes": self.writes(),
             "start": step(&self.evidence.start),
             "steps": self.evidence.steps.iter().map(step).collect::<Vec<_>>(),
             "through": self.through(),
             "sizes": limit::json(self),
-            "intrusions": intrusion::json(self),
+            "spoofs": spoof::json(self),
             "secrets": secret::json(self),
             "conduct": conduct::json(self),
             "drops": self.evidence.drops,
@@ -236,8 +236,8 @@ impl<'a> Report<'a> {
     }
 
     /// What the fabric did to packets.
-    fn weather(&self) -> Vec<Weather> {
-        weather(self.plan, self.evidence)
+    fn fabric_effects(&self) -> Vec<FabricEffect> {
+        fabric_effects(self.plan, self.evidence)
     }
 
     /// One entry for each promise about a step.
@@ -310,9 +310,9 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// Every promise about forged packets, in the plan's order.
-    fn of_intrusions(&self) -> impl Iterator<Item = Told<'a, Intrusion>> {
-        self.plan.intrusions.iter().map(|promise| Told {
+    /// Every promise about spoofed packets, in the plan's order.
+    fn of_spoofs(&self) -> impl Iterator<Item = Told<'a, Spoof>> {
+        self.plan.spoofs.iter().map(|promise| Told {
             promise,
             verdict: self.verdicts.get(&promise.promise).copied(),
         })

@@ -61,8 +61,8 @@ mod fact;
 /// Which warnings of the engine are expected.
 mod warning;
 
-/// Which packets are forged, and whether what is promised about them can be.
-mod intrusion;
+/// Which packets are spoofed, and whether what is promised about them can be.
+mod spoof;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,7 +130,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     statement::check(&scenario, &placement, &course.last, &mut problems);
     limit::check(&scenario, &placement, &course.last, &mut problems);
     warning::check(&scenario, &placement, &mut problems);
-    intrusion::check(&scenario, &placement, &course.last, &mut problems);
+    spoof::check(&scenario, &placement, &course.last, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));
     };
@@ -171,7 +171,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         promises: Vec::new(),
         flows: plan::Flows::default(),
         limits: plan::Limits::default(),
-        intrusions: Vec::new(),
+        spoofs: Vec::new(),
         secrets: Vec::new(),
         deadlines: Deadlines {
             ready,
@@ -193,12 +193,12 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         return Err(Problems::new(file, text, useless));
     }
     plan.limits = limit::limits(&plan, &scenario.limits, lines);
-    plan.intrusions = intrusion::intrusions(&plan, &scenario.intrusions, lines);
+    plan.spoofs = spoof::spoofs(&plan, &scenario.spoofs, lines);
     let before = [
         plan.promises.len(),
         plan.flows.promises.len(),
         plan.limits.promises.len(),
-        plan.intrusions.len(),
+        plan.spoofs.len(),
     ];
     plan.secrets = statement::secrets(&plan, &scenario, lines, before.iter().sum());
     Ok(plan)

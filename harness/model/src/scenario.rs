@@ -13,7 +13,7 @@ mod keys;
 /// The words of a step that tampers.
 mod tamper;
 
-/// The fabric, and what it does to packets: `[fabric]`, each `[[fault]]`, and the steps about it.
+/// The fabric, and what it does to packets: `[fabric]`, each `[[impairment]]`, and the steps about it.
 mod fabric;
 
 /// Each `[[step]]`: what happens, and where the file says so.
@@ -31,8 +31,8 @@ mod limit;
 /// Each `[[warning]]`: what the engine's log may say.
 mod warning;
 
-/// Each `[[intrusion]]`: which packets are forged, and what must become of them.
-mod intrusion;
+/// Each `[[spoof]]`: which packets are spoofed, and what must become of them.
+mod spoof;
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
@@ -44,11 +44,11 @@ use crate::name::{EngineName, IfName, NodeName, PodName};
 use crate::plan::{Addressing, Family, RouteSource, RpFilter, Settings};
 use crate::problem::{Problems, Span};
 
-pub use fabric::{Fabric, Fault};
+pub use fabric::{Fabric, Impairment};
 pub use fact::Fact;
-pub use intrusion::Intrusion;
 pub use limit::{Limit, Teller};
 pub use promise::{Expectation, Promise};
+pub use spoof::Spoof;
 pub use step::Step;
 pub(crate) use value::millis;
 pub use warning::Warning;
@@ -94,8 +94,8 @@ pub struct Scenario {
     pub snapshots: Option<Vec<Spanned<NodeName>>>,
     /// `[fabric]`.
     pub fabric: Fabric,
-    /// Each `[[fault]]`.
-    pub faults: Vec<Fault>,
+    /// Each `[[impairment]]`.
+    pub impairments: Vec<Impairment>,
     /// `[probes]`.
     pub probes: Probes,
     /// `[cluster]`.
@@ -118,8 +118,8 @@ pub struct Scenario {
     pub flows: Flows,
     /// Each `[[mtu]]`.
     pub limits: Vec<Limit>,
-    /// Each `[[intrusion]]`.
-    pub intrusions: Vec<Intrusion>,
+    /// Each `[[spoof]]`.
+    pub spoofs: Vec<Spoof>,
     /// Each `[[warning]]`.
     pub warnings: Vec<Warning>,
     /// `[deadline]`.
@@ -276,8 +276,8 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
         fabric: table
             .table("fabric", "the fabric", fabric::fabric)
             .unwrap_or_default(),
-        faults: table
-            .tables("fault", "a fault", fabric::fault)
+        impairments: table
+            .tables("impairment", "an impairment", fabric::impairment)
             .into_iter()
             .flatten()
             .collect(),
@@ -312,8 +312,8 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .into_iter()
             .flatten()
             .collect(),
-        intrusions: table
-            .tables("intrusion", "an intrusion", intrusion::intrusion)
+        spoofs: table
+            .tables("spoof", "a spoof", spoof::spoof)
             .into_iter()
             .flatten()
             .collect(),

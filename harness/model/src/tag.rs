@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{FlowId, IntrusionId, ProbeId, SizeId};
+use crate::plan::{FlowId, ProbeId, SizeId, SpoofId};
 
 /// Bytes of one tag, of any kind but a flow's.
 pub const TAG_LENGTH: usize = 12;
@@ -34,9 +34,9 @@ pub enum Tag {
     /// A small packet on the way of one whose size is tried, sent after it.
     Control(SizeId),
     /// A packet with another's source address.
-    Forged(IntrusionId),
+    Spoofed(SpoofId),
     /// The same with a source of its own, sent after it.
-    Rightful(IntrusionId),
+    Genuine(SpoofId),
     /// Part of a flow; the packets of each are numbered from 0.
     Flow(FlowId, u32),
 }
@@ -54,8 +54,8 @@ impl Tag {
             Self::Beacon(id) => (b'b', id.0, None),
             Self::Size(id) => (b's', id.0, None),
             Self::Control(id) => (b'c', id.0, None),
-            Self::Forged(id) => (b'i', id.0, None),
-            Self::Rightful(id) => (b'r', id.0, None),
+            Self::Spoofed(id) => (b'i', id.0, None),
+            Self::Genuine(id) => (b'r', id.0, None),
             Self::Flow(id, number) => (b'f', id.0, Some(number)),
         };
         let mut body = vec![kind];
@@ -97,8 +97,8 @@ impl Tag {
             [b'b', ..] => Some(Self::Beacon(BeaconId(id))),
             [b's', ..] => Some(Self::Size(SizeId(id))),
             [b'c', ..] => Some(Self::Control(SizeId(id))),
-            [b'i', ..] => Some(Self::Forged(IntrusionId(id))),
-            [b'r', ..] => Some(Self::Rightful(IntrusionId(id))),
+            [b'i', ..] => Some(Self::Spoofed(SpoofId(id))),
+            [b'r', ..] => Some(Self::Genuine(SpoofId(id))),
             [b'f', _, _, number @ .., _] => {
                 let number = u32::from_be_bytes(number.try_into().ok()?);
                 Some(Self::Flow(FlowId(id), number))

@@ -30,8 +30,8 @@ mod clear;
 /// What the sizes of packets need.
 mod size;
 
-/// Why a forged packet was taken.
-mod forged;
+/// Why a spoofed packet was taken.
+mod spoofed;
 
 use std::net::IpAddr;
 
@@ -40,10 +40,10 @@ use crate::name::IfName;
 use crate::plan::{Endpoint, Family, Plan, Protection};
 use crate::verdict::{Explanation, Reached, Stopped};
 
-pub(crate) use forged::of_forged;
 use site::Site;
 pub(crate) use site::UPLINK;
 pub(crate) use size::of_size;
+pub(crate) use spoofed::of_spoofed;
 
 /// Causes that are told of one promise; more would be a list of everything.
 const CAUSES: usize = 3;

@@ -5,7 +5,7 @@ use std::path::Path;
 use libtest_mimic::Failed;
 use wireproof::failure::Failure;
 use wireproof::scenario::{self, Asked, Told};
-use wireproof_lab::base::error::Fault;
+use wireproof_lab::base::error::Blame;
 use wireproof_model::plan::Class;
 use wireproof_model::report::Report;
 use wireproof_model::verdict::Outcome;
@@ -78,7 +78,7 @@ pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
                 status => status,
             }
         }
-        Err(Failure::Lab(error)) if error.fault == Fault::Engine && error.refuted => 1,
+        Err(Failure::Lab(error)) if error.blame == Blame::Engine && error.refuted => 1,
         Err(failure) => return Err(format!("not what the fault does: {failure}").into()),
     };
     match status {
@@ -203,7 +203,7 @@ pub(crate) fn is_reported(engine: &Path) -> Result<(), Failed> {
         Err(failure) => failure,
     };
     let fault = match &failure {
-        Failure::Lab(error) => error.fault,
+        Failure::Lab(error) => error.blame,
         Failure::Content(_)
         | Failure::Unreadable { .. }
         | Failure::Unknown { .. }
@@ -212,9 +212,9 @@ pub(crate) fn is_reported(engine: &Path) -> Result<(), Failed> {
         }
     };
     let expected = if stem == "missing" {
-        Fault::Machine
+        Blame::Machine
     } else {
-        Fault::Engine
+        Blame::Engine
     };
     if fault != expected {
         return Err(format!("{fault:?} is at fault instead of {expected:?}: {failure}").into());

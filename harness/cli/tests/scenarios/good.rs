@@ -106,7 +106,7 @@ pub(crate) fn prove(path: &Path, fault: Option<&str>) -> Result<Result<Told, Fai
 /// Where the wire loses packets, answers are late without a fault.
 fn hurry(plan: &mut Plan) {
     let mut moments = (0..=plan.steps.len()).map(|steps| plan.after(steps).fabric);
-    if moments.all(|fabric| fabric.faults.is_empty()) {
+    if moments.all(|fabric| fabric.impairments.is_empty()) {
         plan.deadlines.probe = plan.deadlines.probe.min(1_000);
     }
 }

@@ -15,16 +15,16 @@ pub struct LabError {
     pub cause: String,
     /// What the reader can try.
     pub help: Option<String>,
-    /// Whose fault it is.
-    pub fault: Fault,
+    /// What is to blame.
+    pub blame: Blame,
     /// Whether this is what was waited for and did not come, or what must not be and is: then an
     /// engine that is at fault was seen to be.
     pub refuted: bool,
 }
 
-/// Whose fault a failed run is; it decides the exit status.
+/// What is to blame for a failed run; it decides the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum Blame {
     /// The machine lacks something, or the run went wrong: status 3.
     Machine,
     /// The engine under test did not do its part: status 1.
@@ -52,7 +52,7 @@ impl LabError {
             place: None,
             cause: cause.to_string(),
             help: None,
-            fault: Fault::Machine,
+            blame: Blame::Machine,
             refuted: false,
         }
     }
@@ -60,7 +60,7 @@ impl LabError {
     /// What was asked for at `operation` does not exist.
     pub fn request(operation: impl Into<String>, cause: impl fmt::Display) -> Self {
         Self {
-            fault: Fault::Request,
+            blame: Blame::Request,
             ..Self::machine(operation, cause)
         }
     }
@@ -76,7 +76,7 @@ impl LabError {
     /// The engine under test failed at `operation`.
     pub fn engine(operation: impl Into<String>, cause: impl fmt::Display) -> Self {
         Self {
-            fault: Fault::Engine,
+            blame: Blame::Engine,
             ..Self::machine(operation, cause)
         }
     }

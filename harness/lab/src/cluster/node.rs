@@ -244,6 +244,6 @@ mod tests {
             )
         );
         // Whose fault it is does not depend on how long it was waited for.
-        assert_eq!(error.fault, crate::base::error::Fault::Machine);
+        assert_eq!(error.blame, crate::base::error::Blame::Machine);
     }
 }

@@ -71,7 +71,7 @@ pub fn survey() -> Vec<Capability> {
             DropWatch::begin()
                 .map(drop)
                 .map_err(|why| LabError::machine("count dropped packets by reason", why)),
-            "forged packets are judged and broken promises explained by counters alone, and `rpf` names no reason",
+            "spoofed packets are judged and broken promises explained by counters alone, and `rpf` names no reason",
             "run as root, on a kernel with CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF",
         ),
         tried(

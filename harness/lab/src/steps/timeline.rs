@@ -11,7 +11,7 @@ use wireproof_model::dataplane;
 use wireproof_model::evidence::{Nanos, StepEvidence};
 use wireproof_model::name::{EndpointName, IfName, NodeName};
 use wireproof_model::plan::{
-    Action, Allowed, Family, Flow, Plan, Settles, State, Step, StoreAction, Tamper, WireFault,
+    Action, Allowed, Family, Flow, Impairment, Plan, Settles, State, Step, StoreAction, Tamper,
 };
 use wireproof_model::tag::Magic;
 
@@ -184,7 +184,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
             }
             Action::Fabric(_) => {
                 self.reshape(number)?;
-                self.wait_for_weather(number, deadline)?;
+                self.wait_for_impairment(number, deadline)?;
             }
             // An address that no engine has been told of cannot be protected by any: the store
             // knows it first.
@@ -335,14 +335,14 @@ impl<'a, 'e> Timeline<'a, 'e> {
 
     /// Waits until flows have met what a step makes the fabric do to them. That they never did is
     /// for the report to say.
-    fn wait_for_weather(&self, number: usize, deadline: Deadline) -> Result<(), LabError> {
+    fn wait_for_impairment(&self, number: usize, deadline: Deadline) -> Result<(), LabError> {
         let line = self.plan.steps.get(number).map(|step| step.line);
         let fabric = self.plan.after(number + 1).fabric;
-        let mut faults = fabric.faults.iter();
-        let begun = faults.find(|fault| Some(fault.line) == line);
+        let mut impairments = fabric.impairments.iter();
+        let begun = impairments.find(|impairment| Some(impairment.line) == line);
         let nat = fabric.nat.filter(|nat| nat.lines.last() == line.as_ref());
         let counter = begun
-            .map(WireFault::counter)
+            .map(Impairment::counter)
             .or_else(|| nat.as_ref()?.counter(nat.as_ref()?.generation()));
         let Some(name) = counter.filter(|_| !self.plan.flows.flows.is_empty()) else {
             return Ok(());

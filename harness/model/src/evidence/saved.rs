@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::tag::Tag;
 
 /// The version of `evidence.json` that is written, and the only one that is read.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The content of `evidence.json`. `E` is [`Evidence`], owned or borrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,7 +154,7 @@ impl Inventory {
             probes,
             sizes,
             bulks,
-            intrusions,
+            spoofs,
             nodes,
             drops,
             states,
@@ -177,7 +177,7 @@ impl Inventory {
             ("probes", Entry::of(probes.len(), probes)),
             ("sizes", Entry::of(sizes.len(), sizes)),
             ("bulks", Entry::of(bulks.len(), bulks)),
-            ("intrusions", Entry::of(intrusions.len(), intrusions)),
+            ("spoofs", Entry::of(spoofs.len(), spoofs)),
             ("drops", Entry::of(drops.places.len(), drops)),
             ("states", Entry::of(states.len(), states)),
             ("conduct", Entry::of(conduct.len(), conduct)),

@@ -4,8 +4,8 @@ use super::*;
 use crate::evidence::Nanos;
 use crate::judge::tests::world::{World, mixed};
 use crate::plan::{
-    DropBy, Fact, Family, IntrusionId, LimitKind, LimitPromise, Origin, Patience, ProbeId,
-    Protection, SizeId, SizeProbe, StepKind, StepPromise,
+    DropBy, Fact, Family, LimitKind, LimitPromise, Origin, Patience, ProbeId, Protection, SizeId,
+    SizeProbe, SpoofId, StepKind, StepPromise,
 };
 use crate::report::Report;
 
@@ -134,9 +134,9 @@ fn the_tunnels_packets_are_open_where_no_sizes_were_tried() {
 }
 
 #[test]
-fn packets_that_nobody_forged_are_open_and_not_missed_by_a_filter() {
+fn packets_that_nobody_spoofed_are_open_and_not_missed_by_a_filter() {
     let world = mixed();
-    let expected = expected(&world, |plan| plan.intrusions = vec![intrusion(plan)]);
+    let expected = expected(&world, |plan| plan.spoofs = vec![spoof(plan)]);
     assert_eq!(last(&expected, &world), Outcome::Inconclusive);
     let verdicts = expected.judge(&world.evidence);
     let report = Report::new(&expected.plan, &world.evidence, &verdicts);
@@ -144,19 +144,19 @@ fn packets_that_nobody_forged_are_open_and_not_missed_by_a_filter() {
 }
 
 #[test]
-fn packets_that_were_forged_must_be_known_of() {
+fn packets_that_were_spoofed_must_be_known_of() {
     let mut world = mixed();
-    world.plan.intrusions = vec![intrusion(&world.plan)];
+    world.plan.spoofs = vec![spoof(&world.plan)];
     assert_eq!(
-        refused(&world, |plan| plan.intrusions.clear()),
-        ["intrusion: one as web to db through cal in the run, none in the file"]
+        refused(&world, |plan| plan.spoofs.clear()),
+        ["spoof: one as web to db through cal in the run, none in the file"]
     );
 }
 
-fn intrusion(plan: &Plan) -> Intrusion {
+fn spoof(plan: &Plan) -> Spoof {
     let name = |name: &str| name.parse().unwrap();
-    Intrusion {
-        id: IntrusionId(0),
+    Spoof {
+        id: SpoofId(0),
         promise: next_id(plan),
         through: name("cal"),
         source: name("web"),

@@ -1,10 +1,10 @@
-//! What was tried of sizes and forged packets, by the numbers that the run gave it.
+//! What was tried of sizes and spoofed packets, by the numbers that the run gave it.
 
 use std::collections::BTreeSet;
 
 use crate::plan::{
-    Bulk, Intrusion, IntrusionId, LimitKind, LimitPromise, Limits, Plan, ProbeId, Promise,
-    PromiseId, SizeId, SizeProbe,
+    Bulk, LimitKind, LimitPromise, Limits, Plan, ProbeId, Promise, PromiseId, SizeId, SizeProbe,
+    Spoof, SpoofId,
 };
 
 /// A run's plan while promises of another scenario are told of it.
@@ -44,14 +44,14 @@ impl Tried {
         }
     }
 
-    pub(super) fn intrusion(&mut self, intrusion: Intrusion) -> Intrusion {
-        let mut all = self.plan.intrusions.iter();
-        let same = all.find(|one| is_same(one, &intrusion));
+    pub(super) fn spoof(&mut self, spoof: Spoof) -> Spoof {
+        let mut all = self.plan.spoofs.iter();
+        let same = all.find(|one| is_same(one, &spoof));
         let same = same.map(|one| one.id);
-        let id = self.known(intrusion.promise, same);
-        Intrusion {
-            id: id.unwrap_or(IntrusionId(u16::MAX)),
-            ..intrusion
+        let id = self.known(spoof.promise, same);
+        Spoof {
+            id: id.unwrap_or(SpoofId(u16::MAX)),
+            ..spoof
         }
     }
 
@@ -136,8 +136,8 @@ impl Tried {
     }
 }
 
-/// Whether two intrusions are the same packets, whatever has to become of them.
-pub(super) fn is_same(one: &Intrusion, other: &Intrusion) -> bool {
+/// Whether two spoofs are the same packets, whatever has to become of them.
+pub(super) fn is_same(one: &Spoof, other: &Spoof) -> bool {
     (&one.through, &one.source, &one.to, one.family)
         == (&other.through, &other.source, &other.to, other.family)
 }

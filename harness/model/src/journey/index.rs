@@ -25,8 +25,8 @@ impl<'a> Index<'a> {
             .sightings
             .iter()
             .filter(|sighting| sighting.at >= evidence.probing)
-            // What the lab itself forges bears the addresses of pairs that it is not of.
-            .filter(|sighting| !is_forged(sighting.tag))
+            // What the lab itself spoofs bears the addresses of pairs that it is not of.
+            .filter(|sighting| !is_spoofed(sighting.tag))
             .collect();
         // Saved evidence may have been edited; in order already, this costs one pass.
         sightings.sort_by_key(|sighting| sighting.at);
@@ -87,8 +87,8 @@ impl<'a> Index<'a> {
     }
 }
 
-fn is_forged(tag: Option<Tag>) -> bool {
-    matches!(tag, Some(Tag::Forged(_) | Tag::Rightful(_)))
+fn is_spoofed(tag: Option<Tag>) -> bool {
+    matches!(tag, Some(Tag::Spoofed(_) | Tag::Genuine(_)))
 }
 
 fn misnumbered(evidence: &Evidence) -> bool {

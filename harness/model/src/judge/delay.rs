@@ -5,9 +5,9 @@
 
 use crate::evidence::{Evidence, Nanos};
 use crate::name::{EndpointName, NodeName};
-use crate::plan::{Harm, Plan, State, WireFault};
+use crate::plan::{Impairment, ImpairmentKind, Plan, State};
 
-/// How many packets that a fault should have delayed came when.
+/// How many packets that an impairment should have delayed came when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Arrivals {
     /// As late as the delay, or later.
@@ -19,13 +19,13 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Why these are not what the fault makes of packets; none if they are.
-    pub(super) fn unlike(self, harm: Harm) -> Option<String> {
-        let Harm::Delay {
+    /// Why these are not what the impairment makes of packets; none if they are.
+    pub(super) fn unlike(self, kind: ImpairmentKind) -> Option<String> {
+        let ImpairmentKind::Delay {
             millis,
             jitter,
             reorder,
-        } = harm
+        } = kind
         else {
             return None;
         };
@@ -48,11 +48,11 @@ impl Arrivals {
     }
 }
 
-/// When the packets came that a fault should have delayed: those of flows; without flows those of
+/// When the packets came that an impairment should have delayed: those of flows; without flows those of
 /// probes, there and back.
-pub(super) fn arrivals(plan: &Plan, evidence: &Evidence, fault: &WireFault) -> Arrivals {
+pub(super) fn arrivals(plan: &Plan, evidence: &Evidence, impairment: &Impairment) -> Arrivals {
     let mut arrivals = Arrivals::default();
-    let Harm::Delay { millis, jitter, .. } = fault.harm else {
+    let ImpairmentKind::Delay { millis, jitter, .. } = impairment.kind else {
         return arrivals;
     };
     let least = millis.saturating_sub(jitter);
@@ -64,7 +64,7 @@ pub(super) fn arrivals(plan: &Plan, evidence: &Evidence, fault: &WireFault) -> A
     let states: Vec<_> = plan.states().collect();
     let is_slow = |state: usize, from: &EndpointName, to: &EndpointName| {
         let delay = states.get(state).and_then(|state| delay(state, from, to));
-        delay.is_some_and(|delay| delay.line == fault.line)
+        delay.is_some_and(|delay| delay.line == impairment.line)
     };
     for flow in &plan.flows.flows {
         let sent = evidence.flows.iter().filter(|sent| sent.id == flow.id);
@@ -91,7 +91,7 @@ pub(super) fn arrivals(plan: &Plan, evidence: &Evidence, fault: &WireFault) -> A
 }
 
 /// What delays the packets from one endpoint to another.
-fn delay<'s>(state: &'s State, from: &EndpointName, to: &EndpointName) -> Option<&'s WireFault> {
+fn delay<'s>(state: &'s State, from: &EndpointName, to: &EndpointName) -> Option<&'s Impairment> {
     let [from, to] = [from, to].map(|name| state.endpoint(name));
     let (from, to) = (&from?.node.name, &to?.node.name);
     of_node(state, to).filter(|_| from != to)
@@ -112,22 +112,23 @@ fn moments(evidence: &Evidence, at: Nanos) -> Vec<usize> {
     }
 }
 
-/// What delays a node's packets: the last fault that does.
-fn of_node<'s>(state: &'s State, node: &NodeName) -> Option<&'s WireFault> {
+/// What delays a node's packets: the last impairment that does.
+fn of_node<'s>(state: &'s State, node: &NodeName) -> Option<&'s Impairment> {
     let is_node = state.nodes.iter().any(|one| one.name == *node);
-    let delays = |fault: &&WireFault| {
-        matches!(fault.harm, Harm::Delay { .. }) && fault.node.as_ref().is_none_or(|of| of == node)
+    let delays = |impairment: &&Impairment| {
+        matches!(impairment.kind, ImpairmentKind::Delay { .. })
+            && impairment.node.as_ref().is_none_or(|of| of == node)
     };
-    let mut faults = state.fabric.faults.iter().rev().filter(|_| is_node);
-    faults.find(delays)
+    let mut impairments = state.fabric.impairments.iter().rev().filter(|_| is_node);
+    impairments.find(delays)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn delay(millis: u16, jitter: u16, reorder: u16) -> Harm {
-        Harm::Delay {
+    fn delay(millis: u16, jitter: u16, reorder: u16) -> ImpairmentKind {
+        ImpairmentKind::Delay {
             millis,
             jitter,
             reorder,
@@ -159,6 +160,9 @@ mod tests {
         assert_eq!(why.as_deref(), Some("none of 9 packets overtook others"));
         let why = came(0, 0, 9).unlike(mixed);
         assert_eq!(why.as_deref(), Some("none of 9 packets took 20 ms"));
-        assert_eq!(came(0, 0, 0).unlike(Harm::Loss { percent: 1 }), None);
+        assert_eq!(
+            came(0, 0, 0).unlike(ImpairmentKind::Loss { percent: 1 }),
+            None
+        );
     }
 }

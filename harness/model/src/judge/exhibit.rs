@@ -18,8 +18,8 @@ pub(super) fn exhibit(seen: &Seen<'_>) -> Exhibit {
         Some(Tag::Beacon(id)) => format!(", beacon {}", id.0),
         Some(Tag::Flow(id, number)) => format!(", flow {} packet {number}", id.0),
         Some(Tag::Size(id)) => format!(", size probe {}", id.0),
-        Some(Tag::Forged(id)) => format!(", forged packet {}", id.0),
-        Some(Tag::Rightful(id)) => format!(", rightful twin of forged packet {}", id.0),
+        Some(Tag::Spoofed(id)) => format!(", spoofed packet {}", id.0),
+        Some(Tag::Genuine(id)) => format!(", genuine twin of spoofed packet {}", id.0),
         Some(Tag::Control(id)) => format!(", control of size probe {}", id.0),
         None => String::new(),
     };

@@ -7,7 +7,7 @@ mod lost;
 use super::breach::{About, Breach};
 use crate::dataplane::{Link, lost_link};
 use crate::evidence::{Evidence, NodeEvidence, Place, REVERSE_PATH};
-use crate::plan::{DropBy, Drops, FORGED, Family, Node, Plan, RpFilter};
+use crate::plan::{DropBy, Drops, Family, Node, Plan, RpFilter, SPOOFED};
 
 /// The kernel's reason for what [`REVERSE_PATH`] counts.
 const BY_SOURCE: &str = "IP_RPFILTER";
@@ -76,7 +76,7 @@ fn links(node: &Node, seen: &NodeEvidence) -> Option<(String, String)> {
     })
 }
 
-/// In normal running nothing is dropped by its source, but what was forged to be. `named` is how
+/// In normal running nothing is dropped by its source, but what was spoofed to be. `named` is how
 /// often the kernel gave that reason, where that is known: a second witness.
 fn reverse_path(
     plan: &Plan,
@@ -88,14 +88,14 @@ fn reverse_path(
     if node.rp_filter != RpFilter::Strict || !is_normal(plan, node) {
         return None;
     }
-    let forged = last.intrusions.iter().filter(|intrusion| {
-        let through = last.endpoint(&intrusion.through);
-        let tried = evidence.intrusions.iter().any(|one| one.id == intrusion.id);
+    let spoofed = last.spoofs.iter().filter(|spoof| {
+        let through = last.endpoint(&spoof.through);
+        let tried = evidence.spoofs.iter().any(|one| one.id == spoof.id);
         tried
-            && intrusion.drop == DropBy::ReversePath
+            && spoof.drop == DropBy::ReversePath
             && through.is_some_and(|through| through.node.name == node.name)
     });
-    let expected: u64 = forged.map(|_| FORGED).sum();
+    let expected: u64 = spoofed.map(|_| SPOOFED).sum();
     let drops = &evidence.nodes.get(&node.name)?.drops;
     let counted = drops.get(REVERSE_PATH).copied().unwrap_or_default();
     // How many more differs from run to run.

@@ -1,6 +1,6 @@
 //! Whether a NAT stood between a node and the others, as seen on their wires.
 
-use super::weather::Weather;
+use super::fabric_effect::FabricEffect;
 use crate::evidence::{Direction, Evidence, Role};
 use crate::frame::Payload;
 use crate::plan::{Nat, Plan};
@@ -10,7 +10,7 @@ pub(super) fn mappings(
     plan: &Plan,
     evidence: &Evidence,
     packets: impl Fn(&str) -> u64,
-) -> Vec<Weather> {
+) -> Vec<FabricEffect> {
     let state = plan.at_last();
     let Some(nat) = &state.fabric.nat else {
         return Vec::new();
@@ -23,7 +23,7 @@ pub(super) fn mappings(
             ports.start(),
             ports.end()
         );
-        Weather {
+        FabricEffect {
             line: Some(*line),
             told: nat.told(generation),
             packets: nat.counter(generation).map_or(0, |name| packets(&name)),

@@ -44,8 +44,8 @@ pub(super) fn of_losses(
     verdicts.map(|verdict| of_loss(verdict, evidence))
 }
 
-/// The same of forged packets: one that is shown came in all the same.
-pub(super) fn of_intrusions(
+/// The same of spoofed packets: one that is shown came in all the same.
+pub(super) fn of_spoofs(
     verdicts: Vec<Verdict>,
     evidence: &Evidence,
 ) -> impl Iterator<Item = Verdict> {

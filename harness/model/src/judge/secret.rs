@@ -142,7 +142,7 @@ impl<'a> Inquiry<'a> {
     fn shows(&self, sighting: &Sighting) -> bool {
         match sighting.tag {
             // What the lab itself sends in others' names, or to prove that it sees.
-            Some(Tag::Beacon(_) | Tag::Forged(_) | Tag::Rightful(_)) => return false,
+            Some(Tag::Beacon(_) | Tag::Spoofed(_) | Tag::Genuine(_)) => return false,
             Some(Tag::Flow(id, _)) => return self.flows().any(|flow| flow.id == id),
             Some(Tag::Probe(id) | Tag::Answer(id)) => {
                 return self.probes().any(|probe| probe.id == id);

@@ -16,9 +16,9 @@ pub(super) fn judge(plan: &Plan, why: &str) -> Vec<Verdict> {
         why: None,
     };
     let limits = plan.limits.promises.iter().map(|promise| promise.id);
-    let intrusions = plan.intrusions.iter().map(|promise| promise.promise);
+    let spoofs = plan.spoofs.iter().map(|promise| promise.promise);
     let secrets = plan.secrets.iter().map(|promise| promise.id);
-    let after = limits.chain(intrusions).chain(secrets);
+    let after = limits.chain(spoofs).chain(secrets);
     let all = pairs.chain(steps).chain(after);
     all.map(skipped).collect()
 }

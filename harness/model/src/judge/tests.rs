@@ -55,7 +55,7 @@ mod blocked;
 mod facts;
 
 /// What the fabric did to packets.
-mod weathers;
+mod fabric_effects;
 
 /// How long steps may take, and how much they may make the engine write.
 mod budgets;
@@ -78,8 +78,8 @@ mod limits;
 /// What is promised about the tunnel's own.
 mod outers;
 
-/// What has become of forged packets.
-mod intrusions;
+/// What has become of spoofed packets.
+mod spoofs;
 
 /// What is sent to an address that the fabric does not know.
 mod addresses;

@@ -32,7 +32,7 @@ pub struct Fabric {
     pub rack: Option<u8>,
     /// What it does to packets besides.
     #[serde(default)]
-    pub faults: Vec<WireFault>,
+    pub impairments: Vec<Impairment>,
     /// What stands in front of a node.
     #[serde(default)]
     pub nat: Option<Nat>,
@@ -117,9 +117,9 @@ impl BeyondMtu {
 }
 
 /// Something that the fabric does to packets of its nodes, and that has to happen in a run: a
-/// fault that never hit a packet proves nothing.
+/// impairment that never hit a packet proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WireFault {
+pub struct Impairment {
     /// The scenario's line that says so, counted from 1; its name among the others.
     pub line: u32,
     /// Whose packets; none is everybody's.
@@ -127,7 +127,7 @@ pub struct WireFault {
     /// Which of them.
     pub way: Way,
     /// What becomes of them.
-    pub harm: Harm,
+    pub kind: ImpairmentKind,
 }
 
 /// Packets of a node by their direction.
@@ -146,7 +146,7 @@ pub enum Way {
 /// What becomes of packets on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Harm {
+pub enum ImpairmentKind {
     /// So many of a hundred are lost, at random.
     Loss {
         /// From 1 to 99.
@@ -213,20 +213,20 @@ impl Fabric {
             FabricAction::SetMtu { mtu } => self.mtu = *mtu,
             FabricAction::SwallowIcmp => self.beyond_mtu = BeyondMtu::Swallow,
             FabricAction::AnswerIcmp => self.beyond_mtu = BeyondMtu::Fragment,
-            FabricAction::Harm { node, way, harm } => self.faults.push(WireFault {
+            FabricAction::Impair { node, way, kind } => self.impairments.push(Impairment {
                 line,
                 node: node.clone(),
                 way: *way,
-                harm: *harm,
+                kind: *kind,
             }),
             FabricAction::ForgetNat { .. } => {
                 if let Some(nat) = &mut self.nat {
                     nat.lines.push(line);
                 }
             }
-            FabricAction::Mend { node } => {
-                let stays = |fault: &WireFault| node.is_some() && fault.node != *node;
-                self.faults.retain(stays);
+            FabricAction::ClearImpairments { node } => {
+                let stays = |impairment: &Impairment| node.is_some() && impairment.node != *node;
+                self.impairments.retain(stays);
             }
         }
     }
@@ -251,16 +251,16 @@ pub enum FabricAction {
     /// They leave it again.
     AnswerIcmp,
     /// It begins to lose or delay packets.
-    Harm {
+    Impair {
         /// Whose; none is everybody's.
         node: Option<NodeName>,
         /// Which of them.
         way: Way,
         /// What becomes of them.
-        harm: Harm,
+        kind: ImpairmentKind,
     },
     /// It does so no more.
-    Mend {
+    ClearImpairments {
         /// Of this node; none is of all.
         node: Option<NodeName>,
     },
@@ -278,13 +278,13 @@ impl FabricAction {
             Self::SetMtu { .. } => "set-fabric-mtu",
             Self::SwallowIcmp => "swallow-icmp",
             Self::AnswerIcmp => "answer-icmp",
-            Self::Harm { harm, .. } => match harm {
-                Harm::Loss { .. } => "set-loss",
-                Harm::EveryNth { .. } => "drop-nth",
-                Harm::Rate { .. } => "set-rate",
-                Harm::Delay { .. } => "set-delay",
+            Self::Impair { kind, .. } => match kind {
+                ImpairmentKind::Loss { .. } => "set-loss",
+                ImpairmentKind::EveryNth { .. } => "drop-nth",
+                ImpairmentKind::Rate { .. } => "set-rate",
+                ImpairmentKind::Delay { .. } => "set-delay",
             },
-            Self::Mend { .. } => "mend",
+            Self::ClearImpairments { .. } => "clear-impairments",
             Self::ForgetNat { .. } => "forget-nat",
         }
     }
@@ -292,7 +292,7 @@ impl FabricAction {
     /// The node that it names.
     pub(super) fn node(&self) -> Option<&NodeName> {
         match self {
-            Self::Harm { node, .. } | Self::Mend { node } => node.as_ref(),
+            Self::Impair { node, .. } | Self::ClearImpairments { node } => node.as_ref(),
             Self::ForgetNat { node } => Some(node),
             Self::SetMtu { .. } | Self::SwallowIcmp | Self::AnswerIcmp => None,
         }
@@ -304,9 +304,9 @@ impl FabricAction {
             Self::SetMtu { mtu } => format!("the fabric carries {mtu} bytes"),
             Self::SwallowIcmp => "the fabric's ICMP errors are lost".into(),
             Self::AnswerIcmp => "the fabric's ICMP errors arrive again".into(),
-            Self::Harm { node, way, harm } => told(node.as_ref(), *way, *harm),
-            Self::Mend { node: None } => "the wire carries everything again".into(),
-            Self::Mend { node: Some(node) } => {
+            Self::Impair { node, way, kind } => told(node.as_ref(), *way, *kind),
+            Self::ClearImpairments { node: None } => "the wire carries everything again".into(),
+            Self::ClearImpairments { node: Some(node) } => {
                 format!("the wire carries everything of {node} again")
             }
             Self::ForgetNat { node } => format!("the NAT in front of {node} forgets its mappings"),
@@ -314,7 +314,7 @@ impl FabricAction {
     }
 }
 
-impl WireFault {
+impl Impairment {
     /// What its counter is called.
     pub fn counter(&self) -> String {
         format!("line{}", self.line)
@@ -322,25 +322,25 @@ impl WireFault {
 
     /// In words: `10 % of the packets from ada are lost`.
     pub fn told(&self) -> String {
-        told(self.node.as_ref(), self.way, self.harm)
+        told(self.node.as_ref(), self.way, self.kind)
     }
 }
 
-fn told(node: Option<&NodeName>, way: Way, harm: Harm) -> String {
+fn told(node: Option<&NodeName>, way: Way, kind: ImpairmentKind) -> String {
     let whose = match (node, way) {
         (None, _) => "between nodes".to_owned(),
         (Some(node), Way::Both) => format!("from and to {node}"),
         (Some(node), Way::From) => format!("from {node}"),
         (Some(node), Way::To) => format!("to {node}"),
     };
-    match harm {
-        Harm::Loss { percent } => format!("{percent} % of the packets {whose} are lost"),
-        Harm::EveryNth { nth: 1 } => format!("every packet {whose} is lost"),
-        Harm::EveryNth { nth } => format!("of {nth} packets {whose} one is lost"),
-        Harm::Rate { kilobytes } => {
+    match kind {
+        ImpairmentKind::Loss { percent } => format!("{percent} % of the packets {whose} are lost"),
+        ImpairmentKind::EveryNth { nth: 1 } => format!("every packet {whose} is lost"),
+        ImpairmentKind::EveryNth { nth } => format!("of {nth} packets {whose} one is lost"),
+        ImpairmentKind::Rate { kilobytes } => {
             format!("{kilobytes} kilobytes {whose} pass in a second, the rest is lost")
         }
-        Harm::Delay {
+        ImpairmentKind::Delay {
             millis,
             jitter,
             reorder,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Fabric, Harm, Plan};
+use super::{Fabric, ImpairmentKind, Plan};
 
 /// Something that not every kernel has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,12 +108,15 @@ impl Plan {
 }
 
 fn of_fabric(fabric: &Fabric) -> Vec<Need> {
-    let faults = fabric.faults.iter().map(|fault| match fault.harm {
-        Harm::Loss { .. } | Harm::EveryNth { .. } => Need::Numgen,
-        Harm::Rate { .. } => Need::Limit,
-        Harm::Delay { .. } => Need::Netem,
-    });
-    faults
+    let impairments = fabric
+        .impairments
+        .iter()
+        .map(|impairment| match impairment.kind {
+            ImpairmentKind::Loss { .. } | ImpairmentKind::EveryNth { .. } => Need::Numgen,
+            ImpairmentKind::Rate { .. } => Need::Limit,
+            ImpairmentKind::Delay { .. } => Need::Netem,
+        });
+    impairments
         .chain(fabric.nat.is_some().then_some(Need::Nat))
         .chain(fabric.ipv6.then_some(Need::Ipv6))
         .collect()

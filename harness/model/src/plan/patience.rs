@@ -140,13 +140,15 @@ impl Deadlines {
 impl Plan {
     /// Multiplies every deadline, the lab's own too, every budget of time, and the time between two
     /// packets of a flow: a slow machine bears fewer of them beside its work, and what they measure
-    /// lasts longer there. Where the wire harms packets they come as they did, since so do its rates
+    /// lasts longer there. Where the wire impairs packets they come as they did, since so do its rates
     /// and delays. What is promised about packets stays as it is.
     pub fn wait_longer(&mut self, patience: Patience) {
         let times = patience.0.max(1);
-        let is_harmed = self.states().any(|state| !state.fabric.faults.is_empty());
+        let is_impaired = self
+            .states()
+            .any(|state| !state.fabric.impairments.is_empty());
         let longer = |millis: &mut u32| *millis = millis.saturating_mul(times);
-        if !is_harmed {
+        if !is_impaired {
             longer(&mut self.flows.every);
         }
         longer(&mut self.deadlines.patience.0);

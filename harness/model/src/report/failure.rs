@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
-use super::{Frame, Report, Told, intrusion, limit, secret, why, wire};
+use super::{Frame, Report, Told, limit, secret, spoof, why, wire};
 use crate::plan::{Origin, Promise, StepKind, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
@@ -44,16 +44,16 @@ fn failed<'a>(report: &Report<'a>) -> Vec<Failed<'a>> {
     let sizes = report
         .of_limits()
         .map(|told| Failed::new(&told, limit::sentence(report.plan, told.promise)));
-    let forged = report
-        .of_intrusions()
-        .map(|told| Failed::new(&told, intrusion::sentence(report.plan, told.promise)));
+    let spoofed = report
+        .of_spoofs()
+        .map(|told| Failed::new(&told, spoof::sentence(report.plan, told.promise)));
     let secrets = report
         .of_secrets()
         .map(|told| Failed::new(&told, secret::sentence(told.promise)));
     let mut failed: Vec<_> = through
         .chain(after)
         .chain(sizes)
-        .chain(forged)
+        .chain(spoofed)
         .chain(secrets)
         .filter(|failed| failed.outcome != Outcome::Held)
         .collect();

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use super::row::{Kind, Row, sections};
 use super::{Report, Told};
-use super::{conduct, intrusion, limit, secret, through, wire};
+use super::{conduct, limit, secret, spoof, through, wire};
 use crate::count::counted;
 use crate::evidence::Timing;
 use crate::plan::Protocol;
@@ -62,7 +62,7 @@ fn write_promises(
     through::write(text, report, measured)?;
     wire::write(text, report, measured)?;
     limit::write(text, report, measured)?;
-    intrusion::write(text, report, measured)?;
+    spoof::write(text, report, measured)?;
     secret::write(text, report, measured)?;
     text.push('\n');
     for total in totals(report) {
@@ -188,7 +188,7 @@ fn totals(report: &Report<'_>) -> Vec<String> {
         .collect();
     lines.extend(total("through the steps", report.of_steps()));
     lines.extend(total("sizes", report.of_limits()));
-    lines.extend(total("forged packets", report.of_intrusions()));
+    lines.extend(total("spoofed packets", report.of_spoofs()));
     lines.extend(total("never in plaintext", report.of_secrets()));
     let free = report
         .plan

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 
 use super::Report;
 use crate::count::counted;
-use crate::judge::Weather;
+use crate::judge::FabricEffect;
 use crate::verdict::Outcome;
 
 /// One line for each thing. Numbers differ from run to run, and are told only if `measured`.
 pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
-    let weather = report.weather();
-    if !weather.is_empty() {
+    let effects = report.fabric_effects();
+    if !effects.is_empty() {
         writeln!(text, "\non the wire")?;
     }
-    for one in weather {
+    for one in effects {
         let line = one.line.map(|line| format!(" (line {line})"));
         let line = line.unwrap_or_default();
         let count = match (one.is_idle(), measured) {
@@ -31,10 +31,10 @@ pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> f
     Ok(())
 }
 
-/// What went wrong: faults that hit nothing.
+/// What went wrong: impairments that hit nothing.
 pub(super) fn failure(report: &Report<'_>) -> String {
-    let weather = report.weather().into_iter();
-    let idle = weather.filter(Weather::is_idle).map(|one| {
+    let effects = report.fabric_effects().into_iter();
+    let idle = effects.filter(FabricEffect::is_idle).map(|one| {
         format!(
             "{} line {}: {}, but {}\n",
             Outcome::Inconclusive.as_str(),
@@ -46,11 +46,11 @@ pub(super) fn failure(report: &Report<'_>) -> String {
     idle.collect()
 }
 
-pub(super) fn json(weather: &Weather) -> Value {
+pub(super) fn json(effects: &FabricEffect) -> Value {
     json!({
-        "line": weather.line,
-        "what": weather.told,
-        "packets": weather.packets,
-        "unlike": weather.unlike,
+        "line": effects.line,
+        "what": effects.told,
+        "packets": effects.packets,
+        "unlike": effects.unlike,
     })
 }

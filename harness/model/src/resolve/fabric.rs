@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use crate::name::NodeName;
 use crate::plan::{
-    Action, Fabric, FabricAction, FabricKind, Family, Harm, Way, WireFault, gateway_of,
+    Action, Fabric, FabricAction, FabricKind, Family, Impairment, ImpairmentKind, Way, gateway_of,
 };
 use crate::problem::{Lines, Problem, Span, known_names};
 use crate::scenario::{self, Scenario};
@@ -23,15 +23,15 @@ pub(super) fn fabric(scenario: &Scenario, lines: &Lines) -> Fabric {
     let written = &scenario.fabric;
     let subnet = written.subnet.as_ref();
     let subnet = subnet.map_or(SUBNET, |subnet| *subnet.get_ref());
-    let fault = |fault: &scenario::Fault| WireFault {
-        line: lines.line(fault.place.start),
-        node: fault.node.as_ref().map(|node| node.get_ref().clone()),
-        way: fault
+    let impairment = |impairment: &scenario::Impairment| Impairment {
+        line: lines.line(impairment.place.start),
+        node: impairment.node.as_ref().map(|node| node.get_ref().clone()),
+        way: impairment
             .way
             .as_ref()
             .map(|way| *way.get_ref())
             .unwrap_or_default(),
-        harm: fault.harm,
+        kind: impairment.kind,
     };
     Fabric {
         subnet,
@@ -45,7 +45,7 @@ pub(super) fn fabric(scenario: &Scenario, lines: &Lines) -> Fabric {
         kind: kind(scenario),
         ipv6: families(&scenario.cluster).contains(&Family::Ipv6),
         rack: rack::prefix(scenario, kind(scenario), subnet),
-        faults: scenario.faults.iter().map(fault).collect(),
+        impairments: scenario.impairments.iter().map(impairment).collect(),
         nat: None,
     }
 }
@@ -55,7 +55,7 @@ fn kind(scenario: &Scenario) -> FabricKind {
     kind.map(|kind| *kind.get_ref()).unwrap_or_default()
 }
 
-/// Reports what this kind of fabric cannot do, and faults of nobody's packets.
+/// Reports what this kind of fabric cannot do, and impairments of nobody's packets.
 pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut Vec<Problem>) {
     let fabric = &scenario.fabric;
     if let Some(beyond) = &fabric.beyond_mtu
@@ -71,15 +71,15 @@ pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut V
         let place = fabric.kind.as_ref().map_or(0..0, Spanned::span);
         problems.push(problem.and(place, "a switch"));
     }
-    for fault in &scenario.faults {
-        let node = fault.node.as_ref();
+    for impairment in &scenario.impairments {
+        let node = impairment.node.as_ref();
         let place = node.map_or(0..0, Spanned::span);
         let node = node.map(Spanned::get_ref);
         problems.extend(unknown(node, place, placement));
-        let way = fault.way.as_ref();
-        let place = way.map_or(fault.place.clone(), Spanned::span);
+        let way = impairment.way.as_ref();
+        let place = way.map_or(impairment.place.clone(), Spanned::span);
         let way = way.map(|way| *way.get_ref()).unwrap_or_default();
-        problems.extend(aimless(node, way, fault.harm, place));
+        problems.extend(aimless(node, way, impairment.kind, place));
     }
     for step in &scenario.steps {
         if let Action::Fabric(action) = &step.action {
@@ -96,11 +96,11 @@ fn check_step(
 ) {
     match action {
         FabricAction::SetMtu { .. }
-        | FabricAction::Mend { .. }
+        | FabricAction::ClearImpairments { .. }
         | FabricAction::ForgetNat { .. } => {}
-        FabricAction::Harm { node, way, harm } => {
+        FabricAction::Impair { node, way, kind } => {
             let place = step.place("direction");
-            problems.extend(aimless(node.as_ref(), *way, *harm, place));
+            problems.extend(aimless(node.as_ref(), *way, *kind, place));
         }
         FabricAction::SwallowIcmp | FabricAction::AnswerIcmp => {
             let beyond = scenario.fabric.beyond_mtu.as_ref();
@@ -129,7 +129,12 @@ fn unknown(node: Option<&NodeName>, place: Span, placement: &Placement) -> Optio
 }
 
 /// A direction that is nobody's, or that nothing can be delayed in.
-fn aimless(node: Option<&NodeName>, way: Way, harm: Harm, place: Span) -> Option<Problem> {
+fn aimless(
+    node: Option<&NodeName>,
+    way: Way,
+    kind: ImpairmentKind,
+    place: Span,
+) -> Option<Problem> {
     if node.is_none() && way != Way::Both {
         return Some(Problem::new(
             "a direction without a node",
@@ -138,7 +143,7 @@ fn aimless(node: Option<&NodeName>, way: Way, harm: Harm, place: Span) -> Option
             "add `node = \"NAME\"`, or leave `direction` out: then it is about every packet",
         ));
     }
-    let late = matches!(harm, Harm::Delay { .. });
+    let late = matches!(kind, ImpairmentKind::Delay { .. });
     (late && node.is_some() && way != Way::To).then(|| {
         Problem::new(
             "a delay of what a node sends",

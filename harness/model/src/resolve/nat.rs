@@ -103,10 +103,10 @@ fn misfit(scenario: &Scenario, node: &scenario::Node, place: &Span) -> Option<Pr
             "nobody can reach the node unless it speaks first, and goes on speaking",
             "write `keepalive = 1` in `[cluster]`",
         )
-    } else if !scenario.clients.is_empty() || !scenario.intrusions.is_empty() {
+    } else if !scenario.clients.is_empty() || !scenario.spoofs.is_empty() {
         (
-            "neither clients outside the cluster nor forged packets reach the node",
-            "leave the clients and intrusions out",
+            "neither clients outside the cluster nor spoofed packets reach the node",
+            "leave the clients and spoofs out",
         )
     } else if let Some(step) = scenario.steps.iter().find(|step| changes(&step.action)) {
         let problem = Problem::new(

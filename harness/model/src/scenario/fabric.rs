@@ -1,11 +1,11 @@
-//! The fabric, and what it does to packets: `[fabric]`, each `[[fault]]`, and the steps about it.
+//! The fabric, and what it does to packets: `[fabric]`, each `[[impairment]]`, and the steps about it.
 
 use ipnet::Ipv4Net;
 use toml::Spanned;
 
 use crate::document::Table;
 use crate::name::NodeName;
-use crate::plan::{Action, BeyondMtu, FabricAction, FabricKind, Harm, Way};
+use crate::plan::{Action, BeyondMtu, FabricAction, FabricKind, ImpairmentKind, Way};
 use crate::problem::{Problem, Span};
 
 use super::keys::Keys;
@@ -25,8 +25,8 @@ const BEYOND: &[(&str, BeyondMtu)] = &[
 
 const WAYS: &[(&str, Way)] = &[("both", Way::Both), ("from", Way::From), ("to", Way::To)];
 
-/// What a fault may do; one of them is needed.
-const HARMS: &[&str] = &["loss", "every", "rate", "delay"];
+/// What an impairment may do; one of them is needed.
+const KINDS_OF_IMPAIRMENT: &[&str] = &["loss", "every", "rate", "delay"];
 
 /// `[fabric]`.
 #[derive(Debug, Default)]
@@ -41,9 +41,9 @@ pub struct Fabric {
     pub kind: Option<Spanned<FabricKind>>,
 }
 
-/// `[[fault]]`.
+/// `[[impairment]]`.
 #[derive(Debug)]
-pub struct Fault {
+pub struct Impairment {
     /// Its header.
     pub place: Span,
     /// Whose packets.
@@ -51,7 +51,7 @@ pub struct Fault {
     /// Which of them.
     pub way: Option<Spanned<Way>>,
     /// What becomes of them.
-    pub harm: Harm,
+    pub kind: ImpairmentKind,
 }
 
 pub(super) fn fabric(table: &mut Table<'_, '_>) -> Fabric {
@@ -63,14 +63,17 @@ pub(super) fn fabric(table: &mut Table<'_, '_>) -> Fabric {
     }
 }
 
-pub(super) fn fault(table: &mut Table<'_, '_>) -> Option<Fault> {
+pub(super) fn impairment(table: &mut Table<'_, '_>) -> Option<Impairment> {
     let node = table.name("node", "a node");
     let way = table.word("direction", "direction", WAYS);
-    let harms = [loss(table), every(table), rate(table), delay(table)];
-    let written: Vec<_> = HARMS.iter().filter(|key| table.has(key)).collect();
+    let kinds = [loss(table), every(table), rate(table), delay(table)];
+    let written: Vec<_> = KINDS_OF_IMPAIRMENT
+        .iter()
+        .filter(|key| table.has(key))
+        .collect();
     if written.len() != 1 {
         table.report(Problem::new(
-            "a fault does one thing",
+            "an impairment does one thing",
             table.place(),
             match written.len() {
                 0 => "none of `loss`, `every`, `rate` and `delay` is here",
@@ -80,34 +83,34 @@ pub(super) fn fault(table: &mut Table<'_, '_>) -> Option<Fault> {
         ));
         return None;
     }
-    Some(Fault {
+    Some(Impairment {
         place: table.place(),
         node,
         way,
-        harm: harms.into_iter().flatten().next()?,
+        kind: kinds.into_iter().flatten().next()?,
     })
 }
 
-fn loss(table: &mut Table<'_, '_>) -> Option<Harm> {
+fn loss(table: &mut Table<'_, '_>) -> Option<ImpairmentKind> {
     let percent = table.number("loss", 1..=99, " percent")?;
-    Some(Harm::Loss { percent })
+    Some(ImpairmentKind::Loss { percent })
 }
 
-fn every(table: &mut Table<'_, '_>) -> Option<Harm> {
+fn every(table: &mut Table<'_, '_>) -> Option<ImpairmentKind> {
     let nth = table.number("every", 1..=u16::MAX, "")?;
-    Some(Harm::EveryNth { nth })
+    Some(ImpairmentKind::EveryNth { nth })
 }
 
-fn rate(table: &mut Table<'_, '_>) -> Option<Harm> {
+fn rate(table: &mut Table<'_, '_>) -> Option<ImpairmentKind> {
     let kilobytes = table.number("rate", 1..=u16::MAX, " kilobytes in a second")?;
-    Some(Harm::Rate { kilobytes })
+    Some(ImpairmentKind::Rate { kilobytes })
 }
 
-fn delay(table: &mut Table<'_, '_>) -> Option<Harm> {
+fn delay(table: &mut Table<'_, '_>) -> Option<ImpairmentKind> {
     let millis = table.number("delay", 1..=10_000, " milliseconds");
     let jitter = table.number("jitter", 0..=10_000, " milliseconds");
     let reorder = table.number("reorder", 0..=99, " percent");
-    Some(Harm::Delay {
+    Some(ImpairmentKind::Delay {
         millis: millis?,
         jitter: jitter.unwrap_or(0),
         reorder: reorder.unwrap_or(0),
@@ -122,36 +125,36 @@ pub(super) fn set_mtu(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
 
 pub(super) fn set_loss(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     keys.table.require("loss", "loss = 10");
-    harm(keys, loss)
+    impair(keys, loss)
 }
 
 pub(super) fn drop_nth(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     keys.table.require("every", "every = 7");
-    harm(keys, every)
+    impair(keys, every)
 }
 
 pub(super) fn set_rate(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     keys.table.require("rate", "rate = 500");
-    harm(keys, rate)
+    impair(keys, rate)
 }
 
 pub(super) fn set_delay(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     keys.table.require("delay", "delay = 20");
-    harm(keys, delay)
+    impair(keys, delay)
 }
 
-fn harm(
+fn impair(
     keys: &mut Keys<'_, '_, '_>,
-    read: fn(&mut Table<'_, '_>) -> Option<Harm>,
+    read: fn(&mut Table<'_, '_>) -> Option<ImpairmentKind>,
 ) -> Option<Action> {
     let node = keys.node();
     let way = keys.table.word("direction", "direction", WAYS);
     let way = keys.noted("direction", way).unwrap_or_default();
-    let harm = read(keys.table)?;
-    Some(Action::Fabric(FabricAction::Harm { node, way, harm }))
+    let kind = read(keys.table)?;
+    Some(Action::Fabric(FabricAction::Impair { node, way, kind }))
 }
 
-pub(super) fn mend(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
+pub(super) fn clear_impairments(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     let node = keys.node();
-    Some(Action::Fabric(FabricAction::Mend { node }))
+    Some(Action::Fabric(FabricAction::ClearImpairments { node }))
 }

@@ -187,7 +187,7 @@ const FABRIC_ACTIONS: &[(&str, Reader)] = &[
     ("drop-nth", fabric::drop_nth),
     ("set-rate", fabric::set_rate),
     ("set-delay", fabric::set_delay),
-    ("mend", fabric::mend),
+    ("clear-impairments", fabric::clear_impairments),
     ("forget-nat", |keys| {
         let node = keys.target()?;
         Some(Action::Fabric(FabricAction::ForgetNat { node }))

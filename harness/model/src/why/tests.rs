@@ -17,8 +17,8 @@ mod filtered;
 /// Links that carry nothing.
 mod links;
 
-/// Forged packets that were taken.
-mod forged;
+/// Spoofed packets that were taken.
+mod spoofed;
 
 const MARK: u32 = 0x10_0000;
 

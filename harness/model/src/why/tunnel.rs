@@ -6,7 +6,7 @@ use super::site::{Marks, Site};
 use super::{Defect, Leg, Packet, Stage, device, filtered};
 use crate::count::counted;
 use crate::dataplane::{self, Peer};
-use crate::plan::{FabricKind, Family, Harm};
+use crate::plan::{FabricKind, Family, ImpairmentKind};
 
 pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     let mut found = Vec::new();
@@ -289,15 +289,15 @@ pub(super) fn wire<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
         let mut all = leg.question.evidence.wire.iter();
         all.find(|tally| tally.name == name && tally.packets > 0)
     };
-    let faults = leg.question.plan.fabric.faults.iter();
+    let impairments = leg.question.plan.fabric.impairments.iter();
     // What comes late has not been lost.
-    let faults = faults.filter(|fault| !matches!(fault.harm, Harm::Delay { .. }));
-    let hit = faults.filter_map(|fault| Some((fault, tally(&fault.counter())?)));
-    hit.map(|(fault, tally)| {
+    let impairments = impairments.filter(|one| !matches!(one.kind, ImpairmentKind::Delay { .. }));
+    let hit = impairments.filter_map(|one| Some((one, tally(&one.counter())?)));
+    hit.map(|(impairment, tally)| {
         let told = format!(
             "the wire is made to lose packets (line {}: {}, {})",
-            fault.line,
-            fault.told(),
+            impairment.line,
+            impairment.told(),
             counted(tally.packets, "packet")
         );
         defect(Stage::Wire, told)

@@ -10,7 +10,7 @@ use serde_json::Value;
 use wireproof_model::evidence::{ANSWERED, OVERSIZED, SWALLOWED, Tally};
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::{
-    BeyondMtu, Fabric, FabricKind, Harm, Node, STORE_HOST, Way, WireFault,
+    BeyondMtu, Fabric, FabricKind, Impairment, ImpairmentKind, Node, STORE_HOST, Way,
 };
 
 use crate::base::error::{Doing, LabError};
@@ -113,11 +113,11 @@ fn write_rules(rules: &mut String, plan: &Fabric, family: &str, packets: &str) -
              flush chain {table} {chain}"
         )?;
     }
-    for fault in &plan.faults {
-        let counter = fault.counter();
+    for impairment in &plan.impairments {
+        let counter = impairment.counter();
         writeln!(rules, "add counter {table} {counter}")?;
-        for (chain, ports) in ports(fault) {
-            let (which, verdict) = harm(fault.harm);
+        for (chain, ports) in ports(impairment) {
+            let (which, verdict) = rule_of(impairment.kind);
             writeln!(
                 rules,
                 "add rule {table} {chain} {ports} {packets}{which} counter name {counter}{verdict}"
@@ -151,15 +151,15 @@ fn write_rules(rules: &mut String, plan: &Fabric, family: &str, packets: &str) -
     Ok(())
 }
 
-/// The chains that a fault's packets pass, and the ports that tell them from others. What is
+/// The chains that an impairment's packets pass, and the ports that tell them from others. What is
 /// everybody's is met where it comes in, and so only once.
-fn ports(fault: &WireFault) -> Vec<(&'static str, String)> {
-    let Some(node) = &fault.node else {
+fn ports(impairment: &Impairment) -> Vec<(&'static str, String)> {
+    let Some(node) = &impairment.node else {
         return vec![("from", format!("iifname != {{ \"lo\", \"{STORE_HOST}\" }}"))];
     };
     let from = ("from", format!("iifname \"{node}\""));
     let to = ("to", format!("oifname \"{node}\""));
-    match fault.way {
+    match impairment.way {
         Way::Both => vec![from, to],
         Way::From => vec![from],
         Way::To => vec![to],
@@ -167,19 +167,19 @@ fn ports(fault: &WireFault) -> Vec<(&'static str, String)> {
 }
 
 /// Which of the packets, and what the rule does to them.
-fn harm(harm: Harm) -> (String, &'static str) {
-    match harm {
-        Harm::Loss { percent } => (format!("numgen random mod 100 < {percent}"), " drop"),
-        Harm::EveryNth { nth } => {
+fn rule_of(kind: ImpairmentKind) -> (String, &'static str) {
+    match kind {
+        ImpairmentKind::Loss { percent } => (format!("numgen random mod 100 < {percent}"), " drop"),
+        ImpairmentKind::EveryNth { nth } => {
             let last = nth.saturating_sub(1);
             (format!("numgen inc mod {nth} == {last}"), " drop")
         }
-        Harm::Rate { kilobytes } => {
+        ImpairmentKind::Rate { kilobytes } => {
             let rate = format!("limit rate over {kilobytes} kbytes/second burst {BURST} kbytes");
             (rate, " drop")
         }
         // The port's queue does it.
-        Harm::Delay { .. } => (String::new(), ""),
+        ImpairmentKind::Delay { .. } => (String::new(), ""),
     }
 }
 
@@ -206,17 +206,20 @@ pub(super) fn slow_down(
 
 /// The last delay of what a node is sent.
 pub(super) fn delay(plan: &Fabric, node: &NodeName) -> Option<Delay> {
-    let mut faults = plan.faults.iter().rev();
-    faults.find_map(|fault| match fault.harm {
-        Harm::Delay {
+    let mut impairments = plan.impairments.iter().rev();
+    impairments.find_map(|impairment| match impairment.kind {
+        ImpairmentKind::Delay {
             millis,
             jitter,
             reorder,
-        } if fault.node.as_ref().is_none_or(|of| of == node) => Some(Delay {
+        } if impairment.node.as_ref().is_none_or(|of| of == node) => Some(Delay {
             millis,
             jitter,
             reorder,
         }),
-        Harm::Delay { .. } | Harm::Loss { .. } | Harm::EveryNth { .. } | Harm::Rate { .. } => None,
+        ImpairmentKind::Delay { .. }
+        | ImpairmentKind::Loss { .. }
+        | ImpairmentKind::EveryNth { .. }
+        | ImpairmentKind::Rate { .. } => None,
     })
 }

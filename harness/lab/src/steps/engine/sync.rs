@@ -9,7 +9,7 @@ use wireproof_model::name::NodeName;
 use wireproof_model::plan::State;
 use wireproof_model::text::shown_path;
 
-use crate::base::error::{Fault, LabError};
+use crate::base::error::{Blame, LabError};
 use crate::base::wait::{Deadline, Wait};
 use crate::cluster::init::Ended;
 use crate::cluster::node::NodeState;
@@ -33,7 +33,7 @@ fn unknown_fault(fault: &str, log: &Path) -> LabError {
     let operation = format!("ask the engine for the fault `{fault}`");
     let cause = format!("its arguments are wrong, it says{}", tail(log));
     let error = LabError {
-        fault: Fault::Request,
+        blame: Blame::Request,
         ..LabError::engine(operation, cause)
     };
     error.help("name a fault that the engine's log lists")
@@ -297,7 +297,7 @@ impl Engines<'_> {
     /// A missed deadline is the engine's fault.
     pub(super) fn blame(&self, error: LabError) -> LabError {
         LabError {
-            fault: Fault::Engine,
+            blame: Blame::Engine,
             ..error
         }
     }

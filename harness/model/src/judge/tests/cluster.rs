@@ -13,7 +13,7 @@ pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> 
 pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
     let mut plan = Plan {
         limits: Limits::default(),
-        intrusions: vec![],
+        spoofs: vec![],
         secrets: vec![],
         title: "a run that never was".into(),
         engine: parsed("none"),
@@ -30,7 +30,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
             ipv6: false,
             kind: FabricKind::Vnet,
             rack: None,
-            faults: vec![],
+            impairments: vec![],
             nat: None,
         },
         cluster: Cluster {

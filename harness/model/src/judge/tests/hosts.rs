@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::dataplane::{Address, Dataplane, Link, Route, Rule};
-use crate::evidence::{IntrusionOutcome, NodeEvidence, Place, PlaceDrops, REVERSE_PATH};
+use crate::evidence::{NodeEvidence, Place, PlaceDrops, REVERSE_PATH, SpoofOutcome};
 use crate::judge::breaches;
 use crate::name::NodeName;
 use crate::plan::*;
@@ -75,10 +75,10 @@ fn the_kernel_s_own_reason_is_a_second_witness() {
 }
 
 #[test]
-fn drops_of_forged_packets_are_expected_and_no_others() {
-    let mut world = dropping(FORGED);
-    world.plan.intrusions = vec![Intrusion {
-        id: IntrusionId(0),
+fn drops_of_spoofed_packets_are_expected_and_no_others() {
+    let mut world = dropping(SPOOFED);
+    world.plan.spoofs = vec![Spoof {
+        id: SpoofId(0),
         promise: PromiseId(10_000),
         through: parsed("ada"),
         source: parsed("app"),
@@ -87,27 +87,27 @@ fn drops_of_forged_packets_are_expected_and_no_others() {
         drop: DropBy::ReversePath,
         line: 1,
     }];
-    world.evidence.intrusions = vec![IntrusionOutcome {
-        id: IntrusionId(0),
+    world.evidence.spoofs = vec![SpoofOutcome {
+        id: SpoofId(0),
         received: 0,
-        rightful: FORGED,
-        counted: FORGED,
+        genuine: SPOOFED,
+        counted: SPOOFED,
         reasons: Err("not asked".into()),
     }];
     assert_eq!(told(&world), Vec::<String>::new());
     node(&mut world)
         .drops
-        .insert(REVERSE_PATH.into(), FORGED + 1);
+        .insert(REVERSE_PATH.into(), SPOOFED + 1);
     assert_eq!(told(&world), [DROPPED]);
     node(&mut world)
         .drops
-        .insert(REVERSE_PATH.into(), FORGED - 1);
+        .insert(REVERSE_PATH.into(), SPOOFED - 1);
     assert_eq!(
         told(&world),
         ["ada: its reverse-path filter dropped too few packets"]
     );
     // What something else has to drop is no excuse.
-    world.plan.intrusions[0].drop = DropBy::Rule;
+    world.plan.spoofs[0].drop = DropBy::Rule;
     assert_eq!(told(&world), [DROPPED]);
 }
 

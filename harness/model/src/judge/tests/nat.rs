@@ -3,7 +3,7 @@
 use super::world::{World, parsed, seed};
 use crate::evidence::{Direction, Role, Tally};
 use crate::frame::{Frame, Payload};
-use crate::judge::weather;
+use crate::judge::fabric_effects;
 use crate::plan::Nat;
 use crate::verdict::Outcome;
 
@@ -75,7 +75,7 @@ fn another_port_than_the_nats_is_nobodys() {
 fn a_nat_that_nobody_was_seen_behind_proves_nothing() {
     let world = behind(40_007);
     let idle = |world: &World| {
-        let all = weather(&world.plan, &world.evidence);
+        let all = fabric_effects(&world.plan, &world.evidence);
         all.iter().map(|one| one.is_idle()).collect::<Vec<_>>()
     };
     assert_eq!(idle(&world), [false]);
@@ -127,14 +127,14 @@ fn a_nat_that_nobody_was_seen_behind_proves_nothing() {
     let mut silent = world.clone();
     silent.plan.fabric.nat.as_mut().unwrap().lines.push(30);
     assert_eq!(idle(&silent), [false, true]);
-    let told = weather(&silent.plan, &silent.evidence);
+    let told = fabric_effects(&silent.plan, &silent.evidence);
     assert_eq!(told[1].idleness(), "there was none to hit");
     silent.evidence.wire.push(Tally {
         name: "nat30".into(),
         packets: 1,
         bytes: 176,
     });
-    let told = weather(&silent.plan, &silent.evidence);
+    let told = fabric_effects(&silent.plan, &silent.evidence);
     assert_eq!(
         told[1].idleness(),
         "no message to node-4 was sent to a port of 41000 to 41999"

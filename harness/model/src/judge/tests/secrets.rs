@@ -6,7 +6,7 @@ use super::world::{World, mixed, parsed};
 use crate::evidence::{Direction, Nanos, Place, Round, Sighting};
 use crate::frame::{Frame, Message, Packet, Payload, Quote};
 use crate::judge::judge;
-use crate::plan::{Action, Family, IntrusionId, Own, PromiseId, Secret, Settles, Store, Tamper};
+use crate::plan::{Action, Family, Own, PromiseId, Secret, Settles, SpoofId, Store, Tamper};
 use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Held, Inconclusive};
 use crate::verdict::Verdict;
@@ -154,7 +154,7 @@ fn a_quote_of_such_a_packet_counts() {
 
 #[test]
 fn what_the_lab_sends_in_other_names_is_nobody_s() {
-    for tag in [Tag::Forged(IntrusionId(0)), Tag::Rightful(IntrusionId(0))] {
+    for tag in [Tag::Spoofed(SpoofId(0)), Tag::Genuine(SpoofId(0))] {
         let mut world = tampered();
         world.leak(150, "web", "db", Some(tag));
         assert_eq!(verdict(&world).outcome, Held);

@@ -7,10 +7,10 @@ use crate::evidence::{
     Direction, FlowEvidence, FlowPacket, Form, Nanos, Place, Role, Sighting, StepEvidence, Tally,
 };
 use crate::frame::{Frame, Packet, Payload};
-use crate::judge::{judge, passages, weather};
+use crate::judge::{fabric_effects, judge, passages};
 use crate::plan::{
-    Action, Family, Flow, FlowId, Flows, Harm, PromiseId, Step, StepKind, StepPromise, Way,
-    WireFault,
+    Action, Family, Flow, FlowId, Flows, Impairment, ImpairmentKind, PromiseId, Step, StepKind,
+    StepPromise, Way,
 };
 use crate::tag::Tag;
 use crate::verdict::Outcome::{self, Broken, Held, Inconclusive};
@@ -348,24 +348,28 @@ pub(super) fn plain_udp(source: IpAddr, destination: IpAddr) -> Frame {
 
 #[test]
 fn a_delay_is_one_only_if_packets_come_late() {
-    let delay = |millis| Harm::Delay {
+    let delay = |millis| ImpairmentKind::Delay {
         millis,
         jitter: 0,
         reorder: 0,
     };
     let mut world = world();
-    world.plan.fabric.faults = vec![WireFault {
+    world.plan.fabric.impairments = vec![Impairment {
         line: 9,
         node: Some(parsed("bob")),
         way: Way::To,
-        harm: delay(20),
+        kind: delay(20),
     }];
     world.evidence.wire = vec![Tally {
         name: "line9".into(),
         packets: 30,
         bytes: 3_000,
     }];
-    let told = |world: &World| weather(&world.plan, &world.evidence)[0].unlike.clone();
+    let told = |world: &World| {
+        fabric_effects(&world.plan, &world.evidence)[0]
+            .unlike
+            .clone()
+    };
     assert_eq!(
         told(&world).as_deref(),
         Some("30 of 30 packets came before 20 ms")
@@ -375,15 +379,15 @@ fn a_delay_is_one_only_if_packets_come_late() {
     }
     assert_eq!(told(&world), None);
     // One that a later delay of the same node hides is never seen.
-    let mut other = world.plan.fabric.faults[0].clone();
-    (other.line, other.harm) = (10, delay(2));
-    world.plan.fabric.faults.push(other);
+    let mut other = world.plan.fabric.impairments[0].clone();
+    (other.line, other.kind) = (10, delay(2));
+    world.plan.fabric.impairments.push(other);
     assert_eq!(
         told(&world).as_deref(),
         Some("no packet was there to be timed")
     );
     // Without flows the probes' round trips tell.
-    world.plan.fabric.faults.pop();
+    world.plan.fabric.impairments.pop();
     world.plan.flows.flows.clear();
     assert!(told(&world).is_some());
     for probe in &mut world.evidence.probes {

@@ -65,7 +65,7 @@ impl World {
             flows: vec![],
             sizes: vec![],
             bulks: vec![],
-            intrusions: vec![],
+            spoofs: vec![],
             probes: vec![],
             nodes: plan
                 .nodes

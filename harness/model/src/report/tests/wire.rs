@@ -3,7 +3,7 @@
 use super::told;
 use crate::evidence::{ANSWERED, Evidence, Tally};
 use crate::judge::tests::world::{World, mixed, parsed};
-use crate::plan::{Harm, Need, Way, WireFault};
+use crate::plan::{Impairment, ImpairmentKind, Need, Way};
 use crate::verdict::Outcome;
 
 fn tally(name: &str, packets: u64) -> Tally {
@@ -15,20 +15,20 @@ fn tally(name: &str, packets: u64) -> Tally {
 }
 
 /// A run whose wire should have lost packets from `ada`.
-fn lossy(harm: Harm) -> World {
+fn lossy(kind: ImpairmentKind) -> World {
     let mut world = mixed();
-    world.plan.fabric.faults = vec![WireFault {
+    world.plan.fabric.impairments = vec![Impairment {
         line: 7,
         node: Some(parsed("ada")),
         way: Way::From,
-        harm,
+        kind,
     }];
     world
 }
 
 #[test]
-fn a_fault_that_hit_a_packet_is_told() {
-    let mut world = lossy(Harm::Loss { percent: 10 });
+fn an_impairment_that_hit_a_packet_is_told() {
+    let mut world = lossy(ImpairmentKind::Loss { percent: 10 });
     world.evidence.wire = vec![tally("line7", 3), tally(ANSWERED, 2)];
     assert_eq!(told(&world, |report| report.exit_status()), 0);
     let table = told(&world, |report| report.table("", false));
@@ -40,8 +40,8 @@ fn a_fault_that_hit_a_packet_is_told() {
 }
 
 #[test]
-fn a_fault_that_hit_nothing_leaves_the_run_open() {
-    let mut world = lossy(Harm::EveryNth { nth: 9 });
+fn an_impairment_that_hit_nothing_leaves_the_run_open() {
+    let mut world = lossy(ImpairmentKind::EveryNth { nth: 9 });
     for wire in [vec![], vec![tally("line7", 0)], vec![tally("line8", 4)]] {
         world.evidence.wire = wire;
         assert_eq!(told(&world, |report| report.exit_status()), 3);
@@ -56,7 +56,7 @@ fn a_fault_that_hit_nothing_leaves_the_run_open() {
 
 #[test]
 fn what_a_machine_lacks_is_no_verdict() {
-    let mut world = lossy(Harm::Delay {
+    let mut world = lossy(ImpairmentKind::Delay {
         millis: 20,
         jitter: 0,
         reorder: 0,

@@ -8,7 +8,7 @@ const MORE: &str = r#"
 [flows]
 off = false
 
-[[fault]]
+[[impairment]]
 node = "ada"
 direction = "from"
 loss = 5

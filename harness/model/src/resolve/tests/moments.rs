@@ -203,14 +203,14 @@ fn a_slow_machine_has_as_many_times_as_long_for_everything() {
     assert_eq!(times(&slow), times(&plan).map(|time| 20 * time));
     assert!(times(&plan).iter().all(|time| *time > 0));
     // A wire that carries so much in a second, or delays what comes, does so on any machine.
-    let mut slow = planned(&format!("{text}[[fault]]\nrate = 30\n"));
+    let mut slow = planned(&format!("{text}[[impairment]]\nrate = 30\n"));
     let every = slow.flows.every;
     slow.wait_longer(Patience::times(20));
     assert_eq!(slow.flows.every, every);
     // Nor where it does so only later.
     let later = steps(&["action = \"drop-nth\"; node = \"ada\"; direction = \"to\"; every = 5"]);
     let mut slow = planned(&later);
-    assert!(slow.fabric.faults.is_empty());
+    assert!(slow.fabric.impairments.is_empty());
     let every = slow.flows.every;
     slow.wait_longer(Patience::times(20));
     assert_eq!(slow.flows.every, every);

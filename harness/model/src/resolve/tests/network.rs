@@ -1,7 +1,7 @@
 //! Networks of every kind, and who has which address there.
 
 use super::{planned, promise};
-use crate::plan::{BeyondMtu, Class, Family, Harm, Protection, Protocol};
+use crate::plan::{BeyondMtu, Class, Family, ImpairmentKind, Protection, Protocol};
 
 const ROUTED: &str = r#"
 title = "racks"
@@ -123,7 +123,7 @@ title = "weather"
 beyond-mtu = "fragment"
 [node.ada]
 [node.bob]
-[[fault]]
+[[impairment]]
 node = "ada"
 loss = 10
 [[step]]
@@ -135,22 +135,29 @@ action = "swallow-icmp"
 action = "drop-nth"
 every = 9
 [[step]]
-action = "mend"
+action = "clear-impairments"
 node = "ada"
 [[step]]
 action = "answer-icmp"
 [[step]]
-action = "mend"
+action = "clear-impairments"
 "#,
     );
     let told: Vec<_> = (0..=plan.steps.len())
         .map(|steps| {
             let fabric = plan.after(steps).fabric;
-            let harms: Vec<_> = fabric.faults.iter().map(|fault| fault.harm).collect();
-            (fabric.mtu, fabric.beyond_mtu, harms)
+            let kinds: Vec<_> = fabric
+                .impairments
+                .iter()
+                .map(|impairment| impairment.kind)
+                .collect();
+            (fabric.mtu, fabric.beyond_mtu, kinds)
         })
         .collect();
-    let (loss, nth) = (Harm::Loss { percent: 10 }, Harm::EveryNth { nth: 9 });
+    let (loss, nth) = (
+        ImpairmentKind::Loss { percent: 10 },
+        ImpairmentKind::EveryNth { nth: 9 },
+    );
     let expected = [
         (1500, BeyondMtu::Fragment, vec![loss]),
         (1300, BeyondMtu::Fragment, vec![loss]),

@@ -1,4 +1,4 @@
-//! What has become of forged packets: each word of the evidence that a verdict rests on changes
+//! What has become of spoofed packets: each word of the evidence that a verdict rests on changes
 //! it when it is changed.
 
 use std::collections::BTreeMap;
@@ -11,15 +11,15 @@ use crate::plan::*;
 use crate::tag::Tag;
 use crate::verdict::Outcome;
 
-const FORGED_TAG: Tag = Tag::Forged(IntrusionId(0));
-const TWIN_TAG: Tag = Tag::Rightful(IntrusionId(0));
+const SPOOFED_TAG: Tag = Tag::Spoofed(SpoofId(0));
+const TWIN_TAG: Tag = Tag::Genuine(SpoofId(0));
 
 /// Packets in the name of `app` come in from the wire at ada, where both pods are, and end there.
 fn from_the_wire(drop: DropBy) -> World {
-    let mut world = intruded("ada", "app", "web", drop);
+    let mut world = spoofing("ada", "app", "web", drop);
     let (port, uplink) = (world.port(&parsed("ada")), world.uplink(&parsed("ada")));
     let ends = [port, uplink];
-    put(&mut world, FORGED_TAG, "app", "web", &ends);
+    put(&mut world, SPOOFED_TAG, "app", "web", &ends);
     put(&mut world, TWIN_TAG, "cal", "web", &ends);
     arrive(&mut world, TWIN_TAG);
     world
@@ -27,25 +27,25 @@ fn from_the_wire(drop: DropBy) -> World {
 
 /// `web` speaks in the name of `log`, which goes into ada's tunnel and not out of bob's.
 fn from_a_pod(drop: DropBy) -> World {
-    let mut world = intruded("web", "log", "db", drop);
+    let mut world = spoofing("web", "log", "db", drop);
     let link = world.at(&Place::Node(parsed("ada")), &Role::PodLink(parsed("web")));
     let ends = [world.pod_uplink(&parsed("web")), link];
-    put(&mut world, FORGED_TAG, "log", "db", &ends);
+    put(&mut world, SPOOFED_TAG, "log", "db", &ends);
     let tunnel = world.tunnel(&parsed("ada"));
-    for _ in 0..FORGED {
+    for _ in 0..SPOOFED {
         let frame = packet(&world, "log", "db");
-        world.see(tunnel, Direction::Out, &frame, Some(FORGED_TAG));
+        world.see(tunnel, Direction::Out, &frame, Some(SPOOFED_TAG));
     }
     put(&mut world, TWIN_TAG, "web", "db", &ends);
     arrive(&mut world, TWIN_TAG);
     world
 }
 
-fn intruded(through: &str, source: &str, to: &str, drop: DropBy) -> World {
+fn spoofing(through: &str, source: &str, to: &str, drop: DropBy) -> World {
     let mut world = mixed();
     let promise = PromiseId(u32::try_from(world.plan.promises.len()).unwrap());
-    world.plan.intrusions = vec![Intrusion {
-        id: IntrusionId(0),
+    world.plan.spoofs = vec![Spoof {
+        id: SpoofId(0),
         promise,
         through: parsed(through),
         source: parsed(source),
@@ -55,17 +55,17 @@ fn intruded(through: &str, source: &str, to: &str, drop: DropBy) -> World {
         line: 1,
     }];
     let (counted, reason) = match drop {
-        DropBy::ReversePath => (FORGED, Some("IP_RPFILTER")),
+        DropBy::ReversePath => (SPOOFED, Some("IP_RPFILTER")),
         DropBy::Rule => (0, Some("NETFILTER_DROP")),
         DropBy::Tunnel | DropBy::Nothing => (0, None),
     };
-    world.evidence.intrusions = vec![IntrusionOutcome {
-        id: IntrusionId(0),
-        received: if drop == DropBy::Nothing { FORGED } else { 0 },
-        rightful: FORGED,
+    world.evidence.spoofs = vec![SpoofOutcome {
+        id: SpoofId(0),
+        received: if drop == DropBy::Nothing { SPOOFED } else { 0 },
+        genuine: SPOOFED,
         counted,
         reasons: Ok(reason
-            .map(|name| (name.to_owned(), FORGED))
+            .map(|name| (name.to_owned(), SPOOFED))
             .into_iter()
             .collect()),
     }];
@@ -89,14 +89,14 @@ fn packet(world: &World, from: &str, to: &str) -> Frame {
 /// Out of the one end of a link, and in at the other.
 fn put(world: &mut World, tag: Tag, from: &str, to: &str, [near, far]: &[InterfaceId; 2]) {
     let frame = packet(world, from, to);
-    for _ in 0..FORGED {
+    for _ in 0..SPOOFED {
         world.see(*near, Direction::Out, &frame, Some(tag));
         world.see(*far, Direction::In, &frame, Some(tag));
     }
 }
 
 fn arrive(world: &mut World, tag: Tag) {
-    let to = world.plan.intrusions[0].to.clone();
+    let to = world.plan.spoofs[0].to.clone();
     let frame = packet(world, "cal", to.as_str());
     let uplink = world.pod_uplink(&parsed(to.as_str()));
     world.see(uplink, Direction::In, &frame, Some(tag));
@@ -105,19 +105,19 @@ fn arrive(world: &mut World, tag: Tag) {
 fn check(world: &mut World, outcome: Outcome, fact: &str) {
     world.number();
     let verdicts = judge(&world.plan, &world.evidence);
-    let promise = world.plan.intrusions[0].promise;
+    let promise = world.plan.spoofs[0].promise;
     let verdict = verdicts.iter().find(|verdict| verdict.promise == promise);
     let verdict = verdict.unwrap();
     assert_eq!((verdict.outcome, verdict.fact.as_str()), (outcome, fact));
-    // What the lab forges itself breaks no promise about a pair.
+    // What the lab spoofs itself breaks no promise about a pair.
     let pairs = verdicts.iter().filter(|verdict| verdict.promise != promise);
     for verdict in pairs {
         assert_eq!(verdict.outcome, Outcome::Held, "{verdict:#?}");
     }
 }
 
-fn outcome(world: &mut World) -> &mut IntrusionOutcome {
-    &mut world.evidence.intrusions[0]
+fn outcome(world: &mut World) -> &mut SpoofOutcome {
+    &mut world.evidence.spoofs[0]
 }
 
 #[test]
@@ -155,14 +155,14 @@ fn what_the_socket_gets_was_not_dropped() {
 fn what_is_seen_past_the_link_was_not_dropped() {
     for drop in [DropBy::ReversePath, DropBy::Rule] {
         let mut world = from_the_wire(drop);
-        arrive(&mut world, FORGED_TAG);
+        arrive(&mut world, SPOOFED_TAG);
         check(&mut world, Outcome::Broken, "got as far as eth0 of web");
     }
     // The tunnel is past the link too, but for who expects them to go into it.
     let fact = "got as far as wireguard.cali of ada";
     check(&mut from_a_pod(DropBy::ReversePath), Outcome::Broken, fact);
     let mut world = from_a_pod(DropBy::Tunnel);
-    arrive(&mut world, FORGED_TAG);
+    arrive(&mut world, SPOOFED_TAG);
     check(&mut world, Outcome::Broken, "got as far as eth0 of db");
 }
 
@@ -170,8 +170,8 @@ fn what_is_seen_past_the_link_was_not_dropped() {
 fn what_never_came_in_was_not_dropped() {
     let mut world = from_the_wire(DropBy::ReversePath);
     let uplink = world.uplink(&parsed("ada"));
-    world.remove(|sighting| sighting.interface == uplink && sighting.tag == Some(FORGED_TAG));
-    let fact = "0 of 3 forged packets were seen to come in at ada";
+    world.remove(|sighting| sighting.interface == uplink && sighting.tag == Some(SPOOFED_TAG));
+    let fact = "0 of 3 spoofed packets were seen to come in at ada";
     check(&mut world, Outcome::Inconclusive, fact);
 }
 
@@ -179,14 +179,14 @@ fn what_never_came_in_was_not_dropped() {
 fn without_its_twin_a_drop_is_none() {
     for drop in [DropBy::ReversePath, DropBy::Rule, DropBy::Nothing] {
         let mut world = from_the_wire(drop);
-        outcome(&mut world).rightful = 2;
-        let fact = "the same packets with a rightful source did not arrive either";
+        outcome(&mut world).genuine = 2;
+        let fact = "the same packets with a genuine source did not arrive either";
         check(&mut world, Outcome::Inconclusive, fact);
     }
     let mut world = from_the_wire(DropBy::Rule);
     let uplink = world.pod_uplink(&parsed("web"));
     world.remove(|sighting| sighting.interface == uplink && sighting.tag == Some(TWIN_TAG));
-    let fact = "no rightful packet was seen at web";
+    let fact = "no genuine packet was seen at web";
     check(&mut world, Outcome::Inconclusive, fact);
 }
 
@@ -206,11 +206,11 @@ fn an_observer_that_dropped_frames_may_have_missed_them() {
 
 #[test]
 fn the_counter_says_who_dropped_them() {
-    for count in [0, FORGED - 1, FORGED + 1] {
+    for count in [0, SPOOFED - 1, SPOOFED + 1] {
         let mut world = from_the_wire(DropBy::ReversePath);
         outcome(&mut world).counted = count;
         let fact = format!(
-            "did not arrive, but ada's reverse-path filter counted {count} instead of {FORGED}"
+            "did not arrive, but ada's reverse-path filter counted {count} instead of {SPOOFED}"
         );
         check(&mut world, Outcome::Broken, &fact);
     }
@@ -230,10 +230,10 @@ fn the_kernel_names_who_dropped_them_where_it_can_be_asked() {
     outcome(&mut world).reasons = Err("not the host's root".into());
     let fact = "dropped by ada's reverse-path filter, which counted each";
     check(&mut world, Outcome::Held, fact);
-    outcome(&mut world).reasons = Ok(BTreeMap::from([("NETFILTER_DROP".to_owned(), FORGED)]));
+    outcome(&mut world).reasons = Ok(BTreeMap::from([("NETFILTER_DROP".to_owned(), SPOOFED)]));
     let fact = "did not arrive, but the kernel names NETFILTER_DROP, not IP_RPFILTER";
     check(&mut world, Outcome::Broken, fact);
-    outcome(&mut world).reasons = Ok(BTreeMap::from([("IP_RPFILTER".to_owned(), FORGED - 1)]));
+    outcome(&mut world).reasons = Ok(BTreeMap::from([("IP_RPFILTER".to_owned(), SPOOFED - 1)]));
     let fact = "did not arrive, but the kernel names IP_RPFILTER for 2 of 3 only";
     check(&mut world, Outcome::Broken, fact);
     let mut world = from_the_wire(DropBy::Rule);
@@ -246,7 +246,7 @@ fn the_kernel_names_who_dropped_them_where_it_can_be_asked() {
 fn what_must_arrive_and_does_not_is_told() {
     let mut world = from_the_wire(DropBy::Nothing);
     outcome(&mut world).received = 2;
-    let fact = "did not arrive at web; with a rightful source they do";
+    let fact = "did not arrive at web; with a genuine source they do";
     check(&mut world, Outcome::Broken, fact);
 }
 
@@ -254,7 +254,7 @@ fn what_must_arrive_and_does_not_is_told() {
 fn what_never_went_into_the_tunnel_was_not_dropped_by_it() {
     let mut world = from_a_pod(DropBy::Tunnel);
     let tunnel = world.tunnel(&parsed("ada"));
-    world.remove(|sighting| sighting.interface == tunnel && sighting.tag == Some(FORGED_TAG));
+    world.remove(|sighting| sighting.interface == tunnel && sighting.tag == Some(SPOOFED_TAG));
     let fact = "did not arrive, and never went into ada's tunnel";
     check(&mut world, Outcome::Broken, fact);
 }
@@ -262,14 +262,14 @@ fn what_never_went_into_the_tunnel_was_not_dropped_by_it() {
 #[test]
 fn what_was_not_tried_is_open() {
     let mut world = from_the_wire(DropBy::ReversePath);
-    world.evidence.intrusions.clear();
-    check(&mut world, Outcome::Inconclusive, "nothing was forged");
+    world.evidence.spoofs.clear();
+    check(&mut world, Outcome::Inconclusive, "nothing was spoofed");
 }
 
-/// Somebody else's frame of the forged ones, there.
+/// Somebody else's frame of the spoofed ones, there.
 fn also(world: &mut World, at: InterfaceId, direction: Direction) {
     let frame = packet(world, "app", "web");
-    world.see(at, direction, &frame, Some(FORGED_TAG));
+    world.see(at, direction, &frame, Some(SPOOFED_TAG));
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn a_tunnel_is_entered_where_they_came_in() {
     check(&mut world, Outcome::Broken, "got as far as eth0 of ada");
 }
 
-/// What becomes of `world` where ada has a bridge, if any, and a forged packet is seen at one of `of`.
+/// What becomes of `world` where ada has a bridge, if any, and a spoofed packet is seen at one of `of`.
 fn bridged(mut world: World, of: &str, direction: Direction, bridge: bool) -> (Outcome, String) {
     let mut nodes = world.plan.nodes.iter_mut();
     let ada = nodes.find(|node| node.name.as_str() == "ada").unwrap();
@@ -380,6 +380,6 @@ fn what_the_kernel_named_is_told_beside_the_verdict() {
     outcome(&mut world).reasons = Err("not the host's root".into());
     let told = "the kernel's drop reasons are not available: not the host's root";
     assert_eq!(notes(&world), [told]);
-    world.evidence.intrusions.clear();
+    world.evidence.spoofs.clear();
     assert_eq!(notes(&world), Vec::<String>::new());
 }

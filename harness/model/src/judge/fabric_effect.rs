@@ -2,7 +2,7 @@
 
 /// One thing that the fabric does to packets, and how often it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Weather {
+pub struct FabricEffect {
     /// The scenario's line that asks for it; none for what goes without saying.
     pub line: Option<u32>,
     /// What it does, in words.
@@ -13,7 +13,7 @@ pub struct Weather {
     pub unlike: Option<String>,
 }
 
-impl Weather {
+impl FabricEffect {
     /// Whether it was asked for and never happened.
     pub fn is_idle(&self) -> bool {
         self.line.is_some() && (self.packets == 0 || self.unlike.is_some())

@@ -1,35 +1,35 @@
-//! Which packets are forged, and whether what is promised about them can be.
+//! Which packets are spoofed, and whether what is promised about them can be.
 
 use std::collections::BTreeSet;
 
 use toml::Spanned;
 
 use crate::name::EndpointName;
-use crate::plan::{Addressing, DropBy, Family, Intrusion, IntrusionId, Plan, PromiseId, RpFilter};
+use crate::plan::{Addressing, DropBy, Family, Plan, PromiseId, RpFilter, Spoof, SpoofId};
 use crate::problem::{Lines, Problem, known_names};
 use crate::scenario::{self, Scenario};
 
 use super::families;
 use super::placement::Placement;
 
-/// Reports forgeries of nobody, those that are none, and those that nothing can drop so.
+/// Reports spoofs of nobody, those that are none, and those that nothing can drop so.
 pub(super) fn check(
     scenario: &Scenario,
     placement: &Placement,
     last: &BTreeSet<EndpointName>,
     problems: &mut Vec<Problem>,
 ) {
-    for intrusion in &scenario.intrusions {
-        let ends = [&intrusion.through, &intrusion.source, &intrusion.to];
+    for spoof in &scenario.spoofs {
+        let ends = [&spoof.through, &spoof.source, &spoof.to];
         let before = problems.len();
         for end in ends {
             problems.extend(unknown(end, placement, last));
         }
         // Whoever is unknown has no place to be compared.
         if problems.len() == before {
-            problems.extend(idle(intrusion));
-            problems.extend(without_filter(scenario, intrusion));
-            problems.extend(unspoken(scenario, intrusion));
+            problems.extend(idle(spoof));
+            problems.extend(without_filter(scenario, spoof));
+            problems.extend(unspoken(scenario, spoof));
         }
     }
 }
@@ -55,9 +55,9 @@ fn unknown(
     })
 }
 
-/// What is no forgery, or comes from whom it is for.
-fn idle(intrusion: &scenario::Intrusion) -> Option<Problem> {
-    let (through, source, to) = (&intrusion.through, &intrusion.source, &intrusion.to);
+/// What is no spoof, or comes from whom it is for.
+fn idle(spoof: &scenario::Spoof) -> Option<Problem> {
+    let (through, source, to) = (&spoof.through, &spoof.source, &spoof.to);
     if source.get_ref() == to.get_ref() {
         return Some(
             Problem::new(
@@ -72,7 +72,7 @@ fn idle(intrusion: &scenario::Intrusion) -> Option<Problem> {
     // A pod may say its own name; what is from the wire is nobody's there.
     (through.get_ref() == source.get_ref()).then(|| {
         Problem::new(
-            format!("packets of `{}` itself are not forged", source.get_ref()),
+            format!("packets of `{}` itself are not spoofed", source.get_ref()),
             source.span(),
             "whose address they bear",
             "name another endpoint; that its own packets arrive is tried anyway",
@@ -82,24 +82,24 @@ fn idle(intrusion: &scenario::Intrusion) -> Option<Problem> {
 }
 
 /// A promise of the reverse-path filter where there is none.
-fn without_filter(scenario: &Scenario, intrusion: &scenario::Intrusion) -> Option<Problem> {
-    if *intrusion.drop.get_ref() != DropBy::ReversePath {
+fn without_filter(scenario: &Scenario, spoof: &scenario::Spoof) -> Option<Problem> {
+    if *spoof.drop.get_ref() != DropBy::ReversePath {
         return None;
     }
     let refuse = |label: &str| {
         Problem::new(
             "nothing drops these packets by their reverse path",
-            intrusion.drop.span(),
+            spoof.drop.span(),
             label,
             "write `drop = \"rule\"` or `drop = \"nothing\"`",
         )
     };
-    if let Some(family) = &intrusion.family
+    if let Some(family) = &spoof.family
         && *family.get_ref() == Family::Ipv6
     {
         return Some(refuse("promised here").and(family.span(), "IPv6 has no `rp_filter`"));
     }
-    let through = intrusion.through.get_ref();
+    let through = spoof.through.get_ref();
     let mut nodes = scenario.nodes.iter();
     let node = nodes.find(|node| EndpointName::from(node.name.get_ref()) == *through);
     let mut pods = scenario.pods.iter();
@@ -118,14 +118,14 @@ fn without_filter(scenario: &Scenario, intrusion: &scenario::Intrusion) -> Optio
             (veth && filter != RpFilter::Off, pod.name.span())
         }
         // A pod that has no table of its own has no filter either.
-        (None, None) => (false, intrusion.through.span()),
+        (None, None) => (false, spoof.through.span()),
     };
     (!drops).then(|| refuse("promised here").and(place, "its `rp-filter` is not strict"))
 }
 
 /// In a family that the cluster does not speak, nothing arrives in any case.
-fn unspoken(scenario: &Scenario, intrusion: &scenario::Intrusion) -> Option<Problem> {
-    let family = intrusion.family.as_ref()?;
+fn unspoken(scenario: &Scenario, spoof: &scenario::Spoof) -> Option<Problem> {
+    let family = spoof.family.as_ref()?;
     let spoken = families(&scenario.cluster);
     (!spoken.contains(family.get_ref())).then(|| {
         let name = family.get_ref().as_str();
@@ -138,12 +138,8 @@ fn unspoken(scenario: &Scenario, intrusion: &scenario::Intrusion) -> Option<Prob
     })
 }
 
-/// The forgeries as meant. Their numbers follow those of the other promises.
-pub(super) fn intrusions(
-    plan: &Plan,
-    written: &[scenario::Intrusion],
-    lines: &Lines,
-) -> Vec<Intrusion> {
+/// The spoofs as meant. Their numbers follow those of the other promises.
+pub(super) fn spoofs(plan: &Plan, written: &[scenario::Spoof], lines: &Lines) -> Vec<Spoof> {
     let before = [
         plan.promises.len(),
         plan.flows.promises.len(),
@@ -153,8 +149,8 @@ pub(super) fn intrusions(
     let families = plan.cluster.families.first();
     let numbered = written.iter().enumerate();
     numbered
-        .map(|(number, written)| Intrusion {
-            id: IntrusionId(u16::try_from(number).unwrap_or(u16::MAX)),
+        .map(|(number, written)| Spoof {
+            id: SpoofId(u16::try_from(number).unwrap_or(u16::MAX)),
             promise: PromiseId(u32::try_from(first + number).unwrap_or(u32::MAX)),
             through: written.through.get_ref().clone(),
             source: written.source.get_ref().clone(),

@@ -1,20 +1,20 @@
-//! What became of forged packets.
+//! What became of spoofed packets.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::IntrusionId;
+use crate::plan::SpoofId;
 
-/// What sockets and counters said of an intrusion. Where its frames were is in the sightings.
+/// What sockets and counters said of a spoof. Where its frames were is in the sightings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IntrusionOutcome {
+pub struct SpoofOutcome {
     /// Which.
-    pub id: IntrusionId,
-    /// Forged packets that the receiver's socket got.
+    pub id: SpoofId,
+    /// Spoofed packets that the receiver's socket got.
     pub received: u64,
-    /// Packets with a rightful source, sent after them on the same way, that it got.
-    pub rightful: u64,
+    /// Packets with a genuine source, sent after them on the same way, that it got.
+    pub genuine: u64,
     /// By how much `TcpExt.IPReversePathFilter` of the node moved from before the first of both
     /// until after the last.
     pub counted: u64,

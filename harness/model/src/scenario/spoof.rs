@@ -1,4 +1,4 @@
-//! Each `[[intrusion]]`: which packets are forged, and what must become of them.
+//! Each `[[spoof]]`: which packets are spoofed, and what must become of them.
 
 use toml::Spanned;
 
@@ -16,9 +16,9 @@ const DROPS: &[(&str, DropBy)] = &[
     ("nothing", DropBy::Nothing),
 ];
 
-/// `[[intrusion]]`.
+/// `[[spoof]]`.
 #[derive(Debug)]
-pub struct Intrusion {
+pub struct Spoof {
     /// Its header.
     pub place: Span,
     /// Whose link the packets come in by.
@@ -33,7 +33,7 @@ pub struct Intrusion {
     pub drop: Spanned<DropBy>,
 }
 
-pub(super) fn intrusion(table: &mut Table<'_, '_>) -> Option<Intrusion> {
+pub(super) fn spoof(table: &mut Table<'_, '_>) -> Option<Spoof> {
     table.require("through", "through = \"NODE\"");
     table.require("as", "as = \"NAME\"");
     table.require("to", "to = \"NAME\"");
@@ -43,7 +43,7 @@ pub(super) fn intrusion(table: &mut Table<'_, '_>) -> Option<Intrusion> {
     let to = table.name("to", "an endpoint");
     let family = table.word("family", "family", FAMILIES);
     let drop = table.word("drop", "drop", DROPS);
-    Some(Intrusion {
+    Some(Spoof {
         place: table.place(),
         through: through?,
         source: source?,

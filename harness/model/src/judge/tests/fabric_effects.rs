@@ -3,20 +3,20 @@
 use super::through::{MILLI, stepped};
 use super::world::{World, mixed, parsed};
 use crate::evidence::{ANSWERED, Nanos, OVERSIZED, SWALLOWED, StepEvidence, Tally};
-use crate::judge::weather;
-use crate::plan::{Action, FabricAction, Harm, Way, WireFault};
+use crate::judge::fabric_effects;
+use crate::plan::{Action, FabricAction, Impairment, ImpairmentKind, Way};
 
-fn fault(line: u32, node: Option<&str>, harm: Harm) -> WireFault {
-    WireFault {
+fn impairment(line: u32, node: Option<&str>, kind: ImpairmentKind) -> Impairment {
+    Impairment {
         line,
         node: node.map(parsed),
         way: Way::To,
-        harm,
+        kind,
     }
 }
 
-fn delay(millis: u16, jitter: u16) -> Harm {
-    Harm::Delay {
+fn delay(millis: u16, jitter: u16) -> ImpairmentKind {
+    ImpairmentKind::Delay {
         millis,
         jitter,
         reorder: 0,
@@ -31,9 +31,9 @@ fn tally(world: &mut World, name: &str, packets: u64) {
     });
 }
 
-/// What is said of each fault, and of what the fabric's router did.
+/// What is said of each impairment, and of what the fabric's router did.
 fn told(world: &World) -> Vec<(Option<u32>, u64, bool, String)> {
-    let all = weather(&world.plan, &world.evidence).into_iter();
+    let all = fabric_effects(&world.plan, &world.evidence).into_iter();
     all.map(|one| {
         let why = one.idleness().to_owned();
         (one.line, one.packets, one.is_idle(), why)
@@ -42,11 +42,12 @@ fn told(world: &World) -> Vec<(Option<u32>, u64, bool, String)> {
 }
 
 #[test]
-fn a_fault_that_hit_nothing_is_idle() {
+fn an_impairment_that_hit_nothing_is_idle() {
     for packets in [0, 3] {
         let mut world = mixed();
-        world.plan.fabric.faults = vec![fault(9, None, Harm::EveryNth { nth: 7 })];
-        let name = world.plan.fabric.faults[0].counter();
+        world.plan.fabric.impairments =
+            vec![impairment(9, None, ImpairmentKind::EveryNth { nth: 7 })];
+        let name = world.plan.fabric.impairments[0].counter();
         tally(&mut world, &name, packets);
         tally(&mut world, "line10", 99);
         let none = "there was none to hit".to_owned();
@@ -55,12 +56,12 @@ fn a_fault_that_hit_nothing_is_idle() {
 }
 
 #[test]
-fn a_fault_that_comes_with_a_step_is_told_too() {
-    let lossy = fault(12, None, Harm::Loss { percent: 5 });
-    let mut world = stepped(Action::Fabric(FabricAction::Harm {
+fn an_impairment_that_comes_with_a_step_is_told_too() {
+    let lossy = impairment(12, None, ImpairmentKind::Loss { percent: 5 });
+    let mut world = stepped(Action::Fabric(FabricAction::Impair {
         node: None,
         way: Way::To,
-        harm: lossy.harm,
+        kind: lossy.kind,
     }));
     world.plan.steps[0].line = 12;
     let lines: Vec<_> = told(&world).into_iter().map(|one| one.0).collect();
@@ -73,7 +74,7 @@ fn what_the_router_did_is_told_where_it_did_something() {
     for (name, packets) in [(OVERSIZED, 4), (ANSWERED, 0), (SWALLOWED, 2)] {
         tally(&mut world, name, packets);
     }
-    let all = weather(&world.plan, &world.evidence);
+    let all = fabric_effects(&world.plan, &world.evidence);
     let said: Vec<_> = all
         .iter()
         .map(|one| (one.told.as_str(), one.packets))
@@ -90,14 +91,14 @@ fn what_the_router_did_is_told_where_it_did_something() {
         "nobody asked for them"
     );
     world.evidence.skipped = Some("no lane".into());
-    assert!(weather(&world.plan, &world.evidence).is_empty());
+    assert!(fabric_effects(&world.plan, &world.evidence).is_empty());
 }
 
 /// A delay of what goes to a node, from the beginning, and flows whose packets take so long.
-fn slow(node: Option<&str>, harm: Harm, micros: u64) -> World {
+fn slow(node: Option<&str>, kind: ImpairmentKind, micros: u64) -> World {
     let mut world = stepped(Action::KillEngine { node: None });
-    world.plan.fabric.faults = vec![fault(9, node, harm)];
-    let name = world.plan.fabric.faults[0].counter();
+    world.plan.fabric.impairments = vec![impairment(9, node, kind)];
+    let name = world.plan.fabric.impairments[0].counter();
     tally(&mut world, &name, 30);
     for flow in &mut world.evidence.flows {
         for packet in &mut flow.packets {
@@ -108,7 +109,9 @@ fn slow(node: Option<&str>, harm: Harm, micros: u64) -> World {
 }
 
 fn unlike(world: &World) -> Option<String> {
-    weather(&world.plan, &world.evidence)[0].unlike.clone()
+    fabric_effects(&world.plan, &world.evidence)[0]
+        .unlike
+        .clone()
 }
 
 #[test]
@@ -142,28 +145,32 @@ fn packets_are_late_from_the_delay_itself_on() {
 #[test]
 fn of_two_delays_of_a_node_the_last_counts() {
     let mut world = slow(Some("bob"), delay(20, 0), 20_000);
-    world.plan.fabric.faults.push(fault(10, None, delay(20, 0)));
+    world
+        .plan
+        .fabric
+        .impairments
+        .push(impairment(10, None, delay(20, 0)));
     tally(&mut world, "line10", 30);
     assert_eq!(
         unlike(&world).as_deref(),
         Some("no packet was there to be timed")
     );
     // Loss is no delay, and hides none.
-    world.plan.fabric.faults[1].harm = Harm::Loss { percent: 1 };
+    world.plan.fabric.impairments[1].kind = ImpairmentKind::Loss { percent: 1 };
     assert_eq!(unlike(&world), None);
 }
 
 #[test]
 fn while_a_step_is_under_way_both_sides_of_it_count() {
-    let harm = delay(20, 0);
-    let action = Action::Fabric(FabricAction::Harm {
+    let kind = delay(20, 0);
+    let action = Action::Fabric(FabricAction::Impair {
         node: Some(parsed("bob")),
         way: Way::To,
-        harm,
+        kind,
     });
     let mut world = stepped(action);
     world.plan.steps[0].line = 9;
-    let name = fault(9, Some("bob"), harm).counter();
+    let name = impairment(9, Some("bob"), kind).counter();
     tally(&mut world, &name, 30);
     // Until the step has settled, at 200 ms, and also at that very moment, a packet may be early.
     let late = |world: &mut World, from: usize| {
@@ -196,7 +203,7 @@ fn without_flows_each_way_of_a_probe_that_is_slow_counts() {
         (None, 40_000, true),
         (None, 39_999, false),
     ] {
-        world.plan.fabric.faults[0].node = node.map(parsed);
+        world.plan.fabric.impairments[0].node = node.map(parsed);
         for probe in &mut world.evidence.probes {
             probe.round_trip_us = Some(micros);
         }

@@ -7,9 +7,9 @@ use crate::evidence::Evidence;
 use crate::plan::{Endpoint, Family, Plan};
 use crate::verdict::Explanation;
 
-/// Why forged packets that came in at `through`, with the source of another endpoint, arrived.
+/// Why spoofed packets that came in at `through`, with the source of another endpoint, arrived.
 /// `ends` are `through`, that source, and the receiver; none if nobody looked at the node.
-pub(crate) fn of_forged(
+pub(crate) fn of_spoofed(
     plan: &Plan,
     evidence: &Evidence,
     ends: [&Endpoint<'_>; 3],

@@ -1,4 +1,4 @@
-//! Forged packets, and what has to become of them.
+//! Spoofed packets, and what has to become of them.
 
 use std::net::IpAddr;
 
@@ -8,15 +8,15 @@ use crate::name::EndpointName;
 
 use super::{Family, Plan, PromiseId};
 
-/// Packets of each forgery: a counter has to move by each of them.
-pub const FORGED: u64 = 3;
+/// Packets of each spoof: a counter has to move by each of them.
+pub const SPOOFED: u64 = 3;
 
 /// Packets with another's source address, put on a link past its sender's network stack, and
 /// what is promised about them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intrusion {
-    /// Its index in [`Plan::intrusions`].
-    pub id: IntrusionId,
+pub struct Spoof {
+    /// Its index in [`Plan::spoofs`].
+    pub id: SpoofId,
     /// Its number among all promises.
     pub promise: PromiseId,
     /// Whose link they come in by: for a node, from the wire to its uplink; for a pod, out of it.
@@ -33,10 +33,10 @@ pub struct Intrusion {
     pub line: u32,
 }
 
-/// Index of an intrusion.
+/// Index of a spoof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct IntrusionId(pub u16);
+pub struct SpoofId(pub u16);
 
 /// What drops a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -52,10 +52,10 @@ pub enum DropBy {
     Nothing,
 }
 
-impl Intrusion {
+impl Spoof {
     /// A source that is rightly behind that link, whose packets have to arrive: from the wire
     /// that of the nodes' gateway, out of a pod its own. None if the plan has no such endpoint.
-    pub fn rightful(&self, plan: &Plan) -> Option<IpAddr> {
+    pub fn genuine(&self, plan: &Plan) -> Option<IpAddr> {
         let through = plan.endpoint(&self.through)?;
         let address = match through.pod {
             Some(pod) => pod.address,

@@ -1,7 +1,7 @@
-//! Explanations of forged packets that were taken.
+//! Explanations of spoofed packets that were taken.
 
 use super::*;
-use crate::why::of_forged;
+use crate::why::of_spoofed;
 
 /// Why packets in the name of `web` that came in at `through` arrived at `app`, once ada was changed.
 fn cause(family: Family, through: &str, change: impl Fn(&mut NodeEvidence)) -> String {
@@ -14,7 +14,7 @@ fn cause(family: Family, through: &str, change: impl Fn(&mut NodeEvidence)) -> S
     change(evidence.nodes.get_mut(&ada).unwrap());
     let ends = [through, "db", "app"].map(|name| plan.endpoint(&name.parse().unwrap()).unwrap());
     let [through, source, to] = &ends;
-    let why = of_forged(&plan, &evidence, [through, source, to], family, "arrived");
+    let why = of_spoofed(&plan, &evidence, [through, source, to], family, "arrived");
     why.unwrap().cause
 }
 

@@ -1,13 +1,13 @@
-//! What has become of forged packets.
+//! What has become of spoofed packets.
 //!
 //! That one did not arrive says nothing by itself: it has to be seen coming in, and the same
-//! packet with a rightful source, sent after it on the same way, has to arrive. The frames bear
+//! packet with a genuine source, sent after it on the same way, has to arrive. The frames bear
 //! the right Ethernet address, so that nobody had to ask for one.
 
 use super::exhibit::exhibit;
-use crate::evidence::{Direction, Evidence, IntrusionOutcome, Place, Role, Sighting};
+use crate::evidence::{Direction, Evidence, Place, Role, Sighting, SpoofOutcome};
 use crate::journey::Seen;
-use crate::plan::{DropBy, Endpoint, FORGED, Intrusion, Plan};
+use crate::plan::{DropBy, Endpoint, Plan, SPOOFED, Spoof};
 use crate::tag::Tag;
 use crate::verdict::{Explanation, Outcome, Verdict};
 use crate::why;
@@ -18,13 +18,13 @@ const BY_SOURCE: &str = "IP_RPFILTER";
 /// The kernel's name for a packet that a rule dropped.
 const BY_RULE: &str = "NETFILTER_DROP";
 
-/// Decides about every intrusion. `plan` is what it is after the last step.
+/// Decides about every spoof. `plan` is what it is after the last step.
 pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
-    let decide = |intrusion: &Intrusion| {
+    let decide = |spoof: &Spoof| {
         let court = Court {
             plan,
             evidence,
-            intrusion,
+            spoof,
         };
         let (outcome, fact, frames) = match court.find() {
             Ok(fact) => (Outcome::Held, fact, Vec::new()),
@@ -32,7 +32,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
         };
         let why = court.why(outcome, &fact);
         Verdict {
-            promise: intrusion.promise,
+            promise: spoof.promise,
             outcome,
             fact,
             exhibits: frames.iter().map(exhibit).collect(),
@@ -40,7 +40,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
             why,
         }
     };
-    plan.intrusions.iter().map(decide).collect()
+    plan.spoofs.iter().map(decide).collect()
 }
 
 /// Why a promise is not held.
@@ -57,41 +57,41 @@ fn broken<'a>(fact: impl Into<String>) -> Finding<'a> {
 struct Court<'a> {
     plan: &'a Plan,
     evidence: &'a Evidence,
-    intrusion: &'a Intrusion,
+    spoof: &'a Spoof,
 }
 
 impl<'a> Court<'a> {
     /// Why packets were taken that nothing dropped.
     fn why(&self, outcome: Outcome, fact: &str) -> Option<Explanation> {
         let arrived = self.outcome().is_some_and(|outcome| outcome.received > 0);
-        if outcome != Outcome::Broken || self.intrusion.drop == DropBy::Nothing || !arrived {
+        if outcome != Outcome::Broken || self.spoof.drop == DropBy::Nothing || !arrived {
             return None;
         }
         let end = |name| self.plan.endpoint(name);
-        let through = end(&self.intrusion.through)?;
-        let source = end(&self.intrusion.source)?;
-        let to = end(&self.intrusion.to)?;
+        let through = end(&self.spoof.through)?;
+        let source = end(&self.spoof.source)?;
+        let to = end(&self.spoof.to)?;
         let ends = [&through, &source, &to];
-        why::of_forged(self.plan, self.evidence, ends, self.intrusion.family, fact)
+        why::of_spoofed(self.plan, self.evidence, ends, self.spoof.family, fact)
     }
 
     fn find(&self) -> Result<String, Finding<'a>> {
         let unknown = || open("the plan names no such endpoint");
-        let through = self.plan.endpoint(&self.intrusion.through);
+        let through = self.plan.endpoint(&self.spoof.through);
         let through = through.ok_or_else(unknown)?;
-        let to = self.plan.endpoint(&self.intrusion.to).ok_or_else(unknown)?;
-        let outcome = self.outcome().ok_or_else(|| open("nothing was forged"))?;
-        let forged = self.tagged(Tag::Forged(self.intrusion.id));
-        if self.intrusion.drop != DropBy::Nothing {
-            self.stays_out(&through, outcome, &forged)?;
+        let to = self.plan.endpoint(&self.spoof.to).ok_or_else(unknown)?;
+        let outcome = self.outcome().ok_or_else(|| open("nothing was spoofed"))?;
+        let spoofed = self.tagged(Tag::Spoofed(self.spoof.id));
+        if self.spoof.drop != DropBy::Nothing {
+            self.stays_out(&through, outcome, &spoofed)?;
         }
-        self.came_in(&through, &forged)?;
-        if outcome.rightful < FORGED {
-            let fact = "the same packets with a rightful source did not arrive either";
+        self.came_in(&through, &spoofed)?;
+        if outcome.genuine < SPOOFED {
+            let fact = "the same packets with a genuine source did not arrive either";
             return Err(open(fact));
         }
         let node = &through.node.name;
-        match self.intrusion.drop {
+        match self.spoof.drop {
             DropBy::ReversePath => {
                 self.nothing_was_missed(&through, &to)?;
                 self.by_reverse_path(&through, outcome)?;
@@ -106,14 +106,14 @@ impl<'a> Court<'a> {
             }
             DropBy::Tunnel => {
                 self.nothing_was_missed(&through, &to)?;
-                self.by_tunnel(&through, outcome, &forged)?;
+                self.by_tunnel(&through, outcome, &spoofed)?;
                 Ok(format!(
                     "went into {node}'s tunnel; {} takes no such source from there",
                     to.node.name
                 ))
             }
-            DropBy::Nothing if outcome.received < FORGED => Err(broken(format!(
-                "did not arrive at {}; with a rightful source they do",
+            DropBy::Nothing if outcome.received < SPOOFED => Err(broken(format!(
+                "did not arrive at {}; with a genuine source they do",
                 to.name
             ))),
             DropBy::Nothing => Ok(format!("arrive at {} as if they were genuine", to.name)),
@@ -124,20 +124,20 @@ impl<'a> Court<'a> {
     fn stays_out(
         &self,
         through: &Endpoint<'_>,
-        outcome: &IntrusionOutcome,
-        forged: &[Seen<'a>],
+        outcome: &SpoofOutcome,
+        spoofed: &[Seen<'a>],
     ) -> Result<(), Finding<'a>> {
-        let to = &self.intrusion.to;
+        let to = &self.spoof.to;
         if outcome.received > 0 {
             return Err((
                 Outcome::Broken,
                 format!("arrived at the socket of {to}"),
-                forged.iter().rev().take(1).copied().collect(),
+                spoofed.iter().rev().take(1).copied().collect(),
             ));
         }
         let tunnelled =
-            |seen: &Seen<'_>| self.intrusion.drop == DropBy::Tunnel && enters_tunnel(through, seen);
-        let past = forged
+            |seen: &Seen<'_>| self.spoof.drop == DropBy::Tunnel && enters_tunnel(through, seen);
+        let past = spoofed
             .iter()
             .find(|seen| !is_before(through, seen) && !tunnelled(seen));
         past.map_or(Ok(()), |seen| {
@@ -147,13 +147,13 @@ impl<'a> Court<'a> {
         })
     }
 
-    fn came_in(&self, through: &Endpoint<'_>, forged: &[Seen<'a>]) -> Result<(), Finding<'a>> {
+    fn came_in(&self, through: &Endpoint<'_>, spoofed: &[Seen<'a>]) -> Result<(), Finding<'a>> {
         let node = &through.node.name;
-        let entries = forged.iter().filter(|seen| is_entry(through, seen));
+        let entries = spoofed.iter().filter(|seen| is_entry(through, seen));
         match u64::try_from(entries.count()) {
-            Ok(FORGED..) => Ok(()),
+            Ok(SPOOFED..) => Ok(()),
             count => Err(open(format!(
-                "{} of {FORGED} forged packets were seen to come in at {node}",
+                "{} of {SPOOFED} spoofed packets were seen to come in at {node}",
                 count.unwrap_or(u64::MAX)
             ))),
         }
@@ -184,34 +184,30 @@ impl<'a> Court<'a> {
         let Some(pod) = to.pod else {
             return Ok(());
         };
-        let twins = self.tagged(Tag::Rightful(self.intrusion.id));
+        let twins = self.tagged(Tag::Genuine(self.spoof.id));
         let seen = twins.iter().any(|seen| {
             seen.interface.place == Place::Pod(pod.name.clone())
                 && seen.sighting.direction == Direction::In
         });
-        let why = || open(format!("no rightful packet was seen at {}", pod.name));
+        let why = || open(format!("no genuine packet was seen at {}", pod.name));
         seen.then_some(()).ok_or_else(why)
     }
 
     fn by_reverse_path(
         &self,
         through: &Endpoint<'_>,
-        outcome: &IntrusionOutcome,
+        outcome: &SpoofOutcome,
     ) -> Result<(), Finding<'a>> {
-        if outcome.counted != FORGED {
+        if outcome.counted != SPOOFED {
             return Err(broken(format!(
-                "did not arrive, but {}'s reverse-path filter counted {} instead of {FORGED}",
+                "did not arrive, but {}'s reverse-path filter counted {} instead of {SPOOFED}",
                 through.node.name, outcome.counted
             )));
         }
         self.named(BY_SOURCE, outcome)
     }
 
-    fn by_rule(
-        &self,
-        through: &Endpoint<'_>,
-        outcome: &IntrusionOutcome,
-    ) -> Result<(), Finding<'a>> {
+    fn by_rule(&self, through: &Endpoint<'_>, outcome: &SpoofOutcome) -> Result<(), Finding<'a>> {
         if outcome.counted > 0 {
             return Err(broken(format!(
                 "did not arrive, but by {}'s reverse-path filter, not by a rule",
@@ -224,8 +220,8 @@ impl<'a> Court<'a> {
     fn by_tunnel(
         &self,
         through: &Endpoint<'_>,
-        outcome: &IntrusionOutcome,
-        forged: &[Seen<'a>],
+        outcome: &SpoofOutcome,
+        spoofed: &[Seen<'a>],
     ) -> Result<(), Finding<'a>> {
         let node = &through.node.name;
         if outcome.counted > 0 {
@@ -233,9 +229,9 @@ impl<'a> Court<'a> {
                 "did not arrive, but by {node}'s reverse-path filter, not by the tunnel"
             )));
         }
-        let entered = forged.iter().filter(|seen| enters_tunnel(through, seen));
+        let entered = spoofed.iter().filter(|seen| enters_tunnel(through, seen));
         match u64::try_from(entered.count()) {
-            Ok(FORGED..) => Ok(()),
+            Ok(SPOOFED..) => Ok(()),
             _ => Err(broken(format!(
                 "did not arrive, and never went into {node}'s tunnel"
             ))),
@@ -243,15 +239,15 @@ impl<'a> Court<'a> {
     }
 
     /// The kernel names that reason, where it can be asked.
-    fn named(&self, reason: &str, outcome: &IntrusionOutcome) -> Result<(), Finding<'a>> {
+    fn named(&self, reason: &str, outcome: &SpoofOutcome) -> Result<(), Finding<'a>> {
         let Ok(reasons) = &outcome.reasons else {
             return Ok(());
         };
         match reasons.get(reason).copied().unwrap_or(0) {
-            FORGED.. => return Ok(()),
+            SPOOFED.. => return Ok(()),
             0 => {}
             count => {
-                let fact = format!("the kernel names {reason} for {count} of {FORGED} only");
+                let fact = format!("the kernel names {reason} for {count} of {SPOOFED} only");
                 return Err(broken(format!("did not arrive, but {fact}")));
             }
         }
@@ -265,9 +261,9 @@ impl<'a> Court<'a> {
         )))
     }
 
-    fn outcome(&self) -> Option<&'a IntrusionOutcome> {
-        let mut all = self.evidence.intrusions.iter();
-        all.find(|outcome| outcome.id == self.intrusion.id)
+    fn outcome(&self) -> Option<&'a SpoofOutcome> {
+        let mut all = self.evidence.spoofs.iter();
+        all.find(|outcome| outcome.id == self.spoof.id)
     }
 
     fn tagged(&self, tag: Tag) -> Vec<Seen<'a>> {
