@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rtnetlink::packet_route::address::AddressAttribute;
@@ -283,6 +284,11 @@ fn wireguard(device: &Device) -> Option<WireGuard> {
             .config
             .persistent_keepalive_interval
             .filter(|seconds| *seconds > 0),
+        // A program that speaks UAPI tells of none by the time zero.
+        handshake: peer
+            .stats
+            .last_handshake_time
+            .is_some_and(|time| time > SystemTime::UNIX_EPOCH),
     };
     Some(WireGuard {
         interface: device.name.as_str_lossy().parse().ok()?,
@@ -304,6 +310,7 @@ fn joined(parts: impl Iterator<Item = Peer>) -> Vec<Peer> {
         match whole.last_mut() {
             Some(last) if last.public_key == part.public_key => {
                 last.allowed_ips.extend(part.allowed_ips);
+                last.handshake |= part.handshake;
             }
             _ => whole.push(part),
         }

@@ -40,6 +40,7 @@ fn plane(bare: Dataplane) -> Dataplane {
         endpoint: None,
         allowed_ips: networks.iter().map(|one| parsed(one)).collect(),
         keepalive: None,
+        handshake: true,
     };
     Dataplane {
         addresses: vec![Address {
