@@ -37,9 +37,9 @@ use crate::dataplane::networks::Conflict;
 use crate::dataplane::roam::Told;
 use crate::dataplane::tables::NoTable;
 use crate::hooks::Hooks;
-use crate::host::apply::{ApplyError, Hands, Preference};
+use crate::host::apply::{ApplyError, Executor, Preference};
 use crate::host::guard::Guard;
-use crate::host::kernel::{Kernel, ObserveError, Stale};
+use crate::host::kernel::{KernelCache, ObserveError, Stale};
 use crate::host::netlink::monitor::Monitor;
 use crate::host::netlink::{Netlink, NetlinkError};
 use crate::host::nft;
@@ -94,7 +94,7 @@ const ROUNDS: u32 = 8;
 
 /// What an agent is told when it is started.
 #[derive(Debug, Clone)]
-pub(crate) struct Orders {
+pub(crate) struct AgentConfig {
     pub(crate) node: String,
     pub(crate) store: Store,
     pub(crate) preference: Preference,
@@ -140,7 +140,7 @@ pub(crate) enum AgentError {
 ///
 /// # Errors
 /// The store or netlink cannot be opened at all. Whatever goes wrong later is logged and tried again.
-pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
+pub(crate) async fn run(orders: AgentConfig) -> Result<(), AgentError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signal)?;
     tracing::info!(
@@ -192,7 +192,7 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
                 retry = (retry * 2).min(LAST_RETRY);
             }
         }
-        let writes = agent.hands.writes;
+        let writes = agent.executor.writes;
         agent.record.with(|record| record.ended(writes));
         let listens = agent.hooks.watches_kernel();
         let obeys = agent.hooks.obeys_sigterm();
@@ -224,13 +224,13 @@ pub(crate) async fn run(orders: Orders) -> Result<(), AgentError> {
 }
 
 struct Agent {
-    orders: Orders,
+    orders: AgentConfig,
     hooks: Hooks,
     /// Where the store is.
     store: Vec<SocketAddr>,
     monitor: Monitor,
-    hands: Hands,
-    kernel: Kernel,
+    executor: Executor,
+    kernel: KernelCache,
     supervisor: Supervisor,
     counts: Counts,
     record: Shared,
@@ -274,14 +274,14 @@ struct Agent {
 
 impl Agent {
     fn new(
-        orders: Orders,
+        orders: AgentConfig,
         monitor: Monitor,
         record: Shared,
         exporter: Exporter,
     ) -> Result<Self, AgentError> {
         let hooks = orders.hooks.clone();
         hooks.agent_starts(&orders.procfs);
-        let hands = Hands {
+        let executor = Executor {
             netlink: Netlink::open()?,
             preference: orders.preference.clone(),
             procfs: orders.procfs.clone(),
@@ -291,8 +291,8 @@ impl Agent {
         Ok(Self {
             store: orders.store.endpoints(),
             monitor,
-            hands,
-            kernel: Kernel::unknown(&hooks),
+            executor,
+            kernel: KernelCache::unknown(&hooks),
             hooks,
             supervisor: Supervisor::from_environment(),
             counts: Counts::default(),
@@ -382,7 +382,7 @@ impl Agent {
         self.settled = true;
         self.keep_guard();
         let published = self.publish().await?;
-        self.counts.writes = self.hands.writes;
+        self.counts.writes = self.executor.writes;
         self.counts.resyncs += u64::from(cause == Cause::Resync);
         if !short {
             self.look_around();
@@ -461,7 +461,7 @@ impl Agent {
                 if repair.is_some() {
                     self.record.with(|record| record.repairs(change));
                 }
-                let done = self.hands.apply(change, &mut self.kernel).await;
+                let done = self.executor.apply(change, &mut self.kernel).await;
                 self.record.with(|record| record.changed(repair));
                 match done {
                     Ok(()) => self.journal.changed(change, repair, Instant::now().into()),
@@ -494,10 +494,12 @@ impl Agent {
     async fn pending(&mut self) -> Result<Vec<Change>, AgentError> {
         let news = self.monitor.drain();
         if self.hooks.hears_kernel() {
-            self.kernel.hear(news);
+            self.kernel.apply_notifications(news);
         }
         let settings = &self.cluster.settings;
-        self.kernel.refresh(&self.hands.netlink, settings).await?;
+        self.kernel
+            .refresh(&self.executor.netlink, settings)
+            .await?;
         let own = self.cluster.nodes.get(&self.orders.node);
         self.kernel.look_for_uplinks(own, settings);
         self.look_for_devices().await?;
@@ -538,7 +540,7 @@ impl Agent {
             );
         }
         for change in self.hooks.more_changes(&actual) {
-            self.hands.apply(&change, &mut self.kernel).await?;
+            self.executor.apply(&change, &mut self.kernel).await?;
         }
         self.hooks.change_dataplanes(&mut actual, &mut desired);
         let changes = diff(&actual, &desired);

@@ -37,8 +37,8 @@ fn no_file_makes_status_panic_hang_or_print_what_a_terminal_obeys() {
         text.contains("deep.yaml: it goes deeper than 128 levels"),
         "{text}"
     );
-    let forged = "kind: Node\nmetadata: {name: z}\nspec: {bgp: {ipv4Address: \"x\\n  state  in sync\\e[31m\\u202e\"}}\n";
-    let text = status("z.yaml", forged);
+    let hostile = "kind: Node\nmetadata: {name: z}\nspec: {bgp: {ipv4Address: \"x\\n  state  in sync\\e[31m\\u202e\"}}\n";
+    let text = status("z.yaml", hostile);
     assert!(
         text.contains("`x\\n  state  in sync\\u001b[31m\\u202e`"),
         "{text}"

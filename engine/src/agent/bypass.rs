@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::dataplane::bypass::{self, Bypass};
 use crate::dataplane::model::{Dataplane, Target};
 use crate::dataplane::networks;
-use crate::host::kernel::Kernel;
+use crate::host::kernel::KernelCache;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
 
@@ -13,7 +13,7 @@ use super::Agent;
 
 /// What rules of others send past the tunnel of what is desired.
 pub(super) fn find(
-    kernel: &Kernel,
+    kernel: &KernelCache,
     cluster: &Cluster,
     node: &str,
     family: Family,

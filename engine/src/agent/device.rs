@@ -23,9 +23,11 @@ impl Agent {
                 self.record.with(|record| record.repairs(&change));
             }
             if tunnel::gets_device_back(&name).await {
-                self.kernel.hear(self.monitor.drain());
+                self.kernel.apply_notifications(self.monitor.drain());
                 let settings = &self.cluster.settings;
-                self.kernel.refresh(&self.hands.netlink, settings).await?;
+                self.kernel
+                    .refresh(&self.executor.netlink, settings)
+                    .await?;
             }
         }
         Ok(())

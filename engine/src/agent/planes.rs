@@ -11,7 +11,7 @@ use crate::dataplane::desired::{Situation, desired};
 use crate::dataplane::model::Dataplane;
 use crate::dataplane::networks::Conflict;
 use crate::dataplane::roam::Told;
-use crate::host::kernel::Kernel;
+use crate::host::kernel::KernelCache;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
 use crate::intent::key::PublicKey;
@@ -30,7 +30,7 @@ pub(crate) fn lifts(actual: &Dataplane, settings: &Settings) -> bool {
 /// Lets what is wanted follow peers that roam.
 pub(crate) fn follow(
     told: &mut Told,
-    kernel: &Kernel,
+    kernel: &KernelCache,
     cluster: &Cluster,
     desired: &mut Dataplane,
     actual: &Dataplane,
@@ -56,7 +56,7 @@ impl Planes {
     /// Of the node `node`, whose machine can make a device in the families that are `supported`, in the
     /// routing tables that have been chosen.
     pub(crate) fn new(
-        kernel: &Kernel,
+        kernel: &KernelCache,
         cluster: &Cluster,
         node: &str,
         store: &[SocketAddr],

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dataplane::desired::is_active;
-use crate::host::kernel::Kernel;
+use crate::host::kernel::KernelCache;
 use crate::host::port::{self, Taken};
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
@@ -66,7 +66,7 @@ pub(crate) fn problems(taken: &PerFamily<Option<String>>) -> impl Iterator<Item 
 /// which this family's device listens is its own; one at which the other family's does is taken until that
 /// has moved away.
 pub(crate) async fn taken(
-    kernel: &Kernel,
+    kernel: &KernelCache,
     cluster: &Cluster,
     node: &str,
 ) -> PerFamily<Option<String>> {
@@ -77,7 +77,7 @@ pub(crate) async fn taken(
 }
 
 async fn taken_for(
-    kernel: &Kernel,
+    kernel: &KernelCache,
     cluster: &Cluster,
     node: &str,
     family: Family,

@@ -24,13 +24,15 @@ impl Agent {
                 let name = self.cluster.settings.tunnel[family].interface.clone();
                 if self.kernel.device(&name).is_some() && self.is_encrypting(family) {
                     let change = Change::GenerateKey { family, name };
-                    self.hands.apply(&change, &mut self.kernel).await?;
+                    self.executor.apply(&change, &mut self.kernel).await?;
                     self.record.with(|record| record.changed(None));
                     self.journal.changed(&change, None, Instant::now());
                 }
             }
             let settings = &self.cluster.settings;
-            self.kernel.refresh(&self.hands.netlink, settings).await?;
+            self.kernel
+                .refresh(&self.executor.netlink, settings)
+                .await?;
         }
         // The key is read from the device itself, so that what is published is what it has.
         let publication = Publication {

@@ -27,7 +27,7 @@ impl Agent {
         };
         let news = self.monitor.drain();
         if !news.is_empty() {
-            self.kernel.hear(news);
+            self.kernel.apply_notifications(news);
             return Ok(false);
         }
         let Some(networks) = self.cluster.advance(changed, &snapshot.resources) else {
@@ -65,7 +65,7 @@ impl Agent {
             return Ok(false);
         };
         for change in &changes {
-            self.hands.apply(change, &mut self.kernel).await?;
+            self.executor.apply(change, &mut self.kernel).await?;
             self.record.with(|record| record.changed(None));
             self.journal.changed(change, None, Instant::now());
             if let Change::Configure(configuration) = change {
@@ -73,7 +73,7 @@ impl Agent {
                 self.kernel.configured(configuration);
             }
         }
-        self.kernel.hear(self.monitor.drain());
+        self.kernel.apply_notifications(self.monitor.drain());
         Ok(changes.iter().all(|change| self.is_kept(change)))
     }
 

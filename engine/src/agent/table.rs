@@ -2,7 +2,7 @@
 
 use crate::dataplane::desired::{is_active, wanted_routes};
 use crate::dataplane::tables::{Choice, NoTable};
-use crate::host::kernel::Kernel;
+use crate::host::kernel::KernelCache;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
 
@@ -12,7 +12,7 @@ use super::Agent;
 pub(crate) type Choices = PerFamily<Result<Choice, NoTable>>;
 
 /// Chooses a table for each family.
-pub(crate) fn choose(kernel: &Kernel, cluster: &Cluster, node: &str) -> Choices {
+pub(crate) fn choose(kernel: &KernelCache, cluster: &Cluster, node: &str) -> Choices {
     let settings = &cluster.settings;
     PerFamily::each(|family| {
         let tables = kernel.tables(family, settings);

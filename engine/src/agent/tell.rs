@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::agent::record::Mesh;
 use crate::dataplane::desired::is_active;
 use crate::dataplane::networks;
-use crate::host::kernel::Kernel;
+use crate::host::kernel::KernelCache;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
 use crate::intent::settings::overhead;
@@ -148,7 +148,7 @@ impl Agent {
 }
 
 /// MTUs that are set and do not fit into the uplink.
-pub(crate) fn too_large_mtus(kernel: &Kernel, cluster: &Cluster, node: &str) -> Vec<String> {
+pub(crate) fn too_large_mtus(kernel: &KernelCache, cluster: &Cluster, node: &str) -> Vec<String> {
     let families = Family::ALL.into_iter();
     let wrong = families.filter_map(|family| {
         let own = cluster.nodes.get(node)?.endpoint[family];

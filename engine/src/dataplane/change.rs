@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use crate::dataplane::firewall::Firewall;
-use crate::dataplane::model::{Dataplane, Device, Peer, Plane, Rule, Slot, Target};
+use crate::dataplane::model::{Dataplane, Device, Peer, Plane, RouteKey, Rule, Target};
 use crate::intent::family::Family;
 use crate::intent::key::PublicKey;
 
@@ -68,11 +68,14 @@ pub(crate) enum Change {
     /// there before.
     SetRoutes {
         family: Family,
-        remove: Vec<Slot>,
-        set: Vec<(Slot, Target)>,
+        remove: Vec<RouteKey>,
+        set: Vec<(RouteKey, Target)>,
     },
     /// Remove routes that an engine of this one's kind has left behind.
-    RemoveLeftRoutes { family: Family, routes: Vec<Slot> },
+    RemoveLeftRoutes {
+        family: Family,
+        routes: Vec<RouteKey>,
+    },
     /// A rule.
     AddRule { family: Family, rule: Rule },
     /// A rule less.
@@ -377,8 +380,8 @@ pub(crate) fn peer_change(actual: Option<&Peer>, desired: &Peer) -> Option<PeerC
 }
 
 /// What must be encrypted comes first, what must not be after it.
-fn added(actual: &Plane, desired: &Plane) -> Vec<(Slot, Target)> {
-    let differs = |(slot, target): &(&Slot, &Target)| actual.routes.get(slot) != Some(*target);
+fn added(actual: &Plane, desired: &Plane) -> Vec<(RouteKey, Target)> {
+    let differs = |(slot, target): &(&RouteKey, &Target)| actual.routes.get(slot) != Some(*target);
     let differing = || desired.routes.iter().filter(differs);
     let is_throw = |target: &Target| *target == Target::Throw;
     let tunnels = differing().filter(|(_, target)| !is_throw(target));
@@ -390,7 +393,7 @@ fn added(actual: &Plane, desired: &Plane) -> Vec<(Slot, Target)> {
 }
 
 /// Own routes that are there and not desired.
-fn removed(actual: &Plane, desired: &Plane) -> Vec<Slot> {
+fn removed(actual: &Plane, desired: &Plane) -> Vec<RouteKey> {
     let unwanted = unwanted(actual, desired);
     let own = unwanted.filter(|(_, target)| **target != Target::Foreign);
     own.map(|(slot, _)| *slot).collect()
@@ -399,7 +402,7 @@ fn removed(actual: &Plane, desired: &Plane) -> Vec<Slot> {
 fn unwanted<'a>(
     actual: &'a Plane,
     desired: &'a Plane,
-) -> impl Iterator<Item = (&'a Slot, &'a Target)> {
+) -> impl Iterator<Item = (&'a RouteKey, &'a Target)> {
     let routes = actual.routes.iter();
     routes.filter(|(slot, _)| !desired.routes.contains_key(slot))
 }
@@ -413,7 +416,12 @@ fn remove_left_routes(family: Family, actual: &Plane, desired: &Plane, changes: 
     }
 }
 
-fn routes(family: Family, set: Vec<(Slot, Target)>, remove: Vec<Slot>, changes: &mut Vec<Change>) {
+fn routes(
+    family: Family,
+    set: Vec<(RouteKey, Target)>,
+    remove: Vec<RouteKey>,
+    changes: &mut Vec<Change>,
+) {
     if !set.is_empty() || !remove.is_empty() {
         changes.push(Change::SetRoutes {
             family,

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::dataplane::firewall::{Firewall, Protected, Wanted};
 use crate::dataplane::here::{Here, without};
-use crate::dataplane::model::{Dataplane, Device, Peer, Plane, Rule, Slot, Target};
+use crate::dataplane::model::{Dataplane, Device, Peer, Plane, RouteKey, Rule, Target};
 use crate::dataplane::networks::{self, Conflict, Networks};
 use crate::intent::cluster::{Cluster, Plain};
 use crate::intent::family::{Family, PerFamily};
@@ -138,7 +138,7 @@ fn plane(
     Plane {
         devices: BTreeMap::from([(tunnel.interface.clone(), device)]),
         routes: routes(cluster, situation.node, family, networks)
-            .map(|(network, target)| (Slot { table, network }, target))
+            .map(|(network, target)| (RouteKey { table, network }, target))
             .collect(),
         rules: BTreeSet::from([Rule::for_mark(settings.rule_priority, settings.mark, table)]),
     }

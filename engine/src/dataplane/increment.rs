@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use crate::dataplane::change::{Change, Configuration, peer_change};
 use crate::dataplane::desired::peer_key;
 use crate::dataplane::here::Here;
-use crate::dataplane::model::{Dataplane, Plane, Slot, Target};
+use crate::dataplane::model::{Dataplane, Plane, RouteKey, Target};
 use crate::dataplane::networks::{self, Basis, Claim};
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
@@ -76,13 +76,13 @@ struct Step<'a> {
     /// The networks of each peer that is touched, as they were.
     before: BTreeMap<PublicKey, BTreeSet<IpNet>>,
     /// The routes that are touched, as they were.
-    routes: BTreeMap<Slot, Option<Target>>,
+    routes: BTreeMap<RouteKey, Option<Target>>,
 }
 
 impl Step<'_> {
     /// Moves one network to where it belongs now.
     fn take(&mut self, network: IpNet, plane: &mut Plane) {
-        let slot = Slot {
+        let slot = RouteKey {
             table: self.table,
             network,
         };

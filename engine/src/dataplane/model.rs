@@ -26,14 +26,14 @@ pub(crate) struct Plane {
     /// The tunnel device by name. There is more than one only while one takes the other's place.
     pub(crate) devices: BTreeMap<String, Device>,
     /// This engine's routes, and those that an engine of its kind has left behind.
-    pub(crate) routes: BTreeMap<Slot, Target>,
+    pub(crate) routes: BTreeMap<RouteKey, Target>,
     /// This engine's rules.
     pub(crate) rules: BTreeSet<Rule>,
 }
 
 /// Where a route is: a table and a network. There is one route of ours for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Slot {
+pub(crate) struct RouteKey {
     pub(crate) table: u32,
     pub(crate) network: IpNet,
 }

@@ -4,7 +4,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Value, json};
 
 use crate::dataplane::firewall::TABLE;
-use crate::dataplane::model::{Dataplane, Device, Plane, Slot, Target};
+use crate::dataplane::model::{Dataplane, Device, Plane, RouteKey, Target};
 use crate::intent::family::Family;
 
 use super::Fault;
@@ -87,7 +87,7 @@ fn spoil_plane(family: Family, actual: &Plane, plane: &mut Plane, fault: Fault) 
                     IpNet::V4(_) => IpNet::V4(Ipv4Net::default()),
                     IpNet::V6(_) => IpNet::V6(Ipv6Net::default()),
                 };
-                plane.routes.insert(Slot { network, ..slot }, target);
+                plane.routes.insert(RouteKey { network, ..slot }, target);
             }
         }
         Fault::KeyConflictBlackHole => {

@@ -9,7 +9,7 @@ use crate::dataplane::change::Change;
 use crate::dataplane::model::Target;
 use crate::hooks::Hooks;
 use crate::host::device::{self, DeviceError};
-use crate::host::kernel::{Kernel, SRC_VALID_MARK, tag};
+use crate::host::kernel::{KernelCache, SRC_VALID_MARK, tag};
 use crate::host::netlink::batch::{remove_left_routes, set_routes};
 use crate::host::netlink::{Netlink, NetlinkError, Way};
 use crate::host::nft::{self, NftError};
@@ -68,7 +68,7 @@ pub(crate) enum ApplyError {
 
 /// What carries changes out.
 #[derive(Debug)]
-pub(crate) struct Hands {
+pub(crate) struct Executor {
     pub(crate) netlink: Netlink,
     pub(crate) preference: Preference,
     /// Where sysctls are written: /proc, or another mount of it.
@@ -78,13 +78,13 @@ pub(crate) struct Hands {
     pub(crate) hooks: Hooks,
 }
 
-impl Hands {
+impl Executor {
     /// Carries one change out, and notes what has to be looked at again, because the
     /// kernel does not tell it.
     pub(crate) async fn apply(
         &mut self,
         change: &Change,
-        kernel: &mut Kernel,
+        kernel: &mut KernelCache,
     ) -> Result<(), ApplyError> {
         self.writes += 1;
         self.hooks.before_write(self.writes);
@@ -93,7 +93,7 @@ impl Hands {
         done
     }
 
-    async fn write(&mut self, change: &Change, kernel: &mut Kernel) -> Result<(), ApplyError> {
+    async fn write(&mut self, change: &Change, kernel: &mut KernelCache) -> Result<(), ApplyError> {
         match change {
             Change::SetSrcValidMark => {
                 kernel.stale.sysctl = true;

@@ -11,7 +11,7 @@ use wireguard_control::Backend;
 
 use crate::dataplane::change::Configuration;
 use crate::dataplane::firewall::Firewall;
-use crate::dataplane::model::{Dataplane, Device, Plane, Rule, Slot};
+use crate::dataplane::model::{Dataplane, Device, Plane, RouteKey, Rule};
 use crate::dataplane::policy::PolicyRule;
 use crate::hooks::Hooks;
 use crate::host::device::{self, DeviceError, State};
@@ -95,16 +95,16 @@ mod uplinks;
 
 /// What is known of the kernel.
 #[derive(Debug)]
-pub(crate) struct Kernel {
+pub(crate) struct KernelCache {
     pub(crate) stale: Stale,
     links: BTreeMap<u32, Link>,
     addresses: BTreeSet<Address>,
     /// The links that lead out of the node, by their numbers.
     uplinks: BTreeSet<u32>,
     /// The routes that this engine has made.
-    own_routes: PerFamily<BTreeMap<Slot, Route>>,
+    own_routes: PerFamily<BTreeMap<RouteKey, Route>>,
     /// The routes of others, of several at one place (by metric or type of service) in the kernel's order.
-    routes: PerFamily<BTreeMap<Slot, Vec<Route>>>,
+    routes: PerFamily<BTreeMap<RouteKey, Vec<Route>>>,
     /// What the routes lead to that name one, by its number.
     nexthops: BTreeMap<u32, Nexthop>,
     rules: PerFamily<BTreeSet<Rule>>,
@@ -116,7 +116,7 @@ pub(crate) struct Kernel {
     hooks: Hooks,
 }
 
-impl Kernel {
+impl KernelCache {
     /// Nothing is known yet.
     pub(crate) fn unknown(hooks: &Hooks) -> Self {
         Self {
@@ -137,7 +137,7 @@ impl Kernel {
     }
 
     /// Takes in what the kernel has told.
-    pub(crate) fn hear(&mut self, news: Vec<News>) {
+    pub(crate) fn apply_notifications(&mut self, news: Vec<News>) {
         for news in news {
             match news {
                 News::Missed => self.stale = Stale::ALL,

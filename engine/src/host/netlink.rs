@@ -11,7 +11,7 @@ use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
 
-use crate::dataplane::model::{Rule, Slot};
+use crate::dataplane::model::{RouteKey, Rule};
 use crate::dataplane::policy::PolicyRule;
 use crate::intent::family::Family;
 
@@ -86,7 +86,7 @@ pub(crate) struct Link {
 /// A route, as far as the engine needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
-    pub(crate) slot: Slot,
+    pub(crate) slot: RouteKey,
     /// Whether this engine made it.
     pub(crate) own: bool,
     /// What it does.

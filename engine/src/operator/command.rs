@@ -14,7 +14,7 @@ use nix::libc::SIGXFSZ;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::agent::{self, AgentError, Orders, tell};
+use crate::agent::{self, AgentConfig, AgentError, tell};
 use crate::dataplane::change::diff;
 use crate::dataplane::departed::Departed;
 use crate::dataplane::networks;
@@ -23,13 +23,13 @@ use crate::hooks::Hooks;
 use crate::host::apply::Preference;
 use crate::host::device::{self, DeviceError};
 use crate::host::guard::{self, GuardError};
-use crate::host::kernel::{Kernel, ObserveError};
+use crate::host::kernel::{KernelCache, ObserveError};
 use crate::host::netlink::{Netlink, NetlinkError};
 use crate::host::tunnel::{self, TunnelError};
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
 use crate::intent::text;
-use crate::operator::operate::{self, OperateError, Wishes};
+use crate::operator::operate::{self, EnableOptions, OperateError};
 use crate::operator::render;
 use crate::operator::status::Status;
 use crate::store::{Store, StoreError};
@@ -70,7 +70,7 @@ enum Verb {
         #[command(flatten)]
         store: StoreArgument,
         #[command(flatten)]
-        wishes: Wishes,
+        options: EnableOptions,
     },
     /// Ask every agent to stop encrypting, and to remove all that it made
     Disable {
@@ -228,7 +228,7 @@ pub(crate) fn main(
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    match obey(arguments.verb, hooks) {
+    match run_command(arguments.verb, hooks) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             match arguments.log_format {
@@ -243,10 +243,10 @@ pub(crate) fn main(
     }
 }
 
-fn obey(verb: Verb, hooks: Hooks) -> Result<(), Failure> {
+fn run_command(verb: Verb, hooks: Hooks) -> Result<(), Failure> {
     match verb {
-        Verb::Enable { store, wishes } => blocking(async {
-            let stated = operate::enable(&store.store, &wishes).await?;
+        Verb::Enable { store, options } => blocking(async {
+            let stated = operate::enable(&store.store, &options).await?;
             print(&format!("{stated}\n"));
             Ok(())
         }),
@@ -271,7 +271,7 @@ fn obey(verb: Verb, hooks: Hooks) -> Result<(), Failure> {
             Ok(())
         }),
         Verb::Agent(arguments) => blocking(async {
-            agent::run(Orders {
+            agent::run(AgentConfig {
                 node: arguments.node.node,
                 store: arguments.node.store.store.with_hooks(&hooks),
                 hooks,
@@ -303,7 +303,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
         .map(|(identity, wrong)| format!("{identity}: {wrong}"));
     let mut problems: Vec<_> = bad.chain(wrong).collect();
     let is_whole = problems.is_empty();
-    let mut kernel = Kernel::unknown(&Hooks::default());
+    let mut kernel = KernelCache::unknown(&Hooks::default());
     kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
     kernel.look_for_uplinks(cluster.nodes.get(&node), &cluster.settings);
     problems.extend(kernel.prefix_problems(&cluster.settings));

@@ -15,7 +15,7 @@ use crate::store::{Snapshot, Store, StoreError};
 
 /// What `enable` is asked for.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct Wishes {
+pub(crate) struct EnableOptions {
     /// Whether the nodes' own traffic is encrypted too; left as it is if not given
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     host_encryption: Option<bool>,
@@ -155,20 +155,20 @@ impl fmt::Display for Stated {
 /// States that every node shall encrypt, in the families in which the nodes have addresses.
 ///
 /// # Errors
-/// The store cannot be read or written, has not one of the nodes that the wishes name, or the wishes
+/// The store cannot be read or written, has not one of the nodes that the options name, or the options
 /// contradict each other.
-pub(crate) async fn enable(store: &Store, wishes: &Wishes) -> Result<Stated, OperateError> {
+pub(crate) async fn enable(store: &Store, options: &EnableOptions) -> Result<Stated, OperateError> {
     let lists = [
-        ("--plain-nodes", &wishes.plain_nodes),
-        ("--networks", &wishes.networks),
+        ("--plain-nodes", &options.plain_nodes),
+        ("--networks", &options.networks),
     ];
     let is_given = |list: &Option<String>| list.as_ref().is_some_and(|text| text != NONE);
     let without_effect = lists.into_iter().find(|(_, list)| is_given(list));
-    if let (Some(false), Some((name, _))) = (wishes.strict, without_effect) {
+    if let (Some(false), Some((name, _))) = (options.strict, without_effect) {
         return Err(OperateError::NotStrict(name));
     }
     let snapshot = store.read().await?;
-    let named = wishes.plain_nodes.as_ref().filter(|text| *text != NONE);
+    let named = options.plain_nodes.as_ref().filter(|text| *text != NONE);
     if let Some(value) = named {
         let wrong = unknown_nodes(value, &snapshot);
         if !wrong.is_empty() {
@@ -184,14 +184,14 @@ pub(crate) async fn enable(store: &Store, wishes: &Wishes) -> Result<Stated, Ope
         if families.v6 {
             spec["wireguardEnabledV6"] = json!(true);
         }
-        if let Some(on) = wishes.host_encryption {
+        if let Some(on) = options.host_encryption {
             spec["wireguardHostEncryptionEnabled"] = json!(on);
         }
-        let strict = wishes.strict.map(|on| on.to_string());
+        let strict = options.strict.map(|on| on.to_string());
         let wished = [
             ("wiremesh/strict", strict.as_ref()),
-            ("wiremesh/plain-nodes", wishes.plain_nodes.as_ref()),
-            ("wiremesh/strict-networks", wishes.networks.as_ref()),
+            ("wiremesh/plain-nodes", options.plain_nodes.as_ref()),
+            ("wiremesh/strict-networks", options.networks.as_ref()),
         ];
         for (name, value) in wished {
             let Some(value) = value else {

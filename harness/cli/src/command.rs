@@ -87,7 +87,7 @@ enum Format {
 pub fn main() -> ExitCode {
     // clap ends the process with status 2 on arguments that are wrong.
     let arguments = Arguments::parse();
-    let done = obey(arguments.verb);
+    let done = run_command(arguments.verb);
     match done.and_then(|code| all_was_printed().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => {
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn obey(verb: Verb) -> Result<ExitCode, Failure> {
+fn run_command(verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Check { paths } => check(&paths).map(ExitCode::from),

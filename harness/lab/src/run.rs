@@ -18,7 +18,7 @@ use crate::cluster::store::Store;
 use crate::cluster::topology::{Topology, UPLINK, disable_offloads_of_tunnels, tallies};
 use crate::kernel::neighbour;
 use crate::kernel::packet::now;
-use crate::observe::beacon::Lamp;
+use crate::observe::beacon::BeaconSender;
 use crate::observe::capture::Capture;
 use crate::observe::counter::{self, Counters};
 use crate::observe::drop_watch::{self, DropWatch};
@@ -138,9 +138,9 @@ fn observe(
     let beacons_allowed = || Deadline::after(plan.deadlines.patience.allows(BEACONS));
     let dropped = DropWatch::begin();
     let capture = Capture::arm(plan, topology, magic, directory)?;
-    let mut lamp = Lamp::new(plan, topology, &capture, magic, Vec::new())?;
-    lamp.light(Round::Armed, &capture, beacons_allowed())?;
-    let beacons = lamp.put_out();
+    let mut sender = BeaconSender::new(plan, topology, &capture, magic, Vec::new())?;
+    sender.send_round(Round::Armed, &capture, beacons_allowed())?;
+    let beacons = sender.finish();
     let mut witness = Witness::new(capture);
     clock.lap("arming");
 
@@ -171,7 +171,7 @@ fn observe(
         disable_offloads_of_tunnels(topology.node(&node.name)?)?;
     }
     let responders = Responders::open(last, topology, magic)?;
-    let mut lamp = Lamp::new(last, topology, &witness.capture, magic, beacons)?;
+    let mut sender = BeaconSender::new(last, topology, &witness.capture, magic, beacons)?;
     let earlier = Earlier {
         dataplanes: before,
         counters: counter::of_nodes(last, topology, dropped.as_ref().ok())?,
@@ -179,15 +179,15 @@ fn observe(
     };
     let probing = now();
     witness.capture.keep_all_from(probing)?;
-    lamp.light(Round::Opening, &witness.capture, beacons_allowed())?;
+    sender.send_round(Round::Opening, &witness.capture, beacons_allowed())?;
     let probes = probe::send_all(last, topology, magic, &responders, &witness.capture)?;
     let sizes = gauge::measure(last, topology, magic)?;
     let spoofs = spoof::send_spoofed(last, topology, magic, &dropped)?;
-    lamp.light(Round::Closing, &witness.capture, beacons_allowed())?;
+    sender.send_round(Round::Closing, &witness.capture, beacons_allowed())?;
     // Observers may see the end of a connection or not, so these come last.
     let bulks = transfer::transfer(last, topology, magic)?;
     let captured = witness.end(&mut flows)?;
-    let beacons = lamp.put_out();
+    let beacons = sender.finish();
     drop(responders);
     clock.lap("probing");
 

@@ -65,7 +65,7 @@ impl Expected {
         plan.flows.promises = wanted.flows.promises;
         plan.limits.promises = limits;
         plan.spoofs = spoofs;
-        plan.secrets = wanted.secrets;
+        plan.never_plaintext = wanted.never_plaintext;
         plan.steps = steps.collect();
         Ok(Self { plan, untried })
     }

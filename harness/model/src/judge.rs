@@ -97,7 +97,7 @@ pub use fabric_effect::FabricEffect;
 pub use wire::fabric_effects;
 
 /// A run by its steps.
-mod times;
+mod step_clock;
 
 /// Frames of flows that should not have been readable, and what excuses them.
 mod leak_window;
@@ -106,16 +106,16 @@ mod leak_window;
 mod outage;
 
 /// What the flows show of each step.
-mod through;
+mod step_windows;
 
 /// What nobody may read in the whole run.
-mod secret;
+mod never_plaintext;
 
 pub use outage::Outage;
-pub use through::{Passage, passages};
-pub(crate) use times::told;
+pub(crate) use step_clock::told;
+pub use step_windows::{StepWindow, step_windows};
 
-use case::Register;
+use case::PairIndex;
 use finding::Finding;
 use loss::Losses;
 use pair::PairJudge;
@@ -126,13 +126,13 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     if let Some(why) = &evidence.skipped {
         return skipped::judge(plan, why);
     }
-    let throughout = through::judge(plan, evidence);
-    let secrets = secret::judge(plan, evidence);
+    let throughout = step_windows::judge(plan, evidence);
+    let never_plaintext = never_plaintext::judge(plan, evidence);
     // The probes were sent when every step had run.
     let whole = plan;
     let plan = &plan.with(plan.at_last());
     let index = Index::new(evidence);
-    let register = Register::new(plan, evidence);
+    let register = PairIndex::new(plan, evidence);
     let losses = Losses::new(whole, evidence);
     let reopen = |verdict| losses.reopen(verdict);
     let limits = neighbour::of_losses(limit::judge(plan, evidence, &index), evidence);
@@ -147,7 +147,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
         .chain(throughout.into_iter().map(reopen))
         .chain(limits.map(reopen))
         .chain(spoofs.map(reopen))
-        .chain(secrets.into_iter().map(reopen))
+        .chain(never_plaintext.into_iter().map(reopen))
         .collect()
 }
 

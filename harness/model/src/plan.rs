@@ -50,7 +50,7 @@ mod limit;
 mod spoof;
 
 /// What nobody may read on the wire in the whole run.
-mod secret;
+mod never_plaintext;
 
 /// How an engine has to behave besides its work.
 mod conduct;
@@ -100,11 +100,11 @@ pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, BRIDGED_PREFIX, POOL};
 pub use limit::{Bulk, Hop, LimitKind, LimitPromise, Limits, SizeId, SizeProbe};
 pub use nat::Nat;
 pub use need::Need;
+pub use never_plaintext::NeverPlaintext;
 pub(crate) use pair::FlowCourse;
 pub use patience::{Allowed, Patience};
 pub use phantom::Phantom;
 pub use promise::{Class, Origin, Probe, ProbeId, Promise, PromiseId, Protection, Protocol};
-pub use secret::Secret;
 pub use settings::Settings;
 pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};
 pub use spoof::{DropBy, SPOOFED, Spoof, SpoofId};
@@ -174,7 +174,7 @@ pub struct Plan {
     pub spoofs: Vec<Spoof>,
     /// Pairs that nobody may read on the wire, whenever.
     #[serde(default)]
-    pub secrets: Vec<Secret>,
+    pub never_plaintext: Vec<NeverPlaintext>,
     /// How long the lab waits for what it waits for.
     pub deadlines: Deadlines,
 }

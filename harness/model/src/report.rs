@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::evidence::{Evidence, StepEvidence};
-use crate::judge::{About, Breach, FabricEffect, breaches, fabric_effects, passages};
+use crate::judge::{About, Breach, FabricEffect, breaches, fabric_effects, step_windows};
 use crate::plan::{
-    FlowId, LimitPromise, Plan, ProbeId, Promise, PromiseId, Secret, Spoof, StepPromise,
+    FlowId, LimitPromise, NeverPlaintext, Plan, ProbeId, Promise, PromiseId, Spoof, StepPromise,
 };
 use crate::verdict::{Outcome, Verdict};
 
@@ -16,7 +16,7 @@ use crate::verdict::{Outcome, Verdict};
 mod row;
 
 /// What the flows showed of each step.
-mod through;
+mod step_windows;
 
 /// What the fabric did to packets.
 mod wire;
@@ -28,7 +28,7 @@ mod limit;
 mod spoof;
 
 /// What nobody may read in the whole run.
-mod secret;
+mod never_plaintext;
 
 /// How the engines behaved besides their work.
 mod conduct;
@@ -113,8 +113,11 @@ impl<'a> Report<'a> {
         let throughout: Vec<_> = self.of_steps().map(|told| told.outcome()).collect();
         let sizes: Vec<_> = self.of_limits().map(|told| told.outcome()).collect();
         let spoofed: Vec<_> = self.of_spoofs().map(|told| told.outcome()).collect();
-        let secrets: Vec<_> = self.of_secrets().map(|told| told.outcome()).collect();
-        let after = sizes.iter().chain(&spoofed).chain(&secrets);
+        let never_plaintext: Vec<_> = self
+            .of_never_plaintext()
+            .map(|told| told.outcome())
+            .collect();
+        let after = sizes.iter().chain(&spoofed).chain(&never_plaintext);
         let mut all = outcomes.iter().chain(&throughout).chain(after);
         let broken = all.clone().any(|outcome| *outcome == Outcome::Broken);
         let breaches = self.breaches();
@@ -172,7 +175,7 @@ impl<'a> Report<'a> {
     /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
     /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
     /// `wire` (what the fabric did to packets), `start`, `steps`, `through` (what the flows showed of
-    /// each step), `sizes`, `spoofs`, `secrets` (what nobody may read), `conduct` (of the engines), `drops` (by the kernel's reasons) and `timings`. Times are in microseconds.
+    /// each step), `sizes`, `spoofs`, `never_plaintext` (what must never be readable), `conduct` (of the engines), `drops` (by the kernel's reasons) and `timings`. Times are in microseconds.
     pub fn json(&self) -> Value {
         let promises: BTreeMap<ProbeId, _> =
             self.told().map(|told| (told.promise.probe, told)).collect();
@@ -223,7 +226,7 @@ impl<'a> Report<'a> {
             "through": self.through(),
             "sizes": limit::json(self),
             "spoofs": spoof::json(self),
-            "secrets": secret::json(self),
+            "never_plaintext": never_plaintext::json(self),
             "conduct": conduct::json(self),
             "drops": self.evidence.drops,
             "timings": self.evidence.timings,
@@ -242,13 +245,13 @@ impl<'a> Report<'a> {
 
     /// One entry for each promise about a step.
     fn through(&self) -> Vec<Value> {
-        let passages = passages(self.plan, self.evidence);
+        let step_windows = step_windows(self.plan, self.evidence);
         let name = |id: FlowId| self.plan.flows.flows.get(usize::from(id.0));
         self.of_steps()
             .map(|told| {
                 let step = told.promise.step;
-                let passage = passages.iter().find(|passage| passage.step == step);
-                let outage = passage.and_then(|passage| passage.outage);
+                let window = step_windows.iter().find(|window| window.step == step);
+                let outage = window.and_then(|window| window.outage);
                 json!({
                     "step": step,
                     "action": self.action(step),
@@ -257,9 +260,9 @@ impl<'a> Report<'a> {
                     "fact": told.fact(),
                     "exhibits": told.verdict.map_or(&[][..], |verdict| &verdict.exhibits),
                     "notes": told.verdict.map_or(&[][..], |verdict| &verdict.notes),
-                    "leaked": passage.map(|passage| passage.leaked),
-                    "excused": passage.map(|passage| passage.excused),
-                    "leak": passage.and_then(|passage| passage.leak),
+                    "leaked": window.map(|window| window.leaked),
+                    "excused": window.map(|window| window.excused),
+                    "leak": window.and_then(|window| window.leak),
                     "outage": outage.map(|outage| json!({
                         "micros": outage.micros,
                         "lost": outage.lost,
@@ -319,8 +322,8 @@ impl<'a> Report<'a> {
     }
 
     /// Every promise about the whole run, in the plan's order.
-    fn of_secrets(&self) -> impl Iterator<Item = Told<'a, Secret>> {
-        self.plan.secrets.iter().map(|promise| Told {
+    fn of_never_plaintext(&self) -> impl Iterator<Item = Told<'a, NeverPlaintext>> {
+        self.plan.never_plaintext.iter().map(|promise| Told {
             promise,
             verdict: self.verdicts.get(&promise.id).copied(),
         })

@@ -172,7 +172,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         flows: plan::Flows::default(),
         limits: plan::Limits::default(),
         spoofs: Vec::new(),
-        secrets: Vec::new(),
+        never_plaintext: Vec::new(),
         deadlines: Deadlines {
             ready,
             probe: scenario.deadline.probe.unwrap_or(DEADLINES.probe),
@@ -200,7 +200,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         plan.limits.promises.len(),
         plan.spoofs.len(),
     ];
-    plan.secrets = statement::secrets(&plan, &scenario, lines, before.iter().sum());
+    plan.never_plaintext = statement::never_plaintext(&plan, &scenario, lines, before.iter().sum());
     Ok(plan)
 }
 

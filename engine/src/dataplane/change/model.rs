@@ -145,7 +145,7 @@ pub(super) fn fate(dataplane: &Dataplane, to: IpNet) -> Fate {
 }
 
 /// Routes of others: where they are, and whether they end the look-up.
-pub(super) type Others = PerFamily<BTreeMap<Slot, bool>>;
+pub(super) type Others = PerFamily<BTreeMap<RouteKey, bool>>;
 
 /// The same where others have routes too. Of two at one place theirs counts.
 pub(super) fn fate_among(dataplane: &Dataplane, others: &Others, to: IpNet) -> Fate {

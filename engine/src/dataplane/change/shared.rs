@@ -59,7 +59,7 @@ fn strangers() -> impl Strategy<Value = Strangers> {
         };
         for (table, network, ends) in routes {
             let family = Family::of_network(network);
-            strangers.routes[family].insert(Slot { table, network }, ends);
+            strangers.routes[family].insert(RouteKey { table, network }, ends);
         }
         strangers
     })

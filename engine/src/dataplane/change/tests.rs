@@ -265,7 +265,7 @@ fn only_where_peers_are_is_what_a_peer_undoes_by_speaking() {
 #[test]
 fn a_write_repairs_only_what_was_wanted_before() {
     let network: IpNet = "10.240.0.20/32".parse().unwrap();
-    let slot = Slot { table: 1, network };
+    let slot = RouteKey { table: 1, network };
     let before = Dataplane::default();
     let mut now = before.clone();
     let sets = [("plain4".to_owned(), [network].into())];
@@ -313,7 +313,7 @@ fn what_another_engine_has_left_goes_before_the_rule_that_tells_that_it_is_left(
         ..Dataplane::default()
     };
     let mut actual = desired.clone();
-    let slot = Slot {
+    let slot = RouteKey {
         table: 9,
         network: v4(7).into(),
     };

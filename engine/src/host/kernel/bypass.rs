@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-use super::Kernel;
+use super::KernelCache;
 use super::lead::Lead;
 use super::routes::in_table;
 use crate::dataplane::bypass::{self, Before, Table};
@@ -17,7 +17,7 @@ use crate::intent::settings::Settings;
 /// The name of the loopback link, and of the link by which this node's own packets come in.
 const LOOPBACK: &str = "lo";
 
-impl Kernel {
+impl KernelCache {
     /// Takes over all rules of a family, in the kernel's order.
     pub(super) fn set_rules(&mut self, family: Family, rules: Vec<PolicyRule>) {
         self.rules[family] = rules.iter().map(|policy| policy.rule.clone()).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::lead::Lead;
-use super::{Kernel, family_of_tag};
+use super::{KernelCache, family_of_tag};
 use crate::dataplane::here::Here;
 use crate::host::netlink::{Kind, Link, Route};
 use crate::intent::settings::{KERNEL_TABLES, Settings};
@@ -17,7 +17,7 @@ pub(super) fn is_of_kernel(route: &Route) -> bool {
     KERNEL_TABLES.contains(&route.slot.table) && !route.own
 }
 
-impl Kernel {
+impl KernelCache {
     /// The networks that are really on this node: the kernel's own route to them is of type `local`, or
     /// leads to `lo` or to pods alone. The local table is asked before the others (`fib_rules`).
     pub(crate) fn here(&self, settings: &Settings) -> Here {

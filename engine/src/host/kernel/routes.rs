@@ -7,15 +7,15 @@ use ipnet::IpNet;
 
 use super::lead::Lead;
 use super::local::is_of_kernel;
-use super::{Kernel, family_of_tag};
-use crate::dataplane::model::{Slot, Target};
+use super::{KernelCache, family_of_tag};
+use crate::dataplane::model::{RouteKey, Target};
 use crate::dataplane::tables::{ForeignRoute, ForeignWay, Tables};
 use crate::host::netlink::nexthop::Nexthop;
 use crate::host::netlink::{Route, Way};
 use crate::intent::family::Family;
 use crate::intent::settings::{KERNEL_TABLES, Settings};
 
-impl Kernel {
+impl KernelCache {
     /// Takes over all routes of a family.
     pub(super) fn set_routes(&mut self, family: Family, routes: Vec<Route>) {
         let (mut own, mut others) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
@@ -110,7 +110,7 @@ impl Kernel {
     }
 
     /// What this engine's route at that place does.
-    pub(crate) fn target(&self, slot: Slot) -> Option<Target> {
+    pub(crate) fn target(&self, slot: RouteKey) -> Option<Target> {
         let route = self.own_routes[Family::of_network(slot.network)].get(&slot)?;
         Some(self.target_of(route))
     }
@@ -172,7 +172,7 @@ impl Kernel {
         family: Family,
         settings: &Settings,
         left: &BTreeSet<u32>,
-    ) -> BTreeMap<Slot, Target> {
+    ) -> BTreeMap<RouteKey, Target> {
         let devices = self.tunnel_indexes(family, settings);
         let is_of_our_kind = |route: &Route| match route.way {
             Way::Throw => true,
@@ -192,12 +192,12 @@ impl Kernel {
 
 /// What is at the places of one table.
 pub(super) fn in_table<T>(
-    routes: &BTreeMap<Slot, T>,
+    routes: &BTreeMap<RouteKey, T>,
     table: u32,
-) -> impl Iterator<Item = (&Slot, &T)> {
+) -> impl Iterator<Item = (&RouteKey, &T)> {
     // The smallest of all networks: IPv4 comes before IPv6.
     let network = IpNet::new_assert(Ipv4Addr::UNSPECIFIED.into(), 0);
-    let first = Slot { table, network };
+    let first = RouteKey { table, network };
     let routes = routes.range(first..);
     routes.take_while(move |(slot, _)| slot.table == table)
 }

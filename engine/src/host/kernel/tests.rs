@@ -23,7 +23,7 @@ fn link(index: u32, name: &str, mtu: u32, alias: &str) -> (u32, Link) {
 
 #[test]
 fn the_uplink_is_the_link_with_the_node_s_address() {
-    let mut kernel = Kernel::unknown(&Hooks::default());
+    let mut kernel = KernelCache::unknown(&Hooks::default());
     kernel.links = BTreeMap::from([
         link(1, "lo", 65536, ""),
         link(2, "eth0", 1500, ""),
@@ -41,7 +41,7 @@ fn the_uplink_is_the_link_with_the_node_s_address() {
 
 #[test]
 fn a_tunnel_device_has_the_node_s_address_too_and_is_no_uplink() {
-    let mut kernel = Kernel::unknown(&Hooks::default());
+    let mut kernel = KernelCache::unknown(&Hooks::default());
     kernel.links = BTreeMap::from([
         link(2, "eth0", 1500, ""),
         link(3, "a-tunnel", 1340, tag(Family::V4)),
@@ -56,7 +56,7 @@ fn a_tunnel_device_has_the_node_s_address_too_and_is_no_uplink() {
 /// A route that netlink tells of.
 fn route(own: bool, table: u32, network: &str, way: Way) -> Route {
     let network = network.parse().unwrap();
-    let slot = Slot { table, network };
+    let slot = RouteKey { table, network };
     Route {
         slot,
         own,
@@ -81,8 +81,8 @@ fn rule_of_another(interface: &str) -> RuleMessage {
     message
 }
 
-fn known() -> Kernel {
-    let mut kernel = Kernel::unknown(&Hooks::default());
+fn known() -> KernelCache {
+    let mut kernel = KernelCache::unknown(&Hooks::default());
     let own = PolicyRule::without_selectors(Rule::for_mark(99, 7, 1));
     kernel.set_rules(Family::V4, vec![own]);
     kernel.stale = Stale::NOTHING;
@@ -94,11 +94,11 @@ fn a_deleted_rule_does_not_make_another_forgotten_that_differs_by_a_selector() {
     let mut kernel = known();
     for interface in ["eth1", "eth2"] {
         let rule = RouteNetlinkMessage::NewRule(rule_of_another(interface));
-        kernel.hear(vec![News::Message(rule)]);
+        kernel.apply_notifications(vec![News::Message(rule)]);
     }
     assert_eq!(kernel.stale, Stale::NOTHING);
     let gone = RouteNetlinkMessage::DelRule(rule_of_another("eth1"));
-    kernel.hear(vec![News::Message(gone)]);
+    kernel.apply_notifications(vec![News::Message(gone)]);
     let asks = Stale {
         rules: true,
         ..Stale::NOTHING
@@ -152,7 +152,7 @@ fn of_routes_of_others_at_one_place_each_counts() {
 
 #[test]
 fn the_kernel_is_asked_again_where_netlink_does_not_tell_what_is_left() {
-    let asks = |change: &dyn Fn(&mut Kernel)| {
+    let asks = |change: &dyn Fn(&mut KernelCache)| {
         let mut kernel = known();
         kernel.set_routes(
             Family::V4,
@@ -201,7 +201,7 @@ fn what_a_bridge_tells_of_a_port_takes_nothing_from_what_is_known_of_it() {
         RouteNetlinkMessage::NewLink(message.clone()),
         RouteNetlinkMessage::DelLink(message),
     ] {
-        kernel.hear(vec![News::Message(news)]);
+        kernel.apply_notifications(vec![News::Message(news)]);
         assert_eq!(kernel.links, before);
     }
     assert_eq!(kernel.stale, Stale::NOTHING);
@@ -210,7 +210,7 @@ fn what_a_bridge_tells_of_a_port_takes_nothing_from_what_is_known_of_it() {
 #[test]
 fn the_kernel_is_asked_for_routes_where_a_nexthop_object_changes_or_a_link_loses_its_other_end() {
     let mut kernel = known();
-    kernel.hear(vec![News::Nexthop]);
+    kernel.apply_notifications(vec![News::Nexthop]);
     let asks = Stale {
         routes: true,
         ..Stale::NOTHING
@@ -232,7 +232,7 @@ fn the_kernel_is_asked_for_routes_where_a_nexthop_object_changes_or_a_link_loses
         message.header.index = index;
         message.header.flags = flags;
         message.attributes = vec![LinkAttribute::IfName("eth0".into())];
-        kernel.hear(vec![News::Message(RouteNetlinkMessage::NewLink(message))]);
+        kernel.apply_notifications(vec![News::Message(RouteNetlinkMessage::NewLink(message))]);
         assert_eq!(kernel.stale.routes, asks, "{flags:?}");
     }
 }
@@ -246,10 +246,10 @@ fn a_route_of_others_by_a_nexthop_object_is_none_of_our_kind_in_whatever_table()
         vec![RouteAttribute::NhId(7), RouteAttribute::Oif(4)],
     ] {
         let network = "10.9.0.2/32".parse().unwrap();
-        let mut message = message::route_at(Slot { table: 1, network }, None);
+        let mut message = message::route_at(RouteKey { table: 1, network }, None);
         message.header.kind = RouteType::Unicast;
         message.attributes.extend(attributes);
-        kernel.hear(vec![News::Message(RouteNetlinkMessage::NewRoute(message))]);
+        kernel.apply_notifications(vec![News::Message(RouteNetlinkMessage::NewRoute(message))]);
         let tables = kernel.tables(Family::V4, &Settings::default());
         assert_eq!(tables.foreign[&1][0].way, ForeignWay::Elsewhere);
     }

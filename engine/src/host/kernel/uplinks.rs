@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::lead::Lead;
-use super::{Kernel, family_of_tag};
+use super::{KernelCache, family_of_tag};
 use crate::host::netlink::Link;
 use crate::intent::resource::Node;
 use crate::intent::settings::Settings;
@@ -14,7 +14,7 @@ use crate::intent::settings::Settings;
 /// How long the prefix of a default route may be: some halve it, so that theirs come before another's.
 const DEFAULT_ROUTE: u8 = 1;
 
-impl Kernel {
+impl KernelCache {
     /// Takes note of the links that lead out of the node: those with an address of its own, of its Node
     /// `own`, and those that a default route of others leads through. What has been one stays one as long as
     /// it is there: its address may be away for a moment, and be back with the traffic.
@@ -85,15 +85,15 @@ mod tests {
     use rtnetlink::packet_route::route::{RouteAttribute, RouteProtocol, RouteType};
 
     use super::*;
-    use crate::dataplane::model::Slot;
+    use crate::dataplane::model::RouteKey;
     use crate::hooks::Hooks;
     use crate::host::kernel::tag;
     use crate::host::netlink::message::route_at;
     use crate::intent::family::Family;
 
     /// A node whose links are numbered from 1 on.
-    fn kernel(links: &[&str]) -> Kernel {
-        let mut kernel = Kernel::unknown(&Hooks::default());
+    fn kernel(links: &[&str]) -> KernelCache {
+        let mut kernel = KernelCache::unknown(&Hooks::default());
         for (index, name) in (1..).zip(links) {
             kernel.take(&link(index, name));
         }
@@ -107,14 +107,14 @@ mod tests {
         RouteNetlinkMessage::NewLink(message)
     }
 
-    fn has(kernel: &mut Kernel, index: u32, address: &str) {
+    fn has(kernel: &mut KernelCache, index: u32, address: &str) {
         let address = address.parse().unwrap();
         kernel.has_address(index, address);
     }
 
-    fn leads(kernel: &mut Kernel, table: u32, network: &str, through: u32) {
+    fn leads(kernel: &mut KernelCache, table: u32, network: &str, through: u32) {
         let network = network.parse().unwrap();
-        let mut message = route_at(Slot { table, network }, None);
+        let mut message = route_at(RouteKey { table, network }, None);
         message.header.kind = RouteType::Unicast;
         message.header.protocol = RouteProtocol::Static;
         message.attributes.push(RouteAttribute::Oif(through));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     /// The prefixes that are used of those that are given, with as many told as are not.
-    fn used(kernel: &mut Kernel, own: &Node, given: &[&str]) -> Vec<String> {
+    fn used(kernel: &mut KernelCache, own: &Node, given: &[&str]) -> Vec<String> {
         let settings = settings(given);
         kernel.look_for_uplinks(Some(own), &settings);
         let used: Vec<_> = kernel.pod_prefixes(&settings).into_iter().collect();

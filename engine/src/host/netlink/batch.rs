@@ -8,7 +8,7 @@ use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::message::{route_at, route_message};
 use super::{NetlinkError, PROTOCOL, Way};
-use crate::dataplane::model::Slot;
+use crate::dataplane::model::RouteKey;
 
 /// How many routes go in one message. The kernel answers each that it refuses before it
 /// returns, and the answers must fit the socket's buffer.
@@ -18,7 +18,7 @@ const CHUNK: usize = 128;
 const NO_SUCH_ROUTE: i32 = -nix::libc::ESRCH;
 
 /// Removes routes of this engine's, then sets others.
-pub(crate) fn set_routes(remove: &[Slot], set: &[(Slot, Way)]) -> Result<(), NetlinkError> {
+pub(crate) fn set_routes(remove: &[RouteKey], set: &[(RouteKey, Way)]) -> Result<(), NetlinkError> {
     let removals = remove.iter().map(|slot| removal(*slot, Some(PROTOCOL)));
     let additions = set.iter().map(|(slot, way)| {
         let message = RouteNetlinkMessage::NewRoute(route_message(*slot, *way));
@@ -28,14 +28,14 @@ pub(crate) fn set_routes(remove: &[Slot], set: &[(Slot, Way)]) -> Result<(), Net
 }
 
 /// Removes the routes at these places, whoever made them.
-pub(crate) fn remove_left_routes(routes: &[Slot]) -> Result<(), NetlinkError> {
+pub(crate) fn remove_left_routes(routes: &[RouteKey]) -> Result<(), NetlinkError> {
     send_all(routes.iter().map(|slot| removal(*slot, None)).collect())
 }
 
 /// A request, the place that it is about, and its flags.
-type Request = (Slot, RouteNetlinkMessage, u16);
+type Request = (RouteKey, RouteNetlinkMessage, u16);
 
-fn removal(slot: Slot, protocol: Option<u8>) -> Request {
+fn removal(slot: RouteKey, protocol: Option<u8>) -> Request {
     (
         slot,
         RouteNetlinkMessage::DelRoute(route_at(slot, protocol)),

@@ -112,7 +112,7 @@ impl Follower {
         loop {
             // All that has come by now is one change.
             while let Ok(news) = self.news.try_recv() {
-                self.hear(news);
+                self.apply(news);
             }
             let untold = &mut self.untold;
             let resources = untold.resources.take();
@@ -128,7 +128,7 @@ impl Follower {
                 return Changed::Trouble(trouble.clone());
             }
             match self.news.recv().await {
-                Some(news) => self.hear(news),
+                Some(news) => self.apply(news),
                 // The task has no end but this one, and an agent that hears nothing is none.
                 None => match (&mut self.task).await {
                     Err(end) if end.is_panic() => std::panic::resume_unwind(end.into_panic()),
@@ -138,7 +138,7 @@ impl Follower {
         }
     }
 
-    fn hear(&mut self, news: News) {
+    fn apply(&mut self, news: News) {
         match news {
             News::Listed(listing) => {
                 let there: BTreeSet<_> =

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod imports;
+mod words;
 
 /// The crates, each with its root file.
 const CRATES: &[(&str, &str)] = &[
@@ -205,6 +206,12 @@ fn files_are_named_after_what_they_own() {
             file.display()
         );
     }
+}
+
+#[test]
+fn no_identifier_has_a_banned_word() {
+    let wrong = words::of(&all_rust_files());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -260,7 +260,7 @@ impl Init {
                 loop {
                     let mut line = String::new();
                     match orders.read_line(&mut line) {
-                        Ok(1..) => self.obey(&line),
+                        Ok(1..) => self.execute(&line),
                         Ok(0) | Err(_) => return ExitCode::SUCCESS,
                     }
                     if orders.buffer().is_empty() {
@@ -271,7 +271,7 @@ impl Init {
         }
     }
 
-    fn obey(&mut self, line: &str) {
+    fn execute(&mut self, line: &str) {
         match serde_json::from_str(line) {
             Ok(Order::Start {
                 id,

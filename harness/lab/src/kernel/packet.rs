@@ -78,7 +78,7 @@ impl Listener {
             let (slot, slots) = room(longest, frames);
             let ring =
                 Ring::new(socket.as_fd(), slot, slots).doing("give the packet socket its ring")?;
-            sys::hear_everything(socket.as_fd()).doing("listen to every interface")?;
+            sys::bind_all_interfaces(socket.as_fd()).doing("listen to every interface")?;
             Ok(Self { ring, socket })
         })
     }

@@ -178,7 +178,7 @@ fn link(index: u32, protocol: u16) -> io::Result<libc::sockaddr_ll> {
 }
 
 /// From here on a packet socket, which had no protocol, is handed every frame of every interface.
-pub(crate) fn hear_everything(socket: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn bind_all_interfaces(socket: BorrowedFd<'_>) -> io::Result<()> {
     let address = link(0, libc::ETH_P_ALL as u16)?;
     // SAFETY: the kernel reads one `sockaddr_ll`, whose size it is told, and which outlives the call.
     let status = unsafe {

@@ -63,7 +63,7 @@ const START_OF_A_QUEUE: Duration = Duration::from_secs(2);
 
 /// Sends the beacons of a run, one round after the other.
 #[derive(Debug)]
-pub(crate) struct Lamp {
+pub(crate) struct BeaconSender {
     magic: Magic,
     /// Every interface that gets a beacon, with its kernel index and the far end of its link.
     targets: Vec<Target>,
@@ -86,7 +86,7 @@ struct Target {
     far: Option<InterfaceId>,
 }
 
-impl Lamp {
+impl BeaconSender {
     /// Prepares for every interface that `capture` observes now and that connects something;
     /// `sent` are the beacons of the rounds before.
     pub(crate) fn new(
@@ -134,7 +134,7 @@ impl Lamp {
     /// Sends a beacon of every protocol out of every interface, and waits until each
     /// was seen at both ends of its link. That a link carries none is noted, and is for the
     /// verdict; before the first agent it is an error.
-    pub(crate) fn light(
+    pub(crate) fn send_round(
         &mut self,
         round: Round,
         capture: &Capture,
@@ -264,7 +264,7 @@ impl Lamp {
     }
 
     /// Ends with the list of what was sent.
-    pub(crate) fn put_out(self) -> Vec<Beacon> {
+    pub(crate) fn finish(self) -> Vec<Beacon> {
         close_together(self.injectors);
         self.sent
     }

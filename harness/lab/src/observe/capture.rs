@@ -26,7 +26,7 @@ use crate::cluster::topology::Topology;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::packet::{Listener, MOST_SLOTS, close_together};
-use crate::observe::observer::{Desk, Ear, Seen, TURN};
+use crate::observe::observer::{CaptureSocket, NamespaceCapture, Seen, TURN};
 use crate::observe::ring::Rings;
 use crate::observe::role::Roles;
 use crate::observe::unseen;
@@ -61,13 +61,13 @@ struct Orders {
 #[derive(Debug)]
 enum Order {
     /// Listen there, from now on or again.
-    Open(Place, Ear),
+    Open(Place, CaptureSocket),
     /// Stop listening there.
     Shut(Place),
     /// See which interfaces there are.
     Look,
     /// Count dropped frames anew.
-    TurnThePage,
+    ResetCounters,
 }
 
 /// What a capture returns at its end.
@@ -90,8 +90,8 @@ impl Capture {
     ) -> Result<Self, LabError> {
         let (until, bell) = io::pipe().doing("create the capture's bell")?;
         let (seen, orders) = (Arc::<Watched<Seen>>::default(), Arc::default());
-        let studio = Studio {
-            desks: BTreeMap::new(),
+        let thread = CaptureThread {
+            captures: BTreeMap::new(),
             roles: Roles::of(plan),
             magic,
             directory: directory.clone(),
@@ -99,7 +99,7 @@ impl Capture {
             seen: Arc::clone(&seen),
             orders: Arc::clone(&orders),
         };
-        let thread = begin("capture", move || studio.work(&until))?;
+        let thread = begin("capture", move || thread.work(&until))?;
         let mut capture = Self {
             seen,
             orders,
@@ -129,16 +129,16 @@ impl Capture {
             .into_iter()
             .filter(|(place, _)| self.posts.get(place) != now.get(place))
             .collect();
-        let ears = open_together(&fresh, &self.rings)?;
-        let opened = fresh.into_iter().zip(ears);
-        orders.extend(opened.map(|((place, _), ear)| Order::Open(place, ear)));
+        let sockets = open_together(&fresh, &self.rings)?;
+        let opened = fresh.into_iter().zip(sockets);
+        orders.extend(opened.map(|((place, _), socket)| Order::Open(place, socket)));
         self.posts = now;
-        self.obey(orders)
+        self.send(orders)
     }
 
     /// The interfaces that there are now, with their kernel indexes.
     pub(crate) fn interfaces(&self) -> Result<Vec<(Interface, u32)>, LabError> {
-        self.obey(vec![Order::Look])?;
+        self.send(vec![Order::Look])?;
         let seen = self.seen.lock();
         let index = |interface: &Interface| seen.indexes.get(&interface.id).copied();
         Ok(seen
@@ -171,17 +171,17 @@ impl Capture {
     /// Keeps every frame from this moment on.
     pub(crate) fn keep_all_from(&self, moment: Nanos) -> Result<(), LabError> {
         self.seen.change(|seen| seen.all_from = Some(moment));
-        self.obey(vec![Order::TurnThePage])
+        self.send(vec![Order::ResetCounters])
     }
 
     /// Waits until everything that the kernel has handed over by now has been read, so that there is room
     /// for more.
     pub(crate) fn catch_up(&self) -> Result<(), LabError> {
-        self.obey(Vec::new())
+        self.send(Vec::new())
     }
 
     /// Gives orders to the thread, and waits until it has done all it was told.
-    fn obey(&self, orders: Vec<Order>) -> Result<(), LabError> {
+    fn send(&self, orders: Vec<Order>) -> Result<(), LabError> {
         let given = self.orders.change(|all| {
             all.given += 1;
             all.waiting.extend(orders);
@@ -265,10 +265,13 @@ impl Drop for Capture {
 
 /// Opens a packet socket in each namespace, each on a thread of its own: every ring waits some
 /// 10 ms for the kernel's readers, and they can wait together.
-fn open_together(places: &[(Place, &Namespace)], rings: &Rings) -> Result<Vec<Ear>, LabError> {
+fn open_together(
+    places: &[(Place, &Namespace)],
+    rings: &Rings,
+) -> Result<Vec<CaptureSocket>, LabError> {
     let open = |place: &Place, namespace: &Namespace| {
         let ring = rings.at(place);
-        Ok(Ear {
+        Ok(CaptureSocket {
             listener: Listener::open(namespace, ring.longest, ring.at_once)?,
             netlink: Netlink::open(namespace)?,
         })
@@ -288,8 +291,8 @@ fn drain_all(mut drain: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
 }
 
 /// All observers, on their thread.
-struct Studio {
-    desks: BTreeMap<Place, Desk>,
+struct CaptureThread {
+    captures: BTreeMap<Place, NamespaceCapture>,
     roles: Roles,
     magic: Magic,
     directory: RunDirectory,
@@ -299,18 +302,18 @@ struct Studio {
     orders: Arc<Watched<Orders>>,
 }
 
-impl Studio {
+impl CaptureThread {
     fn work(mut self, bell: &io::PipeReader) {
         let mut result = self.observe(bell);
-        let mut ears = Vec::new();
-        for (_, mut desk) in std::mem::take(&mut self.desks) {
-            match desk.shut() {
-                Ok(ear) => ears.extend(ear),
+        let mut sockets = Vec::new();
+        for (_, mut capture) in std::mem::take(&mut self.captures) {
+            match capture.shut() {
+                Ok(socket) => sockets.extend(socket),
                 Err(error) => result = result.and(Err(error)),
             }
-            result = result.and(desk.finish(&self.seen));
+            result = result.and(capture.finish(&self.seen));
         }
-        close_together(ears);
+        close_together(sockets);
         if let Err(error) = result {
             self.seen
                 .change(|seen| seen.failure = Some(error.to_string()));
@@ -323,11 +326,14 @@ impl Studio {
     fn observe(&mut self, mut bell: &io::PipeReader) -> io::Result<()> {
         loop {
             let listening: Vec<_> = self
-                .desks
+                .captures
                 .values_mut()
-                .filter(|desk| desk.is_open())
+                .filter(|capture| capture.is_open())
                 .collect();
-            let mut fds: Vec<_> = listening.iter().filter_map(|desk| desk.poll_fd()).collect();
+            let mut fds: Vec<_> = listening
+                .iter()
+                .filter_map(|capture| capture.poll_fd())
+                .collect();
             fds.push(PollFd::new(bell.as_fd(), PollFlags::POLLIN));
             poll(&mut fds, PollTimeout::NONE)?;
             let stirred: Vec<_> = fds
@@ -335,8 +341,8 @@ impl Studio {
                 .map(|fd| fd.revents().is_some_and(|seen| !seen.is_empty()))
                 .collect();
             let rung = stirred.last() == Some(&true);
-            for (desk, stirred) in listening.into_iter().zip(stirred) {
-                let mut drain = || desk.drain(self.magic, &self.roles, &self.seen);
+            for (capture, stirred) in listening.into_iter().zip(stirred) {
+                let mut drain = || capture.drain(self.magic, &self.roles, &self.seen);
                 match rung {
                     // What arrived before an order was given belongs to the time before it.
                     true => drain_all(drain)?,
@@ -360,28 +366,28 @@ impl Studio {
         let mut closing = Vec::new();
         for order in orders {
             match order {
-                Order::Open(place, ear) => {
-                    let desk = match self.desks.remove(&place) {
-                        Some(desk) => desk,
-                        None => Desk::new(place.clone(), &self.directory, self.probes)?,
+                Order::Open(place, socket) => {
+                    let capture = match self.captures.remove(&place) {
+                        Some(capture) => capture,
+                        None => NamespaceCapture::new(place.clone(), &self.directory, self.probes)?,
                     };
-                    let mut desk = desk.open(ear);
-                    desk.learn(&self.roles, &self.seen)?;
-                    self.desks.insert(place, desk);
+                    let mut capture = capture.open(socket);
+                    capture.learn(&self.roles, &self.seen)?;
+                    self.captures.insert(place, capture);
                 }
                 Order::Shut(place) => {
-                    if let Some(desk) = self.desks.get_mut(&place) {
-                        closing.extend(desk.shut()?);
+                    if let Some(capture) = self.captures.get_mut(&place) {
+                        closing.extend(capture.shut()?);
                     }
                 }
-                Order::TurnThePage => {
-                    for desk in self.desks.values_mut() {
-                        desk.turn_the_page()?;
+                Order::ResetCounters => {
+                    for capture in self.captures.values_mut() {
+                        capture.reset_counters()?;
                     }
                 }
                 Order::Look => {
-                    for desk in self.desks.values_mut() {
-                        desk.learn(&self.roles, &self.seen)?;
+                    for capture in self.captures.values_mut() {
+                        capture.learn(&self.roles, &self.seen)?;
                     }
                 }
             }

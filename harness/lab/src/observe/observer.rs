@@ -91,16 +91,16 @@ impl Seen {
 
 /// What listens in a namespace, and what knows its links.
 #[derive(Debug)]
-pub(crate) struct Ear {
+pub(crate) struct CaptureSocket {
     pub(crate) listener: Listener,
     pub(crate) netlink: Netlink,
 }
 
 /// The observer of one place, its interfaces and its file. The place may have another
 /// namespace later, or none.
-pub(crate) struct Desk {
+pub(crate) struct NamespaceCapture {
     place: Place,
-    ear: Option<Ear>,
+    socket: Option<CaptureSocket>,
     /// By the kernel's index.
     known: BTreeMap<u32, InterfaceId>,
     /// By what stays the same when an interface is made anew.
@@ -124,12 +124,12 @@ struct Counts {
     dropped: u64,
 }
 
-impl Desk {
+impl NamespaceCapture {
     pub(crate) fn new(place: Place, directory: &RunDirectory, probes: usize) -> io::Result<Self> {
         let file = File::create(directory.capture(&place))?;
         Ok(Self {
             place,
-            ear: None,
+            socket: None,
             known: BTreeMap::new(),
             named: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -143,22 +143,22 @@ impl Desk {
         })
     }
 
-    /// Listens with `ear` from now on.
-    pub(crate) fn open(self, ear: Ear) -> Self {
+    /// Listens with `socket` from now on.
+    pub(crate) fn open(self, socket: CaptureSocket) -> Self {
         Self {
-            ear: Some(ear),
+            socket: Some(socket),
             known: BTreeMap::new(),
             ..self
         }
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.ear.is_some()
+        self.socket.is_some()
     }
 
     pub(crate) fn poll_fd(&self) -> Option<PollFd<'_>> {
-        let ear = self.ear.as_ref()?;
-        Some(PollFd::new(ear.listener.as_fd(), PollFlags::POLLIN))
+        let socket = self.socket.as_ref()?;
+        Some(PollFd::new(socket.listener.as_fd(), PollFlags::POLLIN))
     }
 
     /// Reads what waits, and reports it; whether there may be more.
@@ -172,8 +172,8 @@ impl Desk {
         let mut turn = 0..TURN;
         // Copied out, so that its slot is free again before the file is written.
         let copy = |received, bytes: &[u8]| (received, bytes.to_vec());
-        while let (Some(_), Some(ear)) = (turn.next(), self.ear.as_mut()) {
-            let Some((received, bytes)) = ear.listener.receive(copy) else {
+        while let (Some(_), Some(socket)) = (turn.next(), self.socket.as_mut()) {
+            let Some((received, bytes)) = socket.listener.receive(copy) else {
                 break;
             };
             self.written += bytes.len();
@@ -220,10 +220,10 @@ impl Desk {
     /// Sees which interfaces there are. One that is made anew under its old name is the same
     /// one, with another index.
     pub(crate) fn learn(&mut self, roles: &Roles, seen: &Watched<Seen>) -> io::Result<()> {
-        let Some(ear) = &self.ear else {
+        let Some(socket) = &self.socket else {
             return Ok(());
         };
-        let links = ear.netlink.link_summaries().map_err(io::Error::other)?;
+        let links = socket.netlink.link_summaries().map_err(io::Error::other)?;
         let mut present = BTreeMap::new();
         for summary in links {
             let role = roles.role(&self.place, &summary.name);
@@ -296,18 +296,18 @@ impl Desk {
     }
 
     /// Stops listening; what listened is for the caller to close.
-    pub(crate) fn shut(&mut self) -> io::Result<Option<Ear>> {
-        let Some(ear) = self.ear.take() else {
+    pub(crate) fn shut(&mut self) -> io::Result<Option<CaptureSocket>> {
+        let Some(socket) = self.socket.take() else {
             return Ok(None);
         };
-        self.counts.add(ear.listener.statistics()?);
-        Ok(Some(ear))
+        self.counts.add(socket.listener.statistics()?);
+        Ok(Some(socket))
     }
 
     /// Counts anew from here on.
-    pub(crate) fn turn_the_page(&mut self) -> io::Result<()> {
-        if let Some(ear) = &self.ear {
-            self.counts.add(ear.listener.statistics()?);
+    pub(crate) fn reset_counters(&mut self) -> io::Result<()> {
+        if let Some(socket) = &self.socket {
+            self.counts.add(socket.listener.statistics()?);
         }
         self.early = std::mem::take(&mut self.counts);
         Ok(())
@@ -382,10 +382,11 @@ mod tests {
         let engine = "wiremesh".parse().map_err(io::Error::other)?;
         let plan = wireproof_model::resolve::plan("t.toml", plan, &[engine]);
         let roles = Roles::of(&plan.map_err(|problems| io::Error::other(problems.render()))?);
-        let mut desk = Desk::new(Place::Fabric, &directory, 0)?.open(Ear { listener, netlink });
-        desk.written = written;
+        let mut capture = NamespaceCapture::new(Place::Fabric, &directory, 0)?
+            .open(CaptureSocket { listener, netlink });
+        capture.written = written;
         injector.send(index, &[0x0e; 60])?;
-        let drained = desk.drain(Magic([7; 8]), &roles, &Watched::default());
+        let drained = capture.drain(Magic([7; 8]), &roles, &Watched::default());
         std::fs::remove_dir_all(&folder)?;
         drained.map(drop)
     }

@@ -35,7 +35,7 @@ const OVER_BUDGET: Duration = Duration::from_millis(500);
 const EARLY: Duration = Duration::from_secs(2);
 
 /// Each node's dataplane as text.
-type Portraits = BTreeMap<NodeName, String>;
+type DataplaneTexts = BTreeMap<NodeName, String>;
 
 /// All that a step can have an effect on.
 #[derive(Debug)]
@@ -233,7 +233,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         deadline: Deadline,
     ) -> Result<(), LabError> {
         let tunnel = self.plan.after(number).cluster.interface;
-        let before = self.portraits(&tunnel)?;
+        let before = self.dataplane_texts(&tunnel)?;
         let resyncs = self.engines.resyncs();
         let namespace = self.topology.node(node)?;
         tamper::tamper(namespace, what, &self.tunnels(number)?)?;
@@ -241,12 +241,15 @@ impl<'a, 'e> Timeline<'a, 'e> {
             return Ok(());
         }
         match settles {
-            Settles::Repaired => self.wait_for_portraits(&tunnel, &before, deadline),
+            Settles::Repaired => self.wait_for_dataplane_texts(&tunnel, &before, deadline),
             Settles::Compared => self.engines.wait_for_resyncs(&resyncs, 2, deadline),
             Settles::Unchanged => {
-                let left = self.portraits(&tunnel)?;
+                let left = self.dataplane_texts(&tunnel)?;
                 self.engines.wait_for_resyncs(&resyncs, 2, deadline)?;
-                let (what, now) = ("leave alone what is not its own", self.portraits(&tunnel)?);
+                let (what, now) = (
+                    "leave alone what is not its own",
+                    self.dataplane_texts(&tunnel)?,
+                );
                 // It may have gone before the first look.
                 if changed(&before, &now).is_none() {
                     return Err(LabError::refutation(what, "it is gone"));
@@ -282,14 +285,14 @@ impl<'a, 'e> Timeline<'a, 'e> {
     }
 
     /// Waits until every node's dataplane is what it was.
-    fn wait_for_portraits(
+    fn wait_for_dataplane_texts(
         &self,
         tunnel: &IfName,
-        wanted: &Portraits,
+        wanted: &DataplaneTexts,
         deadline: Deadline,
     ) -> Result<(), LabError> {
         loop {
-            let Some(change) = changed(wanted, &self.portraits(tunnel)?) else {
+            let Some(change) = changed(wanted, &self.dataplane_texts(tunnel)?) else {
                 return Ok(());
             };
             if deadline.passed() {
@@ -358,7 +361,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
     }
 
     /// What every node's dataplane is like, in words that are the same for the same dataplane.
-    fn portraits(&self, tunnel: &IfName) -> Result<Portraits, LabError> {
+    fn dataplane_texts(&self, tunnel: &IfName) -> Result<DataplaneTexts, LabError> {
         let keys = [self.store.published_keys()?, self.store.published_keys6()?];
         let keys = keys.into_iter().flatten();
         let keys = keys.map(|(node, key)| (key, node)).collect();
@@ -504,8 +507,8 @@ impl<'a, 'e> Timeline<'a, 'e> {
     }
 }
 
-/// The first thing that differs between two portraits of the cluster.
-fn changed(before: &Portraits, after: &Portraits) -> Option<String> {
+/// The first thing that differs between two states of the nodes' dataplanes.
+fn changed(before: &DataplaneTexts, after: &DataplaneTexts) -> Option<String> {
     before.iter().find_map(|(node, text)| {
         let now = after.get(node).map_or("", String::as_str);
         let difference = dataplane::difference(text, now)?;

@@ -59,7 +59,7 @@ pub(crate) fn measure(
         let stirred = stirred(&gauges, timeout)?;
         for (gauge, stirred) in gauges.iter_mut().zip(stirred) {
             if stirred {
-                gauge.hear();
+                gauge.receive();
             }
             gauge.go_on();
         }
@@ -192,7 +192,7 @@ impl Gauge {
     }
 
     /// Takes what has arrived.
-    fn hear(&mut self) {
+    fn receive(&mut self) {
         let mut buffer = vec![0; LONGEST];
         while let Ok(length) = self.into.recv(&mut buffer) {
             let payload = buffer.get(..length).unwrap_or_default();

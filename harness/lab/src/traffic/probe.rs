@@ -92,7 +92,7 @@ fn send_batch(
 ) -> Result<Vec<ProbeOutcome>, LabError> {
     let mut flights = batch
         .iter()
-        .map(|probe| Flight::prepare(probe, plan, topology, magic))
+        .map(|probe| ProbeInFlight::prepare(probe, plan, topology, magic))
         .collect::<Result<Vec<_>, _>>()?;
     let begun = Instant::now();
     let mut deadline = Deadline::after(plan.deadlines.probe());
@@ -108,7 +108,7 @@ fn send_batch(
             break;
         }
         // What was to be answered was: whatever else is answered would be by now, or soon.
-        let is_expected = |flight: &&mut Flight| expected.contains(&flight.probe.id);
+        let is_expected = |flight: &&mut ProbeInFlight| expected.contains(&flight.probe.id);
         if !all_came && is_timed && !waiting.iter().any(is_expected) {
             all_came = true;
             let more = (begun.elapsed() * UNEXPECTED).max(RESEND * 2);
@@ -122,20 +122,20 @@ fn send_batch(
         let stirred = stirred(&waiting, timeout)?;
         for (flight, stirred) in waiting.iter_mut().zip(stirred) {
             if stirred {
-                flight.go_on();
+                flight.on_ready();
             } else if flight.resend_in() == Some(Duration::ZERO) {
                 flight.send();
             }
         }
     }
-    Ok(flights.into_iter().map(Flight::land).collect())
+    Ok(flights.into_iter().map(ProbeInFlight::finish).collect())
 }
 
 /// Which of these flights have something to read, or are ready to be written to.
-fn stirred(flights: &[&mut Flight], timeout: PollTimeout) -> Result<Vec<bool>, LabError> {
+fn stirred(flights: &[&mut ProbeInFlight], timeout: PollTimeout) -> Result<Vec<bool>, LabError> {
     let mut fds: Vec<_> = flights
         .iter()
-        .map(|flight| PollFd::new(flight.vessel.as_fd(), flight.vessel.interest()))
+        .map(|flight| PollFd::new(flight.socket.as_fd(), flight.socket.interest()))
         .collect();
     match poll(&mut fds, timeout) {
         Ok(_) | Err(Errno::EINTR) => {}
@@ -148,10 +148,10 @@ fn stirred(flights: &[&mut Flight], timeout: PollTimeout) -> Result<Vec<bool>, L
 }
 
 /// A probe under way.
-struct Flight {
+struct ProbeInFlight {
     probe: Probe,
     magic: Magic,
-    vessel: Vessel,
+    socket: ProbeSocket,
     first_sent: Option<Instant>,
     last_sent: Option<Instant>,
     sequence: u16,
@@ -160,7 +160,7 @@ struct Flight {
 }
 
 /// A probe's socket.
-enum Vessel {
+enum ProbeSocket {
     Icmp(OwnedFd),
     Udp(UdpSocket),
     /// Not connected yet.
@@ -169,7 +169,7 @@ enum Vessel {
     Tcp(TcpStream, Vec<u8>),
 }
 
-impl Vessel {
+impl ProbeSocket {
     fn open(protocol: Protocol, to: IpAddr) -> Result<Self, LabError> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let doing = "open a probe's socket";
@@ -195,7 +195,7 @@ impl Vessel {
     }
 
     /// Sends from that address; where it is missing the verdict will tell.
-    fn call_from(&self, address: IpAddr) {
+    fn bind_source(&self, address: IpAddr) {
         let address = SockaddrStorage::from(SocketAddr::new(address, 0));
         let _ = bind(self.as_fd().as_raw_fd(), &address);
     }
@@ -216,7 +216,7 @@ impl Vessel {
     }
 }
 
-impl Flight {
+impl ProbeInFlight {
     fn prepare(
         probe: &Probe,
         plan: &Plan,
@@ -229,11 +229,11 @@ impl Flight {
         let to = family.address(to);
         let from = plan.endpoint(&probe.from).ok_or_else(unknown)?;
         let namespace = topology.endpoint(&probe.from)?;
-        let vessel = namespace.enter(|| Vessel::open(probe.protocol, to))?;
+        let socket = namespace.enter(|| ProbeSocket::open(probe.protocol, to))?;
         // Of several IPv6 addresses a sender takes the one most like the destination (RFC 6724),
         // which may be its tunnel's. The probe is from the node's own.
         if from.node.tunnel_address.is_some() && family == Family::Ipv6 {
-            vessel.call_from(family.address(from.address));
+            socket.bind_source(family.address(from.address));
         }
         let outcome = ProbeOutcome {
             id: probe.id,
@@ -245,32 +245,32 @@ impl Flight {
         let flight = Self {
             probe: probe.clone(),
             magic,
-            vessel,
+            socket,
             first_sent: None,
             last_sent: None,
             sequence: 0,
             done: false,
             outcome,
         };
-        flight.aim(to).map(|()| flight)
+        flight.connect(to).map(|()| flight)
     }
 
     /// A datagram socket that is bound to its destination hears of errors from there.
-    fn aim(&self, to: IpAddr) -> Result<(), LabError> {
+    fn connect(&self, to: IpAddr) -> Result<(), LabError> {
         let target = SocketAddr::new(to, PORT);
-        let result = match &self.vessel {
-            Vessel::Icmp(fd) => {
+        let result = match &self.socket {
+            ProbeSocket::Icmp(fd) => {
                 // A raw socket has no port.
                 let target = SockaddrStorage::from(SocketAddr::new(to, 0));
                 connect(fd.as_raw_fd(), &target).map_err(io::Error::from)
             }
-            Vessel::Udp(socket) => socket.connect(target),
-            Vessel::TcpBefore(..) | Vessel::Tcp(..) => Ok(()),
+            ProbeSocket::Udp(socket) => socket.connect(target),
+            ProbeSocket::TcpBefore(..) | ProbeSocket::Tcp(..) => Ok(()),
         };
         // A node without a route to its peer has no way to connect; that is for the verdict.
         match result {
             Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
-                Err(error).doing("aim a probe")
+                Err(error).doing("connect a probe")
             }
             Ok(()) | Err(_) => Ok(()),
         }
@@ -282,12 +282,12 @@ impl Flight {
 
     /// When to send again what may have been lost; none for TCP, which does so itself.
     fn resend_in(&self) -> Option<Duration> {
-        match self.vessel {
-            Vessel::Icmp(_) | Vessel::Udp(_) => {
+        match self.socket {
+            ProbeSocket::Icmp(_) | ProbeSocket::Udp(_) => {
                 let since = self.last_sent.map_or(RESEND, |last| last.elapsed());
                 Some(RESEND.saturating_sub(since))
             }
-            Vessel::TcpBefore(..) | Vessel::Tcp(..) => None,
+            ProbeSocket::TcpBefore(..) | ProbeSocket::Tcp(..) => None,
         }
     }
 
@@ -296,8 +296,8 @@ impl Flight {
         self.first_sent.get_or_insert(now);
         self.last_sent = Some(now);
         let payload = self.payload();
-        let result = match &self.vessel {
-            Vessel::Icmp(fd) => {
+        let result = match &self.socket {
+            ProbeSocket::Icmp(fd) => {
                 self.sequence += 1;
                 let echo = match self.probe.protocol.family() {
                     Family::Ipv4 => icmp_echo(self.probe.id.0, self.sequence, &payload),
@@ -307,15 +307,15 @@ impl Flight {
                     .map(drop)
                     .map_err(io::Error::from)
             }
-            Vessel::Udp(socket) => socket.send(&payload).map(drop),
-            Vessel::TcpBefore(fd, to) => match connect(fd.as_raw_fd(), to) {
+            ProbeSocket::Udp(socket) => socket.send(&payload).map(drop),
+            ProbeSocket::TcpBefore(fd, to) => match connect(fd.as_raw_fd(), to) {
                 Ok(()) | Err(Errno::EINPROGRESS) => Ok(()),
                 Err(errno) => {
                     self.done = true;
                     Err(errno.into())
                 }
             },
-            Vessel::Tcp(..) => Ok(()),
+            ProbeSocket::Tcp(..) => Ok(()),
         };
         self.note(result);
     }
@@ -329,8 +329,8 @@ impl Flight {
     }
 
     /// Something arrived, or the connection stands.
-    fn go_on(&mut self) {
-        if let Vessel::TcpBefore(fd, _) = &self.vessel {
+    fn on_ready(&mut self) {
+        if let ProbeSocket::TcpBefore(fd, _) = &self.socket {
             let connected = match getsockopt(fd, SocketError) {
                 Ok(0) => fd.try_clone().map(TcpStream::from),
                 Ok(code) => Err(io::Error::from_raw_os_error(code)),
@@ -341,7 +341,7 @@ impl Flight {
                 Ok(stream)
             });
             match written {
-                Ok(stream) => self.vessel = Vessel::Tcp(stream, Vec::new()),
+                Ok(stream) => self.socket = ProbeSocket::Tcp(stream, Vec::new()),
                 Err(error) => {
                     self.done = true;
                     self.note(Err(error));
@@ -351,22 +351,22 @@ impl Flight {
         }
         let mut buffer = [0; 1 << 16];
         loop {
-            let received = match &mut self.vessel {
-                Vessel::Icmp(fd) => {
+            let received = match &mut self.socket {
+                ProbeSocket::Icmp(fd) => {
                     recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty()).map_err(io::Error::from)
                 }
-                Vessel::Udp(socket) => socket.recv(&mut buffer),
-                Vessel::Tcp(stream, _) => stream.read(&mut buffer),
-                Vessel::TcpBefore(..) => return,
+                ProbeSocket::Udp(socket) => socket.recv(&mut buffer),
+                ProbeSocket::Tcp(stream, _) => stream.read(&mut buffer),
+                ProbeSocket::TcpBefore(..) => return,
             };
             match received {
-                Ok(0) if matches!(self.vessel, Vessel::Tcp(..)) => {
+                Ok(0) if matches!(self.socket, ProbeSocket::Tcp(..)) => {
                     self.done = true;
                     return;
                 }
                 Ok(length) => self.take(&buffer[..length]),
                 Err(error) => {
-                    self.done |= matches!(self.vessel, Vessel::Tcp(..))
+                    self.done |= matches!(self.socket, ProbeSocket::Tcp(..))
                         && error.kind() != io::ErrorKind::WouldBlock;
                     self.note(Err(error));
                     return;
@@ -380,9 +380,9 @@ impl Flight {
 
     fn take(&mut self, bytes: &[u8]) {
         let id = self.probe.id;
-        let answered = match &mut self.vessel {
+        let answered = match &mut self.socket {
             // A raw socket hears every ICMP message of its node, in IPv4 with the IP header.
-            Vessel::Icmp(_) => {
+            ProbeSocket::Icmp(_) => {
                 let (header, reply) = match self.probe.protocol.family() {
                     Family::Ipv4 => {
                         let first = bytes.first();
@@ -394,13 +394,13 @@ impl Flight {
                 bytes.get(header) == Some(&reply)
                     && Tag::find(self.magic, bytes) == Some(Tag::Probe(id))
             }
-            Vessel::Udp(_) => Tag::find(self.magic, bytes) == Some(Tag::Answer(id)),
-            Vessel::Tcp(_, received) => {
+            ProbeSocket::Udp(_) => Tag::find(self.magic, bytes) == Some(Tag::Answer(id)),
+            ProbeSocket::Tcp(_, received) => {
                 received.extend_from_slice(bytes);
                 received.len() >= usize::from(self.probe.payload)
                     && Tag::find(self.magic, received) == Some(Tag::Answer(id))
             }
-            Vessel::TcpBefore(..) => false,
+            ProbeSocket::TcpBefore(..) => false,
         };
         if answered {
             self.done = true;
@@ -412,7 +412,7 @@ impl Flight {
         }
     }
 
-    fn land(self) -> ProbeOutcome {
+    fn finish(self) -> ProbeOutcome {
         self.outcome
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Responders {
 impl Responders {
     /// Opens both sockets at every endpoint; they answer from here on.
     pub(crate) fn open(plan: &Plan, topology: &Topology, magic: Magic) -> Result<Self, LabError> {
-        let mut desk = Desk {
+        let mut servers = Servers {
             lengths: plan
                 .probes
                 .iter()
@@ -60,7 +60,7 @@ impl Responders {
                     named
                         .set_nonblocking(true)
                         .doing("set up the UDP responder")?;
-                    desk.datagrams.push(named);
+                    servers.datagrams.push(named);
                 }
             }
             let listener = namespace.enter(|| {
@@ -76,11 +76,11 @@ impl Responders {
                     .doing("set up the TCP responder")?;
                 Ok::<_, LabError>(listener)
             })?;
-            desk.listeners.push(listener);
+            servers.listeners.push(listener);
         }
-        let delivered = Arc::clone(&desk.delivered);
+        let delivered = Arc::clone(&servers.delivered);
         let (until, stop) = io::pipe().doing("create the responders' stop signal")?;
-        let thread = begin("responders", move || desk.serve(&until))?;
+        let thread = begin("responders", move || servers.serve(&until))?;
         Ok(Self {
             delivered,
             stop: Some(stop),
@@ -103,7 +103,7 @@ impl Drop for Responders {
     }
 }
 
-struct Desk {
+struct Servers {
     /// Payload lengths by probe.
     lengths: Vec<usize>,
     magic: Magic,
@@ -119,7 +119,7 @@ struct Conversation {
     received: Vec<u8>,
 }
 
-impl Desk {
+impl Servers {
     fn serve(mut self, until: &io::PipeReader) {
         loop {
             let mut fds: Vec<_> = self

@@ -4,7 +4,7 @@
 //! node's uplink another address, which the kernel may then prefer as the source of the tunnel's packets:
 //! the other nodes' peers roam to it. A network of switches would carry that, and this fabric does not.
 
-use super::case::Case;
+use super::case::PairCase;
 use super::finding::Finding;
 use crate::evidence::Evidence;
 use crate::plan::{Family, Node, Plan, Protection};
@@ -13,7 +13,7 @@ use crate::why::UPLINK;
 
 /// What is said in place of the fact that a packet was lost, if that broke a promise.
 pub(super) fn excuse(
-    case: &Case<'_>,
+    case: &PairCase<'_>,
     finding: &Finding<'_>,
     plan: &Plan,
     evidence: &Evidence,

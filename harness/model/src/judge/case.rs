@@ -15,7 +15,7 @@ const ECHO: [u8; 4] = [0, 8, 128, 129];
 
 /// What promises refer to, by name and number.
 #[derive(Debug)]
-pub(super) struct Register<'a> {
+pub(super) struct PairIndex<'a> {
     plan: &'a Plan,
     endpoints: BTreeMap<EndpointName, Endpoint<'a>>,
     outcomes: BTreeMap<ProbeId, &'a ProbeOutcome>,
@@ -23,14 +23,14 @@ pub(super) struct Register<'a> {
 
 /// One promise, its two endpoints, and what its sockets said.
 #[derive(Debug)]
-pub(super) struct Case<'a> {
+pub(super) struct PairCase<'a> {
     pub(super) promise: &'a Promise,
     pub(super) from: &'a Endpoint<'a>,
     pub(super) to: &'a Endpoint<'a>,
     pub(super) outcome: &'a ProbeOutcome,
 }
 
-impl<'a> Register<'a> {
+impl<'a> PairIndex<'a> {
     pub(super) fn new(plan: &'a Plan, evidence: &'a Evidence) -> Self {
         Self {
             plan,
@@ -51,7 +51,7 @@ impl<'a> Register<'a> {
     ///
     /// # Errors
     /// The plan or the evidence lacks what the promise refers to; says what.
-    pub(super) fn case(&'a self, promise: &'a Promise) -> Result<Case<'a>, String> {
+    pub(super) fn case(&'a self, promise: &'a Promise) -> Result<PairCase<'a>, String> {
         let endpoint = |name: &EndpointName| {
             self.endpoints
                 .get(name)
@@ -71,7 +71,7 @@ impl<'a> Register<'a> {
         if !tests_it {
             return Err("no probe of the plan tests it".into());
         }
-        Ok(Case {
+        Ok(PairCase {
             promise,
             from: endpoint(&promise.from)?,
             to: endpoint(&promise.to)?,
@@ -83,7 +83,7 @@ impl<'a> Register<'a> {
     }
 }
 
-impl<'a> Case<'a> {
+impl<'a> PairCase<'a> {
     pub(super) fn protocol(&self) -> Protocol {
         self.promise.protocol
     }

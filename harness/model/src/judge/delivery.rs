@@ -1,6 +1,6 @@
 //! Whether a probe arrived and was answered, whatever it looked like.
 
-use super::case::Case;
+use super::case::PairCase;
 use super::finding::Finding;
 use crate::evidence::{Direction, Place};
 use crate::journey::{Index, Leg, Seen};
@@ -11,7 +11,7 @@ use crate::verdict::Reached;
 pub(super) const ARRIVED: &str = "arrived, and so did its answer";
 
 /// Each leg has to be seen where it ends, and its socket has to have got it.
-pub(super) fn find<'a>(case: &Case<'_>, index: &Index<'a>) -> Finding<'a> {
+pub(super) fn find<'a>(case: &PairCase<'_>, index: &Index<'a>) -> Finding<'a> {
     let mut frames = Vec::new();
     for (leg, heard, what) in [
         (Leg::Request, case.outcome.delivered, "it"),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::case::Case;
+use super::case::PairCase;
 use crate::evidence::Role;
 use crate::frame::{Packet, Payload, Quote};
 use crate::journey::{Index, Leg, Seen};
@@ -64,7 +64,7 @@ impl Leak<'_> {
 }
 
 /// A positive needs no negative: whatever was seen counts, even by observers that missed other frames.
-pub(super) fn find<'a>(plan: &Plan, case: &Case<'_>, index: &Index<'a>) -> Option<Leak<'a>> {
+pub(super) fn find<'a>(plan: &Plan, case: &PairCase<'_>, index: &Index<'a>) -> Option<Leak<'a>> {
     let (one, other) = case.addresses(Leg::Request);
     let tagged = index.of_probe(case.promise.probe).iter();
     let mut found: Vec<_> = tagged
@@ -83,7 +83,7 @@ pub(super) fn find<'a>(plan: &Plan, case: &Case<'_>, index: &Index<'a>) -> Optio
     })
 }
 
-fn is_forbidden(case: &Case<'_>, role: &Role) -> bool {
+fn is_forbidden(case: &PairCase<'_>, role: &Role) -> bool {
     match (case.promise.protection, role) {
         (Protection::Encrypted | Protection::Blocked, Role::Port(_))
         | (Protection::Plaintext, Role::Tunnel) => true,
@@ -94,7 +94,7 @@ fn is_forbidden(case: &Case<'_>, role: &Role) -> bool {
     }
 }
 
-fn shown(plan: &Plan, case: &Case<'_>, index: &Index<'_>, seen: &Seen<'_>) -> Option<Shown> {
+fn shown(plan: &Plan, case: &PairCase<'_>, index: &Index<'_>, seen: &Seen<'_>) -> Option<Shown> {
     if case.is_tagged(seen) {
         return Some(Shown::Tag);
     }
@@ -124,14 +124,14 @@ fn shown(plan: &Plan, case: &Case<'_>, index: &Index<'_>, seen: &Seen<'_>) -> Op
         .min()
 }
 
-fn is_between(case: &Case<'_>, source: IpAddr, destination: IpAddr) -> bool {
+fn is_between(case: &PairCase<'_>, source: IpAddr, destination: IpAddr) -> bool {
     [Leg::Request, Leg::Answer]
         .into_iter()
         .any(|leg| case.addresses(leg) == (source, destination))
 }
 
 /// A packet of the promise's protocol, or an ICMP error: that tells about packets of any protocol.
-fn concerns(case: &Case<'_>, packet: &Packet) -> bool {
+fn concerns(case: &PairCase<'_>, packet: &Packet) -> bool {
     let is_error = matches!(
         &packet.payload,
         Payload::Icmp {
@@ -156,7 +156,7 @@ pub(super) fn finds_neighbours(packet: &Packet) -> bool {
     )
 }
 
-fn quotes(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
+fn quotes(plan: &Plan, case: &PairCase<'_>, packet: &Packet) -> bool {
     let Payload::Icmp {
         quoted: Some(quote),
         ..
@@ -190,7 +190,7 @@ pub(super) fn is_store(plan: &Plan, packet: &Packet) -> bool {
 }
 
 /// WireGuard between the endpoints of the two nodes, which is all that may be seen of a protected pair.
-fn is_ciphertext(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
+fn is_ciphertext(plan: &Plan, case: &PairCase<'_>, packet: &Packet) -> bool {
     let Payload::WireGuard {
         source_port,
         destination_port,
@@ -209,7 +209,7 @@ fn is_ciphertext(plan: &Plan, case: &Case<'_>, packet: &Packet) -> bool {
 
 /// A WireGuard message from one of two nodes to the other, whatever its ports. What a pod sends is
 /// none, whatever it looks like.
-fn is_of_another_tunnel(case: &Case<'_>, packet: &Packet) -> bool {
+fn is_of_another_tunnel(case: &PairCase<'_>, packet: &Packet) -> bool {
     let family = case.family();
     let [one, other] = [case.from.node, case.to.node].map(|node| family.address(node.address));
     let ends = (packet.source, packet.destination);
@@ -219,7 +219,7 @@ fn is_of_another_tunnel(case: &Case<'_>, packet: &Packet) -> bool {
 }
 
 /// The fabric may say of a message that it is too big; it quotes the message and not what is inside.
-fn quotes_ciphertext(plan: &Plan, case: &Case<'_>, quote: &Quote) -> bool {
+fn quotes_ciphertext(plan: &Plan, case: &PairCase<'_>, quote: &Quote) -> bool {
     quote.protocol == Protocol::Udp.number()
         && quote.ports.is_some_and(|(from, to)| {
             are_endpoints(
@@ -233,7 +233,7 @@ fn quotes_ciphertext(plan: &Plan, case: &Case<'_>, quote: &Quote) -> bool {
 
 fn are_endpoints(
     plan: &Plan,
-    case: &Case<'_>,
+    case: &PairCase<'_>,
     source: SocketAddr,
     destination: SocketAddr,
 ) -> bool {

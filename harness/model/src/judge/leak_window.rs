@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::exhibit;
-use super::times::{Times, moment, told, verdict};
+use super::step_clock::{StepClock, moment, told, verdict};
 use crate::count::counted;
 use crate::evidence::{Direction, FlowEvidence, Nanos, Role, Sighting};
 use crate::frame::{Packet, Payload};
@@ -47,7 +47,7 @@ pub(super) struct Leak<'a> {
     pub(super) seen: Seen<'a>,
 }
 
-impl<'a> Times<'a> {
+impl<'a> StepClock<'a> {
     /// Whether nothing of a flow's packet may be readable that was on its way all that time.
     fn is_secret(&self, flow: FlowId, way: Way) -> bool {
         let mut steps = 1..=self.steps.len();

@@ -1,6 +1,6 @@
 //! One leg of a probe, from stop to stop.
 
-use super::case::Case;
+use super::case::PairCase;
 use super::crossing::{Crossing, Crossings};
 use crate::evidence::{Direction, Interface, Nanos, Place, Role};
 use crate::journey::{Atlas, Leg, Seen, Stop, Tunnel, follow};
@@ -41,7 +41,7 @@ impl<'a> Way<'a> {
     /// The evidence lacks an interface of it; says which.
     pub(super) fn of(
         plan: &Plan,
-        case: &Case<'_>,
+        case: &PairCase<'_>,
         leg: Leg,
         atlas: &Atlas<'a>,
     ) -> Result<Self, String> {

@@ -25,7 +25,7 @@ const SHOWN: usize = 3;
 /// One verdict for each promise about sizes, in the plan's order.
 pub(super) fn judge(plan: &Plan, evidence: &Evidence, index: &Index<'_>) -> Vec<Verdict> {
     let state = plan.at_last();
-    let court = Court {
+    let judge = MtuJudge {
         plan,
         evidence,
         state: &state,
@@ -38,7 +38,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, index: &Index<'_>) -> Vec<
         index,
     };
     let promises = plan.limits.promises.iter();
-    promises.map(|promise| court.decide(promise)).collect()
+    promises.map(|promise| judge.decide(promise)).collect()
 }
 
 /// What the tunnel's packets on the wire were like, of one family.
@@ -111,7 +111,7 @@ fn tagged<'a>(index: &Index<'a>) -> BTreeMap<SizeId, Vec<Seen<'a>>> {
     tagged
 }
 
-struct Court<'a> {
+struct MtuJudge<'a> {
     plan: &'a Plan,
     evidence: &'a Evidence,
     state: &'a State,
@@ -135,7 +135,7 @@ fn open<'a>(why: String) -> Finding<'a> {
     (Outcome::Inconclusive, why, Vec::new())
 }
 
-impl<'a> Court<'a> {
+impl<'a> MtuJudge<'a> {
     fn decide(&self, promise: &LimitPromise) -> Verdict {
         let family = promise.family;
         let (outcome, fact, frames) = match &promise.kind {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use super::case::Case;
+use super::case::PairCase;
 use crate::evidence::{Evidence, Loss, Part, Place};
 use crate::name::NodeName;
 use crate::plan::Plan;
@@ -35,7 +35,7 @@ impl Losses {
     }
 
     /// Why a pair that no frame breaks cannot be decided.
-    pub(super) fn of_pair(&self, case: &Case<'_>) -> Option<String> {
+    pub(super) fn of_pair(&self, case: &PairCase<'_>) -> Option<String> {
         let needs = |part: &Part| match part {
             Part::Common | Part::Observer(Place::Fabric) => true,
             Part::Observer(Place::Node(name)) | Part::Node(name) => is_of(case, name),
@@ -79,7 +79,7 @@ fn told(loss: &Loss) -> String {
     format!("the evidence is not whole: {}", loss.told)
 }
 
-fn is_of(case: &Case<'_>, node: &NodeName) -> bool {
+fn is_of(case: &PairCase<'_>, node: &NodeName) -> bool {
     [case.from, case.to]
         .iter()
         .any(|end| end.node.name == *node)

@@ -7,7 +7,7 @@
 //! the senders go on using the address is what the outage's budget is about.
 
 use super::neighbour;
-use super::times::{Times, moment, told, verdict};
+use super::step_clock::{StepClock, moment, told, verdict};
 use crate::evidence::{FlowEvidence, Nanos};
 use crate::plan::{FlowId, StepPromise};
 use crate::verdict::{Outcome, Verdict};
@@ -23,7 +23,7 @@ pub struct Outage {
     pub flow: FlowId,
 }
 
-impl Times<'_> {
+impl StepClock<'_> {
     /// Whether what a flow sends at a moment has to arrive.
     fn must_arrive(&self, flow: FlowId, moment: Nanos) -> bool {
         self.holds(self.delivered.get(&flow), moment)

@@ -1,6 +1,6 @@
 //! What is promised of one pair and one protocol.
 
-use super::case::Case;
+use super::case::PairCase;
 use super::crossing::Crossings;
 use super::finding::Finding;
 use super::leak::Leak;
@@ -47,7 +47,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// Judges one pair.
-    pub(super) fn decide(&self, case: &Case<'_>) -> Verdict {
+    pub(super) fn decide(&self, case: &PairCase<'_>) -> Verdict {
         let mut finding = self.find(case);
         if finding.outcome != Outcome::Held {
             finding.notes.extend(self.circumstances(case));
@@ -60,7 +60,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// What in the nodes' dataplanes is wrong for a pair whose promise was broken.
-    fn why(&self, case: &Case<'_>, finding: &Finding<'_>) -> Option<Explanation> {
+    fn why(&self, case: &PairCase<'_>, finding: &Finding<'_>) -> Option<Explanation> {
         let question = why::Question {
             plan: self.plan,
             evidence: self.evidence,
@@ -81,7 +81,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// How a pair's packets have to look; where its promise leaves that open, by the intent.
-    fn meant(&self, case: &Case<'_>) -> Protection {
+    fn meant(&self, case: &PairCase<'_>) -> Protection {
         match case.promise.protection {
             Protection::Delivered => {
                 let state = self.plan.at_last();
@@ -92,7 +92,7 @@ impl<'a> PairJudge<'a> {
         }
     }
 
-    fn find(&self, case: &Case<'_>) -> Finding<'a> {
+    fn find(&self, case: &PairCase<'_>) -> Finding<'a> {
         if let Some(why) = self.losses.common() {
             return Finding::open(why);
         }
@@ -135,7 +135,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// A probe that must arrive.
-    fn arrived(&self, case: &Case<'_>) -> Finding<'a> {
+    fn arrived(&self, case: &PairCase<'_>) -> Finding<'a> {
         if !self.was_sent(case) {
             return match &case.outcome.error {
                 Some(error) => Finding::broken(format!("never left {}: {error}", case.from.name))
@@ -156,7 +156,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// A probe that must not arrive: it was tried, and neither side heard of the other.
-    fn refused(&self, case: &Case<'_>) -> Finding<'a> {
+    fn refused(&self, case: &PairCase<'_>) -> Finding<'a> {
         let arrived = case.outcome.delivered || case.outcome.answered;
         match (&case.outcome.error, self.was_sent(case)) {
             _ if arrived => Finding::broken(format!("arrived at {}", case.to.name)),
@@ -172,7 +172,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// Whether any packet of the probe was seen anywhere; of a connection, its first.
-    fn was_sent(&self, case: &Case<'_>) -> bool {
+    fn was_sent(&self, case: &PairCase<'_>) -> bool {
         let packets = match case.protocol() {
             Protocol::Icmp | Protocol::Udp | Protocol::Icmp6 | Protocol::Udp6 => {
                 case.tagged(Leg::Request, &self.index)
@@ -183,7 +183,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// Everything that has to be seen of a promise that holds.
-    fn show(&self, case: &Case<'_>) -> Result<Vec<Seen<'a>>, Finding<'a>> {
+    fn show(&self, case: &PairCase<'_>) -> Result<Vec<Seen<'a>>, Finding<'a>> {
         self.devices_exist(case)?;
         let mut frames = self.leg(case, Leg::Request)?;
         self.segments(case, Leg::Request)?;
@@ -220,7 +220,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// Nothing can be encrypted without a device to do it.
-    fn devices_exist(&self, case: &Case<'_>) -> Result<(), Finding<'a>> {
+    fn devices_exist(&self, case: &PairCase<'_>) -> Result<(), Finding<'a>> {
         let device = &self.plan.cluster.tunnel(case.family());
         let without = [case.from.node, case.to.node]
             .into_iter()
@@ -236,7 +236,7 @@ impl<'a> PairJudge<'a> {
         }
     }
 
-    fn leg(&self, case: &Case<'_>, leg: Leg) -> Result<Vec<Seen<'a>>, Finding<'a>> {
+    fn leg(&self, case: &PairCase<'_>, leg: Leg) -> Result<Vec<Seen<'a>>, Finding<'a>> {
         let way = Way::of(self.plan, case, leg, &self.atlas).map_err(Finding::open)?;
         let tagged = case.tagged(leg, &self.index);
         if tagged.is_empty() && case.is_connection() {
@@ -252,7 +252,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// TCP sends no payload before both sides have shaken hands: where did the handshake end?
-    fn no_connection(&self, case: &Case<'_>) -> Finding<'a> {
+    fn no_connection(&self, case: &PairCase<'_>) -> Finding<'a> {
         for (leg, whose) in [
             (Leg::Request, "its handshake "),
             (Leg::Answer, "the answer to its handshake "),
@@ -303,7 +303,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// A packet of the pair, tagged or not, that came out of the tunnel without having been ciphertext.
-    fn bare(&self, case: &Case<'_>) -> Option<Seen<'a>> {
+    fn bare(&self, case: &PairCase<'_>) -> Option<Seen<'a>> {
         if case.promise.protection != Protection::Encrypted {
             return None;
         }
@@ -321,7 +321,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// For a promise of plaintext under an engine that claims throws: where one is missing.
-    fn not_exempt(&self, case: &Case<'_>) -> Option<String> {
+    fn not_exempt(&self, case: &PairCase<'_>) -> Option<String> {
         let node = case.from.node;
         if !self.plan.throws || node.external || case.to.node.external {
             return None;
@@ -343,7 +343,7 @@ impl<'a> PairJudge<'a> {
         ))
     }
 
-    fn leaked(&self, case: &Case<'_>, leak: &Leak<'a>) -> Finding<'a> {
+    fn leaked(&self, case: &PairCase<'_>, leak: &Leak<'a>) -> Finding<'a> {
         let fact = leak.told(case.promise.protection);
         let (answering, asking) = case.addresses(Leg::Answer);
         let back = leak.first.goes(answering, asking);
@@ -358,7 +358,7 @@ impl<'a> PairJudge<'a> {
         finding
     }
 
-    fn held(&self, case: &Case<'_>) -> String {
+    fn held(&self, case: &PairCase<'_>) -> String {
         match (case.promise.protection, case.same_host()) {
             (Protection::Encrypted, _) => format!(
                 "only ciphertext on the wire, tag entered and left {}",
@@ -377,7 +377,7 @@ impl<'a> PairJudge<'a> {
     }
 
     /// What else is known about a promise that was not kept, with its numbers.
-    fn circumstances(&self, case: &Case<'_>) -> Vec<String> {
+    fn circumstances(&self, case: &PairCase<'_>) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(error) = &case.outcome.error {
             notes.push(format!(

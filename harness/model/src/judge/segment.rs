@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::case::Case;
+use super::case::PairCase;
 use super::finding::Finding;
 use super::leg::Way;
 use super::pair::PairJudge;
@@ -18,7 +18,7 @@ impl<'a> PairJudge<'a> {
     ///
     /// # Errors
     /// Segments of one length did not take their whole way: where they ended.
-    pub(super) fn segments(&self, case: &Case<'_>, leg: Leg) -> Result<(), Finding<'a>> {
+    pub(super) fn segments(&self, case: &PairCase<'_>, leg: Leg) -> Result<(), Finding<'a>> {
         let (arrived, whose) = match leg {
             Leg::Request => (case.outcome.delivered, "its segment"),
             Leg::Answer => (case.outcome.answered, "its answer's segment"),

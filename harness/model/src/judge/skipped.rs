@@ -17,8 +17,8 @@ pub(super) fn judge(plan: &Plan, why: &str) -> Vec<Verdict> {
     };
     let limits = plan.limits.promises.iter().map(|promise| promise.id);
     let spoofs = plan.spoofs.iter().map(|promise| promise.promise);
-    let secrets = plan.secrets.iter().map(|promise| promise.id);
-    let after = limits.chain(spoofs).chain(secrets);
+    let never_plaintext = plan.never_plaintext.iter().map(|promise| promise.id);
+    let after = limits.chain(spoofs).chain(never_plaintext);
     let all = pairs.chain(steps).chain(after);
     all.map(skipped).collect()
 }

@@ -21,22 +21,22 @@ const BY_RULE: &str = "NETFILTER_DROP";
 /// Decides about every spoof. `plan` is what it is after the last step.
 pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     let decide = |spoof: &Spoof| {
-        let court = Court {
+        let judge = SpoofJudge {
             plan,
             evidence,
             spoof,
         };
-        let (outcome, fact, frames) = match court.find() {
+        let (outcome, fact, frames) = match judge.find() {
             Ok(fact) => (Outcome::Held, fact, Vec::new()),
             Err(finding) => finding,
         };
-        let why = court.why(outcome, &fact);
+        let why = judge.why(outcome, &fact);
         Verdict {
             promise: spoof.promise,
             outcome,
             fact,
             exhibits: frames.iter().map(exhibit).collect(),
-            notes: court.notes(),
+            notes: judge.notes(),
             why,
         }
     };
@@ -54,13 +54,13 @@ fn broken<'a>(fact: impl Into<String>) -> Finding<'a> {
     (Outcome::Broken, fact.into(), Vec::new())
 }
 
-struct Court<'a> {
+struct SpoofJudge<'a> {
     plan: &'a Plan,
     evidence: &'a Evidence,
     spoof: &'a Spoof,
 }
 
-impl<'a> Court<'a> {
+impl<'a> SpoofJudge<'a> {
     /// Why packets were taken that nothing dropped.
     fn why(&self, outcome: Outcome, fact: &str) -> Option<Explanation> {
         let arrived = self.outcome().is_some_and(|outcome| outcome.received > 0);

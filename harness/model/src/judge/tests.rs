@@ -22,7 +22,7 @@ mod plaintext;
 mod observers;
 
 /// What the flows show of each step.
-mod through;
+mod step_windows;
 
 /// What excuses what flows show.
 mod excuses;
@@ -61,7 +61,7 @@ mod fabric_effects;
 mod budgets;
 
 /// What nobody may read in the whole run.
-mod secrets;
+mod never_plaintext;
 
 /// Why a promise was broken, as far as the judge asks.
 mod reasons;

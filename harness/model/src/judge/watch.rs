@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::case::Case;
+use super::case::PairCase;
 use crate::evidence::{
     Direction, Evidence, Interface, InterfaceId, Nanos, NoLink, Place, Role, Round,
 };
@@ -112,7 +112,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Why the promise cannot be judged from what was not seen; none if it can.
-    pub(super) fn doubt(&self, case: &Case<'_>, atlas: &Atlas<'_>) -> Option<Doubt> {
+    pub(super) fn doubt(&self, case: &PairCase<'_>, atlas: &Atlas<'_>) -> Option<Doubt> {
         if self.strays {
             return Some(Doubt::Observer(
                 "the evidence does not list every interface that a frame was seen at".into(),
@@ -153,7 +153,7 @@ impl<'a> Watch<'a> {
     /// Every interface that the probe passes, or must not pass.
     fn concerned<'e>(
         &self,
-        case: &Case<'_>,
+        case: &PairCase<'_>,
         atlas: &Atlas<'e>,
     ) -> Result<Vec<&'e Interface>, String> {
         let mut interfaces = Vec::new();

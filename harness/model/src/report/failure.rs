@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
-use super::{Frame, Report, Told, limit, secret, spoof, why, wire};
+use super::{Frame, Report, Told, limit, never_plaintext, spoof, why, wire};
 use crate::plan::{Origin, Promise, StepKind, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
@@ -47,14 +47,14 @@ fn failed<'a>(report: &Report<'a>) -> Vec<Failed<'a>> {
     let spoofed = report
         .of_spoofs()
         .map(|told| Failed::new(&told, spoof::sentence(report.plan, told.promise)));
-    let secrets = report
-        .of_secrets()
-        .map(|told| Failed::new(&told, secret::sentence(told.promise)));
+    let never_plaintext = report
+        .of_never_plaintext()
+        .map(|told| Failed::new(&told, never_plaintext::sentence(told.promise)));
     let mut failed: Vec<_> = through
         .chain(after)
         .chain(sizes)
         .chain(spoofed)
-        .chain(secrets)
+        .chain(never_plaintext)
         .filter(|failed| failed.outcome != Outcome::Held)
         .collect();
     failed.sort_by_key(|failed| failed.outcome);

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use super::row::{Kind, Row, sections};
 use super::{Report, Told};
-use super::{conduct, limit, secret, spoof, through, wire};
+use super::{conduct, limit, never_plaintext, spoof, step_windows, wire};
 use crate::count::counted;
 use crate::evidence::Timing;
 use crate::plan::Protocol;
@@ -59,11 +59,11 @@ fn write_promises(
         };
         write_section(text, &kind, &rows, colour, most)?;
     }
-    through::write(text, report, measured)?;
+    step_windows::write(text, report, measured)?;
     wire::write(text, report, measured)?;
     limit::write(text, report, measured)?;
     spoof::write(text, report, measured)?;
-    secret::write(text, report, measured)?;
+    never_plaintext::write(text, report, measured)?;
     text.push('\n');
     for total in totals(report) {
         writeln!(text, "{total}")?;
@@ -189,7 +189,7 @@ fn totals(report: &Report<'_>) -> Vec<String> {
     lines.extend(total("through the steps", report.of_steps()));
     lines.extend(total("sizes", report.of_limits()));
     lines.extend(total("spoofed packets", report.of_spoofs()));
-    lines.extend(total("never in plaintext", report.of_secrets()));
+    lines.extend(total("never in plaintext", report.of_never_plaintext()));
     let free = report
         .plan
         .probes

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
 use crate::name::EndpointName;
-use crate::plan::{Endpoint, Family, Plan, PromiseId, Protection, Protocol, Secret};
+use crate::plan::{Endpoint, Family, NeverPlaintext, Plan, PromiseId, Protection, Protocol};
 use crate::problem::{Lines, Problem, known_names};
 use crate::scenario::{Expectation, Promise, Scenario};
 
@@ -97,17 +97,17 @@ pub(super) fn stated(
 }
 
 /// What nobody may read, of everyone who exists at some time. Their numbers begin at `first`.
-pub(super) fn secrets(
+pub(super) fn never_plaintext(
     plan: &Plan,
     scenario: &Scenario,
     lines: &Lines,
     first: usize,
-) -> Vec<Secret> {
+) -> Vec<NeverPlaintext> {
     let endpoints = plan.endpoints();
     let never = scenario.promises.iter().filter(|promise| is_never(promise));
     let numbered = never.zip(u32::try_from(first).unwrap_or(u32::MAX)..);
     numbered
-        .map(|(promise, number)| Secret {
+        .map(|(promise, number)| NeverPlaintext {
             id: PromiseId(number),
             pairs: pairs(&endpoints, promise)
                 .map(|(from, to)| (from.name.clone(), to.name.clone()))

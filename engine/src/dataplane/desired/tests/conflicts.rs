@@ -13,7 +13,7 @@ enum Fate {
 fn fate(dataplane: &Dataplane, to: &str) -> Fate {
     let to = net(to);
     let plane = &dataplane.planes[Family::of_network(to)];
-    let slot = Slot {
+    let slot = RouteKey {
         table: 1,
         network: to,
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::dataplane::model::{Rule, Slot};
+use crate::dataplane::model::{RouteKey, Rule};
 use crate::dataplane::policy::{Action, LinkName};
 use crate::hooks::Hooks;
 use crate::host::kernel::{Stale, tag};
@@ -45,7 +45,7 @@ fn hop(link: u32) -> Hop {
 
 fn route(table: u32, network: &str, way: Way, links: &[u32]) -> Route {
     Route {
-        slot: Slot {
+        slot: RouteKey {
             table,
             network: net(network),
         },
@@ -59,8 +59,8 @@ fn route(table: u32, network: &str, way: Way, links: &[u32]) -> Route {
 }
 
 /// A node with an uplink, a pod and a tunnel device that has another name by now.
-fn known() -> Kernel {
-    let mut kernel = Kernel::unknown(&Hooks::default());
+fn known() -> KernelCache {
+    let mut kernel = KernelCache::unknown(&Hooks::default());
     kernel.links = BTreeMap::from([
         link(1, "lo", ""),
         link(2, "eth0", ""),
@@ -160,7 +160,7 @@ fn of_two_routes_at_one_place_one_may_go_and_the_other_stays() {
 }
 
 /// Whether a route of the table 80, or 254, makes a look-up of it before this engine's rule a bypass.
-fn bypasses(kernel: &mut Kernel, route: Route) -> bool {
+fn bypasses(kernel: &mut KernelCache, route: Route) -> bool {
     let rules = vec![rule(0, 255, false), rule(20, 80, false), rule(99, 1, true)];
     kernel.set_rules(Family::V4, rules);
     let family = Family::of_network(route.slot.network);
@@ -314,7 +314,7 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 #[test]
 fn a_link_with_a_port_of_a_pod_s_brings_its_packets_in_by_every_name() {
     let mut kernel = known();
-    let master = |kernel: &mut Kernel, port: u32, master: u32| {
+    let master = |kernel: &mut KernelCache, port: u32, master: u32| {
         kernel.links.get_mut(&port).unwrap().master = Some(master);
     };
     kernel
@@ -329,7 +329,7 @@ fn a_link_with_a_port_of_a_pod_s_brings_its_packets_in_by_every_name() {
         pod_interfaces: ["azv".to_owned()].into(),
         ..Settings::default()
     };
-    let of = |kernel: &Kernel| {
+    let of = |kernel: &KernelCache| {
         let origins = kernel.origins(Family::V4, &settings, [].into_iter());
         (origins.outside, origins.vrfs)
     };

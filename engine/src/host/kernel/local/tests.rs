@@ -9,7 +9,7 @@ use rtnetlink::packet_route::route::{
 };
 
 use super::*;
-use crate::dataplane::model::Slot;
+use crate::dataplane::model::RouteKey;
 use crate::hooks::Hooks;
 use crate::host::kernel::Stale;
 use crate::host::netlink::Hop;
@@ -37,7 +37,7 @@ fn link(index: u32, name: &str, kind: &str, master: Option<u32>) -> RouteNetlink
 /// A route through these links: one is its only one, several are its next hops.
 fn route(table: u32, network: &str, kind: RouteType, links: &[u32]) -> RouteMessage {
     let network = net(network);
-    let mut message = route_at(Slot { table, network }, None);
+    let mut message = route_at(RouteKey { table, network }, None);
     message.header.kind = kind;
     message.header.protocol = RouteProtocol::Static;
     match links {
@@ -70,8 +70,8 @@ fn settings() -> Settings {
     }
 }
 
-fn kernel(routes: Vec<RouteMessage>) -> Kernel {
-    let mut kernel = Kernel::unknown(&Hooks::default());
+fn kernel(routes: Vec<RouteMessage>) -> KernelCache {
+    let mut kernel = KernelCache::unknown(&Hooks::default());
     for message in [
         link(1, "lo", "", None),
         link(2, "eth0", "veth", None),
@@ -161,7 +161,7 @@ fn here_is_what_the_kernel_leads_to_this_node_its_pods_and_their_bridges() {
 fn where_several_routes_may_be_at_one_place_the_kernel_is_asked() {
     let of_pod = route(254, "10.0.1.1", RouteType::Unicast, &[3]);
     let other = route(254, "10.0.1.1", RouteType::Unicast, &[2]);
-    let stale = |kernel: &mut Kernel, message: RouteNetlinkMessage| {
+    let stale = |kernel: &mut KernelCache, message: RouteNetlinkMessage| {
         kernel.stale = Stale::NOTHING;
         kernel.take(&message);
         kernel.stale.routes

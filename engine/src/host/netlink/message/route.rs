@@ -12,7 +12,7 @@ use rtnetlink::packet_route::route::{
 };
 
 use super::{family, read_family};
-use crate::dataplane::model::Slot;
+use crate::dataplane::model::RouteKey;
 use crate::host::netlink::{Hop, Kind, PROTOCOL, Route, Way};
 use crate::intent::family::Family;
 
@@ -94,7 +94,7 @@ pub(crate) fn route(message: &RouteMessage) -> Option<Route> {
     };
     let network = IpNet::new(network, header.destination_prefix_length).ok()?;
     Some(Route {
-        slot: Slot { table, network },
+        slot: RouteKey { table, network },
         own: header.protocol == RouteProtocol::from(PROTOCOL),
         way,
         kind: match header.kind {
@@ -138,7 +138,7 @@ pub(crate) fn leads_elsewhere(encapsulation: RouteLwEnCapType) -> bool {
 }
 
 /// A message for this engine's route at that place.
-pub(crate) fn route_message(slot: Slot, way: Way) -> RouteMessage {
+pub(crate) fn route_message(slot: RouteKey, way: Way) -> RouteMessage {
     let mut message = route_at(slot, Some(PROTOCOL));
     match way {
         Way::Link(index) => {
@@ -156,7 +156,7 @@ pub(crate) fn route_message(slot: Slot, way: Way) -> RouteMessage {
 
 /// A message for a route at that place: for whoever's, unless a protocol names its maker (kernel:
 /// `fib_table_delete`, `ip6_route_del`).
-pub(crate) fn route_at(slot: Slot, protocol: Option<u8>) -> RouteMessage {
+pub(crate) fn route_at(slot: RouteKey, protocol: Option<u8>) -> RouteMessage {
     let mut message = RouteMessage::default();
     let family = Family::of_network(slot.network);
     message.header.address_family = self::family(family);

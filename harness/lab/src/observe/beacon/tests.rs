@@ -16,14 +16,18 @@ fn soon() -> Deadline {
 }
 
 /// The links that carried no beacon of a round, by place and name, each once.
-fn without_link(lamp: &Lamp, capture: &Capture, round: Round) -> BTreeSet<(String, NoLink)> {
+fn without_link(
+    sender: &BeaconSender,
+    capture: &Capture,
+    round: Round,
+) -> BTreeSet<(String, NoLink)> {
     let known = capture.interfaces().unwrap().into_iter();
     let known = known.map(|(interface, _)| interface);
     let known: BTreeMap<_, _> = known
         .chain(capture.gone())
         .map(|interface| (interface.id, interface))
         .collect();
-    let beacons = lamp.sent.iter().filter(|beacon| beacon.round == round);
+    let beacons = sender.sent.iter().filter(|beacon| beacon.round == round);
     beacons
         .filter_map(|beacon| {
             let interface = &known[&beacon.interface];
@@ -51,20 +55,20 @@ fn a_link_that_is_taken_away_is_noted_and_one_that_is_back_carries_beacons() {
     let capture = Capture::arm(&plan, &topology, magic, &directory).unwrap();
     let ada = topology.node(&"ada".parse().unwrap()).unwrap();
     let netlink = Netlink::open(ada).unwrap();
-    let lamp = |sent| Lamp::new(&plan, &topology, &capture, magic, sent).unwrap();
+    let sender = |sent| BeaconSender::new(&plan, &topology, &capture, magic, sent).unwrap();
 
-    let mut first = lamp(Vec::new());
-    first.light(Round::Armed, &capture, soon()).unwrap();
+    let mut first = sender(Vec::new());
+    first.send_round(Round::Armed, &capture, soon()).unwrap();
     assert!(without_link(&first, &capture, Round::Armed).is_empty());
     netlink.down("eth0").unwrap();
-    first.light(Round::Opening, &capture, soon()).unwrap();
+    first.send_round(Round::Opening, &capture, soon()).unwrap();
     let down = expected([
         ("ada eth0", NoLink::Down),
         ("fabric ada", NoLink::NoCarrier),
     ]);
     assert_eq!(without_link(&first, &capture, Round::Opening), down);
     netlink.up("eth0").unwrap();
-    first.light(Round::Closing, &capture, soon()).unwrap();
+    first.send_round(Round::Closing, &capture, soon()).unwrap();
     assert!(without_link(&first, &capture, Round::Closing).is_empty());
 
     // One that was down for a moment may have lost what was sent meanwhile.
@@ -88,23 +92,23 @@ fn a_link_that_is_taken_away_is_noted_and_one_that_is_back_carries_beacons() {
         .unwrap_err();
 
     // One that is gone is missed by a later round, as is one that goes before it.
-    let mut second = lamp(first.put_out());
+    let mut second = sender(first.finish());
     netlink.delete_link("eth0").unwrap();
-    second.light(Round::Opening, &capture, soon()).unwrap();
+    second.send_round(Round::Opening, &capture, soon()).unwrap();
     let gone = expected([
         ("ada eth0", NoLink::Missing),
         ("fabric ada", NoLink::Missing),
     ]);
-    let both = |lamp: &Lamp| without_link(lamp, &capture, Round::Opening);
+    let both = |sender: &BeaconSender| without_link(sender, &capture, Round::Opening);
     assert!(both(&second).is_superset(&gone));
-    let sent = second.put_out().into_iter();
+    let sent = second.finish().into_iter();
     let earlier = sent.filter(|beacon| beacon.round != Round::Opening);
     let earlier = (0..).zip(earlier).map(|(number, beacon)| Beacon {
         id: BeaconId(number),
         ..beacon
     });
-    let mut third = lamp(earlier.collect());
-    third.light(Round::Opening, &capture, soon()).unwrap();
+    let mut third = sender(earlier.collect());
+    third.send_round(Round::Opening, &capture, soon()).unwrap();
     assert_eq!(both(&third), gone);
     drop(capture);
     std::fs::remove_dir_all(&folder).unwrap();
@@ -124,13 +128,13 @@ fn a_pod_s_link_that_is_taken_away_is_noted_too() {
     let capture = Capture::arm(&plan, &topology, magic, &directory).unwrap();
     let ada = topology.node(&"ada".parse().unwrap()).unwrap();
     let netlink = Netlink::open(ada).unwrap();
-    let lamp = |sent| Lamp::new(&plan, &topology, &capture, magic, sent).unwrap();
-    let mut first = lamp(Vec::new());
+    let sender = |sent| BeaconSender::new(&plan, &topology, &capture, magic, sent).unwrap();
+    let mut first = sender(Vec::new());
     let pod = plan.nodes[0].pods[0].interface.to_string();
     netlink.delete_link(&pod).unwrap();
-    first.light(Round::Opening, &capture, soon()).unwrap();
-    let mut later = lamp(Vec::new());
-    later.light(Round::Closing, &capture, soon()).unwrap();
+    first.send_round(Round::Opening, &capture, soon()).unwrap();
+    let mut later = sender(Vec::new());
+    later.send_round(Round::Closing, &capture, soon()).unwrap();
     let told = without_link(&later, &capture, Round::Closing);
     let gone: Vec<_> = told.iter().map(|(name, _)| name.as_str()).collect();
     assert!(gone.contains(&format!("ada {pod}").as_str()), "{gone:?}");
@@ -153,7 +157,7 @@ fn a_link_that_had_another_name_for_a_moment_is_noted() {
     let capture = Capture::arm(&plan, &topology, magic, &directory).unwrap();
     let ada = topology.node(&"ada".parse().unwrap()).unwrap();
     let netlink = Netlink::open(ada).unwrap();
-    let mut lamp = Lamp::new(&plan, &topology, &capture, magic, Vec::new()).unwrap();
+    let mut sender = BeaconSender::new(&plan, &topology, &capture, magic, Vec::new()).unwrap();
     match netlink.rename("eth0", "wan0") {
         // Before Linux 6.2 a link that is up keeps its name.
         Err(why) => eprintln!("skipped: {why}"),
@@ -162,12 +166,14 @@ fn a_link_that_had_another_name_for_a_moment_is_noted() {
             capture.interfaces().unwrap();
             netlink.rename("wan0", "eth0").unwrap();
             let deadline = Deadline::after(Patience::default().allows(Duration::from_secs(2)));
-            lamp.light(Round::Opening, &capture, deadline).unwrap();
+            sender
+                .send_round(Round::Opening, &capture, deadline)
+                .unwrap();
             let renamed = expected([
                 ("ada eth0", NoLink::Missing),
                 ("fabric ada", NoLink::Missing),
             ]);
-            assert_eq!(without_link(&lamp, &capture, Round::Opening), renamed);
+            assert_eq!(without_link(&sender, &capture, Round::Opening), renamed);
         }
     }
     drop(capture);

@@ -9,7 +9,7 @@ use crate::base::wait::Deadline;
 use crate::cluster::tamper;
 use crate::steps::engine::{Fate, Until};
 
-use super::{Portraits, Timeline, changed};
+use super::{DataplaneTexts, Timeline, changed};
 
 /// More writes than an agent needs for one provocation; one that goes on dying is broken.
 const MOST: u32 = 1_000;
@@ -24,7 +24,7 @@ impl Timeline<'_, '_> {
         node: &NodeName,
         provoke: &Action,
     ) -> Result<u32, LabError> {
-        let before = self.portraits(&self.plan.after(number).cluster.interface)?;
+        let before = self.dataplane_texts(&self.plan.after(number).cluster.interface)?;
         let trial = Trial {
             plan: provoked(self.plan, number, step, provoke),
             number,
@@ -103,19 +103,19 @@ impl Timeline<'_, '_> {
     fn recovered(
         &mut self,
         trial: &Trial,
-        wanted: &Portraits,
+        wanted: &DataplaneTexts,
         provoke: &Action,
         point: Option<&str>,
-    ) -> Result<Portraits, LabError> {
+    ) -> Result<DataplaneTexts, LabError> {
         let deadline = Deadline::of_work(trial.allowed);
         let after = trial.plan.after(trial.number + 1);
         self.settle(&after, &Until::InSync, deadline)?;
         let tunnel = &after.cluster.interface;
         let known = point.is_some() || matches!(provoke, Action::Tamper { .. });
         if known {
-            self.wait_for_portraits(tunnel, wanted, deadline)?;
+            self.wait_for_dataplane_texts(tunnel, wanted, deadline)?;
         }
-        let now = self.portraits(tunnel)?;
+        let now = self.dataplane_texts(tunnel)?;
         match changed(wanted, &now).filter(|_| known) {
             None => Ok(now),
             Some(change) => Err(LabError::refutation("recover", change)),
@@ -126,7 +126,7 @@ impl Timeline<'_, '_> {
     fn undo(
         &mut self,
         trial: &Trial,
-        before: &Portraits,
+        before: &DataplaneTexts,
         provoke: &Action,
     ) -> Result<(), LabError> {
         if matches!(provoke, Action::Tamper { .. }) {
@@ -136,7 +136,7 @@ impl Timeline<'_, '_> {
         let state = self.plan.after(trial.number);
         let deadline = Deadline::of_work(trial.allowed);
         self.settle(&state, &Until::InSync, deadline)?;
-        self.wait_for_portraits(&state.cluster.interface, before, deadline)
+        self.wait_for_dataplane_texts(&state.cluster.interface, before, deadline)
     }
 
     /// Makes of the resources of one moment of a plan those of another.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::through::{MILLI, stepped};
+use super::step_windows::{MILLI, stepped};
 use super::world::{World, parsed};
 use crate::evidence::Nanos;
 use crate::judge::breaches;

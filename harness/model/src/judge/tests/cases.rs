@@ -1,6 +1,6 @@
 //! What a promise is about: its family, its protocol, and whom it names.
 
-use super::super::case::Register;
+use super::super::case::PairIndex;
 use super::super::leak::finds_neighbours;
 use super::world::{World, mixed, parsed};
 use crate::frame::{Packet, Payload};
@@ -32,7 +32,7 @@ fn a_case_has_the_family_and_the_ends_of_its_protocol() {
         let id = mixed().promise("web > db udp").id;
         let mut promises = world.plan.promises.iter();
         let promise = promises.find(|one| one.id == id).unwrap();
-        let register = Register::new(&world.plan, &world.evidence);
+        let register = PairIndex::new(&world.plan, &world.evidence);
         let case = register.case(promise).unwrap();
         assert_eq!((case.protocol(), case.family()), (protocol, family));
         assert_eq!(case.is_connection(), connects, "{protocol:?}");
@@ -51,7 +51,7 @@ fn a_promise_that_no_probe_tests_is_no_case() {
     let why = |change: fn(&mut World, usize)| {
         let mut world = world.clone();
         change(&mut world, usize::from(promise.probe.0));
-        let register = Register::new(&world.plan, &world.evidence);
+        let register = PairIndex::new(&world.plan, &world.evidence);
         register.case(&promise).err()
     };
     let untested = Some("no probe of the plan tests it".to_owned());

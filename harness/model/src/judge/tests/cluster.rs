@@ -14,7 +14,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
     let mut plan = Plan {
         limits: Limits::default(),
         spoofs: vec![],
-        secrets: vec![],
+        never_plaintext: vec![],
         title: "a run that never was".into(),
         engine: parsed("none"),
         conduct: Default::default(),

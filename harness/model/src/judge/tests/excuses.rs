@@ -1,8 +1,8 @@
 //! What excuses a readable packet of a protected flow, and what does not.
 
-use super::through::{packet, stepped};
+use super::step_windows::{packet, stepped};
 use super::world::{World, parsed};
-use crate::judge::through;
+use crate::judge::step_windows;
 use crate::plan::{Action, Own, Settles, Tamper};
 use crate::verdict::Outcome::{self, Broken, Held};
 
@@ -38,7 +38,7 @@ fn late(
     }
     world.plan.flows.flows[0].to = parsed(to);
     world.leak(millis, "web", to, packet(0, number));
-    let verdicts = through::judge(&world.plan, &world.evidence);
+    let verdicts = step_windows::judge(&world.plan, &world.evidence);
     [0, 1].map(|step| verdicts[step].outcome)
 }
 

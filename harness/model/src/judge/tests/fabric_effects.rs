@@ -1,6 +1,6 @@
 //! What the fabric did to packets, and what it only was asked to do.
 
-use super::through::{MILLI, stepped};
+use super::step_windows::{MILLI, stepped};
 use super::world::{World, mixed, parsed};
 use crate::evidence::{ANSWERED, Nanos, OVERSIZED, SWALLOWED, StepEvidence, Tally};
 use crate::judge::fabric_effects;

@@ -1,11 +1,11 @@
 //! Of what packet a fragment on the wire is a piece, and what that makes it.
 
 use super::readable::{in_family, untagged};
-use super::through::{MILLI, stepped};
+use super::step_windows::{MILLI, stepped};
 use super::world::*;
 use crate::evidence::{Direction, Nanos};
 use crate::frame::{Frame, Message, Packet, Payload};
-use crate::judge::passages;
+use crate::judge::step_windows;
 use crate::plan::{Action, Family};
 use crate::verdict::Outcome::{self, Broken, Held};
 
@@ -162,7 +162,7 @@ fn readable(from: &str, to: &str, family: Family, pieces: &[Piece]) -> usize {
         world.see(port, Direction::In, &Frame::Ip(packet), None);
         world.evidence.sightings.last_mut().unwrap().at = Nanos(150 * MILLI);
     }
-    let all = passages(&world.plan, &world.evidence);
+    let all = step_windows(&world.plan, &world.evidence);
     all.iter().map(|one| one.leaked + one.excused).sum()
 }
 

@@ -1,9 +1,9 @@
 //! What is lost while the kernel's table of neighbours was full.
 
-use super::through;
+use super::step_windows;
 use super::world::{mixed, parsed};
 use crate::evidence::Direction;
-use crate::judge::through::judge;
+use crate::judge::step_windows::judge;
 use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Inconclusive};
 
@@ -45,7 +45,7 @@ fn what_holds_is_held() {
 
 #[test]
 fn an_interruption_proves_nothing_then() {
-    let mut world = through::world();
+    let mut world = step_windows::world();
     world.lose(0, 12..18);
     let outage = |world: &super::world::World| judge(&world.plan, &world.evidence).remove(2);
     assert_eq!(outage(&world).outcome, Broken);

@@ -1,9 +1,9 @@
 //! How long flows were interrupted, and by which step.
 
-use super::through::{stepped, world};
+use super::step_windows::{stepped, world};
 use super::world::{World, parsed};
-use crate::judge::passages;
-use crate::judge::through::judge;
+use crate::judge::step_windows;
+use crate::judge::step_windows::judge;
 use crate::judge::told;
 use crate::plan::{Action, FlowId, StepKind};
 use crate::verdict::Outcome::{Broken, Held, Inconclusive};
@@ -17,8 +17,8 @@ fn verdict(world: &World) -> Verdict {
 /// The longest interruption before the step that begins at 100 ms, and the longest in it: of which
 /// flow, of how many milliseconds, of how many packets.
 fn longest(world: &World) -> Vec<Option<(FlowId, u64, usize)>> {
-    let all = passages(&world.plan, &world.evidence);
-    let outages = all.into_iter().map(|passage| passage.outage);
+    let all = step_windows(&world.plan, &world.evidence);
+    let outages = all.into_iter().map(|window| window.outage);
     outages
         .map(|outage| outage.map(|it| (it.flow, it.micros / 1_000, it.lost)))
         .collect()

@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::through::{MILLI, packet, stepped};
+use super::step_windows::{MILLI, packet, stepped};
 use super::world::{World, parsed, piece};
 use crate::evidence::{Direction, InterfaceId, Nanos};
 use crate::frame::{Frame, Message, Packet, Payload, Quote};
-use crate::judge::passages;
-use crate::judge::through;
+use crate::judge::step_windows;
 use crate::plan::{Action, Family, Own, Settles, Store, Tamper};
 use crate::verdict::Outcome::Broken;
 
@@ -53,7 +52,7 @@ pub(super) fn udp() -> Payload {
 
 /// How many frames of flows were readable, before the step and in it, excused or not.
 fn leaked(world: &World) -> usize {
-    let all = passages(&world.plan, &world.evidence);
+    let all = step_windows(&world.plan, &world.evidence);
     all.iter().map(|one| one.leaked + one.excused).sum()
 }
 
@@ -200,7 +199,7 @@ fn neighbours_that_are_looked_for_are_no_leak() {
 /// What is counted, and excused, before the step that begins at 100 ms and has settled at 200 ms,
 /// and in it.
 fn counted(world: &World) -> Vec<(usize, usize)> {
-    let all = passages(&world.plan, &world.evidence);
+    let all = step_windows(&world.plan, &world.evidence);
     all.iter().map(|one| (one.leaked, one.excused)).collect()
 }
 
@@ -245,7 +244,7 @@ fn a_leak_is_told_by_its_frames_its_times_and_its_flows() {
         let millis = 10 * u64::from(number) + 10;
         world.leak(millis, "web", "db", packet(0, number));
     }
-    let verdicts = through::judge(&world.plan, &world.evidence);
+    let verdicts = step_windows::judge(&world.plan, &world.evidence);
     assert_eq!(verdicts[1].outcome, Broken);
     assert_eq!(
         verdicts[1].notes,

@@ -1,9 +1,9 @@
 //! What the wire's observer has to have shown before silence about a flow proves anything.
 
-use super::through::stepped;
+use super::step_windows::stepped;
 use super::world::{World, parsed};
 use crate::evidence::{Beacon, Direction, Place, Round, Sighting};
-use crate::judge::through;
+use crate::judge::step_windows;
 use crate::plan::{Action, Protocol};
 use crate::tag::Tag;
 use crate::verdict::Outcome::{self, Held, Inconclusive};
@@ -24,7 +24,7 @@ fn without(world: &World, gone: impl Fn(&Beacon) -> bool) -> World {
 
 /// How secrecy before the step and in it was decided, and what was told of it.
 fn decided(world: &World) -> [(Outcome, String); 2] {
-    let verdicts = through::judge(&world.plan, &world.evidence);
+    let verdicts = step_windows::judge(&world.plan, &world.evidence);
     [0, 1].map(|step| (verdicts[step].outcome, verdicts[step].fact.clone()))
 }
 

@@ -352,9 +352,9 @@ fn what_nobody_may_read_is_about_everyone_there_ever_is_and_has_flows() {
     );
     let plan = planned(&text);
     let pairs: Vec<_> = plan
-        .secrets
+        .never_plaintext
         .iter()
-        .map(|secret| secret.pairs.len())
+        .map(|promise| promise.pairs.len())
         .collect();
     assert_eq!(pairs, [1, 2]);
     let between = |from: &str, to: &str| {
@@ -365,7 +365,11 @@ fn what_nobody_may_read_is_about_everyone_there_ever_is_and_has_flows() {
         between("web", "db"),
         "a pair that is named is watched by itself"
     );
-    let ids: Vec<_> = plan.secrets.iter().map(|secret| secret.id.0).collect();
+    let ids: Vec<_> = plan
+        .never_plaintext
+        .iter()
+        .map(|promise| promise.id.0)
+        .collect();
     let before = plan.promises.len() + plan.flows.promises.len();
     assert_eq!(ids, [before as u32, before as u32 + 1]);
 }

@@ -9,7 +9,7 @@ use super::*;
 fn a_removal_is_of_this_engine_s_route_and_not_of_another_s_at_its_place() {
     for network in ["10.9.0.2/32", "fd09::2/128"] {
         let network = network.parse().unwrap();
-        let slot = Slot { table: 1, network };
+        let slot = RouteKey { table: 1, network };
         let own = RouteProtocol::from(PROTOCOL);
         assert_eq!(route_at(slot, Some(PROTOCOL)).header.protocol, own);
         assert_eq!(route_at(slot, None).header.protocol, RouteProtocol::Unspec);
@@ -23,7 +23,7 @@ fn a_removal_is_of_this_engine_s_route_and_not_of_another_s_at_its_place() {
 fn made(network: &str, attributes: Vec<RouteAttribute>) -> RouteMessage {
     let network = network.parse().unwrap();
     let mut message = route_at(
-        Slot {
+        RouteKey {
             table: 100,
             network,
         },

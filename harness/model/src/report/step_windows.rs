@@ -4,13 +4,13 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use crate::count::counted;
-use crate::judge::{Passage, passages, told};
+use crate::judge::{StepWindow, step_windows, told};
 use crate::plan::StepKind;
 
 /// One paragraph for each step. What differs from run to run is told only if `measured`.
 pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
     let mut last = None;
-    let passages = passages(report.plan, report.evidence);
+    let step_windows = step_windows(report.plan, report.evidence);
     let measured = measured && report.evidence.skipped.is_none();
     for promised in report.of_steps() {
         let step = promised.promise.step;
@@ -20,9 +20,9 @@ pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> f
         }
         if last != Some(step) {
             writeln!(text, "  {step} {}", report.action(step))?;
-            let passage = passages.iter().find(|passage| passage.step == step);
-            if let Some(passage) = passage.filter(|_| measured) {
-                writeln!(text, "    {}", measures(report, passage))?;
+            let window = step_windows.iter().find(|window| window.step == step);
+            if let Some(window) = window.filter(|_| measured) {
+                writeln!(text, "    {}", measures(report, window))?;
             }
         }
         last = Some(step);
@@ -37,9 +37,9 @@ pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> f
 }
 
 /// `settled within 27 ms; 3 frames leaked, from 1 ms to 5 ms; longest outage 9 ms (pod-1 → pod-2)`.
-fn measures(report: &Report<'_>, passage: &Passage) -> String {
+fn measures(report: &Report<'_>, window: &StepWindow) -> String {
     let steps = &report.evidence.steps;
-    let step = match passage.step.checked_sub(1) {
+    let step = match window.step.checked_sub(1) {
         Some(at) => steps.get(at),
         None => Some(&report.evidence.start),
     };
@@ -47,23 +47,23 @@ fn measures(report: &Report<'_>, passage: &Passage) -> String {
     if let Some(step) = step {
         parts.push(format!("settled within {}", told(step.micros())));
     }
-    parts.push(match passage.leak {
+    parts.push(match window.leak {
         Some((first, last)) => format!(
             "{} leaked, from {} to {} after it began",
-            counted(passage.leaked, "frame"),
+            counted(window.leaked, "frame"),
             told(first),
             told(last)
         ),
         None => "no frame leaked".into(),
     });
-    if passage.excused > 0 {
-        let are = if passage.excused == 1 { "is" } else { "are" };
+    if window.excused > 0 {
+        let are = if window.excused == 1 { "is" } else { "are" };
         parts.push(format!(
             "{} {are} excused",
-            counted(passage.excused, "readable frame")
+            counted(window.excused, "readable frame")
         ));
     }
-    parts.push(match passage.outage {
+    parts.push(match window.outage {
         Some(outage) => {
             let flow = report.plan.flows.flows.get(usize::from(outage.flow.0));
             let name = flow.map(|flow| format!(" ({})", flow.told()));

@@ -12,7 +12,7 @@ use crate::tag::{BeaconId, Tag};
 use crate::verdict::{Outcome, Verdict};
 
 /// A run by its steps.
-pub(super) struct Times<'a> {
+pub(super) struct StepClock<'a> {
     pub(super) plan: &'a Plan,
     pub(super) evidence: &'a Evidence,
     /// The cluster before the first step and after each.
@@ -24,7 +24,7 @@ pub(super) struct Times<'a> {
     pub(super) delivered: BTreeMap<FlowId, Vec<bool>>,
 }
 
-impl<'a> Times<'a> {
+impl<'a> StepClock<'a> {
     pub(super) fn new(plan: &'a Plan, evidence: &'a Evidence) -> Self {
         let states: Vec<_> = plan.states().collect();
         let when = |holds: fn(&State, &Flow) -> bool| {

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use super::exhibit;
 use super::leak::{finds_neighbours, is_store};
-use super::times::{Times, moment, told};
+use super::step_clock::{StepClock, moment, told};
 use crate::evidence::{Direction, Evidence, FlowEvidence, Nanos, Role, Sighting};
 use crate::frame::{Packet, Payload};
 use crate::journey::Seen;
 use crate::name::EndpointName;
-use crate::plan::{Family, Flow, FlowId, Plan, Probe, Protocol, Secret, State};
+use crate::plan::{Family, Flow, FlowId, NeverPlaintext, Plan, Probe, Protocol, State};
 use crate::tag::Tag;
 use crate::verdict::{Outcome, Verdict};
 
@@ -19,31 +19,31 @@ const SHOWN: usize = 3;
 
 /// Decides about every promise of the plan that is about the whole run.
 pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
-    if plan.secrets.is_empty() {
+    if plan.never_plaintext.is_empty() {
         return Vec::new();
     }
-    let times = Times::new(plan, evidence);
-    let decide = |secret| {
-        Inquiry {
-            secret,
+    let times = StepClock::new(plan, evidence);
+    let decide = |promise| {
+        NeverPlaintextJudge {
+            promise,
             plan,
             evidence,
             times: &times,
         }
         .decide()
     };
-    plan.secrets.iter().map(decide).collect()
+    plan.never_plaintext.iter().map(decide).collect()
 }
 
 /// One promise.
-struct Inquiry<'a> {
-    secret: &'a Secret,
+struct NeverPlaintextJudge<'a> {
+    promise: &'a NeverPlaintext,
     plan: &'a Plan,
     evidence: &'a Evidence,
-    times: &'a Times<'a>,
+    times: &'a StepClock<'a>,
 }
 
-impl<'a> Inquiry<'a> {
+impl<'a> NeverPlaintextJudge<'a> {
     fn decide(&self) -> Verdict {
         let readable = self.readable();
         if let (Some(first), Some(last)) = (readable.first(), readable.last()) {
@@ -69,7 +69,7 @@ impl<'a> Inquiry<'a> {
 
     fn verdict(&self, outcome: Outcome, fact: String) -> Verdict {
         Verdict {
-            promise: self.secret.id,
+            promise: self.promise.id,
             outcome,
             fact,
             exhibits: Vec::new(),
@@ -93,14 +93,14 @@ impl<'a> Inquiry<'a> {
         let (flows, probes) = (self.flows().count(), self.probes().count());
         format!(
             "not one frame of {} was readable on the wire: {} and {}",
-            counted(self.secret.pairs.len(), "pair"),
+            counted(self.promise.pairs.len(), "pair"),
             counted(flows, "flow"),
             counted(probes, "probe")
         )
     }
 
     fn is_about(&self, from: &EndpointName, to: &EndpointName, family: Family) -> bool {
-        self.secret.families.contains(&family) && self.secret.covers(from, to)
+        self.promise.families.contains(&family) && self.promise.covers(from, to)
     }
 
     fn flows(&self) -> impl Iterator<Item = &'a Flow> {
@@ -168,10 +168,10 @@ impl<'a> Inquiry<'a> {
             None
         };
         let ends = [Some((packet.source, packet.destination)), quoted];
-        let pairs = self.secret.pairs.iter();
+        let pairs = self.promise.pairs.iter();
         let addresses = pairs.filter_map(|(from, to)| state.endpoint(from).zip(state.endpoint(to)));
         let mut addresses = addresses.flat_map(|(from, to)| {
-            let families = self.secret.families.iter();
+            let families = self.promise.families.iter();
             families.map(move |family| (family.address(from.address), family.address(to.address)))
         });
         addresses.any(|(from, to)| {
@@ -184,7 +184,7 @@ impl<'a> Inquiry<'a> {
     /// Why silence proves nothing; none if it does.
     fn doubt(&self) -> Option<String> {
         let last = self.plan.steps.len();
-        let families = self.secret.families.iter();
+        let families = self.promise.families.iter();
         let protocols: BTreeSet<_> = families.flat_map(|family| Protocol::of(*family)).collect();
         (0..=last)
             .find_map(|step| self.times.doubt(step, &protocols))

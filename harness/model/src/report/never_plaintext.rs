@@ -5,14 +5,14 @@ use std::fmt::{self, Write};
 use serde_json::{Value, json};
 
 use super::{Report, Told};
-use crate::plan::Secret;
+use crate::plan::NeverPlaintext;
 
 /// Pairs named before it is only said how many there are.
 const NAMED: usize = 3;
 
 /// One line for each.
 pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
-    let mut told = report.of_secrets().peekable();
+    let mut told = report.of_never_plaintext().peekable();
     if told.peek().is_none() {
         return Ok(());
     }
@@ -29,31 +29,31 @@ pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> f
 }
 
 /// `web → db`, or how many pairs.
-fn about(secret: &Secret) -> String {
-    let pairs = secret.pairs.iter().take(NAMED);
+fn about(promise: &NeverPlaintext) -> String {
+    let pairs = promise.pairs.iter().take(NAMED);
     let named: Vec<_> = pairs.map(|(from, to)| format!("{from} → {to}")).collect();
-    match secret.pairs.len() {
+    match promise.pairs.len() {
         0..=NAMED => named.join(", "),
         all => format!("{}, ... ({all} pairs)", named.join(", ")),
     }
 }
 
 /// What is promised, as a sentence.
-pub(super) fn sentence(secret: &Secret) -> String {
-    let (about, line) = (about(secret), secret.line);
+pub(super) fn sentence(promise: &NeverPlaintext) -> String {
+    let (about, line) = (about(promise), promise.line);
     format!("line {line}, {about} must never be readable on the wire")
 }
 
 /// For programs: one entry for each.
 pub(super) fn json(report: &Report<'_>) -> Value {
-    let entry = |told: Told<'_, Secret>| {
+    let entry = |told: Told<'_, NeverPlaintext>| {
         json!({
-            "secret": told.promise,
+            "never_plaintext": told.promise,
             "verdict": told.outcome(),
             "fact": told.fact(),
             "exhibits": told.verdict.map_or(&[][..], |verdict| &verdict.exhibits),
             "notes": told.verdict.map_or(&[][..], |verdict| &verdict.notes),
         })
     };
-    report.of_secrets().map(entry).collect()
+    report.of_never_plaintext().map(entry).collect()
 }

@@ -3,14 +3,14 @@
 
 use super::leak_window::Leak;
 use super::outage::Outage;
-use super::times::Times;
+use super::step_clock::StepClock;
 use crate::evidence::Evidence;
 use crate::plan::{Plan, StepKind, StepPromise};
 use crate::verdict::Verdict;
 
 /// What the flows showed from one step's beginning until the next one's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passage {
+pub struct StepWindow {
     /// Which step; 0 is the time before the first.
     pub step: usize,
     /// Frames of protected flows that were readable on the wire.
@@ -25,8 +25,8 @@ pub struct Passage {
 }
 
 /// What each step's flows showed, the time before the first step included.
-pub fn passages(plan: &Plan, evidence: &Evidence) -> Vec<Passage> {
-    let times = Times::new(plan, evidence);
+pub fn step_windows(plan: &Plan, evidence: &Evidence) -> Vec<StepWindow> {
+    let times = StepClock::new(plan, evidence);
     let leaks = times.leaks();
     (0..=times.steps.len())
         .map(|step| {
@@ -35,7 +35,7 @@ pub fn passages(plan: &Plan, evidence: &Evidence) -> Vec<Passage> {
             let leaks: Vec<_> = own().filter(|leak| !leak.excused).collect();
             let since = times.began(step);
             let micros = |leak: &&Leak<'_>| leak.seen.at().0.saturating_sub(since.0) / 1_000;
-            Passage {
+            StepWindow {
                 step,
                 leaked: leaks.len(),
                 excused,
@@ -51,7 +51,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     if plan.flows.promises.is_empty() {
         return Vec::new();
     }
-    let times = Times::new(plan, evidence);
+    let times = StepClock::new(plan, evidence);
     let leaks = times.leaks();
     let decide = |promise: &StepPromise| match promise.kind {
         StepKind::Leak => times.about_leaks(promise, &leaks),

@@ -9,7 +9,7 @@ use super::{Family, PromiseId};
 /// Pairs of which not one frame may be readable on the wire, from the first convergence to the last
 /// probe: whatever steps do, whatever the cluster's intent is then, and whether anything arrives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Secret {
+pub struct NeverPlaintext {
     /// Its number among all promises.
     pub id: PromiseId,
     /// Who sends and who receives, of everyone who exists at some time, in the plan's order.
@@ -20,7 +20,7 @@ pub struct Secret {
     pub line: u32,
 }
 
-impl Secret {
+impl NeverPlaintext {
     /// Whether it is about what these two say to each other, whoever of them speaks.
     pub fn covers(&self, one: &EndpointName, other: &EndpointName) -> bool {
         let named = |(from, to): &(EndpointName, EndpointName)| {

@@ -7,7 +7,7 @@ use crate::evidence::{
     Direction, FlowEvidence, FlowPacket, Form, Nanos, Place, Role, Sighting, StepEvidence, Tally,
 };
 use crate::frame::{Frame, Packet, Payload};
-use crate::judge::{fabric_effects, judge, passages};
+use crate::judge::{fabric_effects, judge, step_windows};
 use crate::plan::{
     Action, Family, Flow, FlowId, Flows, Impairment, ImpairmentKind, PromiseId, Step, StepKind,
     StepPromise, Way,
@@ -159,8 +159,8 @@ fn a_window_is_told_from_the_step_s_beginning() {
     let mut world = world();
     world.leak(150, "web", "db", packet(0, 14));
     world.leak(170, "web", "db", packet(0, 16));
-    let passage = passages(&world.plan, &world.evidence).remove(1);
-    assert_eq!((passage.leaked, passage.leak), (2, Some((50_000, 70_000))));
+    let window = step_windows(&world.plan, &world.evidence).remove(1);
+    assert_eq!((window.leaked, window.leak), (2, Some((50_000, 70_000))));
 }
 
 #[test]
@@ -189,8 +189,8 @@ fn while_encryption_is_switched_off_or_on_packets_may_be_read() {
         let at = |millis, number| {
             let mut world = world.clone();
             world.leak(millis, "web", "db", packet(0, number));
-            let leaks = passages(&world.plan, &world.evidence);
-            leaks.iter().map(|passage| passage.leaked).sum::<usize>()
+            let leaks = step_windows(&world.plan, &world.evidence);
+            leaks.iter().map(|window| window.leaked).sum::<usize>()
         };
         assert_eq!(at(150, 14), 0, "under way");
         assert_eq!(at(205, 18), 0, "sent while it was under way");
@@ -236,9 +236,9 @@ fn a_budget_of_frames_is_kept_to_the_last_one_and_excuses_nothing() {
     ] {
         world.plan.steps[0].leaks = budget;
         assert_eq!(world.secrecy(1), outcome, "{budget:?}");
-        let passage = passages(&world.plan, &world.evidence).remove(1);
+        let window = step_windows(&world.plan, &world.evidence).remove(1);
         let counted = if budget.is_some() { (2, 0) } else { (0, 2) };
-        assert_eq!((passage.leaked, passage.excused), counted, "{budget:?}");
+        assert_eq!((window.leaked, window.excused), counted, "{budget:?}");
     }
     // Within the budget the rest must have been seen, too.
     let mut observers = world.evidence.observers.iter_mut();
@@ -307,8 +307,8 @@ fn an_interruption_lasts_until_the_next_packet_that_arrives() {
         let mut world = world();
         world.lose(0, 12..12 + lost);
         assert_eq!(world.service(), outcome, "{lost}");
-        let passage = passages(&world.plan, &world.evidence).remove(1);
-        let outage = passage.outage.unwrap();
+        let window = step_windows(&world.plan, &world.evidence).remove(1);
+        let outage = window.outage.unwrap();
         assert_eq!((outage.micros, outage.lost), (lost as u64 * 10_000, lost));
     }
 }

@@ -1,20 +1,22 @@
 //! What nobody may read in the whole run.
 
 use super::readable;
-use super::through::{MILLI, packet, stepped};
+use super::step_windows::{MILLI, packet, stepped};
 use super::world::{World, mixed, parsed};
 use crate::evidence::{Direction, Nanos, Place, Round, Sighting};
 use crate::frame::{Frame, Message, Packet, Payload, Quote};
 use crate::judge::judge;
-use crate::plan::{Action, Family, Own, PromiseId, Secret, Settles, SpoofId, Store, Tamper};
+use crate::plan::{
+    Action, Family, NeverPlaintext, Own, PromiseId, Settles, SpoofId, Store, Tamper,
+};
 use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Held, Inconclusive};
 use crate::verdict::Verdict;
 
 /// With a promise that nobody reads what web and db say to each other.
-fn secret(mut world: World) -> World {
+fn promised(mut world: World) -> World {
     let number = world.plan.promises.len() + world.plan.flows.promises.len();
-    world.plan.secrets = vec![Secret {
+    world.plan.never_plaintext = vec![NeverPlaintext {
         id: PromiseId(u32::try_from(number).unwrap()),
         pairs: vec![(parsed("web"), parsed("db"))],
         families: vec![Family::Ipv4],
@@ -24,7 +26,7 @@ fn secret(mut world: World) -> World {
 }
 
 fn tampered() -> World {
-    secret(stepped(Action::Tamper {
+    promised(stepped(Action::Tamper {
         node: parsed("ada"),
         what: Tamper::Delete(Own::Rule),
         settles: Settles::Repaired,
@@ -32,7 +34,7 @@ fn tampered() -> World {
 }
 
 fn verdict(world: &World) -> Verdict {
-    let id = world.plan.secrets[0].id;
+    let id = world.plan.never_plaintext[0].id;
     let verdicts = judge(&world.plan, &world.evidence);
     verdicts.into_iter().find(|one| one.promise == id).unwrap()
 }
@@ -46,7 +48,7 @@ fn what_was_ciphertext_throughout_holds() {
     );
     let mut armed = mixed();
     armed.arm();
-    assert_eq!(verdict(&secret(armed)).outcome, Held);
+    assert_eq!(verdict(&promised(armed)).outcome, Held);
 }
 
 #[test]
@@ -61,7 +63,7 @@ fn no_step_is_an_excuse_and_no_intent() {
             node: parsed("ada"),
         },
     ] {
-        let mut world = secret(stepped(action));
+        let mut world = promised(stepped(action));
         world.leak(150, "web", "db", packet(0, 14));
         assert_eq!(verdict(&world).outcome, Broken);
     }
@@ -237,8 +239,8 @@ fn a_probe_that_nobody_tells_of_leaves_it_open() {
 #[test]
 fn what_nodes_say_that_is_no_secret_is_none() {
     let mut world = tampered();
-    world.plan.secrets[0].pairs = vec![(parsed("ada"), parsed("bob"))];
-    world.plan.secrets[0].families = Family::ALL.to_vec();
+    world.plan.never_plaintext[0].pairs = vec![(parsed("ada"), parsed("bob"))];
+    world.plan.never_plaintext[0].families = Family::ALL.to_vec();
     let store = Payload::Tcp {
         source_port: 50_000,
         destination_port: 2_379,
@@ -283,7 +285,7 @@ fn what_nodes_say_that_is_no_secret_is_none() {
 
 #[test]
 fn a_flow_need_not_speak_while_an_end_comes() {
-    let mut world = secret(stepped(Action::AddPod { pod: parsed("db") }));
+    let mut world = promised(stepped(Action::AddPod { pod: parsed("db") }));
     world.plan.later = [parsed("db")].into();
     for packets in [vec![], world.evidence.flows[0].packets.split_off(9)] {
         world.evidence.flows[0].packets = packets;
