@@ -9,8 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::name::{IfName, NodeName};
 use crate::plan::Node;
 
+pub use kind::{LinkKind, RouteKind};
+
 /// The dataplane as text.
 mod text;
+
+/// The kinds of links and routes.
+mod kind;
 
 /// Links that carry nothing any more.
 mod lost;
@@ -115,8 +120,8 @@ pub struct Dataplane {
 pub struct Link {
     /// Its name.
     pub name: IfName,
-    /// Its kind (`veth`, `tun`, `wireguard`), empty for the loopback device.
-    pub kind: String,
+    /// What it is.
+    pub kind: LinkKind,
     /// In bytes.
     pub mtu: u32,
     /// Whether it is administratively up.
@@ -156,8 +161,8 @@ pub struct Route {
     pub table: u32,
     /// Where to; `0.0.0.0/0` is the default route.
     pub destination: IpNet,
-    /// `unicast`, `throw`, `local`, `broadcast`, `blackhole`, `unreachable`, `prohibit`.
-    pub kind: String,
+    /// What it does with packets.
+    pub kind: RouteKind,
     /// The next hop, where there is one.
     pub via: Option<IpAddr>,
     /// The device, where there is one.

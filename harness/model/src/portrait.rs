@@ -139,7 +139,7 @@ fn devices(plan: &Plan, evidence: &Evidence) -> String {
     let links = planes.flat_map(|plane| &plane.links);
     let kinds: BTreeSet<_> = links
         .filter(|link| tunnels.contains(&link.name))
-        .map(|link| link.kind.as_str())
+        .map(|link| link.kind.to_string())
         .collect();
     match kinds.is_empty() {
         true => "none".into(),

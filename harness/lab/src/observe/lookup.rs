@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use wireproof_model::dataplane::Dataplane;
+use wireproof_model::dataplane::{Dataplane, LinkKind};
 use wireproof_model::evidence::{Answer, Lookup};
 use wireproof_model::name::IfName;
 use wireproof_model::plan::{Endpoint, Node, Plan};
@@ -80,7 +80,10 @@ fn marks(dataplane: &Dataplane) -> BTreeSet<u32> {
 
 /// Every way that a promise gives a packet on this node, the tunnels' own first.
 fn ways(plan: &Plan, node: &Node, dataplane: &Dataplane) -> Vec<Way> {
-    let bridge = dataplane.links.iter().find(|link| link.kind == "bridge");
+    let bridge = dataplane
+        .links
+        .iter()
+        .find(|link| link.kind == LinkKind::Bridge);
     let bridge = bridge.filter(|_| node.bridge.is_some());
     let endpoints = plan.endpoints();
     let by_name: BTreeMap<_, _> = endpoints.iter().map(|end| (&end.name, end)).collect();

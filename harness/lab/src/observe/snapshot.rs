@@ -11,7 +11,9 @@ use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage}
 use rtnetlink::packet_route::rule::{RuleAttribute, RuleFlags, RuleMessage};
 use rtnetlink::packet_route::{AddressFamily, route::RouteProtocol, route::RouteType};
 use wireguard_control::{Backend, Device};
-use wireproof_model::dataplane::{self, Address, Dataplane, Link, Peer, Route, Rule, WireGuard};
+use wireproof_model::dataplane::{
+    self, Address, Dataplane, Link, LinkKind, Peer, Route, RouteKind, Rule, WireGuard,
+};
 use wireproof_model::name::{IfName, NodeName};
 use wireproof_model::plan::State;
 
@@ -34,12 +36,12 @@ pub(crate) fn dataplane(namespace: &Namespace, tunnel: &IfName) -> Result<Datapl
     for message in netlink.links()? {
         let name = link_name(&message)?;
         names.insert(message.header.index, name.clone());
-        let (mut kind, mut mtu) = (String::new(), 0);
+        let (mut kind, mut mtu) = (LinkKind::Loopback, 0);
         for attribute in &message.attributes {
             if let LinkAttribute::Mtu(value) = attribute {
                 mtu = *value;
             } else if let LinkAttribute::LinkInfo(infos) = attribute {
-                kind = infos.iter().find_map(kind_of).unwrap_or_default();
+                kind = infos.iter().find_map(kind_of).unwrap_or(kind);
             }
         }
         links.push(Link {
@@ -114,9 +116,12 @@ pub(crate) fn nodes_out_of_sync(
     Ok(lagging)
 }
 
-fn kind_of(info: &LinkInfo) -> Option<String> {
+fn kind_of(info: &LinkInfo) -> Option<LinkKind> {
     match info {
-        LinkInfo::Kind(kind) => Some(kind.to_string()),
+        LinkInfo::Kind(kind) => {
+            let kind = kind.to_string();
+            Some(kind.parse().unwrap_or(LinkKind::Other(kind)))
+        }
         _ => None,
     }
 }
@@ -190,7 +195,7 @@ pub(crate) fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
     let mut route = Route {
         table: message.header.table.into(),
         destination,
-        kind: kind_name(message.header.kind),
+        kind: route_kind(message.header.kind),
         via: None,
         interface: None,
         protocol: protocol_name(message.header.protocol),
@@ -240,8 +245,19 @@ fn scope_name(scope: &impl std::fmt::Debug) -> String {
         .replace("universe", "global")
 }
 
-fn kind_name(kind: RouteType) -> String {
-    format!("{kind:?}").to_lowercase()
+fn route_kind(kind: RouteType) -> RouteKind {
+    match kind {
+        RouteType::Unicast => RouteKind::Unicast,
+        RouteType::Local => RouteKind::Local,
+        RouteType::Broadcast => RouteKind::Broadcast,
+        RouteType::Anycast => RouteKind::Anycast,
+        RouteType::Multicast => RouteKind::Multicast,
+        RouteType::BlackHole => RouteKind::Blackhole,
+        RouteType::Unreachable => RouteKind::Unreachable,
+        RouteType::Prohibit => RouteKind::Prohibit,
+        RouteType::Throw => RouteKind::Throw,
+        other => RouteKind::Other(other.into()),
+    }
 }
 
 fn protocol_name(protocol: RouteProtocol) -> String {

@@ -1,6 +1,6 @@
 //! Links that carry nothing any more.
 
-use super::{Dataplane, Link};
+use super::{Dataplane, Link, LinkKind};
 use crate::name::IfName;
 use crate::plan::{Family, Node};
 
@@ -14,7 +14,7 @@ pub(super) fn lost_link(plane: &Dataplane, node: &Node, name: &IfName) -> Option
         None => {}
     }
     let own = Family::ALL.map(|family| family.address(node.address));
-    let is_veth = |link: &&Link| link.kind == "veth";
+    let is_veth = |link: &&Link| link.kind == LinkKind::Veth;
     // One that was given another name has its addresses still, or again.
     let renamed = plane.addresses.iter().find(|address| {
         let mut veths = plane.links.iter().filter(is_veth);

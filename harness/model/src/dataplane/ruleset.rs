@@ -1,6 +1,6 @@
 //! `nft list ruleset` as data: tables, chains by hook, and the words of each rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every table of a node, in the order of the listing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -124,6 +124,22 @@ fn counted(rule: &str) -> Option<(String, u64)> {
 }
 
 impl Table {
+    /// The sets in which rules with that verdict look up where packets go (`ip daddr @NAME drop`): the elements of
+    /// each. What a set is called decides nothing.
+    pub(crate) fn destinations(&self, verdict: &str) -> Vec<&[String]> {
+        let rules = self.chains.iter().flat_map(|chain| &chain.rules);
+        let names = rules.filter_map(|rule| {
+            let words: Vec<_> = rule.split_whitespace().collect();
+            let mut pairs = words.windows(2).filter(|_| words.contains(&verdict));
+            let set =
+                pairs.find_map(|pair| pair[1].strip_prefix('@').filter(|_| pair[0] == "daddr"));
+            set.map(str::to_owned)
+        });
+        let names: BTreeSet<_> = names.collect();
+        let sets = names.iter().filter_map(|name| self.sets.get(name));
+        sets.map(Vec::as_slice).collect()
+    }
+
     pub(crate) fn chain(&self, name: &str) -> Option<&Chain> {
         self.chains.iter().find(|chain| chain.name == name)
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Address, Dataplane, Route, Rule};
+use super::{Address, Dataplane, LinkKind, Route, RouteKind, Rule};
 use crate::name::NodeName;
 
 /// WireGuard devices in the layout of `wg show`.
@@ -59,10 +59,9 @@ fn links(plane: &Dataplane) -> Vec<String> {
                 .wireguard
                 .iter()
                 .any(|device| device.interface == link.name);
-            let kind = match link.kind.as_str() {
-                _ if is_wireguard => "wireguard",
-                "" => "loopback",
-                kind => kind,
+            let kind = match is_wireguard {
+                true => LinkKind::Wireguard.to_string(),
+                false => link.kind.to_string(),
             };
             let state = if link.up { "up" } else { "down" };
             format!("{:<15} {kind:<9} mtu {:<5} {state}", link.name, link.mtu)
@@ -147,10 +146,12 @@ fn routes(routes: &[Route]) -> Vec<String> {
 
 /// What the kernel gives every loopback device, exactly; such routes share a line.
 fn is_loopbacks_own(route: &Route) -> bool {
-    let scope = match route.kind.as_str() {
-        "local" => "host",
-        "broadcast" => "link",
-        _ => return false,
+    let scope = if route.kind == RouteKind::Local {
+        "host"
+    } else if route.kind == RouteKind::Broadcast {
+        "link"
+    } else {
+        return false;
     };
     let loopback = |address: IpAddr| address.is_loopback();
     loopback(route.destination.addr())
@@ -193,9 +194,9 @@ fn kind_and_destination(route: &Route) -> String {
         net if net.prefix_len() == 0 => "default".to_owned(),
         net => short(net),
     };
-    match route.kind.as_str() {
-        "unicast" => destination,
-        kind => format!("{kind} {destination}"),
+    match route.kind == RouteKind::Unicast {
+        true => destination,
+        false => format!("{} {destination}", route.kind),
     }
 }
 

@@ -2,6 +2,7 @@
 //! expects, that it stays small, and that it ends when it is asked to.
 
 use super::breach::{About, Breach};
+use crate::dataplane::LinkKind;
 use crate::evidence::{ConductEvidence, End, Evidence};
 use crate::name::NodeName;
 use crate::plan::{Conduct, Plan, WireGuardKind};
@@ -83,7 +84,7 @@ fn wireguard(evidence: &Evidence) -> WireGuardKind {
     let nodes = evidence.nodes.values().map(|node| &node.dataplane);
     let earlier = evidence.states.iter().map(|state| &state.dataplane);
     let mut links = nodes.chain(earlier).flat_map(|plane| &plane.links);
-    match links.any(|link| link.kind == "wireguard") {
+    match links.any(|link| link.kind == LinkKind::Wireguard) {
         true => WireGuardKind::Kernel,
         false => WireGuardKind::Userspace,
     }

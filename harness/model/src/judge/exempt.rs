@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::dataplane::{Dataplane, Route};
+use crate::dataplane::{Dataplane, Route, RouteKind};
 use crate::name::IfName;
 use crate::plan::Family;
 
@@ -42,7 +42,7 @@ pub(super) fn table_without_throw(
 }
 
 fn is_throw(route: &Route) -> bool {
-    route.kind == "throw"
+    route.kind == RouteKind::Throw
 }
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ mod tests {
         Route {
             table: 1,
             destination: destination.parse().unwrap(),
-            kind: kind.into(),
+            kind: kind.parse().unwrap(),
             via: None,
             interface: (kind == "unicast").then(tunnel),
             protocol: "boot".into(),

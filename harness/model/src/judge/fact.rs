@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 
 use super::breach::{About, Breach};
-use crate::dataplane::{self, Dataplane, Peer, Route};
+use crate::dataplane::{self, Dataplane, Peer, Route, RouteKind};
 use crate::evidence::Evidence;
 use crate::name::NodeName;
 use crate::plan::{Fact, Plan, Thing};
@@ -99,7 +99,7 @@ impl<'a> View<'a> {
                 let fits = |route: &&Route| {
                     route.destination == *to
                         && (device.is_none() || route.interface == *device)
-                        && (!throw || route.kind == "throw")
+                        && (!throw || route.kind == RouteKind::Throw)
                 };
                 routes.find(fits).map(told)
             }

@@ -5,7 +5,7 @@
 mod lost;
 
 use super::breach::{About, Breach};
-use crate::dataplane::{Link, lost_link};
+use crate::dataplane::{Link, LinkKind, lost_link};
 use crate::evidence::{Evidence, NodeEvidence, Place, REVERSE_PATH};
 use crate::plan::{DropBy, Drops, Family, Node, Plan, RpFilter, SPOOFED};
 
@@ -66,7 +66,7 @@ fn links(node: &Node, seen: &NodeEvidence) -> Option<(String, String)> {
     let before = seen.before.as_ref()?;
     let is_own = |link: &&Link| {
         let of_pod = node.pods.iter().any(|pod| pod.interface == link.name);
-        of_pod || ["lo", "eth0"].contains(&link.name.as_str()) || link.kind == "bridge"
+        of_pod || ["lo", "eth0"].contains(&link.name.as_str()) || link.kind == LinkKind::Bridge
     };
     let mut own = before.links.iter().filter(|link| link.up).filter(is_own);
     own.find_map(|link| {

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
+use super::firewall::contains;
 use super::tunnel::{delivery, wire};
 use super::{Defect, Leg, Stage, device, filtered};
+use crate::dataplane::RouteKind;
+use crate::dataplane::ruleset::Ruleset;
 use crate::plan::{Class, Protection};
 
 pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
@@ -50,7 +51,7 @@ fn into_the_tunnel<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
         .iter()
         .all(|site| site.published().is_some());
     let told = match best {
-        Some(route) if route.kind == "throw" => return None,
+        Some(route) if route.kind == RouteKind::Throw => return None,
         Some(_) if site.tunnels(to, 0) => match leg.from.class(leg.to) {
             Class::CrossHost | Class::HostToHost if leg.question.stated && encrypt => {
                 format!("both nodes encrypt: table {leading} of {name} leads {to} into {tunnel}")
@@ -91,17 +92,11 @@ fn dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
         ))
     };
     let told = of(leg.sender).or_else(|| of(leg.receiver))?;
-    let lists = |site: super::Site<'a>, address: IpAddr| {
+    let exempts = |site: super::Site<'a>, address: IpAddr| {
         let plane = site.seen.map(|seen| seen.dataplane.nftables.as_str());
-        plane.is_some_and(|text| {
-            let mut sets = text.split("set plain").skip(1);
-            sets.any(|set| {
-                let set = set.split('}').next().unwrap_or_default();
-                set.contains(&address.to_string())
-            })
-        })
+        plane.is_some_and(|text| lists(text, "accept", address) == Some(true))
     };
-    if lists(leg.sender, leg.destination) && lists(leg.receiver, leg.source) {
+    if exempts(leg.sender, leg.destination) && exempts(leg.receiver, leg.source) {
         return None;
     }
     Some(Defect {
@@ -120,8 +115,8 @@ fn not_dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
             "no nftables rule of {} drops what it does not encrypt",
             site.name()
         ),
-        // A sender whose sets are none of this engine's may know what to drop by other means.
-        Some(_) if protects(site.seen?.dataplane.nftables.as_str(), to) == Some(false) => format!(
+        // A sender without sets may know what to drop by other means.
+        Some(_) if lists(&site.seen?.dataplane.nftables, "drop", to) == Some(false) => format!(
             "nftables of {} drops only what it protects, and does not list {to} as protected",
             site.name()
         ),
@@ -135,29 +130,19 @@ fn not_dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     })
 }
 
-/// Whether a set of what is protected has the address; none, if there is no such set. An element is an
-/// address, a network, or the first and the last address of a range (nft(8), interval sets).
-fn protects(nftables: &str, to: IpAddr) -> Option<bool> {
-    let mut sets = nftables.split("set protected").skip(1).peekable();
+/// Whether rules with that verdict are for packets to an address by a set that lists it; none, if no such rule has a
+/// set.
+fn lists(nftables: &str, verdict: &str, to: IpAddr) -> Option<bool> {
+    let ruleset = Ruleset::parse(nftables);
+    let tables = ruleset.tables.iter();
+    let mut sets = tables
+        .flat_map(|table| table.destinations(verdict))
+        .peekable();
     sets.peek()?;
-    let covers = |element: &str| match element.split_once('-') {
-        Some((first, last)) => {
-            let ends = first.parse::<IpAddr>().ok().zip(last.parse().ok());
-            ends.is_some_and(|(first, last)| (first..=last).contains(&to))
-        }
-        None => {
-            let network = element.parse::<IpNet>().ok();
-            let network = network.or_else(|| element.parse::<IpAddr>().ok().map(IpNet::from));
-            network.is_some_and(|network| network.contains(&to))
-        }
-    };
-    let lists = |set: &str| {
-        let elements = set.split_once("elements = {");
-        let elements = elements.and_then(|(_, rest)| rest.split_once('}'));
-        let (elements, _) = elements.unwrap_or_default();
-        elements.split(',').map(str::trim).any(covers)
-    };
-    Some(sets.any(lists))
+    Some(
+        sets.flatten()
+            .any(|element| contains(element, to) == Some(true)),
+    )
 }
 
 #[cfg(test)]
@@ -165,27 +150,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_protected_by_a_network_or_a_range_of_a_set() {
-        let text = "table inet wiremesh {\n set protected4 {\n  type ipv4_addr\n  flags interval\n  \
-                    elements = { 10.1.0.4, 10.2.0.0/16,\n   10.3.0.1-10.3.0.9 }\n }\n set protected6 {\n  \
-                    elements = { fd00::4 }\n }\n set plain4 {\n  elements = { 10.9.0.9 }\n }\n}";
-        for (address, is_protected) in [
-            ("10.1.0.4", true),
-            ("10.2.7.7", true),
-            ("10.3.0.5", true),
-            ("10.3.0.10", false),
-            ("10.9.0.9", false),
-            ("fd00::4", true),
-            ("fd00::5", false),
+    fn an_address_is_protected_by_a_network_or_a_range_of_a_set_whatever_it_is_called() {
+        let text = |rules: &str| {
+            format!(
+                "table inet fw {{\n set one {{\n  type ipv4_addr\n  flags interval\n  \
+                 elements = {{ 10.1.0.4, 10.2.0.0/16,\n   10.3.0.1-10.3.0.9 }}\n }}\n set six {{\n  \
+                 elements = {{ fd00::4 }}\n }}\n set other {{\n  elements = {{ 10.9.0.9 }}\n }}\n \
+                 chain out {{\n  type filter hook postrouting priority filter; policy accept;\n{rules} }}\n}}"
+            )
+        };
+        let rules =
+            text("  ip daddr @other accept\n  ip daddr @one counter drop\n  ip6 daddr @six drop\n");
+        for (address, drops, accepts) in [
+            ("10.1.0.4", true, false),
+            ("10.2.7.7", true, false),
+            ("10.3.0.5", true, false),
+            ("10.3.0.10", false, false),
+            ("10.9.0.9", false, true),
+            ("fd00::4", true, false),
+            ("fd00::5", false, false),
         ] {
             let to = address.parse().unwrap();
-            assert_eq!(protects(text, to), Some(is_protected), "{address}");
+            assert_eq!(lists(&rules, "drop", to), Some(drops), "{address}");
+            assert_eq!(lists(&rules, "accept", to), Some(accepts), "{address}");
         }
-        let empty = "set protected4 {\n type ipv4_addr\n }";
-        assert_eq!(protects(empty, "10.1.0.4".parse().unwrap()), Some(false));
-        assert_eq!(
-            protects("table inet fw { }", "10.1.0.4".parse().unwrap()),
-            None
-        );
+        let to = "10.1.0.4".parse().unwrap();
+        let empty = "table inet fw {\n set one {\n  type ipv4_addr\n }\n chain out {\n  ip daddr @one drop\n }\n}";
+        assert_eq!(lists(empty, "drop", to), Some(false));
+        // By who sends it, or by no set at all.
+        for other in ["  ip saddr @one drop\n", "  ip daddr 10.1.0.4 drop\n", ""] {
+            assert_eq!(lists(&text(other), "drop", to), None, "{other}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::dataplane::ruleset::{Chain, Ruleset, Table};
 use crate::plan::Family;
 
 use fit::Fit;
+pub(super) use fit::contains;
 
 /// Chains that a packet may jump through, so that no listing is walked for ever.
 const JUMPS: usize = 16;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::dataplane::ruleset::{Ruleset, Table};
-use crate::dataplane::{Dataplane, Link, Peer, Route, Rule, WireGuard};
+use crate::dataplane::{Dataplane, Link, LinkKind, Peer, Route, RouteKind, Rule, WireGuard};
 use crate::evidence::{DropEvidence, Evidence, NodeEvidence};
 use crate::name::IfName;
 use crate::plan::{Family, Node, Plan, Pod};
@@ -74,7 +74,7 @@ impl<'a> Site<'a> {
     pub(super) fn link_of(&self, pod: &Pod) -> IfName {
         let bridge = self.node.bridge.and_then(|_| {
             let links = self.plane()?.links.iter();
-            links.clone().find(|link| link.kind == "bridge")
+            links.clone().find(|link| link.kind == LinkKind::Bridge)
         });
         bridge.map_or_else(|| pod.interface.clone(), |link| link.name.clone())
     }
@@ -164,7 +164,7 @@ impl<'a> Site<'a> {
         let all = self.plane().into_iter().flat_map(|plane| &plane.routes);
         let leading = all.filter(|route| {
             route.interface.as_ref() == Some(&tunnel)
-                && route.kind == "unicast"
+                && route.kind == RouteKind::Unicast
                 && Family::of(route.destination.addr()) == self.family
         });
         let mut tables: Vec<_> = ruled.chain(leading.map(|route| route.table)).collect();
@@ -191,7 +191,7 @@ impl<'a> Site<'a> {
             .filter(|rule| takes(rule, mark))
             .find_map(|rule| {
                 let route = self.best(rule.table?, to)?;
-                (route.kind != "throw").then_some((rule, route))
+                (route.kind != RouteKind::Throw).then_some((rule, route))
             })
     }
 
@@ -259,7 +259,7 @@ impl<'a> Site<'a> {
     /// table is somebody's firewall.
     pub(super) fn strict_rule(&self) -> Option<String> {
         let ruleset = Ruleset::parse(&self.plane()?.nftables);
-        let lists = |table: &&Table| table.sets.keys().any(|set| set.starts_with("plain"));
+        let lists = |table: &&Table| !table.destinations("accept").is_empty();
         let mut tables = ruleset.tables.iter().filter(lists);
         tables.find_map(|table| {
             let mut rules = table.chains.iter().flat_map(|chain| &chain.rules);

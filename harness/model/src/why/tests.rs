@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::*;
-use crate::dataplane::{Address, Dataplane, Link, Peer, Route, Rule, WireGuard};
+use crate::dataplane::{
+    Address, Dataplane, Link, LinkKind, Peer, Route, RouteKind, Rule, WireGuard,
+};
 use crate::evidence::NodeEvidence;
 use crate::name::NodeName;
 use crate::plan::Node;
@@ -70,7 +72,7 @@ fn route(table: u32, to: &str, kind: &str, interface: Option<&str>) -> Route {
     Route {
         table,
         destination: to.parse().unwrap(),
-        kind: kind.into(),
+        kind: kind.parse().unwrap(),
         via: None,
         interface: interface.map(|name| name.parse().unwrap()),
         protocol: "static".into(),
@@ -120,12 +122,10 @@ fn right(plan: &Plan, node: &Node) -> NodeEvidence {
     }
     let link = |name: &str, mtu| Link {
         name: name.parse().unwrap(),
-        kind: if name == device.as_str() {
-            "tun"
-        } else {
-            "veth"
-        }
-        .into(),
+        kind: match name == device.as_str() {
+            true => LinkKind::Tun,
+            false => LinkKind::Veth,
+        },
         mtu,
         up: true,
     };
@@ -459,7 +459,9 @@ fn two_causes_that_the_evidence_fits_are_both_told() {
 #[test]
 fn a_missing_throw_is_told_with_the_route_that_decided() {
     let why = explained("app", "ada", Reached::Elsewhere, |node| {
-        node.dataplane.routes.retain(|route| route.kind != "throw");
+        node.dataplane
+            .routes
+            .retain(|route| route.kind != RouteKind::Throw);
     });
     let cause = "throw route missing: table 1 of ada does not list 10.240.0.6";
     assert_eq!(why.cause, cause);

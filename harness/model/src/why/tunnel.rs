@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::site::{Marks, Site};
 use super::{Defect, Leg, Packet, Stage, device, filtered};
 use crate::count::counted;
-use crate::dataplane::{self, Peer};
+use crate::dataplane::{self, Peer, RouteKind};
 use crate::plan::{FabricKind, Family, ImpairmentKind};
 
 pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
@@ -89,7 +89,7 @@ fn not_routed<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
             ),
             Some(table) => {
                 let lacks = match site.best(*table, to) {
-                    Some(route) if route.kind == "throw" => {
+                    Some(route) if route.kind == RouteKind::Throw => {
                         format!("table {table} of {name} throws {to} back")
                     }
                     Some(route) => format!(
@@ -411,7 +411,7 @@ pub(super) fn delivery<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     let wanted = leg.to.pod.map(|pod| site.link_of(pod));
     let right = match (site.decide(to, 0), &wanted) {
         (Some((_, route)), Some(link)) => route.interface.as_ref() == Some(link),
-        (Some((_, route)), None) => route.kind == "local",
+        (Some((_, route)), None) => route.kind == RouteKind::Local,
         (None, _) => false,
     };
     if right {

@@ -14,7 +14,7 @@ fn route(table: u32, kind: &str, destination: &str, interface: Option<&str>, sco
     Route {
         table,
         destination: net(destination),
-        kind: kind.into(),
+        kind: kind.parse().unwrap(),
         via: None,
         interface: interface.map(|name| name.parse().unwrap()),
         protocol: "boot".into(),
@@ -46,7 +46,7 @@ fn peer(key: &str, endpoint: &str, allowed: &[&str]) -> Peer {
 fn node_33() -> Dataplane {
     let link = |name: &str, kind: &str, mtu| Link {
         name: name.parse().unwrap(),
-        kind: kind.into(),
+        kind: kind.parse().unwrap(),
         mtu,
         up: true,
     };
@@ -64,7 +64,7 @@ fn node_33() -> Dataplane {
     };
     Dataplane {
         links: vec![
-            link("lo", "", 65536),
+            link("lo", "loopback", 65536),
             link("eth0", "veth", 1500),
             link("azvpod-34", "veth", 1500),
             link("wireguard.cali", "tun", 1340),

@@ -1,6 +1,7 @@
 //! What every engine is promised to be besides right, and what a scenario excuses.
 
 use super::world::*;
+use crate::dataplane::LinkKind;
 use crate::evidence::{ConductEvidence, End, LogWarning, Process};
 use crate::judge::breaches;
 use crate::name::NodeName;
@@ -208,8 +209,8 @@ fn a_warning_of_one_wireguard_need_not_come_with_another() {
         }];
         let nodes = world.evidence.nodes.values_mut();
         let links = nodes.flat_map(|node| &mut node.dataplane.links);
-        for link in links.filter(|link| link.kind == "tun" && runs_on_kernel) {
-            link.kind = "wireguard".into();
+        for link in links.filter(|link| link.kind == LinkKind::Tun && runs_on_kernel) {
+            link.kind = LinkKind::Wireguard;
         }
         assert_eq!(told(&world).len(), missing, "{kind:?} {runs_on_kernel}");
     }

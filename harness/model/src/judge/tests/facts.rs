@@ -20,7 +20,7 @@ fn plane(bare: Dataplane) -> Dataplane {
     let route = |table, to: &str, kind: &str, device: Option<&str>| Route {
         table,
         destination: parsed(to),
-        kind: kind.into(),
+        kind: kind.parse().unwrap(),
         via: None,
         interface: device.map(parsed),
         protocol: "static".into(),

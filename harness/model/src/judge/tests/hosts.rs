@@ -1,7 +1,7 @@
 //! What every host is promised, and what excuses it.
 
 use super::world::*;
-use crate::dataplane::{Address, Dataplane, Link, Route, Rule};
+use crate::dataplane::{Address, Dataplane, Link, LinkKind, Route, RouteKind, Rule};
 use crate::evidence::{NodeEvidence, Place, PlaceDrops, REVERSE_PATH, SpoofOutcome};
 use crate::judge::breaches;
 use crate::name::NodeName;
@@ -202,7 +202,7 @@ fn furnished() -> World {
         links: ["eth0", "eth1"]
             .map(|name| Link {
                 name: parsed(name),
-                kind: "veth".into(),
+                kind: LinkKind::Veth,
                 mtu: 1500,
                 up: true,
             })
@@ -231,7 +231,7 @@ fn furnished() -> World {
         routes: vec![Route {
             table: 254,
             destination: parsed("0.0.0.0/0"),
-            kind: "unicast".into(),
+            kind: RouteKind::Unicast,
             via: Some(parsed("10.240.0.1")),
             interface: Some(parsed("eth0")),
             protocol: "static".into(),
@@ -259,7 +259,7 @@ fn whatever_was_there_before_the_engine_has_to_stay() {
         ),
         (
             |plane| {
-                plane.links[0].kind = "tun".into();
+                plane.links[0].kind = LinkKind::Tun;
                 plane.links[0].mtu = 1400;
             },
             "the link eth0: its MTU is 1400, and was 1500; it is of the kind `tun`, and was of `veth`",

@@ -3,6 +3,7 @@
 
 use super::sizes::*;
 use super::world::*;
+use crate::dataplane::LinkKind;
 use crate::evidence::*;
 use crate::frame::{Frame, Packet, Payload};
 use crate::judge::judge;
@@ -276,7 +277,7 @@ fn only_a_broken_promise_is_explained_and_by_its_own_nodes() {
         .dataplane
         .links
         .iter_mut()
-        .filter(|link| link.kind == "tun")
+        .filter(|link| link.kind == LinkKind::Tun)
     {
         link.mtu = 1400;
     }
@@ -392,10 +393,9 @@ fn where_the_devices_are_right_the_link_that_is_too_narrow_is_named() {
         let mut world = limited();
         for seen in world.evidence.nodes.values_mut() {
             for link in &mut seen.dataplane.links {
-                link.mtu = match link.kind.as_str() {
-                    "tun" => 1440,
-                    _ => link.mtu,
-                };
+                if link.kind == LinkKind::Tun {
+                    link.mtu = 1440;
+                }
             }
         }
         world.plan.cluster.cluster_type = None;

@@ -1,7 +1,7 @@
 //! What breaks a promise of plaintext.
 
 use super::world::{World, mixed, parsed};
-use crate::dataplane::{Route, Rule};
+use crate::dataplane::{Route, RouteKind, Rule};
 use crate::evidence::Direction;
 use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Held};
@@ -178,7 +178,7 @@ fn without_throws() -> World {
         node.dataplane.routes.push(Route {
             table: 1,
             destination: parsed("192.0.2.0/24"),
-            kind: "unicast".into(),
+            kind: RouteKind::Unicast,
             via: None,
             interface: Some(parsed("wireguard.cali")),
             protocol: "boot".into(),

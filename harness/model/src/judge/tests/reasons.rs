@@ -1,7 +1,7 @@
 //! Why a promise was broken, as far as the judge asks: which leg is explained, and of what.
 
 use super::world::{World, mixed, parsed};
-use crate::dataplane::{Route, Rule};
+use crate::dataplane::{Route, RouteKind, Rule};
 use crate::evidence::{Direction, Role};
 use crate::judge::Verdict;
 use crate::plan::{FlowId, Origin, Protection};
@@ -129,7 +129,7 @@ fn wanted_in_clear(origin: Origin) -> World {
     ada.dataplane.routes.push(Route {
         table: 1,
         destination: parsed(&to),
-        kind: "unicast".into(),
+        kind: RouteKind::Unicast,
         via: None,
         interface: Some(parsed("wireguard.cali")),
         protocol: "static".into(),

@@ -479,11 +479,11 @@ fn observers(plan: &Plan) -> Vec<Observer> {
 fn node_evidence(node: &Node) -> NodeEvidence {
     let link = |name: &str, kind: &str, mtu| Link {
         name: parsed(name),
-        kind: kind.into(),
+        kind: kind.parse().unwrap(),
         mtu,
         up: true,
     };
-    let mut links = vec![link("lo", "", 65_536), link("eth0", "veth", 1500)];
+    let mut links = vec![link("lo", "loopback", 65_536), link("eth0", "veth", 1500)];
     if node.wireguard {
         links.push(link("wireguard.cali", "tun", 1340));
     }

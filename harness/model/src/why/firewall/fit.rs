@@ -332,7 +332,7 @@ fn is_interface(value: &str, name: &str) -> bool {
 }
 
 /// Whether an address is that of a rule, in its network, or in its range.
-fn contains(value: &str, address: IpAddr) -> Option<bool> {
+pub(in crate::why) fn contains(value: &str, address: IpAddr) -> Option<bool> {
     if let Ok(one) = value.parse::<IpAddr>() {
         return Some(one == address);
     }
