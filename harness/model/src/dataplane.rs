@@ -11,11 +11,11 @@ use crate::plan::Node;
 
 pub use kind::{LinkKind, RouteKind};
 
-/// The dataplane as text.
-mod text;
-
 /// The kinds of links and routes.
 mod kind;
+
+/// The dataplane as text.
+mod text;
 
 /// Links that carry nothing any more.
 mod lost;

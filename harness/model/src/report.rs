@@ -206,7 +206,7 @@ impl<'a> Report<'a> {
             .nodes
             .iter()
             .map(|(name, node)| {
-                let told = json!({ "publicKey": node.published_key, "drops": node.drops });
+                let told = json!({ "public_key": node.published_key, "drops": node.drops });
                 (name.as_str(), told)
             })
             .collect();
@@ -351,7 +351,7 @@ fn step(step: &StepEvidence) -> Value {
         "micros": step.micros(),
         "writes": step.all_writes(),
         "notifications": step.notifications,
-        "crashPoints": step.crash_points,
+        "crash_points": step.crash_points,
         "note": step.note,
     })
 }

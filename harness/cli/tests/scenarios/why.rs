@@ -104,11 +104,6 @@ const CAUSES: &[(&str, &[&str])] = &[
     ("no-mtu", MTU),
     ("no-opt-out", &["throw route missing"]),
     ("no-src-valid-mark", &["src_valid_mark is 0 on"]),
-    // A host that is slow lets the agent's own deadline pass, and the store's connection through.
-    (
-        "no-store-bypass",
-        &["which encrypts in a session of a former device"],
-    ),
     ("no-strict", &["no nftables rule of", OF_A_FLOW]),
     ("no-strict-through", &[OF_A_FLOW]),
     ("no-throw-routes", &["throw route missing"]),

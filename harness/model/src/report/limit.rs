@@ -117,7 +117,7 @@ pub(super) fn json(report: &Report<'_>) -> Value {
         .map(|(family, packets)| {
             let told = json!({
                 "packets": packets.count,
-                "dontFragment": packets.dont_fragment,
+                "dont_fragment": packets.dont_fragment,
                 "fragmented": packets.fragmented,
                 "largest": packets.largest,
             });

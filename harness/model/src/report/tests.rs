@@ -227,7 +227,7 @@ fn programs_get_one_entry_for_each_probe() {
     assert_eq!(document["status"], 0);
     assert_eq!(document["engine"], "none");
     assert_eq!(document["timings"][0]["micros"], 312_000);
-    assert_eq!(document["nodes"]["node-4"]["publicKey"], "node-4=");
+    assert_eq!(document["nodes"]["node-4"]["public_key"], "node-4=");
     let udp = pairs.iter().find(|pair| {
         (pair["from"] == "pod-5") && (pair["to"] == "pod-65") && (pair["protocol"] == "udp")
     });
