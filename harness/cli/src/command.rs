@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use serde_json::json;
 use wireproof_model::count::counted;
 use wireproof_model::outline::outline;
@@ -12,11 +12,14 @@ use wireproof_model::text::shown_path;
 
 use crate::doctor::Examination;
 use crate::failure::{Failure, Status};
+use crate::format::FormatArguments;
 use crate::input;
 use crate::rpf::Matrix;
 use crate::run::{self, in_sandbox, patience};
 use crate::scenario;
-use crate::tell::{all_was_printed, print, print_json, report, say, status_of, tell};
+use crate::tell::{
+    all_was_printed, document, failed, print, print_json, report, say, status_of, tell,
+};
 
 /// Proves from packets on the wire what a WireGuard mesh encrypts.
 ///
@@ -38,14 +41,15 @@ enum Verb {
         /// Scenario files, or folders of them
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+        #[command(flatten)]
+        format: FormatArguments,
     },
     /// Show what a scenario means: addresses, promises, and the way of each packet
     Plan {
         /// A scenario file
         path: PathBuf,
-        /// How to print it
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
+        #[command(flatten)]
+        format: FormatArguments,
     },
     /// Judge a saved run again
     Judge {
@@ -54,44 +58,50 @@ enum Verb {
         /// Judge it by the promises of this scenario, which is about the same cluster
         #[arg(long, value_name = "FILE")]
         expect: Option<PathBuf>,
-        /// Print one JSON document and nothing else
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: FormatArguments,
     },
     /// Show which packets this kernel takes from a peer that is routed into a tunnel, setting by setting
     Rpf {
         /// Multiply every deadline, for a machine that is slow
         #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = patience)]
         patience: u32,
-        /// Print one JSON document and nothing else
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: FormatArguments,
     },
     /// Say what this machine can do, and what each missing thing costs
     Doctor {
-        /// Print one JSON document and nothing else
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: FormatArguments,
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
+impl Verb {
+    fn format(&self) -> FormatArguments {
+        match self {
+            Self::Run(arguments) => arguments.format,
+            Self::Check { format, .. }
+            | Self::Plan { format, .. }
+            | Self::Judge { format, .. }
+            | Self::Rpf { format, .. }
+            | Self::Doctor { format } => *format,
+        }
+    }
 }
 
 /// The program, from arguments to exit status.
 pub fn main() -> ExitCode {
     // clap ends the process with status 2 on arguments that are wrong.
     let arguments = Arguments::parse();
+    let is_json = arguments.verb.format().is_json();
     let done = run_command(arguments.verb);
     match done.and_then(|code| all_was_printed().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => {
             say(&failure);
+            if is_json {
+                print_json(&failed(None, &failure));
+            }
             failure.status().into()
         }
     }
@@ -100,25 +110,26 @@ pub fn main() -> ExitCode {
 fn run_command(verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Run(arguments) => run::run(&arguments),
-        Verb::Check { paths } => check(&paths).map(ExitCode::from),
+        Verb::Check { paths, format } => check(&paths, format.is_json()).map(ExitCode::from),
         Verb::Plan { path, format } => {
             let plan = scenario::read(&path)?;
-            match format {
-                Format::Text => print(&outline(&plan)),
-                Format::Json => print_json(&json!(plan)),
+            if format.is_json() {
+                print_json(&json!(plan));
+            } else {
+                print(&outline(&plan));
             }
             Ok(Status::Held.into())
         }
         Verb::Judge {
             directory,
             expect,
-            json,
+            format,
         } => {
             let told = match expect {
                 Some(file) => scenario::judge_by(&directory, &file)?,
                 None => scenario::judge_again(&directory)?,
             };
-            let status = if json {
+            let status = if format.is_json() {
                 print_json(&report(&told).json());
                 status_of(&told)
             } else {
@@ -126,18 +137,18 @@ fn run_command(verb: Verb) -> Result<ExitCode, Failure> {
             };
             Ok(status.into())
         }
-        Verb::Rpf { patience, json } => in_sandbox(|| {
+        Verb::Rpf { patience, format } => in_sandbox(|| {
             let matrix = Matrix::of_this_kernel(Patience::times(patience))?;
-            if json {
+            if format.is_json() {
                 print_json(&matrix.json());
             } else {
                 print(&matrix.table());
             }
             Ok(matrix.status())
         }),
-        Verb::Doctor { json } => in_sandbox(|| {
+        Verb::Doctor { format } => in_sandbox(|| {
             let examination = Examination::of_this_machine();
-            if json {
+            if format.is_json() {
                 print_json(&examination.json());
             } else {
                 print(&examination.table());
@@ -147,25 +158,39 @@ fn run_command(verb: Verb) -> Result<ExitCode, Failure> {
     }
 }
 
-fn check(paths: &[PathBuf]) -> Result<Status, Failure> {
+fn check(paths: &[PathBuf], is_json: bool) -> Result<Status, Failure> {
     let mut worst = Status::Held;
+    let mut documents = Vec::new();
     for path in input::toml_files(paths)? {
         match scenario::read(&path) {
-            Ok(plan) => print(&format!(
-                "{}: {}, {}, {}\n",
-                shown_path(&path),
-                counted(plan.nodes.len(), "node"),
-                counted(
-                    plan.nodes.iter().map(|node| node.pods.len()).sum::<usize>(),
-                    "pod"
-                ),
-                counted(plan.promises.len(), "promise")
-            )),
+            Ok(plan) => {
+                let pods = plan.nodes.iter().map(|node| node.pods.len()).sum::<usize>();
+                let (nodes, promises) = (plan.nodes.len(), plan.promises.len());
+                if is_json {
+                    let found = json!({
+                        "title": plan.title, "status": Status::Held as u8,
+                        "nodes": nodes, "pods": pods, "promises": promises,
+                    });
+                    documents.push(document(&path, &found));
+                    continue;
+                }
+                print(&format!(
+                    "{}: {}, {}, {}\n",
+                    shown_path(&path),
+                    counted(nodes, "node"),
+                    counted(pods, "pod"),
+                    counted(promises, "promise")
+                ));
+            }
             Err(failure) => {
                 say(&failure);
+                documents.push(document(&path, &failed(None, &failure)));
                 worst = worst.max(failure.status());
             }
         }
+    }
+    if is_json {
+        print_json(&json!({ "status": worst as u8, "scenarios": documents }));
     }
     Ok(worst)
 }

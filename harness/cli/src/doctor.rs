@@ -88,7 +88,7 @@ impl Examination {
         };
         json!({
             "fit": fit(&self.capabilities),
-            "memoryMiB": self.rooms.iter().map(|room| Size(room.left()).mebibytes()).min(),
+            "memory_mib": self.rooms.iter().map(|room| Size(room.left()).mebibytes()).min(),
             "capabilities": self.capabilities.iter().map(one).collect::<Vec<_>>(),
             "lanes": self.lanes.iter().map(lane).collect::<Vec<_>>(),
         })

@@ -3,6 +3,9 @@
 /// Errors as the user meets them, and the exit status of each.
 pub mod failure;
 
+/// How a command prints what it found.
+pub mod format;
+
 /// Files that the user names, and those that a folder holds.
 pub mod input;
 

@@ -47,8 +47,8 @@ pub fn json<'p>(scenarios: impl Iterator<Item = (&'p Path, &'p str, &'p Plan)>) 
             "title": plan.title,
             "engine": plan.engine,
             "needs": plan.needs().into_iter().map(Need::as_str).collect::<Vec<_>>(),
-            "memoryMiB": memory(plan).mebibytes(),
-            "brokenBy": plan.broken_by,
+            "memory_mib": memory(plan).mebibytes(),
+            "broken_by": plan.broken_by,
         })
     };
     json!({ "scenarios": scenarios.map(one).collect::<Vec<_>>() })

@@ -10,6 +10,7 @@ use wireproof_lab::host::memory::{Demand, Size};
 use wireproof_lab::kernel::sandbox::{self, Side};
 
 use crate::failure::{Failure, Status};
+use crate::format::FormatArguments;
 use crate::input;
 use crate::lane::{self, Lane, Prepared, Progress, Started};
 use crate::lanes::{self, Wanted};
@@ -58,9 +59,8 @@ pub struct Arguments {
     /// Save what is observed, and leave it to others to judge
     #[arg(long, hide = true)]
     unjudged: bool,
-    /// Print one JSON document and nothing else
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArguments,
     /// Leave captures, logs and evidence below this folder
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
@@ -120,7 +120,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let scenarios = prepared
             .iter()
             .map(|one| (one.path.as_path(), one.name.as_str(), &one.plan));
-        match arguments.json {
+        match arguments.format.is_json() {
             true => print_json(&list::json(scenarios)),
             false => print(&list::text(scenarios)),
         }
@@ -151,7 +151,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             wireguard: None,
             ..asked
         };
-        return in_sandbox(|| sweep::run(&axes, &paths, asked, &arguments.runs, arguments.json));
+        return in_sandbox(|| {
+            sweep::run(
+                &axes,
+                &paths,
+                asked,
+                &arguments.runs,
+                arguments.format.is_json(),
+            )
+        });
     }
     in_sandbox(|| run_all(arguments, &prepared))
 }
@@ -162,7 +170,7 @@ fn tell_wrong(arguments: &Arguments, wrong: &[(PathBuf, Failure)]) -> Status {
     for (_, failure) in wrong {
         say(failure);
     }
-    if arguments.json {
+    if arguments.format.is_json() {
         let documents = wrong
             .iter()
             .map(|(path, failure)| document(path, &failed(None, failure)));
@@ -173,8 +181,8 @@ fn tell_wrong(arguments: &Arguments, wrong: &[(PathBuf, Failure)]) -> Status {
 }
 
 fn run_all(arguments: &Arguments, prepared: &[Prepared]) -> Result<Status, Failure> {
-    let mut summary = Summary::new(arguments.json);
-    let watcher = Watcher::new(arguments.json);
+    let mut summary = Summary::new(arguments.format.is_json());
+    let watcher = Watcher::new(arguments.format.is_json());
     let ways = match &arguments.lane {
         Wanted::One(lane) => Ways {
             lanes: vec![(lane.clone(), prepared.iter().collect())],
@@ -206,7 +214,7 @@ fn run_all(arguments: &Arguments, prepared: &[Prepared]) -> Result<Status, Failu
         let told = scenario::skip(&one.plan, why, &arguments.runs, &one.name);
         summary.add(one, None, &told);
     }
-    if arguments.json {
+    if arguments.format.is_json() {
         print_json(&summary.json());
     } else if prepared.len() > 1 {
         print(&summary.text());
@@ -310,7 +318,7 @@ impl Summary {
             *last = document(&one.path, last);
             last["lane"] = json!(lane.map(Lane::to_string));
             last["outcome"] = json!(word);
-            last["memoryMiB"] = json!(Size(Demand::of(&one.plan).bytes()).mebibytes());
+            last["memory_mib"] = json!(Size(Demand::of(&one.plan).bytes()).mebibytes());
         }
     }
 

@@ -13,6 +13,7 @@ use wireproof_model::report::{COLOURS, Report};
 use wireproof_model::text::{escaped, escaped_but, shown_path};
 
 use crate::failure::{Failure, Status};
+use crate::format::VERSION;
 use crate::scenario::Told;
 
 /// The report of a scenario.
@@ -135,6 +136,10 @@ fn is_for_a_person() -> bool {
 
 /// The one document of a command.
 pub(crate) fn print_json(document: &Value) {
+    let mut document = document.clone();
+    if let Some(document) = document.as_object_mut() {
+        document.insert("version".into(), VERSION.into());
+    }
     print(&format!("{document:#}\n"));
 }
 

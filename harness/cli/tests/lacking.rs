@@ -141,7 +141,7 @@ fn what_this_machine_has_not_the_memory_for_is_skipped_with_the_numbers() {
     );
     is_skipped(&ran, "for the observers' rings");
     is_skipped(&ran, "`ulimit -v unlimited`");
-    let foretold = ran.1["scenarios"][0]["memoryMiB"].as_u64().unwrap();
+    let foretold = ran.1["scenarios"][0]["memory_mib"].as_u64().unwrap();
     assert!((100..300).contains(&foretold), "{foretold}");
 }
 

@@ -218,3 +218,42 @@ fn a_kernel_that_is_not_installed_is_the_machine_s_fault() {
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.contains("find the kernel `debian-6.1`"), "{text}");
 }
+
+#[test]
+fn wrong_input_is_json_too_where_json_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("two.toml"), TWO).unwrap();
+    fs::write(folder.path().join("bad.toml"), "title = 3\n").unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let asked = |words: &[&str], json: &[&str]| {
+        let output = wireproof(folder.path(), &[words, json].concat());
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        assert_eq!(document["version"], 1, "{words:?}");
+        assert_eq!(
+            Some(document["status"].as_i64().unwrap()),
+            output.status.code().map(i64::from)
+        );
+        document
+    };
+    for json in [&["--json"][..], &["--format", "json"]] {
+        let checked = asked(&["check", "two.toml", "bad.toml"], json);
+        assert_eq!(checked["scenarios"][0]["nodes"], 2);
+        assert_eq!(checked["scenarios"][0]["promises"], 6);
+        let error = checked["scenarios"][1]["error"].as_str().unwrap();
+        assert!(error.contains("[bad.toml:1:"), "{error}");
+        for words in [
+            &["judge", "nowhere"][..],
+            &["plan", "nowhere.toml"],
+            &["run", "nowhere.toml"],
+            &["run", "two.toml", "--runs", "file"],
+            &["run", "two.toml", "--matrix", "wireguard=nope"],
+        ] {
+            let document = asked(words, json);
+            assert_eq!(document["status"], 2, "{words:?}");
+            assert!(!document["error"].as_str().unwrap().is_empty(), "{words:?}");
+        }
+        let run = asked(&["run", "bad.toml"], json);
+        assert_eq!(run["scenarios"][0]["status"], 2);
+    }
+}
