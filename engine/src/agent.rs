@@ -34,7 +34,7 @@ use crate::dataplane::change::{Change, diff, is_undone_by_peers};
 use crate::dataplane::departed::Departed;
 use crate::dataplane::model::Dataplane;
 use crate::dataplane::networks::Conflict;
-use crate::dataplane::roam::Told;
+use crate::dataplane::roaming::EndpointHistory;
 use crate::dataplane::tables::NoTable;
 use crate::hooks::Hooks;
 use crate::host::apply::{ApplyError, Executor, Preference};
@@ -92,7 +92,7 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 /// How often the kernel is written to and compared before it is said not to keep what is set.
 const ROUNDS: u32 = 8;
 
-/// What an agent is told when it is started.
+/// What an agent is started with.
 #[derive(Debug, Clone)]
 pub(crate) struct AgentConfig {
     pub(crate) node: String,
@@ -124,10 +124,10 @@ pub(crate) enum AgentError {
     /// What can be read of the configuration asks for less than is in force.
     #[error("what is encrypted and dropped stays as it is until this is corrected: {0}")]
     Unread(String),
-    /// Somebody undoes what this agent does.
-    #[error("the kernel does not keep what is set; the last try was to {0}")]
+    /// Another program undoes the changes of this agent.
+    #[error("kernel state still differs after {ROUNDS} rounds of changes; last change: {0}")]
     NotKept(String),
-    /// A peer that has not been told of its new place yet speaks from its former one.
+    /// A peer's endpoint keeps reverting, because the peer still sends from its former address.
     #[error("a peer is heard elsewhere than the store says; tried to {0}")]
     Elsewhere(String),
     /// Signals cannot be caught.
@@ -249,7 +249,7 @@ struct Agent {
     /// And before that.
     before: Option<Dataplane>,
     /// Where the store has said that peers are.
-    told: Told,
+    endpoints: EndpointHistory,
     journal: Journal,
     /// How this node reaches the others.
     meshes: PerFamily<Mesh>,
@@ -305,7 +305,7 @@ impl Agent {
             changed: None,
             desired: None,
             before: None,
-            told: Told::default(),
+            endpoints: EndpointHistory::default(),
             journal: Journal::default(),
             meshes: PerFamily::default(),
             departed: Departed::default(),
@@ -403,9 +403,8 @@ impl Agent {
         Ok(())
     }
 
-    /// Takes note that the kernel has to be asked for everything once there is something to do. What
-    /// it tells meanwhile must not lie around: whoever is told of it at once, over and over, lets
-    /// nobody else have a turn, least of all the store.
+    /// Marks the cache of the kernel's state as stale and drains the notification socket. Undrained, the socket
+    /// stays readable, and `select!` would starve the store.
     fn put_off(&mut self) {
         if self.hooks.drains_kernel() {
             drop(self.monitor.drain());
@@ -532,7 +531,7 @@ impl Agent {
         }
         if self.hooks.follows_peers() {
             follow(
-                &mut self.told,
+                &mut self.endpoints,
                 &self.kernel,
                 &self.cluster,
                 &mut desired,

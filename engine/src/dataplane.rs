@@ -31,7 +31,7 @@ pub(crate) mod bypass;
 pub(crate) mod desired;
 
 /// Peers that speak from elsewhere than the store says.
-pub(crate) mod roam;
+pub(crate) mod roaming;
 
 /// The difference between two dataplanes as an ordered list of changes.
 pub(crate) mod change;

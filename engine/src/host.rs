@@ -18,7 +18,7 @@ pub(crate) mod tunnel;
 /// WireGuard devices, kernel and userspace alike.
 pub(crate) mod device;
 
-/// The kernel as it is, kept up to date by what it tells.
+/// Cache of the kernel's state, updated from netlink notifications.
 pub(crate) mod kernel;
 
 /// UDP ports that another program has.

@@ -10,7 +10,7 @@ use crate::dataplane::departed::Departed;
 use crate::dataplane::desired::{Situation, desired};
 use crate::dataplane::model::Dataplane;
 use crate::dataplane::networks::Conflict;
-use crate::dataplane::roam::Told;
+use crate::dataplane::roaming::EndpointHistory;
 use crate::host::kernel::KernelCache;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
@@ -29,7 +29,7 @@ pub(crate) fn lifts(actual: &Dataplane, settings: &Settings) -> bool {
 
 /// Lets what is wanted follow peers that roam.
 pub(crate) fn follow(
-    told: &mut Told,
+    told: &mut EndpointHistory,
     kernel: &KernelCache,
     cluster: &Cluster,
     desired: &mut Dataplane,

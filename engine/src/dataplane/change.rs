@@ -50,7 +50,7 @@ pub(crate) enum Change {
         name: String,
         address: IpNet,
     },
-    /// An address less.
+    /// Removes an address.
     RemoveAddress {
         family: Family,
         name: String,
@@ -78,7 +78,7 @@ pub(crate) enum Change {
     },
     /// A rule.
     AddRule { family: Family, rule: Rule },
-    /// A rule less.
+    /// Removes a rule.
     RemoveRule { family: Family, rule: Rule },
     /// The device goes, with its key.
     DeleteDevice { family: Family, name: String },
@@ -134,14 +134,14 @@ pub(crate) fn is_undone_by_peers(done: &[Change], again: &[Change]) -> bool {
     done == again && again.iter().all(Change::is_of_endpoints)
 }
 
-/// What a device is told. What is none stays.
+/// Settings of a device to write; `None` leaves one unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Configuration {
     pub(crate) family: Family,
     pub(crate) name: String,
     pub(crate) fwmark: Option<u32>,
     pub(crate) listen_port: Option<u16>,
-    /// Peers less.
+    /// Removes peers.
     pub(crate) remove: BTreeSet<PublicKey>,
     /// Peers more, or other properties of them. Those that lose networks come first, so
     /// that a network that moves is not taken from its new peer again.
@@ -189,8 +189,8 @@ pub(crate) fn diff(actual: &Dataplane, desired: &Dataplane) -> Vec<Change> {
     changes
 }
 
-/// What is done to the firewall before everything else, and after it. What is refused now
-/// may be what is encrypted soon, so that it must not be let go before; and the other way round.
+/// Splits the update of the firewall in two, so that nothing leaks in between: first the union of the old and the new
+/// drop sets, then, once routes and peers are in place, the new ones alone.
 fn firewalls(actual: &Firewall, desired: &Firewall) -> (Option<Change>, Option<Change>) {
     let step = |from: &Firewall, to: &Firewall| {
         (from != to).then(|| Change::SetFirewall {

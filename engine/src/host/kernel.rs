@@ -1,4 +1,5 @@
-//! The kernel as it is, kept up to date by what it tells.
+//! Cache of this namespace's links, addresses, rules, routes and WireGuard devices, updated from netlink
+//! notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -41,7 +41,7 @@ pub(crate) struct Cluster {
     claims: PerFamily<BTreeMap<PublicKey, BTreeSet<String>>>,
 }
 
-/// Why a node is no peer.
+/// Why a node is reached in plaintext, or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plain {
     /// The operator has taken it out.

@@ -18,7 +18,7 @@ use crate::agent::{self, AgentConfig, AgentError, tell};
 use crate::dataplane::change::diff;
 use crate::dataplane::departed::Departed;
 use crate::dataplane::networks;
-use crate::dataplane::roam::Told;
+use crate::dataplane::roaming::EndpointHistory;
 use crate::hooks::Hooks;
 use crate::host::apply::Preference;
 use crate::host::device::{self, DeviceError};
@@ -344,7 +344,7 @@ async fn status(arguments: StatusArguments) -> Result<(), Failure> {
     }
     problems.extend(agent::bypass_problems(&bypasses, &cluster));
     agent::follow(
-        &mut Told::default(),
+        &mut EndpointHistory::default(),
         &kernel,
         &cluster,
         &mut desired,

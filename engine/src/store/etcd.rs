@@ -135,7 +135,7 @@ impl Etcd {
         };
         for _ in 0..TRIES {
             let answer = client.call("/v3/kv/range", &message::get(&key)).await?;
-            let page = message::page(&answer).map_err(Failure::Garbage)?;
+            let page = message::page(&answer).map_err(Failure::Protocol)?;
             let (before, revision) = match (page.pairs.into_iter().next(), otherwise) {
                 (Some(pair), _) => {
                     let value = pair.value.unwrap_or_default();
@@ -154,7 +154,7 @@ impl Etcd {
             }
             let put = message::put_if(&key, value.to_string().as_bytes(), revision);
             let answer = client.call("/v3/kv/txn", &put).await?;
-            if message::succeeded(&answer).map_err(Failure::Garbage)? {
+            if message::succeeded(&answer).map_err(Failure::Protocol)? {
                 return Ok(Some(true));
             }
         }
@@ -184,7 +184,7 @@ async fn list(client: &mut Client) -> Result<Listing, Failure> {
         loop {
             let question = message::range(&from, &end, PAGE, listing.revision);
             let answer = client.call("/v3/kv/range", &question).await?;
-            let page = message::page(&answer).map_err(Failure::Garbage)?;
+            let page = message::page(&answer).map_err(Failure::Protocol)?;
             if listing.revision == 0 {
                 (listing.cluster, listing.revision) = (page.cluster, page.revision);
             }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 use wireproof_model::count::counted;
-use wireproof_model::outline::outline;
 use wireproof_model::plan::Patience;
+use wireproof_model::plan_text::plan_text;
 use wireproof_model::text::shown_path;
 
 use crate::doctor::Examination;
@@ -116,7 +116,7 @@ fn run_command(verb: Verb) -> Result<ExitCode, Failure> {
             if format.is_json() {
                 print_json(&json!(plan));
             } else {
-                print(&outline(&plan));
+                print(&plan_text(&plan));
             }
             Ok(Status::Held.into())
         }

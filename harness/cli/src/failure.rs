@@ -51,9 +51,9 @@ pub enum Failure {
     /// A file cannot be read, or is not there.
     #[error("cannot read {}: {cause}", shown_path(.path))]
     Unreadable {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause, in words.
         cause: String,
     },
     /// An argument names nothing.

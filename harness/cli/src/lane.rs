@@ -23,7 +23,7 @@ use wireproof_model::text::shown_path;
 use crate::engines;
 use crate::failure::Failure;
 use crate::run_name::run_name;
-use crate::scenario::{self, Asked, Told};
+use crate::scenario::{self, Asked, JudgedRun};
 
 /// Memory of a guest in MiB: its root, what runs in it, and their captures until they are sent.
 const MEMORY: u64 = 3072;
@@ -153,7 +153,7 @@ pub enum Progress<'a> {
     /// A phase of a scenario begins.
     Phase(usize, &'a str),
     /// A scenario is over.
-    Over(usize, Box<Result<Told, Failure>>),
+    Over(usize, Box<Result<JudgedRun, Failure>>),
 }
 
 /// How a virtual machine came to its first run, or that it came to none.
@@ -333,7 +333,7 @@ fn start_failed(lane: &str, failed: &[String], console: &Path, again: bool) -> S
 }
 
 /// What a machine's outcome says of a scenario.
-fn result(outcome: Outcome, directory: &Path) -> Result<Told, Failure> {
+fn result(outcome: Outcome, directory: &Path) -> Result<JudgedRun, Failure> {
     match outcome {
         Outcome::Lost { why } => Err(LabError::machine("run in a virtual machine", why)
             .help(format!("the run directory is {}", shown_path(&directory)))

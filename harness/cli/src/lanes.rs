@@ -35,7 +35,7 @@ impl FromStr for Wanted {
 /// A lane, and what it cannot do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// Which.
+    /// The lane.
     pub lane: Lane,
     /// Why no scenario at all runs in it; none if some do.
     pub unfit: Option<String>,

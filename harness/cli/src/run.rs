@@ -15,7 +15,7 @@ use crate::input;
 use crate::lane::{self, Lane, Prepared, Progress, Started};
 use crate::lanes::{self, Wanted};
 use crate::list;
-use crate::scenario::{self, Asked, Told};
+use crate::scenario::{self, Asked, JudgedRun};
 use crate::sweep::{self, Axes};
 use crate::tell::{
     Watcher, document, failed, keep_output, print, print_json, report, say, status_of, tell, word,
@@ -290,7 +290,7 @@ impl Summary {
     }
 
     /// One more, from the lane that it ran in; none if it ran in none.
-    fn add(&mut self, one: &Prepared, lane: Option<&Lane>, proven: &Result<Told, Failure>) {
+    fn add(&mut self, one: &Prepared, lane: Option<&Lane>, proven: &Result<JudgedRun, Failure>) {
         let (status, word) = match proven {
             Ok(told) => (status_of(told), word(told)),
             Err(failure) if failure.status() == Status::Unfit => (Status::Unfit, "inconclusive"),

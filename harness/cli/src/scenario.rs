@@ -10,10 +10,10 @@ use wireproof_lab::host::memory;
 use wireproof_lab::host::need;
 use wireproof_lab::run::{EngineCommand, run};
 use wireproof_model::evidence::{Evidence, SavedEvidence};
-use wireproof_model::expect::Expected;
 use wireproof_model::judge::judge;
 use wireproof_model::name::EngineName;
 use wireproof_model::plan::{Need, OperatorCommand, Patience, Plan};
+use wireproof_model::rejudge::Rejudged;
 use wireproof_model::report::Report;
 use wireproof_model::resolve;
 use wireproof_model::text::shown_path;
@@ -28,7 +28,7 @@ const EVIDENCE: &str = "evidence.json";
 
 /// A scenario that was run.
 #[derive(Debug)]
-pub struct Told {
+pub struct JudgedRun {
     /// The scenario as meant.
     pub plan: Plan,
     /// What was observed.
@@ -143,7 +143,7 @@ pub fn prove(
     runs: &Path,
     name: &str,
     phase: impl FnMut(&str),
-) -> Result<Told, Failure> {
+) -> Result<JudgedRun, Failure> {
     let (directory, evidence) = observe(&plan, engine, runs, name, phase)?;
     conclude(plan, evidence, &directory)
 }
@@ -153,18 +153,22 @@ pub fn prove(
 ///
 /// # Errors
 /// As [`judge_again`]; or the verdicts cannot be written.
-pub fn conclude_saved(directory: &Path) -> Result<Told, Failure> {
+pub fn conclude_saved(directory: &Path) -> Result<JudgedRun, Failure> {
     let (plan, evidence, directory) = load(directory)?;
     conclude(plan, evidence, &RunDirectory::at(directory))
 }
 
 /// Verdicts, and comments on the frames that decided them.
-fn conclude(plan: Plan, evidence: Evidence, directory: &RunDirectory) -> Result<Told, Failure> {
+fn conclude(
+    plan: Plan,
+    evidence: Evidence,
+    directory: &RunDirectory,
+) -> Result<JudgedRun, Failure> {
     let verdicts = judge(&plan, &evidence);
     directory.save("verdicts.json", &verdicts)?;
     let comments = Report::new(&plan, &evidence, &verdicts).comments();
     annotate::annotate(directory.path(), comments)?;
-    Ok(Told {
+    Ok(JudgedRun {
         plan,
         evidence,
         verdicts,
@@ -176,14 +180,14 @@ fn conclude(plan: Plan, evidence: Evidence, directory: &RunDirectory) -> Result<
 ///
 /// # Errors
 /// It cannot be written.
-pub fn skip(plan: &Plan, why: String, runs: &Path, name: &str) -> Result<Told, Failure> {
+pub fn skip(plan: &Plan, why: String, runs: &Path, name: &str) -> Result<JudgedRun, Failure> {
     let directory = RunDirectory::create(runs, name)?;
     let evidence = Evidence::skipped(why);
     let verdicts = judge(plan, &evidence);
     directory.save("plan.json", plan)?;
     directory.save(EVIDENCE, &SavedEvidence::new(plan, &evidence))?;
     directory.save("verdicts.json", &verdicts)?;
-    Ok(Told {
+    Ok(JudgedRun {
         plan: plan.clone(),
         evidence,
         verdicts,
@@ -227,10 +231,10 @@ pub fn observe(
 ///
 /// # Errors
 /// A file of it is missing, or is of another version.
-pub fn judge_again(directory: &Path) -> Result<Told, Failure> {
+pub fn judge_again(directory: &Path) -> Result<JudgedRun, Failure> {
     let (plan, evidence, directory) = load(directory)?;
     let verdicts = judge(&plan, &evidence);
-    Ok(Told {
+    Ok(JudgedRun {
         plan,
         evidence,
         verdicts,
@@ -242,10 +246,10 @@ pub fn judge_again(directory: &Path) -> Result<Told, Failure> {
 ///
 /// # Errors
 /// As [`judge_again`] and [`read`]; or the scenario is about another cluster.
-pub fn judge_by(directory: &Path, scenario: &Path) -> Result<Told, Failure> {
+pub fn judge_by(directory: &Path, scenario: &Path) -> Result<JudgedRun, Failure> {
     let wanted = read(scenario)?;
     let (seen, evidence, directory) = load(directory)?;
-    let expected = Expected::new(&seen, wanted).map_err(|different| Failure::Unknown {
+    let expected = Rejudged::new(&seen, wanted).map_err(|different| Failure::Unknown {
         what: format!(
             "{} is about another cluster than the run in {}\n  {}",
             shown_path(&scenario),
@@ -254,7 +258,7 @@ pub fn judge_by(directory: &Path, scenario: &Path) -> Result<Told, Failure> {
         ),
         help: "only promises may differ: write the run's nodes, fabric, steps and spoofs".into(),
     })?;
-    Ok(Told {
+    Ok(JudgedRun {
         verdicts: expected.judge(&evidence),
         plan: expected.plan,
         evidence,

@@ -14,12 +14,12 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use wireproof_model::name::NodeName;
-use wireproof_model::portrait::{self, Observation};
+use wireproof_model::run_traits::{self, Observation};
 use wireproof_model::text::shown_path;
 
 use crate::failure::{Failure, Status};
 use crate::lane::{self, Prepared, Progress, Started};
-use crate::scenario::{Asked, Told};
+use crate::scenario::{Asked, JudgedRun};
 use crate::tell::{Watcher, print, print_json, report, say, status_of, word};
 
 pub use axis::{Axes, Column};
@@ -51,7 +51,7 @@ impl Cell {
         }
     }
 
-    fn of(proven: &Result<Told, Failure>) -> Self {
+    fn of(proven: &Result<JudgedRun, Failure>) -> Self {
         let told = match proven {
             Ok(told) => told,
             Err(failure) => {
@@ -74,10 +74,10 @@ impl Cell {
             why,
             directory: Some(told.directory.clone()),
             observations: match tried {
-                true => portrait::observations(&told.plan, &told.evidence),
+                true => run_traits::observations(&told.plan, &told.evidence),
                 false => Vec::new(),
             },
-            dataplanes: portrait::dataplanes(&told.evidence),
+            dataplanes: run_traits::dataplanes(&told.evidence),
         }
     }
 

@@ -14,15 +14,15 @@ use wireproof_model::text::{escaped, escaped_but, shown_path};
 
 use crate::failure::{Failure, Status};
 use crate::format::VERSION;
-use crate::scenario::Told;
+use crate::scenario::JudgedRun;
 
 /// The report of a scenario.
-pub(crate) fn report(told: &Told) -> Report<'_> {
+pub(crate) fn report(told: &JudgedRun) -> Report<'_> {
     Report::new(&told.plan, &told.evidence, &told.verdicts)
 }
 
 /// How a run of it ends.
-pub(crate) fn status_of(told: &Told) -> Status {
+pub(crate) fn status_of(told: &JudgedRun) -> Status {
     match report(told).exit_status() {
         0 => Status::Held,
         1 => Status::Broken,
@@ -31,7 +31,7 @@ pub(crate) fn status_of(told: &Told) -> Status {
 }
 
 /// What a scenario came to, in one word.
-pub(crate) fn word(told: &Told) -> &'static str {
+pub(crate) fn word(told: &JudgedRun) -> &'static str {
     match status_of(told) {
         _ if told.evidence.skipped.is_some() => "skipped",
         Status::Held => "held",
@@ -41,7 +41,7 @@ pub(crate) fn word(told: &Told) -> &'static str {
 }
 
 /// Prints its table, and what went wrong.
-pub(crate) fn tell(told: &Told) -> Status {
+pub(crate) fn tell(told: &JudgedRun) -> Status {
     let directory = shown_path(&told.directory);
     let report = report(told);
     let table = report.table(&directory, is_for_a_person());

@@ -28,11 +28,11 @@ use crate::observe::state;
 use crate::steps::conduct;
 use crate::steps::engine::Engines;
 use crate::steps::timeline::{KeyHistory, Timeline};
-use crate::traffic::gauge;
+use crate::traffic::bulk;
 use crate::traffic::probe;
 use crate::traffic::responder::Responders;
+use crate::traffic::size_probe;
 use crate::traffic::spoof;
-use crate::traffic::transfer;
 use crate::traffic::witness::Witness;
 
 pub use crate::steps::engine::EngineCommand;
@@ -181,11 +181,11 @@ fn observe(
     witness.capture.keep_all_from(probing)?;
     sender.send_round(Round::Opening, &witness.capture, beacons_allowed())?;
     let probes = probe::send_all(last, topology, magic, &responders, &witness.capture)?;
-    let sizes = gauge::measure(last, topology, magic)?;
+    let sizes = size_probe::measure(last, topology, magic)?;
     let spoofs = spoof::send_spoofed(last, topology, magic, &dropped)?;
     sender.send_round(Round::Closing, &witness.capture, beacons_allowed())?;
     // Observers may see the end of a connection or not, so these come last.
-    let bulks = transfer::transfer(last, topology, magic)?;
+    let bulks = bulk::transfer(last, topology, magic)?;
     let captured = witness.end(&mut flows)?;
     let beacons = sender.finish();
     drop(responders);

@@ -13,10 +13,10 @@ pub(crate) mod flow;
 pub(crate) mod witness;
 
 /// Packets of chosen sizes, and what becomes of them.
-pub(crate) mod gauge;
+pub(crate) mod size_probe;
 
 /// Transfers over TCP that fill packets.
-pub(crate) mod transfer;
+pub(crate) mod bulk;
 
 /// Packets with a source that is another's.
 pub(crate) mod spoof;

@@ -174,7 +174,7 @@ pub enum Role {
 /// The one capture of a namespace, of all its interfaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observer {
-    /// Where.
+    /// The namespace in which it was observed.
     pub place: Place,
     /// Frames that the kernel handed to it (`PACKET_STATISTICS`, `tp_packets` less the drops).
     pub seen: u64,
@@ -196,7 +196,7 @@ pub struct Beacon {
     pub interface: InterfaceId,
     /// What it is made of.
     pub protocol: Protocol,
-    /// When.
+    /// The round of beacons.
     pub round: Round,
     /// What kept its link from carrying it; none of one that was sent and could be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -291,9 +291,9 @@ pub enum Direction {
 /// One frame at one interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
-    /// When.
+    /// The time at which it was seen.
     pub at: Nanos,
-    /// Where.
+    /// The interface at which it was seen.
     pub interface: InterfaceId,
     /// Which way.
     pub direction: Direction,
@@ -310,7 +310,7 @@ pub struct Sighting {
 /// What the sockets at both ends said of a probe. The proof is in the sightings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeOutcome {
-    /// Which probe.
+    /// The number of the probe.
     pub id: ProbeId,
     /// Whether the receiver's socket got the payload (for ICMP: whether the echo came back).
     pub delivered: bool,

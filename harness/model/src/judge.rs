@@ -39,7 +39,7 @@ mod finding;
 mod delivery;
 
 /// Whether a node's own tables keep a plaintext destination out of the tunnel.
-mod exempt;
+mod throw_route;
 
 /// What is lost while the kernel's table of neighbours is full says nothing of an engine.
 mod neighbour;

@@ -36,7 +36,7 @@ mod document;
 pub mod scenario;
 
 /// The plan told as text: addresses, and the way each packet must take.
-pub mod outline;
+pub mod plan_text;
 
 /// Scenario to plan: checks everything, reports every problem at once.
 pub mod resolve;
@@ -72,10 +72,10 @@ mod why;
 pub mod judge;
 
 /// What a run looked like, for comparing it with others.
-pub mod portrait;
+pub mod run_traits;
 
 /// Verdicts told as a table, as JSON and as the text of a failure.
 pub mod report;
 
 /// The promises of another scenario, about a run that has been.
-pub mod expect;
+pub mod rejudge;

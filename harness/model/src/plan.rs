@@ -56,7 +56,7 @@ mod never_plaintext;
 mod conduct;
 
 /// Named parts of a node's dataplane.
-mod thing;
+mod dataplane_check;
 
 /// What a cluster has become after some of its steps.
 mod state;
@@ -89,6 +89,7 @@ pub use cluster::IPV6_MTU_MIN;
 pub(crate) use cluster::POD_MTU;
 pub use cluster::{Cluster, Endpoint, Node, Pod, RpFilter};
 pub use conduct::{Conduct, LogForm, LogLine, Warning, WireGuardKind};
+pub use dataplane_check::{DataplaneCheck, DataplaneItem, SYSCTLS};
 pub use fabric::{
     BeyondMtu, Fabric, FabricAction, FabricKind, Impairment, ImpairmentKind, Way, gateway_of,
 };
@@ -111,7 +112,6 @@ pub use spoof::{DropBy, SPOOFED, Spoof, SpoofId};
 pub use state::State;
 pub use store::{STORE_HOST, Store, StoreAction};
 pub use tamper::{Foreign, Own, Settles, Tamper};
-pub use thing::{Fact, SYSCTLS, Thing};
 
 /// One scenario, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +158,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What nodes' dataplanes must have and lack.
     #[serde(default)]
-    pub facts: Vec<Fact>,
+    pub facts: Vec<DataplaneCheck>,
     /// In the order in which they are sent; `probes[i].id == ProbeId(i)`.
     pub probes: Vec<Probe>,
     /// In the order of the report; `promises[i].id == PromiseId(i)`.
@@ -182,7 +182,7 @@ pub struct Plan {
 /// One entry of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What happens.
+    /// The action.
     pub action: Action,
     /// How long everything may take to settle, in milliseconds.
     pub deadline: u32,

@@ -80,7 +80,7 @@ impl Problems {
             if number > 0 {
                 text.push('\n');
             }
-            let told = Told::new(problem, self.source.name(), self.source.inner());
+            let told = RenderedProblem::new(problem, self.source.name(), self.source.inner());
             // Writing to a string cannot fail, and every label is in the text.
             let _ = handler.render_report(&mut text, &told);
         }
@@ -191,14 +191,14 @@ impl Diagnostic for Problem {
 
 /// A problem together with what of the file it shows.
 #[derive(Debug)]
-struct Told {
+struct RenderedProblem {
     what: String,
     labels: Vec<LabeledSpan>,
     help: String,
     source: Excerpt,
 }
 
-impl Told {
+impl RenderedProblem {
     fn new(problem: &Problem, name: &str, text: &str) -> Self {
         let spans: Vec<Span> = problem.labels.iter().map(|one| one.0.clone()).collect();
         let source = Excerpt::new(name, text, &spans);
@@ -219,15 +219,15 @@ impl Told {
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for RenderedProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }
 
-impl Error for Told {}
+impl Error for RenderedProblem {}
 
-impl Diagnostic for Told {
+impl Diagnostic for RenderedProblem {
     fn source_code(&self) -> Option<&dyn SourceCode> {
         Some(&self.source)
     }

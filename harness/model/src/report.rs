@@ -74,13 +74,13 @@ pub struct Report<'a> {
 
 /// What a promise came to.
 #[derive(Debug, Clone, Copy)]
-struct Told<'a, P = Promise> {
+struct Judged<'a, P = Promise> {
     promise: &'a P,
     /// None if nobody judged it, which is an error of the run.
     verdict: Option<&'a Verdict>,
 }
 
-impl<'a, P> Told<'a, P> {
+impl<'a, P> Judged<'a, P> {
     fn outcome(&self) -> Outcome {
         self.verdict
             .map_or(Outcome::Inconclusive, |verdict| verdict.outcome)
@@ -194,7 +194,7 @@ impl<'a> Report<'a> {
                     "class": told.map(|told| told.promise.class),
                     "expected": told.map(|told| told.promise.protection),
                     "verdict": told.map_or(json!("no promise"), |told| json!(told.outcome())),
-                    "fact": told.map(Told::fact),
+                    "fact": told.map(Judged::fact),
                     "exhibits": verdict.map_or(&[][..], |verdict| &verdict.exhibits),
                     "notes": verdict.map_or(&[][..], |verdict| &verdict.notes),
                     "why": verdict.and_then(|verdict| verdict.why.as_ref()),
@@ -298,32 +298,32 @@ impl<'a> Report<'a> {
     }
 
     /// Every promise about a step, in the plan's order.
-    fn of_steps(&self) -> impl Iterator<Item = Told<'a, StepPromise>> {
-        self.plan.flows.promises.iter().map(|promise| Told {
+    fn of_steps(&self) -> impl Iterator<Item = Judged<'a, StepPromise>> {
+        self.plan.flows.promises.iter().map(|promise| Judged {
             promise,
             verdict: self.verdicts.get(&promise.id).copied(),
         })
     }
 
     /// Every promise about sizes, in the plan's order.
-    fn of_limits(&self) -> impl Iterator<Item = Told<'a, LimitPromise>> {
-        self.plan.limits.promises.iter().map(|promise| Told {
+    fn of_limits(&self) -> impl Iterator<Item = Judged<'a, LimitPromise>> {
+        self.plan.limits.promises.iter().map(|promise| Judged {
             promise,
             verdict: self.verdicts.get(&promise.id).copied(),
         })
     }
 
     /// Every promise about spoofed packets, in the plan's order.
-    fn of_spoofs(&self) -> impl Iterator<Item = Told<'a, Spoof>> {
-        self.plan.spoofs.iter().map(|promise| Told {
+    fn of_spoofs(&self) -> impl Iterator<Item = Judged<'a, Spoof>> {
+        self.plan.spoofs.iter().map(|promise| Judged {
             promise,
             verdict: self.verdicts.get(&promise.promise).copied(),
         })
     }
 
     /// Every promise about the whole run, in the plan's order.
-    fn of_never_plaintext(&self) -> impl Iterator<Item = Told<'a, NeverPlaintext>> {
-        self.plan.never_plaintext.iter().map(|promise| Told {
+    fn of_never_plaintext(&self) -> impl Iterator<Item = Judged<'a, NeverPlaintext>> {
+        self.plan.never_plaintext.iter().map(|promise| Judged {
             promise,
             verdict: self.verdicts.get(&promise.id).copied(),
         })
@@ -336,8 +336,8 @@ impl<'a> Report<'a> {
     }
 
     /// Every promise of the plan, in its order.
-    fn told(&self) -> impl Iterator<Item = Told<'a>> {
-        self.plan.promises.iter().map(|promise| Told {
+    fn told(&self) -> impl Iterator<Item = Judged<'a>> {
+        self.plan.promises.iter().map(|promise| Judged {
             promise,
             verdict: self.verdicts.get(&promise.id).copied(),
         })

@@ -45,7 +45,7 @@ use crate::plan::{Addressing, Family, RouteSource, RpFilter, Settings};
 use crate::problem::{Problems, Span};
 
 pub use fabric::{Fabric, Impairment};
-pub use fact::Fact;
+pub use fact::DataplaneCheck;
 pub use limit::{Limit, Teller};
 pub use promise::{Expectation, Promise};
 pub use spoof::Spoof;
@@ -111,7 +111,7 @@ pub struct Scenario {
     /// Each `[[step]]`.
     pub steps: Vec<Step>,
     /// Each `[[dataplane]]`.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<DataplaneCheck>,
     /// Each `[[promise]]`.
     pub promises: Vec<Promise>,
     /// `[flows]`.

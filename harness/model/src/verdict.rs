@@ -58,7 +58,7 @@ impl Outcome {
 /// A frame shown as evidence, where a reader can find it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exhibit {
-    /// When.
+    /// The time at which it was seen.
     pub at: Nanos,
     /// The capture file's name and the frame's number in it: `fabric.pcapng #12`.
     pub capture: String,

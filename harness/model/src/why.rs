@@ -7,7 +7,7 @@
 //! provably passed is not the cause.
 
 /// One node, as the packets of a leg find it.
-mod site;
+mod node_view;
 
 /// Links of the lab's that carry nothing any more.
 mod link;
@@ -40,8 +40,8 @@ use crate::name::IfName;
 use crate::plan::{Endpoint, Family, Plan, Protection};
 use crate::verdict::{Explanation, Reached, Stopped};
 
-use site::Site;
-pub(crate) use site::UPLINK;
+use node_view::NodeView;
+pub(crate) use node_view::UPLINK;
 pub(crate) use size::of_size;
 pub(crate) use spoofed::of_spoofed;
 
@@ -50,7 +50,7 @@ const CAUSES: usize = 3;
 
 /// A broken promise about a pair.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Question<'a> {
+pub(crate) struct BrokenPair<'a> {
     /// The cluster after its last step.
     pub(crate) plan: &'a Plan,
     pub(crate) evidence: &'a Evidence,
@@ -69,7 +69,7 @@ pub(crate) struct Question<'a> {
 
 /// A packet at the node that decides about it.
 struct Packet<'a> {
-    site: Site<'a>,
+    site: NodeView<'a>,
     source: Option<IpAddr>,
     destination: IpAddr,
     input: Option<IfName>,
@@ -108,17 +108,17 @@ struct Defect<'a> {
 
 /// What a leg is between.
 struct Leg<'a> {
-    question: Question<'a>,
+    question: BrokenPair<'a>,
     family: Family,
     from: &'a Endpoint<'a>,
     to: &'a Endpoint<'a>,
-    sender: Site<'a>,
-    receiver: Site<'a>,
+    sender: NodeView<'a>,
+    receiver: NodeView<'a>,
     source: IpAddr,
     destination: IpAddr,
 }
 
-impl<'a> Question<'a> {
+impl<'a> BrokenPair<'a> {
     fn leg(self, answer: bool) -> Leg<'a> {
         let (one, other) = self.addresses;
         let (from, to, source, destination) = match answer {
@@ -126,7 +126,8 @@ impl<'a> Question<'a> {
             true => (self.to, self.from, other, one),
         };
         let family = Family::of(source);
-        let site = |end: &'a Endpoint<'a>| Site::new(self.plan, self.evidence, end.node, family);
+        let site =
+            |end: &'a Endpoint<'a>| NodeView::new(self.plan, self.evidence, end.node, family);
         Leg {
             question: self,
             family,
@@ -141,7 +142,7 @@ impl<'a> Question<'a> {
 }
 
 /// Why a promise about a pair was broken; none if nobody looked at its nodes.
-pub(crate) fn explain(question: Question<'_>, fact: &str) -> Option<Explanation> {
+pub(crate) fn explain(question: BrokenPair<'_>, fact: &str) -> Option<Explanation> {
     let answer = question.stopped.is_some_and(|stopped| stopped.answer);
     let legs = [question.leg(answer), question.leg(!answer)];
     if !legs.iter().any(|leg| leg.sender.was_seen()) {
@@ -248,7 +249,7 @@ fn told(leg: &Leg<'_>, found: Vec<Defect<'_>>, fact: &str) -> Explanation {
 }
 
 /// `node-4: 10.240.0.65 from 10.240.0.5 in by azvpod-5 mark 0: 10.240.0.65 dev wireguard.cali, table 1`.
-fn lookup(site: &Site<'_>, asked: &Lookup) -> String {
+fn lookup(site: &NodeView<'_>, asked: &Lookup) -> String {
     let mut text = format!("on {}: to {}", site.node.name, asked.destination);
     if let Some(source) = asked.source {
         text += &format!(" from {source}");
@@ -273,7 +274,7 @@ fn lookup(site: &Site<'_>, asked: &Lookup) -> String {
 fn moved(leg: &Leg<'_>) -> Vec<String> {
     let mut sites = vec![leg.sender, leg.receiver];
     sites.dedup_by_key(|site| &site.node.name);
-    let of_site = |site: Site<'_>| -> Vec<String> {
+    let of_site = |site: NodeView<'_>| -> Vec<String> {
         let name = &site.node.name;
         let counters = site.seen.into_iter().flat_map(|seen| &seen.moved);
         counters

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::endpoint::Endpoint;
-use super::failure::{Failure, PATIENCE};
+use super::failure::{Failure, REQUEST_TIMEOUT};
 use super::message;
 use super::tls;
 use super::token::{self, Token};
@@ -74,7 +74,7 @@ fn failure_of(error: &hyper::Error) -> Failure {
     if broken || error.is_canceled() || error.is_closed() || error.is_incomplete_message() {
         Failure::broken(error)
     } else {
-        Failure::Garbage(error.to_string())
+        Failure::Protocol(error.to_string())
     }
 }
 
@@ -156,7 +156,7 @@ impl Client {
             .and_then(|text| self.token.set(text))
         {
             Some(token) => Ok(Some(token)),
-            None => Err(Failure::Garbage("it gives no token".into())),
+            None => Err(Failure::Protocol("it gives no token".into())),
         }
     }
 
@@ -203,11 +203,11 @@ async fn whole(mut answer: Incoming) -> Result<Value, Failure> {
     while let Some(piece) = next(&mut answer).await? {
         text.extend_from_slice(&piece);
         if text.len() > LARGEST {
-            return Err(Failure::Garbage("its answer never ends".into()));
+            return Err(Failure::Protocol("its answer never ends".into()));
         }
     }
     serde_json::from_slice(&text)
-        .map_err(|error| Failure::Garbage(format!("it is not JSON: {error}")))
+        .map_err(|error| Failure::Protocol(format!("it is not JSON: {error}")))
 }
 
 /// An answer that comes a line at a time, for as long as the connection lasts.
@@ -231,11 +231,11 @@ impl Lines {
                 let line = std::mem::replace(&mut self.text, rest);
                 self.searched = 0;
                 return serde_json::from_slice(&line)
-                    .map_err(|error| Failure::Garbage(format!("it is not JSON: {error}")));
+                    .map_err(|error| Failure::Protocol(format!("it is not JSON: {error}")));
             }
             self.searched = self.text.len();
             if self.searched > LARGEST {
-                return Err(Failure::Garbage("its answer never ends".into()));
+                return Err(Failure::Protocol("its answer never ends".into()));
             }
             match self.answer.frame().await {
                 None => return Err(Failure::broken("it has ended the connection")),
@@ -280,17 +280,17 @@ async fn refusal(response: Response<Incoming>) -> Failure {
     // The gateway's errors are JSON; anything else is not the gateway.
     match serde_json::from_slice::<Value>(&text) {
         Ok(error) if error.get("code").is_some() => Failure::Refused(message::complaint(&error)),
-        _ if status == StatusCode::NOT_FOUND => Failure::Garbage(format!(
+        _ if status == StatusCode::NOT_FOUND => Failure::Protocol(format!(
             "it answers {status}, as an etcd does whose --enable-grpc-gateway is off"
         )),
-        _ => Failure::Garbage(format!("it answers {status}")),
+        _ => Failure::Protocol(format!("it answers {status}")),
     }
 }
 
 async fn within<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    timeout(PATIENCE, work)
+    timeout(REQUEST_TIMEOUT, work)
         .await
-        .unwrap_or(Err(Failure::Silent))
+        .unwrap_or(Err(Failure::Timeout))
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<Connection, Failure> {

@@ -1,25 +1,25 @@
-//! What can be wrong with an etcd, as its user is told.
+//! Why a request to etcd fails.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 /// How long a connection, and each piece of an answer, may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(4);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Why etcd did not do what it was asked.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// No connection, or it broke.
     #[error("it cannot be reached: {0}")]
     Unreachable(io::Error),
-    /// A connection, and no answer.
-    #[error("it has not answered for {} s", PATIENCE.as_secs())]
-    Silent,
-    /// An answer that is not etcd's.
-    #[error("what answers there is no etcd: {0}")]
-    Garbage(String),
-    /// An answer that says no.
+    /// A connection without a response.
+    #[error("no response within {} s", REQUEST_TIMEOUT.as_secs())]
+    Timeout,
+    /// A response that is not etcd's.
+    #[error("not an etcd endpoint: {0}")]
+    Protocol(String),
+    /// etcd refuses the request.
     #[error("it refuses: {0}")]
     Refused(String),
     /// TLS cannot be set up here.

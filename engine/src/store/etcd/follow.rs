@@ -1,8 +1,7 @@
 //! Following etcd: a list, then a watch from the list's revision on.
 //!
-//! A task of its own speaks with etcd and tells what it hears; whoever follows takes
-//! that in when he has time. While he has not, little waits here: the rest stays in
-//! etcd's history.
+//! A task of its own reads the watch and sends the changes through a bounded channel. It stops reading while
+//! the channel is full; unread changes wait in etcd's history.
 
 use std::collections::BTreeSet;
 use std::mem::{Discriminant, discriminant};
@@ -19,7 +18,7 @@ use super::super::snapshot::Snapshot;
 use super::client::Client;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::message::{self, Pair, Told};
+use super::message::{self, Pair, WatchEvent};
 use super::{Etcd, Listing, key, list, take};
 use crate::hooks::Hooks;
 use crate::intent::resource::Identity;
@@ -299,26 +298,27 @@ impl Listener {
         }
         let question = message::watch(key::ROOT, &key::end_of(key::ROOT), from);
         let mut lines = asking.another().open("/v3/watch", &question).await?;
-        let mut first = message::told(&lines.next_soon().await?).map_err(Failure::Garbage)?;
+        let mut first =
+            message::parse_watch(&lines.next_soon().await?).map_err(Failure::Protocol)?;
         // A watch whose token is void is refused in its first line, as one that is not permitted
         // (etcd: `isWatchPermitted`).
-        if matches!(first, Told::Cancelled(_)) && asking.forget_token() {
+        if matches!(first, WatchEvent::Cancelled(_)) && asking.forget_token() {
             lines = asking.another().open("/v3/watch", &question).await?;
-            first = message::told(&lines.next_soon().await?).map_err(Failure::Garbage)?;
+            first = message::parse_watch(&lines.next_soon().await?).map_err(Failure::Protocol)?;
         }
         match first {
             // A store that was put back to an earlier state would let us wait for the past.
-            Told::Created { cluster, revision }
+            WatchEvent::Created { cluster, revision }
                 if cluster != position.cluster || revision < position.revision =>
             {
                 return Err(End::Lost);
             }
-            Told::Created { .. } => {}
-            Told::Compacted => return Err(End::Lost),
-            Told::Cancelled(why) => return Err(Failure::Refused(why).into()),
-            Told::Events(_) | Told::Nothing => {
+            WatchEvent::Created { .. } => {}
+            WatchEvent::Compacted => return Err(End::Lost),
+            WatchEvent::Cancelled(why) => return Err(Failure::Refused(why).into()),
+            WatchEvent::Events(_) | WatchEvent::Nothing => {
                 let what = "a watch begins without saying so";
-                return Err(Failure::Garbage(what.into()).into());
+                return Err(Failure::Protocol(what.into()).into());
             }
         }
         self.following = true;
@@ -330,8 +330,8 @@ impl Listener {
                 line = lines.next() => line?,
                 failure = &mut silence, if asks => return Err(failure.into()),
             };
-            match message::told(&line).map_err(Failure::Garbage)? {
-                Told::Events(pairs) => {
+            match message::parse_watch(&line).map_err(Failure::Protocol)? {
+                WatchEvent::Events(pairs) => {
                     let revisions = pairs.iter().map(|pair| pair.revision);
                     position.revision = revisions.fold(position.revision, u64::max);
                     self.tell
@@ -339,9 +339,9 @@ impl Listener {
                         .await?;
                     self.position = Some(position);
                 }
-                Told::Nothing | Told::Created { .. } => {}
-                Told::Compacted => return Err(End::Lost),
-                Told::Cancelled(why) => return Err(Failure::Refused(why).into()),
+                WatchEvent::Nothing | WatchEvent::Created { .. } => {}
+                WatchEvent::Compacted => return Err(End::Lost),
+                WatchEvent::Cancelled(why) => return Err(Failure::Refused(why).into()),
             }
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Page {
 
 /// What a watch tells.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum WatchEvent {
     /// It has begun, in a store of that cluster that has come to that revision.
     Created { cluster: u64, revision: u64 },
     /// These keys have changed.
@@ -94,31 +94,31 @@ pub(super) fn succeeded(answer: &Value) -> Result<bool, String> {
 }
 
 /// One of the answers to [`watch`].
-pub(super) fn told(line: &Value) -> Result<Told, String> {
+pub(super) fn parse_watch(line: &Value) -> Result<WatchEvent, String> {
     if let Some(error) = line.get("error") {
-        return Ok(Told::Cancelled(complaint(error)));
+        return Ok(WatchEvent::Cancelled(complaint(error)));
     }
     let result = line
         .get("result")
         .ok_or_else(|| format!("`{}` is no answer to a watch", short(line)))?;
     if number(result, "compact_revision").unwrap_or_default() > 0 {
-        return Ok(Told::Compacted);
+        return Ok(WatchEvent::Compacted);
     }
     if result["canceled"] == true {
         let reason = result["cancel_reason"].as_str();
-        return Ok(Told::Cancelled(
+        return Ok(WatchEvent::Cancelled(
             reason.unwrap_or("for no reason").to_owned(),
         ));
     }
     if result["created"] == true {
-        return Ok(Told::Created {
+        return Ok(WatchEvent::Created {
             cluster: number(&result["header"], "cluster_id")?,
             revision: number(&result["header"], "revision")?,
         });
     }
     let events = list(result, "events")?;
     if events.is_empty() {
-        return Ok(Told::Nothing);
+        return Ok(WatchEvent::Nothing);
     }
     let event = |event: &Value| {
         let mut pair = pair(&event["kv"])?;
@@ -128,7 +128,7 @@ pub(super) fn told(line: &Value) -> Result<Told, String> {
         }
         Ok(pair)
     };
-    Ok(Told::Events(
+    Ok(WatchEvent::Events(
         events.iter().map(event).collect::<Result<_, String>>()?,
     ))
 }
@@ -184,9 +184,9 @@ mod tests {
     // As etcd 3.4 answers.
     const HEADER: &str = r#"{"cluster_id":"7","member_id":"1","revision":"6","raft_term":"2"}"#;
 
-    fn watched(result: &str) -> Told {
+    fn watched(result: &str) -> WatchEvent {
         let line = format!(r#"{{"result":{{"header":{HEADER},{result}}}}}"#);
-        told(&serde_json::from_str(&line).unwrap()).unwrap()
+        parse_watch(&serde_json::from_str(&line).unwrap()).unwrap()
     }
 
     #[test]
@@ -210,32 +210,32 @@ mod tests {
     fn a_watch_is_read_as_etcd_writes_it() {
         assert_eq!(
             watched(r#""created":true"#),
-            Told::Created {
+            WatchEvent::Created {
                 cluster: 7,
                 revision: 6
             }
         );
         assert_eq!(
             watched(r#""canceled":true,"compact_revision":"5""#),
-            Told::Compacted
+            WatchEvent::Compacted
         );
         assert_eq!(
             watched(
                 r#""events":[{"type":"DELETE","kv":{"key":"L2NhbGljby9h","mod_revision":"6"}}]"#
             ),
-            Told::Events(vec![Pair {
+            WatchEvent::Events(vec![Pair {
                 key: "/calico/a".into(),
                 value: None,
                 revision: 6
             }])
         );
-        assert_eq!(watched(r#""watch_id":"0""#), Told::Nothing);
+        assert_eq!(watched(r#""watch_id":"0""#), WatchEvent::Nothing);
     }
 
     #[test]
     fn garbage_is_no_answer() {
         assert!(page(&json!({"hello": "world"})).is_err());
-        assert!(told(&json!({"hello": "world"})).is_err());
-        assert!(told(&json!({"result": {"events": [{"kv": {"key": "%"}}]}})).is_err());
+        assert!(parse_watch(&json!({"hello": "world"})).is_err());
+        assert!(parse_watch(&json!({"result": {"events": [{"kv": {"key": "%"}}]}})).is_err());
     }
 }

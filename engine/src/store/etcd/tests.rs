@@ -278,7 +278,7 @@ async fn a_frozen_etcd_is_noticed_and_followed_again_when_it_thaws() {
     assert_eq!(next(&mut feed).await, "everything");
     server.freeze();
     let told = next(&mut feed).await;
-    assert!(told.contains("it has not answered for 4 s"), "{told}");
+    assert!(told.contains("no response within 4 s"), "{told}");
     server.thaw();
     server.put(&node_key("a"), &node("a", "10.0.0.1/24")).await;
     until(&mut feed, 1).await;
@@ -356,14 +356,14 @@ async fn a_slow_etcd_is_followed_without_trouble() {
 #[tokio::test]
 async fn what_is_no_etcd_is_said_to_be_none() {
     for (answer, said) in [
-        ("SSH-2.0-OpenSSH\r\n", "what answers there is no etcd"),
+        ("SSH-2.0-OpenSSH\r\n", "not an etcd endpoint"),
         (
             "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
-            "what answers there is no etcd: it answers 404",
+            "not an etcd endpoint: it answers 404",
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-            "what answers there is no etcd: `null` has no cluster_id",
+            "not an etcd endpoint: `null` has no cluster_id",
         ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

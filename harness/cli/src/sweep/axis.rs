@@ -155,7 +155,7 @@ fn missing(wireguard: &str, lacks: &BTreeMap<Need, String>) -> Option<String> {
 pub struct Column {
     /// As the engine is asked for it.
     pub wireguard: String,
-    /// Where.
+    /// The lane in which it runs.
     pub lane: Lane,
     /// Why it cannot be.
     pub impossible: Option<String>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use similar::TextDiff;
 use wireproof_model::name::NodeName;
-use wireproof_model::portrait::Observation;
+use wireproof_model::run_traits::Observation;
 
 use super::{Cell, Column, Row};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use libtest_mimic::Failed;
 use wireproof::failure::Failure;
-use wireproof::scenario::{self, Asked, Told};
+use wireproof::scenario::{self, Asked, JudgedRun};
 use wireproof_lab::base::error::Blame;
 use wireproof_model::plan::Class;
 use wireproof_model::report::Report;
@@ -98,11 +98,11 @@ pub(crate) fn is_open(scenario: &Path) -> Result<(), Failed> {
 }
 
 /// The exit status is 1, and the snapshot beside `file` says what broke.
-fn breaks(file: &Path, told: &Told) -> Result<(), Failed> {
+fn breaks(file: &Path, told: &JudgedRun) -> Result<(), Failed> {
     ends_with(1, file, told)
 }
 
-fn ends_with(status: u8, file: &Path, told: &Told) -> Result<(), Failed> {
+fn ends_with(status: u8, file: &Path, told: &JudgedRun) -> Result<(), Failed> {
     let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
     if report.exit_status() != status {
         return Err(format!(

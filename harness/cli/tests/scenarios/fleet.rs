@@ -10,7 +10,7 @@ use libtest_mimic::Arguments;
 use wireproof::failure::Failure;
 use wireproof::lane::{self, Lane, Prepared, Progress};
 use wireproof::lanes;
-use wireproof::scenario::{self, Asked, Told};
+use wireproof::scenario::{self, Asked, JudgedRun};
 use wireproof_lab::base::error::LabError;
 use wireproof_model::plan::{Need, Plan};
 
@@ -54,7 +54,7 @@ pub(crate) enum Elsewhere {
 static ELSEWHERE: OnceLock<BTreeMap<PathBuf, Elsewhere>> = OnceLock::new();
 
 /// What each task came to, as soon as it is known.
-static RESULTS: Mutex<BTreeMap<Task, Result<Told, Failure>>> = Mutex::new(BTreeMap::new());
+static RESULTS: Mutex<BTreeMap<Task, Result<JudgedRun, Failure>>> = Mutex::new(BTreeMap::new());
 static NEWS: Condvar = Condvar::new();
 
 /// Finds out which of these scenarios this kernel cannot run, and which can. Call it once, inside
@@ -174,14 +174,14 @@ fn work(kernel: String, tasks: Vec<Task>) {
     }
 }
 
-fn tell(task: &Task, result: Result<Told, Failure>) {
+fn tell(task: &Task, result: Result<JudgedRun, Failure>) {
     let mut known = RESULTS.lock().unwrap_or_else(PoisonError::into_inner);
     known.insert(task.clone(), result);
     NEWS.notify_all();
 }
 
 /// Waits for what a task comes to; ask once.
-pub(crate) fn result(task: &Task) -> Result<Told, Failure> {
+pub(crate) fn result(task: &Task) -> Result<JudgedRun, Failure> {
     let mut known = RESULTS.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         match known.remove(task) {

@@ -6,11 +6,11 @@ use std::path::Path;
 use libtest_mimic::Failed;
 use wireproof::failure::Failure;
 use wireproof::lane::Prepared;
-use wireproof::scenario::{self, Asked, Told};
+use wireproof::scenario::{self, Asked, JudgedRun};
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::Plan;
-use wireproof_model::portrait;
 use wireproof_model::report::Report;
+use wireproof_model::run_traits;
 
 use crate::fleet::{self, Elsewhere, Task};
 use crate::{root, runs, snapshot};
@@ -30,8 +30,8 @@ pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
 }
 
 /// The dataplanes that reviewers have read, as they are now.
-pub(crate) fn dataplanes(told: &Told) -> BTreeMap<NodeName, String> {
-    let mut texts = portrait::dataplanes(&told.evidence);
+pub(crate) fn dataplanes(told: &JudgedRun) -> BTreeMap<NodeName, String> {
+    let mut texts = run_traits::dataplanes(&told.evidence);
     texts.retain(|name, _| told.plan.snapshots.contains(name));
     texts
 }
@@ -60,7 +60,7 @@ pub(crate) fn wireguard(plan: &Plan) -> Option<&'static str> {
 }
 
 /// Runs a scenario, with another engine where one is named.
-pub(crate) fn run(path: &Path, engine: Option<&str>) -> Result<Told, Failed> {
+pub(crate) fn run(path: &Path, engine: Option<&str>) -> Result<JudgedRun, Failed> {
     match engine {
         None => prove(path, None)?.map_err(Failed::from),
         Some(engine) => {
@@ -78,7 +78,10 @@ pub(crate) fn run(path: &Path, engine: Option<&str>) -> Result<Told, Failed> {
 ///
 /// # Errors
 /// Nothing can be run; what goes wrong after that is the result.
-pub(crate) fn prove(path: &Path, fault: Option<&str>) -> Result<Result<Told, Failure>, Failed> {
+pub(crate) fn prove(
+    path: &Path,
+    fault: Option<&str>,
+) -> Result<Result<JudgedRun, Failure>, Failed> {
     let task = task(path, fault).map_err(Failed::from)?;
     if !task.kernel.is_empty() {
         return Ok(fleet::result(&task));

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use similar::TextDiff;
-use wireproof::scenario::{self, Told};
+use wireproof::scenario::{self, JudgedRun};
 use wireproof_lab::host::need;
 use wireproof_lab::vm::kernel;
-use wireproof_model::portrait;
 use wireproof_model::report::Report;
+use wireproof_model::run_traits;
 
 use crate::fleet::{self, Task};
 use crate::{files, good, name, root, snapshot};
@@ -89,12 +89,12 @@ fn holds(task: &Task) -> Result<(), Failed> {
 
 /// The seed cluster differs between userspace WireGuard here and the kernel's there, on any kernel,
 /// by what reviewers have read: what was observed, and node by node.
-fn differs_as_known(path: &Path, mut there: Told) -> Result<(), Failed> {
+fn differs_as_known(path: &Path, mut there: JudgedRun) -> Result<(), Failed> {
     let here = good::run(path, None)?;
     snapshot::check(path, Some("kernel"), &difference(&here, &there));
     // A text that hides what differs would show nothing.
     for name in here.evidence.nodes.keys() {
-        let routes = |there: &mut Told| {
+        let routes = |there: &mut JudgedRun| {
             let node = there.evidence.nodes.get_mut(name);
             node.map(|node| std::mem::take(&mut node.dataplane.routes))
         };
@@ -119,9 +119,9 @@ const OBSERVED: &[&str] = &[
     "cookies",
 ];
 
-fn difference(here: &Told, there: &Told) -> String {
+fn difference(here: &JudgedRun, there: &JudgedRun) -> String {
     let [observed, other] =
-        [here, there].map(|told| portrait::observations(&told.plan, &told.evidence));
+        [here, there].map(|told| run_traits::observations(&told.plan, &told.evidence));
     let mut text = String::new();
     for (one, other) in observed.iter().zip(&other) {
         if OBSERVED.contains(&one.what) {
@@ -132,7 +132,7 @@ fn difference(here: &Told, there: &Told) -> String {
             text += &format!("{}: {value}\n", one.what);
         }
     }
-    let [planes, others] = [here, there].map(|told| portrait::dataplanes(&told.evidence));
+    let [planes, others] = [here, there].map(|told| run_traits::dataplanes(&told.evidence));
     for (node, plane) in &planes {
         let other = others.get(node).map_or("", String::as_str);
         text += &match plane == other {

@@ -1,7 +1,7 @@
 //! The kernel's drop reasons agree with its counters, in every namespace by itself.
 
 use libtest_mimic::Failed;
-use wireproof::scenario::{self, Asked, Told};
+use wireproof::scenario::{self, Asked, JudgedRun};
 use wireproof_model::evidence::{Place, REVERSE_PATH};
 
 use crate::{root, runs};
@@ -47,7 +47,7 @@ pub(crate) fn agree_with_counters() -> Result<(), Failed> {
 }
 
 /// How often a node dropped by source, and whether the explanations have the reason's name.
-fn counts(told: &Told, place: &Place) -> (u64, bool) {
+fn counts(told: &JudgedRun, place: &Place) -> (u64, bool) {
     let Place::Node(name) = place else {
         return (0, false);
     };

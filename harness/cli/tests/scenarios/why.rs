@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use libtest_mimic::Failed;
-use wireproof::scenario::Told;
+use wireproof::scenario::JudgedRun;
 use wireproof_model::verdict::{Outcome, Verdict};
 
 use crate::good;
@@ -183,7 +183,7 @@ pub(crate) fn names_the_tampering(path: &Path) -> Result<(), Failed> {
 }
 
 /// Each broken promise about a pair or about sizes has an explanation, and it names the fault.
-pub(crate) fn is_told(fault: &str, told: &Told) -> Result<(), Failed> {
+pub(crate) fn is_told(fault: &str, told: &JudgedRun) -> Result<(), Failed> {
     let words = CAUSES.iter().find(|(known, _)| *known == fault);
     let words = words.map_or(&[][..], |(_, words)| words);
     let pairs = told.plan.promises.iter().map(|one| one.id);
@@ -199,7 +199,12 @@ pub(crate) fn is_told(fault: &str, told: &Told) -> Result<(), Failed> {
 }
 
 /// Each cause has some of the words.
-fn is_one_of(what: &str, words: &[&str], verdict: &Verdict, told: &Told) -> Result<(), Failed> {
+fn is_one_of(
+    what: &str,
+    words: &[&str],
+    verdict: &Verdict,
+    told: &JudgedRun,
+) -> Result<(), Failed> {
     let cause = cause(verdict)?;
     let right = |one: &str| words.iter().any(|words| one.contains(words));
     if cause.split("; and ").all(right) {

@@ -41,7 +41,7 @@ pub(crate) struct NodeState {
 }
 
 /// What all nodes' first processes have told.
-pub(crate) type Told = Watched<BTreeMap<NodeName, NodeState>>;
+pub(crate) type NodeStates = Watched<BTreeMap<NodeName, NodeState>>;
 
 /// A node's first process. Dropping it ends it, and with it every process of the node.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ pub(crate) fn start_init(
     name: &NodeName,
     namespace: &mut Namespace,
     paths: Paths,
-    told: &Arc<Told>,
+    told: &Arc<NodeStates>,
 ) -> Result<Init, LabError> {
     let doing = || "start the node's first process";
     let program = std::env::current_exe().doing(doing())?;
@@ -126,7 +126,7 @@ pub(crate) fn start_init(
 }
 
 /// Waits until every node's first process has set its node up.
-pub(crate) fn wait_until_set_up(told: &Told, patience: Patience) -> Result<(), LabError> {
+pub(crate) fn wait_until_set_up(told: &NodeStates, patience: Patience) -> Result<(), LabError> {
     told.wait_until(
         Wait {
             who: "nodes",
@@ -164,7 +164,7 @@ pub(crate) fn survey_containment() -> Result<Vec<String>, LabError> {
     let name: NodeName = "survey"
         .parse()
         .map_err(|error| LabError::machine("name a node", error))?;
-    let told = Arc::new(Told::default());
+    let told = Arc::new(NodeStates::default());
     let paths = Paths {
         runs: "/".into(),
         ..Paths::default()
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_node_that_is_not_set_up_is_named() {
-        let told = Told::default();
+        let told = NodeStates::default();
         for (name, ready) in [("ada", true), ("bob", false)] {
             let node = NodeState {
                 ready,

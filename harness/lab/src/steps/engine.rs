@@ -37,7 +37,7 @@ use crate::base::error::LabError;
 use crate::base::program::search_path;
 use crate::base::wait::{Deadline, Wait, some_of};
 use crate::cluster::init::{self, CommandId, Ended, Order, ProcessSignal, Receiver};
-use crate::cluster::node::{Init, NodeState, Told, start_init, wait_until_set_up};
+use crate::cluster::node::{Init, NodeState, NodeStates, start_init, wait_until_set_up};
 use crate::cluster::store::Store;
 use crate::cluster::topology::{NodeSpace, Topology};
 
@@ -82,7 +82,7 @@ pub(crate) struct Engines<'a> {
     wireguard: Option<&'a str>,
     directory: &'a RunDirectory,
     store: &'a Store,
-    told: Arc<Told>,
+    told: Arc<NodeStates>,
     nodes: Vec<Init>,
     commands: CommandId,
     /// The nodes whose agent has been started, and not ended since.
@@ -103,7 +103,7 @@ impl<'a> Engines<'a> {
         store: &'a Store,
         patience: Patience,
     ) -> Result<Self, LabError> {
-        let told = Arc::new(Told::default());
+        let told = Arc::new(NodeStates::default());
         let mut nodes = Vec::with_capacity(topology.nodes.len());
         for space in &mut topology.nodes {
             let paths = paths::of(engine, directory, store, &space.name)?;

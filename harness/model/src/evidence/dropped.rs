@@ -42,7 +42,7 @@ impl DropEvidence {
 /// What was dropped in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceDrops {
-    /// Where.
+    /// The namespace in which it was observed.
     pub place: Place,
     /// How often, by the reason's name without `SKB_DROP_REASON_`.
     pub reasons: BTreeMap<String, u64>,

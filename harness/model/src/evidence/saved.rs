@@ -79,7 +79,7 @@ pub struct Digest(u64);
 /// A part of the evidence that is not as it was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
-    /// Which.
+    /// The part that was lost.
     pub part: Part,
     /// What is missing, in words.
     pub told: String,

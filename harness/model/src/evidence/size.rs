@@ -7,7 +7,7 @@ use crate::plan::SizeId;
 /// What the sockets at both ends said of a size probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SizeOutcome {
-    /// Which probe.
+    /// The number of the probe.
     pub id: SizeId,
     /// How often the sender's kernel took it.
     pub sent: u8,

@@ -9,7 +9,7 @@ use crate::plan::SpoofId;
 /// What sockets and counters said of a spoof. Where its frames were is in the sightings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpoofOutcome {
-    /// Which.
+    /// The number of the spoof in the plan.
     pub id: SpoofId,
     /// Spoofed packets that the receiver's socket got.
     pub received: u64,

@@ -10,7 +10,7 @@ use crate::name::NodeName;
 /// A node's dataplane between two steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateEvidence {
-    /// Whose.
+    /// The node that it is about.
     pub node: NodeName,
     /// When that step had settled; 0 is the start.
     pub after: u16,

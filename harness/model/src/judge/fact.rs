@@ -9,7 +9,7 @@ use super::breach::{About, Breach};
 use crate::dataplane::{self, Dataplane, Peer, Route, RouteKind};
 use crate::evidence::Evidence;
 use crate::name::NodeName;
-use crate::plan::{Fact, Plan, Thing};
+use crate::plan::{DataplaneCheck, DataplaneItem, Plan};
 
 /// Whose each key is.
 type Keys = BTreeMap<String, NodeName>;
@@ -18,7 +18,7 @@ type Keys = BTreeMap<String, NodeName>;
 const TOLD: usize = 5;
 
 /// Everything about a dataplane that is not so.
-pub(super) fn contradicted(fact: &Fact, plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
+pub(super) fn contradicted(fact: &DataplaneCheck, plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
     let when = match fact.after {
         None => String::new(),
         Some(0) => " at the start".into(),
@@ -55,7 +55,7 @@ pub(super) fn contradicted(fact: &Fact, plan: &Plan, evidence: &Evidence) -> Vec
 
 /// The dataplane that a fact is about.
 fn seen<'a>(
-    fact: &Fact,
+    fact: &DataplaneCheck,
     plan: &Plan,
     evidence: &'a Evidence,
 ) -> Option<(&'a Dataplane, Cow<'a, Keys>)> {
@@ -84,7 +84,7 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     /// Why a thing that must be there is not; none if it is.
-    fn lacks(&self, thing: &Thing) -> Option<String> {
+    fn lacks(&self, thing: &DataplaneItem) -> Option<String> {
         match self.find(thing) {
             Some(_) => None,
             None => Some(format!("`{thing}` is not there; {}", self.instead(thing))),
@@ -92,9 +92,9 @@ impl<'a> View<'a> {
     }
 
     /// A thing as it is there.
-    fn find(&self, thing: &Thing) -> Option<String> {
+    fn find(&self, thing: &DataplaneItem) -> Option<String> {
         match thing {
-            Thing::Route { to, device, throw } => {
+            DataplaneItem::Route { to, device, throw } => {
                 let mut routes = self.plane.routes.iter();
                 let fits = |route: &&Route| {
                     route.destination == *to
@@ -103,39 +103,39 @@ impl<'a> View<'a> {
                 };
                 routes.find(fits).map(told)
             }
-            Thing::Rule { priority } => {
+            DataplaneItem::Rule { priority } => {
                 let mut rules = self.plane.rules.iter().chain(&self.plane.rules6);
                 let rule = rules.find(|rule| rule.priority == *priority)?;
                 Some(format!("`{}`", dataplane::rule(rule)))
             }
-            Thing::Peer { node } => {
+            DataplaneItem::Peer { node } => {
                 let (device, peer) = self.peers().find(|(_, peer)| self.is_of(peer, node))?;
                 Some(format!(
                     "{device} has it, with {}",
                     listed(peer.allowed_ips.iter())
                 ))
             }
-            Thing::AllowedIp { network, node } => {
+            DataplaneItem::AllowedIp { network, node } => {
                 let has =
                     |peer: &Peer| self.is_of(peer, node) && peer.allowed_ips.contains(network);
                 let (device, _) = self.peers().find(|(_, peer)| has(peer))?;
                 Some(format!("of {device}"))
             }
-            Thing::Address { address } => {
+            DataplaneItem::Address { address } => {
                 let mut all = self.plane.addresses.iter();
                 let found = all.find(|one| one.address.addr() == *address)?;
                 Some(format!("{} on {}", found.address, found.interface))
             }
-            Thing::Device { name } => {
+            DataplaneItem::Device { name } => {
                 let link = self.plane.links.iter().find(|link| link.name == *name)?;
                 Some(format!("mtu {}", link.mtu))
             }
-            Thing::Nft { part } => {
+            DataplaneItem::Nft { part } => {
                 let mut lines = self.plane.nftables.lines();
                 let line = lines.find(|line| line.contains(part.as_str()))?;
                 Some(format!("`{}`", line.trim()))
             }
-            Thing::Sysctl { name, value } => {
+            DataplaneItem::Sysctl { name, value } => {
                 let found = self.plane.sysctls.get(name)?;
                 (found == value).then(|| format!("it is {found}"))
             }
@@ -143,19 +143,19 @@ impl<'a> View<'a> {
     }
 
     /// What there is of the same kind.
-    fn instead(&self, thing: &Thing) -> String {
+    fn instead(&self, thing: &DataplaneItem) -> String {
         let plane = self.plane;
         match thing {
-            Thing::Route { to, .. } => self.way_instead(*to),
-            Thing::Rule { .. } => {
+            DataplaneItem::Route { to, .. } => self.way_instead(*to),
+            DataplaneItem::Rule { .. } => {
                 let rules = plane.rules.iter().chain(&plane.rules6);
                 format!("its rules are {}", listed(rules.map(|rule| rule.priority)))
             }
-            Thing::Peer { .. } => {
+            DataplaneItem::Peer { .. } => {
                 let names = self.peers().map(|(_, peer)| self.owner(peer));
                 format!("its peers are {}", listed(names))
             }
-            Thing::AllowedIp { network, node } => {
+            DataplaneItem::AllowedIp { network, node } => {
                 let holder = self
                     .peers()
                     .find(|(_, peer)| peer.allowed_ips.contains(network));
@@ -168,21 +168,21 @@ impl<'a> View<'a> {
                     (None, None) => format!("{node} is no peer"),
                 }
             }
-            Thing::Address { .. } => {
+            DataplaneItem::Address { .. } => {
                 let all = plane.addresses.iter().map(|one| one.address);
                 format!("its addresses are {}", listed(all))
             }
-            Thing::Device { .. } => {
+            DataplaneItem::Device { .. } => {
                 let all = plane.links.iter().map(|link| link.name.as_str());
                 format!("its devices are {}", listed(all))
             }
-            Thing::Nft { .. } => {
+            DataplaneItem::Nft { .. } => {
                 let tables = plane.nftables.lines();
                 let tables = tables.filter(|line| line.starts_with("table "));
                 let tables = tables.map(|line| line.trim_end_matches([' ', '{']));
                 format!("its nftables have {}", listed(tables))
             }
-            Thing::Sysctl { name, .. } => match plane.sysctls.get(name) {
+            DataplaneItem::Sysctl { name, .. } => match plane.sysctls.get(name) {
                 Some(value) => format!("it is {value}"),
                 None => "there is no such sysctl".into(),
             },

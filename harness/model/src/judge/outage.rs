@@ -19,7 +19,7 @@ pub struct Outage {
     pub micros: u64,
     /// Packets lost.
     pub lost: usize,
-    /// Whose.
+    /// The flow.
     pub flow: FlowId,
 }
 

@@ -7,7 +7,7 @@ use super::leak::Leak;
 use super::leg::{Break, Way};
 use super::loss::Losses;
 use super::watch::{self, Doubt, Watch};
-use super::{address, delivery, exempt, leak, neighbour};
+use super::{address, delivery, leak, neighbour, throw_route};
 use crate::evidence::{Evidence, Nanos, NodeEvidence, REVERSE_PATH};
 use crate::journey::{Atlas, Index, Leg, Seen, Tunnel};
 use crate::name::NodeName;
@@ -61,7 +61,7 @@ impl<'a> PairJudge<'a> {
 
     /// What in the nodes' dataplanes is wrong for a pair whose promise was broken.
     fn why(&self, case: &PairCase<'_>, finding: &Finding<'_>) -> Option<Explanation> {
-        let question = why::Question {
+        let question = why::BrokenPair {
             plan: self.plan,
             evidence: self.evidence,
             from: case.from,
@@ -336,7 +336,8 @@ impl<'a> PairJudge<'a> {
         }
         let tunnel = &self.plan.cluster.tunnel(case.family());
         let plane = &self.evidence.nodes.get(&node.name)?.dataplane;
-        let table = exempt::table_without_throw(plane, tunnel, case.addresses(Leg::Request).1)?;
+        let table =
+            throw_route::table_without_throw(plane, tunnel, case.addresses(Leg::Request).1)?;
         Some(format!(
             "arrived in clear, but not by a throw: table {table} of {}, which leads into {tunnel}, does not list {}",
             node.name, case.to.name

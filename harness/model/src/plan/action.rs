@@ -62,12 +62,12 @@ pub enum Action {
     },
     /// The operator replaces a node's key with the engine's own command.
     RotateKey {
-        /// Whose.
+        /// The node that it is about.
         node: NodeName,
     },
     /// Somebody else overwrites the public key that a node has published.
     OverwriteKey {
-        /// Whose.
+        /// The node that it is about.
         node: NodeName,
         /// With this node's; none is a new one that nobody has the private key of.
         key: Option<NodeName>,
@@ -87,82 +87,82 @@ pub enum Action {
     Fabric(FabricAction),
     /// A pod appears on its node.
     AddPod {
-        /// Which.
+        /// The pod.
         pod: PodName,
     },
     /// A pod is deleted.
     RemovePod {
-        /// Which.
+        /// The pod.
         pod: PodName,
     },
     /// A pod goes to another node, and keeps its address.
     MovePod {
-        /// Which.
+        /// The pod.
         pod: PodName,
-        /// Where to.
+        /// The node that it moves to.
         to: NodeName,
     },
     /// A node joins, with its pods.
     AddNode {
-        /// Which.
+        /// The node.
         node: NodeName,
     },
     /// A node goes for good, with its pods.
     RemoveNode {
-        /// Which.
+        /// The node.
         node: NodeName,
     },
     /// A node's uplink gets another address.
     ReaddressNode {
-        /// Which.
+        /// The node.
         node: NodeName,
         /// Its address from here on.
         address: Ipv4Addr,
     },
     /// A node boots again: its network is new, and every process of it.
     RebootNode {
-        /// Which.
+        /// The node.
         node: NodeName,
     },
     /// Every process of a node stands still for a time (SIGSTOP, SIGCONT).
     PauseNode {
-        /// Which.
+        /// The node.
         node: NodeName,
         /// For so many milliseconds.
         millis: u32,
     },
     /// The fabric carries nothing to or from a node any more.
     Partition {
-        /// Which.
+        /// The node.
         node: NodeName,
     },
     /// The fabric serves a node again.
     Heal {
-        /// Which.
+        /// The node.
         node: NodeName,
     },
     /// A node's uplink gets another MTU.
     SetMtu {
-        /// Which.
+        /// The node.
         node: NodeName,
         /// In bytes.
         mtu: u16,
     },
     /// The routes through a node's uplink get another metric: they lead where they led.
     SetMetric {
-        /// Which.
+        /// The node.
         node: NodeName,
         /// Their priority, of which the least is best.
         metric: u32,
     },
     /// Waits until each agent has compared its dataplane with the kernel so many times more.
     WaitResyncs {
-        /// How many.
+        /// The number of comparisons.
         count: u16,
     },
     /// An agent is made to die before and after each of its kernel writes, and has to recover.
     CrashEverywhere {
-        /// Whose.
+        /// The node that it is about.
         node: NodeName,
         /// What it has to write for: a tampering, or a configuration, which is undone each time.
         provoke: Box<Action>,

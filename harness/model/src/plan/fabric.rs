@@ -266,7 +266,7 @@ pub enum FabricAction {
     },
     /// The NAT in front of a node forgets who is behind which of its ports.
     ForgetNat {
-        /// Which.
+        /// The node.
         node: NodeName,
     },
 }

@@ -31,11 +31,11 @@ pub struct Flows {
 pub struct Flow {
     /// Its index in [`Flows::flows`].
     pub id: FlowId,
-    /// Who sends.
+    /// The sender.
     pub from: EndpointName,
-    /// Who receives.
+    /// The receiver.
     pub to: EndpointName,
-    /// With what.
+    /// The IP family of the packets.
     #[serde(default)]
     pub family: Family,
 }

@@ -20,13 +20,13 @@ pub struct Limits {
 /// One size of packet from one endpoint to another, sent as UDP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SizeProbe {
-    /// Its number.
+    /// The number of the probe.
     pub id: SizeId,
-    /// Who sends.
+    /// The sender.
     pub from: EndpointName,
-    /// Who receives.
+    /// The receiver.
     pub to: EndpointName,
-    /// With what.
+    /// The IP family of the packets.
     pub family: Family,
     /// Bytes of the whole IP packet, its header included.
     pub size: u32,
@@ -49,13 +49,13 @@ const UDP_HEADER: usize = 8;
 /// A transfer over TCP that fills packets: it gets through only if both ends learn what fits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bulk {
-    /// Its number.
+    /// The number of the probe.
     pub id: SizeId,
-    /// Who sends.
+    /// The sender.
     pub from: EndpointName,
-    /// Who receives.
+    /// The receiver.
     pub to: EndpointName,
-    /// With what.
+    /// The IP family of the packets.
     pub family: Family,
     /// Bytes of payload.
     pub bytes: u32,
@@ -85,7 +85,7 @@ pub struct LimitPromise {
 pub enum LimitKind {
     /// A node's tunnel device has this MTU, in bytes.
     Device {
-        /// Whose.
+        /// The node that it is about.
         node: NodeName,
         /// In bytes.
         mtu: u16,
@@ -112,13 +112,13 @@ pub enum LimitKind {
     },
     /// Packets that may be fragmented arrive whole.
     Fragmented {
-        /// Which.
+        /// The probes of sizes, by their numbers.
         sizes: Vec<SizeId>,
     },
     /// A transfer gets through; or, where a scenario says so, it does not although its connection
     /// stands: its segments fill the sender's link, and nobody tells that they are too large.
     Bulk {
-        /// Which.
+        /// The bulk transfer, by its number.
         bulk: SizeId,
         /// Whether it gets through.
         arrives: bool,

@@ -15,7 +15,7 @@ pub struct Probe {
     pub from: EndpointName,
     /// Who answers.
     pub to: EndpointName,
-    /// With what.
+    /// The protocol of the packets.
     pub protocol: Protocol,
     /// Bytes of payload, all of them tags.
     pub payload: u16,
@@ -108,11 +108,11 @@ pub struct Promise {
     pub id: PromiseId,
     /// The probe that tests it.
     pub probe: ProbeId,
-    /// Who sends.
+    /// The sender.
     pub from: EndpointName,
-    /// Who receives.
+    /// The receiver.
     pub to: EndpointName,
-    /// With what.
+    /// The protocol of the packets.
     pub protocol: Protocol,
     /// The least payload of the probe in bytes, where the author asked for one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -25,7 +25,7 @@ pub struct Spoof {
     pub source: EndpointName,
     /// Whom they are for.
     pub to: EndpointName,
-    /// With what.
+    /// The IP family of the packets.
     pub family: Family,
     /// What has to become of them.
     pub drop: DropBy,

@@ -47,7 +47,7 @@ pub enum StoreAction {
     Compact,
     /// Many writes, to resources that concern no node.
     Burst {
-        /// How many.
+        /// The number of events.
         events: u16,
     },
     /// Something that is no resource takes the place of one.

@@ -52,7 +52,7 @@ pub enum Foreign {
     Route(IpNet),
     /// A route to nowhere, in this table.
     RouteIn {
-        /// Where to.
+        /// The destination network.
         destination: IpNet,
         /// The table's number.
         table: u32,
@@ -70,7 +70,7 @@ pub enum Foreign {
     RuleTo {
         /// Lower is asked first.
         priority: u32,
-        /// Where to.
+        /// The destination network.
         destination: IpNet,
         /// The table's number.
         table: u32,

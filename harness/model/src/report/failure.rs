@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
-use super::{Frame, Report, Told, limit, never_plaintext, spoof, why, wire};
+use super::{Frame, Judged, Report, limit, never_plaintext, spoof, why, wire};
 use crate::plan::{Origin, Promise, StepKind, StepPromise};
 use crate::verdict::{Outcome, Verdict};
 
@@ -22,7 +22,7 @@ struct Failed<'a> {
 }
 
 impl<'a> Failed<'a> {
-    fn new<P>(told: &Told<'a, P>, sentence: String) -> Self {
+    fn new<P>(told: &Judged<'a, P>, sentence: String) -> Self {
         Self {
             outcome: told.outcome(),
             sentence,

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::{Report, Told};
+use super::{Judged, Report};
 use crate::judge::{OuterPackets, outer_packets};
 use crate::plan::{LimitKind, LimitPromise, Plan, SizeId};
 
@@ -100,7 +100,7 @@ pub(super) fn sentence(plan: &Plan, promise: &LimitPromise) -> String {
 
 /// For programs: one entry for each promise, and the outer packets of each family.
 pub(super) fn json(report: &Report<'_>) -> Value {
-    let entry = |told: Told<'_, LimitPromise>| {
+    let entry = |told: Judged<'_, LimitPromise>| {
         json!({
             "about": about(report.plan, told.promise),
             "kind": told.promise.kind,

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::{Report, Told};
+use super::{Judged, Report};
 use crate::plan::NeverPlaintext;
 
 /// Pairs named before it is only said how many there are.
@@ -46,7 +46,7 @@ pub(super) fn sentence(promise: &NeverPlaintext) -> String {
 
 /// For programs: one entry for each.
 pub(super) fn json(report: &Report<'_>) -> Value {
-    let entry = |told: Told<'_, NeverPlaintext>| {
+    let entry = |told: Judged<'_, NeverPlaintext>| {
         json!({
             "never_plaintext": told.promise,
             "verdict": told.outcome(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Told;
+use super::Judged;
 use crate::name::EndpointName;
 use crate::plan::{Class, Protection, Protocol};
 use crate::verdict::Outcome;
@@ -28,7 +28,7 @@ pub(super) struct Row<'a> {
 
 /// The promises in sections, each with its rows in the order of the plan.
 pub(super) fn sections<'a>(
-    told: impl Iterator<Item = Told<'a>>,
+    told: impl Iterator<Item = Judged<'a>>,
 ) -> BTreeMap<Kind<'a>, Vec<Row<'a>>> {
     // A pair's protocols first: receivers share a row only if all of these agree.
     let mut pairs = BTreeMap::<Kind<'a>, Vec<Row<'a>>>::new();

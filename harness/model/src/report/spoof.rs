@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::{Report, Told};
+use super::{Judged, Report};
 use crate::plan::{DropBy, Plan, Spoof};
 
 /// One line for each.
@@ -55,7 +55,7 @@ pub(super) fn sentence(plan: &Plan, spoof: &Spoof) -> String {
 
 /// For programs: one entry for each.
 pub(super) fn json(report: &Report<'_>) -> Value {
-    let entry = |told: Told<'_, Spoof>| {
+    let entry = |told: Judged<'_, Spoof>| {
         json!({
             "spoof": told.promise,
             "verdict": told.outcome(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
 use super::row::{Kind, Row, sections};
-use super::{Report, Told};
+use super::{Judged, Report};
 use super::{conduct, limit, never_plaintext, spoof, step_windows, wire};
 use crate::count::counted;
 use crate::evidence::Timing;
@@ -206,7 +206,7 @@ fn totals(report: &Report<'_>) -> Vec<String> {
 }
 
 /// `sizes 4 promises: 4 held`; none where nothing of the kind is promised.
-fn total<'a, P: 'a>(kind: &str, promises: impl Iterator<Item = Told<'a, P>>) -> Option<String> {
+fn total<'a, P: 'a>(kind: &str, promises: impl Iterator<Item = Judged<'a, P>>) -> Option<String> {
     let mut outcomes = BTreeMap::<Outcome, usize>::new();
     for told in promises {
         *outcomes.entry(told.outcome()).or_default() += 1;

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
 use crate::name::NodeName;
-use crate::plan::{self, SYSCTLS, Thing};
+use crate::plan::{self, DataplaneItem, SYSCTLS};
 use crate::problem::{Lines, Problem, known_names, known_words};
-use crate::scenario::{Fact, Scenario};
+use crate::scenario::{DataplaneCheck, Scenario};
 
 use super::phantom;
 use clash::{Saying, clashes, sayings};
@@ -25,7 +25,7 @@ pub(super) fn facts(
     lines: &Lines,
     present: &[BTreeSet<NodeName>],
     problems: &mut Vec<Problem>,
-) -> Vec<plan::Fact> {
+) -> Vec<plan::DataplaneCheck> {
     let mut said = BTreeMap::<_, Vec<Saying<'_>>>::new();
     let known = Known::of(scenario);
     for fact in &scenario.facts {
@@ -41,8 +41,9 @@ pub(super) fn facts(
     }
     problems.extend(said.values().flat_map(|said| clashes(said)));
     let inner = |all: &[Spanned<String>]| all.iter().map(|one| one.get_ref().clone()).collect();
-    let things = |all: &[Spanned<Thing>]| all.iter().map(|one| one.get_ref().clone()).collect();
-    let facts = scenario.facts.iter().map(|fact| plan::Fact {
+    let things =
+        |all: &[Spanned<DataplaneItem>]| all.iter().map(|one| one.get_ref().clone()).collect();
+    let facts = scenario.facts.iter().map(|fact| plan::DataplaneCheck {
         node: fact.node.get_ref().clone(),
         after: fact.after.as_ref().map(|after| *after.get_ref()),
         has: inner(&fact.has),
@@ -54,7 +55,7 @@ pub(super) fn facts(
     facts.collect()
 }
 
-fn moment(scenario: &Scenario, fact: &Fact) -> Result<usize, Problem> {
+fn moment(scenario: &Scenario, fact: &DataplaneCheck) -> Result<usize, Problem> {
     let steps = scenario.steps.len();
     let Some(after) = &fact.after else {
         return Ok(steps);
@@ -75,7 +76,7 @@ fn moment(scenario: &Scenario, fact: &Fact) -> Result<usize, Problem> {
 }
 
 fn absent_node(
-    fact: &Fact,
+    fact: &DataplaneCheck,
     moment: usize,
     scenario: &Scenario,
     present: &[BTreeSet<NodeName>],
@@ -125,9 +126,11 @@ impl Known {
 }
 
 /// Peers of nobody, and sysctls that nobody looks at.
-fn unknown_things(known: &Known, fact: &Fact) -> Vec<Problem> {
-    let problem = |thing: &Spanned<Thing>| match thing.get_ref() {
-        Thing::Peer { node } | Thing::AllowedIp { node, .. } if node == fact.node.get_ref() => {
+fn unknown_things(known: &Known, fact: &DataplaneCheck) -> Vec<Problem> {
+    let problem = |thing: &Spanned<DataplaneItem>| match thing.get_ref() {
+        DataplaneItem::Peer { node } | DataplaneItem::AllowedIp { node, .. }
+            if node == fact.node.get_ref() =>
+        {
             Some(Problem::new(
                 format!("`{node}` is no peer of its own"),
                 thing.span(),
@@ -135,7 +138,7 @@ fn unknown_things(known: &Known, fact: &Fact) -> Vec<Problem> {
                 "name another node",
             ))
         }
-        Thing::Peer { node } | Thing::AllowedIp { node, .. } => {
+        DataplaneItem::Peer { node } | DataplaneItem::AllowedIp { node, .. } => {
             (!known.nodes.contains(node.as_str())).then(|| {
                 let nodes: Vec<&str> = known.nodes.iter().map(String::as_str).collect();
                 Problem::new(
@@ -146,7 +149,7 @@ fn unknown_things(known: &Known, fact: &Fact) -> Vec<Problem> {
                 )
             })
         }
-        Thing::Sysctl { name, .. } => (!known.sysctls.contains(name)).then(|| {
+        DataplaneItem::Sysctl { name, .. } => (!known.sysctls.contains(name)).then(|| {
             let sysctls: Vec<&str> = known.sysctls.iter().map(String::as_str).collect();
             Problem::new(
                 format!("nobody looks at `{name}`"),
@@ -155,11 +158,11 @@ fn unknown_things(known: &Known, fact: &Fact) -> Vec<Problem> {
                 known_words("sysctl", name, &sysctls),
             )
         }),
-        Thing::Route { .. }
-        | Thing::Rule { .. }
-        | Thing::Address { .. }
-        | Thing::Device { .. }
-        | Thing::Nft { .. } => None,
+        DataplaneItem::Route { .. }
+        | DataplaneItem::Rule { .. }
+        | DataplaneItem::Address { .. }
+        | DataplaneItem::Device { .. }
+        | DataplaneItem::Nft { .. } => None,
     };
     let all = fact.present.iter().chain(&fact.absent);
     all.filter_map(problem).collect()

@@ -44,7 +44,7 @@ pub struct Fabric {
 /// `[[impairment]]`.
 #[derive(Debug)]
 pub struct Impairment {
-    /// Its header.
+    /// The place of the table's header in the file.
     pub place: Span,
     /// Whose packets.
     pub node: Option<Spanned<NodeName>>,

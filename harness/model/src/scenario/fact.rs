@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use crate::document::{Table, Unfit, shown};
 use crate::name::NodeName;
-use crate::plan::Thing;
+use crate::plan::DataplaneItem;
 use crate::problem::{Problem, Span};
 
 const GRAMMAR: &str = "write `route SUBNET`, `route SUBNET throw`, `route SUBNET dev NAME`, \
@@ -17,10 +17,10 @@ const GRAMMAR: &str = "write `route SUBNET`, `route SUBNET throw`, `route SUBNET
 
 /// `[[dataplane]]`.
 #[derive(Debug)]
-pub struct Fact {
-    /// Its header.
+pub struct DataplaneCheck {
+    /// The place of the table's header in the file.
     pub place: Span,
-    /// Whose.
+    /// The node that it is about.
     pub node: Spanned<NodeName>,
     /// When which step has settled; none is at the end.
     pub after: Option<Spanned<u16>>,
@@ -29,12 +29,12 @@ pub struct Fact {
     /// Parts of lines that must not.
     pub lacks: Vec<Spanned<String>>,
     /// What must be there.
-    pub present: Vec<Spanned<Thing>>,
+    pub present: Vec<Spanned<DataplaneItem>>,
     /// What must not.
-    pub absent: Vec<Spanned<Thing>>,
+    pub absent: Vec<Spanned<DataplaneItem>>,
 }
 
-pub(super) fn fact(table: &mut Table<'_, '_>) -> Option<Fact> {
+pub(super) fn fact(table: &mut Table<'_, '_>) -> Option<DataplaneCheck> {
     table.require("node", "node = \"NAME\"");
     let node = table.name("node", "a node");
     let after = table.number("after", 0..=u16::MAX, "");
@@ -52,7 +52,7 @@ pub(super) fn fact(table: &mut Table<'_, '_>) -> Option<Fact> {
              `present = [\"rule 99\"]`",
         ));
     }
-    Some(Fact {
+    Some(DataplaneCheck {
         place: table.place(),
         node: node?,
         after,
@@ -70,7 +70,7 @@ fn lines(table: &mut Table<'_, '_>, key: &'static str) -> Vec<Spanned<String>> {
         .unwrap_or_default()
 }
 
-fn things(table: &mut Table<'_, '_>, key: &'static str) -> Vec<Spanned<Thing>> {
+fn things(table: &mut Table<'_, '_>, key: &'static str) -> Vec<Spanned<DataplaneItem>> {
     let mut things = Vec::new();
     for written in lines(table, key) {
         match thing(written.get_ref()) {
@@ -84,7 +84,7 @@ fn things(table: &mut Table<'_, '_>, key: &'static str) -> Vec<Spanned<Thing>> {
 }
 
 /// A named part of a dataplane: `route 10.240.0.5 dev wireguard.cali`.
-fn thing(text: &str) -> Result<Thing, Unfit> {
+fn thing(text: &str) -> Result<DataplaneItem, Unfit> {
     let unfit = |label: &str| Unfit {
         what: format!("`{}` is no part of a dataplane", shown(text)),
         label: label.to_owned(),
@@ -114,35 +114,35 @@ fn thing(text: &str) -> Result<Thing, Unfit> {
                 _ => return Err(unfit("after the subnet, only `throw` or `dev NAME`")),
             };
             let to = network(to)?;
-            Thing::Route { to, device, throw }
+            DataplaneItem::Route { to, device, throw }
         }
-        ["rule", priority] => Thing::Rule {
+        ["rule", priority] => DataplaneItem::Rule {
             priority: priority
                 .parse()
                 .map_err(|_| unfit("a rule has a priority, a number"))?,
         },
-        ["peer", name] => Thing::Peer { node: node(name)? },
-        ["allowed-ip", one, "of", name] => Thing::AllowedIp {
+        ["peer", name] => DataplaneItem::Peer { node: node(name)? },
+        ["allowed-ip", one, "of", name] => DataplaneItem::AllowedIp {
             network: network(one)?,
             node: node(name)?,
         },
         ["allowed-ip", ..] => return Err(unfit("of whose peer?")),
-        ["address", address] => Thing::Address {
+        ["address", address] => DataplaneItem::Address {
             address: address
                 .parse()
                 .map_err(|_| unfit("not an address; it has no prefix length here"))?,
         },
-        ["device", name] => Thing::Device {
+        ["device", name] => DataplaneItem::Device {
             name: device(name)?,
         },
-        ["nft", _, ..] => Thing::Nft {
+        ["nft", _, ..] => DataplaneItem::Nft {
             part: text
                 .trim_start()
                 .trim_start_matches("nft")
                 .trim()
                 .to_owned(),
         },
-        ["sysctl", name, "=", value] => Thing::Sysctl {
+        ["sysctl", name, "=", value] => DataplaneItem::Sysctl {
             name: (*name).to_owned(),
             value: (*value).to_owned(),
         },

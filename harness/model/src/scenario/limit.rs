@@ -20,11 +20,11 @@ const BULK: &[(&str, bool)] = &[("arrives", true), ("lost", false)];
 /// `[[mtu]]`.
 #[derive(Debug)]
 pub struct Limit {
-    /// Its header.
+    /// The place of the table's header in the file.
     pub place: Span,
-    /// Who sends.
+    /// The sender.
     pub from: Spanned<EndpointName>,
-    /// Who receives.
+    /// The receiver.
     pub to: Spanned<EndpointName>,
     /// The largest IP packet that arrives unfragmented, in bytes, where the author says so.
     pub largest: Option<u16>,

@@ -37,7 +37,7 @@ const EXPECTATIONS: &[(&str, Expectation)] = &[
 /// `[[promise]]`.
 #[derive(Debug)]
 pub struct Promise {
-    /// Its header.
+    /// The place of the table's header in the file.
     pub place: Span,
     /// Who sends; none is anyone.
     pub from: Option<Spanned<Vec<Spanned<EndpointName>>>>,

@@ -19,7 +19,7 @@ const DROPS: &[(&str, DropBy)] = &[
 /// `[[spoof]]`.
 #[derive(Debug)]
 pub struct Spoof {
-    /// Its header.
+    /// The place of the table's header in the file.
     pub place: Span,
     /// Whose link the packets come in by.
     pub through: Spanned<EndpointName>,
@@ -27,7 +27,7 @@ pub struct Spoof {
     pub source: Spanned<EndpointName>,
     /// Whom they are for.
     pub to: Spanned<EndpointName>,
-    /// With what.
+    /// The IP family of the packets.
     pub family: Option<Spanned<Family>>,
     /// What drops them.
     pub drop: Spanned<DropBy>,

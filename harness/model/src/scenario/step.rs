@@ -16,7 +16,7 @@ use super::{fabric, tamper, value};
 /// `[[step]]`.
 #[derive(Debug)]
 pub struct Step {
-    /// What happens.
+    /// The action.
     pub action: Action,
     /// Milliseconds until everything has settled.
     pub deadline: Option<u32>,

@@ -15,7 +15,7 @@ const KINDS: &[(&str, WireGuardKind)] = &[
 /// `[[warning]]`.
 #[derive(Debug)]
 pub struct Warning {
-    /// Its header.
+    /// The place of the table's header in the file.
     pub place: Span,
     /// Parts of lines.
     pub says: Vec<Spanned<String>>,

@@ -79,7 +79,7 @@ fn into_the_tunnel<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
 
 /// Encrypt or drop: what may be in clear is dropped, since it is not listed as such.
 fn dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
-    let of = |site: super::Site<'a>| {
+    let of = |site: super::NodeView<'a>| {
         let rule = site.strict_rule()?;
         Some(format!(
             "nftables of {} drops what is not encrypted (`{rule}`), and does not list {} as plain",
@@ -92,7 +92,7 @@ fn dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
         ))
     };
     let told = of(leg.sender).or_else(|| of(leg.receiver))?;
-    let exempts = |site: super::Site<'a>, address: IpAddr| {
+    let exempts = |site: super::NodeView<'a>, address: IpAddr| {
         let plane = site.seen.map(|seen| seen.dataplane.nftables.as_str());
         plane.is_some_and(|text| lists(text, "accept", address) == Some(true))
     };

@@ -1,10 +1,10 @@
 //! What a node's tunnel device is like, whatever packets do.
 
-use super::site::Site;
+use super::node_view::NodeView;
 use super::{Defect, Stage};
 
 /// Everything about a node's device that can keep any packet from its way.
-pub(super) fn defects<'a>(site: Site<'a>) -> Vec<Defect<'a>> {
+pub(super) fn defects<'a>(site: NodeView<'a>) -> Vec<Defect<'a>> {
     let found = [late(site), address(site), port(site), mtu(site)];
     let defect = |told| Defect {
         stage: Stage::Anywhere,
@@ -16,7 +16,7 @@ pub(super) fn defects<'a>(site: Site<'a>) -> Vec<Defect<'a>> {
 }
 
 /// The device was not yet what it was when the node was looked at, after the probes.
-fn late(site: Site<'_>) -> Option<String> {
+fn late(site: NodeView<'_>) -> Option<String> {
     let seen = site.seen?;
     let now = seen.published_key.as_ref()?;
     let at_the_probes = seen.key_history.last();
@@ -31,7 +31,7 @@ fn late(site: Site<'_>) -> Option<String> {
 }
 
 /// A node speaks to others from its device's address: its own, or one for the tunnel.
-fn address(site: Site<'_>) -> Option<String> {
+fn address(site: NodeView<'_>) -> Option<String> {
     let right = match site.plan.cluster.host_encryption {
         true => site.address(),
         false => site.family.address(site.node.tunnel_address?),
@@ -48,7 +48,7 @@ fn address(site: Site<'_>) -> Option<String> {
     })
 }
 
-fn port(site: Site<'_>) -> Option<String> {
+fn port(site: NodeView<'_>) -> Option<String> {
     let (tunnel, name) = (site.tunnel(), site.name());
     let device = site.device()?;
     let port = device.listen_port?;
@@ -67,7 +67,7 @@ fn port(site: Site<'_>) -> Option<String> {
     ))
 }
 
-pub(super) fn mtu(site: Site<'_>) -> Option<String> {
+pub(super) fn mtu(site: NodeView<'_>) -> Option<String> {
     let (tunnel, name) = (site.tunnel(), site.name());
     let link = site.link(&tunnel)?;
     let right = u32::from(site.plan.after(0).tunnel_mtu(site.node, site.family));

@@ -5,7 +5,7 @@
 //! says that nftables dropped something on that node, or where the kernel could not be asked.
 
 use super::firewall::{Dropping, Fate, Header, Walk};
-use super::site::{Site, UPLINK};
+use super::node_view::{NodeView, UPLINK};
 use super::{Defect, Leg, Stage, device};
 use crate::dataplane::ruleset::Ruleset;
 use crate::evidence::{OVERSIZED, Place, SWALLOWED};
@@ -22,7 +22,7 @@ const PADDING: u32 = 16;
 
 /// A packet of the leg at one of its two nodes.
 struct Stop<'a> {
-    site: Site<'a>,
+    site: NodeView<'a>,
     stage: Stage,
     /// What it is, for a sentence.
     what: String,
@@ -90,7 +90,7 @@ fn dropped<'a>(stop: Stop<'a>) -> Option<(usize, Defect<'a>)> {
 }
 
 /// What the kernel says about drops by rules on a node; none if it says that there were none.
-fn by_reason(site: Site<'_>) -> Option<String> {
+fn by_reason(site: NodeView<'_>) -> Option<String> {
     let moved = site.seen?.moved.get(&format!("reason {BY_RULE}")).copied();
     let drops = site.drops;
     let all = drops.at(&Place::Node(site.node.name.clone()));

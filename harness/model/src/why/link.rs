@@ -1,6 +1,6 @@
 //! Links of the lab's that carry nothing any more.
 
-use super::site::Site;
+use super::node_view::NodeView;
 use super::{Defect, Leg, Stage};
 use crate::dataplane::{Dataplane, lost_link};
 use crate::name::IfName;
@@ -8,7 +8,7 @@ use crate::verdict::Reached;
 
 /// The links on the way of a leg that carry nothing, unless its packets have passed them.
 pub(super) fn defects<'a>(leg: &Leg<'a>, reached: Option<Reached>) -> Vec<Defect<'a>> {
-    let uplink = |site: Site<'a>| Some((site, "eth0".parse().ok()?));
+    let uplink = |site: NodeView<'a>| Some((site, "eth0".parse().ok()?));
     let crosses = leg.sender.node.name != leg.receiver.node.name;
     // A node's own address is its uplink's, whoever speaks to it.
     let of_sender = crosses || leg.from.pod.is_none();
@@ -43,7 +43,7 @@ pub(super) fn defects<'a>(leg: &Leg<'a>, reached: Option<Reached>) -> Vec<Defect
 
 /// A node's own address that an interface had before the engine: an IPv6 address goes when its
 /// interface goes down, and does not come back with it (ip-sysctl, `keep_addr_on_down`).
-fn lost_address(site: Site<'_>, name: &IfName) -> Option<String> {
+fn lost_address(site: NodeView<'_>, name: &IfName) -> Option<String> {
     let own = site.address();
     let on_it = |plane: &Dataplane| {
         let mut all = plane.addresses.iter();

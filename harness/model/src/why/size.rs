@@ -1,7 +1,7 @@
 //! What the sizes of packets need.
 
-use super::site::Site;
-use super::{CAUSES, Question, device, tunnel};
+use super::node_view::NodeView;
+use super::{BrokenPair, CAUSES, device, tunnel};
 use crate::evidence::Evidence;
 use crate::name::{EndpointName, NodeName};
 use crate::plan::{Endpoint, Family, Node, Plan, Protection, State};
@@ -22,7 +22,7 @@ pub(crate) fn of_size(
         let Some(node) = state.nodes.iter().find(|node| node.name == **name) else {
             continue;
         };
-        let site = Site::new(plan, evidence, node, family);
+        let site = NodeView::new(plan, evidence, node, family);
         let counters = site.seen.into_iter().flat_map(|seen| &seen.moved);
         moved.extend(counters.map(|(counter, count)| format!("{name}: {counter} +{count}")));
         if !state.encrypting.contains(*name) {
@@ -76,7 +76,7 @@ fn of_the_way(
     let between = |from, to| {
         let ends: [&Endpoint<'_>; 2] = [from, to];
         let [source, destination] = ends.map(|end| family.address(end.address));
-        let question = Question {
+        let question = BrokenPair {
             plan,
             evidence,
             from,
@@ -124,7 +124,7 @@ fn too_large(
         .iter()
         .all(|node| state.encrypting.contains(&node.name));
     let told = |from: &Node, to: &Node| {
-        let site = Site::new(plan, evidence, from, family);
+        let site = NodeView::new(plan, evidence, from, family);
         let tunnel = state.cluster.tunnel(family);
         let (link, overhead) = match encrypted {
             true => (tunnel, u32::from(family.wireguard_overhead())),

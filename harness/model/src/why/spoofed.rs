@@ -1,7 +1,7 @@
 //! Why a packet in a protected name was taken that did not come through the tunnel.
 
 use super::firewall::{Fate, Header, Walk};
-use super::site::Site;
+use super::node_view::NodeView;
 use crate::dataplane::ruleset::Ruleset;
 use crate::evidence::Evidence;
 use crate::plan::{Endpoint, Family, Plan};
@@ -17,7 +17,7 @@ pub(crate) fn of_spoofed(
     fact: &str,
 ) -> Option<Explanation> {
     let [through, source, to] = ends;
-    let site = Site::new(plan, evidence, through.node, family);
+    let site = NodeView::new(plan, evidence, through.node, family);
     if !site.was_seen() {
         return None;
     }

@@ -227,7 +227,7 @@ fn explained_between(
     }
     spoil(&mut evidence, &mut plan);
     let [from, to] = ends.map(|name| plan.endpoint(&name.parse().unwrap()).unwrap());
-    let question = Question {
+    let question = BrokenPair {
         plan: &plan,
         evidence: &evidence,
         from: &from,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::site::{Marks, Site};
+use super::node_view::{Marks, NodeView};
 use super::{Defect, Leg, Packet, Stage, device, filtered};
 use crate::count::counted;
 use crate::dataplane::{self, Peer, RouteKind};
@@ -42,7 +42,7 @@ fn defect<'a>(stage: Stage, told: String) -> Defect<'a> {
     }
 }
 
-fn no_device<'a>(site: Site<'a>, stage: Stage) -> Option<Defect<'a>> {
+fn no_device<'a>(site: NodeView<'a>, stage: Stage) -> Option<Defect<'a>> {
     let (tunnel, name) = (site.tunnel(), site.name());
     match site.link(&tunnel) {
         None => Some(defect(stage, format!("{tunnel} is missing on {name}"))),
@@ -141,7 +141,7 @@ fn keys<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
 }
 
 /// The peer that a node has for another one, or what it has instead.
-fn peer_of<'a>(site: Site<'a>, other: Site<'a>) -> Result<&'a Peer, String> {
+fn peer_of<'a>(site: NodeView<'a>, other: NodeView<'a>) -> Result<&'a Peer, String> {
     let (tunnel, name, other_name) = (site.tunnel(), site.name(), other.name());
     let key = other.device().and_then(|device| device.public_key.as_ref());
     let key = key.or(other.published());
@@ -198,8 +198,8 @@ fn peer<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
 
 /// Whether a peer's allowed IPs lack an address.
 fn lacks(
-    site: Site<'_>,
-    other: Site<'_>,
+    site: NodeView<'_>,
+    other: NodeView<'_>,
     peer: &Peer,
     address: std::net::IpAddr,
 ) -> Option<String> {
@@ -382,7 +382,7 @@ fn not_accepted<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
 /// and Rekey-Timeout).
 fn no_session<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     let (site, other) = (leg.receiver, leg.sender);
-    let is_met = |of: Site<'a>, other| peer_of(of, other).is_ok_and(|peer| peer.handshake);
+    let is_met = |of: NodeView<'a>, other| peer_of(of, other).is_ok_and(|peer| peer.handshake);
     if is_met(site, other) || !is_met(other, site) {
         return None;
     }

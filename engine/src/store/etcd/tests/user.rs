@@ -43,9 +43,9 @@ async fn a_token_that_has_expired_is_replaced_by_a_new_one() {
     assert!(start.elapsed() >= EXPIRED);
     let stale = client.another();
     let mut lines = stale.open("/v3/watch", &watch).await.unwrap();
-    let told = message::told(&lines.next_soon().await.unwrap()).unwrap();
+    let told = message::parse_watch(&lines.next_soon().await.unwrap()).unwrap();
     assert!(
-        matches!(told, message::Told::Cancelled(_)),
+        matches!(told, message::WatchEvent::Cancelled(_)),
         "the token has not expired: {told:?}"
     );
     client.call("/v3/kv/range", &question).await.unwrap();

@@ -18,7 +18,7 @@ use crate::base::program::{find, search_path};
 use crate::base::wait::{Deadline, Wait};
 use crate::cluster::containment::Paths;
 use crate::cluster::init::{CommandId, Order, ProcessSignal, Receiver};
-use crate::cluster::node::{Init, Told, start_init};
+use crate::cluster::node::{Init, NodeStates, start_init};
 use crate::cluster::topology::Topology;
 
 use super::gateway::{Gateway, LOCAL};
@@ -44,7 +44,7 @@ pub(crate) struct Etcd {
     url: String,
     gateway: Gateway,
     init: Init,
-    told: Arc<Told>,
+    told: Arc<NodeStates>,
     log: PathBuf,
     patience: Patience,
     state: Mutex<State>,
@@ -89,7 +89,7 @@ impl Etcd {
         let name = STORE_HOST
             .parse()
             .map_err(|error| LabError::machine("name the store's host", error))?;
-        let told = Arc::new(Told::default());
+        let told = Arc::new(NodeStates::default());
         let paths = Paths {
             read: find("etcd").into_iter().collect(),
             write: Vec::new(),

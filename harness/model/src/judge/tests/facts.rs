@@ -6,7 +6,7 @@ use super::world::{World, mixed, parsed};
 use crate::dataplane::{Address, Dataplane, Peer, Route, Rule, WireGuard};
 use crate::evidence::StateEvidence;
 use crate::judge::{About, breaches};
-use crate::plan::{Fact, Phantom, Thing};
+use crate::plan::{DataplaneCheck, DataplaneItem, Phantom};
 
 /// ada's dataplane: bob is a peer with db, cal is thrown back, and there is a stranger.
 fn world() -> World {
@@ -72,8 +72,8 @@ fn plane(bare: Dataplane) -> Dataplane {
     }
 }
 
-fn fact() -> Fact {
-    Fact {
+fn fact() -> DataplaneCheck {
+    DataplaneCheck {
         node: parsed("ada"),
         after: None,
         has: Vec::new(),
@@ -84,52 +84,52 @@ fn fact() -> Fact {
     }
 }
 
-fn told(world: &World, fact: Fact) -> Vec<String> {
+fn told(world: &World, fact: DataplaneCheck) -> Vec<String> {
     let mut world = world.clone();
     world.plan.facts = vec![fact];
     let all = breaches(&world.plan, &world.evidence);
     all.iter().map(|one| one.told.clone()).collect()
 }
 
-fn present(thing: Thing) -> Fact {
-    Fact {
+fn present(thing: DataplaneItem) -> DataplaneCheck {
+    DataplaneCheck {
         present: vec![thing],
         ..fact()
     }
 }
 
-fn absent(thing: Thing) -> Fact {
-    Fact {
+fn absent(thing: DataplaneItem) -> DataplaneCheck {
+    DataplaneCheck {
         absent: vec![thing],
         ..fact()
     }
 }
 
-fn route(to: &str, device: Option<&str>, throw: bool) -> Thing {
-    Thing::Route {
+fn route(to: &str, device: Option<&str>, throw: bool) -> DataplaneItem {
+    DataplaneItem::Route {
         to: parsed(to),
         device: device.map(parsed),
         throw,
     }
 }
 
-fn peer(node: &str) -> Thing {
-    Thing::Peer { node: parsed(node) }
+fn peer(node: &str) -> DataplaneItem {
+    DataplaneItem::Peer { node: parsed(node) }
 }
 
-fn allowed(network: &str, node: &str) -> Thing {
-    Thing::AllowedIp {
+fn allowed(network: &str, node: &str) -> DataplaneItem {
+    DataplaneItem::AllowedIp {
         network: parsed(network),
         node: parsed(node),
     }
 }
 
-fn nft(part: &str) -> Thing {
-    Thing::Nft { part: part.into() }
+fn nft(part: &str) -> DataplaneItem {
+    DataplaneItem::Nft { part: part.into() }
 }
 
-fn sysctl(name: &str, value: &str) -> Thing {
-    Thing::Sysctl {
+fn sysctl(name: &str, value: &str) -> DataplaneItem {
+    DataplaneItem::Sysctl {
         name: name.into(),
         value: value.into(),
     }
@@ -145,21 +145,21 @@ fn what_is_there_is_found_and_told() {
             "of table 1",
         ),
         (route("10.240.0.33/32", None, true), "throw"),
-        (Thing::Rule { priority: 99 }, "`99"),
-        (Thing::Rule { priority: 77 }, "`77"),
+        (DataplaneItem::Rule { priority: 99 }, "`99"),
+        (DataplaneItem::Rule { priority: 77 }, "`77"),
         (
             peer("bob"),
             "wireguard.cali has it, with 10.240.0.64/32, 10.240.0.65/32",
         ),
         (allowed("10.240.0.65/32", "bob"), "of wireguard.cali"),
         (
-            Thing::Address {
+            DataplaneItem::Address {
                 address: parsed("10.240.0.4"),
             },
             "10.240.0.4/32 on wireguard.cali",
         ),
         (
-            Thing::Device {
+            DataplaneItem::Device {
                 name: parsed("eth0"),
             },
             "mtu 1500",
@@ -194,7 +194,7 @@ fn what_is_not_there_is_missed_and_its_place_is_told() {
         ),
         (route("10.240.0.65/32", None, true), "there is `10.240.0.65"),
         (route("192.0.2.0/24", None, false), "no route leads there"),
-        (Thing::Rule { priority: 98 }, "its rules are 99, 77"),
+        (DataplaneItem::Rule { priority: 98 }, "its rules are 99, 77"),
         (peer("cal"), "its peers are bob, a stranger"),
         (allowed("10.240.0.65/32", "cal"), "bob has it"),
         (
@@ -203,13 +203,13 @@ fn what_is_not_there_is_missed_and_its_place_is_told() {
         ),
         (allowed("10.240.0.66/32", "cal"), "cal is no peer"),
         (
-            Thing::Address {
+            DataplaneItem::Address {
                 address: parsed("10.240.0.5"),
             },
             "its addresses are 10.240.0.4/32",
         ),
         (
-            Thing::Device {
+            DataplaneItem::Device {
                 name: parsed("wg0"),
             },
             "its devices are lo, eth0, wireguard.cali",
@@ -233,7 +233,7 @@ fn of_many_things_five_are_told_and_how_many_more() {
     let ada = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
     let first = ada.dataplane.addresses[0].clone();
     ada.dataplane.addresses = vec![first; 7];
-    let thing = Thing::Address {
+    let thing = DataplaneItem::Address {
         address: parsed("10.240.0.5"),
     };
     let said = told(&world, present(thing.clone()));
@@ -247,7 +247,7 @@ fn of_many_things_five_are_told_and_how_many_more() {
 
 #[test]
 fn lines_are_there_or_not() {
-    let line = |has: &[&str], lacks: &[&str]| Fact {
+    let line = |has: &[&str], lacks: &[&str]| DataplaneCheck {
         has: has.iter().map(|one| (*one).to_owned()).collect(),
         lacks: lacks.iter().map(|one| (*one).to_owned()).collect(),
         ..fact()
@@ -281,7 +281,7 @@ fn a_moment_is_what_was_seen_then() {
             keys: BTreeMap::from([("bob=".to_owned(), parsed("bob"))]),
         });
     }
-    let at = |after| Fact {
+    let at = |after| DataplaneCheck {
         after: Some(after),
         ..present(peer("bob"))
     };

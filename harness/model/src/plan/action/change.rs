@@ -33,7 +33,7 @@ pub enum Change<'a> {
     Rotation,
     /// The published key of a node, which is not its own any more.
     Key {
-        /// Whose.
+        /// The node that it is about.
         node: &'a NodeName,
         /// The node whose key it is; none is nobody's.
         key: Option<&'a NodeName>,
@@ -53,7 +53,7 @@ pub enum Change<'a> {
     Fabric(&'a FabricAction),
     /// Whether the fabric serves a node.
     Link {
-        /// Which node.
+        /// The node.
         node: &'a NodeName,
         /// Whether it does from here on.
         connected: bool,
@@ -127,7 +127,7 @@ pub enum Excuse<'a> {
     Nothing,
     /// What this node sends.
     SentBy {
-        /// Which node.
+        /// The node.
         node: &'a NodeName,
         /// Also where the engine has to drop what it cannot encrypt.
         strict: bool,
@@ -157,7 +157,7 @@ pub enum Drops<'a> {
 /// Comparisons of every agent with the kernel that a step waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Comparisons {
-    /// How many.
+    /// The number of comparisons.
     pub count: u64,
     /// The key of the step that asks for them.
     pub key: &'static str,

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::Thing;
+use crate::plan::DataplaneItem;
 use crate::problem::{Problem, Span};
-use crate::scenario::Fact;
+use crate::scenario::DataplaneCheck;
 
 use super::substring::Matches;
 
@@ -22,12 +22,12 @@ pub(super) struct Saying<'a> {
 enum What<'a> {
     Has(&'a str),
     Lacks(&'a str),
-    Present(&'a Thing),
-    Absent(&'a Thing),
+    Present(&'a DataplaneItem),
+    Absent(&'a DataplaneItem),
 }
 
 /// All that one `[[dataplane]]` says.
-pub(super) fn sayings(fact: &Fact) -> Vec<Saying<'_>> {
+pub(super) fn sayings(fact: &DataplaneCheck) -> Vec<Saying<'_>> {
     let saying = |what, place| Saying { what, place };
     let has = fact.has.iter();
     let has = has.map(|one| saying(What::Has(one.get_ref()), one.span()));
@@ -68,9 +68,9 @@ impl Firsts {
         };
         found.contained(all, part);
         let part = |what| {
-            if let What::Present(Thing::Nft { part }) = what {
+            if let What::Present(DataplaneItem::Nft { part }) = what {
                 Some((true, part.as_str()))
-            } else if let What::Absent(Thing::Nft { part }) = what {
+            } else if let What::Absent(DataplaneItem::Nft { part }) = what {
                 Some((false, part.as_str()))
             } else {
                 None
@@ -128,9 +128,11 @@ impl Firsts {
         // What has the first value is written twice: no other value comes before that one.
         let mut seen = BTreeMap::<_, (usize, &str)>::new();
         for (now, saying) in all.iter().enumerate() {
-            let (key, value) = if let What::Present(Thing::Sysctl { name, value }) = saying.what {
+            let (key, value) = if let What::Present(DataplaneItem::Sysctl { name, value }) =
+                saying.what
+            {
                 ((Some(name), None), value.as_str())
-            } else if let What::Present(Thing::AllowedIp { network, node }) = saying.what {
+            } else if let What::Present(DataplaneItem::AllowedIp { network, node }) = saying.what {
                 ((None, Some(network)), node.as_str())
             } else {
                 continue;
@@ -172,10 +174,10 @@ impl Firsts {
 }
 
 /// What else is there where one is; not parts of lines, of which there is no end.
-fn implied(one: &Thing) -> Vec<Thing> {
+fn implied(one: &DataplaneItem) -> Vec<DataplaneItem> {
     match one {
-        Thing::Route { to, device, throw } => {
-            let route = |device, throw| Thing::Route {
+        DataplaneItem::Route { to, device, throw } => {
+            let route = |device, throw| DataplaneItem::Route {
                 to: *to,
                 device,
                 throw,
@@ -186,15 +188,15 @@ fn implied(one: &Thing) -> Vec<Thing> {
             }
             all
         }
-        Thing::AllowedIp { node, .. } => {
-            vec![one.clone(), Thing::Peer { node: node.clone() }]
+        DataplaneItem::AllowedIp { node, .. } => {
+            vec![one.clone(), DataplaneItem::Peer { node: node.clone() }]
         }
-        Thing::Rule { .. }
-        | Thing::Peer { .. }
-        | Thing::Address { .. }
-        | Thing::Device { .. }
-        | Thing::Nft { .. }
-        | Thing::Sysctl { .. } => vec![one.clone()],
+        DataplaneItem::Rule { .. }
+        | DataplaneItem::Peer { .. }
+        | DataplaneItem::Address { .. }
+        | DataplaneItem::Device { .. }
+        | DataplaneItem::Nft { .. }
+        | DataplaneItem::Sysctl { .. } => vec![one.clone()],
     }
 }
 
@@ -268,11 +270,11 @@ fn words(what: What<'_>) -> &'static str {
 }
 
 /// Whether where one is, the other is too.
-fn implies(one: &Thing, other: &Thing) -> bool {
+fn implies(one: &DataplaneItem, other: &DataplaneItem) -> bool {
     match (one, other) {
         (
-            Thing::Route { to, device, throw },
-            Thing::Route {
+            DataplaneItem::Route { to, device, throw },
+            DataplaneItem::Route {
                 to: other,
                 device: any_device,
                 throw: any_throw,
@@ -281,25 +283,29 @@ fn implies(one: &Thing, other: &Thing) -> bool {
             let same_device = any_device.is_none() || any_device == device;
             to == other && same_device && (!any_throw || throw == any_throw)
         }
-        (Thing::AllowedIp { node, .. }, Thing::Peer { node: other }) => node == other,
-        (Thing::Nft { part }, Thing::Nft { part: other }) => part.contains(other.as_str()),
+        (DataplaneItem::AllowedIp { node, .. }, DataplaneItem::Peer { node: other }) => {
+            node == other
+        }
+        (DataplaneItem::Nft { part }, DataplaneItem::Nft { part: other }) => {
+            part.contains(other.as_str())
+        }
         _ => one == other,
     }
 }
 
 /// A sysctl has one value, and an allowed IP one peer (of one device).
-fn excludes(one: &Thing, other: &Thing) -> bool {
+fn excludes(one: &DataplaneItem, other: &DataplaneItem) -> bool {
     match (one, other) {
         (
-            Thing::Sysctl { name, value },
-            Thing::Sysctl {
+            DataplaneItem::Sysctl { name, value },
+            DataplaneItem::Sysctl {
                 name: same,
                 value: another,
             },
         ) => name == same && value != another,
         (
-            Thing::AllowedIp { network, node },
-            Thing::AllowedIp {
+            DataplaneItem::AllowedIp { network, node },
+            DataplaneItem::AllowedIp {
                 network: same,
                 node: another,
             },
@@ -314,18 +320,19 @@ mod tests {
 
     use super::*;
 
-    fn thing() -> impl Strategy<Value = Thing> {
+    fn thing() -> impl Strategy<Value = DataplaneItem> {
         let network = prop_oneof![Just("10.0.0.1/32"), Just("10.0.0.0/8")];
         let network = network.prop_map(|text| text.parse().unwrap());
         let node = || prop_oneof![Just("ada"), Just("bob")].prop_map(|name| name.parse().unwrap());
         let device = prop::option::of(Just("wg0".parse().unwrap()));
         prop_oneof![
             (network.clone(), device, any::<bool>())
-                .prop_map(|(to, device, throw)| { Thing::Route { to, device, throw } }),
-            node().prop_map(|node| Thing::Peer { node }),
-            (network, node()).prop_map(|(network, node)| Thing::AllowedIp { network, node }),
-            "[ab]{0,3}".prop_map(|part| Thing::Nft { part }),
-            ("[xy]", "[01]").prop_map(|(name, value)| Thing::Sysctl { name, value }),
+                .prop_map(|(to, device, throw)| { DataplaneItem::Route { to, device, throw } }),
+            node().prop_map(|node| DataplaneItem::Peer { node }),
+            (network, node())
+                .prop_map(|(network, node)| DataplaneItem::AllowedIp { network, node }),
+            "[ab]{0,3}".prop_map(|part| DataplaneItem::Nft { part }),
+            ("[xy]", "[01]").prop_map(|(name, value)| DataplaneItem::Sysctl { name, value }),
         ]
     }
 
@@ -333,8 +340,8 @@ mod tests {
     enum Said {
         Has(String),
         Lacks(String),
-        Present(Thing),
-        Absent(Thing),
+        Present(DataplaneItem),
+        Absent(DataplaneItem),
     }
 
     fn what(said: &Said) -> What<'_> {

@@ -19,7 +19,7 @@ const SESSION: Duration = Duration::from_secs(180);
 
 /// Where peers are, by the store.
 #[derive(Debug, Default)]
-pub(crate) struct Told(PerFamily<BTreeMap<PublicKey, Place>>);
+pub(crate) struct EndpointHistory(PerFamily<BTreeMap<PublicKey, Place>>);
 
 #[derive(Debug)]
 struct Place {
@@ -28,10 +28,9 @@ struct Place {
     former: Option<SocketAddr>,
 }
 
-impl Told {
-    /// Where a peer is wanted to be follows where it roamed to, if it has spoken from there in this
-    /// session, and the store has said nothing new of it since. `handshake` is when a peer has last
-    /// been heard of.
+impl EndpointHistory {
+    /// Keeps the endpoint to which a peer has roamed, if its session is alive and the store's endpoint has not changed
+    /// since. `handshake` is the time of a peer's last handshake.
     pub(crate) fn follow(
         &mut self,
         desired: &mut Dataplane,
@@ -122,7 +121,7 @@ mod tests {
 
     /// What is wanted of a peer that the store has at `store` and the device at `there`, and that was
     /// heard of so many seconds ago.
-    fn wanted(told: &mut Told, store: &str, there: &str, age: Option<u64>) -> String {
+    fn wanted(told: &mut EndpointHistory, store: &str, there: &str, age: Option<u64>) -> String {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let heard = age.map(|age| now - Duration::from_secs(age));
         let mut desired = plane(store);
@@ -133,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_answered_where_it_was_heard_while_its_session_lives() {
-        let mut told = Told::default();
+        let mut told = EndpointHistory::default();
         assert_eq!(wanted(&mut told, STORE, STORE, None), STORE);
         assert_eq!(wanted(&mut told, STORE, NAT, Some(5)), NAT);
         assert_eq!(
@@ -152,13 +151,13 @@ mod tests {
         device.peers.get_mut(&key()).unwrap().keepalive = 0;
         let wished = desired.clone();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        Told::default().follow(&mut desired, &plane(NAT), |_, _| Some(now), now);
+        EndpointHistory::default().follow(&mut desired, &plane(NAT), |_, _| Some(now), now);
         assert_eq!(desired, wished);
     }
 
     #[test]
     fn what_the_store_says_anew_is_believed() {
-        let mut told = Told::default();
+        let mut told = EndpointHistory::default();
         let moved = "10.0.0.3:51820";
         assert_eq!(wanted(&mut told, STORE, STORE, Some(5)), STORE);
         assert_eq!(wanted(&mut told, moved, STORE, Some(5)), moved);
@@ -172,9 +171,17 @@ mod tests {
 
     #[test]
     fn after_a_restart_only_the_port_can_have_roamed() {
-        assert_eq!(wanted(&mut Told::default(), STORE, NAT, Some(5)), NAT);
         assert_eq!(
-            wanted(&mut Told::default(), STORE, "10.0.0.9:51820", Some(5)),
+            wanted(&mut EndpointHistory::default(), STORE, NAT, Some(5)),
+            NAT
+        );
+        assert_eq!(
+            wanted(
+                &mut EndpointHistory::default(),
+                STORE,
+                "10.0.0.9:51820",
+                Some(5)
+            ),
             STORE
         );
     }

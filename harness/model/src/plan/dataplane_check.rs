@@ -21,10 +21,10 @@ pub const SYSCTLS: &[&str] = &[
 /// A named part of a dataplane.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Thing {
+pub enum DataplaneItem {
     /// A route to exactly this network, of whatever table.
     Route {
-        /// Where to.
+        /// The destination network.
         to: IpNet,
         /// Through what; none is through anything, or a throw route.
         device: Option<IfName>,
@@ -72,7 +72,7 @@ pub enum Thing {
     },
 }
 
-impl fmt::Display for Thing {
+impl fmt::Display for DataplaneItem {
     /// As it is written in scenarios.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -94,8 +94,8 @@ impl fmt::Display for Thing {
 
 /// What a node's dataplane must have and lack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
-    /// Whose.
+pub struct DataplaneCheck {
+    /// The node that it is about.
     pub node: NodeName,
     /// When that step has settled, 0 being the start; none is at the end, after the probes.
     #[serde(default)]
@@ -106,10 +106,10 @@ pub struct Fact {
     pub lacks: Vec<String>,
     /// Each must be there.
     #[serde(default)]
-    pub present: Vec<Thing>,
+    pub present: Vec<DataplaneItem>,
     /// None may be there.
     #[serde(default)]
-    pub absent: Vec<Thing>,
+    pub absent: Vec<DataplaneItem>,
     /// The scenario's line that says so, counted from 1.
     pub line: u32,
 }

@@ -15,7 +15,7 @@ pub(crate) const UPLINK: &str = "eth0";
 
 /// A node with what was seen of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Site<'a> {
+pub(super) struct NodeView<'a> {
     pub(super) plan: &'a Plan,
     pub(super) node: &'a Node,
     pub(super) family: Family,
@@ -33,7 +33,7 @@ pub(super) enum Marks {
     Arp,
 }
 
-impl<'a> Site<'a> {
+impl<'a> NodeView<'a> {
     pub(super) fn new(
         plan: &'a Plan,
         evidence: &'a Evidence,

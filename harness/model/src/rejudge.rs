@@ -8,7 +8,7 @@
 mod difference;
 
 /// What was tried of sizes and spoofed packets, by the numbers that the run gave it.
-mod tried;
+mod matching_probes;
 
 use std::collections::BTreeSet;
 
@@ -19,18 +19,18 @@ use crate::judge::judge;
 use crate::plan::{Plan, PromiseId, Spoof, Step};
 use crate::verdict::{Outcome, Verdict};
 
-use tried::Tried;
+use matching_probes::Tried;
 
 /// A run's plan with the promises of another scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
+pub struct Rejudged {
     /// What happened in the run, and what is promised about it.
     pub plan: Plan,
     /// Promises that the run has tried nothing of.
     pub untried: BTreeSet<PromiseId>,
 }
 
-impl Expected {
+impl Rejudged {
     /// What `wanted` promises, of the run that had the plan `seen`.
     ///
     /// # Errors
@@ -104,7 +104,12 @@ fn happens(plan: &Plan) -> Value {
 
 /// Spoofed packets count in the hosts' filters, so whoever judges a run has to know of each.
 fn unnamed(seen: &Plan, wanted: &Plan) -> Vec<String> {
-    let named = |one: &&Spoof| wanted.spoofs.iter().any(|other| tried::is_same(one, other));
+    let named = |one: &&Spoof| {
+        wanted
+            .spoofs
+            .iter()
+            .any(|other| matching_probes::is_same(one, other))
+    };
     let unnamed = seen.spoofs.iter().filter(|one| !named(one));
     let told = unnamed.map(|one| {
         let (source, to, through) = (&one.source, &one.to, &one.through);

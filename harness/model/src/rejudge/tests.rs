@@ -4,25 +4,25 @@ use super::*;
 use crate::evidence::Nanos;
 use crate::judge::tests::world::{World, mixed};
 use crate::plan::{
-    DropBy, Fact, Family, LimitKind, LimitPromise, Origin, Patience, ProbeId, Protection, SizeId,
-    SizeProbe, SpoofId, StepKind, StepPromise,
+    DataplaneCheck, DropBy, Family, LimitKind, LimitPromise, Origin, Patience, ProbeId, Protection,
+    SizeId, SizeProbe, SpoofId, StepKind, StepPromise,
 };
 use crate::report::Report;
 
-fn expected(world: &World, change: impl FnOnce(&mut Plan)) -> Expected {
+fn expected(world: &World, change: impl FnOnce(&mut Plan)) -> Rejudged {
     let mut wanted = world.plan.clone();
     change(&mut wanted);
-    Expected::new(&world.plan, wanted).unwrap()
+    Rejudged::new(&world.plan, wanted).unwrap()
 }
 
 fn refused(world: &World, change: impl FnOnce(&mut Plan)) -> Vec<String> {
     let mut wanted = world.plan.clone();
     change(&mut wanted);
-    Expected::new(&world.plan, wanted).unwrap_err()
+    Rejudged::new(&world.plan, wanted).unwrap_err()
 }
 
 /// The outcome of the last promise.
-fn last(expected: &Expected, world: &World) -> Outcome {
+fn last(expected: &Rejudged, world: &World) -> Outcome {
     let verdicts = expected.judge(&world.evidence);
     verdicts.last().map(|verdict| verdict.outcome).unwrap()
 }
@@ -74,7 +74,7 @@ fn a_pair_that_no_probe_went_between_is_open() {
     let world = mixed();
     let mut seen = world.plan.clone();
     let gone = seen.probes.pop().unwrap();
-    let expected = Expected::new(&seen, world.plan.clone()).unwrap();
+    let expected = Rejudged::new(&seen, world.plan.clone()).unwrap();
     let verdicts = expected.judge(&world.evidence);
     let of = verdicts
         .iter()
@@ -109,7 +109,7 @@ fn a_packet_that_was_not_sent_is_open_though_another_size_was() {
         },
         origin: Origin::Derived,
     }];
-    let expected = Expected::new(&seen, wanted).unwrap();
+    let expected = Rejudged::new(&seen, wanted).unwrap();
     assert_eq!(last(&expected, &world), Outcome::Inconclusive);
     assert_eq!(expected.plan.limits.sizes, [size(0, 1000), size(1, 1200)]);
 }
@@ -171,7 +171,7 @@ fn spoof(plan: &Plan) -> Spoof {
 fn a_dataplane_that_nobody_looked_at_is_open() {
     let world = mixed();
     let expected = expected(&world, |plan| {
-        plan.facts = vec![Fact {
+        plan.facts = vec![DataplaneCheck {
             node: plan.nodes[0].name.clone(),
             after: Some(0),
             has: vec![],
@@ -255,7 +255,7 @@ fn a_client_that_is_not_in_the_file_is_a_difference_and_so_is_one_that_is_only_t
     let mut named = mixed().plan;
     named.clients = vec![named.nodes[2].clone()];
     assert_eq!(
-        Expected::new(&mixed().plan, named).unwrap_err(),
+        Rejudged::new(&mixed().plan, named).unwrap_err(),
         ["client.cal: none in the run, one in the file"]
     );
 }

@@ -7,14 +7,14 @@ use crate::count::counted;
 use crate::plan::{Class, FabricKind, Family, Plan, Promise, Protection, RpFilter, Store};
 
 /// What `wireproof plan` prints.
-pub fn outline(plan: &Plan) -> String {
+pub fn plan_text(plan: &Plan) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write_outline(&mut text, plan);
+    let _ = write_plan(&mut text, plan);
     text
 }
 
-fn write_outline(text: &mut String, plan: &Plan) -> std::fmt::Result {
+fn write_plan(text: &mut String, plan: &Plan) -> std::fmt::Result {
     writeln!(text, "{}", plan.title)?;
     writeln!(text, "engine {}", plan.engine)?;
     let fabric = &plan.fabric;
