@@ -203,6 +203,4 @@ pub struct Peer {
     pub allowed_ips: Vec<IpNet>,
     /// Seconds; none is off.
     pub keepalive: Option<u16>,
-    /// Whether there has been a handshake with it since the device was made.
-    pub handshake: bool,
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::SystemTime;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rtnetlink::packet_route::address::AddressAttribute;
@@ -300,11 +299,6 @@ fn wireguard(device: &Device) -> Option<WireGuard> {
             .config
             .persistent_keepalive_interval
             .filter(|seconds| *seconds > 0),
-        // A program that speaks UAPI tells of none by the time zero.
-        handshake: peer
-            .stats
-            .last_handshake_time
-            .is_some_and(|time| time > SystemTime::UNIX_EPOCH),
     };
     Some(WireGuard {
         interface: device.name.as_str_lossy().parse().ok()?,
@@ -326,7 +320,6 @@ fn joined(parts: impl Iterator<Item = Peer>) -> Vec<Peer> {
         match whole.last_mut() {
             Some(last) if last.public_key == part.public_key => {
                 last.allowed_ips.extend(part.allowed_ips);
-                last.handshake |= part.handshake;
             }
             _ => whole.push(part),
         }

@@ -117,7 +117,6 @@ fn right(plan: &Plan, node: &Node) -> NodeEvidence {
                 .map(|to| IpNet::from(family.address(to)))
                 .collect(),
             keepalive: None,
-            handshake: true,
         });
     }
     let link = |name: &str, mtu| Link {
@@ -313,12 +312,6 @@ fn each_thing_that_is_missing_is_named() {
             "peer ada is missing on bob's wireguard.cali",
         ),
         (
-            "bob",
-            Reached::Device,
-            |node| device(node).peers[0].handshake = false,
-            "wireguard.cali of bob has had no handshake with ada, which encrypts in a session of a former device",
-        ),
-        (
             "ada",
             Reached::Device,
             |node| device(node).peers[0].public_key = "old=".into(),
@@ -494,21 +487,4 @@ fn nothing_is_made_up_where_nothing_is_wrong() {
     let why = explained("db", "ada", Reached::Device, |_| {});
     let cause = "unknown: the dataplanes of ada and bob have what the pair needs";
     assert_eq!(why.cause, cause);
-}
-
-#[test]
-fn a_session_that_neither_node_has_had_is_no_cause() {
-    for family in Family::ALL {
-        let cause = |met: [&str; 1]| {
-            let explained = explained_in(family, "db", Reached::Device, |evidence, _| {
-                for (name, node) in &mut evidence.nodes {
-                    device(node).peers[0].handshake = met.contains(&name.as_str());
-                }
-            });
-            explained.cause.contains("a session of a former device")
-        };
-        // On the way back it is the other node that encrypts.
-        let found = ["ada", "bob", "nobody"].map(|met| cause([met]));
-        assert_eq!(found, [true, true, false]);
-    }
 }

@@ -27,9 +27,6 @@ pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     found.extend(device::defects(leg.receiver));
     found.extend(not_accepted(leg));
     found.extend(delivery(leg));
-    if found.is_empty() {
-        found.extend(no_session(leg));
-    }
     found
 }
 
@@ -374,24 +371,6 @@ fn not_accepted<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
         Ok(peer) => lacks(site, other, peer, leg.source)?,
         Err(told) => told,
     };
-    Some(defect(Stage::Decrypt, told))
-}
-
-/// The sender encrypts in a session that the receiver's device does not have, since that was made after it. Such
-/// packets are dropped without an answer, and the sender notices after 15 s (WireGuard, section 6.5: Keepalive-Timeout
-/// and Rekey-Timeout).
-fn no_session<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
-    let (site, other) = (leg.receiver, leg.sender);
-    let is_met = |of: NodeView<'a>, other| peer_of(of, other).is_ok_and(|peer| peer.handshake);
-    if is_met(site, other) || !is_met(other, site) {
-        return None;
-    }
-    let told = format!(
-        "{} of {} has had no handshake with {}, which encrypts in a session of a former device",
-        site.tunnel(),
-        site.name(),
-        other.name()
-    );
     Some(defect(Stage::Decrypt, told))
 }
 

@@ -38,7 +38,6 @@ fn peer(key: &str, endpoint: &str, allowed: &[&str]) -> Peer {
         endpoint: Some(endpoint.parse().unwrap()),
         allowed_ips: allowed.iter().map(|text| net(text)).collect(),
         keepalive: None,
-        handshake: true,
     }
 }
 

@@ -28,7 +28,6 @@ fn lost(endpoint: &str, interface: &str) -> World {
             endpoint: Some(endpoint),
             allowed_ips: vec![],
             keepalive: None,
-            handshake: true,
         }],
     }];
     bob.dataplane.addresses.push(Address {

@@ -40,7 +40,6 @@ fn plane(bare: Dataplane) -> Dataplane {
         endpoint: None,
         allowed_ips: networks.iter().map(|one| parsed(one)).collect(),
         keepalive: None,
-        handshake: true,
     };
     Dataplane {
         addresses: vec![Address {
