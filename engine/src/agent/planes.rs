@@ -29,7 +29,7 @@ pub(crate) fn lifts(actual: &Dataplane, settings: &Settings) -> bool {
 
 /// Lets what is wanted follow peers that roam.
 pub(crate) fn follow(
-    told: &mut EndpointHistory,
+    history: &mut EndpointHistory,
     kernel: &KernelCache,
     cluster: &Cluster,
     desired: &mut Dataplane,
@@ -40,7 +40,7 @@ pub(crate) fn follow(
         let mut peers = device.peers.iter();
         peers.find(|(known, _)| known == key)?.1.handshake
     };
-    told.follow(desired, actual, handshake, SystemTime::now());
+    history.follow(desired, actual, handshake, SystemTime::now());
 }
 
 /// The dataplane as it is and as it should be, the conflicts that were decided for that, and what others

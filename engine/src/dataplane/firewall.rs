@@ -99,6 +99,15 @@ impl Firewall {
         protected.flat_map(|(_, networks)| networks)
     }
 
+    /// Whether what goes to an address in clear is dropped: it is protected, and no exception lists it.
+    pub(crate) fn refuses(&self, to: IpAddr) -> bool {
+        let mut sets = self.sets.iter();
+        let is_exempt = sets.any(|(name, networks)| {
+            name.starts_with(EXCEPTIONS) && networks.iter().any(|network| network.contains(&to))
+        });
+        !is_exempt && self.protected().any(|network| network.contains(&to))
+    }
+
     /// This one, but refusing what the other refuses too.
     pub(crate) fn with_all_that_is_refused_by(&self, other: &Self) -> Self {
         let mut both = self.clone();

@@ -121,26 +121,26 @@ mod tests {
 
     /// What is wanted of a peer that the store has at `store` and the device at `there`, and that was
     /// heard of so many seconds ago.
-    fn wanted(told: &mut EndpointHistory, store: &str, there: &str, age: Option<u64>) -> String {
+    fn wanted(history: &mut EndpointHistory, store: &str, there: &str, age: Option<u64>) -> String {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let heard = age.map(|age| now - Duration::from_secs(age));
         let mut desired = plane(store);
-        told.follow(&mut desired, &plane(there), |_, _| heard, now);
+        history.follow(&mut desired, &plane(there), |_, _| heard, now);
         let device = &desired.planes[Family::V4].devices["wireguard.cali"];
         device.peers[&key()].endpoint.unwrap().to_string()
     }
 
     #[test]
     fn a_peer_is_answered_where_it_was_heard_while_its_session_lives() {
-        let mut told = EndpointHistory::default();
-        assert_eq!(wanted(&mut told, STORE, STORE, None), STORE);
-        assert_eq!(wanted(&mut told, STORE, NAT, Some(5)), NAT);
+        let mut history = EndpointHistory::default();
+        assert_eq!(wanted(&mut history, STORE, STORE, None), STORE);
+        assert_eq!(wanted(&mut history, STORE, NAT, Some(5)), NAT);
         assert_eq!(
-            wanted(&mut told, STORE, "192.0.2.9:1", Some(179)),
+            wanted(&mut history, STORE, "192.0.2.9:1", Some(179)),
             "192.0.2.9:1"
         );
-        assert_eq!(wanted(&mut told, STORE, NAT, Some(180)), STORE);
-        assert_eq!(wanted(&mut told, STORE, NAT, None), STORE);
+        assert_eq!(wanted(&mut history, STORE, NAT, Some(180)), STORE);
+        assert_eq!(wanted(&mut history, STORE, NAT, None), STORE);
     }
 
     #[test]
@@ -157,14 +157,14 @@ mod tests {
 
     #[test]
     fn what_the_store_says_anew_is_believed() {
-        let mut told = EndpointHistory::default();
+        let mut history = EndpointHistory::default();
         let moved = "10.0.0.3:51820";
-        assert_eq!(wanted(&mut told, STORE, STORE, Some(5)), STORE);
-        assert_eq!(wanted(&mut told, moved, STORE, Some(5)), moved);
+        assert_eq!(wanted(&mut history, STORE, STORE, Some(5)), STORE);
+        assert_eq!(wanted(&mut history, moved, STORE, Some(5)), moved);
         // Not written yet.
-        assert_eq!(wanted(&mut told, moved, STORE, Some(5)), moved);
+        assert_eq!(wanted(&mut history, moved, STORE, Some(5)), moved);
         assert_eq!(
-            wanted(&mut told, moved, "10.0.0.3:40001", Some(5)),
+            wanted(&mut history, moved, "10.0.0.3:40001", Some(5)),
             "10.0.0.3:40001"
         );
     }

@@ -13,8 +13,9 @@ use wireguard_control::Backend;
 use crate::dataplane::bypass::{self, Bypass, Effect};
 use crate::dataplane::change::Change;
 use crate::dataplane::desired::{is_active, peer_key};
+use crate::dataplane::here::Here;
 use crate::dataplane::model::{Dataplane, Device, Rule};
-use crate::dataplane::networks::Conflict;
+use crate::dataplane::networks::{self, Conflict};
 use crate::host::device::{PeerState, State};
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
@@ -51,9 +52,9 @@ pub(crate) struct Status<'a> {
     pub(crate) bypasses: &'a PerFamily<Vec<Bypass>>,
     /// Whether the configuration cannot be read: nobody knows what is wanted.
     pub(crate) unread: bool,
-    /// Whether the agent leaves everything as it is: by a configuration that has a mistake less is wanted.
+    /// Whether the agent changes nothing: the configuration has a mistake, and asks for less than is in force.
     pub(crate) held: bool,
-    /// Whether resources with mistakes may hold more: an agent that runs knows what they held before.
+    /// Whether a resource has a mistake: a running agent keeps its last good state, which status does not know.
     pub(crate) partly_known: bool,
     pub(crate) now: SystemTime,
 }
@@ -123,9 +124,9 @@ impl Status<'_> {
             return clear("this node does not encrypt".into());
         }
         match peer_key(self.cluster, self.node, name, family) {
-            // It goes on being what it is.
+            // The agent adds no peer.
             Ok(key) if self.held && self.peer(&key, family).is_none() => {
-                clear("it is no peer of the device as it is".into())
+                clear("the device has no such peer".into())
             }
             Err(plain) => clear(plain.to_string()),
             Ok(key) => {
@@ -148,14 +149,24 @@ impl Status<'_> {
         Some(state)
     }
 
-    /// Whether the kernel drops what goes to a node in clear.
+    /// Whether the kernel drops what goes in clear to a node or its pods.
     fn refuses_now(&self, name: &str, family: Family) -> bool {
-        let node = self.cluster.nodes.get(name);
-        let Some(address) = node.and_then(|node| node.endpoint[family]) else {
-            return self.actual.firewall.is_strict();
-        };
-        let mut protected = self.actual.firewall.protected();
-        protected.any(|network| network.contains(&address))
+        let firewall = &self.actual.firewall;
+        let endpoint = self
+            .cluster
+            .nodes
+            .get(name)
+            .and_then(|node| node.endpoint[family]);
+        let networks = networks::of(self.cluster, self.node, family, &Here::default());
+        let owned = networks.owners.iter().filter(|(_, owner)| **owner == name);
+        let mut addresses = owned
+            .map(|(network, _)| network.addr())
+            .chain(endpoint)
+            .peekable();
+        match addresses.peek() {
+            None => firewall.is_strict(),
+            Some(_) => addresses.any(|address| firewall.refuses(address)),
+        }
     }
 
     /// Whether it is encrypt or drop: by the store, and by the rules that the kernel has.

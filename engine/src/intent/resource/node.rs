@@ -97,34 +97,34 @@ fn labels(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
 
 /// Addresses that WireGuard can use, by their type (Calico: `api/pkg/apis/projectcalico/v3`, Kubernetes:
 /// `core/v1` `NodeAddressType`).
-const NUMBERS: [&str; 3] = [INTERNAL, "ExternalIP", "CalicoNodeIP"];
+const ADDRESS_TYPES: [&str; 3] = [DEFAULT_TYPE, "ExternalIP", "CalicoNodeIP"];
 
 /// The type of an address that has none.
-const INTERNAL: &str = "InternalIP";
+const DEFAULT_TYPE: &str = "InternalIP";
 
 /// Names are addresses too, of a type that WireGuard cannot use.
-const NAMES: [&str; 3] = ["Hostname", "InternalDNS", "ExternalDNS"];
+const NAME_TYPES: [&str; 3] = ["Hostname", "InternalDNS", "ExternalDNS"];
 
 /// Whether an entry of `spec.addresses` holds an external address, by its type; none if it holds a name. An
 /// unknown type must not take the protection from an address.
 fn read_type(fields: &mut Fields<'_>, field: &str, entry: &Value) -> Option<bool> {
     let written = entry.get("type").filter(|kind| !kind.is_null());
-    let Some(written) = written.map_or(Some(INTERNAL), Value::as_str) else {
+    let Some(written) = written.map_or(Some(DEFAULT_TYPE), Value::as_str) else {
         fields.fail(field, "has an entry whose type is not a text");
         return Some(false);
     };
-    if NAMES.contains(&written) {
+    if NAME_TYPES.contains(&written) {
         return None;
     }
-    let counts = meant(written, NUMBERS).unwrap_or(INTERNAL);
-    if !NUMBERS.contains(&written) {
-        let known = NUMBERS.join(", ");
+    let counts = meant(written, ADDRESS_TYPES).unwrap_or(DEFAULT_TYPE);
+    if !ADDRESS_TYPES.contains(&written) {
+        let known = ADDRESS_TYPES.join(", ");
         fields.fail(
             field,
             format!(
                 "has an entry of the unknown type `{written}`, which counts as {counts}: known types are \
                  {known}, {}",
-                NAMES.join(", ")
+                NAME_TYPES.join(", ")
             ),
         );
         let text = entry.get("address").and_then(Value::as_str);

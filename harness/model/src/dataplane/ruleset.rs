@@ -140,6 +140,12 @@ impl Table {
         sets.map(Vec::as_slice).collect()
     }
 
+    /// The rules that drop, in the order of the chains.
+    pub(crate) fn drop_rules(&self) -> impl Iterator<Item = &String> {
+        let rules = self.chains.iter().flat_map(|chain| &chain.rules);
+        rules.filter(|rule| rule.split_whitespace().any(|word| word == "drop"))
+    }
+
     pub(crate) fn chain(&self, name: &str) -> Option<&Chain> {
         self.chains.iter().find(|chain| chain.name == name)
     }

@@ -6,7 +6,7 @@ use super::firewall::contains;
 use super::tunnel::{delivery, wire};
 use super::{Defect, Leg, Stage, device, filtered};
 use crate::dataplane::RouteKind;
-use crate::dataplane::ruleset::Ruleset;
+use crate::dataplane::ruleset::{Ruleset, Table};
 use crate::plan::{Class, Protection};
 
 pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
@@ -134,7 +134,9 @@ fn not_dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
 /// set.
 fn lists(nftables: &str, verdict: &str, to: IpAddr) -> Option<bool> {
     let ruleset = Ruleset::parse(nftables);
-    let tables = ruleset.tables.iter();
+    // Encrypt or drop is one table: what another one accepts, it does not exempt.
+    let drops = |table: &&Table| table.drop_rules().next().is_some();
+    let tables = ruleset.tables.iter().filter(drops);
     let mut sets = tables
         .flat_map(|table| table.destinations(verdict))
         .peekable();
@@ -177,6 +179,9 @@ mod tests {
         let to = "10.1.0.4".parse().unwrap();
         let empty = "table inet fw {\n set one {\n  type ipv4_addr\n }\n chain out {\n  ip daddr @one drop\n }\n}";
         assert_eq!(lists(empty, "drop", to), Some(false));
+        // What only accepts exempts nothing.
+        let accepts = text("  ip daddr @one accept\n");
+        assert_eq!(lists(&accepts, "accept", to), None);
         // By who sends it, or by no set at all.
         for other in ["  ip saddr @one drop\n", "  ip daddr 10.1.0.4 drop\n", ""] {
             assert_eq!(lists(&text(other), "drop", to), None, "{other}");

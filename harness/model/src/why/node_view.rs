@@ -261,11 +261,7 @@ impl<'a> NodeView<'a> {
         let ruleset = Ruleset::parse(&self.plane()?.nftables);
         let lists = |table: &&Table| !table.destinations("accept").is_empty();
         let mut tables = ruleset.tables.iter().filter(lists);
-        tables.find_map(|table| {
-            let mut rules = table.chains.iter().flat_map(|chain| &chain.rules);
-            let drops = |rule: &&String| rule.split_whitespace().any(|word| word == "drop");
-            rules.find(drops).cloned()
-        })
+        tables.find_map(|table| table.drop_rules().next().cloned())
     }
 
     /// The first rule of nftables that has these words.

@@ -256,12 +256,21 @@ fn what_a_mistake_holds_in_force_is_told_as_the_kernel_has_it() {
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
+    // An exception goes in clear, though its network is protected.
+    let mut exempt = drops(&["10.0.0.0/24"]);
+    let plain = ["10.0.0.4/32".parse().unwrap()].into();
+    exempt.firewall.sets.insert("plain4".into(), plain);
+    let text = lines(&exempt, Some(&device));
+    assert!(
+        text.contains("  zoe      in clear: it has published no key\n"),
+        "{text}"
+    );
     // What the kernel does not drop goes in clear, and a node with a key need not be a peer.
     let mut lonely = peered();
     lonely.peers.clear();
     let text = lines(&drops(&["10.0.0.2/32"]), Some(&lonely));
     for expected in [
-        "  bob      dropped: it is no peer of the device as it is\n",
+        "  bob      dropped: the device has no such peer\n",
         "  zoe      in clear: it has published no key\n",
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");
