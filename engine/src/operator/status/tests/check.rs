@@ -224,8 +224,13 @@ fn of_several_rules_the_one_that_sends_traffic_in_clear_is_told_by_status_and_ag
 fn what_a_mistake_holds_in_force_is_told_as_the_kernel_has_it() {
     // By what can be read encryption is off; the kernel encrypts to bob and drops the rest.
     let keyless = [node("zoe", 4, None)];
-    let off = configuration("default", json!({"wireguardEnabled": false}), json!({}));
-    let nodes = [node("ada", 1, Some(1)), node("bob", 2, Some(2)), off];
+    let off = json!({"wireguardEnabled": false, "routeSource": "WorkloadIPs"});
+    let off = configuration("default", off, json!({}));
+    let pod = json!({
+        "kind": "WorkloadEndpoint", "metadata": {"name": "pod"},
+        "spec": {"node": "zoe", "ipNetworks": ["10.0.1.4/32"]},
+    });
+    let nodes = [node("ada", 1, Some(1)), node("bob", 2, Some(2)), off, pod];
     let cluster = of(&[&nodes[..], &keyless].concat());
     let device = peered();
     let drops = |networks: &[&str]| {
@@ -263,6 +268,12 @@ fn what_a_mistake_holds_in_force_is_told_as_the_kernel_has_it() {
     let text = lines(&exempt, Some(&device));
     assert!(
         text.contains("  zoe      in clear: it has published no key\n"),
+        "{text}"
+    );
+    // Without host encryption the pods' addresses alone are protected.
+    let text = lines(&drops(&["10.0.1.4/32"]), Some(&device));
+    assert!(
+        text.contains("  zoe      dropped: it has published no key\n"),
         "{text}"
     );
     // What the kernel does not drop goes in clear, and a node with a key need not be a peer.
