@@ -17,42 +17,49 @@ pub(crate) mod exporter;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use wiremesh_plan::dataplane::bypass::Bypass;
+use wiremesh_plan::dataplane::change::{Change, diff, is_undone_by_peers};
+use wiremesh_plan::dataplane::departed::Departed;
+use wiremesh_plan::dataplane::model::Dataplane;
+use wiremesh_plan::dataplane::networks::Conflict;
+use wiremesh_plan::dataplane::roaming::EndpointHistory;
+use wiremesh_plan::dataplane::tables::NoTable;
+use wiremesh_plan::intent::cluster::Cluster;
+use wiremesh_plan::intent::family::PerFamily;
 
 use crate::agent::exporter::Exporter;
 use crate::agent::journal::Journal;
 use crate::agent::notify::{Counts, Supervisor};
 use crate::agent::record::{Cause, Mesh, Shared};
-use crate::dataplane::bypass::Bypass;
-use crate::dataplane::change::{Change, diff, is_undone_by_peers};
-use crate::dataplane::departed::Departed;
-use crate::dataplane::model::Dataplane;
-use crate::dataplane::networks::Conflict;
-use crate::dataplane::roaming::EndpointHistory;
-use crate::dataplane::tables::NoTable;
 use crate::hooks::Hooks;
-use crate::host::apply::{ApplyError, Executor, Preference};
+use crate::host::apply::{ApplyError, Executor};
 use crate::host::guard::Guard;
-use crate::host::kernel::{KernelCache, ObserveError, Stale};
+use crate::host::kernel::{KernelCache, Stale};
+use crate::host::netlink::Netlink;
 use crate::host::netlink::monitor::Monitor;
-use crate::host::netlink::{Netlink, NetlinkError};
 use crate::host::nft;
-use crate::intent::cluster::Cluster;
-use crate::intent::family::PerFamily;
-use crate::intent::resource::Identity;
-use crate::store::{Changed, Doubts, Feed, Store, StoreError};
+use crate::store::{Changed, Doubts, Feed};
+
+/// What an agent is started with.
+mod config;
+
+/// Why a reconciliation failed.
+mod error;
 
 /// Rules of others that send packets past the tunnel.
 mod bypass;
 
 /// Tunnel devices that somebody has given another name.
 mod device;
+
+/// What the store's feed has told.
+mod news;
 
 /// The tunnels' ports.
 mod port;
@@ -76,6 +83,9 @@ mod planes;
 mod waiting;
 
 pub(crate) use bypass::problems as bypass_problems;
+pub(crate) use config::AgentConfig;
+pub(crate) use error::AgentError;
+use news::StoreNews;
 pub(crate) use planes::{Planes, follow, lifts};
 pub(crate) use port::{problems as port_problems, taken as taken_ports};
 pub(crate) use table::{choose as choose_tables, problems as table_problems};
@@ -92,78 +102,35 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 /// How often the kernel is written to and compared before it is said not to keep what is set.
 const ROUNDS: u32 = 8;
 
-/// What an agent is started with.
-#[derive(Debug, Clone)]
-pub(crate) struct AgentConfig {
-    pub(crate) node: String,
-    pub(crate) store: Store,
-    pub(crate) preference: Preference,
-    /// Where sysctls are written.
-    pub(crate) procfs: PathBuf,
-    /// Where the guard's rules are kept.
-    pub(crate) state: PathBuf,
-    /// Where metrics are served, whatever the store says.
-    pub(crate) metrics: Option<SocketAddr>,
-    pub(crate) hooks: Hooks,
-}
-
-/// Why a reconciliation failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AgentError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Netlink(#[from] NetlinkError),
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
-    /// The store has no Node for this node.
-    #[error("the store has no Node `{0}`: the agent waits for it")]
-    NoNode(String),
-    /// What can be read of the configuration asks for less than is in force.
-    #[error("what is encrypted and dropped stays as it is until this is corrected: {0}")]
-    Unread(String),
-    /// Another program undoes the changes of this agent.
-    #[error("kernel state still differs after {ROUNDS} rounds of changes; last change: {0}")]
-    NotKept(String),
-    /// A peer's endpoint keeps reverting, because the peer still sends from its former address.
-    #[error("a peer is heard elsewhere than the store says; tried to {0}")]
-    Elsewhere(String),
-    /// Signals cannot be caught.
-    #[error("cannot wait for signals: {0}")]
-    Signal(std::io::Error),
-}
-
 /// Runs until it is told to end. The device, its routes and its rule stay: traffic goes
 /// on encrypted while there is no agent.
 ///
 /// # Errors
 /// The store or netlink cannot be opened at all. Whatever goes wrong later is logged and tried again.
-pub(crate) async fn run(orders: AgentConfig) -> Result<(), AgentError> {
+pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signal)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         "the agent of {} begins",
-        orders.node
+        config.node
     );
     // One place is enough: what it says is that something, somewhere, has changed.
     let (changed, mut firewall_changes) = mpsc::channel(1);
     if let Err(error) = nft::watch(changed) {
         tracing::warn!("{error}: their drift is found by the resync alone");
     }
-    let record = Shared::new(&orders.node);
+    let record = Shared::new(&config.node);
     record.watch();
     let mut exporter = Exporter::new(record.clone());
-    exporter.listen(orders.metrics);
+    exporter.listen(config.metrics);
     let monitor = Monitor::open()?;
     let mut feed = tokio::select! {
-        feed = orders.store.feed() => feed?,
+        feed = config.store.feed() => feed?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    let mut agent = Agent::new(orders, monitor, record, exporter)?;
+    let mut agent = Agent::new(config, monitor, record, exporter)?;
     let mut retry = FIRST_RETRY;
     let mut cause = Cause::Intent;
     let mut compared = Instant::now();
@@ -224,7 +191,7 @@ pub(crate) async fn run(orders: AgentConfig) -> Result<(), AgentError> {
 }
 
 struct Agent {
-    orders: AgentConfig,
+    config: AgentConfig,
     hooks: Hooks,
     /// Where the store is.
     store: Vec<SocketAddr>,
@@ -240,10 +207,8 @@ struct Agent {
     wrong: Vec<String>,
     /// What is not known of the node's configuration.
     doubts: Doubts,
-    /// Whether the store has changed.
-    news: bool,
-    /// Which resources have, as far as that is known.
-    changed: Option<BTreeSet<Identity>>,
+    /// What the store's feed has told since it was read last.
+    news: StoreNews,
     /// What was wanted of the dataplane last.
     desired: Option<Dataplane>,
     /// And before that.
@@ -259,8 +224,6 @@ struct Agent {
     conflicts: PerFamily<Vec<Conflict>>,
     /// What rules of others send past the tunnel.
     bypasses: PerFamily<Vec<Bypass>>,
-    /// What stands in the way of the store, if it cannot be reached.
-    trouble: Option<String>,
     /// Why this node can make no device, if it cannot.
     unsupported: Option<String>,
     ports: port::Ports,
@@ -274,22 +237,22 @@ struct Agent {
 
 impl Agent {
     fn new(
-        orders: AgentConfig,
+        config: AgentConfig,
         monitor: Monitor,
         record: Shared,
         exporter: Exporter,
     ) -> Result<Self, AgentError> {
-        let hooks = orders.hooks.clone();
-        hooks.agent_starts(&orders.procfs);
+        let hooks = config.hooks.clone();
+        hooks.agent_starts(&config.procfs);
         let executor = Executor {
             netlink: Netlink::open()?,
-            preference: orders.preference.clone(),
-            procfs: orders.procfs.clone(),
+            preference: config.preference.clone(),
+            procfs: config.procfs.clone(),
             writes: 0,
             hooks: hooks.clone(),
         };
         Ok(Self {
-            store: orders.store.endpoints(),
+            store: config.store.endpoints(),
             monitor,
             executor,
             kernel: KernelCache::unknown(&hooks),
@@ -301,8 +264,7 @@ impl Agent {
             cluster: Cluster::empty(),
             wrong: Vec::new(),
             doubts: Doubts::default(),
-            news: true,
-            changed: None,
+            news: StoreNews::everything(),
             desired: None,
             before: None,
             endpoints: EndpointHistory::default(),
@@ -311,36 +273,21 @@ impl Agent {
             departed: Departed::default(),
             conflicts: PerFamily::default(),
             bypasses: PerFamily::default(),
-            trouble: None,
             unsupported: None,
             ports: port::Ports::default(),
             tables: PerFamily::each(|_| Err(NoTable::default())),
             settled: false,
-            guard: Guard::new(orders.state.clone()),
+            guard: Guard::new(config.state.clone()),
             unguarded: None,
-            orders,
+            config,
         })
     }
 
     /// Takes note of what the store's feed tells.
-    fn note(&mut self, news: Changed) {
-        let trouble = matches!(news, Changed::Trouble(_));
+    fn note(&mut self, changed: Changed) {
+        let trouble = matches!(changed, Changed::Trouble(_));
         self.record.with(|record| record.store(trouble));
-        match news {
-            Changed::Trouble(what) => self.trouble = Some(what),
-            Changed::Resources(resources) => {
-                self.trouble = None;
-                self.news = true;
-                if let Some(changed) = &mut self.changed {
-                    changed.extend(resources);
-                }
-            }
-            Changed::Everything => {
-                self.trouble = None;
-                self.news = true;
-                self.changed = None;
-            }
-        }
+        self.news.note(changed);
     }
 
     async fn reconcile(&mut self, feed: &mut Feed, cause: Cause) -> Result<(), AgentError> {
@@ -351,9 +298,9 @@ impl Agent {
         if self.waits(feed) {
             return Ok(());
         }
-        let news = std::mem::take(&mut self.news);
+        let news = std::mem::take(&mut self.news.has_changed);
         let short = news && cause == Cause::Intent && self.shortcut(feed).await?;
-        self.changed = Some(BTreeSet::new());
+        self.news.resources = Some(BTreeSet::new());
         if news && !short && self.hooks.takes_in(&self.cluster) {
             self.take_in(feed);
             self.settled = false;
@@ -367,7 +314,7 @@ impl Agent {
             };
             self.unsupported = None;
         }
-        let node = self.orders.node.clone();
+        let node = self.config.node.clone();
         if !self.cluster.nodes.contains_key(&node) {
             self.put_off();
             // What else is wrong may be why it is missing.
@@ -415,7 +362,7 @@ impl Agent {
     /// Puts the cluster together from the store as last seen.
     fn take_in(&mut self, feed: &Feed) {
         let snapshot = feed.snapshot();
-        let node = self.hooks.configured_node(&self.orders.node);
+        let node = self.hooks.configured_node(&self.config.node);
         let (mut cluster, wrong) = Cluster::new(node, &snapshot.resources);
         self.hooks.change_cluster(&mut cluster);
         if cluster.settings.tunnel != self.cluster.settings.tunnel {
@@ -424,9 +371,9 @@ impl Agent {
         }
         let told = cluster.settings.metrics;
         let configured = told.enabled.then_some(told.address);
-        self.exporter.listen(self.orders.metrics.or(configured));
+        self.exporter.listen(self.config.metrics.or(configured));
         let bad = snapshot.problems();
-        self.doubts = snapshot.doubts(&self.orders.node, &wrong);
+        self.doubts = snapshot.doubts(&self.config.node, &wrong);
         let wrong = wrong
             .iter()
             .map(|(identity, wrong)| format!("{identity}: {wrong}"));
@@ -436,7 +383,7 @@ impl Agent {
             let in_doubt = self.doubts.forbid_lifting(true).is_some();
             self.departed.hold(&self.cluster, in_doubt);
             self.departed
-                .follow(&self.cluster, &cluster, &self.orders.node, whole);
+                .follow(&self.cluster, &cluster, &self.config.node, whole);
         }
         self.cluster = cluster;
     }
@@ -481,7 +428,7 @@ impl Agent {
         Planes::new(
             &self.kernel,
             &self.cluster,
-            &self.orders.node,
+            &self.config.node,
             &self.store,
             self.supported(),
             &self.tables,
@@ -499,7 +446,7 @@ impl Agent {
         self.kernel
             .refresh(&self.executor.netlink, settings)
             .await?;
-        let own = self.cluster.nodes.get(&self.orders.node);
+        let own = self.cluster.nodes.get(&self.config.node);
         self.kernel.look_for_uplinks(own, settings);
         self.look_for_devices().await?;
         self.look_at_ports().await;
@@ -508,7 +455,7 @@ impl Agent {
             let found = self.kernel.firewall();
             self.departed.recall(
                 &self.cluster,
-                &self.orders.node,
+                &self.config.node,
                 found,
                 self.wrong.is_empty(),
             );

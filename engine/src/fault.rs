@@ -15,16 +15,16 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use wiremesh_plan::dataplane::change::{Change, diff};
+use wiremesh_plan::dataplane::model::{Dataplane, Rule};
+use wiremesh_plan::dataplane::tables::Tables;
+use wiremesh_plan::intent::cluster::Cluster;
+use wiremesh_plan::intent::family::Family;
+use wiremesh_plan::intent::resource::{Identity, Node};
+use wiremesh_plan::intent::settings::KERNEL_TABLES;
 
 use crate::crash::CrashPoint;
-use crate::dataplane::change::{Change, diff};
-use crate::dataplane::model::{Dataplane, Rule};
-use crate::dataplane::tables::Tables;
 use crate::hooks::{Hooks, TestHooks};
-use crate::intent::cluster::Cluster;
-use crate::intent::family::Family;
-use crate::intent::resource::{Identity, Node};
-use crate::intent::settings::KERNEL_TABLES;
 
 /// What the faults make of a dataplane.
 mod dataplane;

@@ -8,12 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-
-use crate::dataplane::change::Change;
-use crate::dataplane::model::Dataplane;
-use crate::dataplane::tables::Tables;
-use crate::intent::cluster::Cluster;
-use crate::intent::resource::{Identity, Node};
+use wiremesh_plan::dataplane::change::Change;
+use wiremesh_plan::dataplane::model::Dataplane;
+use wiremesh_plan::dataplane::tables::Tables;
+use wiremesh_plan::intent::cluster::Cluster;
+use wiremesh_plan::intent::resource::{Identity, Node};
 
 /// What a program does otherwise. Each method does nothing by default, or says that all is as usual.
 pub(crate) trait TestHooks: fmt::Debug + Send + Sync {

@@ -10,16 +10,11 @@
 //!
 //! Two programs are made of it: `wiremesh`, and for tests `wiremesh-test`, whose hooks are faults.
 //!
-//! The modules are listed in reading order; each imports only those above it. `intent` and `dataplane`
-//! decide everything and have no effects: those are in `store`, `host`, `agent` and `operator`.
+//! What decides is the crate `wiremesh-plan`, which has no effects: `Cluster`, `Desired` and the changes are
+//! its types. The modules here have the effects; they are listed in reading order, and each imports only those
+//! above it.
 
 use std::process::ExitCode;
-
-/// What the cluster asks for: resources, settings, and what a node publishes. Pure.
-mod intent;
-
-/// What a node is like and should be like, and the changes between the two. Pure.
-mod dataplane;
 
 /// Where a test changes what an agent does.
 mod hooks;

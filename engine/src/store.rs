@@ -13,9 +13,12 @@ use std::thread;
 
 use serde_json::Value;
 use tokio::sync::oneshot;
+use wiremesh_plan::intent::publication::{Publication, node_identity, request_rotation};
+use wiremesh_plan::intent::resource::{Identity, Resource, read_partly};
+use wiremesh_plan::intent::settings::Settings;
+use wiremesh_plan::intent::statement::Statement;
 
 use crate::hooks::Hooks;
-use crate::intent::resource::Identity;
 
 mod snapshot;
 
@@ -67,6 +70,15 @@ pub(crate) enum StoreError {
     /// There is no such resource.
     #[error("the store {store} has no {identity}")]
     Missing { store: String, identity: Identity },
+}
+
+/// What the cluster's settings are once something was stated of them.
+#[derive(Debug)]
+pub(crate) struct Stated {
+    /// Whether the store was written: it is something else than before.
+    pub(crate) written: bool,
+    /// What the FelixConfiguration `default` asks for now.
+    pub(crate) settings: Settings,
 }
 
 /// A store of resources.
@@ -192,10 +204,57 @@ impl Store {
         self
     }
 
+    /// Publishes what a node says of itself. Says whether the store was written.
+    pub(crate) async fn publish(
+        &self,
+        node: &str,
+        publication: &Publication,
+    ) -> Result<bool, StoreError> {
+        let write = |document: &mut Value| publication.write(document);
+        self.edit(&node_identity(node), None, write).await
+    }
+
+    /// Asks a node for a new key. Says whether the store was written.
+    pub(crate) async fn request_rotation(&self, node: &str) -> Result<bool, StoreError> {
+        self.edit(&node_identity(node), None, request_rotation)
+            .await
+    }
+
+    /// States something of the whole cluster. What is there in a shape that cannot be read is not written
+    /// over.
+    pub(crate) async fn state(&self, statement: &Statement) -> Result<Stated, StoreError> {
+        let mut last = Value::Null;
+        let mut unclear = None;
+        let edit = |configuration: &mut Value| {
+            unclear = read_partly(configuration, "").err();
+            if unclear.is_none() {
+                statement.write(configuration);
+            }
+            last.clone_from(configuration);
+        };
+        let identity = Statement::identity();
+        let unstated = Some(Statement::unstated());
+        let written = self.edit(&identity, unstated, edit).await?;
+        if let Some(wrong) = unclear {
+            return Err(StoreError::Unclear {
+                identity,
+                what: wrong.to_string(),
+                help: "repair it by hand",
+            });
+        }
+        let mut settings = Settings::default();
+        if let Ok(reading) = read_partly(&last, "")
+            && let Resource::Configuration(configuration) = reading.resource
+        {
+            settings.read(&configuration);
+        }
+        Ok(Stated { written, settings })
+    }
+
     /// Reads a resource (`otherwise` if there is none), edits it, and writes it back if that
     /// changed it and nobody else has written it meanwhile; else it begins again. Says
     /// whether the store was written.
-    pub(crate) async fn edit(
+    async fn edit(
         &self,
         identity: &Identity,
         otherwise: Option<Value>,

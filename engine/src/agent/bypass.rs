@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::dataplane::bypass::{self, Bypass};
-use crate::dataplane::model::{Dataplane, Target};
-use crate::dataplane::networks;
+use wiremesh_plan::dataplane::bypass::{self, Bypass};
+use wiremesh_plan::dataplane::model::{Dataplane, Target};
+use wiremesh_plan::dataplane::networks;
+use wiremesh_plan::intent::cluster::Cluster;
+use wiremesh_plan::intent::family::{Family, PerFamily};
+
 use crate::host::kernel::KernelCache;
-use crate::intent::cluster::Cluster;
-use crate::intent::family::{Family, PerFamily};
 
 use super::Agent;
 

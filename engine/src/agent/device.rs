@@ -1,8 +1,9 @@
 //! Tunnel devices that somebody has given another name: their processes take the name back.
 
-use crate::dataplane::change::Change;
+use wiremesh_plan::dataplane::change::Change;
+use wiremesh_plan::intent::family::Family;
+
 use crate::host::tunnel;
-use crate::intent::family::Family;
 
 use super::{Agent, AgentError};
 

@@ -21,11 +21,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use wireguard_control::Backend;
+use wiremesh_plan::intent::text::message;
 
 use crate::agent::metrics::{Reading, page};
 use crate::agent::record::{Record, Shared, Standing};
 use crate::host::device::{self, State};
-use crate::intent::text::message;
 
 /// The open connections.
 mod places;

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use wiremesh_plan::dataplane::change::Change;
+use wiremesh_plan::intent::family::{Family, PerFamily};
+
 use crate::agent::record::{Cause, Mesh};
-use crate::dataplane::change::Change;
-use crate::intent::family::{Family, PerFamily};
 
 /// How long the same line is not said again.
 const QUIET: Duration = Duration::from_secs(60);

@@ -6,9 +6,10 @@
 use std::fmt::{Display, Write as _};
 use std::time::SystemTime;
 
+use wiremesh_plan::intent::text;
+
 use crate::agent::record::{Durations, Record, Standing};
 use crate::host::device::{PeerState, State};
-use crate::intent::text;
 
 /// A device, and what it says; none if it could not be read in time.
 pub(crate) type Reading = (String, Option<State>);

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::intent::text::line;
+use wiremesh_plan::intent::text::line;
 
 /// How long an agent waits for a supervisor that does not read.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -3,19 +3,20 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use wiremesh_plan::dataplane::bypass::Bypass;
+use wiremesh_plan::dataplane::departed::Departed;
+use wiremesh_plan::dataplane::desired::{Situation, desired};
+use wiremesh_plan::dataplane::model::Dataplane;
+use wiremesh_plan::dataplane::networks::Conflict;
+use wiremesh_plan::dataplane::roaming::EndpointHistory;
+use wiremesh_plan::intent::cluster::Cluster;
+use wiremesh_plan::intent::family::{Family, PerFamily};
+use wiremesh_plan::intent::key::PublicKey;
+use wiremesh_plan::intent::settings::Settings;
+
 use super::bypass::find as find_bypasses;
 use super::table::Choices;
-use crate::dataplane::bypass::Bypass;
-use crate::dataplane::departed::Departed;
-use crate::dataplane::desired::{Situation, desired};
-use crate::dataplane::model::Dataplane;
-use crate::dataplane::networks::Conflict;
-use crate::dataplane::roaming::EndpointHistory;
 use crate::host::kernel::KernelCache;
-use crate::intent::cluster::Cluster;
-use crate::intent::family::{Family, PerFamily};
-use crate::intent::key::PublicKey;
-use crate::intent::settings::Settings;
 
 /// Whether settings ask for less than a dataplane has: strict mode, host encryption or a family's encryption ends.
 pub(crate) fn lifts(actual: &Dataplane, settings: &Settings) -> bool {

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wiremesh_plan::dataplane::desired::is_active;
+use wiremesh_plan::intent::cluster::Cluster;
+use wiremesh_plan::intent::family::{Family, PerFamily};
 
-use crate::dataplane::desired::is_active;
 use crate::host::kernel::KernelCache;
 use crate::host::port::{self, Taken};
-use crate::intent::cluster::Cluster;
-use crate::intent::family::{Family, PerFamily};
 
 use super::Agent;
 
@@ -114,7 +114,7 @@ async fn taken_for(
 impl Agent {
     /// Looks for ports that are taken.
     pub(super) async fn look_at_ports(&mut self) {
-        let taken = taken(&self.kernel, &self.cluster, &self.orders.node).await;
+        let taken = taken(&self.kernel, &self.cluster, &self.config.node).await;
         self.ports.note(taken, Instant::now());
     }
 
@@ -129,7 +129,7 @@ impl Agent {
 
     /// Whether this node encrypts in that family.
     pub(super) fn is_encrypting(&self, family: Family) -> bool {
-        self.can_encrypt(family) && is_active(&self.cluster, &self.orders.node, family)
+        self.can_encrypt(family) && is_active(&self.cluster, &self.config.node, family)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::dataplane::change::Change;
-use crate::intent::family::{Family, PerFamily};
-use crate::intent::publication::{Publication, node_identity};
+use wiremesh_plan::dataplane::change::Change;
+use wiremesh_plan::intent::family::{Family, PerFamily};
+use wiremesh_plan::intent::publication::Publication;
 
 use super::{Agent, AgentError};
 
@@ -16,7 +16,7 @@ impl Agent {
             // Nobody is to be told that this node is ready.
             return Ok(true);
         }
-        let own = &self.cluster.nodes[&self.orders.node];
+        let own = &self.cluster.nodes[&self.config.node];
         let rotated = own.rotation.pending().map(str::to_owned);
         let rotated = rotated.filter(|_| self.hooks.rotates());
         if rotated.is_some() {
@@ -45,19 +45,16 @@ impl Agent {
             }),
             rotated,
         };
-        let own = &self.cluster.nodes[&self.orders.node];
+        let own = &self.cluster.nodes[&self.config.node];
         if publication.is_published(own) || !self.hooks.publishes_again(own) {
             return Ok(false);
         }
-        if let Some(trouble) = &self.trouble {
+        if let Some(trouble) = &self.news.trouble {
             tracing::debug!("not published yet: {trouble}");
             return Ok(true);
         }
-        let identity = node_identity(&self.orders.node);
-        let store = &self.orders.store;
-        let written = store
-            .edit(&identity, None, |node| publication.write(node))
-            .await?;
+        let node = &self.config.node;
+        let written = self.config.store.publish(node, &publication).await?;
         for (family, key) in publication.keys.iter().filter(|_| written) {
             if let Some(key) = key {
                 tracing::info!("published this node's {family} key {key}");

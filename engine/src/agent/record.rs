@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use wireguard_control::Backend;
-
-use crate::dataplane::bypass::{self, Bypass, Effect};
-use crate::dataplane::change::Change;
-use crate::dataplane::desired::peer_key;
-use crate::intent::cluster::{Cluster, Plain};
-use crate::intent::family::{Family, PerFamily};
+use wiremesh_plan::dataplane::bypass::{self, Bypass, Effect};
+use wiremesh_plan::dataplane::change::Change;
+use wiremesh_plan::dataplane::desired::peer_key;
+use wiremesh_plan::intent::cluster::{Cluster, Plain};
+use wiremesh_plan::intent::family::{Family, PerFamily};
 
 /// What wakes an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use crate::dataplane::change::Change;
-use crate::dataplane::increment;
+use wiremesh_plan::dataplane::change::Change;
+use wiremesh_plan::dataplane::increment;
+use wiremesh_plan::intent::family::{Family, PerFamily};
+
 use crate::host::kernel::Stale;
-use crate::intent::family::{Family, PerFamily};
 use crate::store::Feed;
 
 use super::{Agent, AgentError};
@@ -22,7 +23,8 @@ impl Agent {
             && self.unsupported.is_none()
             && self.conflicts.iter().all(|(_, found)| found.is_empty())
             && self.kernel.stale == Stale::NOTHING;
-        let (Some(changed), Some(desired), true) = (&self.changed, &mut self.desired, well) else {
+        let (Some(changed), Some(desired), true) = (&self.news.resources, &mut self.desired, well)
+        else {
             return Ok(false);
         };
         let news = self.monitor.drain();
@@ -58,7 +60,7 @@ impl Agent {
         {
             return Ok(false);
         }
-        let node = &self.orders.node;
+        let node = &self.config.node;
         let here = self.kernel.here(&cluster.settings);
         let advanced = increment::advance(cluster, node, &here, &networks, tables, desired);
         let Some(changes) = advanced else {

@@ -1,10 +1,11 @@
 //! The routing tables: a family goes without a tunnel while no table is free.
 
-use crate::dataplane::desired::{is_active, wanted_routes};
-use crate::dataplane::tables::{Choice, NoTable};
+use wiremesh_plan::dataplane::desired::{is_active, wanted_routes};
+use wiremesh_plan::dataplane::tables::{Choice, NoTable};
+use wiremesh_plan::intent::cluster::Cluster;
+use wiremesh_plan::intent::family::{Family, PerFamily};
+
 use crate::host::kernel::KernelCache;
-use crate::intent::cluster::Cluster;
-use crate::intent::family::{Family, PerFamily};
 
 use super::Agent;
 
@@ -48,7 +49,7 @@ pub(crate) fn problems(tables: &Choices, cluster: &Cluster, node: &str) -> Vec<S
 impl Agent {
     /// Chooses the tables.
     pub(super) fn look_at_tables(&mut self) {
-        let tables = choose(&self.kernel, &self.cluster, &self.orders.node);
+        let tables = choose(&self.kernel, &self.cluster, &self.config.node);
         for (family, now) in tables
             .iter()
             .filter(|(family, _)| self.is_encrypting(*family))
@@ -71,7 +72,7 @@ impl Agent {
 
     /// What to tell of them.
     pub(super) fn table_problems(&self) -> Vec<String> {
-        problems(&self.tables, &self.cluster, &self.orders.node)
+        problems(&self.tables, &self.cluster, &self.config.node)
     }
 
     /// Whether this node has a table in that family.

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
+use wiremesh_plan::dataplane::desired::is_active;
+use wiremesh_plan::dataplane::networks;
+use wiremesh_plan::intent::cluster::Cluster;
+use wiremesh_plan::intent::family::{Family, PerFamily};
+use wiremesh_plan::intent::settings::overhead;
+
 use crate::agent::record::Mesh;
-use crate::dataplane::desired::is_active;
-use crate::dataplane::networks;
 use crate::host::kernel::KernelCache;
-use crate::intent::cluster::Cluster;
-use crate::intent::family::{Family, PerFamily};
-use crate::intent::settings::overhead;
 
 use super::{Agent, AgentError};
 
@@ -21,7 +22,7 @@ impl Agent {
             match self.is_encrypting(family) {
                 true => Mesh::of(
                     &self.cluster,
-                    &self.orders.node,
+                    &self.config.node,
                     family,
                     device,
                     &self.bypasses[family],
@@ -68,12 +69,12 @@ impl Agent {
     /// What is worth saying.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = self.wrong.clone();
-        problems.extend(self.trouble.clone());
+        problems.extend(self.news.trouble.clone());
         let unsupported = self.unsupported.iter();
         problems.extend(unsupported.map(|why| format!("this node cannot encrypt: {why}")));
         problems.extend(self.ports.problems());
         problems.extend(self.table_problems());
-        let node = &self.orders.node;
+        let node = &self.config.node;
         problems.extend(too_large_mtus(&self.kernel, &self.cluster, node));
         problems.extend(self.too_narrow());
         problems.extend(self.kernel.prefix_problems(&self.cluster.settings));
@@ -90,7 +91,7 @@ impl Agent {
     /// Whether the uplink is too narrow for IPv6 inside the tunnel.
     fn too_narrow(&self) -> Option<String> {
         let (family, settings) = (Family::V6, &self.cluster.settings);
-        let own = self.cluster.nodes.get(&self.orders.node)?.endpoint[family];
+        let own = self.cluster.nodes.get(&self.config.node)?.endpoint[family];
         let uplink = self.kernel.uplink_mtu(own, settings);
         let mtu = settings.device_mtu(family, uplink, self.cluster.aks);
         let squeezed = self.is_encrypting(family) && mtu + overhead(family) > uplink;

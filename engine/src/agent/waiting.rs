@@ -12,7 +12,7 @@ impl Agent {
             return false;
         }
         self.put_off();
-        let trouble = unready.or_else(|| self.trouble.clone());
+        let trouble = unready.or_else(|| self.news.trouble.clone());
         let waiting = trouble.as_deref().unwrap_or("waiting for the store");
         self.record.with(|record| record.failed(waiting));
         match &trouble {

@@ -2,10 +2,9 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Value, json};
-
-use crate::dataplane::firewall::TABLE;
-use crate::dataplane::model::{Dataplane, Device, Plane, RouteKey, Target};
-use crate::intent::family::Family;
+use wiremesh_plan::dataplane::firewall::TABLE;
+use wiremesh_plan::dataplane::model::{Dataplane, Device, Plane, RouteKey, Target};
+use wiremesh_plan::intent::family::Family;
 
 use super::Fault;
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::{fs, io};
 
 use wireguard_control::Backend;
+use wiremesh_plan::dataplane::change::Change;
+use wiremesh_plan::dataplane::model::Target;
 
-use crate::dataplane::change::Change;
-use crate::dataplane::model::Target;
 use crate::hooks::Hooks;
 use crate::host::device::{self, DeviceError};
 use crate::host::kernel::{KernelCache, SRC_VALID_MARK, tag};

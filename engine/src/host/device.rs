@@ -7,11 +7,11 @@ use ipnet::IpNet;
 use wireguard_control::{
     Backend, Device, DeviceUpdate, InterfaceName, Key, KeyPair, PeerConfigBuilder, PeerInfo,
 };
+use wiremesh_plan::dataplane::change::{Configuration, PeerChange};
+use wiremesh_plan::dataplane::model::Peer;
+use wiremesh_plan::intent::key::PublicKey;
 
-use crate::dataplane::change::{Configuration, PeerChange};
-use crate::dataplane::model::Peer;
 use crate::host::tunnel;
-use crate::intent::key::PublicKey;
 
 /// What a device refused.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +163,7 @@ pub(crate) fn configure(
         message = message.set_fwmark(mark);
     }
     for key in &configuration.remove {
-        message = message.remove_peer_by_key(&Key::from(key));
+        message = message.remove_peer_by_key(&control_key(key));
     }
     for (key, change) in &configuration.set {
         for part in peer_updates(key, change) {
@@ -183,7 +183,7 @@ fn peer_updates(key: &PublicKey, change: &PeerChange) -> Vec<PeerConfigBuilder> 
     let networks: Vec<_> = change.networks.iter().collect();
     let (first, more) = networks.split_at(networks.len().min(AT_A_TIME));
     let more = more.chunks(AT_A_TIME).map(|networks| {
-        let builder = PeerConfigBuilder::new(&Key::from(key));
+        let builder = PeerConfigBuilder::new(&control_key(key));
         allow(builder, networks)
     });
     [allow(peer_update(key, change), first)]
@@ -200,7 +200,7 @@ fn allow(builder: PeerConfigBuilder, networks: &[&IpNet]) -> PeerConfigBuilder {
 
 /// All that is said of a peer but its allowed IPs.
 fn peer_update(key: &PublicKey, change: &PeerChange) -> PeerConfigBuilder {
-    let mut builder = PeerConfigBuilder::new(&Key::from(key));
+    let mut builder = PeerConfigBuilder::new(&control_key(key));
     if change.replace {
         builder = builder.replace_allowed_ips();
     }
@@ -274,10 +274,9 @@ fn key(key: &Key) -> Option<PublicKey> {
     PublicKey::from_bytes(key.as_bytes().try_into().ok()?).ok()
 }
 
-impl From<&PublicKey> for Key {
-    fn from(key: &PublicKey) -> Self {
-        Self(*key.as_bytes())
-    }
+/// A key as wireguard-control has it.
+fn control_key(key: &PublicKey) -> Key {
+    Key(*key.as_bytes())
 }
 
 /// The kernel tells a peer that has more allowed IPs than fit into a message in several parts, of which

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use serde_json::Value;
+use wiremesh_plan::dataplane::firewall::Firewall;
 
-use crate::dataplane::firewall::Firewall;
 use crate::host::nft::{self, NftError};
 
 /// What is set where the rules cannot be used.
@@ -239,7 +239,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::dataplane::firewall::{Protected, Wanted};
+    use wiremesh_plan::dataplane::firewall::{Protected, Wanted};
 
     fn strict() -> Firewall {
         Firewall::new(&Wanted {

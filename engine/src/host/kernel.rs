@@ -9,19 +9,19 @@ use std::path::Path;
 use ipnet::IpNet;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use wireguard_control::Backend;
+use wiremesh_plan::dataplane::change::Configuration;
+use wiremesh_plan::dataplane::firewall::Firewall;
+use wiremesh_plan::dataplane::model::{Dataplane, Device, Plane, RouteKey, Rule};
+use wiremesh_plan::dataplane::policy::PolicyRule;
+use wiremesh_plan::intent::family::{Family, PerFamily};
+use wiremesh_plan::intent::settings::Settings;
 
-use crate::dataplane::change::Configuration;
-use crate::dataplane::firewall::Firewall;
-use crate::dataplane::model::{Dataplane, Device, Plane, RouteKey, Rule};
-use crate::dataplane::policy::PolicyRule;
 use crate::hooks::Hooks;
 use crate::host::device::{self, DeviceError, State};
 use crate::host::netlink::monitor::News;
 use crate::host::netlink::nexthop::Nexthop;
 use crate::host::netlink::{Address, Link, Netlink, NetlinkError, Route, message};
 use crate::host::nft::{self, NftError};
-use crate::intent::family::{Family, PerFamily};
-use crate::intent::settings::Settings;
 
 /// The MTU that Felix assumes where it finds no uplink, in bytes.
 const UNKNOWN_UPLINK_MTU: u32 = 1460;

@@ -10,10 +10,9 @@ use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
-
-use crate::dataplane::model::{RouteKey, Rule};
-use crate::dataplane::policy::PolicyRule;
-use crate::intent::family::Family;
+use wiremesh_plan::dataplane::model::{RouteKey, Rule};
+use wiremesh_plan::dataplane::policy::PolicyRule;
+use wiremesh_plan::intent::family::Family;
 
 use nexthop::Nexthop;
 

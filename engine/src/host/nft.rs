@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::mpsc;
-
-use crate::dataplane::firewall::{Firewall, TABLE, TABLES};
+use wiremesh_plan::dataplane::firewall::{Firewall, TABLE, TABLES};
 
 /// `NFNLGRP_NFTABLES` as a bit of the address that a netlink socket listens at
 /// (kernel: `uapi/linux/netfilter/nfnetlink.h`).

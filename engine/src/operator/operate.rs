@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde_json::{Value, json};
+use wiremesh_plan::intent::family::{Family, PerFamily};
+use wiremesh_plan::intent::lists::{self, WrongWord};
+use wiremesh_plan::intent::resource::Resource;
+use wiremesh_plan::intent::settings::Settings;
+use wiremesh_plan::intent::spelling::meant;
+use wiremesh_plan::intent::statement::{List, Statement};
 
-use crate::intent::family::{Family, PerFamily};
-use crate::intent::lists::{self, WrongWord};
-use crate::intent::publication::{member, node_identity};
-use crate::intent::resource::{Identity, ROTATE_KEY, Resource, read_partly};
-use crate::intent::settings::Settings;
-use crate::intent::spelling::meant;
-use crate::store::{Snapshot, Store, StoreError};
+use crate::store::{Snapshot, Stated, Store, StoreError};
 
 /// What `enable` is asked for.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -90,26 +89,7 @@ fn lines(wrong: &[WrongWord]) -> String {
     lines.join("\n  ")
 }
 
-/// What the FelixConfiguration `default` asks for, once it was written.
-#[derive(Debug)]
-pub(crate) struct Stated {
-    /// Whether that is something else than before.
-    pub(crate) written: bool,
-    settings: Settings,
-}
-
-impl Stated {
-    fn new(written: bool, configuration: &Value) -> Self {
-        let mut settings = Settings::default();
-        if let Ok(reading) = read_partly(configuration, "")
-            && let Resource::Configuration(configuration) = reading.resource
-        {
-            settings.read(&configuration);
-        }
-        Self { written, settings }
-    }
-}
-
+/// What the cluster does from now on, for people.
 impl fmt::Display for Stated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Settings {
@@ -176,36 +156,36 @@ pub(crate) async fn enable(store: &Store, options: &EnableOptions) -> Result<Sta
             return Err(OperateError::UnknownNodes { value, wrong });
         }
     }
-    let families = families(&snapshot);
-    configure(store, |configuration| {
-        let spec = member(configuration, "spec");
-        // Where no node is known yet, IPv4 is meant.
-        spec["wireguardEnabled"] = json!(families.v4 || !families.v6);
-        if families.v6 {
-            spec["wireguardEnabledV6"] = json!(true);
+    let mut families = families(&snapshot);
+    let named = options.networks.as_deref().filter(|text| *text != NONE);
+    for network in named
+        .map(lists::networks)
+        .into_iter()
+        .flat_map(|(all, _)| all)
+    {
+        // A network that is to be protected is protected in its family, whether a node is there or not.
+        match Family::of(network.addr()) {
+            Family::V4 => families.v4 = true,
+            Family::V6 => families.v6 = true,
         }
-        if let Some(on) = options.host_encryption {
-            spec["wireguardHostEncryptionEnabled"] = json!(on);
-        }
-        let strict = options.strict.map(|on| on.to_string());
-        let wished = [
-            ("wiremesh/strict", strict.as_ref()),
-            ("wiremesh/plain-nodes", options.plain_nodes.as_ref()),
-            ("wiremesh/strict-networks", options.networks.as_ref()),
-        ];
-        for (name, value) in wished {
-            let Some(value) = value else {
-                continue;
-            };
-            let annotations = member(member(configuration, "metadata"), "annotations");
-            if value != NONE {
-                annotations[name] = json!(value);
-            } else if let Some(annotations) = annotations.as_object_mut() {
-                annotations.remove(name);
-            }
-        }
-    })
-    .await
+    }
+    let statement = Statement::Enable {
+        families,
+        host_encryption: options.host_encryption,
+        strict: options.strict,
+        plain_nodes: list(options.plain_nodes.as_deref()),
+        networks: list(options.networks.as_deref()),
+    };
+    Ok(store.state(&statement).await?)
+}
+
+/// What an option says of a list.
+fn list(option: Option<&str>) -> List {
+    match option {
+        None => List::Unstated,
+        Some(NONE) => List::Nothing,
+        Some(elements) => List::These(elements.to_owned()),
+    }
 }
 
 /// How many nodes are named where none is near to what was written.
@@ -257,27 +237,16 @@ fn unknown_nodes(value: &str, snapshot: &Snapshot) -> Vec<WrongWord> {
 }
 
 /// States that no node shall encrypt.
+///
+/// # Errors
+/// The store cannot be read or written.
 pub(crate) async fn disable(store: &Store) -> Result<Stated, OperateError> {
-    configure(store, |configuration| {
-        let spec = member(configuration, "spec");
-        spec["wireguardEnabled"] = json!(false);
-        if spec.get("wireguardEnabledV6").is_some() {
-            spec["wireguardEnabledV6"] = json!(false);
-        }
-    })
-    .await
+    Ok(store.state(&Statement::Disable).await?)
 }
 
 /// Asks a node for a new key. Every request is another one than the last.
 pub(crate) async fn rotate_key(store: &Store, node: &str) -> Result<bool, OperateError> {
-    let edited = store
-        .edit(&node_identity(node), None, |node| {
-            let annotations = member(member(node, "metadata"), "annotations");
-            let last = annotations[ROTATE_KEY].as_str().unwrap_or_default();
-            let next = last.parse::<u64>().map_or(1, |last| last.wrapping_add(1));
-            annotations[ROTATE_KEY] = json!(next.to_string());
-        })
-        .await;
+    let edited = store.request_rotation(node).await;
     match edited {
         Err(StoreError::Missing { .. }) => Err(OperateError::UnknownNode {
             node: node.to_owned(),
@@ -285,45 +254,6 @@ pub(crate) async fn rotate_key(store: &Store, node: &str) -> Result<bool, Operat
         }),
         edited => Ok(edited?),
     }
-}
-
-/// Edits the FelixConfiguration `default`, which is made if it is not there.
-async fn configure(
-    store: &Store,
-    mut edit: impl FnMut(&mut Value),
-) -> Result<Stated, OperateError> {
-    let identity = Identity {
-        kind: "FelixConfiguration".into(),
-        namespace: String::new(),
-        name: "default".into(),
-    };
-    let fresh = json!({
-        "apiVersion": "projectcalico.org/v3",
-        "kind": "FelixConfiguration",
-        "metadata": {"name": "default"},
-        "spec": {},
-    });
-    let mut last = Value::Null;
-    let mut unclear = None;
-    let edit = |configuration: &mut Value| {
-        // What is there in another shape is not written over.
-        unclear = read_partly(configuration, "").err();
-        if unclear.is_none() {
-            edit(configuration);
-        }
-        last.clone_from(configuration);
-    };
-    let written = store.edit(&identity, Some(fresh), edit).await?;
-    if let Some(wrong) = unclear {
-        let what = wrong.to_string();
-        return Err(StoreError::Unclear {
-            identity,
-            what,
-            help: "repair it by hand",
-        }
-        .into());
-    }
-    Ok(Stated::new(written, &last))
 }
 
 /// The families in which any node has an address.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+use wiremesh_plan::intent::key::PublicKey;
+
 use crate::host::device::{PeerState, State};
-use crate::intent::key::PublicKey;
 
 /// How long ago a peer's last handshake was.
 pub(crate) fn age(state: &PeerState, now: SystemTime) -> Option<Duration> {

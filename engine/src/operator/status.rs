@@ -9,18 +9,18 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use wireguard_control::Backend;
+use wiremesh_plan::dataplane::bypass::{self, Bypass, Effect};
+use wiremesh_plan::dataplane::change::Change;
+use wiremesh_plan::dataplane::desired::{is_active, peer_key};
+use wiremesh_plan::dataplane::here::Here;
+use wiremesh_plan::dataplane::model::{Dataplane, Device, Rule};
+use wiremesh_plan::dataplane::networks::{self, Conflict};
+use wiremesh_plan::intent::cluster::Cluster;
+use wiremesh_plan::intent::family::{Family, PerFamily};
+use wiremesh_plan::intent::key::PublicKey;
+use wiremesh_plan::intent::text::line as shown;
 
-use crate::dataplane::bypass::{self, Bypass, Effect};
-use crate::dataplane::change::Change;
-use crate::dataplane::desired::{is_active, peer_key};
-use crate::dataplane::here::Here;
-use crate::dataplane::model::{Dataplane, Device, Rule};
-use crate::dataplane::networks::{self, Conflict};
 use crate::host::device::{PeerState, State};
-use crate::intent::cluster::Cluster;
-use crate::intent::family::{Family, PerFamily};
-use crate::intent::key::PublicKey;
-use crate::intent::text::line as shown;
 use crate::operator::render::{age, ago, size};
 
 /// Whether all is as intended.

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use wiremesh_plan::intent::resource::{self, Configuration, Identity, Lost, Reading, Resource};
+use wiremesh_plan::intent::settings::strictest;
 
 use crate::hooks::Hooks;
-use crate::intent::resource::{self, Configuration, Identity, Lost, Reading, Resource};
-use crate::intent::settings::strictest;
 use crate::store::snapshot::{Bad, Mistake, Snapshot};
 
 /// What one document holds.

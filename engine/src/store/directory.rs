@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
+use wiremesh_plan::intent::resource::Identity;
 
 use super::StoreError;
 use super::catalogue::{Catalogue, Content, Contents};
 use super::document::{Documents, Format, Item, Place};
 use super::snapshot::{Mistake, Snapshot};
 use crate::hooks::Hooks;
-use crate::intent::resource::Identity;
 
 mod file;
 

@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use serde_json::Value;
+use wiremesh_plan::intent::resource::Identity;
 
 use super::StoreError;
 use super::catalogue::Catalogue;
 use super::document;
 use super::snapshot::Snapshot;
 use crate::hooks::Hooks;
-use crate::intent::resource::Identity;
 
 mod user;
 

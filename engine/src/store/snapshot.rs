@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::intent::resource::{Identity, Resource, Wrong};
-use crate::intent::spelling::may_mean;
+use wiremesh_plan::intent::resource::{Identity, Resource, Wrong};
+use wiremesh_plan::intent::spelling::may_mean;
 
 /// A place in a text: line and column, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use wiremesh_plan::intent::cluster::Plain;
+
 use super::*;
-use crate::intent::cluster::Plain;
 
 /// What is written to the log meanwhile, without time and level.
 fn lines(work: impl FnOnce(&mut Journal)) -> Vec<String> {

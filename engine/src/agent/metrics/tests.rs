@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use wiremesh_plan::dataplane::model::Peer;
+use wiremesh_plan::intent::cluster::Plain;
+use wiremesh_plan::intent::family::Family;
+use wiremesh_plan::intent::key::PublicKey;
+
 use super::*;
 use crate::agent::record::{Cause, Mesh};
-use crate::dataplane::model::Peer;
-use crate::intent::cluster::Plain;
-use crate::intent::family::Family;
-use crate::intent::key::PublicKey;
 
 const OWN: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const OTHER: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";

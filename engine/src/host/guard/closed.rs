@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-
-use crate::dataplane::firewall::{Firewall, Protected, Wanted};
-use crate::intent::settings::Settings;
+use wiremesh_plan::dataplane::firewall::{Firewall, Protected, Wanted};
+use wiremesh_plan::intent::settings::Settings;
 
 /// All addresses.
 const ALL: [&str; 2] = ["0.0.0.0/0", "::/0"];

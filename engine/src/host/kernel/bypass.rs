@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
+use wiremesh_plan::dataplane::bypass::{self, Before, Table};
+use wiremesh_plan::dataplane::policy::{Origins, PolicyRule};
+use wiremesh_plan::intent::family::Family;
+use wiremesh_plan::intent::settings::Settings;
 
 use super::KernelCache;
 use super::lead::Lead;
 use super::routes::in_table;
-use crate::dataplane::bypass::{self, Before, Table};
-use crate::dataplane::policy::{Origins, PolicyRule};
 use crate::host::netlink::{Hop, Kind, Link, Route, Way};
-use crate::intent::family::Family;
-use crate::intent::settings::Settings;
 
 /// The name of the loopback link, and of the link by which this node's own packets come in.
 const LOOPBACK: &str = "lo";

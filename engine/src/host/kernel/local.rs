@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use wiremesh_plan::dataplane::here::Here;
+use wiremesh_plan::intent::settings::{KERNEL_TABLES, Settings};
+
 use super::lead::Lead;
 use super::{KernelCache, family_of_tag};
-use crate::dataplane::here::Here;
 use crate::host::netlink::{Kind, Link, Route};
-use crate::intent::settings::{KERNEL_TABLES, Settings};
 
 /// The kind of a bridge.
 const BRIDGE: &str = "bridge";

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::IpNet;
+use wiremesh_plan::dataplane::model::{RouteKey, Target};
+use wiremesh_plan::dataplane::tables::{ForeignRoute, ForeignWay, Tables};
+use wiremesh_plan::intent::family::Family;
+use wiremesh_plan::intent::settings::{KERNEL_TABLES, Settings};
 
 use super::lead::Lead;
 use super::local::is_of_kernel;
 use super::{KernelCache, family_of_tag};
-use crate::dataplane::model::{RouteKey, Target};
-use crate::dataplane::tables::{ForeignRoute, ForeignWay, Tables};
 use crate::host::netlink::nexthop::Nexthop;
 use crate::host::netlink::{Route, Way};
-use crate::intent::family::Family;
-use crate::intent::settings::{KERNEL_TABLES, Settings};
 
 impl KernelCache {
     /// Takes over all routes of a family.

@@ -3,10 +3,10 @@
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use wiremesh_plan::dataplane::model::Target;
+use wiremesh_plan::dataplane::tables::ForeignWay;
 
 use super::*;
-use crate::dataplane::model::Target;
-use crate::dataplane::tables::ForeignWay;
 use crate::host::netlink::{Kind, Way};
 
 fn link(index: u32, name: &str, mtu: u32, alias: &str) -> (u32, Link) {

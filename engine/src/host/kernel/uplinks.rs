@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use wiremesh_plan::intent::resource::Node;
+use wiremesh_plan::intent::settings::Settings;
+
 use super::lead::Lead;
 use super::{KernelCache, family_of_tag};
 use crate::host::netlink::Link;
-use crate::intent::resource::Node;
-use crate::intent::settings::Settings;
 
 /// How long the prefix of a default route may be: some halve it, so that theirs come before another's.
 const DEFAULT_ROUTE: u8 = 1;
@@ -85,11 +86,11 @@ mod tests {
     use rtnetlink::packet_route::route::{RouteAttribute, RouteProtocol, RouteType};
 
     use super::*;
-    use crate::dataplane::model::RouteKey;
     use crate::hooks::Hooks;
     use crate::host::kernel::tag;
     use crate::host::netlink::message::route_at;
-    use crate::intent::family::Family;
+    use wiremesh_plan::dataplane::model::RouteKey;
+    use wiremesh_plan::intent::family::Family;
 
     /// A node whose links are numbered from 1 on.
     fn kernel(links: &[&str]) -> KernelCache {

@@ -5,10 +5,10 @@ use rtnetlink::packet_core::{
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use wiremesh_plan::dataplane::model::RouteKey;
 
 use super::message::{route_at, route_message};
 use super::{NetlinkError, PROTOCOL, Way};
-use crate::dataplane::model::RouteKey;
 
 /// How many routes go in one message. The kernel answers each that it refuses before it
 /// returns, and the answers must fit the socket's buffer.

@@ -15,11 +15,11 @@ use rtnetlink::packet_route::route::RouteProtocol;
 use rtnetlink::packet_route::rule::{
     RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage,
 };
+use wiremesh_plan::dataplane::model::Rule;
+use wiremesh_plan::dataplane::policy::{Action, LinkName, PolicyRule};
+use wiremesh_plan::intent::family::Family;
 
 use super::{Address, Link, PROTOCOL};
-use crate::dataplane::model::Rule;
-use crate::dataplane::policy::{Action, LinkName, PolicyRule};
-use crate::intent::family::Family;
 
 /// Routes.
 mod route;

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::dataplane::desired::peer_key;
-use crate::dataplane::here::Here;
-use crate::dataplane::networks;
-use crate::intent::cluster::Plain;
-use crate::intent::family::Family;
-use crate::intent::text::line;
+use wiremesh_plan::dataplane::desired::peer_key;
+use wiremesh_plan::dataplane::here::Here;
+use wiremesh_plan::dataplane::networks;
+use wiremesh_plan::intent::cluster::Plain;
+use wiremesh_plan::intent::family::Family;
+use wiremesh_plan::intent::text::line;
 
 use super::{Reach, Status};
 
@@ -37,6 +37,13 @@ impl Status<'_> {
     fn check_family(&self, family: Family, deviations: &mut Vec<String>) {
         let cluster = self.cluster;
         if !cluster.settings.tunnel[family].enabled {
+            let is_strict = cluster.settings.strict.is_some() && !self.is_strict_about_nothing();
+            if is_strict && !self.held && !cluster.wanted[family] && cluster.has_addresses(family) {
+                deviations.push(format!(
+                    "{family}: encryption is off, and everything goes in clear, while strict mode is asked for: \
+                     run `wiremesh enable`"
+                ));
+            }
             return;
         }
         // Who has any network at all, by what the store says.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use wiremesh_plan::dataplane::model::{Peer, Plane};
+use wiremesh_plan::intent::key::PublicKey;
+use wiremesh_plan::intent::resource::{Identity, Resource, read_partly};
+
 use super::*;
-use crate::dataplane::model::{Peer, Plane};
-use crate::intent::key::PublicKey;
-use crate::intent::resource::read;
 
 mod check;
 
@@ -23,6 +24,15 @@ static NO_BYPASSES: PerFamily<Vec<Bypass>> = PerFamily {
 };
 
 static NONE_UNREAD: BTreeSet<String> = BTreeSet::new();
+
+/// A resource that has no mistake.
+fn read(document: &Value) -> Result<(Identity, Resource), String> {
+    let reading = read_partly(document, "here").map_err(|wrong| wrong.to_string())?;
+    match reading.wrong.first() {
+        None => Ok((reading.identity, reading.resource)),
+        Some(wrong) => Err(wrong.to_string()),
+    }
+}
 
 fn key(byte: u8) -> PublicKey {
     PublicKey::from_bytes([byte; 32]).unwrap()

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wiremesh_plan::intent::resource::{Identity, Resource};
+
 use super::{Catalogue, Content};
-use crate::intent::resource::{Identity, Resource};
 
 impl Catalogue {
     /// Takes note of what a document held, if what it holds now has a mistake; what cannot be read of that is

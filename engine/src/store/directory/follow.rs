@@ -12,13 +12,13 @@ use std::time::Duration;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
+use wiremesh_plan::intent::resource::Identity;
 
 use super::super::catalogue::Catalogue;
 use super::super::snapshot::Snapshot;
 use super::super::{Changed, StoreError};
 use super::parse::{Parsed, Parser, Unparsed, is_small, parse};
 use super::{Digest, Directory, file, is_resource};
-use crate::intent::resource::Identity;
 
 /// What changes a store's content, and what takes the directory itself away.
 const INSIDE: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
@@ -148,7 +148,7 @@ impl Follower {
                 let parsed = self.parser.parsed().await;
                 self.parsing = None;
                 let stirred = self.take_parsed(parsed);
-                self.pending = told(stirred, replaced);
+                self.pending = changed(stirred, replaced);
                 continue;
             }
             let events = tokio::select! {
@@ -277,7 +277,7 @@ impl Follower {
     fn take_files(&mut self, files: Vec<Unparsed>, replaced: bool) -> Option<Changed> {
         if is_small(&files) {
             let stirred = self.take_parsed(parse(files));
-            return told(stirred, replaced);
+            return changed(stirred, replaced);
         }
         self.parser.give(files);
         self.parsing = Some(replaced);
@@ -310,7 +310,7 @@ impl Follower {
 }
 
 /// What to tell of files that were read; of a directory that is another one than before it is that.
-fn told(stirred: Option<BTreeSet<Identity>>, replaced: bool) -> Option<Changed> {
+fn changed(stirred: Option<BTreeSet<Identity>>, replaced: bool) -> Option<Changed> {
     match stirred {
         stirred if !replaced => stirred.map(Changed::Resources),
         Some(_) => Some(Changed::Everything),

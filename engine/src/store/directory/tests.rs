@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use serde_json::json;
+use wiremesh_plan::intent::family::PerFamily;
+use wiremesh_plan::intent::key::PublicKey;
+use wiremesh_plan::intent::publication::{Publication, node_identity};
+use wiremesh_plan::intent::resource::Resource;
 
 use super::super::{Changed, Feed, Store};
 use super::*;
-use crate::intent::family::PerFamily;
-use crate::intent::key::PublicKey;
-use crate::intent::publication::{Publication, node_identity};
-use crate::intent::resource::Resource;
 
 /// What takes the place of a Node in its file.
 mod replaced;

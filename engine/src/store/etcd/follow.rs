@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use wiremesh_plan::intent::resource::Identity;
 
 use super::super::Changed;
 use super::super::catalogue::Catalogue;
@@ -21,7 +22,6 @@ use super::failure::Failure;
 use super::message::{self, Pair, WatchEvent};
 use super::{Etcd, Listing, key, list, take};
 use crate::hooks::Hooks;
-use crate::intent::resource::Identity;
 
 /// How often etcd is asked whether it is still there. With the patience of a request
 /// this is how long a frozen etcd goes unnoticed.

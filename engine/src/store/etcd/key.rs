@@ -4,10 +4,10 @@
 //! and in a shape of their own. Everything else under `/calico` is not for us.
 
 use serde_json::json;
+use wiremesh_plan::intent::resource::{Identity, Reading, identity_of};
 
 use super::super::catalogue::Content;
 use super::super::document;
-use crate::intent::resource::{Identity, Reading, identity_of};
 
 /// What everything of Calico's is below.
 pub(super) const ROOT: &str = "/calico/";

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use wiremesh_plan::dataplane::model::{RouteKey, Rule};
+use wiremesh_plan::dataplane::policy::{Action, LinkName};
+
 use super::*;
-use crate::dataplane::model::{RouteKey, Rule};
-use crate::dataplane::policy::{Action, LinkName};
 use crate::hooks::Hooks;
 use crate::host::kernel::{Stale, tag};
 use crate::host::netlink::nexthop::Nexthop;
 use crate::host::netlink::{Hop, Kind, Link};
 
 fn net(text: &str) -> IpNet {
-    crate::intent::family::network(text).unwrap()
+    wiremesh_plan::intent::family::network(text).unwrap()
 }
 
 fn rule(priority: u32, table: u32, own: bool) -> PolicyRule {

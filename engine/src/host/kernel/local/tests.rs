@@ -7,19 +7,19 @@ use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteLwEnCapType, RouteMessage, RouteNextHop, RouteProtocol,
     RouteType,
 };
+use wiremesh_plan::dataplane::model::RouteKey;
+use wiremesh_plan::intent::family::Family;
+use wiremesh_plan::intent::resource::Node;
 
 use super::*;
-use crate::dataplane::model::RouteKey;
 use crate::hooks::Hooks;
 use crate::host::kernel::Stale;
 use crate::host::netlink::Hop;
 use crate::host::netlink::message::route_at;
 use crate::host::netlink::nexthop::Nexthop;
-use crate::intent::family::Family;
-use crate::intent::resource::Node;
 
 fn net(text: &str) -> IpNet {
-    crate::intent::family::network(text).unwrap()
+    wiremesh_plan::intent::family::network(text).unwrap()
 }
 
 fn link(index: u32, name: &str, kind: &str, master: Option<u32>) -> RouteNetlinkMessage {

@@ -10,11 +10,11 @@ use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteLwEnCapType, RouteMessage, RouteProtocol,
     RouteScope, RouteType,
 };
+use wiremesh_plan::dataplane::model::RouteKey;
+use wiremesh_plan::intent::family::Family;
 
 use super::{family, read_family};
-use crate::dataplane::model::RouteKey;
 use crate::host::netlink::{Hop, Kind, PROTOCOL, Route, Way};
-use crate::intent::family::Family;
 
 /// The length of `struct rtmsg`, in bytes.
 const HEADER: usize = 12;

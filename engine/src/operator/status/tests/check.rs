@@ -1,8 +1,9 @@
 //! Each state of a node and its peers, and whether it is as intended.
 
+use wiremesh_plan::intent::cluster::Plain;
+
 use super::*;
 use crate::agent::record::Mesh;
-use crate::intent::cluster::Plain;
 
 /// `ada` with its peer `bob`; `a-long-name` is as the test has it.
 fn check(cluster: &Cluster, device: Option<&State>) -> Vec<String> {

@@ -105,7 +105,7 @@ fn a_configuration_of_a_kind_or_a_name_that_there_is_not_may_be_the_node_s() {
             Some(configuration("FelixConfiguration", json!({"name": name}))),
         );
         let (_, wrong) =
-            crate::intent::cluster::Cluster::new("ada", &catalogue.snapshot().resources);
+            wiremesh_plan::intent::cluster::Cluster::new("ada", &catalogue.snapshot().resources);
         assert_eq!(
             wrong.is_empty(),
             ["node.ada", "node.bob"].contains(&name),

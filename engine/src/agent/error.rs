@@ -1,0 +1,35 @@
+//! Why a reconciliation failed.
+
+use super::ROUNDS;
+use crate::host::apply::ApplyError;
+use crate::host::kernel::ObserveError;
+use crate::host::netlink::NetlinkError;
+use crate::store::StoreError;
+
+/// Why a reconciliation failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AgentError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The store has no Node for this node.
+    #[error("the store has no Node `{0}`: the agent waits for it")]
+    NoNode(String),
+    /// What can be read of the configuration asks for less than is in force.
+    #[error("what is encrypted and dropped stays as it is until this is corrected: {0}")]
+    Unread(String),
+    /// Another program undoes the changes of this agent.
+    #[error("kernel state still differs after {ROUNDS} rounds of changes; last change: {0}")]
+    NotKept(String),
+    /// A peer's endpoint keeps reverting, because the peer still sends from its former address.
+    #[error("a peer is heard elsewhere than the store says; tried to {0}")]
+    Elsewhere(String),
+    /// Signals cannot be caught.
+    #[error("cannot wait for signals: {0}")]
+    Signal(std::io::Error),
+}
