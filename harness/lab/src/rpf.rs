@@ -202,8 +202,11 @@ impl<'a> Pair<'a> {
             to: B_MAC,
         };
         let to = (address(B), PORT);
-        let ours = frame_builder::udp(link, (address(A), PORT), to, OURS);
-        let control = frame_builder::udp(link, (address(CONTROL), PORT), to, CONTROLS);
+        let frame = |of: Ipv4Addr, payload: &[u8]| {
+            let frame = frame_builder::udp(link, (address(of), PORT), to, payload);
+            frame.doing("build a packet")
+        };
+        let (ours, control) = (frame(A, OURS)?, frame(CONTROL, CONTROLS)?);
         for _ in 0..PACKETS {
             self.put(&ours)?;
         }
@@ -228,7 +231,7 @@ impl<'a> Pair<'a> {
     fn wake(&mut self) -> Result<(), LabError> {
         let deadline = self.deadline();
         loop {
-            self.put(&self.request(CONTROL))?;
+            self.put(&self.request(CONTROL)?)?;
             let soon = deadline.sooner(AGAIN);
             if self.heard(soon)? == Some(self.row.family.address(CONTROL)) {
                 return Ok(());
@@ -245,9 +248,9 @@ impl<'a> Pair<'a> {
         let family = self.row.family;
         // Late answers to what was asked before belong to that.
         while self.at_a.receive(|_, _| ()).is_some() {}
-        let ours = self.request(A);
+        let ours = self.request(A)?;
         self.put(&ours)?;
-        self.put(&self.request(CONTROL))?;
+        self.put(&self.request(CONTROL)?)?;
         let deadline = self.deadline();
         let mut answered = false;
         loop {
@@ -265,14 +268,15 @@ impl<'a> Pair<'a> {
     }
 
     /// Asks for B's Ethernet address in the name of `of`.
-    fn request(&self, of: Ipv4Addr) -> Vec<u8> {
+    fn request(&self, of: Ipv4Addr) -> Result<Vec<u8>, LabError> {
         let family = self.row.family;
-        match (family.address(of), family.address(B)) {
+        let request = match (family.address(of), family.address(B)) {
             (IpAddr::V6(sender), IpAddr::V6(target)) => {
                 frame_builder::solicitation(A_MAC, sender, target)
             }
             _ => frame_builder::arp_request(A_MAC, of, B),
-        }
+        };
+        request.doing("build a request for an Ethernet address")
     }
 
     /// Whom B answers next; none if nobody until the deadline.

@@ -6,5 +6,11 @@ pub(crate) mod engine;
 /// How the engines behave besides their work, and how they end.
 pub(crate) mod conduct;
 
+/// Which keys the engines have published.
+pub(crate) mod key_history;
+
+/// Nodes' dataplanes as text.
+pub(crate) mod dataplane_texts;
+
 /// The steps, one by one: each is done, and then everything has to settle.
 pub(crate) mod timeline;

@@ -253,7 +253,7 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
                 acceleration = next;
             }
             Next::Never => {
-                let why = came_to_no_run(&starts.told(), &host.last_words());
+                let why = came_to_no_run(&starts.describe(), &host.last_words());
                 for job in &left {
                     told(News::Ended(*job, Outcome::Lost { why: why.clone() }));
                 }

@@ -119,6 +119,11 @@ pub(crate) fn number_of(rp_filter: RpFilter) -> &'static str {
     }
 }
 
+/// Whether a path below `/proc/sys` is none of a network namespace: what is not below `net` is the host's.
+fn is_outside(path: &str) -> bool {
+    !path.starts_with("net/") || path.split('/').any(|part| [".", "..", ""].contains(&part))
+}
+
 /// Sets parameters by their dotted names, behind everybody's back.
 pub(crate) fn overwrite(
     namespace: &Namespace,
@@ -128,6 +133,13 @@ pub(crate) fn overwrite(
         .iter()
         .map(|(name, value)| (undotted(name), value.as_str()))
         .collect();
+    if let Some((path, _)) = paths.iter().find(|(path, _)| is_outside(path)) {
+        let what = format!("set {}", dotted(path));
+        return Err(LabError::machine(
+            what,
+            "it is no sysctl of a network namespace",
+        ));
+    }
     let settings: Vec<Setting<'_>> = paths
         .iter()
         .map(|(path, value)| (path.as_str(), *value))
@@ -167,4 +179,26 @@ fn dotted(path: &str) -> String {
 /// A path from a dotted name.
 fn undotted(name: &str) -> String {
     name.replace('/', "\0").replace('.', "/").replace('\0', ".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leads_out_of_the_namespace() {
+        for name in [
+            "//.//.tmp.x",
+            "net.//.//.tmp.x",
+            "kernel.panic",
+            "net",
+            "net..x",
+            "net./.x",
+        ] {
+            assert!(is_outside(&undotted(name)), "{name}");
+        }
+        for name in ["net.ipv4.ip_forward", "net.ipv4.conf.eth0/100.rp_filter"] {
+            assert!(!is_outside(&undotted(name)), "{name}");
+        }
+    }
 }

@@ -6,17 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use pnet_packet::Packet as _;
-use pnet_packet::icmp::echo_request::MutableEchoRequestPacket;
-use pnet_packet::icmp::{IcmpPacket, IcmpTypes};
-use pnet_packet::ip::{IpNextHeaderProtocol, IpNextHeaderProtocols};
-use pnet_packet::ipv4::{self, MutableIpv4Packet};
-use pnet_packet::ipv6::MutableIpv6Packet;
-use pnet_packet::tcp::{self, MutableTcpPacket};
-use pnet_packet::udp::{self, MutableUdpPacket};
 use wireproof_model::evidence::{
     Beacon, Direction, Interface, InterfaceId, NoLink, Place, Role, Round,
 };
@@ -28,6 +20,7 @@ use wireproof_model::tag::{BeaconId, Magic, Tag};
 use crate::base::error::{Doing, LabError};
 use crate::base::wait::Deadline;
 use crate::cluster::topology::{HARNESS_MAC, Topology};
+use crate::kernel::frame_builder::{self, Addressed, Link};
 use crate::kernel::netlink::{LinkSummary, Netlink};
 use crate::kernel::packet::{Injector, close_together};
 use crate::observe::capture::{Capture, Expected};
@@ -42,20 +35,12 @@ const DESTINATION: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// The discard port (RFC 863).
 const PORT: u16 = 9;
 
-const IPV4_HEADER: usize = 20;
-
 /// A locally administered address that no interface of the lab has.
 const NOBODY: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 1];
-
-const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
-const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 
 /// The same for IPv6 (RFC 3849).
 const SOURCE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const DESTINATION6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
-
-/// `ICMP6_ECHO_REQUEST` (RFC 4443).
-const ECHO_REQUEST6: u8 = 128;
 
 /// How long the kernel takes at most to start the queue of a link that has got its carrier: linkwatch runs
 /// once a second.
@@ -148,6 +133,7 @@ impl BeaconSender {
                 let id = next(&self.sent)?;
                 let payload = Tag::Beacon(id).fill(self.magic, PAYLOAD);
                 let frame = frame(target.interface.link, *protocol, &payload);
+                let frame = frame.doing("build a beacon")?;
                 let send = || self.injectors[target.injector].send(target.index, &frame);
                 let no_link = match no_link {
                     Some(state) => Some(state),
@@ -348,111 +334,26 @@ fn far_end(plan: &Plan, near: &Interface, interfaces: &[(Interface, u32)]) -> Op
         .map(|interface| interface.id)
 }
 
-fn frame(link: LinkType, protocol: Protocol, payload: &[u8]) -> Vec<u8> {
-    let (number, segment) = match protocol {
-        Protocol::Icmp => (IpNextHeaderProtocols::Icmp, icmp_echo(0, 0, payload)),
-        Protocol::Icmp6 => (IpNextHeaderProtocols::Icmpv6, icmp6_echo(0, 0, payload)),
-        Protocol::Udp | Protocol::Udp6 => (IpNextHeaderProtocols::Udp, udp_datagram(payload)),
-        Protocol::Tcp | Protocol::Tcp6 => (IpNextHeaderProtocols::Tcp, tcp_segment(payload)),
+/// A beacon as it is on a link.
+fn frame(link: LinkType, protocol: Protocol, payload: &[u8]) -> io::Result<Vec<u8>> {
+    let (source, destination): (IpAddr, IpAddr) = match protocol.family() {
+        Family::Ipv4 => (SOURCE.into(), DESTINATION.into()),
+        Family::Ipv6 => (SOURCE6.into(), DESTINATION6.into()),
     };
-    let (packet, ethertype) = match protocol.family() {
-        Family::Ipv4 => (ipv4_packet(number, &segment), ETHERTYPE_IPV4),
-        Family::Ipv6 => (ipv6_packet(number, &segment), ETHERTYPE_IPV6),
+    let to = Addressed {
+        link: match link {
+            LinkType::RawIp => None,
+            LinkType::Ethernet => Some(Link {
+                from: HARNESS_MAC,
+                to: NOBODY,
+            }),
+        },
+        source,
+        destination,
+        hops: 1,
+        port: PORT,
     };
-    match link {
-        LinkType::RawIp => packet,
-        LinkType::Ethernet => ethernet_frame(ethertype, &packet),
-    }
-}
-
-/// An ICMP echo request (RFC 792), checksum included.
-pub(crate) fn icmp_echo(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; MutableEchoRequestPacket::minimum_packet_size() + payload.len()];
-    if let Some(mut echo) = MutableEchoRequestPacket::new(&mut bytes) {
-        echo.set_icmp_type(IcmpTypes::EchoRequest);
-        echo.set_identifier(identifier);
-        echo.set_sequence_number(sequence);
-        echo.set_payload(payload);
-        let checksum =
-            IcmpPacket::new(echo.packet()).map_or(0, |icmp| pnet_packet::icmp::checksum(&icmp));
-        echo.set_checksum(checksum);
-    }
-    bytes
-}
-
-fn udp_datagram(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; MutableUdpPacket::minimum_packet_size() + payload.len()];
-    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-    if let Some(mut datagram) = MutableUdpPacket::new(&mut bytes) {
-        datagram.set_source(PORT);
-        datagram.set_destination(PORT);
-        datagram.set_length(length);
-        datagram.set_payload(payload);
-        let checksum = udp::ipv4_checksum(&datagram.to_immutable(), &SOURCE, &DESTINATION);
-        datagram.set_checksum(checksum);
-    }
-    bytes
-}
-
-fn tcp_segment(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; MutableTcpPacket::minimum_packet_size() + payload.len()];
-    if let Some(mut segment) = MutableTcpPacket::new(&mut bytes) {
-        segment.set_source(PORT);
-        segment.set_destination(PORT);
-        segment.set_data_offset(5);
-        segment.set_flags(tcp::TcpFlags::ACK | tcp::TcpFlags::PSH);
-        segment.set_payload(payload);
-        let checksum = tcp::ipv4_checksum(&segment.to_immutable(), &SOURCE, &DESTINATION);
-        segment.set_checksum(checksum);
-    }
-    bytes
-}
-
-fn ipv4_packet(protocol: IpNextHeaderProtocol, segment: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; IPV4_HEADER + segment.len()];
-    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-    if let Some(mut packet) = MutableIpv4Packet::new(&mut bytes) {
-        packet.set_version(4);
-        packet.set_header_length(5);
-        packet.set_total_length(length);
-        packet.set_ttl(1);
-        packet.set_next_level_protocol(protocol);
-        packet.set_source(SOURCE);
-        packet.set_destination(DESTINATION);
-        packet.set_payload(segment);
-        let checksum = ipv4::checksum(&packet.to_immutable());
-        packet.set_checksum(checksum);
-    }
-    bytes
-}
-
-/// Its checksums are none: nobody but the observers reads a beacon.
-fn ipv6_packet(protocol: IpNextHeaderProtocol, segment: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; MutableIpv6Packet::minimum_packet_size() + segment.len()];
-    let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
-    if let Some(mut packet) = MutableIpv6Packet::new(&mut bytes) {
-        packet.set_version(6);
-        packet.set_payload_length(length);
-        packet.set_next_header(protocol);
-        packet.set_hop_limit(1);
-        packet.set_source(SOURCE6);
-        packet.set_destination(DESTINATION6);
-        packet.set_payload(segment);
-    }
-    bytes
-}
-
-fn ethernet_frame(ethertype: [u8; 2], packet: &[u8]) -> Vec<u8> {
-    [&NOBODY[..], &HARNESS_MAC, &ethertype, packet].concat()
-}
-
-/// An ICMPv6 echo request (RFC 4443). Sockets fill the checksum in themselves.
-pub(crate) fn icmp6_echo(identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = icmp_echo(identifier, sequence, payload);
-    if let Some(kind) = bytes.first_mut() {
-        *kind = ECHO_REQUEST6;
-    }
-    bytes
+    frame_builder::packet(to, protocol, payload)
 }
 
 #[cfg(test)]

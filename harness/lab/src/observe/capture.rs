@@ -227,7 +227,7 @@ impl Capture {
             },
             deadline,
             |seen| (seen.failure.is_some() || missing(seen) == 0).then_some(()),
-            |seen| unseen::told(seen, expected),
+            |seen| unseen::describe(seen, expected),
         )?;
         self.sound()
     }
@@ -479,7 +479,7 @@ mod tests {
         seen.beacons.insert(beacon(0, 0, Direction::Out));
         seen.beacons.insert(beacon(1, 0, Direction::Out));
         assert_eq!(
-            unseen::told(&seen, &expected),
+            unseen::describe(&seen, &expected),
             "2 of 5 beacons; ada has not seen 2 into eth0, ada has not seen 1 out of eth0"
         );
     }

@@ -9,7 +9,10 @@ use crate::base::wait::some_of;
 use crate::observe::observer::Seen;
 
 /// How many beacons were seen, and which observers have not seen which.
-pub(crate) fn told(seen: &Seen, expected: &BTreeSet<(BeaconId, InterfaceId, Direction)>) -> String {
+pub(crate) fn describe(
+    seen: &Seen,
+    expected: &BTreeSet<(BeaconId, InterfaceId, Direction)>,
+) -> String {
     let mut missing = BTreeMap::<_, usize>::new();
     for (_, interface, direction) in expected.difference(&seen.beacons) {
         *missing.entry((*interface, *direction)).or_default() += 1;

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wireguard_control::Key;
-use wireproof_model::dataplane;
 use wireproof_model::evidence::{Nanos, StepEvidence};
 use wireproof_model::name::{EndpointName, IfName, NodeName};
 use wireproof_model::plan::{
@@ -23,6 +22,7 @@ use crate::cluster::topology::{Topology, tallies};
 use crate::kernel::monitor::Monitor;
 use crate::kernel::packet::now;
 use crate::observe::snapshot;
+use crate::steps::dataplane_texts::DataplaneTexts;
 use crate::steps::engine::{Engines, Until};
 use crate::traffic::witness::Witness;
 
@@ -34,9 +34,6 @@ const OVER_BUDGET: Duration = Duration::from_millis(500);
 /// happened.
 const EARLY: Duration = Duration::from_secs(2);
 
-/// Each node's dataplane as text.
-type DataplaneTexts = BTreeMap<NodeName, String>;
-
 /// All that a step can have an effect on.
 #[derive(Debug)]
 pub(crate) struct Timeline<'a, 'e> {
@@ -47,22 +44,6 @@ pub(crate) struct Timeline<'a, 'e> {
     /// The kernel's own word about what changes.
     pub(crate) monitors: BTreeMap<NodeName, Monitor>,
     pub(crate) witness: &'a mut Witness,
-}
-
-/// The keys that each node's engine has published, one after the other.
-#[derive(Debug, Default)]
-pub(crate) struct KeyHistory(pub(crate) BTreeMap<NodeName, Vec<String>>);
-
-impl KeyHistory {
-    /// Notes what is published now.
-    pub(crate) fn note(&mut self, keys: BTreeMap<NodeName, String>) {
-        for (node, key) in keys {
-            let known = self.0.entry(node).or_default();
-            if known.last() != Some(&key) {
-                known.push(key);
-            }
-        }
-    }
 }
 
 impl<'a, 'e> Timeline<'a, 'e> {
@@ -123,7 +104,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
             })
         };
         done.map_err(|error| in_step(error, number, step))?;
-        let evidence = self.evidence(number + 1, step.action.told(), began, &before)?;
+        let evidence = self.evidence(number + 1, step.action.describe(), began, &before)?;
         // The next step shall find the flows as this one leaves them, and a broken budget shows.
         let outage = self.plan.deadlines.outage(step).and(OVER_BUDGET);
         self.witness.catch_up(&state, outage);
@@ -251,10 +232,10 @@ impl<'a, 'e> Timeline<'a, 'e> {
                     self.dataplane_texts(&tunnel)?,
                 );
                 // It may have gone before the first look.
-                if changed(&before, &now).is_none() {
+                if before.changed(&now).is_none() {
                     return Err(LabError::refutation(what, "it is gone"));
                 }
-                match changed(&left, &now) {
+                match left.changed(&now) {
                     None => Ok(()),
                     Some(change) => Err(LabError::refutation(what, change)),
                 }
@@ -292,7 +273,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         deadline: Deadline,
     ) -> Result<(), LabError> {
         loop {
-            let Some(change) = changed(wanted, &self.dataplane_texts(tunnel)?) else {
+            let Some(change) = wanted.changed(&self.dataplane_texts(tunnel)?) else {
                 return Ok(());
             };
             if deadline.passed() {
@@ -360,19 +341,9 @@ impl<'a, 'e> Timeline<'a, 'e> {
         }
     }
 
-    /// What every node's dataplane is like, in words that are the same for the same dataplane.
+    /// The dataplanes of all nodes that are there.
     fn dataplane_texts(&self, tunnel: &IfName) -> Result<DataplaneTexts, LabError> {
-        let keys = [self.store.published_keys()?, self.store.published_keys6()?];
-        let keys = keys.into_iter().flatten();
-        let keys = keys.map(|(node, key)| (key, node)).collect();
-        self.engines
-            .present
-            .iter()
-            .map(|node| {
-                let plane = snapshot::dataplane(self.topology.node(node)?, tunnel)?;
-                Ok((node.clone(), dataplane::comparable(&plane, &keys)))
-            })
-            .collect()
+        DataplaneTexts::read(self.topology, self.store, &self.engines.present, tunnel)
     }
 
     /// Makes the cluster what it is after a step, links first, and tells the store.
@@ -505,15 +476,6 @@ impl<'a, 'e> Timeline<'a, 'e> {
             note: None,
         })
     }
-}
-
-/// The first thing that differs between two states of the nodes' dataplanes.
-fn changed(before: &DataplaneTexts, after: &DataplaneTexts) -> Option<String> {
-    before.iter().find_map(|(node, text)| {
-        let now = after.get(node).map_or("", String::as_str);
-        let difference = dataplane::difference(text, now)?;
-        Some(format!("{node} {difference}"))
-    })
 }
 
 /// An error that says in which step it happened.

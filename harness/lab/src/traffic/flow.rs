@@ -3,20 +3,19 @@
 //! One thread sends all of them and hears of all that arrive. What it reports is when a
 //! packet left and whether it came; how it looked on its way is for the captures to show.
 
+/// The sockets of flows.
+mod sockets;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSliceMut, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::{Ipv6V6Only, RcvBuf, ReceiveTimestampns};
-use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, bind,
-    recvmsg, setsockopt, socket,
-};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
 use nix::sys::time::TimeSpec;
 use wireproof_model::evidence::{FlowEvidence, FlowPacket, Form, Nanos};
 use wireproof_model::name::EndpointName;
@@ -30,14 +29,13 @@ use crate::cluster::topology::Topology;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::packet::now;
 
+use sockets::Sockets;
+
 /// The port that flows go to.
 const PORT: u16 = 7008;
 
 /// Bytes of payload: four whole tags.
 const PAYLOAD: usize = 4 * FLOW_TAG_LENGTH;
-
-/// Bytes that may wait at a receiver's socket: seconds of every flow to it.
-const BUFFER: usize = 1 << 20;
 
 /// How long flows may take until they arrive for the first time, on a quick machine. It is evidence that
 /// one has not.
@@ -77,13 +75,6 @@ struct Log {
     packets: Vec<(Nanos, Option<Nanos>)>,
     /// One more than the last that arrived.
     arrived: usize,
-}
-
-/// What an endpoint sends from, and what it receives with.
-#[derive(Debug)]
-struct Sockets {
-    out: UdpSocket,
-    into: UdpSocket,
 }
 
 impl Streams {
@@ -298,32 +289,6 @@ impl Streams {
 impl Drop for Streams {
     fn drop(&mut self) {
         self.halt();
-    }
-}
-
-impl Sockets {
-    /// Opens them in the namespace that the thread is in.
-    fn open(family: Family) -> Result<Self, LabError> {
-        let (domain, any) = match family {
-            Family::Ipv4 => (AddressFamily::Inet, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-            Family::Ipv6 => (AddressFamily::Inet6, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        };
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let open = |port| {
-            let socket = socket(domain, SockType::Datagram, flags, None)?;
-            if family == Family::Ipv6 {
-                // The same port is the IPv4 flows' too.
-                setsockopt(&socket, Ipv6V6Only, &true)?;
-            }
-            let any = SockaddrStorage::from(SocketAddr::new(any, port));
-            bind(socket.as_raw_fd(), &any)?;
-            Ok::<_, io::Error>(UdpSocket::from(socket))
-        };
-        let into = open(PORT).doing("open a flow's receiver")?;
-        setsockopt(&into, ReceiveTimestampns, &true).doing("ask for packet timestamps")?;
-        setsockopt(&into, RcvBuf, &BUFFER).doing("give a flow's receiver room")?;
-        let out = open(0).doing("open a flow's sender")?;
-        Ok(Self { out, into })
     }
 }
 

@@ -18,13 +18,13 @@ use nix::sys::socket::{
     getsockopt, recv, send, socket,
 };
 use wireproof_model::evidence::ProbeOutcome;
-use wireproof_model::plan::{Family, Plan, Probe, ProbeId, Promise, Protection, Protocol};
+use wireproof_model::plan::{Family, PairPromise, Plan, Probe, ProbeId, Protection, Protocol};
 use wireproof_model::tag::{Magic, Tag};
 
 use crate::base::error::{Doing, LabError};
 use crate::base::wait::Deadline;
 use crate::cluster::topology::Topology;
-use crate::observe::beacon::{icmp_echo, icmp6_echo};
+use crate::kernel::frame_builder::{icmp_echo, icmp6_echo};
 use crate::observe::capture::Capture;
 use crate::observe::ring::BATCH;
 use crate::traffic::responder::{PORT, Responders};
@@ -63,7 +63,7 @@ pub(crate) fn send_all(
         .probes
         .iter()
         .partition(|probe| order.get(&probe.from) < order.get(&probe.to));
-    let answered = |promise: &Promise| match promise.protection {
+    let answered = |promise: &PairPromise| match promise.protection {
         Protection::Encrypted | Protection::Plaintext | Protection::Delivered => true,
         Protection::Blocked => false,
     };

@@ -123,6 +123,7 @@ impl<'a> SpoofSender<'a> {
         let payload = tag.fill(self.magic, PAYLOAD);
         let port = port(self.spoof);
         let frame = frame_builder::udp(self.link, (source, port), (self.to, port), &payload);
+        let frame = frame.doing("build a spoofed packet")?;
         for _ in 0..SPOOFED {
             let sent = self.injector.send(self.index, &frame);
             sent.doing("put a spoofed packet on a link")?;

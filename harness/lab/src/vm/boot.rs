@@ -146,7 +146,7 @@ impl Starts {
     }
 
     /// What each of them failed by, in order.
-    pub(super) fn told(&self) -> Vec<String> {
+    pub(super) fn describe(&self) -> Vec<String> {
         let one = |(acceleration, failure): &(Acceleration, BootFailure)| {
             format!("by {}: {failure}", acceleration.as_str())
         };
@@ -273,7 +273,7 @@ mod tests {
             assert_eq!(next, Next::Again(Acceleration::Emulation));
             starts.came_to_a_run();
         }
-        assert!(starts.told().is_empty());
+        assert!(starts.describe().is_empty());
     }
 
     #[test]
@@ -288,7 +288,10 @@ mod tests {
                 assert_eq!(next, Next::Again(Acceleration::Emulation));
             }
             let next = starts.failed(Acceleration::Emulation, complained());
-            assert_eq!((next, starts.told().len()), (Next::Never, MOST_STARTS + 1));
+            assert_eq!(
+                (next, starts.describe().len()),
+                (Next::Never, MOST_STARTS + 1)
+            );
         }
         let mut starts = Starts::default();
         let next = starts.failed(Acceleration::Kvm, killed(true));

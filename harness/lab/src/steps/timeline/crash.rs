@@ -7,9 +7,10 @@ use wireproof_model::resource;
 use crate::base::error::LabError;
 use crate::base::wait::Deadline;
 use crate::cluster::tamper;
+use crate::steps::dataplane_texts::DataplaneTexts;
 use crate::steps::engine::{Fate, Until};
 
-use super::{DataplaneTexts, Timeline, changed};
+use super::Timeline;
 
 /// More writes than an agent needs for one provocation; one that goes on dying is broken.
 const MOST: u32 = 1_000;
@@ -116,7 +117,7 @@ impl Timeline<'_, '_> {
             self.wait_for_dataplane_texts(tunnel, wanted, deadline)?;
         }
         let now = self.dataplane_texts(tunnel)?;
-        match changed(wanted, &now).filter(|_| known) {
+        match wanted.changed(&now).filter(|_| known) {
             None => Ok(now),
             Some(change) => Err(LabError::refutation("recover", change)),
         }
