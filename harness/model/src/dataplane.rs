@@ -47,7 +47,7 @@ pub fn rule(rule: &Rule) -> String {
 
 /// A route as `ip -d route` prints it, without the words that say nothing.
 pub fn route(route: &Route) -> String {
-    text::told(route)
+    text::describe(route)
 }
 
 /// A table by its name (`main`) or number.

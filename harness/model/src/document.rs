@@ -98,6 +98,26 @@ impl<'t> Table<'t, '_> {
         self.entries.get(key).map(Spanned::span)
     }
 
+    /// Reports these keys where an empty list or table is written: it says nothing, and looks as if it did.
+    pub(crate) fn refuse_empty(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            let Some(value) = self.entries.get(*key) else {
+                continue;
+            };
+            let written = value.get_ref();
+            let is_empty = written.as_array().is_some_and(|list| list.is_empty())
+                || written.as_table().is_some_and(|table| table.is_empty());
+            if is_empty {
+                self.problems.push(Problem::new(
+                    format!("`{key}` says nothing"),
+                    value.span(),
+                    "is empty",
+                    format!("write what is meant, or leave `{key}` out"),
+                ));
+            }
+        }
+    }
+
     /// Adds a problem that only the reader of this table can know.
     pub(crate) fn report(&mut self, problem: Problem) {
         self.problems.push(problem);

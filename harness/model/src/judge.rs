@@ -17,6 +17,12 @@ mod case;
 /// Whether the observers could have seen what a promise forbids.
 mod watch;
 
+/// Frames shown as evidence.
+mod exhibit;
+
+/// A verdict that does not know its promise yet.
+mod finding;
+
 /// What the evidence has lost, and which promises need it.
 mod loss;
 
@@ -28,12 +34,6 @@ mod crossing;
 
 /// One leg of a probe, from stop to stop.
 mod leg;
-
-/// Frames shown as evidence.
-mod exhibit;
-
-/// A verdict that does not know its promise yet.
-mod finding;
 
 /// Whether a probe arrived and was answered, whatever it looked like.
 mod delivery;
@@ -53,16 +53,16 @@ mod pair;
 /// Where the part of a payload ended that never arrived.
 mod segment;
 
+/// The tunnels' packets on the wire.
+mod outer_packets;
+
 /// What is promised about the sizes of packets.
 mod limit;
 
 /// What has become of spoofed packets.
 mod spoof;
 
-pub use limit::{OuterPackets, outer_packets};
-
-/// A promise that is about no pair of endpoints and did not hold.
-mod breach;
+pub use outer_packets::{OuterPackets, outer_packets};
 
 /// What every host is promised, whatever the scenario is about.
 mod host;
@@ -73,8 +73,11 @@ mod fact;
 /// What every engine is promised to be besides right.
 mod conduct;
 
-/// Promises that are about no pair: of steps, dataplanes, hosts and engines.
-mod breaches;
+/// What a step may cost.
+mod budget;
+
+/// Promises that are decided without a frame.
+mod run_promises;
 
 /// Whether what the fabric delays came late.
 mod delay;
@@ -91,8 +94,6 @@ mod wire;
 /// Verdicts on a plan that was not tried.
 mod skipped;
 
-pub use breach::{About, Breach};
-pub use breaches::breaches;
 pub use fabric_effect::FabricEffect;
 pub use wire::fabric_effects;
 
@@ -112,7 +113,7 @@ mod step_windows;
 mod never_plaintext;
 
 pub use outage::Outage;
-pub(crate) use step_clock::told;
+pub(crate) use step_clock::duration;
 pub use step_windows::{StepWindow, step_windows};
 
 use case::PairIndex;
@@ -120,7 +121,7 @@ use finding::Finding;
 use loss::Losses;
 use pair::PairJudge;
 
-/// Decides about every promise of the plan, in the plan's order. A promise that the
+/// Decides about [every promise](Plan::every_promise) of the plan, in its order. A promise that the
 /// evidence is not enough for is [`Outcome::Inconclusive`], with the reason.
 pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     if let Some(why) = &evidence.skipped {
@@ -137,17 +138,20 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     let reopen = |verdict| losses.reopen(verdict);
     let limits = neighbour::of_losses(limit::judge(plan, evidence, &index), evidence);
     let spoofs = neighbour::of_spoofs(spoof::judge(plan, evidence), evidence);
+    let every = whole.every_promise();
+    let run = run_promises::judge(&every, whole, evidence, &losses);
     let pairs = PairJudge::new(plan, evidence, &losses);
     plan.promises
         .iter()
         .map(|promise| match register.case(promise) {
             Ok(case) => pairs.decide(&case),
-            Err(why) => Finding::open(why).about(promise),
+            Err(why) => Finding::open(why).about(promise.id),
         })
         .chain(throughout.into_iter().map(reopen))
         .chain(limits.map(reopen))
         .chain(spoofs.map(reopen))
         .chain(never_plaintext.into_iter().map(reopen))
+        .chain(run)
         .collect()
 }
 

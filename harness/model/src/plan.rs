@@ -70,6 +70,9 @@ mod phantom;
 /// How many times as long everything may take.
 mod patience;
 
+/// Everything that is promised of a run, in one list.
+mod promise_list;
+
 /// Ethernet addresses that nodes are given, where asking for them would fill the kernel's table.
 mod neighbour;
 
@@ -105,7 +108,10 @@ pub use never_plaintext::NeverPlaintext;
 pub(crate) use pair::FlowCourse;
 pub use patience::{Allowed, Patience};
 pub use phantom::Phantom;
-pub use promise::{Class, Origin, Probe, ProbeId, Promise, PromiseId, Protection, Protocol};
+pub use promise::{Class, Origin, PairPromise, Probe, ProbeId, PromiseId, Protection, Protocol};
+pub use promise_list::{
+    Budget, BudgetLimit, DataplanePart, EnginePromise, HostPromise, Promise, PromiseKind,
+};
 pub use settings::Settings;
 pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};
 pub use spoof::{DropBy, SPOOFED, Spoof, SpoofId};
@@ -162,7 +168,7 @@ pub struct Plan {
     /// In the order in which they are sent; `probes[i].id == ProbeId(i)`.
     pub probes: Vec<Probe>,
     /// In the order of the report; `promises[i].id == PromiseId(i)`.
-    pub promises: Vec<Promise>,
+    pub promises: Vec<PairPromise>,
     /// What goes on through every step, and what is promised about it.
     #[serde(default)]
     pub flows: Flows,

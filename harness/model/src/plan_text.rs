@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::count::counted;
-use crate::plan::{Class, FabricKind, Family, Plan, Promise, Protection, RpFilter, Store};
+use crate::plan::{Class, FabricKind, Family, PairPromise, Plan, Protection, RpFilter, Store};
 
 /// What `wireproof plan` prints.
 pub fn plan_text(plan: &Plan) -> String {
@@ -32,13 +32,13 @@ fn write_plan(text: &mut String, plan: &Plan) -> std::fmt::Result {
             None => format!("gateway {}", fabric.gateway),
             Some(length) => format!("racks of /{length}, each with its first address as gateway"),
         },
-        fabric.beyond_mtu.told()
+        fabric.beyond_mtu.describe()
     )?;
     for impairment in &fabric.impairments {
-        writeln!(text, "  {}", impairment.told())?;
+        writeln!(text, "  {}", impairment.describe())?;
     }
     if let Some(nat) = &fabric.nat {
-        writeln!(text, "  {} is behind a NAT: {}", nat.node, nat.told(0))?;
+        writeln!(text, "  {} is behind a NAT: {}", nat.node, nat.describe(0))?;
     }
     for need in plan.needs() {
         writeln!(text, "needs {}: {}", need.as_str(), need.purpose())?;
@@ -97,7 +97,7 @@ fn write_plan(text: &mut String, plan: &Plan) -> std::fmt::Result {
         )?;
     }
     for (number, step) in plan.steps.iter().enumerate() {
-        writeln!(text, "step {}: {}", number + 1, step.action.told())?;
+        writeln!(text, "step {}: {}", number + 1, step.action.describe())?;
     }
     writeln!(
         text,
@@ -142,7 +142,7 @@ fn intent(plan: &Plan) -> String {
     words.join(", ")
 }
 
-fn by_kind(plan: &Plan) -> BTreeMap<(Class, Protection), Vec<&Promise>> {
+fn by_kind(plan: &Plan) -> BTreeMap<(Class, Protection), Vec<&PairPromise>> {
     let mut kinds = BTreeMap::<_, Vec<_>>::new();
     for promise in &plan.promises {
         kinds

@@ -1,19 +1,28 @@
-//! Verdicts told: for people as a table, for reviewers as a snapshot, for programs as
-//! JSON, and what went wrong as a text that leads to the frames.
+//! Verdicts as a document: everything that is said of a run, in the words of the scenario. It is serialized as
+//! JSON; tables, snapshots and failures are texts made of it alone.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::evidence::{Evidence, StepEvidence};
-use crate::judge::{About, Breach, FabricEffect, breaches, fabric_effects, step_windows};
-use crate::plan::{
-    FlowId, LimitPromise, NeverPlaintext, Plan, ProbeId, Promise, PromiseId, Spoof, StepPromise,
-};
+use crate::evidence::{ConductEvidence, DropEvidence, Evidence, Timing};
+use crate::judge::FabricEffect;
+use crate::name::{EngineName, NodeName};
+use crate::plan::Plan;
 use crate::verdict::{Outcome, Verdict};
 
-/// Promises of one kind in one line.
+/// What one promise came to.
+mod judgement;
+
+/// What was promised of pairs.
+mod pair;
+
+/// Pairs of which the same is true in one line.
 mod row;
+
+/// Promises of one kind as lines under a heading.
+mod section;
 
 /// What the flows showed of each step.
 mod step_windows;
@@ -30,10 +39,19 @@ mod spoof;
 /// What nobody may read in the whole run.
 mod never_plaintext;
 
+/// What is promised of steps, dataplanes, hosts and engines.
+mod run_promise;
+
 /// How the engines behaved besides their work.
 mod conduct;
 
-/// Rows and totals as a table.
+/// How many promises of each kind held.
+mod total;
+
+/// Plan, evidence and verdicts to a report.
+mod build;
+
+/// The report as a table.
 mod table;
 
 /// Why it went wrong.
@@ -42,7 +60,15 @@ mod why;
 /// What went wrong.
 mod failure;
 
+pub use judgement::Judgement;
+pub use limit::{SizeResult, Sizes};
+pub use never_plaintext::NeverPlaintextResult;
+pub use pair::{Pair, Promised};
+pub use run_promise::{RunPromise, Subject};
+pub use spoof::SpoofResult;
+pub use step_windows::{Interruption, Through};
 pub use table::COLOURS;
+pub use total::Total;
 
 /// A frame of a capture file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,85 +90,132 @@ impl Frame {
     }
 }
 
-/// The report of one run.
-#[derive(Debug)]
+/// The report of one run. Times are in microseconds.
+#[derive(Debug, Clone, Serialize)]
 pub struct Report<'a> {
-    plan: &'a Plan,
-    evidence: &'a Evidence,
-    verdicts: BTreeMap<PromiseId, &'a Verdict>,
+    /// What the scenario shows.
+    pub title: &'a str,
+    /// The scenario's file, for the caller to fill in.
+    pub scenario: Option<String>,
+    /// The engine under test.
+    pub engine: &'a EngineName,
+    /// The exit status: see [`Report::exit_status`].
+    pub status: u8,
+    /// Why nothing was tried, where nothing was.
+    pub skipped: Option<&'a str>,
+    /// How many promises of each kind came to what.
+    pub totals: Vec<Total>,
+    /// One entry for each promise about a pair, then one for each probe of which nothing is promised.
+    pub pairs: Vec<Pair<'a>>,
+    /// How many flows there were.
+    pub flows: usize,
+    /// What the flows showed of each step.
+    pub through: Vec<Through<'a>>,
+    /// What the sizes of packets came to.
+    pub sizes: Sizes<'a>,
+    /// What became of spoofed packets.
+    pub spoofs: Vec<SpoofResult<'a>>,
+    /// What must never be readable.
+    pub never_plaintext: Vec<NeverPlaintextResult<'a>>,
+    /// What is promised of steps, dataplanes, hosts, engines and the evidence.
+    pub run_promises: Vec<RunPromise<'a>>,
+    /// What the fabric did to packets.
+    pub wire: Vec<FabricEffect>,
+    /// What is known of each node.
+    pub nodes: BTreeMap<&'a NodeName, NodeResult<'a>>,
+    /// The longest time until everything had settled.
+    pub convergence: u64,
+    /// Kernel writes from the start to the last step, if the engine counts them.
+    pub writes: Option<u64>,
+    /// From the start of the agents until they were in sync.
+    pub start: StepResult<'a>,
+    /// Each step that ran.
+    pub steps: Vec<StepResult<'a>>,
+    /// How each node's engine behaved besides its work.
+    pub conduct: &'a BTreeMap<NodeName, ConductEvidence>,
+    /// What the kernel dropped, by its own reasons.
+    pub drops: &'a DropEvidence,
+    /// How long each phase took.
+    pub timings: &'a [Timing],
 }
 
-/// What a promise came to.
-#[derive(Debug, Clone, Copy)]
-struct Judged<'a, P = Promise> {
-    promise: &'a P,
-    /// None if nobody judged it, which is an error of the run.
-    verdict: Option<&'a Verdict>,
+/// What is known of a node.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeResult<'a> {
+    /// The public key that its engine published.
+    pub public_key: Option<&'a str>,
+    /// What its counters of dropped packets moved by.
+    pub drops: &'a BTreeMap<String, u64>,
 }
 
-impl<'a, P> Judged<'a, P> {
-    fn outcome(&self) -> Outcome {
-        self.verdict
-            .map_or(Outcome::Inconclusive, |verdict| verdict.outcome)
-    }
-
-    fn fact(&self) -> &'a str {
-        self.verdict
-            .map_or("nobody judged it", |verdict| verdict.fact.as_str())
-    }
+/// What a step came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepResult<'a> {
+    /// Counted from 1; 0 is the start.
+    pub step: usize,
+    /// What happened, in words.
+    pub action: &'a str,
+    /// Until everything had settled.
+    pub micros: u64,
+    /// Kernel writes; none if no agent counts them.
+    pub writes: Option<u64>,
+    /// What the kernel notified of changes in each node's network, by kind.
+    pub notifications: &'a BTreeMap<NodeName, BTreeMap<String, u64>>,
+    /// How many points an agent was made to die at.
+    pub crash_points: Option<u32>,
+    /// What else there is to know.
+    pub note: Option<&'a str>,
 }
 
 impl<'a> Report<'a> {
     /// The report of `verdicts` about a run of `plan` that left `evidence`.
     pub fn new(plan: &'a Plan, evidence: &'a Evidence, verdicts: &'a [Verdict]) -> Self {
-        Self {
-            plan,
-            evidence,
-            verdicts: verdicts
-                .iter()
-                .map(|verdict| (verdict.promise, verdict))
-                .collect(),
+        build::report(plan, evidence, verdicts)
+    }
+
+    /// 0 if every promise held; 1 if one was broken; 3 if none was broken but one is open or skipped,
+    /// if an impairment of the wire hit nothing, or if nothing is promised of a pair: such a run proves
+    /// nothing.
+    pub fn exit_status(&self) -> u8 {
+        self.status
+    }
+
+    fn worst(&self) -> u8 {
+        let is_any = |outcome| self.judgements().any(|one| one.verdict == outcome);
+        if is_any(Outcome::Broken) {
+            return 1;
+        }
+        let is_open = self.judgements().any(|one| one.verdict != Outcome::Held);
+        let is_idle = self.wire.iter().any(FabricEffect::is_idle);
+        match is_open || is_idle || !self.pairs.iter().any(|pair| pair.judgement().is_some()) {
+            true => 3,
+            false => 0,
         }
     }
 
-    /// 0 if every promise held; 1 if one was broken; 3 if none was broken but one is open,
-    /// if nobody looked at what one is about, if a step never ran, if an impairment of the wire hit nothing,
-    /// or if there is no promise: a run that promises nothing proves nothing.
-    pub fn exit_status(&self) -> u8 {
-        let outcomes: Vec<_> = self.told().map(|told| told.outcome()).collect();
-        let throughout: Vec<_> = self.of_steps().map(|told| told.outcome()).collect();
-        let sizes: Vec<_> = self.of_limits().map(|told| told.outcome()).collect();
-        let spoofed: Vec<_> = self.of_spoofs().map(|told| told.outcome()).collect();
-        let never_plaintext: Vec<_> = self
-            .of_never_plaintext()
-            .map(|told| told.outcome())
-            .collect();
-        let after = sizes.iter().chain(&spoofed).chain(&never_plaintext);
-        let mut all = outcomes.iter().chain(&throughout).chain(after);
-        let broken = all.clone().any(|outcome| *outcome == Outcome::Broken);
-        let breaches = self.breaches();
-        let breached = |breach: &Breach| breach.outcome() == Outcome::Broken;
-        if broken || breaches.iter().any(breached) {
-            1
-        } else if !breaches.is_empty()
-            || !self.every_step_ran()
-            || self.fabric_effects().iter().any(FabricEffect::is_idle)
-            || outcomes.is_empty()
-            || all.any(|outcome| *outcome != Outcome::Held)
-        {
-            3
-        } else {
-            0
-        }
+    /// What every promise came to, in the report's order.
+    pub fn judgements(&self) -> impl Iterator<Item = &Judgement<'a>> {
+        let pairs = self.pairs.iter().filter_map(Pair::judgement);
+        let through = self.through.iter().map(|one| &one.judged);
+        let sizes = self.sizes.promises.iter().map(|one| &one.judged);
+        let spoofs = self.spoofs.iter().map(|one| &one.judged);
+        let never = self.never_plaintext.iter().map(|one| &one.judged);
+        let run = self.run_promises.iter().map(|one| &one.judged);
+        let packets = pairs.chain(through).chain(sizes).chain(spoofs).chain(never);
+        packets.chain(run)
     }
 
     /// Whether nothing is wrong but the engine's conduct, of which a scenario says nothing.
     pub fn is_conduct_all_that_broke(&self) -> bool {
-        let mut breaches = self.breaches().into_iter();
-        let broken = |verdict: &&Verdict| verdict.outcome == Outcome::Broken;
-        self.exit_status() == 1
-            && !self.verdicts.values().any(broken)
-            && breaches.all(|breach| breach.about == About::Conduct)
+        let broken = |judged: &Judgement<'_>| judged.verdict == Outcome::Broken;
+        let of_run = &self.run_promises;
+        let of_engines = of_run.iter().filter(|one| one.subject == Subject::Engine);
+        let of_engines = of_engines.filter(|one| broken(&one.judged)).count();
+        let is_open = of_run
+            .iter()
+            .any(|one| one.judged.verdict == Outcome::Inconclusive);
+        let all = self.judgements().filter(|judged| broken(judged)).count();
+        all > 0 && all == of_engines && !is_open
     }
 
     /// For a terminal, at most 120 columns wide. `directory` is where the run's files are.
@@ -171,189 +244,17 @@ impl<'a> Report<'a> {
         failure::comments(self)
     }
 
-    /// One document: `title`, `scenario` (for the caller to fill in), `engine`, `status` (the exit
-    /// status), `pairs` (one entry for each probe), `nodes`, `convergence` (the longest time until
-    /// everything had settled), `writes` (of the kernel's state, where the engine counts them),
-    /// `wire` (what the fabric did to packets), `start`, `steps`, `through` (what the flows showed of
-    /// each step), `sizes`, `spoofs`, `never_plaintext` (what must never be readable), `conduct` (of the engines), `drops` (by the kernel's reasons) and `timings`. Times are in microseconds.
+    /// The report for programs. What a scenario's run holds is described in `harness/guide.md`.
+    ///
+    /// # Panics
+    /// Never: a report has no map whose keys are not words.
+    #[expect(
+        clippy::expect_used,
+        reason = "a report is text, numbers and lists of them"
+    )]
     pub fn json(&self) -> Value {
-        let promises: BTreeMap<ProbeId, _> =
-            self.told().map(|told| (told.promise.probe, told)).collect();
-        let pairs: Vec<_> = self
-            .plan
-            .probes
-            .iter()
-            .map(|probe| {
-                let told = promises.get(&probe.id);
-                let verdict = told.and_then(|told| told.verdict);
-                json!({
-                    "from": probe.from,
-                    "to": probe.to,
-                    "protocol": probe.protocol,
-                    "payload": probe.payload,
-                    "class": told.map(|told| told.promise.class),
-                    "expected": told.map(|told| told.promise.protection),
-                    "verdict": told.map_or(json!("no promise"), |told| json!(told.outcome())),
-                    "fact": told.map(Judged::fact),
-                    "exhibits": verdict.map_or(&[][..], |verdict| &verdict.exhibits),
-                    "notes": verdict.map_or(&[][..], |verdict| &verdict.notes),
-                    "why": verdict.and_then(|verdict| verdict.why.as_ref()),
-                })
-            })
-            .collect();
-        let nodes: BTreeMap<_, _> = self
-            .evidence
-            .nodes
-            .iter()
-            .map(|(name, node)| {
-                let told = json!({ "public_key": node.published_key, "drops": node.drops });
-                (name.as_str(), told)
-            })
-            .collect();
-        json!({
-            "title": self.plan.title,
-            "scenario": null,
-            "engine": self.plan.engine,
-            "status": self.exit_status(),
-            "pairs": pairs,
-            "nodes": nodes,
-            "breaches": self.breaches().iter().map(|breach| &breach.told).collect::<Vec<_>>(),
-            "wire": self.fabric_effects().iter().map(wire::json).collect::<Vec<_>>(),
-            "convergence": self.convergence().micros(),
-            "writes": self.writes(),
-            "start": step(&self.evidence.start),
-            "steps": self.evidence.steps.iter().map(step).collect::<Vec<_>>(),
-            "through": self.through(),
-            "sizes": limit::json(self),
-            "spoofs": spoof::json(self),
-            "never_plaintext": never_plaintext::json(self),
-            "conduct": conduct::json(self),
-            "drops": self.evidence.drops,
-            "timings": self.evidence.timings,
-        })
+        serde_json::to_value(self).expect("a report is a document")
     }
-
-    /// What was promised besides the pairs, and broken.
-    fn breaches(&self) -> Vec<Breach> {
-        breaches(self.plan, self.evidence)
-    }
-
-    /// What the fabric did to packets.
-    fn fabric_effects(&self) -> Vec<FabricEffect> {
-        fabric_effects(self.plan, self.evidence)
-    }
-
-    /// One entry for each promise about a step.
-    fn through(&self) -> Vec<Value> {
-        let step_windows = step_windows(self.plan, self.evidence);
-        let name = |id: FlowId| self.plan.flows.flows.get(usize::from(id.0));
-        self.of_steps()
-            .map(|told| {
-                let step = told.promise.step;
-                let window = step_windows.iter().find(|window| window.step == step);
-                let outage = window.and_then(|window| window.outage);
-                json!({
-                    "step": step,
-                    "action": self.action(step),
-                    "kind": told.promise.kind,
-                    "verdict": told.outcome(),
-                    "fact": told.fact(),
-                    "exhibits": told.verdict.map_or(&[][..], |verdict| &verdict.exhibits),
-                    "notes": told.verdict.map_or(&[][..], |verdict| &verdict.notes),
-                    "leaked": window.map(|window| window.leaked),
-                    "excused": window.map(|window| window.excused),
-                    "leak": window.and_then(|window| window.leak),
-                    "outage": outage.map(|outage| json!({
-                        "micros": outage.micros,
-                        "lost": outage.lost,
-                        "from": name(outage.flow).map(|flow| &flow.from),
-                        "to": name(outage.flow).map(|flow| &flow.to),
-                        "family": name(outage.flow).map(|flow| flow.family),
-                    })),
-                })
-            })
-            .collect()
-    }
-
-    /// Whether each step of the plan is in the evidence: one that never ran was no test.
-    fn every_step_ran(&self) -> bool {
-        let ran = self.evidence.steps.iter().map(|step| step.index);
-        ran.eq(1..=self.plan.steps.len())
-    }
-
-    /// The step that took longest to settle, or the start.
-    fn convergence(&self) -> &'a StepEvidence {
-        let all = self.evidence.steps.iter().chain([&self.evidence.start]);
-        all.max_by_key(|step| step.micros())
-            .unwrap_or(&self.evidence.start)
-    }
-
-    /// Kernel writes from the start to the last step, if the engine counts them.
-    fn writes(&self) -> Option<u64> {
-        let all = [&self.evidence.start]
-            .into_iter()
-            .chain(&self.evidence.steps);
-        all.filter_map(StepEvidence::all_writes)
-            .reduce(|sum, writes| sum + writes)
-    }
-
-    /// Every promise about a step, in the plan's order.
-    fn of_steps(&self) -> impl Iterator<Item = Judged<'a, StepPromise>> {
-        self.plan.flows.promises.iter().map(|promise| Judged {
-            promise,
-            verdict: self.verdicts.get(&promise.id).copied(),
-        })
-    }
-
-    /// Every promise about sizes, in the plan's order.
-    fn of_limits(&self) -> impl Iterator<Item = Judged<'a, LimitPromise>> {
-        self.plan.limits.promises.iter().map(|promise| Judged {
-            promise,
-            verdict: self.verdicts.get(&promise.id).copied(),
-        })
-    }
-
-    /// Every promise about spoofed packets, in the plan's order.
-    fn of_spoofs(&self) -> impl Iterator<Item = Judged<'a, Spoof>> {
-        self.plan.spoofs.iter().map(|promise| Judged {
-            promise,
-            verdict: self.verdicts.get(&promise.promise).copied(),
-        })
-    }
-
-    /// Every promise about the whole run, in the plan's order.
-    fn of_never_plaintext(&self) -> impl Iterator<Item = Judged<'a, NeverPlaintext>> {
-        self.plan.never_plaintext.iter().map(|promise| Judged {
-            promise,
-            verdict: self.verdicts.get(&promise.id).copied(),
-        })
-    }
-
-    /// What happened in a step, in words.
-    fn action(&self, step: usize) -> String {
-        let planned = step.checked_sub(1).and_then(|at| self.plan.steps.get(at));
-        planned.map_or_else(|| "start".into(), |step| step.action.told())
-    }
-
-    /// Every promise of the plan, in its order.
-    fn told(&self) -> impl Iterator<Item = Judged<'a>> {
-        self.plan.promises.iter().map(|promise| Judged {
-            promise,
-            verdict: self.verdicts.get(&promise.id).copied(),
-        })
-    }
-}
-
-fn step(step: &StepEvidence) -> Value {
-    json!({
-        "step": step.index,
-        "action": step.action,
-        "micros": step.micros(),
-        "writes": step.all_writes(),
-        "notifications": step.notifications,
-        "crash_points": step.crash_points,
-        "note": step.note,
-    })
 }
 
 #[cfg(test)]

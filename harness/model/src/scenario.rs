@@ -47,7 +47,7 @@ use crate::problem::{Problems, Span};
 pub use fabric::{Fabric, Impairment};
 pub use fact::DataplaneCheck;
 pub use limit::{Limit, Teller};
-pub use promise::{Expectation, Promise};
+pub use promise::{Expectation, PairPromise};
 pub use spoof::Spoof;
 pub use step::Step;
 pub(crate) use value::millis;
@@ -113,7 +113,7 @@ pub struct Scenario {
     /// Each `[[dataplane]]`.
     pub facts: Vec<DataplaneCheck>,
     /// Each `[[promise]]`.
-    pub promises: Vec<Promise>,
+    pub promises: Vec<PairPromise>,
     /// `[flows]`.
     pub flows: Flows,
     /// Each `[[mtu]]`.

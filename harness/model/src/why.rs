@@ -152,7 +152,7 @@ pub(crate) fn explain(question: BrokenPair<'_>, fact: &str) -> Option<Explanatio
     // Nothing passes a link that carries nothing, whatever else is wrong.
     let without_link = link::defects(&legs[0], reached);
     if !without_link.is_empty() {
-        return Some(told(&legs[0], without_link, fact));
+        return Some(explanation(&legs[0], without_link, fact));
     }
     let defects = |leg| {
         let leg: &Leg<'_> = leg;
@@ -183,7 +183,7 @@ pub(crate) fn explain(question: BrokenPair<'_>, fact: &str) -> Option<Explanatio
     if found.iter().any(|defect| defect.stage != Stage::Anywhere) {
         found.retain(|defect| defect.stage != Stage::Anywhere);
     }
-    Some(told(&legs[0], found, fact))
+    Some(explanation(&legs[0], found, fact))
 }
 
 /// Why a promise was broken by a packet of a flow, which the last step may have sent on its way:
@@ -217,7 +217,7 @@ fn may_stop(stage: Stage, reached: Reached) -> bool {
     }
 }
 
-fn told(leg: &Leg<'_>, found: Vec<Defect<'_>>, fact: &str) -> Explanation {
+fn explanation(leg: &Leg<'_>, found: Vec<Defect<'_>>, fact: &str) -> Explanation {
     let mut causes = Vec::<String>::new();
     for defect in &found {
         if !causes.contains(&defect.told) && causes.len() < CAUSES {

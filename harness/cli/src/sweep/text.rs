@@ -38,7 +38,7 @@ impl Sweep {
         for row in &self.rows {
             for (column, cell) in self.columns.iter().zip(&row.cells) {
                 if cell.status.is_some_and(|status| status != Status::Held) {
-                    let (name, column) = (&row.name, told(column));
+                    let (name, column) = (&row.name, describe(column));
                     let _ = writeln!(text, "{name}, {column}: {}\n{}", cell.word, cell.why);
                 }
             }
@@ -89,13 +89,17 @@ impl Sweep {
         };
         for (number, column) in self.columns.iter().enumerate() {
             if let Some(why) = &column.impossible {
-                line(text, told(column), why);
+                line(text, describe(column), why);
                 continue;
             }
             for row in &self.rows {
                 let cell = &row.cells[number];
                 if cell.status.is_none() {
-                    line(text, format!("{}, {}", row.name, told(column)), &cell.why);
+                    line(
+                        text,
+                        format!("{}, {}", row.name, describe(column)),
+                        &cell.why,
+                    );
                 }
             }
         }
@@ -113,7 +117,7 @@ impl Sweep {
             let _ = writeln!(text, "  {}{measured}", one.what);
             let mut told_values: Vec<(&str, Vec<String>)> = Vec::new();
             for (run, value) in values {
-                let run = told(&self.columns[*run]);
+                let run = describe(&self.columns[*run]);
                 match told_values.iter_mut().find(|(known, _)| known == value) {
                     Some((_, runs)) => runs.push(run),
                     None => told_values.push((value, vec![run])),
@@ -126,9 +130,9 @@ impl Sweep {
         if difference.observations.is_empty() {
             text.push_str("  nothing that was observed\n");
         }
-        let base = told(&self.columns[base]);
+        let base = describe(&self.columns[base]);
         for (node, diff, runs) in &difference.dataplanes {
-            let runs = runs.iter().map(|run| told(&self.columns[*run]));
+            let runs = runs.iter().map(|run| describe(&self.columns[*run]));
             let runs: Vec<_> = runs.collect();
             let _ = writeln!(
                 text,
@@ -145,7 +149,7 @@ impl Sweep {
     }
 }
 
-fn told(column: &Column) -> String {
+fn describe(column: &Column) -> String {
     format!("{} on {}", column.name(), column.lane)
 }
 

@@ -170,7 +170,7 @@ pub(crate) fn a_dead_agent_leaves_it_open() -> Result<(), Failed> {
     let scenario = root().join("scenarios/first/what-an-author-states-is-judged-too.toml");
     let engine = root().join("fixtures/engines/dies.toml");
     let told = good::run(&scenario, engine.to_str())?;
-    let report = Report::new(&told.plan, &told.evidence, &[]);
+    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
     let failure = report.failure("");
     let expected = "INCONCLUSIVE ada: its engine's agent died: exit status 3";
     match failure.contains(expected) {

@@ -130,7 +130,7 @@ fn routes(routes: &[Route]) -> Vec<String> {
     let mut lines = Vec::new();
     for (table, mut routes) in tables {
         // The rest of a route decides between two that go to the same place.
-        routes.sort_by_cached_key(|route| (route.destination, route.metric, told(route)));
+        routes.sort_by_cached_key(|route| (route.destination, route.metric, describe(route)));
         lines.push(format!("table {}", table_name(table)));
         let (own, others): (Vec<_>, Vec<_>) = routes
             .into_iter()
@@ -139,7 +139,11 @@ fn routes(routes: &[Route]) -> Vec<String> {
             let own: Vec<_> = own.into_iter().map(kind_and_destination).collect();
             lines.push(format!("  {} dev lo proto kernel", own.join(", ")));
         }
-        lines.extend(others.into_iter().map(|route| format!("  {}", told(route))));
+        lines.extend(
+            others
+                .into_iter()
+                .map(|route| format!("  {}", describe(route))),
+        );
     }
     lines
 }
@@ -167,7 +171,7 @@ fn is_loopbacks_own(route: &Route) -> bool {
 }
 
 /// As `ip -d route` prints it, without the words that say nothing.
-pub(super) fn told(route: &Route) -> String {
+pub(super) fn describe(route: &Route) -> String {
     let mut text = kind_and_destination(route);
     let mut say = |name: &str, value: Option<String>| {
         if let Some(value) = value {

@@ -24,7 +24,7 @@ impl DropEvidence {
     }
 
     /// The reasons of one place in words.
-    pub fn told(&self, place: &Place) -> String {
+    pub fn describe(&self, place: &Place) -> String {
         match (self.at(place), &self.unavailable) {
             (Some(reasons), _) => {
                 let each = reasons.iter();

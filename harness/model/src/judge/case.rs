@@ -7,7 +7,7 @@ use crate::evidence::{Evidence, ProbeOutcome};
 use crate::frame::Payload;
 use crate::journey::{Index, Leg, Seen};
 use crate::name::EndpointName;
-use crate::plan::{Endpoint, Family, Plan, ProbeId, Promise, Protection, Protocol};
+use crate::plan::{Endpoint, Family, PairPromise, Plan, ProbeId, Protection, Protocol};
 use crate::tag::Tag;
 
 /// ICMP echo reply and echo request (RFC 792), and those of ICMPv6 (RFC 4443).
@@ -24,7 +24,7 @@ pub(super) struct PairIndex<'a> {
 /// One promise, its two endpoints, and what its sockets said.
 #[derive(Debug)]
 pub(super) struct PairCase<'a> {
-    pub(super) promise: &'a Promise,
+    pub(super) promise: &'a PairPromise,
     pub(super) from: &'a Endpoint<'a>,
     pub(super) to: &'a Endpoint<'a>,
     pub(super) outcome: &'a ProbeOutcome,
@@ -51,7 +51,7 @@ impl<'a> PairIndex<'a> {
     ///
     /// # Errors
     /// The plan or the evidence lacks what the promise refers to; says what.
-    pub(super) fn case(&'a self, promise: &'a Promise) -> Result<PairCase<'a>, String> {
+    pub(super) fn case(&'a self, promise: &'a PairPromise) -> Result<PairCase<'a>, String> {
         let endpoint = |name: &EndpointName| {
             self.endpoints
                 .get(name)

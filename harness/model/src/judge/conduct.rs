@@ -1,64 +1,83 @@
 //! What every engine is promised to be besides right: that its log has no warning that nobody
 //! expects, that it stays small, and that it ends when it is asked to.
 
-use super::breach::{About, Breach};
+use super::finding::Finding;
 use crate::dataplane::LinkKind;
 use crate::evidence::{ConductEvidence, End, Evidence};
 use crate::name::NodeName;
-use crate::plan::{Conduct, Plan, WireGuardKind};
+use crate::plan::{Conduct, EnginePromise, Plan, Warning, WireGuardKind};
 
-/// Every such promise that was broken.
-pub(super) fn breaches(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
-    // Who says how its agents end is held to that.
-    let fallen = match plan.conduct.ends_within {
-        Some(_) => Vec::new(),
-        None => fallen(evidence),
-    };
-    if !plan.conduct.is_judged() {
-        return fallen;
-    }
-    let told = |node: &NodeName, told: Vec<String>| {
-        let node = node.clone();
-        let breach = move |told| Breach {
-            note: None,
-            why: None,
-            line: None,
-            told: format!("{node}: {told}"),
-            about: About::Conduct,
-        };
-        told.into_iter().map(breach).collect::<Vec<_>>()
-    };
-    let first = plan.after(0).nodes.into_iter().map(|node| node.name);
-    let unseen = first.filter(|name| !evidence.conduct.contains_key(name));
-    let unseen = unseen.flat_map(|name| told(&name, vec!["nobody looked at its engine".into()]));
-    let seen = evidence.conduct.iter().flat_map(|(name, seen)| {
-        let broken = [
-            log(plan, name, seen),
+/// Decides about one thing that a node's engine is promised to be.
+pub(super) fn decide(
+    node: &NodeName,
+    promise: EnginePromise,
+    plan: &Plan,
+    evidence: &Evidence,
+) -> Finding<'static> {
+    let seen = evidence.conduct.get(node);
+    let (wrong, right) = match (promise, seen) {
+        (EnginePromise::Lives, seen) => return lives(node, seen),
+        (EnginePromise::Log | EnginePromise::Memory | EnginePromise::Ends, None) => {
+            let fact = format!("{node}: nobody looked at its engine");
+            let is_first = plan.after(0).nodes.iter().any(|first| first.name == *node);
+            return match is_first {
+                true => Finding::broken(fact),
+                false => Finding::open(fact),
+            };
+        }
+        (EnginePromise::Log, Some(seen)) => (
+            log(plan, node, seen),
+            "its engine's log has no warning that the scenario does not name",
+        ),
+        (EnginePromise::Memory, Some(seen)) => (
             memory(&plan.conduct, seen),
+            "its engine's processes had no more memory than the descriptor says",
+        ),
+        (EnginePromise::Ends, Some(seen)) => (
             ends(&plan.conduct, seen),
-        ];
-        told(name, broken.into_iter().flatten().collect())
-    });
-    let unsaid = unsaid(plan, evidence);
-    unseen.chain(seen).chain(unsaid).chain(fallen).collect()
+            "its agents ended as the descriptor says",
+        ),
+    };
+    match wrong {
+        Some(wrong) => Finding::broken(format!("{node}: {wrong}")),
+        None => Finding::held(format!("{node}: {right}")),
+    }
 }
 
-/// Agents that nobody asked to end, and that have failed: what was seen since shows what they left,
-/// and not what the engine does. One that has done its work and ends is none of them.
-fn fallen(evidence: &Evidence) -> Vec<Breach> {
+/// An agent that nobody asked to end, and that has failed, leaves it open: what was seen since shows what it
+/// left, and not what the engine does. One that has done its work and ends is none of them.
+fn lives(node: &NodeName, seen: Option<&ConductEvidence>) -> Finding<'static> {
     let failed = |end: &&End| !end.asked && !end.clean;
-    let each = evidence.conduct.iter().filter_map(|(node, seen)| {
-        let end = seen.ends.iter().find(failed)?;
-        let how = end.how.as_deref().unwrap_or("nobody knows how");
-        Some(Breach {
-            note: None,
-            why: None,
-            line: None,
-            told: format!("{node}: its engine's agent died: {how}"),
-            about: About::Unseen,
-        })
+    let died = seen.and_then(|seen| seen.ends.iter().find(failed));
+    match died {
+        Some(end) => {
+            let how = end.how.as_deref().unwrap_or("nobody knows how");
+            Finding::open(format!("{node}: its engine's agent died: {how}"))
+        }
+        None => Finding::held(format!("{node}: its engine's agent did not die")),
+    }
+}
+
+/// Whether a warning came that the scenario names.
+pub(super) fn warned(warning: &Warning, evidence: &Evidence) -> Finding<'static> {
+    let here = wireguard(evidence);
+    let came = evidence.conduct.iter().any(|(node, seen)| {
+        let mut warnings = seen.warnings.iter();
+        warnings.any(|one| warning.covers(node, &one.text))
     });
-    each.collect()
+    let whose = match &warning.node {
+        Some(node) => format!("{node}'s engine"),
+        None => "any engine".to_owned(),
+    };
+    let says = &warning.says;
+    if came {
+        Finding::held(format!("a warning of {whose} has `{says}`"))
+    } else if warning.wireguard.is_some_and(|kind| kind != here) {
+        let fact = format!("no warning with `{says}` has to come with this kind of WireGuard");
+        Finding::held(fact)
+    } else {
+        Finding::broken(format!("no warning of {whose} has `{says}`"))
+    }
 }
 
 /// A log without a line whose level is known shows nothing, whatever it lacks.
@@ -68,7 +87,7 @@ fn log(plan: &Plan, node: &NodeName, seen: &ConductEvidence) -> Option<String> {
         return Some("no line of its engine's log has a level that the descriptor knows".into());
     }
     let mut odd = seen.warnings.iter().filter(|warning| {
-        let expected = |one: &&crate::plan::Warning| one.covers(node, &warning.text);
+        let expected = |one: &&Warning| one.covers(node, &warning.text);
         plan.warnings.iter().find(expected).is_none()
     });
     let first = odd.next()?;
@@ -88,34 +107,6 @@ fn wireguard(evidence: &Evidence) -> WireGuardKind {
         true => WireGuardKind::Kernel,
         false => WireGuardKind::Userspace,
     }
-}
-
-/// Warnings that were named and never came.
-fn unsaid(plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
-    if plan.conduct.log.is_none() {
-        return Vec::new();
-    }
-    let came = |one: &&crate::plan::Warning| {
-        let mut nodes = evidence.conduct.iter();
-        nodes.any(|(node, seen)| {
-            let mut warnings = seen.warnings.iter();
-            warnings.any(|warning| one.covers(node, &warning.text))
-        })
-    };
-    let here = wireguard(evidence);
-    let named = plan.warnings.iter().filter(|one| !one.sometimes);
-    let named = named.filter(|one| one.wireguard.is_none_or(|kind| kind == here));
-    let missing = named.filter(|one| !came(one)).map(|one| Breach {
-        note: None,
-        why: None,
-        line: Some(one.line),
-        told: match &one.node {
-            Some(node) => format!("no warning of {node}'s engine has `{}`", one.says),
-            None => format!("no warning of any engine has `{}`", one.says),
-        },
-        about: About::Scenario,
-    });
-    missing.collect()
 }
 
 fn memory(conduct: &Conduct, seen: &ConductEvidence) -> Option<String> {

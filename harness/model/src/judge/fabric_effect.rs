@@ -1,12 +1,14 @@
 //! One thing that the fabric does to packets, and how often it did.
 
+use serde::Serialize;
+
 /// One thing that the fabric does to packets, and how often it did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FabricEffect {
     /// The scenario's line that asks for it; none for what goes without saying.
     pub line: Option<u32>,
     /// What it does, in words.
-    pub told: String,
+    pub what: String,
     /// To so many packets.
     pub packets: u64,
     /// Why what became of them is not what was asked for.

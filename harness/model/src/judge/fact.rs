@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use super::breach::{About, Breach};
+use super::finding::Finding;
 use crate::dataplane::{self, Dataplane, Peer, Route, RouteKind};
 use crate::evidence::Evidence;
 use crate::name::NodeName;
-use crate::plan::{DataplaneCheck, DataplaneItem, Plan};
+use crate::plan::{DataplaneCheck, DataplaneItem, DataplanePart, Plan};
 
 /// Whose each key is.
 type Keys = BTreeMap<String, NodeName>;
@@ -17,40 +17,48 @@ type Keys = BTreeMap<String, NodeName>;
 /// How many things that are there are told.
 const TOLD: usize = 5;
 
-/// Everything about a dataplane that is not so.
-pub(super) fn contradicted(fact: &DataplaneCheck, plan: &Plan, evidence: &Evidence) -> Vec<Breach> {
-    let when = match fact.after {
+/// Decides about one part of what a dataplane must be like.
+pub(super) fn decide(
+    check: &DataplaneCheck,
+    part: DataplanePart<'_>,
+    plan: &Plan,
+    evidence: &Evidence,
+) -> Finding<'static> {
+    let when = match check.after {
         None => String::new(),
         Some(0) => " at the start".into(),
         Some(step) => format!(" after step {step}"),
     };
-    let breach = |told: String| Breach {
-        note: None,
-        why: None,
-        about: About::Scenario,
-        line: Some(fact.line),
-        told: format!("dataplane of {}{when}: {told}", fact.node),
+    let about = |fact: String| format!("dataplane of {}{when}: {fact}", check.node);
+    let Some((plane, keys)) = seen(check, plan, evidence) else {
+        return Finding::open(about("nobody looked at it".into()));
     };
-    let Some((plane, keys)) = seen(fact, plan, evidence) else {
-        return vec![Breach {
-            about: About::Unseen,
-            ..breach("nobody looked at it".into())
-        }];
+    let has_line = |part: &str| {
+        let text = dataplane::render(plane, &keys);
+        text.lines().any(|line| line.contains(part))
     };
-    let text = dataplane::render(plane, &keys);
-    let there = |part: &String| text.lines().any(|line| line.contains(part.as_str()));
-    let missing = fact.has.iter().filter(|part| !there(part));
-    let missing = missing.map(|part| format!("no line has `{part}`"));
-    let extra = fact.lacks.iter().filter(|part| there(part));
-    let extra = extra.map(|part| format!("a line has `{part}`"));
     let view = View { plane, keys: &keys };
-    let absent = fact.present.iter().filter_map(|thing| view.lacks(thing));
-    let present = fact.absent.iter().filter_map(|thing| {
-        let found = view.find(thing)?;
-        Some(format!("`{thing}` is there: {found}"))
-    });
-    let all = missing.chain(extra).chain(absent).chain(present);
-    all.map(breach).collect()
+    let (is_right, fact) = match part {
+        DataplanePart::Has(part) if has_line(part) => (true, format!("a line has `{part}`")),
+        DataplanePart::Has(part) => (false, format!("no line has `{part}`")),
+        DataplanePart::Lacks(part) if has_line(part) => (false, format!("a line has `{part}`")),
+        DataplanePart::Lacks(part) => (true, format!("no line has `{part}`")),
+        DataplanePart::Present(item) => match view.find(item) {
+            Some(found) => (true, format!("`{item}` is there: {found}")),
+            None => {
+                let instead = view.instead(item);
+                (false, format!("`{item}` is not there; {instead}"))
+            }
+        },
+        DataplanePart::Absent(item) => match view.find(item) {
+            Some(found) => (false, format!("`{item}` is there: {found}")),
+            None => (true, format!("`{item}` is not there")),
+        },
+    };
+    match is_right {
+        true => Finding::held(about(fact)),
+        false => Finding::broken(about(fact)),
+    }
 }
 
 /// The dataplane that a fact is about.
@@ -83,14 +91,6 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Why a thing that must be there is not; none if it is.
-    fn lacks(&self, thing: &DataplaneItem) -> Option<String> {
-        match self.find(thing) {
-            Some(_) => None,
-            None => Some(format!("`{thing}` is not there; {}", self.instead(thing))),
-        }
-    }
-
     /// A thing as it is there.
     fn find(&self, thing: &DataplaneItem) -> Option<String> {
         match thing {
@@ -101,7 +101,7 @@ impl<'a> View<'a> {
                         && (device.is_none() || route.interface == *device)
                         && (!throw || route.kind == RouteKind::Throw)
                 };
-                routes.find(fits).map(told)
+                routes.find(fits).map(in_table)
             }
             DataplaneItem::Rule { priority } => {
                 let mut rules = self.plane.rules.iter().chain(&self.plane.rules6);
@@ -193,14 +193,14 @@ impl<'a> View<'a> {
     fn way_instead(&self, to: IpNet) -> String {
         let routes = || self.plane.routes.iter();
         if let Some(other) = routes().find(|route| route.destination == to) {
-            return format!("there is {}", told(other));
+            return format!("there is {}", in_table(other));
         }
         let covers = |route: &&Route| route.destination.contains(&to);
         let closest = routes()
             .filter(covers)
             .max_by_key(|route| route.destination.prefix_len());
         match closest {
-            Some(route) => format!("{} covers it", told(route)),
+            Some(route) => format!("{} covers it", in_table(route)),
             None => "no route leads there".into(),
         }
     }
@@ -222,7 +222,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn told(route: &Route) -> String {
+fn in_table(route: &Route) -> String {
     let table = dataplane::table(route.table);
     format!("`{}` of table {table}", dataplane::route(route))
 }

@@ -2,8 +2,8 @@
 
 use super::exhibit::exhibit;
 use crate::journey::Seen;
-use crate::plan::Promise;
-use crate::verdict::{Outcome, Reached, Stopped, Verdict};
+use crate::plan::PromiseId;
+use crate::verdict::{Explanation, Outcome, Reached, Stopped, Verdict};
 
 /// A verdict that does not know its promise yet.
 pub(super) struct Finding<'a> {
@@ -12,6 +12,8 @@ pub(super) struct Finding<'a> {
     pub(super) frames: Vec<Seen<'a>>,
     pub(super) notes: Vec<String>,
     pub(super) stopped: Option<Stopped>,
+    /// What is behind it, where that is known without a packet's way.
+    pub(super) why: Option<Box<Explanation>>,
 }
 
 impl<'a> Finding<'a> {
@@ -22,6 +24,7 @@ impl<'a> Finding<'a> {
             frames: Vec::new(),
             notes: Vec::new(),
             stopped: None,
+            why: None,
         }
     }
 
@@ -48,14 +51,29 @@ impl<'a> Finding<'a> {
         }
     }
 
-    pub(super) fn about(self, promise: &Promise) -> Verdict {
+    /// With what differs from run to run, or from machine to machine.
+    pub(super) fn with_note(self, note: String) -> Self {
+        Self {
+            notes: vec![note],
+            ..self
+        }
+    }
+
+    pub(super) fn with_why(self, why: Explanation) -> Self {
+        Self {
+            why: Some(Box::new(why)),
+            ..self
+        }
+    }
+
+    pub(super) fn about(self, promise: PromiseId) -> Verdict {
         Verdict {
-            promise: promise.id,
+            promise,
             outcome: self.outcome,
             fact: self.fact,
             exhibits: self.frames.iter().map(exhibit).collect(),
             notes: self.notes,
-            why: None,
+            why: self.why.map(|why| *why),
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Leak<'a> {
 
 impl Leak<'_> {
     /// What is wrong with it, where that is promised.
-    pub(super) fn told(&self, promised: Protection) -> String {
+    pub(super) fn describe(&self, promised: Protection) -> String {
         let what = match self.shown {
             Shown::Tag => "its payload",
             Shown::Addresses => "a packet between the two",

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::exhibit;
-use super::step_clock::{StepClock, moment, told, verdict};
+use super::step_clock::{StepClock, duration, moment, verdict};
 use crate::count::counted;
 use crate::evidence::{Direction, FlowEvidence, Nanos, Role, Sighting};
 use crate::frame::{Packet, Payload};
@@ -216,7 +216,7 @@ impl<'a> StepClock<'a> {
             };
         };
         let since = self.began(promise.step);
-        let after = |leak: &Leak<'_>| told(leak.seen.at().0.saturating_sub(since.0) / 1_000);
+        let after = |leak: &Leak<'_>| duration(leak.seen.at().0.saturating_sub(since.0) / 1_000);
         let mut flows = BTreeMap::<FlowId, usize>::new();
         for leak in &own {
             *flows.entry(leak.flow).or_default() += 1;

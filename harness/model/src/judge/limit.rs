@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::exhibit::exhibit;
+use super::finding::Finding;
+use super::outer_packets::outer;
 use crate::evidence::{Direction, Evidence, Place, Role, SizeOutcome};
 use crate::frame::{Packet, Payload};
 use crate::journey::{Index, Seen};
@@ -41,65 +42,6 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, index: &Index<'_>) -> Vec<
     promises.map(|promise| judge.decide(promise)).collect()
 }
 
-/// What the tunnel's packets on the wire were like, of one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct OuterPackets {
-    /// How many there were.
-    pub count: usize,
-    /// How many of them had DF set (IPv4).
-    pub dont_fragment: usize,
-    /// How many were the first fragment of one.
-    pub fragmented: usize,
-    /// Bytes of the largest IP packet.
-    pub largest: u32,
-}
-
-/// What each family's tunnel packets were like, from the first probe on, as they came out of
-/// the nodes.
-pub fn outer_packets(plan: &Plan, evidence: &Evidence) -> BTreeMap<Family, OuterPackets> {
-    let index = Index::new(evidence);
-    let mut all = BTreeMap::<Family, OuterPackets>::new();
-    for (seen, packet) in outer(plan, &index) {
-        if seen.sighting.direction != Direction::In {
-            continue;
-        }
-        let told = all.entry(Family::of(packet.source)).or_default();
-        told.count += 1;
-        told.dont_fragment += usize::from(packet.dont_fragment);
-        told.fragmented += usize::from(packet.fragment.is_some());
-        told.largest = told.largest.max(packet.length);
-    }
-    all
-}
-
-/// The tunnel's packets at the ports, and first fragments of such.
-fn outer<'i, 'a>(
-    plan: &'i Plan,
-    index: &'i Index<'a>,
-) -> impl Iterator<Item = (&'i Seen<'a>, &'a Packet)> {
-    index.all().iter().filter_map(|seen| {
-        let packet = seen.sighting.frame.packet()?;
-        let port = plan.cluster.port(Family::of(packet.source));
-        let to_a_tunnel = match packet.payload {
-            Payload::WireGuard {
-                destination_port, ..
-            }
-            | Payload::Udp {
-                destination_port, ..
-            } => {
-                destination_port == port
-                    || plan.fabric.translates(packet.destination, destination_port)
-            }
-            Payload::Icmp { .. }
-            | Payload::Tcp { .. }
-            | Payload::Tunnelled { .. }
-            | Payload::Other { .. } => false,
-        };
-        let on_the_wire = matches!(seen.interface.role, Role::Port(_));
-        (to_a_tunnel && on_the_wire).then_some((seen, packet))
-    })
-}
-
 /// The sightings of each size probe, and of errors that quote it.
 fn tagged<'a>(index: &Index<'a>) -> BTreeMap<SizeId, Vec<Seen<'a>>> {
     let mut tagged = BTreeMap::<SizeId, Vec<Seen<'a>>>::new();
@@ -120,25 +62,10 @@ struct MtuJudge<'a> {
     index: &'a Index<'a>,
 }
 
-/// How a promise was decided, and the frames that show it.
-type Finding<'a> = (Outcome, String, Vec<Seen<'a>>);
-
-fn held<'a>(fact: String) -> Finding<'a> {
-    (Outcome::Held, fact, Vec::new())
-}
-
-fn broken<'a>(fact: String) -> Finding<'a> {
-    (Outcome::Broken, fact, Vec::new())
-}
-
-fn open<'a>(why: String) -> Finding<'a> {
-    (Outcome::Inconclusive, why, Vec::new())
-}
-
 impl<'a> MtuJudge<'a> {
     fn decide(&self, promise: &LimitPromise) -> Verdict {
         let family = promise.family;
-        let (outcome, fact, frames) = match &promise.kind {
+        let mut finding = match &promise.kind {
             LimitKind::Device { node, mtu } => self.device(family, node, *mtu),
             LimitKind::Largest {
                 below,
@@ -160,19 +87,15 @@ impl<'a> MtuJudge<'a> {
                 fragments,
             } => self.outer(family, [from, to], (*mtu).into(), *fragments),
         };
-        let why = (outcome == Outcome::Broken).then(|| {
+        if finding.outcome == Outcome::Broken {
             let nodes = self.nodes(&promise.kind);
             let (plan, evidence) = (self.plan, self.evidence);
-            why::of_size(plan, evidence, self.state, family, &nodes, &fact)
-        });
-        Verdict {
-            promise: promise.id,
-            outcome,
-            fact,
-            exhibits: frames.iter().take(SHOWN).map(exhibit).collect(),
-            notes: Vec::new(),
-            why,
+            let fact = &finding.fact;
+            let why = why::of_size(plan, evidence, self.state, family, &nodes, fact);
+            finding = finding.with_why(why);
         }
+        finding.frames.truncate(SHOWN);
+        finding.about(promise.id)
     }
 
     /// The nodes that a promise is about.
@@ -201,13 +124,15 @@ impl<'a> MtuJudge<'a> {
     fn device(&self, family: Family, node: &NodeName, mtu: u16) -> Finding<'a> {
         let name = self.state.cluster.tunnel(family);
         let Some(seen) = self.evidence.nodes.get(node) else {
-            return open(format!("nobody looked at {node}"));
+            return Finding::open(format!("nobody looked at {node}"));
         };
         let mut links = seen.dataplane.links.iter();
         match links.find(|link| link.name == name) {
-            None => broken(format!("{node} has no {name}")),
-            Some(link) if link.mtu == u32::from(mtu) => held(format!("{name} has the MTU {mtu}")),
-            Some(link) => broken(format!(
+            None => Finding::broken(format!("{node} has no {name}")),
+            Some(link) if link.mtu == u32::from(mtu) => {
+                Finding::held(format!("{name} has the MTU {mtu}"))
+            }
+            Some(link) => Finding::broken(format!(
                 "{name} of {node} has the MTU {}, not {mtu}",
                 link.mtu
             )),
@@ -219,7 +144,7 @@ impl<'a> MtuJudge<'a> {
         for id in within {
             let (probe, outcome) = match self.tried(id) {
                 Ok(tried) => tried,
-                Err(why) => return open(why),
+                Err(why) => return Finding::open(why),
             };
             if !outcome.delivered {
                 return self.lost(probe, outcome);
@@ -228,7 +153,7 @@ impl<'a> MtuJudge<'a> {
                 return finding;
             }
             if encrypted && !self.entered_the_tunnel(probe) {
-                return broken(format!(
+                return Finding::broken(format!(
                     "{} bytes arrived, and not through the tunnel",
                     probe.size
                 ));
@@ -237,15 +162,15 @@ impl<'a> MtuJudge<'a> {
         }
         let (probe, outcome) = match self.tried(above) {
             Ok(tried) => tried,
-            Err(why) => return open(why),
+            Err(why) => return Finding::open(why),
         };
         if outcome.delivered {
             let fact = format!("{} bytes arrive as well, unfragmented", probe.size);
-            return (Outcome::Broken, fact, self.frames(above));
+            return Finding::broken(fact).with_frames(self.frames(above));
         }
         if outcome.refused.is_none() {
             if outcome.controls == 0 {
-                return open(format!(
+                return Finding::open(format!(
                     "{} bytes did not arrive, and nothing small after them either",
                     probe.size
                 ));
@@ -254,7 +179,7 @@ impl<'a> MtuJudge<'a> {
                 return finding;
             }
         }
-        held(format!(
+        Finding::held(format!(
             "{largest} bytes arrive unfragmented, {} do not",
             probe.size
         ))
@@ -263,43 +188,43 @@ impl<'a> MtuJudge<'a> {
     fn too_large(&self, above: SizeId, mtu: u32, told_by: &Hop) -> Finding<'a> {
         let (probe, outcome) = match self.tried(above) {
             Ok(tried) => tried,
-            Err(why) => return open(why),
+            Err(why) => return Finding::open(why),
         };
         let size = probe.size;
         if outcome.delivered {
-            return broken(format!("{size} bytes arrive as well, unfragmented"));
+            return Finding::broken(format!("{size} bytes arrive as well, unfragmented"));
         }
         let told = self.errors(probe);
         match told_by {
             Hop::Sender => match outcome.refused {
-                Some(named) if named == mtu => held(format!(
+                Some(named) if named == mtu => Finding::held(format!(
                     "{size} bytes are refused where they start, mtu {mtu}"
                 )),
-                Some(named) => broken(format!(
+                Some(named) => Finding::broken(format!(
                     "refused where they start with mtu {named}, not {mtu}"
                 )),
-                None => broken(format!("{size} bytes left {}, and were lost", probe.from)),
+                None => Finding::broken(format!("{size} bytes left {}, and were lost", probe.from)),
             },
             _ if outcome.refused.is_some() => {
-                broken(format!("{size} bytes are refused where they start"))
+                Finding::broken(format!("{size} bytes are refused where they start"))
             }
             Hop::Nobody => match told.first() {
                 Some((seen, named)) => {
                     let fact = format!("{} is told of mtu {named}", probe.from);
-                    (Outcome::Broken, fact, vec![*seen])
+                    Finding::broken(fact).with_frames(vec![*seen])
                 }
                 None if outcome.controls == 0 => {
-                    open("nothing small arrived after it either".into())
+                    Finding::open("nothing small arrived after it either".into())
                 }
-                None => held(format!("{size} bytes are lost without a word")),
+                None => Finding::held(format!("{size} bytes are lost without a word")),
             },
-            Hop::Node(name) => self.told(probe, &told, mtu, Some(name)),
-            Hop::Fabric => self.told(probe, &told, mtu, None),
+            Hop::Node(name) => self.describe(probe, &told, mtu, Some(name)),
+            Hop::Fabric => self.describe(probe, &told, mtu, None),
         }
     }
 
     /// The error that says so: from `node`, or from the fabric, with that MTU.
-    fn told(
+    fn describe(
         &self,
         probe: &SizeProbe,
         errors: &[(Seen<'a>, u32)],
@@ -308,20 +233,18 @@ impl<'a> MtuJudge<'a> {
     ) -> Finding<'a> {
         let (from, size) = (&probe.from, probe.size);
         let Some((seen, named)) = errors.first() else {
-            return broken(format!("nobody told {from} that {size} bytes are too many"));
+            return Finding::broken(format!("nobody told {from} that {size} bytes are too many"));
         };
         let (teller, right) = self.teller(node, probe.family, seen);
-        let (outcome, fact) = if *named != mtu {
-            let fact = format!("{from} is told of mtu {named}, not {mtu}");
-            (Outcome::Broken, fact)
+        let finding = if *named != mtu {
+            Finding::broken(format!("{from} is told of mtu {named}, not {mtu}"))
         } else if !right {
-            let fact = format!("not {teller} tells {from} so");
-            (Outcome::Broken, fact)
+            Finding::broken(format!("not {teller} tells {from} so"))
         } else {
             let fact = format!("{teller} tells who sends {size} bytes: mtu {mtu}");
-            (Outcome::Held, fact)
+            Finding::held(fact)
         };
-        (outcome, fact, vec![*seen])
+        finding.with_frames(vec![*seen])
     }
 
     /// Who has to tell, and whether an error is from there.
@@ -353,7 +276,7 @@ impl<'a> MtuJudge<'a> {
         for id in sizes {
             let (probe, outcome) = match self.tried(*id) {
                 Ok(tried) => tried,
-                Err(why) => return open(why),
+                Err(why) => return Finding::open(why),
             };
             if !outcome.delivered {
                 return self.lost(probe, outcome);
@@ -363,7 +286,7 @@ impl<'a> MtuJudge<'a> {
             }
             arrived.push(probe.size.to_string());
         }
-        held(format!(
+        Finding::held(format!(
             "{} bytes arrive where they may be fragmented",
             arrived.join(", ")
         ))
@@ -373,21 +296,23 @@ impl<'a> MtuJudge<'a> {
         let planned = self.plan.limits.bulk(id);
         let seen = self.evidence.bulks.iter().find(|seen| seen.id == id);
         let (Some(planned), Some(seen)) = (planned, seen) else {
-            return open("the transfer was not tried".into());
+            return Finding::open("the transfer was not tried".into());
         };
         match (seen.received == planned.bytes, arrives) {
-            (true, true) => return held(format!("{} bytes over TCP got through", planned.bytes)),
+            (true, true) => {
+                return Finding::held(format!("{} bytes over TCP got through", planned.bytes));
+            }
             (true, false) => {
-                return broken(format!("{} bytes over TCP got through", planned.bytes));
+                return Finding::broken(format!("{} bytes over TCP got through", planned.bytes));
             }
             (false, false) if seen.connected => {
-                return held("connected, and what fills packets is lost".into());
+                return Finding::held("connected, and what fills packets is lost".into());
             }
             (false, _) => {}
         }
         let error = seen.error.as_ref();
         let error = error.map(|error| format!(": {error}")).unwrap_or_default();
-        broken(format!(
+        Finding::broken(format!(
             "{} of {} bytes over TCP got through{error}",
             seen.received, planned.bytes
         ))
@@ -405,7 +330,7 @@ impl<'a> MtuJudge<'a> {
             node.map(|node| family.address(node.address))
         };
         let [Some(from), Some(to)] = ends.map(address) else {
-            return open("one of the nodes is not there".into());
+            return Finding::open("one of the nodes is not there".into());
         };
         let (mut largest, mut fragmented) = (0, false);
         for (seen, packet) in outer(self.plan, self.index) {
@@ -424,13 +349,13 @@ impl<'a> MtuJudge<'a> {
                 fragmented |= packet.fragment.is_some();
                 continue;
             };
-            return (Outcome::Broken, fact, vec![*seen]);
+            return Finding::broken(fact).with_frames(vec![*seen]);
         }
         match largest {
-            0 => broken("no packet of the tunnel was seen on the wire".into()),
-            _ if fragments && !fragmented => {
-                broken("no packet of the tunnel was fragmented, and large ones do not fit".into())
-            }
+            0 => Finding::broken("no packet of the tunnel was seen on the wire".into()),
+            _ if fragments && !fragmented => Finding::broken(
+                "no packet of the tunnel was fragmented, and large ones do not fit".into(),
+            ),
             _ if fragments => {
                 let why = match self.state.nodes.iter().find(|node| &node.name == ends[0]) {
                     Some(node) if self.state.tunnel_mtu(node, family) > IPV6_MTU_MIN => {
@@ -438,11 +363,11 @@ impl<'a> MtuJudge<'a> {
                     }
                     _ => "as IPv6's minimum asks",
                 };
-                held(format!(
+                Finding::held(format!(
                     "packets of the tunnel are fragmented, {why}: {largest} bytes"
                 ))
             }
-            _ => held(format!(
+            _ => Finding::held(format!(
                 "packets of the tunnel have up to {largest} bytes, none is a fragment"
             )),
         }
@@ -474,7 +399,7 @@ impl<'a> MtuJudge<'a> {
             (None, None, _) => "lost without a word, and small packets after them are not".into(),
         };
         let fact = format!("{size} bytes do not arrive {may}: {why}");
-        (Outcome::Broken, fact, self.frames(probe.id))
+        Finding::broken(fact).with_frames(self.frames(probe.id))
     }
 
     fn frames(&self, id: SizeId) -> Vec<Seen<'a>> {
@@ -486,7 +411,7 @@ impl<'a> MtuJudge<'a> {
     /// Whether it was seen where it started as it was meant: whole, and with the right DF bit.
     fn was_sent_so(&self, probe: &SizeProbe) -> Result<(), Finding<'a>> {
         let Some(from) = self.state.endpoint(&probe.from) else {
-            return Err(open(format!("{} is not there", probe.from)));
+            return Err(Finding::open(format!("{} is not there", probe.from)));
         };
         let mut seen = self.tagged.get(&probe.id).into_iter().flatten();
         let right = seen.any(|seen| {
@@ -498,7 +423,7 @@ impl<'a> MtuJudge<'a> {
                     .is_some_and(|packet| is_as_meant(packet, probe))
         });
         right.then_some(()).ok_or_else(|| {
-            open(format!(
+            Finding::open(format!(
                 "no packet of {} bytes {} DF was seen leaving {}",
                 probe.size,
                 if probe.dont_fragment {

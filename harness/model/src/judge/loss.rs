@@ -9,15 +9,18 @@
 use std::collections::BTreeSet;
 
 use super::case::PairCase;
+use super::finding::Finding;
 use crate::evidence::{Evidence, Loss, Part, Place};
 use crate::name::NodeName;
-use crate::plan::Plan;
+use crate::plan::{Plan, PromiseId};
 use crate::verdict::{Outcome, Verdict};
 
 /// Everything that is missing.
 #[derive(Debug)]
 pub(super) struct Losses {
     all: Vec<Loss>,
+    /// Steps that the evidence says nothing of: one that never ran was no test.
+    unseen_steps: Option<Loss>,
 }
 
 impl Losses {
@@ -25,13 +28,16 @@ impl Losses {
         let mut all = evidence.lost.clone();
         all.extend(unseen_nodes(plan, evidence));
         all.extend(unseen_flows(plan, evidence));
-        Self { all }
+        Self {
+            all,
+            unseen_steps: unseen_steps(plan, evidence),
+        }
     }
 
     /// Why no pair can be decided, not even by a frame that breaks its promise.
     pub(super) fn common(&self) -> Option<String> {
         let mut common = self.all.iter().filter(|loss| loss.part == Part::Common);
-        common.next().map(told)
+        common.next().map(describe)
     }
 
     /// Why a pair that no frame breaks cannot be decided.
@@ -43,7 +49,7 @@ impl Losses {
                 .iter()
                 .any(|end| end.pod.is_some_and(|pod| pod.name == *name)),
         };
-        self.all.iter().find(|loss| needs(&loss.part)).map(told)
+        self.all.iter().find(|loss| needs(&loss.part)).map(describe)
     }
 
     /// Leaves a promise open that needs everything.
@@ -56,26 +62,38 @@ impl Losses {
         notes.extend(verdict.notes);
         Verdict {
             outcome: Outcome::Inconclusive,
-            fact: told(loss),
+            fact: describe(loss),
             notes,
             why: None,
             ..verdict
         }
     }
 
-    /// Each of them in words.
-    pub(super) fn told(&self) -> impl Iterator<Item = String> {
-        self.all.iter().map(told)
+    /// The same of a promise that no frame is needed for: where frames alone are lost, what breaks it is
+    /// shown all the same.
+    pub(super) fn reopen_unless_shown(&self, verdict: Verdict) -> Verdict {
+        let frames = |loss: &Loss| matches!(loss.part, Part::Observer(_));
+        match verdict.outcome == Outcome::Broken && self.all.iter().all(frames) {
+            true => verdict,
+            false => self.reopen(verdict),
+        }
     }
 
-    /// Whether what nodes and engines were like is known.
-    pub(super) fn spare_nodes(&self) -> bool {
-        let frames = |loss: &Loss| matches!(loss.part, Part::Observer(_));
-        self.all.iter().all(frames)
+    /// Whether the evidence is whole; what else is missing of it is noted.
+    pub(super) fn about_evidence(&self, promise: PromiseId) -> Verdict {
+        let mut all = self.all.iter().chain(&self.unseen_steps).map(describe);
+        let finding = match all.next() {
+            None => Finding::held("nothing of it is missing".into()),
+            Some(first) => Finding {
+                notes: all.collect(),
+                ..Finding::open(first)
+            },
+        };
+        finding.about(promise)
     }
 }
 
-fn told(loss: &Loss) -> String {
+fn describe(loss: &Loss) -> String {
     format!("the evidence is not whole: {}", loss.told)
 }
 
@@ -118,5 +136,19 @@ fn unseen_flows(plan: &Plan, evidence: &Evidence) -> Option<Loss> {
     (seen < planned && !plan.flows.promises.is_empty()).then(|| Loss {
         part: Part::Common,
         told: format!("`flows`: {planned} were planned, {seen} are there"),
+    })
+}
+
+/// Steps that the plan has and of which the evidence says nothing.
+fn unseen_steps(plan: &Plan, evidence: &Evidence) -> Option<Loss> {
+    let planned = plan.steps.len();
+    let ran = evidence.steps.iter().map(|step| step.index);
+    let told = format!(
+        "`steps`: {planned} were planned, {} are there",
+        evidence.steps.len()
+    );
+    (!ran.eq(1..=planned)).then_some(Loss {
+        part: Part::Common,
+        told,
     })
 }

@@ -25,7 +25,7 @@ pub(super) fn mappings(
         );
         FabricEffect {
             line: Some(*line),
-            told: nat.told(generation),
+            what: nat.describe(generation),
             packets: nat.counter(generation).map_or(0, |name| packets(&name)),
             unlike: (!is_seen(evidence, nat, generation)).then_some(unlike),
         }

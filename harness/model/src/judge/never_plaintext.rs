@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::exhibit;
 use super::leak::{finds_neighbours, is_store};
-use super::step_clock::{StepClock, moment, told};
+use super::step_clock::{StepClock, duration, moment};
 use crate::evidence::{Direction, Evidence, FlowEvidence, Nanos, Role, Sighting};
 use crate::frame::{Packet, Payload};
 use crate::journey::Seen;
@@ -82,7 +82,7 @@ impl<'a> NeverPlaintextJudge<'a> {
     fn when(&self, at: Nanos) -> String {
         let step = self.times.step_at(at);
         let since = self.times.began(step);
-        let after = told(at.0.saturating_sub(since.0) / 1_000);
+        let after = duration(at.0.saturating_sub(since.0) / 1_000);
         match step {
             0 => format!("{after} after the start"),
             step => format!("{after} after step {step} began"),
@@ -220,7 +220,7 @@ impl<'a> NeverPlaintextJudge<'a> {
                 });
                 let sent = packets.filter(|at| self.times.step_at(*at) == step).count();
                 (lasts && sent == 0)
-                    .then(|| format!("{} sent nothing during step {step}", flow.told()))
+                    .then(|| format!("{} sent nothing during step {step}", flow.describe()))
             })
         });
         missing.next()

@@ -7,7 +7,7 @@
 //! the senders go on using the address is what the outage's budget is about.
 
 use super::neighbour;
-use super::step_clock::{StepClock, moment, told, verdict};
+use super::step_clock::{StepClock, duration, moment, verdict};
 use crate::evidence::{FlowEvidence, Nanos};
 use crate::plan::{FlowId, StepPromise};
 use crate::verdict::{Outcome, Verdict};
@@ -42,12 +42,15 @@ impl StepClock<'_> {
         let lasting = |id, at| self.must_arrive(id, at);
         match self.longest_outage(promise.step) {
             Some(outage) if outage.micros > budget => {
-                let fact = format!("a flow was interrupted for longer than {}", told(budget));
+                let fact = format!(
+                    "a flow was interrupted for longer than {}",
+                    duration(budget)
+                );
                 let note = format!(
                     "{}: {} packets lost in {}",
                     self.name(outage.flow),
                     outage.lost,
-                    told(outage.micros)
+                    duration(outage.micros)
                 );
                 let lost = verdict(promise, Outcome::Broken, fact);
                 Verdict {
@@ -60,7 +63,10 @@ impl StepClock<'_> {
                 verdict(promise, Outcome::Inconclusive, why)
             }
             _ => {
-                let fact = format!("no flow was interrupted for longer than {}", told(budget));
+                let fact = format!(
+                    "no flow was interrupted for longer than {}",
+                    duration(budget)
+                );
                 verdict(promise, Outcome::Held, fact)
             }
         }

@@ -55,7 +55,7 @@ impl<'a> PairJudge<'a> {
         let why = self.why(case, &finding);
         Verdict {
             why,
-            ..finding.about(case.promise)
+            ..finding.about(case.promise.id)
         }
     }
 
@@ -345,7 +345,7 @@ impl<'a> PairJudge<'a> {
     }
 
     fn leaked(&self, case: &PairCase<'_>, leak: &Leak<'a>) -> Finding<'a> {
-        let fact = leak.told(case.promise.protection);
+        let fact = leak.describe(case.promise.protection);
         let (answering, asking) = case.addresses(Leg::Answer);
         let back = leak.first.goes(answering, asking);
         let mut finding = Finding::broken(fact)

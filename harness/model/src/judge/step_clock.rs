@@ -152,7 +152,7 @@ impl<'a> StepClock<'a> {
 
     pub(super) fn name(&self, id: FlowId) -> String {
         match self.flow(id) {
-            Some(flow) => flow.told(),
+            Some(flow) => flow.describe(),
             None => format!("flow {}", id.0),
         }
     }
@@ -175,7 +175,7 @@ pub(super) fn verdict(promise: &StepPromise, outcome: Outcome, fact: String) -> 
 }
 
 /// Microseconds in the largest unit that makes them whole, or nearly.
-pub(crate) fn told(micros: u64) -> String {
+pub(crate) fn duration(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} µs"),
         1_000..1_000_000 => format!("{} ms", micros / 1_000),

@@ -3,8 +3,14 @@
 /// The small cluster of that run, as planned.
 mod cluster;
 
+/// What is observed of a cluster in which nothing has happened.
+mod observed;
+
 /// A run in which everything holds.
 pub(crate) mod world;
+
+/// What is wrong of the promises that no frame is needed for.
+pub(crate) mod run_promises;
 
 /// What must not be readable on the wire.
 mod leaks;

@@ -22,7 +22,7 @@ pub fn fabric_effects(plan: &Plan, evidence: &Evidence) -> Vec<FabricEffect> {
         .into_values()
         .map(|impairment| FabricEffect {
             line: Some(impairment.line),
-            told: impairment.told(),
+            what: impairment.describe(),
             packets: packets(&impairment.counter()),
             unlike: arrivals(plan, evidence, &impairment).unlike(impairment.kind),
         });
@@ -31,9 +31,9 @@ pub fn fabric_effects(plan: &Plan, evidence: &Evidence) -> Vec<FabricEffect> {
         (ANSWERED, "answers of the fabric that a packet is too big"),
         (SWALLOWED, "such answers that never left it"),
     ];
-    let routers = routers.into_iter().map(|(name, told)| FabricEffect {
+    let routers = routers.into_iter().map(|(name, what)| FabricEffect {
         line: None,
-        told: told.into(),
+        what: what.into(),
         packets: packets(name),
         unlike: None,
     });

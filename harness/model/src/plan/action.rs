@@ -213,7 +213,7 @@ impl Action {
     }
 
     /// What happens, in words.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::Enable => "enable encryption".into(),
             Self::Disable => "disable encryption".into(),
@@ -245,8 +245,8 @@ impl Action {
                 None => format!("publish a stranger's key as {node}'s"),
             },
             Self::Tamper { node, what, .. } => format!("tamper with {node}: {what}"),
-            Self::Store(action) => action.told(),
-            Self::Fabric(action) => action.told(),
+            Self::Store(action) => action.describe(),
+            Self::Fabric(action) => action.describe(),
             Self::AddPod { pod } => format!("{pod} appears"),
             Self::RemovePod { pod } => format!("{pod} is deleted"),
             Self::MovePod { pod, to } => format!("{pod} moves to {to}"),
@@ -265,7 +265,7 @@ impl Action {
             }
             Self::WaitResyncs { count } => format!("{count} comparisons with the kernel"),
             Self::CrashEverywhere { node, provoke } => {
-                format!("{node}'s agent dies at every write; {}", provoke.told())
+                format!("{node}'s agent dies at every write; {}", provoke.describe())
             }
             Self::KillEngine { node } => format!("kill {}", agent_of(node.as_ref())),
             Self::StartEngine { node } => format!("start {} again", agent_of(node.as_ref())),

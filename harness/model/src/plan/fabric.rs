@@ -99,7 +99,7 @@ impl BeyondMtu {
     }
 
     /// What the fabric does with them, in words.
-    pub fn told(self) -> &'static str {
+    pub fn describe(self) -> &'static str {
         match self {
             Self::Drop => "dropped silently",
             Self::Fragment => "fragmented, or answered where they must not be",
@@ -299,12 +299,12 @@ impl FabricAction {
     }
 
     /// What happens, in words.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         match self {
             Self::SetMtu { mtu } => format!("the fabric carries {mtu} bytes"),
             Self::SwallowIcmp => "the fabric's ICMP errors are lost".into(),
             Self::AnswerIcmp => "the fabric's ICMP errors arrive again".into(),
-            Self::Impair { node, way, kind } => told(node.as_ref(), *way, *kind),
+            Self::Impair { node, way, kind } => describe(node.as_ref(), *way, *kind),
             Self::ClearImpairments { node: None } => "the wire carries everything again".into(),
             Self::ClearImpairments { node: Some(node) } => {
                 format!("the wire carries everything of {node} again")
@@ -321,12 +321,12 @@ impl Impairment {
     }
 
     /// In words: `10 % of the packets from ada are lost`.
-    pub fn told(&self) -> String {
-        told(self.node.as_ref(), self.way, self.kind)
+    pub fn describe(&self) -> String {
+        describe(self.node.as_ref(), self.way, self.kind)
     }
 }
 
-fn told(node: Option<&NodeName>, way: Way, kind: ImpairmentKind) -> String {
+fn describe(node: Option<&NodeName>, way: Way, kind: ImpairmentKind) -> String {
     let whose = match (node, way) {
         (None, _) => "between nodes".to_owned(),
         (Some(node), Way::Both) => format!("from and to {node}"),

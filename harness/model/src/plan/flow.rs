@@ -42,7 +42,7 @@ pub struct Flow {
 
 impl Flow {
     /// Between whom it goes: `pod-1 → pod-2`, with the family where that is not IPv4.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self.family {
             Family::Ipv4 => format!("{} → {}", self.from, self.to),
             Family::Ipv6 => format!("{} → {} in ipv6", self.from, self.to),

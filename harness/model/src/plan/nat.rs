@@ -54,7 +54,7 @@ impl Nat {
     }
 
     /// What the mappings since the `generation`th line are, in words.
-    pub fn told(&self, generation: usize) -> String {
+    pub fn describe(&self, generation: usize) -> String {
         match generation {
             0 => format!("connections of {} get ports of the NAT's", self.node),
             _ => format!(

@@ -103,7 +103,7 @@ impl Protocol {
 
 /// An expectation about one ordered pair and one protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Promise {
+pub struct PairPromise {
     /// Its index in [`Plan::promises`].
     pub id: PromiseId,
     /// The probe that tests it.

@@ -103,7 +103,7 @@ impl StoreAction {
     }
 
     /// What happens, in words.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::Down => "the store goes down".into(),
             Self::Up => "the store is up again".into(),

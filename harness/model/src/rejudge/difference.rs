@@ -39,7 +39,7 @@ fn compare(path: String, run: Option<&Value>, file: Option<&Value>, all: &mut Ve
         }
         (run, file) if run == file => {}
         (run, file) => {
-            let (run, file) = (told(run), told(file));
+            let (run, file) = (describe(run), describe(file));
             all.push(format!("{path}: {run} in the run, {file} in the file"));
         }
     }
@@ -80,7 +80,7 @@ fn join(path: &str, key: &str) -> String {
 }
 
 /// A value in few words; of a whole thing, that there is one.
-fn told(value: Option<&Value>) -> String {
+fn describe(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "none".into(),
         Some(Value::String(text)) => text.clone(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::plan::{
-    Bulk, LimitKind, LimitPromise, Limits, Plan, ProbeId, Promise, PromiseId, SizeId, SizeProbe,
-    Spoof, SpoofId,
+    Bulk, LimitKind, LimitPromise, Limits, PairPromise, Plan, ProbeId, PromiseId, SizeId,
+    SizeProbe, Spoof, SpoofId,
 };
 
 /// A run's plan while promises of another scenario are told of it.
@@ -26,7 +26,7 @@ impl Tried {
         (self.plan, self.untried)
     }
 
-    pub(super) fn pair(&mut self, promise: Promise) -> Promise {
+    pub(super) fn pair(&mut self, promise: PairPromise) -> PairPromise {
         let mut probes = self.plan.probes.iter();
         let probe = probes.find(|probe| {
             (&probe.from, &probe.to, probe.protocol, probe.wanted)
@@ -38,7 +38,7 @@ impl Tried {
                 )
         });
         let probe = probe.map(|probe| probe.id);
-        Promise {
+        PairPromise {
             probe: self.known(promise.id, probe).unwrap_or(ProbeId(u16::MAX)),
             ..promise
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::evidence::Nanos;
+use crate::judge::tests::run_promises::is_of_packets;
 use crate::judge::tests::world::{World, mixed};
 use crate::plan::{
     DataplaneCheck, DropBy, Family, LimitKind, LimitPromise, Origin, Patience, ProbeId, Protection,
@@ -24,7 +25,12 @@ fn refused(world: &World, change: impl FnOnce(&mut Plan)) -> Vec<String> {
 /// The outcome of the last promise.
 fn last(expected: &Rejudged, world: &World) -> Outcome {
     let verdicts = expected.judge(&world.evidence);
-    verdicts.last().map(|verdict| verdict.outcome).unwrap()
+    let every = expected.plan.every_promise().into_iter().zip(verdicts);
+    let mut of_packets = every.filter(|(promise, _)| is_of_packets(&promise.kind));
+    of_packets
+        .next_back()
+        .map(|(_, verdict)| verdict.outcome)
+        .unwrap()
 }
 
 fn next_id(plan: &Plan) -> PromiseId {

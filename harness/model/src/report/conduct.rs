@@ -1,13 +1,11 @@
 //! How the engines behaved besides their work.
 
-use serde_json::{Value, json};
-
 use super::Report;
 use crate::evidence::{ConductEvidence, End};
 
 /// One line: how large their processes got, how soon their agents ended, and how often they warned.
 pub(super) fn line(report: &Report<'_>) -> Option<String> {
-    let all = || report.evidence.conduct.values();
+    let all = || report.conduct.values();
     all().next()?;
     let warnings: u64 = all().flat_map(of_log).sum();
     let mut parts = vec![match warnings {
@@ -24,11 +22,6 @@ pub(super) fn line(report: &Report<'_>) -> Option<String> {
         parts.push(format!("agents end within {} ms", slowest.div_ceil(1_000)));
     }
     Some(format!("engine: {}", parts.join(", ")))
-}
-
-/// All that is known, by node.
-pub(super) fn json(report: &Report<'_>) -> Value {
-    json!(report.evidence.conduct)
 }
 
 fn of_log(one: &ConductEvidence) -> impl Iterator<Item = u64> {

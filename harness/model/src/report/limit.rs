@@ -3,37 +3,69 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::{Judged, Report};
-use crate::judge::{OuterPackets, outer_packets};
-use crate::plan::{LimitKind, LimitPromise, Plan, SizeId};
+use super::judgement::Judgement;
+use super::section;
+use crate::judge::OuterPackets;
+use crate::plan::{Family, LimitKind, LimitPromise, Plan, SizeId};
 
-/// One line for each promise.
-pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
-    let mut told = report.of_limits().peekable();
-    if told.peek().is_none() {
+/// What the sizes of packets came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sizes<'a> {
+    /// What is promised.
+    pub promises: Vec<SizeResult<'a>>,
+    /// The tunnels' packets on the wire.
+    pub outer: BTreeMap<Family, OuterPackets>,
+}
+
+/// What one promise about sizes came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct SizeResult<'a> {
+    /// Whom it is about.
+    pub about: String,
+    /// What is promised.
+    pub kind: &'a LimitKind,
+    /// In which family.
+    pub family: Family,
+    /// What it came to.
+    #[serde(flatten)]
+    pub judged: Judgement<'a>,
+}
+
+impl<'a> SizeResult<'a> {
+    pub(super) fn new(plan: &Plan, promise: &'a LimitPromise, judged: Judgement<'a>) -> Self {
+        Self {
+            about: about(plan, promise),
+            kind: &promise.kind,
+            family: promise.family,
+            judged,
+        }
+    }
+}
+
+/// One line for each promise, and one for the tunnels' packets of each family.
+pub(super) fn write(text: &mut String, sizes: &Sizes<'_>, measured: bool) -> fmt::Result {
+    if sizes.promises.is_empty() {
         return Ok(());
     }
-    writeln!(text, "\nsizes")?;
-    for told in told {
-        let (outcome, fact) = (told.outcome().as_str(), told.fact());
-        let about = about(report.plan, told.promise);
-        writeln!(text, "  {about}, {outcome}: {fact}")?;
-    }
-    for (family, packets) in outer_packets(report.plan, report.evidence) {
+    let lines = sizes.promises.iter();
+    let lines = lines.map(|one| (one.about.clone(), &one.judged));
+    // Notes of sizes are in what is said of those that did not hold.
+    section::write(text, "sizes", lines, false)?;
+    for (family, packets) in &sizes.outer {
         let df = dont_fragment(packets);
         write!(text, "  {} outer packets: {df}", family.as_str())?;
         if measured {
             let OuterPackets {
-                count,
+                packets,
                 fragmented,
                 largest,
                 ..
             } = packets;
             write!(
                 text,
-                "; {count}, {fragmented} fragmented, largest {largest} bytes"
+                "; {packets}, {fragmented} fragmented, largest {largest} bytes"
             )?;
         }
         writeln!(text)?;
@@ -42,16 +74,16 @@ pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> f
 }
 
 /// What they say about fragmentation; backends differ in it.
-fn dont_fragment(packets: OuterPackets) -> &'static str {
+fn dont_fragment(packets: &OuterPackets) -> &'static str {
     match packets.dont_fragment {
         0 => "DF not set",
-        set if set == packets.count => "DF set",
+        set if set == packets.packets => "DF set",
         _ => "DF set in some",
     }
 }
 
 /// Whom a promise is about: `pod-1 → pod-2 ipv4, largest`.
-pub(super) fn about(plan: &Plan, promise: &LimitPromise) -> String {
+fn about(plan: &Plan, promise: &LimitPromise) -> String {
     let family = promise.family.as_str();
     let of_size = |id: SizeId| {
         let probe = plan.limits.size(id);
@@ -96,33 +128,4 @@ pub(super) fn sentence(plan: &Plan, promise: &LimitPromise) -> String {
         }
     };
     format!("{}: {must}", about(plan, promise))
-}
-
-/// For programs: one entry for each promise, and the outer packets of each family.
-pub(super) fn json(report: &Report<'_>) -> Value {
-    let entry = |told: Judged<'_, LimitPromise>| {
-        json!({
-            "about": about(report.plan, told.promise),
-            "kind": told.promise.kind,
-            "family": told.promise.family,
-            "verdict": told.outcome(),
-            "fact": told.fact(),
-            "exhibits": told.verdict.map_or(&[][..], |verdict| &verdict.exhibits),
-        })
-    };
-    let promises: Vec<_> = report.of_limits().map(entry).collect();
-    let outer = outer_packets(report.plan, report.evidence);
-    let outer: BTreeMap<_, _> = outer
-        .into_iter()
-        .map(|(family, packets)| {
-            let told = json!({
-                "packets": packets.count,
-                "dont_fragment": packets.dont_fragment,
-                "fragmented": packets.fragmented,
-                "largest": packets.largest,
-            });
-            (family.as_str(), told)
-        })
-        .collect();
-    json!({ "promises": promises, "outer": outer })
 }

@@ -1,31 +1,33 @@
 //! What nobody may read on the wire in the whole run, and whether anybody could.
 
-use std::fmt::{self, Write};
+use serde::Serialize;
 
-use serde_json::{Value, json};
-
-use super::{Judged, Report};
+use super::judgement::Judgement;
 use crate::plan::NeverPlaintext;
 
 /// Pairs named before it is only said how many there are.
 const NAMED: usize = 3;
 
-/// One line for each.
-pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
-    let mut told = report.of_never_plaintext().peekable();
-    if told.peek().is_none() {
-        return Ok(());
-    }
-    writeln!(text, "\nnever in plaintext, through the whole run")?;
-    for told in told {
-        let (outcome, fact) = (told.outcome().as_str(), told.fact());
-        writeln!(text, "  {}, {outcome}: {fact}", about(told.promise))?;
-        let notes = told.verdict.map_or(&[][..], |verdict| &verdict.notes);
-        for note in notes.iter().filter(|_| measured) {
-            writeln!(text, "    {note}")?;
+/// Whether anybody could read pairs that nobody may.
+#[derive(Debug, Clone, Serialize)]
+pub struct NeverPlaintextResult<'a> {
+    /// The pairs, in words.
+    pub about: String,
+    /// The pairs.
+    pub never_plaintext: &'a NeverPlaintext,
+    /// What it came to.
+    #[serde(flatten)]
+    pub judged: Judgement<'a>,
+}
+
+impl<'a> NeverPlaintextResult<'a> {
+    pub(super) fn new(promise: &'a NeverPlaintext, judged: Judgement<'a>) -> Self {
+        Self {
+            about: about(promise),
+            never_plaintext: promise,
+            judged,
         }
     }
-    Ok(())
 }
 
 /// `web → db`, or how many pairs.
@@ -42,18 +44,4 @@ fn about(promise: &NeverPlaintext) -> String {
 pub(super) fn sentence(promise: &NeverPlaintext) -> String {
     let (about, line) = (about(promise), promise.line);
     format!("line {line}, {about} must never be readable on the wire")
-}
-
-/// For programs: one entry for each.
-pub(super) fn json(report: &Report<'_>) -> Value {
-    let entry = |told: Judged<'_, NeverPlaintext>| {
-        json!({
-            "never_plaintext": told.promise,
-            "verdict": told.outcome(),
-            "fact": told.fact(),
-            "exhibits": told.verdict.map_or(&[][..], |verdict| &verdict.exhibits),
-            "notes": told.verdict.map_or(&[][..], |verdict| &verdict.notes),
-        })
-    };
-    report.of_never_plaintext().map(entry).collect()
 }

@@ -1,8 +1,8 @@
-//! Promises of one kind in one line.
+//! Pairs of which the same is true in one line.
 
 use std::collections::BTreeMap;
 
-use super::Judged;
+use super::pair::{Pair, Promised};
 use crate::name::EndpointName;
 use crate::plan::{Class, Protection, Protocol};
 use crate::verdict::Outcome;
@@ -26,31 +26,37 @@ pub(super) struct Row<'a> {
     pub(super) to: Vec<&'a EndpointName>,
 }
 
-/// The promises in sections, each with its rows in the order of the plan.
-pub(super) fn sections<'a>(
-    told: impl Iterator<Item = Judged<'a>>,
-) -> BTreeMap<Kind<'a>, Vec<Row<'a>>> {
+/// The judged pairs in sections, each with its rows in the order of the plan.
+pub(super) fn sections<'a>(judged: &'a [Pair<'a>]) -> BTreeMap<Kind<'a>, Vec<Row<'a>>> {
     // A pair's protocols first: receivers share a row only if all of these agree.
     let mut pairs = BTreeMap::<Kind<'a>, Vec<Row<'a>>>::new();
-    for told in told {
-        let promise = told.promise;
+    for pair in judged {
+        let Promised::Protection {
+            class,
+            expected,
+            least_payload,
+            judged,
+        } = &pair.promised
+        else {
+            continue;
+        };
         let kind = Kind {
-            class: promise.class,
-            protection: promise.protection,
-            payload: promise.payload,
-            outcome: told.outcome(),
-            fact: told.fact(),
+            class: *class,
+            protection: *expected,
+            payload: *least_payload,
+            outcome: judged.verdict,
+            fact: judged.fact,
         };
         let rows = pairs.entry(kind).or_default();
         // The protocols of a pair follow each other in a plan.
         match rows.last_mut() {
-            Some(last) if last.from == &promise.from && last.to == [&promise.to] => {
-                last.protocols.push(promise.protocol);
+            Some(last) if last.from == pair.from && last.to == [pair.to] => {
+                last.protocols.push(pair.protocol);
             }
             Some(_) | None => rows.push(Row {
-                from: &promise.from,
-                protocols: vec![promise.protocol],
-                to: vec![&promise.to],
+                from: pair.from,
+                protocols: vec![pair.protocol],
+                to: vec![pair.to],
             }),
         }
     }

@@ -1,29 +1,30 @@
 //! What became of spoofed packets.
 
-use std::fmt::{self, Write};
+use serde::Serialize;
 
-use serde_json::{Value, json};
-
-use super::{Judged, Report};
+use super::judgement::Judgement;
 use crate::plan::{DropBy, Plan, Spoof};
 
-/// One line for each.
-pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
-    let mut told = report.of_spoofs().peekable();
-    if told.peek().is_none() {
-        return Ok(());
-    }
-    writeln!(text, "\nspoofed packets")?;
-    for told in told {
-        let (outcome, fact) = (told.outcome().as_str(), told.fact());
-        let about = about(report.plan, told.promise);
-        writeln!(text, "  {about}, {outcome}: {fact}")?;
-        let notes = told.verdict.map_or(&[][..], |verdict| &verdict.notes);
-        for note in notes.iter().filter(|_| measured) {
-            writeln!(text, "    {note}")?;
+/// What became of the packets of one spoof.
+#[derive(Debug, Clone, Serialize)]
+pub struct SpoofResult<'a> {
+    /// Whom they pretend to be from, and where they come in.
+    pub about: String,
+    /// The packets, and what has to become of them.
+    pub spoof: &'a Spoof,
+    /// What it came to.
+    #[serde(flatten)]
+    pub judged: Judgement<'a>,
+}
+
+impl<'a> SpoofResult<'a> {
+    pub(super) fn new(plan: &Plan, spoof: &'a Spoof, judged: Judgement<'a>) -> Self {
+        Self {
+            about: about(plan, spoof),
+            spoof,
+            judged,
         }
     }
-    Ok(())
 }
 
 /// Whom they pretend to be from, and where they come in: `from the wire as pod-1 → pod-2 ipv4`.
@@ -51,18 +52,4 @@ pub(super) fn sentence(plan: &Plan, spoof: &Spoof) -> String {
     };
     let (about, line) = (about(plan, spoof), spoof.line);
     format!("line {line}, spoofed packets {about}: {must}")
-}
-
-/// For programs: one entry for each.
-pub(super) fn json(report: &Report<'_>) -> Value {
-    let entry = |told: Judged<'_, Spoof>| {
-        json!({
-            "spoof": told.promise,
-            "verdict": told.outcome(),
-            "fact": told.fact(),
-            "exhibits": told.verdict.map_or(&[][..], |verdict| &verdict.exhibits),
-            "notes": told.verdict.map_or(&[][..], |verdict| &verdict.notes),
-        })
-    };
-    report.of_spoofs().map(entry).collect()
 }

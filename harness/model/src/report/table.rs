@@ -1,11 +1,12 @@
 //! Rows and totals as a table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use super::row::{Kind, Row, sections};
-use super::{Judged, Report};
-use super::{conduct, limit, never_plaintext, spoof, step_windows, wire};
+use super::run_promise::Subject;
+use super::total::Total;
+use super::{Report, conduct, limit, section, step_windows, wire};
 use crate::count::counted;
 use crate::evidence::Timing;
 use crate::plan::Protocol;
@@ -50,9 +51,9 @@ fn write_promises(
     colour: bool,
     measured: bool,
 ) -> fmt::Result {
-    writeln!(text, "{}", report.plan.title)?;
-    writeln!(text, "engine {}", report.plan.engine)?;
-    for (kind, rows) in sections(report.told()) {
+    writeln!(text, "{}", report.title)?;
+    writeln!(text, "engine {}", report.engine)?;
+    for (kind, rows) in sections(&report.pairs) {
         let most = match measured {
             true => (ROWS, NAMES),
             false => (usize::MAX, usize::MAX),
@@ -61,15 +62,26 @@ fn write_promises(
     }
     step_windows::write(text, report, measured)?;
     wire::write(text, report, measured)?;
-    limit::write(text, report, measured)?;
-    spoof::write(text, report, measured)?;
-    never_plaintext::write(text, report, measured)?;
+    limit::write(text, &report.sizes, measured)?;
+    let spoofs = report.spoofs.iter();
+    let spoofs = spoofs.map(|one| (one.about.clone(), &one.judged));
+    section::write(text, "spoofed packets", spoofs, measured)?;
+    let never = report.never_plaintext.iter();
+    let never = never.map(|one| (one.about.clone(), &one.judged));
+    let heading = "never in plaintext, through the whole run";
+    section::write(text, heading, never, measured)?;
     text.push('\n');
-    for total in totals(report) {
+    // What every run promises alike is no news to who reviews a scenario.
+    let is_shown = |total: &&Total| measured || !total.is_of_every_run();
+    for total in report.totals.iter().filter(is_shown) {
         writeln!(text, "{total}")?;
     }
-    for breach in report.breaches() {
-        writeln!(text, "{} {}", breach.outcome().as_str(), breach.text())?;
+    let mut known = BTreeSet::new();
+    for wrong in report.run_promises.iter().filter(|one| one.is_wrong()) {
+        let line = wrong.text();
+        if known.insert(line.clone()) {
+            writeln!(text, "{line}")?;
+        }
     }
     Ok(())
 }
@@ -153,86 +165,28 @@ pub(super) fn wrapped<'w>(
     text
 }
 
-/// One line for each class and protection: `cross host 36 pairs: encrypted, 108 of 108 held`.
-fn totals(report: &Report<'_>) -> Vec<String> {
-    let mut kinds = BTreeMap::<_, (BTreeSet<_>, BTreeMap<Outcome, usize>)>::new();
-    let mut promised = BTreeSet::new();
-    for told in report.told() {
-        let promise = told.promise;
-        let (pairs, outcomes) = kinds
-            .entry((promise.class, promise.protection))
-            .or_default();
-        pairs.insert((&promise.from, &promise.to));
-        *outcomes.entry(told.outcome()).or_default() += 1;
-        promised.insert(promise.probe);
-    }
-    let mut lines: Vec<_> = kinds
-        .into_iter()
-        .map(|((class, protection), (pairs, outcomes))| {
-            let all: usize = outcomes.values().sum();
-            let held = outcomes.get(&Outcome::Held).copied().unwrap_or(0);
-            let mut line = format!(
-                "{} {} {}: {}, {held} of {all} held",
-                class.as_str(),
-                pairs.len(),
-                if pairs.len() == 1 { "pair" } else { "pairs" },
-                protection.as_str()
-            );
-            for (outcome, count) in outcomes {
-                if outcome != Outcome::Held {
-                    line.push_str(&format!(", {count} {}", outcome.as_str()));
-                }
-            }
-            line
-        })
-        .collect();
-    lines.extend(total("through the steps", report.of_steps()));
-    lines.extend(total("sizes", report.of_limits()));
-    lines.extend(total("spoofed packets", report.of_spoofs()));
-    lines.extend(total("never in plaintext", report.of_never_plaintext()));
-    let free = report
-        .plan
-        .probes
-        .iter()
-        .filter(|probe| !promised.contains(&probe.id))
-        .count();
-    if free > 0 {
-        lines.push(match free {
-            1 => "no promise: 1 probe was sent and is not judged".to_owned(),
-            free => format!("no promise: {free} probes were sent and are not judged"),
-        });
-    }
-    lines
-}
-
-/// `sizes 4 promises: 4 held`; none where nothing of the kind is promised.
-fn total<'a, P: 'a>(kind: &str, promises: impl Iterator<Item = Judged<'a, P>>) -> Option<String> {
-    let mut outcomes = BTreeMap::<Outcome, usize>::new();
-    for told in promises {
-        *outcomes.entry(told.outcome()).or_default() += 1;
-    }
-    let all: usize = outcomes.values().sum();
-    let counts = outcomes
-        .iter()
-        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()));
-    let counts: Vec<_> = counts.collect();
-    (all > 0).then(|| format!("{kind} {}: {}", counted(all, "promise"), counts.join(", ")))
-}
-
-/// One line for a list of many runs.
+/// One line for a list of many runs. It counts what the scenario promises; what every run promises alike is
+/// in the verdict.
 pub(super) fn line(report: &Report<'_>, name: &str) -> String {
-    let all = report.verdicts.len();
-    let verdicts = report.verdicts.values();
-    let held = verdicts
-        .filter(|verdict| verdict.outcome == Outcome::Held)
+    let of_every_run = |subject| match subject {
+        Subject::Budget | Subject::Dataplane | Subject::Warning => false,
+        Subject::Host | Subject::Engine | Subject::Evidence => true,
+    };
+    let others = report.run_promises.iter();
+    let others = others.filter(|one| of_every_run(one.subject)).count();
+    let others_held = report.run_promises.iter();
+    let others_held = others_held
+        .filter(|one| of_every_run(one.subject) && one.judged.verdict == Outcome::Held)
         .count();
-    let settled = span(report.convergence().micros());
-    let writes = match report.writes() {
+    let all = report.judgements().count() - others;
+    let held = report.judgements();
+    let held = held.filter(|one| one.verdict == Outcome::Held).count() - others_held;
+    let settled = span(report.convergence);
+    let writes = match report.writes {
         Some(writes) => counted(writes, "write"),
         None => "writes unknown".into(),
     };
     let points: u32 = report
-        .evidence
         .steps
         .iter()
         .filter_map(|step| step.crash_points)
@@ -241,36 +195,40 @@ pub(super) fn line(report: &Report<'_>, name: &str) -> String {
         0 => String::new(),
         points => format!(", {points} crash points"),
     };
-    let verdict = if held == all { "held" } else { "NOT HELD" };
+    let verdict = match held == all && others_held == others {
+        true => "held",
+        false => "NOT HELD",
+    };
     format!(
         "{name:<70} {held:>4} of {all:<4} {verdict:<8} settled {settled:>8}, {writes}{points}\n"
     )
 }
 
 fn write_run(text: &mut String, report: &Report<'_>, directory: &str) -> fmt::Result {
-    let timings: Vec<_> = report.evidence.timings.iter().map(duration).collect();
+    let timings: Vec<_> = report.timings.iter().map(duration).collect();
     if !timings.is_empty() {
         writeln!(text, "{}", timings.join(", "))?;
     }
-    let slowest = report.convergence();
-    if slowest.settled > slowest.began {
-        let micros = slowest.micros();
-        let when = match slowest.index {
+    if report.convergence > 0 {
+        let all = report.steps.iter().chain([&report.start]);
+        let slowest = all.max_by_key(|step| step.micros);
+        let when = match slowest.map_or(0, |step| step.step) {
             0 => "at the start".into(),
-            index => format!("in step {index}"),
+            step => format!("in step {step}"),
         };
-        let writes = match report.writes() {
+        let writes = match report.writes {
             Some(writes) => format!("; {writes} kernel writes"),
             None => String::new(),
         };
-        writeln!(text, "settled within {} ({when}){writes}", span(micros))?;
+        let within = span(report.convergence);
+        writeln!(text, "settled within {within} ({when}){writes}")?;
     }
     if let Some(line) = conduct::line(report) {
         writeln!(text, "{line}")?;
     }
-    for step in &report.evidence.steps {
+    for step in &report.steps {
         if let Some(points) = step.crash_points {
-            writeln!(text, "step {}: {points} crash points", step.index)?;
+            writeln!(text, "step {}: {points} crash points", step.step)?;
         }
     }
     writeln!(text, "run directory {directory}")

@@ -7,7 +7,7 @@ use super::*;
 use crate::evidence::{Direction, Timing};
 use crate::judge::judge;
 use crate::judge::tests::world::{World, mixed, parsed, seed};
-use crate::plan::Origin;
+use crate::plan::{Origin, PromiseKind};
 
 fn told<T>(world: &World, tell: impl FnOnce(&Report<'_>) -> T) -> T {
     let verdicts = judge(&world.plan, &world.evidence);
@@ -76,9 +76,11 @@ fn the_seed_cluster_is_told_on_one_screen() {
     let table = told(&world, |report| report.table("runs/seed/1", false));
     assert_eq!(
         table,
-        format!("{SEED}probing 312 ms\nrun directory runs/seed/1\n")
+        format!(
+            "{SEED}hosts 9 promises: 9 held\nengines 3 promises: 3 held\nprobing 312 ms\nrun directory runs/seed/1\n"
+        )
     );
-    assert!(table.lines().count() <= 45, "{}", table.lines().count());
+    assert!(table.lines().count() <= 47, "{}", table.lines().count());
 }
 
 /// Of very many pairs a terminal shows some, and how many more there are; a snapshot has all.
@@ -178,6 +180,84 @@ fn a_promise_that_nobody_judged_is_an_error() {
     assert!(report.failure("runs/x/1").contains("nobody judged it"));
 }
 
+/// A scenario that promises something of every kind.
+const EVERY_KIND: &str = "title = \"every kind\"
+snapshots = []
+[node.ada]
+pods = [\"web\"]
+[node.bob]
+pods = [\"db\"]
+[[step]]
+action = \"restart-engine\"
+settles-within = \"5s\"
+writes = 0
+[[dataplane]]
+node = \"ada\"
+has = [\"eth0\"]
+lacks = [\"nothing of the kind\"]
+[[mtu]]
+from = \"web\"
+to = \"db\"
+[[spoof]]
+through = \"ada\"
+as = \"db\"
+to = \"web\"
+drop = \"reverse-path\"
+[[promise]]
+from = \"web\"
+to = \"db\"
+expect = \"never-plaintext\"
+[[warning]]
+says = [\"it rains\"]
+";
+
+/// What is promised is judged and reported, each promise once, in the order of the plan's list.
+#[test]
+fn a_report_has_every_promise_of_every_kind() {
+    let engine = "wiremesh".parse().unwrap();
+    let mut plan = crate::resolve::plan("t.toml", EVERY_KIND, &[engine]).unwrap();
+    plan.conduct.log = Some(Default::default());
+    plan.conduct.memory = Some(1);
+    let every = plan.every_promise();
+    let kinds: std::collections::BTreeSet<_> = every
+        .iter()
+        .map(|promise| match promise.kind {
+            PromiseKind::Pair(_) => "pair",
+            PromiseKind::Step(_) => "step",
+            PromiseKind::Size(_) => "size",
+            PromiseKind::Spoof(_) => "spoof",
+            PromiseKind::NeverPlaintext(_) => "never plaintext",
+            PromiseKind::Budget(_) => "budget",
+            PromiseKind::Dataplane(..) => "dataplane",
+            PromiseKind::Host(..) => "host",
+            PromiseKind::Engine(..) => "engine",
+            PromiseKind::Warning(_) => "warning",
+            PromiseKind::Evidence => "evidence",
+        })
+        .collect();
+    assert_eq!(kinds.len(), 11, "{kinds:?}");
+    let ids: Vec<_> = every.iter().map(|promise| promise.id).collect();
+    let mut once = ids.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), ids.len(), "two promises have one number");
+    let evidence = Evidence::skipped("not tried".into());
+    let verdicts = judge(&plan, &evidence);
+    let judged: Vec<_> = verdicts.iter().map(|verdict| verdict.promise).collect();
+    assert_eq!(judged, ids);
+    let report = Report::new(&plan, &evidence, &verdicts);
+    let reported: Vec<_> = report.judgements().map(|one| one.id).collect();
+    assert_eq!(reported, ids);
+    assert!(
+        report
+            .judgements()
+            .all(|one| one.verdict == Outcome::Skipped)
+    );
+    let sentences = report.judgements().map(|one| &one.promise);
+    let sentences: std::collections::BTreeSet<_> = sentences.collect();
+    assert_eq!(sentences.len(), ids.len(), "two promises say the same");
+}
+
 #[test]
 fn a_failure_leads_to_the_frame() {
     let mut world = bad();
@@ -249,7 +329,12 @@ fn a_probe_without_a_promise_is_told_as_such() {
     let free = world.promise("node-4 > pod-65 udp");
     world.plan.promises.retain(|promise| promise.id != free.id);
     let document = told(&world, |report| report.json());
-    let entry = &document["pairs"][usize::from(free.probe.0)];
+    let entry = document["pairs"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&entry["from"], &entry["to"]),
+        (&"node-4".into(), &"pod-65".into())
+    );
+    assert_eq!(entry["protocol"], "udp");
     assert_eq!(entry["verdict"], "no promise");
     assert!(entry["expected"].is_null() && entry["fact"].is_null());
     let text = told(&world, |report| report.snapshot());

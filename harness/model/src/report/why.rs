@@ -7,7 +7,7 @@ use crate::verdict::Explanation;
 const INDENT: usize = 14;
 
 /// The explanation of one promise, in lines that fit a terminal.
-pub(super) fn told(why: &Explanation) -> String {
+pub(super) fn describe(why: &Explanation) -> String {
     let mut text = cause(&why.cause);
     for (name, value) in [
         ("    lookup    ", &why.lookup),

@@ -2,16 +2,13 @@
 
 use std::fmt::{self, Write};
 
-use serde_json::{Value, json};
-
 use super::Report;
 use crate::count::counted;
-use crate::judge::FabricEffect;
 use crate::verdict::Outcome;
 
 /// One line for each thing. Numbers differ from run to run, and are told only if `measured`.
 pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
-    let effects = report.fabric_effects();
+    let effects = &report.wire;
     if !effects.is_empty() {
         writeln!(text, "\non the wire")?;
     }
@@ -26,31 +23,22 @@ pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> f
             (false, true) => counted(one.packets, "packet"),
             (false, false) => "some packets".into(),
         };
-        writeln!(text, "  {}{line}: {count}", one.told)?;
+        writeln!(text, "  {}{line}: {count}", one.what)?;
     }
     Ok(())
 }
 
 /// What went wrong: impairments that hit nothing.
 pub(super) fn failure(report: &Report<'_>) -> String {
-    let effects = report.fabric_effects().into_iter();
-    let idle = effects.filter(FabricEffect::is_idle).map(|one| {
+    let effects = report.wire.iter();
+    let idle = effects.filter(|one| one.is_idle()).map(|one| {
         format!(
             "{} line {}: {}, but {}\n",
             Outcome::Inconclusive.as_str(),
             one.line.unwrap_or_default(),
-            one.told,
+            one.what,
             one.idleness()
         )
     });
     idle.collect()
-}
-
-pub(super) fn json(effects: &FabricEffect) -> Value {
-    json!({
-        "line": effects.line,
-        "what": effects.told,
-        "packets": effects.packets,
-        "unlike": effects.unlike,
-    })
 }

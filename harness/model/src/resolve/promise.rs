@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Cluster, Origin, Plan, Probe, ProbeId, Promise, PromiseId, Protocol};
+use crate::plan::{Cluster, Origin, PairPromise, Plan, Probe, ProbeId, PromiseId, Protocol};
 
 use super::statement::Stated;
 
@@ -46,7 +46,7 @@ pub(super) fn probes(plan: &Plan, least: Option<u16>, stated: &Stated) -> Vec<Pr
 }
 
 /// A promise for every probe that the author or the cluster's intent says something about.
-pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<Promise> {
+pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<PairPromise> {
     let state = plan.at_last();
     let endpoints: BTreeMap<_, _> = state
         .endpoints()
@@ -73,7 +73,7 @@ pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<Promise> {
     });
     (0..)
         .zip(expected)
-        .map(|(id, (probe, class, protection, origin))| Promise {
+        .map(|(id, (probe, class, protection, origin))| PairPromise {
             id: PromiseId(id),
             probe: probe.id,
             from: probe.from.clone(),

@@ -10,7 +10,7 @@ use toml::Spanned;
 use crate::name::EndpointName;
 use crate::plan::{Endpoint, Family, NeverPlaintext, Plan, PromiseId, Protection, Protocol};
 use crate::problem::{Lines, Problem, known_names};
-use crate::scenario::{Expectation, Promise, Scenario};
+use crate::scenario::{Expectation, PairPromise, Scenario};
 
 use super::families;
 use super::placement::Placement;
@@ -55,7 +55,7 @@ pub(super) fn stated(
     let state = plan.at_last();
     let endpoints = state.endpoints();
     let mut problems = Vec::new();
-    let mut chosen = BTreeMap::<Subject, &Promise>::new();
+    let mut chosen = BTreeMap::<Subject, &PairPromise>::new();
     let mut told = BTreeSet::new();
     for promise in of_probes(scenario) {
         let mut any = false;
@@ -138,11 +138,11 @@ pub(super) fn watched(scenario: &Scenario) -> Vec<(EndpointName, EndpointName)> 
         .collect()
 }
 
-fn is_never(promise: &Promise) -> bool {
+fn is_never(promise: &PairPromise) -> bool {
     *promise.expect.get_ref() == Expectation::NeverPlaintext
 }
 
-fn of_probes(scenario: &Scenario) -> impl Iterator<Item = &Promise> {
+fn of_probes(scenario: &Scenario) -> impl Iterator<Item = &PairPromise> {
     scenario
         .promises
         .iter()
@@ -150,13 +150,13 @@ fn of_probes(scenario: &Scenario) -> impl Iterator<Item = &Promise> {
 }
 
 /// How closely a promise says whom it is about.
-fn rank(promise: &Promise) -> (usize, bool) {
+fn rank(promise: &PairPromise) -> (usize, bool) {
     let ends = [&promise.from, &promise.to];
     (ends.into_iter().flatten().count(), promise.class.is_some())
 }
 
 /// Both name one pair, or they do not say the same.
-fn clash(first: &Promise, promise: &Promise) -> bool {
+fn clash(first: &PairPromise, promise: &PairPromise) -> bool {
     first.expect.get_ref() != promise.expect.get_ref() || rank(promise).0 == 2
 }
 
@@ -166,7 +166,7 @@ fn names_it(names: Option<&Spanned<Vec<Spanned<EndpointName>>>>, name: &Endpoint
 
 fn pairs<'e, 'a>(
     endpoints: &'e [Endpoint<'a>],
-    promise: &'e Promise,
+    promise: &'e PairPromise,
 ) -> impl Iterator<Item = (&'e Endpoint<'a>, &'e Endpoint<'a>)> {
     let all = endpoints
         .iter()
@@ -180,12 +180,12 @@ fn pairs<'e, 'a>(
     })
 }
 
-fn is_in(promise: &Promise, family: Family) -> bool {
+fn is_in(promise: &PairPromise, family: Family) -> bool {
     let named = promise.families.as_ref();
     named.is_none_or(|named| named.get_ref().iter().any(|one| *one.get_ref() == family))
 }
 
-fn subjects(plan: &Plan, endpoints: &[Endpoint<'_>], promise: &Promise) -> Vec<Subject> {
+fn subjects(plan: &Plan, endpoints: &[Endpoint<'_>], promise: &PairPromise) -> Vec<Subject> {
     let spoken = plan.cluster.families.iter();
     let protocols = spoken.filter(|family| is_in(promise, **family));
     let protocols = protocols.flat_map(|family| Protocol::of(*family));
@@ -205,7 +205,7 @@ fn subjects(plan: &Plan, endpoints: &[Endpoint<'_>], promise: &Promise) -> Vec<S
 
 /// Names that exist, and are still there when the probes are sent.
 fn names(
-    promise: &Promise,
+    promise: &PairPromise,
     placement: &Placement,
     last: &BTreeSet<EndpointName>,
     problems: &mut Vec<Problem>,
@@ -237,7 +237,7 @@ fn names(
     }
 }
 
-fn to_itself(promise: &Promise) -> Option<Problem> {
+fn to_itself(promise: &PairPromise) -> Option<Problem> {
     let (from, to) = promise.from.as_ref().zip(promise.to.as_ref())?;
     let ([from], [to]) = (from.get_ref().as_slice(), to.get_ref().as_slice()) else {
         return None;
@@ -254,7 +254,7 @@ fn to_itself(promise: &Promise) -> Option<Problem> {
 }
 
 /// Lists that say nothing, or something twice.
-fn lists(promise: &Promise, problems: &mut Vec<Problem>) {
+fn lists(promise: &PairPromise, problems: &mut Vec<Problem>) {
     if let Some(written) = &promise.protocols {
         list(written, "protocol", Protocol::as_str, problems);
     }
@@ -294,7 +294,7 @@ fn list<T: Copy + Ord>(
 }
 
 /// A family that the cluster does not speak, in which nothing is sent.
-fn unspoken(promise: &Promise, spoken: &[Family]) -> Option<Problem> {
+fn unspoken(promise: &PairPromise, spoken: &[Family]) -> Option<Problem> {
     let families = promise.families.iter().flat_map(|named| named.get_ref());
     let families = families.map(|one| (*one.get_ref(), one.span()));
     let protocols = promise.protocols.iter().flat_map(|named| named.get_ref());
@@ -311,7 +311,7 @@ fn unspoken(promise: &Promise, spoken: &[Family]) -> Option<Problem> {
 }
 
 /// `never-plaintext` of some packets only: nobody could say of which.
-fn too_narrow(promise: &Promise) -> Option<Problem> {
+fn too_narrow(promise: &PairPromise) -> Option<Problem> {
     let protocols = promise.protocols.as_ref().map(Spanned::span);
     let payload = promise.payload.as_ref().map(Spanned::span);
     let place = protocols.or(payload)?;
@@ -324,7 +324,7 @@ fn too_narrow(promise: &Promise) -> Option<Problem> {
     Some(problem.and(promise.expect.span(), "of the whole run"))
 }
 
-fn about_no_pair(promise: &Promise) -> Problem {
+fn about_no_pair(promise: &PairPromise) -> Problem {
     Problem::new(
         "a promise about no pair",
         promise.place.clone(),
@@ -337,7 +337,7 @@ fn about_no_pair(promise: &Promise) -> Problem {
 fn too_many(
     scenario: &Scenario,
     endpoints: usize,
-    chosen: &BTreeMap<Subject, &Promise>,
+    chosen: &BTreeMap<Subject, &PairPromise>,
     plan: &Plan,
 ) -> Option<Problem> {
     let protocols = plan.cluster.families.len() * Protocol::IPV4.len();
@@ -359,7 +359,7 @@ fn too_many(
     })
 }
 
-fn overruled(promise: &Promise) -> Problem {
+fn overruled(promise: &PairPromise) -> Problem {
     Problem::new(
         "a promise that others overrule",
         promise.place.clone(),
@@ -368,7 +368,7 @@ fn overruled(promise: &Promise) -> Problem {
     )
 }
 
-fn said_before(promise: &Promise, first: &Promise, subject: &Subject) -> Problem {
+fn said_before(promise: &PairPromise, first: &PairPromise, subject: &Subject) -> Problem {
     let (from, to, protocol, _) = subject;
     let about = format!("`{from}` to `{to}` ({})", protocol.as_str());
     let (now, then) = (promise.expect.get_ref(), first.expect.get_ref());
@@ -395,7 +395,7 @@ fn said_before(promise: &Promise, first: &Promise, subject: &Subject) -> Problem
 fn said_in_clear(
     plan: &Plan,
     scenario: &Scenario,
-    chosen: &BTreeMap<Subject, &Promise>,
+    chosen: &BTreeMap<Subject, &PairPromise>,
 ) -> Option<Problem> {
     let endpoints = plan.endpoints();
     let mut never = scenario.promises.iter().filter(|promise| is_never(promise));

@@ -29,7 +29,7 @@ mod advice;
 
 use super::plan;
 use crate::name::EngineName;
-use crate::plan::{Plan, Promise, Protocol};
+use crate::plan::{PairPromise, Plan, Protocol};
 use crate::problem::Problems;
 
 /// A scenario with every key, each with a value that is not its default.
@@ -105,7 +105,12 @@ fn refused(text: &str) -> Problems {
 }
 
 /// The promise about a pair and a protocol, if there is one.
-fn promise<'a>(plan: &'a Plan, from: &str, to: &str, protocol: Protocol) -> Option<&'a Promise> {
+fn promise<'a>(
+    plan: &'a Plan,
+    from: &str,
+    to: &str,
+    protocol: Protocol,
+) -> Option<&'a PairPromise> {
     plan.promises.iter().find(|promise| {
         promise.from.as_str() == from && promise.to.as_str() == to && promise.protocol == protocol
     })

@@ -43,6 +43,7 @@ pub(super) fn fact(table: &mut Table<'_, '_>) -> Option<DataplaneCheck> {
     let (has, lacks) = (lines(table, "has"), lines(table, "lacks"));
     let (present, absent) = (things(table, "present"), things(table, "absent"));
     let keys = ["has", "lacks", "present", "absent"];
+    table.refuse_empty(&keys);
     if !keys.into_iter().any(|key| table.has(key)) {
         table.report(Problem::new(
             "nothing is said about a dataplane",

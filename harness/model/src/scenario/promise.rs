@@ -36,7 +36,7 @@ const EXPECTATIONS: &[(&str, Expectation)] = &[
 
 /// `[[promise]]`.
 #[derive(Debug)]
-pub struct Promise {
+pub struct PairPromise {
     /// The place of the table's header in the file.
     pub place: Span,
     /// Who sends; none is anyone.
@@ -74,7 +74,7 @@ impl Expectation {
     }
 }
 
-pub(super) fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {
+pub(super) fn promise(table: &mut Table<'_, '_>) -> Option<PairPromise> {
     table.require("expect", "expect = \"encrypted\"");
     let from = table.one_or_more("from", "an endpoint");
     let to = table.one_or_more("to", "an endpoint");
@@ -94,7 +94,7 @@ pub(super) fn promise(table: &mut Table<'_, '_>) -> Option<Promise> {
     let payload = table.number("payload", PAYLOADS, " bytes");
     let payload = payload.zip(table.place_of("payload"));
     let expect = table.word("expect", "expectation", EXPECTATIONS);
-    Some(Promise {
+    Some(PairPromise {
         place: table.place(),
         from,
         to,

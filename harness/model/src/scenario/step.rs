@@ -241,10 +241,9 @@ fn configure(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
         .flatten()
         .map(Spanned::into_inner)
         .collect();
-    if !["set", "annotations", "unset"]
-        .iter()
-        .any(|key| keys.table.has(key))
-    {
+    let parts = ["set", "annotations", "unset"];
+    keys.table.refuse_empty(&parts);
+    if !parts.iter().any(|key| keys.table.has(key)) {
         keys.table.report(Problem::new(
             "a configuration that changes nothing",
             keys.table.place(),

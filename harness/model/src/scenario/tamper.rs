@@ -25,6 +25,15 @@ pub(super) fn tamper(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     let table = &mut *keys.table;
     let delete = table.parsed("delete", own).map(|own| own.into_inner());
     let sysctls = table.values("sysctl");
+    table.refuse_empty(&["sysctl"]);
+    for name in sysctls.keys().filter(|name| !is_of_a_namespace(name)) {
+        table.report(Problem::new(
+            format!("`{}` cannot be set", shown(name)),
+            table.place_of("sysctl").unwrap_or(table.place()),
+            "is no sysctl of a network namespace",
+            "write `net.` and what follows, as sysctl(8) does: `net.ipv4.conf.all.src_valid_mark`",
+        ));
+    }
     let add = table.parsed("add", foreign).map(|add| add.into_inner());
     let settles = table.word("settles", "outcome", SETTLES);
     let written = ["delete", "sysctl", "add"].map(|key| table.has(key));
@@ -48,6 +57,18 @@ pub(super) fn tamper(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
         what,
         settles: settles.map_or(Settles::Repaired, |settles| settles.into_inner()),
     })
+}
+
+/// Whether a name is one of a sysctl below `net`, as sysctl(8) writes it: with dots between its parts, and
+/// slashes for the dots of an interface's name. All others are the host's, and what is no name of a sysctl may
+/// be that of another file.
+fn is_of_a_namespace(name: &str) -> bool {
+    let mut parts = name.split('.');
+    let fits = |part: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || "_-/@:".contains(c);
+        !part.is_empty() && part.chars().all(known) && !part.chars().all(|c| c == '/')
+    };
+    parts.next() == Some("net") && parts.clone().count() > 1 && parts.all(fits)
 }
 
 /// Numbers and texts alike: the kernel reads text.

@@ -19,6 +19,20 @@ pub struct Explanation {
     pub cause: String,
 }
 
+impl Explanation {
+    /// The cause alone, where it is known without following a packet.
+    pub(crate) fn of_cause(stopped_at: String, cause: String) -> Self {
+        Self {
+            stopped_at,
+            lookup: None,
+            won: None,
+            expected: None,
+            moved: Vec::new(),
+            cause,
+        }
+    }
+}
+
 /// Where a packet was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reached {

@@ -297,7 +297,7 @@ pub(super) fn wire<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
         let told = format!(
             "the wire is made to lose packets (line {}: {}, {})",
             impairment.line,
-            impairment.told(),
+            impairment.describe(),
             counted(tally.packets, "packet")
         );
         defect(Stage::Wire, told)

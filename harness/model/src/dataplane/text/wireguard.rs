@@ -31,7 +31,7 @@ pub(super) fn devices(devices: &[WireGuard], keys: &BTreeMap<String, NodeName>) 
         peers.sort_by_key(|peer| owners.get(peer.public_key.as_str()));
         for peer in peers {
             lines.push(String::new());
-            lines.extend(told(peer, &owner(&owners, &peer.public_key)));
+            lines.extend(lines_of(peer, &owner(&owners, &peer.public_key)));
         }
     }
     lines
@@ -77,7 +77,7 @@ fn owner(owners: &BTreeMap<&str, Owner>, key: &str) -> String {
     }
 }
 
-fn told(peer: &Peer, name: &str) -> Vec<String> {
+fn lines_of(peer: &Peer, name: &str) -> Vec<String> {
     let mut lines = vec![format!("peer: {name}")];
     if let Some(endpoint) = peer.endpoint {
         lines.push(format!("  endpoint: {endpoint}"));

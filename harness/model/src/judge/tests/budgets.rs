@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::run_promises::wrong;
 use super::step_windows::{MILLI, stepped};
 use super::world::{World, parsed};
 use crate::evidence::Nanos;
-use crate::judge::breaches;
 use crate::plan::Action;
 use crate::verdict::Outcome;
 
@@ -18,7 +18,7 @@ fn world() -> World {
 }
 
 fn told(world: &World) -> Vec<String> {
-    let all = breaches(&world.plan, &world.evidence);
+    let all = wrong(&world.plan, &world.evidence);
     all.iter().map(|one| one.text()).collect()
 }
 
@@ -34,8 +34,8 @@ fn a_budget_of_time_is_kept_to_the_last_microsecond() {
     let mut world = world();
     world.plan.steps[0].settles_within = Some(100);
     world.evidence.steps[0].settled.0 += 1_000;
-    let all = breaches(&world.plan, &world.evidence);
-    assert_eq!(all[0].outcome(), Outcome::Broken);
+    let all = wrong(&world.plan, &world.evidence);
+    assert_eq!(all[0].outcome, Outcome::Broken);
 }
 
 #[test]
@@ -61,13 +61,10 @@ fn what_the_engine_announces_and_what_the_kernel_tells_both_count() {
         told(&observed),
         ["line 1, step 1: 3 notifications of the kernel (ada: 3 of routes), not at most 2"]
     );
-    let note = |world: &World| breaches(&world.plan, &world.evidence)[0].note.clone();
-    assert_eq!(
-        note(&observed).as_deref(),
-        Some("no agent has announced any")
-    );
+    let note = |world: &World| wrong(&world.plan, &world.evidence)[0].notes.clone();
+    assert_eq!(note(&observed), ["no agent has announced any"]);
     let announced = written(Some(2), 3, 0);
-    assert_eq!(note(&announced).as_deref(), Some("announced: ada 3"));
+    assert_eq!(note(&announced), ["announced: ada 3"]);
 }
 
 #[test]
@@ -78,8 +75,7 @@ fn a_run_that_was_skipped_breaks_nothing() {
     world.evidence.skipped = Some("there is no netem".into());
     assert_eq!(told(&world), Vec::<String>::new());
     let verdicts = world.verdicts();
-    let promises = world.plan.promises.len() + world.plan.flows.promises.len();
-    assert_eq!(verdicts.len(), promises);
+    assert_eq!(verdicts.len(), world.plan.every_promise().len());
     for verdict in verdicts {
         assert_eq!(verdict.outcome, Outcome::Skipped);
         assert_eq!(verdict.fact, "there is no netem");

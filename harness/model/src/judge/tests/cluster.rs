@@ -80,7 +80,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
                     wanted: None,
                 });
                 let (class, protection) = expected(from, to);
-                promises.push(Promise {
+                promises.push(PairPromise {
                     id: PromiseId(number.into()),
                     probe: ProbeId(number),
                     from: from.name.clone(),

@@ -1,9 +1,9 @@
 //! What every engine is promised to be besides right, and what a scenario excuses.
 
+use super::run_promises::wrong;
 use super::world::*;
 use crate::dataplane::LinkKind;
 use crate::evidence::{ConductEvidence, End, LogWarning, Process};
-use crate::judge::breaches;
 use crate::name::NodeName;
 use crate::plan::{Conduct, LogForm, Warning};
 use crate::verdict::Outcome;
@@ -41,7 +41,7 @@ fn behaved() -> World {
 }
 
 fn told(world: &World) -> Vec<String> {
-    let all = breaches(&world.plan, &world.evidence);
+    let all = wrong(&world.plan, &world.evidence);
     all.iter().map(|breach| breach.text()).collect()
 }
 
@@ -177,8 +177,8 @@ fn an_agent_that_dies_leaves_open_what_an_engine_without_claims_has_shown() {
     };
     let world = died(Some("signal 11"), false, false);
     assert_eq!(told(&world), ["ada: its engine's agent died: signal 11"]);
-    let all = breaches(&world.plan, &world.evidence);
-    assert_eq!(all[0].outcome(), Outcome::Inconclusive);
+    let all = wrong(&world.plan, &world.evidence);
+    assert_eq!(all[0].outcome, Outcome::Inconclusive);
     // One that has done its work, and one that was asked to end, have not died.
     for (clean, asked) in [(true, false), (false, true)] {
         let world = died(Some("exit status 0"), clean, asked);
@@ -188,8 +188,8 @@ fn an_agent_that_dies_leaves_open_what_an_engine_without_claims_has_shown() {
     let mut claims = died(Some("signal 11"), false, false);
     claims.plan.conduct = behaved().plan.conduct;
     assert_eq!(told(&claims).len(), 1);
-    let all = breaches(&claims.plan, &claims.evidence);
-    assert_eq!(all[0].outcome(), Outcome::Broken);
+    let all = wrong(&claims.plan, &claims.evidence);
+    assert_eq!(all[0].outcome, Outcome::Broken);
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn a_step_excuses_what_it_breaks_and_only_until_it_has_settled() {
     let base = base();
     for (action, to, excused) in rows() {
         for (drops, excused) in [false, true].into_iter().zip(excused) {
-            let row = format!("{} {to} {drops}", action.told());
+            let row = format!("{} {to} {drops}", action.describe());
             let outcome = if excused { Held } else { Broken };
             assert_eq!(leaking(&base, &action, to, 150, drops)[1], outcome, "{row}");
             assert_eq!(leaking(&base, &action, to, 250, drops)[1], Broken, "{row}");
@@ -143,7 +143,7 @@ fn a_packet_that_was_on_its_way_to_an_address_that_left_is_excused_when_it_comes
         (&readdress, "db", Broken),
         (&killed, "bob", Broken),
     ] {
-        let row = format!("{} {to}", action.told());
+        let row = format!("{} {to}", action.describe());
         // Sent at 60 ms, and out of a tunnel at 250 ms.
         let found = late(&base, action, to, (5, 250), false);
         assert_eq!(found, [Held, excused], "{row}");

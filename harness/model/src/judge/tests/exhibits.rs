@@ -45,7 +45,7 @@ fn the_tunnel_s_packets_are_counted_once_as_they_come_out_of_nodes() {
     let mut world = mixed();
     let of = |world: &World| outer_packets(&world.plan, &world.evidence);
     let before = of(&world)[&Family::Ipv4];
-    assert!(before.count > 0);
+    assert!(before.packets > 0);
     assert_eq!(of(&world).len(), 1, "one family");
     let packet = first_message(&mut world);
     packet.length = 9_000;
@@ -61,7 +61,7 @@ fn the_tunnel_s_packets_are_counted_once_as_they_come_out_of_nodes() {
         true => before.dont_fragment + 1,
         false => before.dont_fragment - 1,
     };
-    assert_eq!((after.count, after.dont_fragment), (before.count, df));
+    assert_eq!((after.packets, after.dont_fragment), (before.packets, df));
     // To another port it is none of the tunnel's.
     if let Payload::WireGuard {
         destination_port, ..
@@ -69,7 +69,7 @@ fn the_tunnel_s_packets_are_counted_once_as_they_come_out_of_nodes() {
     {
         *destination_port = 9;
     }
-    assert_eq!(of(&world)[&Family::Ipv4].count, before.count - 1);
+    assert_eq!(of(&world)[&Family::Ipv4].packets, before.packets - 1);
     // Inside a node nothing is on the wire.
     let uplinks: Vec<_> = ["ada", "bob", "cal"]
         .map(|node| world.uplink(&parsed(node)))

@@ -77,7 +77,7 @@ fn what_the_router_did_is_told_where_it_did_something() {
     let all = fabric_effects(&world.plan, &world.evidence);
     let said: Vec<_> = all
         .iter()
-        .map(|one| (one.told.as_str(), one.packets))
+        .map(|one| (one.what.as_str(), one.packets))
         .collect();
     assert_eq!(
         said,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::run_promises::wrong;
 use super::world::{World, mixed, parsed};
 use crate::dataplane::{Address, Dataplane, Peer, Route, Rule, WireGuard};
 use crate::evidence::StateEvidence;
-use crate::judge::{About, breaches};
 use crate::plan::{DataplaneCheck, DataplaneItem, Phantom};
+use crate::verdict::Outcome;
 
 /// ada's dataplane: bob is a peer with db, cal is thrown back, and there is a stranger.
 fn world() -> World {
@@ -86,8 +87,8 @@ fn fact() -> DataplaneCheck {
 fn told(world: &World, fact: DataplaneCheck) -> Vec<String> {
     let mut world = world.clone();
     world.plan.facts = vec![fact];
-    let all = breaches(&world.plan, &world.evidence);
-    all.iter().map(|one| one.told.clone()).collect()
+    let all = wrong(&world.plan, &world.evidence);
+    all.iter().map(|one| one.fact.clone()).collect()
 }
 
 fn present(thing: DataplaneItem) -> DataplaneCheck {
@@ -295,8 +296,8 @@ fn a_moment_is_what_was_seen_then() {
         ["dataplane of ada after step 2: nobody looked at it"]
     );
     world.plan.facts = vec![at(2)];
-    let all = breaches(&world.plan, &world.evidence);
-    assert_eq!(all[0].about, About::Unseen);
+    let all = wrong(&world.plan, &world.evidence);
+    assert_eq!(all[0].outcome, Outcome::Inconclusive);
     assert_eq!(all[0].line, Some(7));
 }
 

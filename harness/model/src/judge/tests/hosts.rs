@@ -1,9 +1,9 @@
 //! What every host is promised, and what excuses it.
 
+use super::run_promises::wrong;
 use super::world::*;
 use crate::dataplane::{Address, Dataplane, Link, LinkKind, Route, RouteKind, Rule};
 use crate::evidence::{NodeEvidence, Place, PlaceDrops, REVERSE_PATH, SpoofOutcome};
-use crate::judge::breaches;
 use crate::name::NodeName;
 use crate::plan::*;
 
@@ -15,8 +15,10 @@ fn node(world: &mut World) -> &mut NodeEvidence {
 }
 
 fn told(world: &World) -> Vec<String> {
-    let all = breaches(&world.plan, &world.evidence);
-    all.iter().map(|breach| breach.text()).collect()
+    let all = wrong(&world.plan, &world.evidence);
+    // Steps that were only planned are missed.
+    let all = all.iter().filter(|one| !one.of_evidence);
+    all.map(|breach| breach.text()).collect()
 }
 
 fn step(action: Action) -> Step {
@@ -61,8 +63,8 @@ fn the_kernel_s_own_reason_is_a_second_witness() {
     let world = named(&[("IP_RPFILTER", 2), ("OTHERHOST", 9)]);
     assert_eq!(told(&world), [DROPPED]);
     let notes = |world: &World| {
-        let all = breaches(&world.plan, &world.evidence).into_iter();
-        all.map(|breach| breach.note.unwrap()).collect::<Vec<_>>()
+        let all = wrong(&world.plan, &world.evidence).into_iter();
+        all.map(|breach| breach.notes.concat()).collect::<Vec<_>>()
     };
     let note =
         "TcpExt.IPReversePathFilter 0; the kernel's drop reasons: IP_RPFILTER 2, OTHERHOST 9";
@@ -156,7 +158,7 @@ fn who_provokes_drops_is_told_of_none() {
             provoke: Box::new(Action::Disable),
         },
     ] {
-        let text = action.told();
+        let text = action.describe();
         let mut world = dropping(1);
         world.plan.steps.push(step(action));
         assert_eq!(told(&world), Vec::<String>::new(), "{text}");
@@ -188,7 +190,7 @@ fn who_provokes_drops_is_told_of_none() {
             metric: 7,
         },
     ] {
-        let text = action.told();
+        let text = action.describe();
         let mut world = dropping(1);
         world.plan.steps.push(step(action));
         assert_eq!(told(&world), [DROPPED], "{text}");

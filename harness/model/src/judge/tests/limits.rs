@@ -1,12 +1,12 @@
 //! What is promised about the sizes of packets: each word of the evidence that a verdict rests on
 //! changes it when it is changed.
 
+use super::run_promises::judge_packets;
 use super::sizes::*;
 use super::world::*;
 use crate::dataplane::LinkKind;
 use crate::evidence::*;
 use crate::frame::{Frame, Packet, Payload};
-use crate::judge::judge;
 use crate::plan::*;
 use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Inconclusive};
@@ -282,7 +282,7 @@ fn only_a_broken_promise_is_explained_and_by_its_own_nodes() {
         link.mtu = 1400;
     }
     world.evidence.sizes[1].delivered = false;
-    let verdicts = judge(&world.plan, &world.evidence);
+    let verdicts = judge_packets(&world.plan, &world.evidence);
     let first = world.plan.promises.len();
     for (kind, verdict) in verdicts[first..].iter().enumerate() {
         let broken = verdict.outcome == Broken;

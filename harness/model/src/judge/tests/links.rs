@@ -1,10 +1,10 @@
 //! Links that an engine has taken away: what they broke is broken, what nobody could see is open,
 //! and the link itself is told.
 
+use super::run_promises::wrong;
 use super::world::*;
 use crate::dataplane::{Address, Dataplane};
 use crate::evidence::{NoLink, Round};
-use crate::judge::breaches;
 use crate::name::NodeName;
 use crate::plan::*;
 use crate::tag::Tag;
@@ -155,7 +155,7 @@ fn told(change: impl Fn(&mut Dataplane)) -> Vec<(String, Option<String>)> {
     let mut world = mixed();
     let seen = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
     change(&mut seen.dataplane);
-    let all = breaches(&world.plan, &world.evidence).into_iter();
+    let all = wrong(&world.plan, &world.evidence).into_iter();
     all.map(|breach| (breach.text(), breach.why)).collect()
 }
 
@@ -235,7 +235,7 @@ fn no_step_excuses_a_link_that_is_down_at_the_end() {
         world.evidence.steps.push(Default::default());
         let seen = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
         seen.dataplane.links[1].up = false;
-        let all = breaches(&world.plan, &world.evidence).into_iter();
+        let all = wrong(&world.plan, &world.evidence).into_iter();
         let why: Vec<_> = all.filter_map(|breach| breach.why).collect();
         assert_eq!(why, ["eth0 of ada is down"]);
     }
@@ -251,7 +251,7 @@ fn a_link_of_a_pod_that_is_gone_is_missed_by_nobody() {
         seen.before.as_mut().unwrap().links.push(link);
     };
     let whys = |world: &World| {
-        let all = breaches(&world.plan, &world.evidence).into_iter();
+        let all = wrong(&world.plan, &world.evidence).into_iter();
         all.filter_map(|breach| breach.why).collect::<Vec<_>>()
     };
     let mut world = mixed();
@@ -274,7 +274,7 @@ fn a_root_directory_that_something_is_mounted_over_is_told() {
     let mut world = mixed();
     let seen = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
     seen.root_hidden = true;
-    let all = breaches(&world.plan, &world.evidence).into_iter();
+    let all = wrong(&world.plan, &world.evidence).into_iter();
     let told: Vec<_> = all.map(|breach| breach.text()).collect();
     let right =
         "ada: something is mounted over the root directory that was there before the engine";
@@ -303,5 +303,5 @@ fn a_link_that_was_down_before_the_engine_is_not_its_doing() {
         seen.dataplane.links[0].name,
         seen.before.as_ref().unwrap().links[0].name
     );
-    assert_eq!(breaches(&world.plan, &world.evidence).len(), 0);
+    assert_eq!(wrong(&world.plan, &world.evidence).len(), 0);
 }

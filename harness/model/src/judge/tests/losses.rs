@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::run_promises::wrong;
 use super::step_windows::stepped;
 use super::world::*;
 use crate::evidence::{Evidence, Place, Role, SavedEvidence};
-use crate::judge::{About, breaches, judge};
+use crate::judge::judge;
 use crate::plan::{Action, Plan};
 use crate::tag::Tag;
 use crate::verdict::{Outcome, Verdict};
@@ -159,8 +160,8 @@ fn check(world: &World, before: &[Verdict], file: &Value, path: &[String]) {
         return;
     };
     assert!(!evidence.lost.is_empty(), "no loss at {path:?}");
-    let unseen = breaches(&world.plan, &evidence);
-    let unseen = unseen.iter().any(|breach| breach.about == About::Unseen);
+    let unseen = wrong(&world.plan, &evidence);
+    let unseen = unseen.iter().any(|one| one.of_evidence);
     assert!(unseen, "the run does not say that it lost {path:?}");
     let after = judge(&world.plan, &evidence);
     assert_eq!(after.len(), before.len());
@@ -259,8 +260,10 @@ fn every_part_of_the_plan_is_missed() {
             let decided = |one: &&Verdict| one.outcome != Outcome::Inconclusive;
             assert_eq!(verdicts.iter().find(decided), None, "{path:?}");
             let name = format!("`{}` of `plan.json`: ", path[0]);
-            let mut breaches = breaches(&plan, &evidence).into_iter();
-            let told = breaches.any(|one| one.about == About::Unseen && one.told.contains(&name));
+            let mut all = wrong(&plan, &evidence).into_iter();
+            let names = |fact: &String| fact.contains(&name);
+            let told =
+                all.any(|one| one.of_evidence && one.notes.iter().chain([&one.fact]).any(names));
             assert!(told, "the run does not say that its plan lost {path:?}");
         }
     }
@@ -327,7 +330,12 @@ fn what_a_whole_evidence_never_had_is_missed_too() {
     let fact =
         "the evidence is not whole: it does not say what node ada looked like before the engine";
     world.check("web > db udp", Outcome::Inconclusive, fact);
-    assert_eq!(breaches(&world.plan, &world.evidence).len(), 3);
+    let all = wrong(&world.plan, &world.evidence);
+    let notes = all
+        .iter()
+        .find(|one| one.of_evidence)
+        .map(|one| one.notes.len());
+    assert_eq!(notes, Some(2));
 
     let mut world = stepped(Action::KillEngine { node: None });
     world.evidence.flows.truncate(1);

@@ -2,9 +2,9 @@
 
 use super::step_windows::{stepped, world};
 use super::world::{World, parsed};
+use crate::judge::duration;
 use crate::judge::step_windows;
 use crate::judge::step_windows::judge;
-use crate::judge::told;
 use crate::plan::{Action, FlowId, StepKind};
 use crate::verdict::Outcome::{Broken, Held, Inconclusive};
 use crate::verdict::Verdict;
@@ -133,6 +133,6 @@ fn times_are_told_in_the_largest_unit_that_fits() {
         (1_500_000, "1.50 s"),
         (14_058_000, "14.05 s"),
     ] {
-        assert_eq!(told(micros), expected);
+        assert_eq!(duration(micros), expected);
     }
 }

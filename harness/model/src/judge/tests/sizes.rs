@@ -1,9 +1,9 @@
 //! A world in which sizes of packets are promised, and hold.
 
+use super::run_promises::judge_packets;
 use super::world::*;
 use crate::evidence::*;
 use crate::frame::{Frame, Packet, Payload};
-use crate::judge::judge;
 use crate::name::IfName;
 use crate::plan::*;
 use crate::tag::Tag;
@@ -177,13 +177,13 @@ pub(super) fn see(
 
 /// What was decided about one of the promises.
 pub(super) fn verdict(world: &World, promise: usize) -> Verdict {
-    let mut verdicts = judge(&world.plan, &world.evidence);
+    let mut verdicts = judge_packets(&world.plan, &world.evidence);
     verdicts.swap_remove(world.plan.promises.len() + promise)
 }
 
 /// How each promise about sizes was decided.
 pub(super) fn outcomes(world: &World) -> Vec<Outcome> {
-    let verdicts = judge(&world.plan, &world.evidence);
+    let verdicts = judge_packets(&world.plan, &world.evidence);
     let first = world.plan.limits.promises[0].id;
     let sizes = verdicts.iter().filter(|verdict| verdict.promise >= first);
     sizes.map(|verdict| verdict.outcome).collect()

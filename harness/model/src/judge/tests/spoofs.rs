@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::run_promises::judge_packets;
 use super::world::*;
 use crate::evidence::*;
 use crate::frame::{Frame, LinkType, Packet, Payload};
-use crate::judge::judge;
 use crate::plan::*;
 use crate::tag::Tag;
 use crate::verdict::Outcome;
@@ -104,7 +104,7 @@ fn arrive(world: &mut World, tag: Tag) {
 
 fn check(world: &mut World, outcome: Outcome, fact: &str) {
     world.number();
-    let verdicts = judge(&world.plan, &world.evidence);
+    let verdicts = judge_packets(&world.plan, &world.evidence);
     let promise = world.plan.spoofs[0].promise;
     let verdict = verdicts.iter().find(|verdict| verdict.promise == promise);
     let verdict = verdict.unwrap();
@@ -197,7 +197,7 @@ fn an_observer_that_dropped_frames_may_have_missed_them() {
         let mut observers = world.evidence.observers.iter_mut();
         let observer = observers.find(|observer| observer.place == place).unwrap();
         observer.dropped = 1;
-        let verdicts = judge(&world.plan, &world.evidence);
+        let verdicts = judge_packets(&world.plan, &world.evidence);
         let last = verdicts.last().unwrap();
         let fact = format!("the observer of {} dropped frames", place.name());
         assert_eq!((last.outcome, &last.fact), (Outcome::Inconclusive, &fact));
@@ -345,7 +345,7 @@ fn bridged(mut world: World, of: &str, direction: Direction, bridge: bool) -> (O
         role: Role::Other,
     });
     also(&mut world, id, direction);
-    let verdicts = judge(&world.plan, &world.evidence);
+    let verdicts = judge_packets(&world.plan, &world.evidence);
     let last = verdicts.last().unwrap();
     (last.outcome, last.fact.clone())
 }
@@ -372,7 +372,7 @@ fn a_bridge_is_as_far_as_the_link_to_the_pod() {
 #[test]
 fn what_the_kernel_named_is_told_beside_the_verdict() {
     let notes = |world: &World| {
-        let verdicts = judge(&world.plan, &world.evidence);
+        let verdicts = judge_packets(&world.plan, &world.evidence);
         verdicts.last().unwrap().notes.clone()
     };
     let mut world = from_the_wire(DropBy::ReversePath);

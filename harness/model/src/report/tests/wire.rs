@@ -67,7 +67,7 @@ fn what_a_machine_lacks_is_no_verdict() {
         ..Evidence::none()
     };
     let verdicts = world.verdicts();
-    assert_eq!(verdicts.len(), world.plan.promises.len());
+    assert_eq!(verdicts.len(), world.plan.every_promise().len());
     for verdict in verdicts {
         assert_eq!(verdict.outcome, Outcome::Skipped);
         assert_eq!(verdict.fact, "this machine has no netem");

@@ -1,5 +1,8 @@
 //! Whatever ends a virtual machine, what had been finished is kept and nothing stays behind.
 
+/// Processes of a machine, and waits for them.
+mod process;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -7,8 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
@@ -16,10 +18,9 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use wireproof_lab::vm::kernel;
 
-const KERNEL: &str = "debian-6.1";
+use process::{descendants, is_qemu, qemu_of, until, until_within, wait};
 
-/// How long qemu may take to be there, and to be gone.
-const SOON: Duration = Duration::from_secs(30);
+const KERNEL: &str = "debian-6.1";
 
 /// How long a machine may take until something runs in it, where others want the processors.
 const BOOTED: Duration = Duration::from_secs(180);
@@ -456,63 +457,6 @@ fn outcomes(told: &Value) -> Vec<(String, String)> {
     scenarios
         .map(|one| (text(&one["scenario"]), text(&one["outcome"])))
         .collect()
-}
-
-/// The process that is qemu, as soon as it is there.
-fn qemu_of(harness: u32) -> Result<i32, Failed> {
-    let mut found = None;
-    until("qemu", || {
-        found = descendants(harness).into_iter().find(|pid| is_qemu(*pid));
-        found.is_some()
-    })?;
-    found.ok_or_else(|| "there is no qemu".into())
-}
-
-fn is_qemu(pid: i32) -> bool {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm"));
-    name.is_ok_and(|name| name.starts_with("qemu-system"))
-}
-
-/// All that a process has started, and what that has.
-fn descendants(ancestor: u32) -> Vec<i32> {
-    let mut family = Vec::new();
-    let mut wanted = vec![ancestor.to_string()];
-    while let Some(parent) = wanted.pop() {
-        let tasks = fs::read_dir(format!("/proc/{parent}/task"));
-        for task in tasks.into_iter().flatten().flatten() {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            for child in children.split_whitespace() {
-                wanted.push(child.to_owned());
-                family.extend(child.parse::<i32>());
-            }
-        }
-    }
-    family
-}
-
-fn until(what: &str, is_so: impl FnMut() -> bool) -> Result<(), Failed> {
-    until_within(SOON, what, is_so)
-}
-
-fn until_within(
-    allowed: Duration,
-    what: &str,
-    mut is_so: impl FnMut() -> bool,
-) -> Result<(), Failed> {
-    let end = Instant::now() + allowed;
-    while !is_so() {
-        if Instant::now() > end {
-            return Err(format!("waited {} s for {what}", allowed.as_secs()).into());
-        }
-        wait(Duration::from_millis(10));
-    }
-    Ok(())
-}
-
-/// Lets time pass: the moment of a kill is the thing under test.
-fn wait(time: Duration) {
-    let (_keep, nobody) = mpsc::channel::<()>();
-    let _ = nobody.recv_timeout(time);
 }
 
 fn runs(name: &str) -> PathBuf {
