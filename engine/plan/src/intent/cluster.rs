@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::intent::family::{Family, PerFamily};
 use crate::intent::key::PublicKey;
 use crate::intent::resource::{Block, Configuration, Identity, Node, Resource, Workload, Wrong};
-use crate::intent::settings::Settings;
+use crate::intent::settings::{self, Settings};
 use crate::intent::spelling::may_mean;
 
 /// FelixConfigurations for the nodes that a selector selects.
@@ -357,11 +357,8 @@ impl Cluster {
         let Some(node) = name.strip_prefix("node.") else {
             return;
         };
-        for (family, field) in [
-            (Family::V4, "wireguardEnabled"),
-            (Family::V6, "wireguardEnabledV6"),
-        ] {
-            if configuration.spec.get(field) == Some(&serde_json::Value::Bool(false)) {
+        for family in Family::ALL {
+            if settings::is_off(configuration, family) {
                 self.opted_out[family].insert(node.to_owned());
             }
         }

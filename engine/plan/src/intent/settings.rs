@@ -270,10 +270,8 @@ impl Settings {
         if self.strict.is_none() {
             return;
         }
-        for (family, name) in [
-            (Family::V4, "wireguardEnabled"),
-            (Family::V6, "wireguardEnabledV6"),
-        ] {
+        for family in Family::ALL {
+            let name = switch(family);
             let value = configuration.spec.get(name).unwrap_or(&Value::Null);
             if value.is_null() || value.is_boolean() {
                 continue;
@@ -361,12 +359,8 @@ impl Settings {
         self.strict.as_ref()?;
         let specs = configurations.into_iter().map(overrides::spec);
         let specs: Vec<_> = specs.map(|(spec, _)| spec).collect();
-        let field = |family| match family {
-            Family::V4 => "wireguardEnabled",
-            Family::V6 => "wireguardEnabledV6",
-        };
         let is_stated = |family| {
-            let mut values = specs.iter().filter_map(|spec| spec.get(field(family)));
+            let mut values = specs.iter().filter_map(|spec| spec.get(switch(family)));
             values.any(|value| !value.is_null())
         };
         let nothing_is = !Family::ALL.into_iter().any(is_stated);
@@ -378,7 +372,7 @@ impl Settings {
             (false, family) => is_there[*family] && !is_stated(*family),
         })?;
         Some(Wrong::at(
-            &format!("spec.{}", field(family)),
+            &format!("spec.{}", switch(family)),
             format!(
                 "is not stated, while `wiremesh/strict` asks that plaintext is dropped: what is encrypted \
                  and dropped in {family} stays as it is; write true, or false to end encryption"
@@ -419,6 +413,20 @@ impl Settings {
             Family::V4 => wanted,
             Family::V6 => wanted.max(IPV6_MTU_MIN),
         }
+    }
+}
+
+/// Whether a configuration says that nothing is encrypted in a family; an annotation beats its field.
+pub fn is_off(configuration: &Configuration, family: Family) -> bool {
+    let (spec, _) = overrides::spec(configuration);
+    spec.get(switch(family)) == Some(&Value::Bool(false))
+}
+
+/// The field that says whether a family is encrypted.
+fn switch(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "wireguardEnabled",
+        Family::V6 => "wireguardEnabledV6",
     }
 }
 

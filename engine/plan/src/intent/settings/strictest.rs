@@ -121,4 +121,24 @@ mod tests {
         );
         assert_eq!(both.annotations.get(PLAIN_NODES), None);
     }
+
+    /// What any of them switches on is on, in each family and for hosts.
+    #[test]
+    fn what_any_switches_on_is_on() {
+        for switch in [
+            "wireguardEnabled",
+            "wireguardEnabledV6",
+            "wireguardHostEncryptionEnabled",
+        ] {
+            let off = configuration(&json!({switch: false}), &[(STRICT, "true")]);
+            let on = configuration(&json!({switch: true}), &[]);
+            for both in [[off.clone(), on.clone()], [on.clone(), off.clone()]] {
+                assert_eq!(
+                    strictest(&both).spec.get(switch),
+                    Some(&json!(true)),
+                    "{switch}"
+                );
+            }
+        }
+    }
 }

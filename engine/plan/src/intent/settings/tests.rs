@@ -390,3 +390,55 @@ fn in_strict_mode_each_family_that_has_addresses_is_stated() {
         assert_eq!(found.as_deref(), expected, "{spec} {is_there:?}");
     }
 }
+
+/// A switch that cannot be read counts as on where plaintext is to be dropped, in each family.
+#[test]
+fn a_switch_that_cannot_be_read_counts_as_on_in_strict_mode() {
+    for family in Family::ALL {
+        let strict = |annotation: &str| {
+            let configuration = Configuration {
+                spec: [(switch(family).to_owned(), json!("yes"))]
+                    .into_iter()
+                    .collect(),
+                annotations: [("wiremesh/strict".to_owned(), annotation.to_owned())].into(),
+                ..Configuration::default()
+            };
+            let mut settings = Settings::default();
+            let wrong = settings.read(&configuration);
+            assert_eq!(wrong.len(), 1, "{wrong:?}");
+            settings.tunnel[family].enabled
+        };
+        assert!(strict("true"), "{family}");
+        assert!(!strict("false"), "{family}");
+    }
+}
+
+/// By the field or by the annotation that beats it, and in that family alone.
+#[test]
+fn a_configuration_says_that_a_family_is_off() {
+    for family in Family::ALL {
+        let of = |field: Option<bool>, annotation: Option<&str>| {
+            let name = switch(family);
+            let setting = format!("config.projectcalico.org/{name}");
+            let configuration = Configuration {
+                spec: field
+                    .map(|on| (name.to_owned(), json!(on)))
+                    .into_iter()
+                    .collect(),
+                annotations: annotation
+                    .map(|text| (setting, text.to_owned()))
+                    .into_iter()
+                    .collect(),
+                ..Configuration::default()
+            };
+            PerFamily::each(|family| is_off(&configuration, family))
+        };
+        let mut expected = PerFamily::default();
+        assert_eq!(of(None, None), expected);
+        assert_eq!(of(Some(false), Some("true")), expected);
+        expected[family] = true;
+        assert_eq!(of(Some(false), None), expected);
+        assert_eq!(of(None, Some("false")), expected);
+        assert_eq!(of(Some(true), Some("false")), expected);
+    }
+}

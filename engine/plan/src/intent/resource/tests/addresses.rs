@@ -186,3 +186,16 @@ fn an_address_of_an_unknown_type_counts() {
         ))
     );
 }
+
+#[test]
+fn an_address_whose_type_is_no_text_counts_as_an_internal_one() {
+    let (resource, wrong) = partly(&json!({
+        "apiVersion": "projectcalico.org/v3", "kind": "Node", "metadata": {"name": "a"},
+        "spec": {"addresses": [{"address": "10.0.0.9", "type": 7}]},
+    }));
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    let Resource::Node(node) = resource else {
+        panic!("{resource:?}");
+    };
+    assert_eq!(node.endpoint.v4, Some("10.0.0.9".parse().unwrap()));
+}
