@@ -7,7 +7,7 @@ use crate::evidence::{Direction, Nanos, Place, Round, Sighting};
 use crate::frame::{Frame, Message, Packet, Payload, Quote};
 use crate::judge::judge;
 use crate::plan::{
-    Action, Family, NeverPlaintext, Own, PromiseId, Settles, SpoofId, Store, Tamper,
+    Action, Family, NeverPlaintext, Own, PromiseId, Settles, SizeId, SpoofId, Store, Tamper,
 };
 use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Held, Inconclusive};
@@ -66,6 +66,15 @@ fn no_step_is_an_excuse_and_no_intent() {
         let mut world = promised(stepped(action));
         world.leak(150, "web", "db", packet(0, 14));
         assert_eq!(verdict(&world).outcome, Broken);
+    }
+}
+
+#[test]
+fn a_readable_packet_whose_size_was_tried_breaks_it_too() {
+    for tag in [Tag::Size(SizeId(0)), Tag::Control(SizeId(0))] {
+        let mut world = tampered();
+        world.leak(150, "web", "db", Some(tag));
+        assert_eq!(verdict(&world).outcome, Broken, "{tag:?}");
     }
 }
 
