@@ -30,7 +30,6 @@ pub struct Warning {
 pub(super) fn warning(table: &mut Table<'_, '_>) -> Option<Warning> {
     table.require("says", "says = [\"put right\"]");
     let says = table.texts("says");
-    table.refuse_empty(&["says"]);
     let node = table.name("node", "a node");
     let sometimes = table.flag("sometimes").unwrap_or_default();
     let wireguard = table.word("wireguard", "kind of WireGuard", KINDS);
