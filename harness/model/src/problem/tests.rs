@@ -55,6 +55,24 @@ fn a_flood_of_problems_is_cut_and_counted() {
         Problems::new("x.toml", &"x\n".repeat(99), (0..99).map(problem).collect()).render();
     assert_eq!(rendered.matches("× wrong").count(), TOLD);
     assert!(rendered.ends_with("and 49 more\n"), "{rendered}");
+    // One more than are shown is counted too, and none is where all are.
+    for (count, rest) in [(TOLD, None), (TOLD + 1, Some("and 1 more\n"))] {
+        let problems = (0..count).map(problem).collect();
+        let rendered = Problems::new("x.toml", &"x\n".repeat(99), problems).render();
+        assert_eq!(rendered.contains(" more\n"), rest.is_some(), "{rendered}");
+        assert!(rendered.ends_with(rest.unwrap_or("")), "{rendered}");
+    }
+}
+
+/// A former word is answered with the one in its place, where that is known at all: a node may be called `fault`.
+#[test]
+fn a_former_word_is_answered_where_the_new_one_is_known() {
+    for (former, now) in RENAMED {
+        let answered = format!("`{former}` is called `{now}` now");
+        assert_eq!(known_words("key", former, &["title", now]), answered);
+        let help = known_names("node", former, &["node-1"]);
+        assert_eq!(help, "known nodes: `node-1`");
+    }
 }
 
 #[test]

@@ -291,4 +291,9 @@ fn a_node_that_boots_without_the_store_does_not_encrypt_and_one_that_is_deleted_
         );
         planned(&steps(&[&garbage, "action = \"store-repair\"", &key]));
     }
+    // Of both nodes that a step names.
+    let key = "action = \"overwrite-key\"; node = \"ada\"; key = \"bob\"";
+    let problems = refused(&steps(&[&garbage, key])).render();
+    let why = "its Node is not in the store at this step";
+    assert!(problems.contains(why), "{problems}");
 }
