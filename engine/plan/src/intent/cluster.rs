@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::intent::family::{Family, PerFamily};
 use crate::intent::key::PublicKey;
 use crate::intent::resource::{Block, Configuration, Identity, Node, Resource, Workload, Wrong};
-use crate::intent::settings::{self, Settings};
+use crate::intent::settings::{self, FOREIGN_PEERS, Settings};
 use crate::intent::spelling::may_mean;
 
 /// FelixConfigurations for the nodes that a selector selects.
@@ -158,7 +158,8 @@ impl Cluster {
             cluster.take_external_addresses();
         }
         let known = cluster.nodes.keys().map(String::as_str);
-        if let Some(found) = cluster.settings.unknown_plain_nodes(known) {
+        let plain = cluster.settings.unknown_plain_nodes(known);
+        for found in plain.into_iter().chain(cluster.own_foreign_peers()) {
             let named = [own.as_str(), "default"].into_iter();
             let mut named = named.filter_map(|name| configurations.get(name));
             let holds = |(_, configuration): &&(&Identity, &Configuration)| {
@@ -179,6 +180,26 @@ impl Cluster {
             wrong.extend(found.map(|found| (identity.clone(), found)));
         }
         (cluster, wrong)
+    }
+
+    /// Takes the keys of Nodes from those of foreign peers, and says so: such a peer is the mesh's own, and what is
+    /// foreign on the device is never looked at.
+    fn own_foreign_peers(&mut self) -> Vec<Wrong> {
+        let mut found = Vec::new();
+        for (name, node) in &self.nodes {
+            for (_, key) in node.public_key.iter() {
+                let Some(Ok(key)) = key else {
+                    continue;
+                };
+                if self.settings.foreign_peers.remove(key) {
+                    let field = format!("metadata.annotations.{FOREIGN_PEERS}");
+                    let what =
+                        format!("holds the key of the Node `{name}`, which is no foreign peer");
+                    found.push(Wrong::at(&field, what));
+                }
+            }
+        }
+        found
     }
 
     /// Whether any node has an address of a family, or strict mode names a network of it.

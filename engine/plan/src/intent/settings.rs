@@ -36,6 +36,7 @@ mod strictest;
 
 pub use strictest::strictest;
 
+pub(crate) use annotations::FOREIGN_PEERS;
 use fields::Fields;
 
 /// The kernel's own tables: default, main and local (kernel: `uapi/linux/rtnetlink.h`).

@@ -128,4 +128,30 @@ mod tests {
         assert!(wrong("gpu", json!({"nodeSelector": "gpu ="})).contains("`spec.nodeSelector` has"));
         assert!(wrong("default", json!({"nodeSelector": "all()"})).contains("has no effect"));
     }
+
+    /// What is foreign on a device is never looked at: a Node's peer that counted as foreign would be set for ever.
+    #[test]
+    fn the_key_of_a_node_is_no_foreign_peer() {
+        let key = "mYgJpqAK5sOuVbmRyUjhkYB3OjgvL+0xw8rh+xgFuVo=";
+        let foreign = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=";
+        let documents = [
+            json!({"kind": "Node", "metadata": {"name": "b"}, "status": {"wireguardPublicKeyV6": key}}),
+            json!({
+                "kind": "FelixConfiguration",
+                "metadata": {
+                    "name": "default",
+                    "annotations": {"wiremesh/foreign-peers": format!("{key},{foreign}")},
+                },
+                "spec": {},
+            }),
+        ];
+        let resources = documents.iter().map(|value| read(value).unwrap()).collect();
+        let (cluster, wrong) = Cluster::new("a", &resources);
+        let foreign = [foreign.parse().unwrap()].into();
+        assert_eq!(cluster.settings.foreign_peers, foreign);
+        let wrong: Vec<_> = wrong.iter().map(|(_, wrong)| wrong.to_string()).collect();
+        let expected = "`metadata.annotations.wiremesh/foreign-peers` holds the key of the Node `b`, which is no \
+                        foreign peer";
+        assert_eq!(wrong, [expected]);
+    }
 }

@@ -13,7 +13,7 @@ use super::{Settings, words};
 pub(super) const STRICT: &str = "wiremesh/strict";
 pub(super) const PLAIN_NODES: &str = "wiremesh/plain-nodes";
 pub(super) const STRICT_NETWORKS: &str = "wiremesh/strict-networks";
-const FOREIGN_PEERS: &str = "wiremesh/foreign-peers";
+pub(crate) const FOREIGN_PEERS: &str = "wiremesh/foreign-peers";
 const EXTERNAL_ADDRESSES: &str = "wiremesh/external-addresses";
 
 const KNOWN: &[&str] = &[
