@@ -58,7 +58,7 @@ mod bypass;
 /// Tunnel devices that somebody has given another name.
 mod device;
 
-/// What the store's feed has told.
+/// Changes of the store that the agent has not read yet.
 mod news;
 
 /// The tunnels' ports.
@@ -207,7 +207,7 @@ struct Agent {
     wrong: Vec<String>,
     /// What is not known of the node's configuration.
     doubts: Doubts,
-    /// What the store's feed has told since it was read last.
+    /// Changes of the store since it was read last.
     news: StoreNews,
     /// What was wanted of the dataplane last.
     desired: Option<Dataplane>,

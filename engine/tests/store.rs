@@ -51,6 +51,36 @@ fn enable_is_one_command_and_disable_takes_it_back() {
     );
 }
 
+/// Before any node is there, IPv4 is meant; a network that is to be protected is so in its own family.
+#[test]
+fn enable_counts_the_families_of_the_networks_that_it_is_given() {
+    for (networks, v4, v6) in [
+        ("10.77.0.0/16", true, false),
+        ("fd00:99::/32", false, true),
+        ("fd00:99::/32,10.77.0.0/16", true, true),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let (status, _) = said(&wiremesh(&[
+            "enable",
+            "--store",
+            &store,
+            "--strict",
+            "--networks",
+            networks,
+        ]));
+        assert_eq!(status, Some(0));
+        let file = folder.path().join("felixconfiguration.default.yaml");
+        let written = fs::read_to_string(file).unwrap();
+        assert_eq!(written.contains("wireguardEnabled: true"), v4, "{written}");
+        assert_eq!(
+            written.contains("wireguardEnabledV6: true"),
+            v6,
+            "{written}"
+        );
+    }
+}
+
 #[test]
 fn a_security_setting_with_a_slip_is_refused_with_its_place_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();

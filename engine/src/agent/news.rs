@@ -1,4 +1,4 @@
-//! What the store's feed has told since the agent read it last.
+//! Changes of the store since the agent read it last.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ impl StoreNews {
         }
     }
 
-    /// Adds what the feed tells.
+    /// Adds a change that the feed reports.
     pub(super) fn note(&mut self, changed: Changed) {
         match changed {
             Changed::Trouble(what) => self.trouble = Some(what),

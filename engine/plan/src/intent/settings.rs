@@ -350,8 +350,8 @@ impl Settings {
     }
 
     /// What is wrong where plaintext is to be dropped and none of the node's FelixConfigurations says whether
-    /// anything is encrypted in a family that `is_there`: a manifest that is applied without the field must not
-    /// end encryption, and a family that nobody thought of must not go in clear unnoticed.
+    /// anything is encrypted in a family that `is_there`: a manifest without the field must not end
+    /// encryption, and a family without a statement must not go in clear unreported.
     pub fn unstated<'a>(
         &self,
         configurations: impl IntoIterator<Item = &'a Configuration>,

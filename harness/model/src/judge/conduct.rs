@@ -31,11 +31,17 @@ pub(super) fn decide(
         ),
         (EnginePromise::Memory, Some(seen)) => (
             memory(&plan.conduct, seen),
-            "its engine's processes had no more memory than the descriptor says",
+            match seen.processes.is_empty() {
+                true => "no process of its engine was left at the end",
+                false => "its engine's processes had no more memory than the descriptor says",
+            },
         ),
         (EnginePromise::Ends, Some(seen)) => (
             ends(&plan.conduct, seen),
-            "its agents ended as the descriptor says",
+            match seen.ends.is_empty() {
+                true => "no agent of its engine was left to end",
+                false => "its agents ended as the descriptor says",
+            },
         ),
     };
     match wrong {

@@ -78,6 +78,9 @@ impl<'a> Hosts<'a> {
 
 /// Whether the lab's links that were up are up, and the root directory is the one of before.
 fn links(node: &Node, seen: &NodeEvidence) -> Finding<'static> {
+    if seen.before.is_none() {
+        return unseen_before(node);
+    }
     if let Some((fact, why)) = lost_link_of(node, seen) {
         let why = Explanation::of_cause(node.name.to_string(), why);
         return Finding::broken(format!("{}: {fact}", node.name)).with_why(why);
@@ -95,8 +98,7 @@ fn links(node: &Node, seen: &NodeEvidence) -> Finding<'static> {
 /// it: then the link is what it is about.
 fn unchanged(node: &Node, seen: &NodeEvidence) -> Finding<'static> {
     let Some(before) = &seen.before else {
-        let name = &node.name;
-        return Finding::open(format!("{name}: nobody looked at it before the engine"));
+        return unseen_before(node);
     };
     if lost_link_of(node, seen).is_some() {
         return links(node, seen);
@@ -111,6 +113,11 @@ fn unchanged(node: &Node, seen: &NodeEvidence) -> Finding<'static> {
             node.name
         )),
     }
+}
+
+fn unseen_before(node: &Node) -> Finding<'static> {
+    let name = &node.name;
+    Finding::open(format!("{name}: nobody looked at it before the engine"))
 }
 
 /// A link of the lab's that was up before the engine and is not any more, and what has become of it.

@@ -154,4 +154,35 @@ mod tests {
                         foreign peer";
         assert_eq!(wrong, [expected]);
     }
+
+    /// Of a node's addresses and of the networks that strict mode names; a configuration of the node's own counts.
+    #[test]
+    fn in_strict_mode_a_family_that_is_there_is_stated() {
+        let wrong = |address: &str, networks: &str, own: Value| {
+            let documents = [
+                json!({"kind": "Node", "metadata": {"name": "a"}, "spec": {"bgp": {"ipv6Address": address}}}),
+                json!({
+                    "kind": "FelixConfiguration",
+                    "metadata": {
+                        "name": "default",
+                        "annotations": {"wiremesh/strict": "true", "wiremesh/strict-networks": networks},
+                    },
+                    "spec": {"wireguardEnabled": true},
+                }),
+                json!({"kind": "FelixConfiguration", "metadata": {"name": "node.a"}, "spec": own}),
+            ];
+            let resources = documents.iter().map(|value| read(value).unwrap()).collect();
+            let (_, wrong) = Cluster::new("a", &resources);
+            wrong
+                .into_iter()
+                .map(|(_, wrong)| wrong.field)
+                .collect::<Vec<_>>()
+        };
+        let (v6, v4) = ("spec.wireguardEnabledV6", "10.1.0.0/16");
+        assert_eq!(wrong("fd00::1/64", v4, json!({})), [v6]);
+        assert_eq!(wrong("", "fd00:9::/64", json!({})), [v6]);
+        assert_eq!(wrong("", v4, json!({})), [""; 0]);
+        let own = json!({"wireguardEnabledV6": true});
+        assert_eq!(wrong("fd00::1/64", v4, own), [""; 0]);
+    }
 }

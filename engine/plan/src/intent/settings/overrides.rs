@@ -70,7 +70,7 @@ pub(super) fn misspelt(name: &str) -> Option<&'static str> {
     let near = known
         .clone()
         .filter_map(|field| Some((edits(&lower, &field.to_lowercase(), 2)?, field)));
-    // `hostEncryption` has all that tells `wireguardHostEncryptionEnabled` from the others.
+    // `hostEncryption` contains the part by which `wireguardHostEncryptionEnabled` differs from other fields.
     let part = |field: &&str| {
         let stem = field.to_lowercase();
         let stem = stem.strip_prefix("wireguard").unwrap_or_default();

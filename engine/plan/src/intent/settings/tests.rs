@@ -357,7 +357,7 @@ fn where_plaintext_is_dropped_somebody_says_whether_anything_is_encrypted() {
     }
 }
 
-/// A family that has addresses, and of which nothing is stated, is told by its own field.
+/// A family with addresses and without a statement is a mistake in its own field.
 #[test]
 fn in_strict_mode_each_family_that_has_addresses_is_stated() {
     let field = |spec: Value, v4, v6| {

@@ -49,6 +49,27 @@ fn a_cluster_that_is_asked_for_nothing_is_as_intended_in_clear() {
     assert_eq!(check(&of(&nodes), None), [""; 0]);
 }
 
+/// Strict mode in one family alone leaves the other in clear, which is told where it has addresses.
+#[test]
+fn in_strict_mode_a_family_whose_encryption_is_off_is_not_as_intended() {
+    let check_with = |v6: Value, networks: &str| {
+        let mut annotations = json!({"wiremesh/strict": "true"});
+        if !networks.is_empty() {
+            annotations["wiremesh/strict-networks"] = json!(networks);
+        }
+        let spec = json!({"wireguardEnabled": true, "wireguardEnabledV6": v6});
+        let nodes = [node("ada", 1, Some(1)), node("bob", 2, Some(2))];
+        let configuration = configuration("default", spec, annotations);
+        let cluster = of(&[&nodes[..], &[configuration]].concat());
+        check(&cluster, Some(&peered()))
+    };
+    let off = "IPv6: encryption is off, and everything goes in clear, while strict mode is asked for: run \
+               `wiremesh enable`";
+    assert_eq!(check_with(json!(false), ""), [""; 0]);
+    assert_eq!(check_with(json!(false), "10.1.0.0/16"), [""; 0]);
+    assert_eq!(check_with(json!(false), "fd00:99::/32"), [off]);
+}
+
 #[test]
 fn what_is_pending_and_what_is_wrong_is_not_as_intended() {
     let cluster = with(json!({}), &[]);

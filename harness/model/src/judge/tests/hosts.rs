@@ -6,6 +6,7 @@ use crate::dataplane::{Address, Dataplane, Link, LinkKind, Route, RouteKind, Rul
 use crate::evidence::{NodeEvidence, Place, PlaceDrops, REVERSE_PATH, SpoofOutcome};
 use crate::name::NodeName;
 use crate::plan::*;
+use crate::verdict::Outcome;
 
 const DROPPED: &str = "ada: its reverse-path filter dropped packets that it must not";
 
@@ -44,6 +45,27 @@ fn dropping(count: u64) -> World {
 fn a_reverse_path_drop_is_a_breach() {
     assert_eq!(told(&mixed()), Vec::<String>::new());
     assert_eq!(told(&dropping(1)), [DROPPED]);
+}
+
+/// What was not looked at before the engine is not held to be as it was.
+#[test]
+fn a_host_that_was_not_looked_at_before_the_engine_is_open() {
+    let mut world = mixed();
+    node(&mut world).before = None;
+    let verdicts = world.verdicts();
+    let every = world.plan.every_promise().into_iter().zip(verdicts);
+    let of_ada = every.filter_map(|(promise, verdict)| {
+        let PromiseKind::Host(name, HostPromise::Links | HostPromise::Unchanged) = promise.kind
+        else {
+            return None;
+        };
+        (name == parsed("ada")).then_some(verdict)
+    });
+    let facts: Vec<_> = of_ada
+        .map(|verdict| (verdict.outcome, verdict.fact))
+        .collect();
+    let open = "ada: nobody looked at it before the engine".to_owned();
+    assert_eq!(facts, vec![(Outcome::Inconclusive, open); 2]);
 }
 
 #[test]
