@@ -5,13 +5,14 @@
 mod lost;
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use super::finding::Finding;
 use crate::dataplane::{Link, LinkKind, lost_link};
 use crate::evidence::{Evidence, NodeEvidence, Place, REVERSE_PATH};
 use crate::name::NodeName;
 use crate::plan::{DropBy, HostPromise, Node, Plan, SPOOFED};
-use crate::verdict::Explanation;
+use crate::verdict::{Explanation, Outcome};
 
 /// The kernel's reason for what [`REVERSE_PATH`] counts.
 const BY_SOURCE: &str = "IP_RPFILTER";
@@ -19,6 +20,8 @@ const BY_SOURCE: &str = "IP_RPFILTER";
 /// The hosts of a run, as they are at its end.
 pub(super) struct Hosts<'a> {
     last: Plan,
+    /// Nodes that came with a step: no one looked at them before their engine.
+    later: BTreeSet<String>,
     evidence: &'a Evidence,
 }
 
@@ -26,6 +29,7 @@ impl<'a> Hosts<'a> {
     pub(super) fn new(plan: &Plan, evidence: &'a Evidence) -> Self {
         Self {
             last: plan.with(plan.at_last()),
+            later: plan.later.iter().map(ToString::to_string).collect(),
             evidence,
         }
     }
@@ -37,6 +41,7 @@ impl<'a> Hosts<'a> {
             return Finding::open(format!("{name}: nobody looked at it"));
         };
         match promise {
+            HostPromise::Links if self.later.contains(node.name.as_str()) => root(node, seen),
             HostPromise::Links => links(node, seen),
             HostPromise::ReversePath => self.reverse_path(node, seen),
             HostPromise::Unchanged => unchanged(node, seen),
@@ -85,13 +90,23 @@ fn links(node: &Node, seen: &NodeEvidence) -> Finding<'static> {
         let why = Explanation::of_cause(node.name.to_string(), why);
         return Finding::broken(format!("{}: {fact}", node.name)).with_why(why);
     }
-    if seen.root_hidden {
-        return Finding::broken(format!(
-            "{}: something is mounted over the root directory that was there before the engine",
-            node.name
-        ));
+    match root(node, seen) {
+        held if held.outcome == Outcome::Held => {
+            Finding::held(format!("{}: its links are up", node.name))
+        }
+        hidden => hidden,
     }
-    Finding::held(format!("{}: its links are up", node.name))
+}
+
+/// Whether the processes have the root directory of before the engine.
+fn root(node: &Node, seen: &NodeEvidence) -> Finding<'static> {
+    let name = &node.name;
+    match seen.root_hidden {
+        true => Finding::broken(format!(
+            "{name}: something is mounted over the root directory that was there before the engine"
+        )),
+        false => Finding::held(format!("{name}: its root directory is the same")),
+    }
 }
 
 /// Whether what was there before the engine is there as it was. A link that is lost takes other things with
