@@ -221,7 +221,10 @@ mod tests {
                 let frame = decode(&bytes, kind);
                 let read = frame.packet().unwrap();
                 assert_eq!((read.source, read.destination), (source, destination));
-                assert!(!read.dont_fragment && read.fragment.is_none());
+                // No router fragments an IPv6 packet (RFC 8200 section 4.5).
+                let may_be_fragmented = protocol.family() == Family::Ipv4;
+                assert_eq!(read.dont_fragment, !may_be_fragmented, "{protocol:?}");
+                assert!(read.fragment.is_none());
                 let headers = bytes.len() - link.map_or(0, |_| 14);
                 assert_eq!(usize::try_from(read.length).unwrap(), headers);
                 assert!(bytes.ends_with(b"payload"));
