@@ -250,10 +250,17 @@ mod tests {
         now.pools = by_pool(&pools).pools;
         assert_eq!(
             texts(&held, &now),
-            ["10.0.0.2/32", "10.65.0.0/16", "fd65::/64"]
+            [
+                "10.0.0.2/32",
+                "10.0.1.7/32",
+                "10.65.0.0/16",
+                "fd00::1:7/128",
+                "fd65::/64"
+            ]
         );
         now.pools.clear();
-        assert_eq!(texts(&held, &now), ["10.0.0.2/32"]);
+        let by_itself = ["10.0.0.2/32", "10.0.1.7/32", "fd00::1:7/128"];
+        assert_eq!(texts(&held, &now), by_itself);
         // So do blocks that several nodes are said to have.
         let of = |node: &str| Block {
             created: String::new(),
@@ -267,6 +274,9 @@ mod tests {
         let mut held = Held::default();
         held.follow(&by_block, true);
         now.blocks = by_block.blocks;
-        assert_eq!(texts(&held, &now), ["10.0.0.2/32", "10.66.1.0/26"]);
+        assert_eq!(
+            texts(&held, &now),
+            [&by_itself[..2], &["10.66.1.0/26"], &by_itself[2..]].concat()
+        );
     }
 }

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::dataplane::here::{Here, supernets};
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
+use crate::intent::resource::{Block, Identity};
 use crate::intent::settings::RouteSource;
 
 /// Claims to a network, and the one rule of whose it is.
@@ -202,22 +203,17 @@ fn claims<'a>(cluster: &'a Cluster, own: &str, family: Family) -> Claims<'a> {
 }
 
 /// A network for each block, for each address that is borrowed from one, and for each of
-/// this node's own pods that none of its blocks covers. Returns the claims of those that are covered.
+/// this node's own pods that none of its blocks covers. In strict mode also for each pod of another node
+/// that nothing covers: no block may leave it in clear. Returns the claims of those that are covered.
 fn blocks<'a>(
     cluster: &'a Cluster,
     own: &str,
     claim: &mut impl FnMut(IpNet, &'a str, Basis<'a>, &'a str),
 ) -> Vec<(IpNet, Claim<'a>)> {
     let mut covered = Vec::new();
-    for block in &cluster.blocks {
-        let basis = Basis::Block(block.cidr);
-        let borrowed = block.borrowed.iter();
-        let borrowed = borrowed.map(|(address, node)| (IpNet::from(*address), node));
-        let affine = block.affinity.iter().map(|node| (block.cidr, node));
-        for (network, node) in affine.chain(borrowed) {
-            claim(network, node, basis, &block.created);
-            covered.extend((node == own).then_some(network));
-        }
+    for (network, node, block) in of_blocks(cluster) {
+        claim(network, node, Basis::Block(block.cidr), &block.created);
+        covered.extend((node == own).then_some(network));
     }
     let mut in_blocks = Vec::new();
     for (identity, pod) in &cluster.workloads {
@@ -239,7 +235,44 @@ fn blocks<'a>(
             in_blocks.push((*network, pod));
         }
     }
+    if cluster.settings.strict.is_some() {
+        for (network, identity) in outside_blocks(cluster, own) {
+            let pod = &cluster.workloads[identity];
+            claim(network, &pod.node, Basis::Pod(identity), &pod.created);
+        }
+    }
     in_blocks
+}
+
+/// Each network that a block gives to a node: its own, and each address that another borrowed.
+fn of_blocks(cluster: &Cluster) -> impl Iterator<Item = (IpNet, &str, &Block)> {
+    cluster.blocks.iter().flat_map(|block| {
+        let borrowed = block.borrowed.iter();
+        let borrowed = borrowed.map(|(address, node)| (IpNet::from(*address), node));
+        let affine = block.affinity.iter().map(|node| (block.cidr, node));
+        let all = affine.chain(borrowed);
+        all.map(move |(network, node)| (network, node.as_str(), block))
+    })
+}
+
+/// The addresses of other nodes' pods that neither a block nor a pool covers, while blocks say which node has
+/// which address. As in Felix no route leads to them; in strict mode each counts as its node's. Where pods'
+/// addresses are not Calico's, as with Azure CNI, `routeSource` is to be `WorkloadIPs`.
+pub fn outside_blocks<'a>(
+    cluster: &'a Cluster,
+    own: &str,
+) -> impl Iterator<Item = (IpNet, &'a Identity)> {
+    let by_block = cluster.settings.route_source == RouteSource::CalicoIpam;
+    let blocks = of_blocks(cluster).map(|(network, ..)| network);
+    let covering: BTreeSet<_> = blocks.chain(of_pods(cluster)).collect();
+    let pods = cluster.workloads.iter();
+    let others = pods.filter(move |(_, pod)| by_block && pod.node != own && !pod.node.is_empty());
+    others.flat_map(move |(identity, pod)| {
+        let is_covered = |network: IpNet| supernets(network).any(|outer| covering.contains(&outer));
+        let outside = pod.networks.iter().filter(|network| !is_covered(**network));
+        let outside: Vec<_> = outside.map(|network| (*network, identity)).collect();
+        outside
+    })
 }
 
 /// The networks that hold nothing but pods, whichever nodes these are on. Calico's pools and blocks are such;

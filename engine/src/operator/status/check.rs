@@ -63,6 +63,24 @@ impl Status<'_> {
         if device.is_some() && published != device.map(Ok).as_ref() {
             deviate("this node's key is not published".into());
         }
+        let outside = networks::outside_blocks(cluster, self.node);
+        let outside = outside.map(|(network, _)| network);
+        let outside: Vec<_> = outside
+            .filter(|network| Family::of_network(*network) == family)
+            .collect();
+        if let (None, Some(first)) = (&cluster.settings.strict, outside.first()) {
+            let pods = match outside.len() {
+                1 => format!("the pod {} of another node is", first.addr()),
+                more => format!(
+                    "{more} pods of other nodes, {} among them, are",
+                    first.addr()
+                ),
+            };
+            deviate(format!(
+                "{pods} reached in clear, since no IPAMBlock covers the address; where Calico IPAM does not \
+                 give the pods their addresses, set `routeSource: WorkloadIPs` in the FelixConfiguration"
+            ));
+        }
         let is_here = |name: &str| {
             let node = cluster.nodes.get(name);
             node.is_some_and(|node| node.endpoint[family].is_some())

@@ -415,3 +415,61 @@ fn a_pod_in_a_block_of_its_node_is_a_claim_where_another_has_its_address() {
         assert!(!conflict.all_may_be_plain(|node, _| node == "bob"));
     }
 }
+
+/// A WorkloadEndpoint of an address that IPAM does not give out, as with Azure CNI and the default `routeSource`.
+#[test]
+fn in_strict_mode_a_pod_that_no_block_covers_counts_as_its_node_s() {
+    for (cidr, inside, outside) in [
+        ("10.65.1.0/26", "10.65.1.5", "10.224.0.9"),
+        ("fd65::/122", "fd65::5", "fd77::9"),
+    ] {
+        let family = Family::of_network(net(cidr));
+        let mut cluster = cluster();
+        cluster.settings.route_source = RouteSource::CalicoIpam;
+        cluster.blocks = vec![block(cidr, "bob")];
+        add_pod(&mut cluster, "in", "bob", &[inside], "");
+        add_pod(&mut cluster, "out", "bob", &[outside], "");
+        let found = |cluster: &Cluster| -> Vec<_> {
+            let networks = of(cluster, "ada", family, &Here::default());
+            let bob = networks
+                .owners
+                .into_iter()
+                .filter(|(_, node)| *node == "bob");
+            let pods = bob.map(|(network, _)| network);
+            let hosts = cluster.nodes["bob"].addresses.clone();
+            pods.filter(|network| !hosts.contains(&network.addr()))
+                .collect()
+        };
+        let reported = |cluster: &Cluster| -> Vec<_> {
+            let outside = outside_blocks(cluster, "ada");
+            outside.map(|(network, _)| network).collect()
+        };
+        assert_eq!(found(&cluster), [net(cidr)]);
+        assert_eq!(reported(&cluster), [net(outside)]);
+        cluster.settings.strict = Some(crate::intent::settings::Strict::default());
+        assert_eq!(
+            found(&cluster),
+            BTreeSet::from([net(cidr), net(outside)])
+                .into_iter()
+                .collect::<Vec<_>>()
+        );
+        // The block goes before the pods that are in it.
+        let blocks = std::mem::take(&mut cluster.blocks);
+        assert_eq!(
+            found(&cluster),
+            BTreeSet::from([net(inside), net(outside)])
+                .into_iter()
+                .collect::<Vec<_>>()
+        );
+        // An address that is borrowed is covered, and so is what a pool drops.
+        cluster.blocks = blocks;
+        cluster.blocks[0].borrowed = vec![(address(outside), "eve".into())];
+        assert_eq!(reported(&cluster), []);
+        cluster.blocks[0].borrowed.clear();
+        cluster.pools = BTreeSet::from([net(outside)]);
+        assert_eq!(reported(&cluster), []);
+        cluster.pools.clear();
+        cluster.settings.route_source = RouteSource::WorkloadIps;
+        assert_eq!(reported(&cluster), []);
+    }
+}

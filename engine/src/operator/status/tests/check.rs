@@ -336,3 +336,47 @@ fn changes_that_follow_from_resources_with_mistakes_are_those_of_an_agent_that_s
         "{text}"
     );
 }
+
+#[test]
+fn a_pod_that_no_block_covers_is_in_clear_against_the_intent() {
+    let of_source = |spec: Value, strict: Value| {
+        let pods = ["10.0.1.4/32", "10.0.1.5/32", "fd00::5/128"].map(|network| {
+            json!({
+                "kind": "WorkloadEndpoint", "metadata": {"name": network.replace(['/', ':'], "-")},
+                "spec": {"node": "bob", "ipNetworks": [network]},
+            })
+        });
+        let configuration = configuration("default", spec, strict);
+        let nodes = [
+            node("ada", 1, Some(1)),
+            node("bob", 2, Some(2)),
+            configuration,
+        ];
+        of(&[&nodes[..], &pods].concat())
+    };
+    let device = peered();
+    let actual = dataplane();
+    let reported = |cluster: &Cluster| -> Vec<_> {
+        let deviations = status(cluster, Some(&device), &actual).deviations();
+        let outside = deviations.into_iter();
+        outside
+            .filter(|what| what.contains("no IPAMBlock"))
+            .collect()
+    };
+    let by_block = json!({"wireguardEnabled": true});
+    let found = reported(&of_source(by_block.clone(), json!({})));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0]
+            .starts_with("IPv4: 2 pods of other nodes, 10.0.1.4 among them, are reached in clear"),
+        "{found:?}"
+    );
+    let by_workload = json!({"wireguardEnabled": true, "routeSource": "WorkloadIPs"});
+    let strict = json!({"wiremesh/strict": "true"});
+    for cluster in [
+        of_source(by_workload, json!({})),
+        of_source(by_block, strict),
+    ] {
+        assert_eq!(reported(&cluster), [""; 0]);
+    }
+}
