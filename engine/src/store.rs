@@ -13,8 +13,9 @@ use std::thread;
 
 use serde_json::Value;
 use tokio::sync::oneshot;
+use wiremesh_plan::intent::family::PerFamily;
 use wiremesh_plan::intent::publication::{Publication, node_identity, request_rotation};
-use wiremesh_plan::intent::resource::{Identity, Resource, read_partly};
+use wiremesh_plan::intent::resource::{Identity, Resource, Wrong, read_partly};
 use wiremesh_plan::intent::settings::Settings;
 use wiremesh_plan::intent::statement::Statement;
 
@@ -79,6 +80,8 @@ pub(crate) struct Stated {
     pub(crate) written: bool,
     /// What the FelixConfiguration `default` asks for now.
     pub(crate) settings: Settings,
+    /// What is wrong in it all the same.
+    pub(crate) mistakes: Vec<Wrong>,
 }
 
 /// A store of resources.
@@ -243,12 +246,21 @@ impl Store {
             });
         }
         let mut settings = Settings::default();
+        let mut mistakes = Vec::new();
         if let Ok(reading) = read_partly(&last, "")
             && let Resource::Configuration(configuration) = reading.resource
         {
-            settings.read(&configuration);
+            mistakes = reading.wrong;
+            mistakes.extend(settings.read(&configuration));
+            // What was stated says it of each family that the nodes have.
+            let nowhere = PerFamily::default();
+            mistakes.extend(settings.unstated([&configuration], nowhere));
         }
-        Ok(Stated { written, settings })
+        Ok(Stated {
+            written,
+            settings,
+            mistakes,
+        })
     }
 
     /// Reads a resource (`otherwise` if there is none), edits it, and writes it back if that

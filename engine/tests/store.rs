@@ -287,6 +287,36 @@ fn a_json_resource_stays_json_and_keeps_its_other_fields() {
     );
 }
 
+/// Who switches strict mode off would wait for nodes that hold it in force.
+#[test]
+fn a_mistake_that_keeps_nodes_as_they_are_is_named_by_enable_and_disable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f.yaml");
+    let text = "kind: FelixConfiguration\nmetadata: {name: default, annotations: {wiremesh/strict: 'true'}}\n\
+        spec: {wireguardEnabled: true, wireGuardMTU: 1400}\n";
+    let store = store(folder.path());
+    let misspelt = "\n  `spec.wireGuardMTU` is no field: did you mean `wireguardMTU`?";
+    let hosts = "\n  `spec.wireguardHostEncryptionEnabled` is not stated";
+    for (verb, named, absent) in [
+        (&["enable"][..], &[misspelt, hosts][..], "no such text"),
+        (&["enable", "--host-encryption"], &[misspelt], hosts),
+        (&["disable"], &[misspelt], hosts),
+    ] {
+        fs::write(&file, text).unwrap();
+        let (status, text) = said(&wiremesh(&[verb, &["--store", &store]].concat()));
+        assert_eq!(status, Some(0), "{text}");
+        let whole = "has mistakes. Until they are corrected, a node on which strict mode is in force switches \
+             nothing off:";
+        for expected in [&[whole], named].concat() {
+            assert!(text.contains(expected), "{verb:?} {expected}\n{text}");
+        }
+        assert!(!text.contains(absent), "{text}");
+    }
+    fs::write(&file, text.replace(", wireGuardMTU: 1400", "")).unwrap();
+    let (_, text) = said(&wiremesh(&["disable", "--store", &store]));
+    assert!(!text.contains("mistake"), "{text}");
+}
+
 #[test]
 fn a_store_that_is_not_there_is_named() {
     let (status, text) = said(&wiremesh(&["enable", "--store", "dir:/no/such/store"]));

@@ -5,10 +5,11 @@ use std::fmt;
 
 use wiremesh_plan::intent::family::{Family, PerFamily};
 use wiremesh_plan::intent::lists::{self, WrongWord};
-use wiremesh_plan::intent::resource::Resource;
+use wiremesh_plan::intent::resource::{Resource, Wrong};
 use wiremesh_plan::intent::settings::Settings;
 use wiremesh_plan::intent::spelling::meant;
 use wiremesh_plan::intent::statement::{List, Statement};
+use wiremesh_plan::intent::text::line;
 
 use crate::store::{Snapshot, Stated, Store, StoreError};
 
@@ -92,6 +93,22 @@ fn lines(wrong: &[WrongWord]) -> String {
 /// What the cluster does from now on, for people.
 impl fmt::Display for Stated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_settings(f)?;
+        if !self.mistakes.is_empty() {
+            f.write_str(
+                "\nThe FelixConfiguration `default` has mistakes. Until they are corrected, a node on which strict \
+                 mode is in force switches nothing off:",
+            )?;
+        }
+        for Wrong { field, what } in &self.mistakes {
+            write!(f, "\n  {}", line(&format!("`{field}` {what}")))?;
+        }
+        Ok(())
+    }
+}
+
+impl Stated {
+    fn write_settings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Settings {
             tunnel,
             host_encryption,

@@ -78,6 +78,7 @@ fn inside_what_cannot_be_read() {
         ("annotations:", "Annotations:"),
         // Nor by a manifest without the fields.
         (SPEC, "spec: {}"),
+        (", wireguardHostEncryptionEnabled: true", ""),
         (
             "wireguardEnabled: true, wireguardEnabledV6: true",
             "wireguardEnabled: null",

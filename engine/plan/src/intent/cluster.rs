@@ -149,10 +149,13 @@ impl Cluster {
         }
         let stating = layers.iter().map(|(_, (_, configuration))| *configuration);
         let is_there = PerFamily::each(|family| cluster.has_addresses(family));
-        if let Some(found) = cluster.settings.unstated(stating, is_there)
-            && let Some((_, (identity, _))) = layers.first()
-        {
-            wrong.push(((*identity).clone(), found));
+        if let Some((_, (identity, _))) = layers.first() {
+            let unstated = cluster.settings.unstated(stating, is_there);
+            wrong.extend(
+                unstated
+                    .into_iter()
+                    .map(|found| ((*identity).clone(), found)),
+            );
         }
         if cluster.settings.external_addresses {
             cluster.take_external_addresses();

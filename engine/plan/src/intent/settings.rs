@@ -195,7 +195,7 @@ impl Settings {
             self.read_tunnel(family, &mut fields);
         }
         self.read_ports(&mut fields);
-        if let Some(enabled) = fields.boolean("wireguardHostEncryptionEnabled") {
+        if let Some(enabled) = fields.boolean(HOSTS) {
             self.host_encryption = enabled;
         }
         if let Some(threaded) = fields.boolean("wireguardThreadingEnabled") {
@@ -350,35 +350,53 @@ impl Settings {
     }
 
     /// What is wrong where plaintext is to be dropped and none of the node's FelixConfigurations says whether
-    /// anything is encrypted in a family that `is_there`: a manifest without the field must not end
-    /// encryption, and a family without a statement must not go in clear unreported.
+    /// anything is encrypted in a family that `is_there`, or whether the nodes' own traffic is: a manifest
+    /// without the field must not end encryption, and a family without a statement must not go in clear
+    /// unreported.
     pub fn unstated<'a>(
         &self,
         configurations: impl IntoIterator<Item = &'a Configuration>,
         is_there: PerFamily<bool>,
-    ) -> Option<Wrong> {
-        self.strict.as_ref()?;
+    ) -> Vec<Wrong> {
+        if self.strict.is_none() {
+            return Vec::new();
+        }
         let specs = configurations.into_iter().map(overrides::spec);
         let specs: Vec<_> = specs.map(|(spec, _)| spec).collect();
-        let is_stated = |family| {
-            let mut values = specs.iter().filter_map(|spec| spec.get(switch(family)));
-            values.any(|value| !value.is_null())
+        let is_stated = |name| {
+            let mut values = specs.iter().filter_map(|spec| spec.get(name));
+            values.any(|value: &Value| !value.is_null())
         };
-        let nothing_is = !Family::ALL.into_iter().any(is_stated);
+        let is_off = |family| is_stated(switch(family)) && !self.tunnel[family].enabled;
+        let nothing_is = !Family::ALL.into_iter().map(switch).any(is_stated);
         let mut families = Family::ALL.into_iter();
         let family = families.find(|family| match (nothing_is, family) {
             // Where no node is known yet, IPv4 is meant.
             (true, Family::V4) => is_there.v4 || !is_there.v6,
             (true, Family::V6) => true,
-            (false, family) => is_there[*family] && !is_stated(*family),
-        })?;
-        Some(Wrong::at(
-            &format!("spec.{}", switch(family)),
-            format!(
-                "is not stated, while `wiremesh/strict` asks that plaintext is dropped: what is encrypted \
-                 and dropped in {family} stays as it is; write true, or false to end encryption"
-            ),
-        ))
+            (false, family) => is_there[*family] && !is_stated(switch(*family)),
+        });
+        let family = family.map(|family| {
+            Wrong::at(
+                &format!("spec.{}", switch(family)),
+                format!(
+                    "is not stated, while `wiremesh/strict` asks that plaintext is dropped: what is encrypted \
+                     and dropped in {family} stays as it is; write true, or false to end encryption"
+                ),
+            )
+        });
+        // Who ends all encryption ends that of hosts.
+        let ends = Family::ALL
+            .into_iter()
+            .all(|family| is_off(family) || !is_there[family] && !is_stated(switch(family)));
+        let hosts = (!ends && !is_stated(HOSTS)).then(|| {
+            Wrong::at(
+                &format!("spec.{HOSTS}"),
+                "is not stated, while `wiremesh/strict` asks that plaintext is dropped: where the nodes' own \
+                 traffic is encrypted it stays so; write true or false",
+            )
+        });
+        family.into_iter().chain(hosts).collect()
     }
 
     /// Whether what cannot be encrypted towards that node is dropped.
@@ -422,6 +440,9 @@ pub fn is_off(configuration: &Configuration, family: Family) -> bool {
     let (spec, _) = overrides::spec(configuration);
     spec.get(switch(family)) == Some(&Value::Bool(false))
 }
+
+/// The field that says whether the nodes' own traffic is encrypted.
+const HOSTS: &str = "wireguardHostEncryptionEnabled";
 
 /// The field that says whether a family is encrypted.
 fn switch(family: Family) -> &'static str {

@@ -39,6 +39,15 @@ pub enum List {
     These(String),
 }
 
+/// The field that says whether the nodes' own traffic is encrypted.
+const HOSTS: &str = "wireguardHostEncryptionEnabled";
+
+/// Whether strict mode may have been asked for: whatever is not "false" may stand for it.
+fn was_strict(configuration: &Value) -> bool {
+    let strict = configuration.pointer("/metadata/annotations/wiremesh~1strict");
+    strict.is_some_and(|strict| strict != "false")
+}
+
 impl Statement {
     /// The resource that holds it.
     pub fn identity() -> Identity {
@@ -69,21 +78,28 @@ impl Statement {
             networks,
         } = self
         else {
+            // In strict mode a family of which nothing is stated stays as it is.
+            let is_strict = was_strict(configuration);
             let spec = member(configuration, "spec");
             spec["wireguardEnabled"] = json!(false);
-            if spec.get("wireguardEnabledV6").is_some() {
+            if is_strict || spec.get("wireguardEnabledV6").is_some() {
                 spec["wireguardEnabledV6"] = json!(false);
             }
             return;
         };
+        let was_strict = was_strict(configuration);
         let spec = member(configuration, "spec");
         // Where no node is known yet, IPv4 is meant.
         spec["wireguardEnabled"] = json!(families.v4 || !families.v6);
         if families.v6 {
             spec["wireguardEnabledV6"] = json!(true);
         }
-        if let Some(on) = host_encryption {
-            spec["wireguardHostEncryptionEnabled"] = json!(on);
+        // Strict mode asks that it is stated. Where strict mode was on before, the field was lost, and nobody
+        // knows what it said.
+        let is_new = *strict == Some(true) && !was_strict;
+        let unstated = spec.get(HOSTS).is_none_or(Value::is_null);
+        if let Some(on) = host_encryption.or((is_new && unstated).then_some(false)) {
+            spec[HOSTS] = json!(on);
         }
         let strict = match strict {
             Some(on) => &List::These(on.to_string()),
@@ -165,6 +181,41 @@ mod tests {
         assert_eq!(written["metadata"]["annotations"], annotations);
     }
 
+    /// A field that was lost while strict mode was on is left to a person.
+    #[test]
+    fn who_begins_strict_mode_states_whether_hosts_are_encrypted() {
+        let strict = Statement::Enable {
+            families: PerFamily {
+                v4: true,
+                v6: false,
+            },
+            host_encryption: None,
+            strict: Some(true),
+            plain_nodes: List::Unstated,
+            networks: List::Unstated,
+        };
+        let after = |before: Value, statement: &Statement| {
+            let mut written = before;
+            statement.write(&mut written);
+            written["spec"][HOSTS].clone()
+        };
+        let first = Statement::unstated();
+        assert_eq!(after(first.clone(), &strict), json!(false));
+        assert_eq!(after(first.clone(), &enable()), Value::Null);
+        let mut on = first.clone();
+        on["spec"][HOSTS] = json!(true);
+        assert_eq!(after(on, &strict), json!(true));
+        for (before, expected) in [
+            ("true", Value::Null),
+            ("treu", Value::Null),
+            ("false", json!(false)),
+        ] {
+            let mut lost = first.clone();
+            lost["metadata"]["annotations"] = json!({"wiremesh/strict": before});
+            assert_eq!(after(lost, &strict), expected, "{before}");
+        }
+    }
+
     #[test]
     fn encryption_is_ended_in_every_family_that_was_named() {
         let mut written = Statement::unstated();
@@ -174,5 +225,10 @@ mod tests {
         Statement::Disable.write(&mut written);
         let both = json!({"wireguardEnabled": false, "wireguardEnabledV6": false});
         assert_eq!(written["spec"], both);
+        // In strict mode a family of which nothing is stated would stay as it is.
+        let mut strict = Statement::unstated();
+        strict["metadata"]["annotations"] = json!({"wiremesh/strict": "true"});
+        Statement::Disable.write(&mut strict);
+        assert_eq!(strict["spec"], both);
     }
 }

@@ -55,7 +55,9 @@ fn configuration(name: &str, spec: Value, annotations: Value) -> Value {
 }
 
 /// Nodes `ada`, `bob` (a peer) and `a-long-name` (keyless), seen from `ada`.
-fn cluster(spec: Value, annotations: Value) -> Cluster {
+fn cluster(mut spec: Value, annotations: Value) -> Cluster {
+    let hosts = &mut spec["wireguardHostEncryptionEnabled"];
+    *hosts = (*hosts == true).into();
     let resources = [
         node("ada", 1, Some(1)),
         node("bob", 2, Some(2)),

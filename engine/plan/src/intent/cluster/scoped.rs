@@ -179,10 +179,11 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let (v6, v4) = ("spec.wireguardEnabledV6", "10.1.0.0/16");
-        assert_eq!(wrong("fd00::1/64", v4, json!({})), [v6]);
-        assert_eq!(wrong("", "fd00:9::/64", json!({})), [v6]);
-        assert_eq!(wrong("", v4, json!({})), [""; 0]);
-        let own = json!({"wireguardEnabledV6": true});
+        let hosts = "spec.wireguardHostEncryptionEnabled";
+        assert_eq!(wrong("fd00::1/64", v4, json!({})), [v6, hosts]);
+        assert_eq!(wrong("", "fd00:9::/64", json!({})), [v6, hosts]);
+        assert_eq!(wrong("", v4, json!({})), [hosts]);
+        let own = json!({"wireguardEnabledV6": true, "wireguardHostEncryptionEnabled": false});
         assert_eq!(wrong("fd00::1/64", v4, own), [""; 0]);
     }
 }

@@ -335,7 +335,8 @@ fn where_plaintext_is_dropped_somebody_says_whether_anything_is_encrypted() {
                     v6: false,
                 },
             )
-            .is_some()
+            .iter()
+            .any(|wrong| wrong.field.contains("wireguardEnabled"))
     };
     let strict = ("wiremesh/strict", "true");
     let without = || configuration(json!({}), &[strict]);
@@ -369,7 +370,8 @@ fn in_strict_mode_each_family_that_has_addresses_is_stated() {
         let mut settings = Settings::default();
         settings.read(&configuration);
         let found = settings.unstated([&configuration], PerFamily { v4, v6 });
-        found.map(|wrong| wrong.field)
+        let mut fields = found.into_iter().map(|wrong| wrong.field);
+        fields.find(|field| !field.contains("Host"))
     };
     let (v4, v6) = ("spec.wireguardEnabled", "spec.wireguardEnabledV6");
     for (spec, is_there, expected) in [
@@ -389,6 +391,47 @@ fn in_strict_mode_each_family_that_has_addresses_is_stated() {
         let found = field(spec.clone(), is_there.0, is_there.1);
         assert_eq!(found.as_deref(), expected, "{spec} {is_there:?}");
     }
+}
+
+/// A manifest without the field must not end what encrypts the nodes' own traffic.
+#[test]
+fn in_strict_mode_it_is_stated_whether_hosts_are_encrypted() {
+    let hosts = |spec: Value, annotations: &[(&str, &str)]| {
+        let annotations = annotations.iter();
+        let configuration = Configuration {
+            spec: spec.as_object().unwrap().clone(),
+            annotations: annotations
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            ..Configuration::default()
+        };
+        let mut settings = Settings::default();
+        settings.read(&configuration);
+        let both = PerFamily { v4: true, v6: true };
+        let mut found = settings.unstated([&configuration], both).into_iter();
+        found.any(|wrong| wrong.field == "spec.wireguardHostEncryptionEnabled")
+    };
+    let strict = ("wiremesh/strict", "true");
+    let overridden = (
+        "config.projectcalico.org/wireguardHostEncryptionEnabled",
+        "true",
+    );
+    let on = json!({"wireguardEnabled": true, "wireguardEnabledV6": true});
+    let one = json!({"wireguardEnabled": true, "wireguardEnabledV6": false});
+    let null = json!({"wireguardEnabled": true, "wireguardHostEncryptionEnabled": null});
+    for spec in [&on, &one, &null, &json!({})] {
+        assert!(hosts(spec.clone(), &[strict]), "{spec}");
+        assert!(!hosts(spec.clone(), &[]), "{spec}");
+        assert!(!hosts(spec.clone(), &[strict, overridden]), "{spec}");
+    }
+    for stated in [true, false] {
+        let mut spec = on.clone();
+        spec["wireguardHostEncryptionEnabled"] = json!(stated);
+        assert!(!hosts(spec, &[strict]));
+    }
+    // Who states that no family is encrypted has said it of hosts too.
+    let off = json!({"wireguardEnabled": false, "wireguardEnabledV6": false});
+    assert!(!hosts(off, &[strict]));
 }
 
 /// A switch that cannot be read counts as on where plaintext is to be dropped, in each family.
