@@ -52,6 +52,9 @@ mod config;
 /// Why a reconciliation failed.
 mod error;
 
+/// One agent for each state directory.
+mod lock;
+
 /// Rules of others that send packets past the tunnel.
 mod bypass;
 
@@ -106,10 +109,11 @@ const ROUNDS: u32 = 8;
 /// on encrypted while there is no agent.
 ///
 /// # Errors
-/// The store or netlink cannot be opened at all. Whatever goes wrong later is logged and tried again.
+/// The store or netlink cannot be opened at all, or another agent runs on the node. Whatever goes wrong later is logged and tried again.
 pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signal)?;
+    let _lock = lock::lock(&config.state)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         "the agent of {} begins",

@@ -1,5 +1,7 @@
 //! Why a reconciliation failed.
 
+use std::path::PathBuf;
+
 use super::ROUNDS;
 use crate::host::apply::ApplyError;
 use crate::host::kernel::ObserveError;
@@ -29,6 +31,16 @@ pub(crate) enum AgentError {
     /// A peer's endpoint keeps reverting, because the peer still sends from its former address.
     #[error("a peer is heard elsewhere than the store says; tried to {0}")]
     Elsewhere(String),
+    /// A second agent on one node.
+    #[error(
+        "another agent{} keeps its state in {}: end it, or give this one a directory of its own with `--state`",
+        .process.map_or_else(String::new, |process| format!(" (process {process})")),
+        .state.display()
+    )]
+    Another {
+        process: Option<u32>,
+        state: PathBuf,
+    },
     /// Signals cannot be caught.
     #[error("cannot wait for signals: {0}")]
     Signal(std::io::Error),

@@ -1,11 +1,14 @@
 //! Carrying changes out, one by one. Nothing is decided here.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::{fs, io};
 
 use wireguard_control::Backend;
 use wiremesh_plan::dataplane::change::Change;
 use wiremesh_plan::dataplane::model::Target;
+use wiremesh_plan::intent::spelling::meant;
 
 use crate::hooks::Hooks;
 use crate::host::device::{self, DeviceError};
@@ -29,15 +32,43 @@ pub(crate) enum Preference {
     Program(PathBuf),
 }
 
-impl From<String> for Preference {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "auto" => Self::Auto,
-            "kernel" => Self::Kernel,
-            "userspace" => Self::Userspace,
-            _ => Self::Program(text.into()),
+/// The names of backends that are no programs.
+const BACKENDS: [&str; 3] = ["auto", "kernel", "userspace"];
+
+impl FromStr for Preference {
+    type Err = String;
+
+    /// # Errors
+    /// It is neither a backend's name nor a program that can be run, by its path or from `PATH`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "kernel" => return Ok(Self::Kernel),
+            "userspace" => return Ok(Self::Userspace),
+            _ => {}
         }
+        if is_program(text) {
+            return Ok(Self::Program(text.into()));
+        }
+        let help = match meant(text, BACKENDS) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "give auto, kernel, userspace, or a program's name or path".into(),
+        };
+        Err(format!("there is no such program: {help}"))
     }
+}
+
+/// Whether a program can be run by that name, as execvp(3) finds it.
+fn is_program(name: &str) -> bool {
+    let can_run = |path: &Path| {
+        let found = path.metadata();
+        found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        return can_run(Path::new(name));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    !name.is_empty() && std::env::split_paths(&path).any(|folder| can_run(&folder.join(name)))
 }
 
 /// What could not be changed.
@@ -204,4 +235,32 @@ fn backend(name: &str) -> Result<Backend, ApplyError> {
 /// A link's index, as it is now.
 fn link_index(name: &str) -> Option<u32> {
     nix::net::if_::if_nametoindex(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_a_known_name_or_a_program_that_can_be_run() {
+        let read = |text: &str| text.parse::<Preference>();
+        assert_eq!(read("auto"), Ok(Preference::Auto));
+        assert_eq!(read("kernel"), Ok(Preference::Kernel));
+        assert_eq!(read("userspace"), Ok(Preference::Userspace));
+        assert_eq!(read("sh"), Ok(Preference::Program("sh".into())));
+        assert_eq!(read("/bin/sh"), Ok(Preference::Program("/bin/sh".into())));
+        // A folder, a file that is not executable, and a path that leads from here.
+        for wrong in ["nope", "/nope", "/bin", "/etc/passwd", "./sh", "", "kernal"] {
+            assert!(
+                read(wrong)
+                    .unwrap_err()
+                    .starts_with("there is no such program")
+            );
+        }
+        assert!(
+            read("Kernel")
+                .unwrap_err()
+                .ends_with("did you mean `kernel`?")
+        );
+    }
 }

@@ -27,6 +27,8 @@ mod prefix;
 mod ready;
 /// A tunnel device that somebody changes.
 mod repair;
+/// A second agent on a node.
+mod second;
 /// A routing table that a rule of another looks up.
 mod table;
 /// A FelixConfiguration that an agent cannot read when it starts.
