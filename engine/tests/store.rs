@@ -334,6 +334,26 @@ fn a_store_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_status_that_fails_is_json_too_where_json_is_asked_for() {
+    let output = wiremesh(&[
+        "status",
+        "--node",
+        "a",
+        "--store",
+        "dir:/no/such/store",
+        "--json",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&document["version"], &document["node"]),
+        (&1.into(), &"a".into())
+    );
+    let error = document["error"].as_str().unwrap();
+    assert!(error.contains("/no/such/store"), "{error}");
+}
+
+#[test]
 fn a_store_of_an_unknown_kind_is_a_wrong_argument() {
     let (status, text) = said(&wiremesh(&["enable", "--store", "ftp://x"]));
     assert_eq!(status, Some(2));

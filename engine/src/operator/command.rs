@@ -13,31 +13,30 @@ use clap::{
 use nix::libc::SIGXFSZ;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use wiremesh_plan::dataplane::change::diff;
-use wiremesh_plan::dataplane::departed::Departed;
-use wiremesh_plan::dataplane::networks;
-use wiremesh_plan::dataplane::roaming::EndpointHistory;
 use wiremesh_plan::intent::cluster::Cluster;
-use wiremesh_plan::intent::family::{Family, PerFamily};
+use wiremesh_plan::intent::family::Family;
 use wiremesh_plan::intent::text;
 
-use crate::agent::{self, AgentConfig, AgentError, tell};
+use crate::agent::{self, AgentConfig, AgentError};
 use crate::hooks::Hooks;
 use crate::host::apply::Preference;
 use crate::host::device::{self, DeviceError};
 use crate::host::guard::{self, GuardError};
-use crate::host::kernel::{KernelCache, ObserveError};
+use crate::host::kernel::ObserveError;
 use crate::host::netlink::{Netlink, NetlinkError};
 use crate::host::tunnel::{self, TunnelError};
 use crate::operator::operate::{self, EnableOptions, OperateError};
 use crate::operator::render;
-use crate::operator::status::Status;
 use crate::store::{Store, StoreError};
 
 /// The argument that names a store.
 mod argument;
 
+/// What `status` looks at and prints.
+mod status;
+
 use argument::StoreParser;
+use status::StatusArguments;
 
 /// Encrypts the traffic between a cluster's nodes with WireGuard, as Calico does.
 ///
@@ -166,18 +165,6 @@ struct Agent {
     state: StateArgument,
 }
 
-#[derive(Debug, Args)]
-struct StatusArguments {
-    #[command(flatten)]
-    node: NodeArgument,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-    /// Say what is pending, wrong, or in clear against the intent, and fail if anything is
-    #[arg(long)]
-    check: bool,
-}
-
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -283,105 +270,11 @@ fn run_command(verb: Verb, hooks: Hooks) -> Result<(), Failure> {
             .await?;
             Ok(())
         }),
-        Verb::Status(arguments) => blocking(status(arguments)),
+        Verb::Status(arguments) => blocking(status::run(arguments)),
         Verb::Show { interface, store } => blocking(show(&interface, store.as_ref())),
         Verb::Tunnel { interface } => {
             threaded(async { Ok(tunnel::serve(&interface, &hooks).await?) })
         }
-    }
-}
-
-async fn status(arguments: StatusArguments) -> Result<(), Failure> {
-    let NodeArgument { node, store } = arguments.node;
-    let snapshot = store.store.read().await?;
-    let (cluster, wrong) = Cluster::new(&node, &snapshot.resources);
-    let is_known = cluster.nodes.contains_key(&node);
-    let bad = snapshot.problems();
-    let doubts = snapshot.doubts(&node, &wrong);
-    let wrong = wrong
-        .iter()
-        .map(|(identity, wrong)| format!("{identity}: {wrong}"));
-    let mut problems: Vec<_> = bad.chain(wrong).collect();
-    let is_whole = problems.is_empty();
-    let mut kernel = KernelCache::unknown(&Hooks::default());
-    kernel.refresh(&Netlink::open()?, &cluster.settings).await?;
-    kernel.look_for_uplinks(cluster.nodes.get(&node), &cluster.settings);
-    problems.extend(kernel.prefix_problems(&cluster.settings));
-    problems.extend(snapshot.unready());
-    problems.extend(tell::too_large_mtus(&kernel, &cluster, &node));
-    let endpoints = store.store.endpoints();
-    let taken = agent::taken_ports(&kernel, &cluster, &node).await;
-    problems.extend(agent::port_problems(&taken));
-    let tables = agent::choose_tables(&kernel, &cluster, &node);
-    problems.extend(agent::table_problems(&tables, &cluster, &node));
-    let supported = PerFamily::each(|family| taken[family].is_none());
-    let mut departed = Departed::default();
-    departed.recall(&cluster, &node, kernel.firewall(), is_whole);
-    problems.extend(departed.problems(&cluster, &node));
-    problems.extend(departed.doubt(&cluster, &node, doubts.forbid_lifting(true)));
-    let agent::Planes {
-        actual,
-        mut desired,
-        conflicts,
-        bypasses,
-    } = agent::Planes::new(
-        &kernel, &cluster, &node, &endpoints, supported, &tables, &departed,
-    );
-    problems.extend(networks::problems(&conflicts));
-    if !is_known {
-        // What is there stays: the agent waits for its Node.
-        desired.clone_from(&actual);
-        let help = operate::help_for_node(&node, &snapshot);
-        let why = AgentError::NoNode(node.clone());
-        problems.insert(0, format!("{why} ({help})"));
-    }
-    let why = doubts.forbid_lifting(actual.firewall.is_strict());
-    let held = why.filter(|_| is_known && agent::lifts(&actual, &cluster.settings));
-    if let Some(why) = held {
-        // The agent changes nothing.
-        desired.clone_from(&actual);
-        problems.push(AgentError::Unread(why.clone()).to_string());
-    }
-    problems.extend(agent::bypass_problems(&bypasses, &cluster));
-    agent::follow(
-        &mut EndpointHistory::default(),
-        &kernel,
-        &cluster,
-        &mut desired,
-        &actual,
-    );
-    let status = Status {
-        node: &node,
-        cluster: &cluster,
-        unread_nodes: &snapshot.unread_nodes(),
-        devices: PerFamily::each(|family| {
-            let name = &cluster.settings.tunnel[family].interface;
-            kernel.backend(name).zip(kernel.device(name))
-        }),
-        actual: &actual,
-        pending: &diff(&actual, &desired),
-        problems: &problems,
-        conflicts: &conflicts,
-        bypasses: &bypasses,
-        unread: snapshot.without_configuration().is_some(),
-        held: held.is_some(),
-        partly_known: !snapshot.bad.is_empty(),
-        now: SystemTime::now(),
-    };
-    if arguments.json {
-        print(&format!("{:#}\n", status.json()));
-    } else if arguments.check {
-        print(&status.checked_text());
-    } else {
-        print(&status.text());
-    }
-    let not_as_intended = arguments.check && !status.deviations().is_empty();
-    if !is_known {
-        Err(AgentError::NoNode(node).into())
-    } else if not_as_intended {
-        Err(Failure::NotAsIntended)
-    } else {
-        Ok(())
     }
 }
 

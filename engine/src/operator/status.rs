@@ -29,6 +29,9 @@ mod check;
 /// Names of more characters stick out of their column, which is as wide as the others need.
 const WIDEST: usize = 40;
 
+/// The version of the JSON document. Keys are added under it; one that goes or means something else makes it another.
+pub(crate) const VERSION: u32 = 1;
+
 /// How many of a peer's networks people are shown.
 const NETWORKS: usize = 4;
 
@@ -378,6 +381,7 @@ impl Status<'_> {
         let strict = settings.strict.as_ref();
         let families = self.families().map(|family| self.family_json(family));
         json!({
+            "version": VERSION,
             "node": self.node,
             "in_sync": self.is_in_sync(),
             "held": self.held,

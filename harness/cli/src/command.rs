@@ -1,5 +1,6 @@
 //! Arguments, help, and what each command prints.
 
+use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use wireproof_model::text::shown_path;
 
 use crate::doctor::Examination;
 use crate::failure::{Failure, Status};
-use crate::format::FormatArguments;
+use crate::format::{self, FormatArguments};
 use crate::input;
 use crate::rpf::Matrix;
 use crate::run::{self, in_sandbox, patience};
@@ -91,8 +92,17 @@ impl Verb {
 
 /// The program, from arguments to exit status.
 pub fn main() -> ExitCode {
-    // clap ends the process with status 2 on arguments that are wrong.
-    let arguments = Arguments::parse();
+    // clap ends the process with status 2 on arguments that are wrong, and with 0 on `--help`.
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() && format::asks_for_json(env::args_os().skip(1)) {
+            print_json(&json!({
+                "title": null,
+                "status": error.exit_code(),
+                "error": error.to_string(),
+            }));
+        }
+        error.exit()
+    });
     let is_json = arguments.verb.format().is_json();
     let done = run_command(arguments.verb);
     match done.and_then(|code| all_was_printed().map(|()| code)) {

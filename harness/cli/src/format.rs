@@ -1,5 +1,7 @@
 //! How a command prints what it found.
 
+use std::ffi::OsString;
+
 use clap::{Args, ValueEnum};
 
 /// The version of every JSON document that is printed. Keys are added under it; one that goes or means something
@@ -33,6 +35,16 @@ impl FormatArguments {
     }
 }
 
+/// Whether arguments that could not be read as a whole ask for one JSON document.
+pub(crate) fn asks_for_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let mut before = OsString::new();
+    arguments.into_iter().any(|argument| {
+        let is_value = before == "--format" && argument == "json";
+        before = argument;
+        is_value || before == "--json" || before == "--format=json"
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -59,5 +71,15 @@ mod tests {
         assert_eq!(is_json(&["--json"]), Some(true));
         assert_eq!(is_json(&["--json", "--format", "text"]), None);
         assert_eq!(is_json(&["--format", "xml"]), None);
+    }
+
+    #[test]
+    fn wrong_arguments_are_json_where_json_is_asked_for() {
+        let asks = |arguments: &[&str]| asks_for_json(arguments.iter().map(OsString::from));
+        assert!(asks(&["check", "--frob", "--json"]));
+        assert!(asks(&["check", "--format", "json", "--frob"]));
+        assert!(asks(&["check", "--format=json"]));
+        assert!(!asks(&["check", "--format", "text", "json"]));
+        assert!(!asks(&["check", "--format"]));
     }
 }

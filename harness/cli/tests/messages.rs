@@ -248,6 +248,9 @@ fn wrong_input_is_json_too_where_json_is_asked_for() {
             &["run", "nowhere.toml"],
             &["run", "two.toml", "--runs", "file"],
             &["run", "two.toml", "--matrix", "wireguard=nope"],
+            // Arguments that are wrong, and a verb that is none.
+            &["check", "two.toml", "--frob"],
+            &["nope"],
         ] {
             let document = asked(words, json);
             assert_eq!(document["status"], 2, "{words:?}");

@@ -317,6 +317,7 @@ fn the_json_has_every_key_each_time() {
     assert_eq!(
         told,
         json!({
+            "version": 1,
             "node": "ada",
             "in_sync": true,
             "held": false,
