@@ -20,9 +20,15 @@ fn unshare() -> Command {
 }
 
 fn check(store: &Path) -> (Option<i32>, String, String) {
+    status(store, &["--check"])
+}
+
+fn status(store: &Path, options: &[&str]) -> (Option<i32>, String, String) {
     let output = unshare()
         .arg(env!("CARGO_BIN_EXE_wiremesh"))
-        .args(["status", "--check", "--node", "ada", "--store"])
+        .arg("status")
+        .args(options)
+        .args(["--node", "ada", "--store"])
         .arg(format!("dir:{}", store.display()))
         .output()
         .unwrap();
@@ -44,8 +50,8 @@ fn it_exits_0_when_all_is_as_intended_and_1_with_the_reason_when_it_is_not() {
     let store = folder.path();
     let node = "kind: Node\nmetadata: {name: ada}\nspec: {bgp: {ipv4Address: 10.0.0.1/24}}\n";
     fs::write(store.join("ada.yaml"), node).unwrap();
-    let (status, text, _) = check(store);
-    assert_eq!(status, Some(0), "{text}");
+    let (code, text, _) = check(store);
+    assert_eq!(code, Some(0), "{text}");
     assert!(
         text.ends_with("\nall is as intended: nothing is encrypted\n"),
         "{text}"
@@ -54,16 +60,16 @@ fn it_exits_0_when_all_is_as_intended_and_1_with_the_reason_when_it_is_not() {
     let on =
         "kind: FelixConfiguration\nmetadata: {name: default}\nspec: {wireguardEnabled: true}\n";
     fs::write(store.join("default.yaml"), on).unwrap();
-    let (status, text, error) = check(store);
-    assert_eq!(status, Some(1), "{text}");
+    let (code, text, error) = check(store);
+    assert_eq!(code, Some(1), "{text}");
     let reason = "\nnot as intended\n  still to be made: ";
     assert!(text.contains(reason), "{text}");
     assert!(error.contains("not as intended"), "{error}");
 
     let slip = "kind: FelixConfiguration\nmetadata: {name: default, annotations: {wiremesh/strct: \"true\"}}\n";
     fs::write(store.join("default.yaml"), slip).unwrap();
-    let (status, text, _) = check(store);
-    assert_eq!(status, Some(1), "{text}");
+    let (code, text, _) = check(store);
+    assert_eq!(code, Some(1), "{text}");
     let reason =
         "`metadata.annotations.wiremesh/strct` is unknown: did you mean `wiremesh/strict`?";
     // Once.
@@ -72,8 +78,8 @@ fn it_exits_0_when_all_is_as_intended_and_1_with_the_reason_when_it_is_not() {
     // Strict mode without encryption is no intent that could be met.
     let off = "kind: FelixConfiguration\nmetadata: {name: default, annotations: {wiremesh/strict: \"true\"}}\nspec: {wireguardEnabled: false}\n";
     fs::write(store.join("default.yaml"), off).unwrap();
-    let (status, text, _) = check(store);
-    assert_eq!(status, Some(1), "{text}");
+    let (code, text, _) = check(store);
+    assert_eq!(code, Some(1), "{text}");
     assert!(
         text.contains("strict   asked for, without effect: encryption is off"),
         "{text}"
@@ -90,8 +96,8 @@ fn it_exits_0_when_all_is_as_intended_and_1_with_the_reason_when_it_is_not() {
     )
     .unwrap();
     fs::write(store.join("default.yaml"), on).unwrap();
-    let (status, text, error) = check(store);
-    assert_eq!(status, Some(1), "{text}");
+    let (code, text, error) = check(store);
+    assert_eq!(code, Some(1), "{text}");
     for expected in [
         "state    waiting for its Node",
         "ada.yaml: `apiVersion` is `v7`",
@@ -101,7 +107,29 @@ fn it_exits_0_when_all_is_as_intended_and_1_with_the_reason_when_it_is_not() {
         assert_eq!(text.matches(expected).count(), 1, "{text}");
     }
     assert!(error.contains("the store has no Node `ada`"), "{error}");
+
+    // A node that waits for its Node changes nothing, which is a failure without `--check` too; a mistake in the
+    // configuration makes no difference.
+    let mistaken = on.replace("spec:", "Spec:").replace(
+        "{name: default}",
+        "{name: default, annotations: {wiremesh/strict: \"true\"}}",
+    );
+    for configuration in [on, &mistaken] {
+        fs::write(store.join("default.yaml"), configuration).unwrap();
+        let (code, text, _) = status(store, &[]);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("state    waiting for its Node"), "{text}");
+        assert!(!text.contains("to be made"), "{text}");
+    }
+    fs::write(store.join("default.yaml"), on).unwrap();
     fs::write(store.join("ada.yaml"), node).unwrap();
+    let unready =
+        "kind: ClusterInformation\nmetadata: {name: default}\nspec: {datastoreReady: false}\n";
+    fs::write(store.join("information.yaml"), unready).unwrap();
+    let (_, text, _) = check(store);
+    let reason = "`spec.datastoreReady` is false: nothing is changed until it is true";
+    assert!(text.contains(reason), "{text}");
+    fs::remove_file(store.join("information.yaml")).unwrap();
     let (_, text, _) = check(store);
     assert!(
         text.contains("bob      in clear: its Node cannot be read"),

@@ -263,8 +263,10 @@ impl Status<'_> {
         let mut line =
             |what: &str, value: &str| writeln!(text, "  {:width$}  {}", shown(what), shown(value));
         let settings = &self.cluster.settings;
+        let is_on = settings.tunnel.v4.enabled || settings.tunnel.v6.enabled;
         let hosts = match settings.host_encryption {
             _ if self.is_unknown() => self.unknown(),
+            true if !is_on => "their own traffic is left in clear: encryption is off",
             true => "their own traffic is encrypted too",
             false => "their own traffic is left in clear",
         };

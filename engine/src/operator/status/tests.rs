@@ -10,6 +10,7 @@ use wiremesh_plan::intent::resource::{Identity, Resource, read_partly};
 use super::*;
 
 mod check;
+mod edges;
 
 const NOW: u64 = 1_700_000_000;
 

@@ -11,7 +11,7 @@ fn check(cluster: &Cluster, device: Option<&State>) -> Vec<String> {
     status(cluster, device, &actual).deviations()
 }
 
-fn of(resources: &[Value]) -> Cluster {
+pub(super) fn of(resources: &[Value]) -> Cluster {
     let resources = resources.iter().map(|resource| read(resource).unwrap());
     Cluster::new("ada", &resources.collect()).0
 }
@@ -20,12 +20,12 @@ fn enabled() -> Value {
     json!({"wireguardEnabled": true})
 }
 
-fn peered() -> State {
+pub(super) fn peered() -> State {
     state(&["10.0.1.2/32"], Some(75))
 }
 
 /// A configuration for all, `ada` and `bob` with keys, and what else there is.
-fn with(annotations: Value, more: &[Value]) -> Cluster {
+pub(super) fn with(annotations: Value, more: &[Value]) -> Cluster {
     let common = [
         node("ada", 1, Some(1)),
         node("bob", 2, Some(2)),
