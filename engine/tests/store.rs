@@ -259,6 +259,16 @@ fn a_key_of_an_unknown_node_is_not_rotated_and_the_known_ones_are_named() {
         rotate("ada"),
         (Some(0), "ada is asked for a new key".into())
     );
+    // Eight are listed.
+    for (number, more) in [(6, false), (7, true)] {
+        for last in 0..number {
+            let node = format!("kind: Node\nmetadata: {{name: pool-{last}}}\n");
+            fs::write(folder.path().join(format!("pool-{last}.yaml")), node).unwrap();
+        }
+        let text = rotate("nope").1;
+        assert_eq!(text.ends_with("pool-5 and 1 more"), more, "{text}");
+        assert!(text.contains("pool-5"), "{text}");
+    }
 }
 
 #[test]

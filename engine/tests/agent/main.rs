@@ -31,6 +31,8 @@ mod repair;
 mod second;
 /// A routing table that a rule of another looks up.
 mod table;
+/// A Node that is gone.
+mod unknown;
 /// A FelixConfiguration that an agent cannot read when it starts.
 mod unread;
 
