@@ -3,20 +3,34 @@
 //! Whatever is wrong is collected while the reading goes on, so that an author
 //! meets all mistakes at once; serde's derives stop at the first.
 
+/// The keys of a table, each with its documentation.
+mod key;
+
+/// What a file may have, as its readers ask for it.
+mod grammar;
+
 /// Single values: what they must be, and the problem if they are something else.
 mod value;
 
-use std::collections::BTreeMap;
+/// Tables that are read for their keys only.
+mod record;
+
+/// Tables inside a table.
+mod nested;
+
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
-use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, Error};
 
 use crate::name::NameError;
 use crate::problem::{Problem, Problems, Span, known_words};
 
+pub use grammar::{ActionGrammar, Choice, Form, KeyGrammar, TableGrammar};
+use key::Absent;
+pub(crate) use key::{Key, Syntax, Word, Written};
+pub(crate) use record::record;
 use value::Value;
 pub(crate) use value::{Unfit, shown};
 
@@ -38,13 +52,21 @@ pub(crate) fn read<T>(
     }
     let root = DeTable::parse(text)
         .map_err(|error| Problems::new(file, text, vec![not_toml(text, &error)]))?;
-    let mut problems = Vec::new();
-    let value = Table::visit(noun, 0..0, root.get_ref(), &mut problems, read);
-    if problems.is_empty() {
+    let mut found = Found::default();
+    let value = Table::visit(noun, 0..0, root.get_ref(), &mut found, read);
+    if found.problems.is_empty() {
         Ok(value)
     } else {
-        Err(Problems::new(file, text, problems))
+        Err(Problems::new(file, text, found.problems))
     }
+}
+
+/// What comes of reading, besides the value.
+#[derive(Debug, Default)]
+struct Found {
+    problems: Vec<Problem>,
+    /// The tables so far, where nothing is read but for the keys that are asked for.
+    grammar: Option<Vec<TableGrammar>>,
 }
 
 /// A table while it is read. Keys that nobody has asked for are reported at the end.
@@ -59,7 +81,9 @@ pub(crate) struct Table<'t, 'p> {
     asked: Vec<&'static str>,
     /// Whether any key may be here.
     free: bool,
-    problems: &'p mut Vec<Problem>,
+    found: &'p mut Found,
+    /// What is recorded of it, where that is wanted.
+    recorded: record::Recorded,
 }
 
 impl<'t> Table<'t, '_> {
@@ -67,20 +91,30 @@ impl<'t> Table<'t, '_> {
         noun: &'static str,
         place: Span,
         entries: &'t DeTable<'t>,
-        problems: &mut Vec<Problem>,
+        found: &mut Found,
         read: impl FnOnce(&mut Table<'t, '_>) -> T,
     ) -> T {
-        let mut table = Table {
+        let mut table = Table::new(noun, place, entries, found);
+        let value = read(&mut table);
+        table.report_unknown_keys();
+        value
+    }
+
+    fn new<'p>(
+        noun: &'static str,
+        place: Span,
+        entries: &'t DeTable<'t>,
+        found: &'p mut Found,
+    ) -> Table<'t, 'p> {
+        Table {
             noun,
             place,
             entries,
             asked: Vec::new(),
             free: false,
-            problems,
-        };
-        let value = read(&mut table);
-        table.report_unknown_keys();
-        value
+            found,
+            recorded: record::Recorded::default(),
+        }
     }
 
     /// Where the table is: its header, or its braces.
@@ -89,30 +123,31 @@ impl<'t> Table<'t, '_> {
     }
 
     /// Whether the key is there, well written or not.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
+    pub(crate) fn has(&self, key: Key) -> bool {
+        self.entries.contains_key(key.name)
     }
 
     /// Where a key's value is written.
-    pub(crate) fn place_of(&self, key: &str) -> Option<Span> {
-        self.entries.get(key).map(Spanned::span)
+    pub(crate) fn place_of(&self, key: Key) -> Option<Span> {
+        self.entries.get(key.name).map(Spanned::span)
     }
 
     /// Reports these keys where an empty list or table is written: it says nothing, and looks as if it did.
-    pub(crate) fn refuse_empty(&mut self, keys: &[&'static str]) {
+    pub(crate) fn refuse_empty(&mut self, keys: &[Key]) {
         for key in keys {
-            let Some(value) = self.entries.get(*key) else {
+            let Some(value) = self.entries.get(key.name) else {
                 continue;
             };
+            let name = key.name;
             let written = value.get_ref();
             let is_empty = written.as_array().is_some_and(|list| list.is_empty())
                 || written.as_table().is_some_and(|table| table.is_empty());
             if is_empty {
-                self.problems.push(Problem::new(
-                    format!("`{key}` says nothing"),
+                self.report(Problem::new(
+                    format!("`{name}` says nothing"),
                     value.span(),
                     "is empty",
-                    format!("write what is meant, or leave `{key}` out"),
+                    format!("write what is meant, or leave `{name}` out"),
                 ));
             }
         }
@@ -120,83 +155,76 @@ impl<'t> Table<'t, '_> {
 
     /// Adds a problem that only the reader of this table can know.
     pub(crate) fn report(&mut self, problem: Problem) {
-        self.problems.push(problem);
-    }
-
-    /// Reports the key's absence. `example` shows how it is written.
-    pub(crate) fn require(&mut self, key: &'static str, example: &str) {
-        if !self.has(key) {
-            self.report(Problem::new(
-                format!("missing `{key}`"),
-                self.place(),
-                format!("{} needs `{key}`", self.noun),
-                format!("add `{example}`"),
-            ));
-        }
+        self.found.problems.push(problem);
     }
 
     /// One line of text that is not blank.
-    pub(crate) fn text(&mut self, key: &'static str) -> Option<Spanned<String>> {
-        let value = self.get(key)?;
-        self.keep(value::line(key, value))
+    pub(crate) fn text(&mut self, key: Key) -> Option<Spanned<String>> {
+        let value = self.get(key, || Form::Text)?;
+        self.keep(value::line(key.name, value))
     }
 
     /// `true` or `false`.
-    pub(crate) fn flag(&mut self, key: &'static str) -> Option<bool> {
-        let value = self.get(key)?;
-        self.keep(value::flag(key, value))
+    pub(crate) fn flag(&mut self, key: Key) -> Option<bool> {
+        let value = self.get(key, || Form::Flag)?;
+        self.keep(value::flag(key.name, value))
     }
 
-    /// A whole number in a range. `unit` is what it counts: ` bytes`, or nothing.
+    /// A whole number in a range. `unit` is what it counts: `bytes`, or nothing.
     pub(crate) fn number(
         &mut self,
-        key: &'static str,
+        key: Key,
         range: RangeInclusive<u16>,
-        unit: &str,
+        unit: &'static str,
     ) -> Option<u16> {
-        let value = self.get(key)?;
-        self.keep(value::number(key, value, range, unit))
+        let (least, most) = (*range.start(), *range.end());
+        let value = self.get(key, || Form::Number { least, most, unit })?;
+        self.keep(value::number(key.name, value, range, unit))
     }
 
     /// One word of a few. `kind` is what they are: `action`.
     pub(crate) fn word<T: Copy>(
         &mut self,
-        key: &'static str,
+        key: Key,
         kind: &str,
-        words: &[(&str, T)],
+        words: &[Word<T>],
     ) -> Option<Spanned<T>> {
-        let value = self.get(key)?;
+        let form = || Form::Word {
+            words: Choice::of(words),
+        };
+        let value = self.get(key, form)?;
         let advise = |text: &str| value::word_advice(kind, words, text);
-        let written = self.keep(value::fitting_line(key, value, advise))?;
+        let written = self.keep(value::fitting_line(key.name, value, advise))?;
         self.keep(value::one_of(&written, kind, words))
     }
 
     /// A name. `whose` says of what: `a node`.
     pub(crate) fn name<N: TryFrom<String, Error = NameError>>(
         &mut self,
-        key: &'static str,
-        whose: &str,
+        key: Key,
+        whose: &'static str,
     ) -> Option<Spanned<N>> {
-        let value = self.get(key)?;
-        let written = self.keep(value::fitting_line(key, value, value::name_advice))?;
+        let value = self.get(key, || Form::Name { of: whose })?;
+        let written = self.keep(value::fitting_line(key.name, value, value::name_advice))?;
         self.keep(value::name(written, whose))
     }
 
     /// An IPv4 address.
-    pub(crate) fn address(&mut self, key: &'static str) -> Option<Spanned<Ipv4Addr>> {
-        let value = self.get(key)?;
-        let advise = |_: &str| value::address_advice(key);
-        let written = self.keep(value::fitting_line(key, value, advise))?;
-        self.keep(value::address(key, &written))
+    pub(crate) fn address(&mut self, key: Key) -> Option<Spanned<Ipv4Addr>> {
+        let value = self.get(key, || Form::Address)?;
+        let advise = |_: &str| value::address_advice(key.name);
+        let written = self.keep(value::fitting_line(key.name, value, advise))?;
+        self.keep(value::address(key.name, &written))
     }
 
-    /// A text with an inner form that `parse` knows.
+    /// A text with an inner form that `parse` knows, and `syntax` describes.
     pub(crate) fn parsed<T>(
         &mut self,
-        key: &'static str,
+        key: Key,
+        syntax: Syntax,
         parse: impl Fn(&str) -> Result<T, Unfit>,
     ) -> Option<Spanned<T>> {
-        let value = self.get(key)?;
+        let value = self.get(key, || Form::written(syntax))?;
         // A number may lack its quotes, or its unit as well.
         let advise = |text: &str| {
             let forms = ["", "s"].map(|unit| format!("{text}{unit}"));
@@ -206,39 +234,51 @@ impl<'t> Table<'t, '_> {
                 (Ok(_), None) => value::in_quotes(text),
             }
         };
-        let written = self.keep(value::fitting_line(key, value, advise))?;
-        let place = written.span();
-        let parsed = match parse(written.get_ref()) {
-            Ok(value) => Ok(Spanned::new(place, value)),
-            Err(Unfit { what, label, help }) => Err(Problem::new(what, place, label, help)),
+        let written = self.keep(value::fitting_line(key.name, value, advise))?;
+        self.keep(value::parsed(&written, parse))
+    }
+
+    /// A list of texts with an inner form that `parse` knows; these are its forms.
+    pub(crate) fn parsed_texts<T>(
+        &mut self,
+        key: Key,
+        forms: fn() -> Vec<Written>,
+        parse: impl Fn(&str) -> Result<T, Unfit>,
+    ) -> Option<Vec<Spanned<T>>> {
+        let form = || Form::WrittenList {
+            forms: forms().into_iter().map(Choice::from).collect(),
         };
-        self.keep(parsed)
+        let texts = self.fitting_texts(key, form, value::in_quotes)?;
+        let texts = texts.into_inner().into_iter();
+        let parsed = texts.filter_map(|text| self.keep(value::parsed(&text, &parse)));
+        Some(parsed.collect())
     }
 
     /// A list of texts.
-    pub(crate) fn texts(&mut self, key: &'static str) -> Option<Spanned<Vec<Spanned<String>>>> {
-        self.fitting_texts(key, value::in_quotes)
+    pub(crate) fn texts(&mut self, key: Key) -> Option<Spanned<Vec<Spanned<String>>>> {
+        self.fitting_texts(key, || Form::Texts, value::in_quotes)
     }
 
     /// A text that stands where a list is meant; for the caller to report.
-    pub(crate) fn text_for_a_list(&mut self, key: &'static str) -> Option<Spanned<String>> {
-        let value = self.entries.get(key)?;
+    pub(crate) fn text_for_a_list(&mut self, key: Key) -> Option<Spanned<String>> {
+        let value = self.entries.get(key.name)?;
         let text = value.get_ref().as_str()?;
-        self.asked.push(key);
+        self.asked.push(key.name);
         Some(Spanned::new(value.span(), text.to_owned()))
     }
 
     /// A list of texts; `advise` helps where an item is none.
     fn fitting_texts(
         &mut self,
-        key: &'static str,
+        key: Key,
+        form: impl FnOnce() -> Form,
         advise: impl Fn(&str) -> String,
     ) -> Option<Spanned<Vec<Spanned<String>>>> {
-        let value = self.get(key)?;
-        let items = self.keep(value::list(key, value))?;
+        let value = self.get(key, form)?;
+        let items = self.keep(value::list(key.name, value))?;
         let texts = items
             .iter()
-            .filter_map(|item| self.keep(value::fitting_line(key, item, &advise)))
+            .filter_map(|item| self.keep(value::fitting_line(key.name, item, &advise)))
             .collect();
         Some(Spanned::new(value.span(), texts))
     }
@@ -246,10 +286,12 @@ impl<'t> Table<'t, '_> {
     /// A list of names. `whose` says of what: `a pod`.
     pub(crate) fn names<N: TryFrom<String, Error = NameError>>(
         &mut self,
-        key: &'static str,
-        whose: &str,
+        key: Key,
+        whose: &'static str,
     ) -> Option<Vec<Spanned<N>>> {
-        let texts = self.fitting_texts(key, value::name_advice)?.into_inner();
+        let form = || Form::Names { of: whose };
+        let texts = self.fitting_texts(key, form, value::name_advice)?;
+        let texts = texts.into_inner();
         let names = texts
             .into_iter()
             .filter_map(|text| self.keep(value::name(text, whose)));
@@ -259,10 +301,10 @@ impl<'t> Table<'t, '_> {
     /// A name, or a list of names. `whose` says of what: `an endpoint`.
     pub(crate) fn one_or_more<N: TryFrom<String, Error = NameError>>(
         &mut self,
-        key: &'static str,
-        whose: &str,
+        key: Key,
+        whose: &'static str,
     ) -> Option<Spanned<Vec<Spanned<N>>>> {
-        let value = self.get(key)?;
+        let value = self.get(key, || Form::NameOrNames { of: whose })?;
         let place = value.span();
         let names = match value.get_ref().as_array() {
             Some(_) => self.names(key, whose)?,
@@ -274,12 +316,15 @@ impl<'t> Table<'t, '_> {
     /// A list of some of a few words. `kind` is what they are: `protocol`.
     pub(crate) fn words<T: Copy>(
         &mut self,
-        key: &'static str,
+        key: Key,
         kind: &str,
-        words: &[(&str, T)],
+        words: &[Word<T>],
     ) -> Option<Spanned<Vec<Spanned<T>>>> {
+        let form = || Form::Words {
+            words: Choice::of(words),
+        };
         let advise = |text: &str| value::word_advice(kind, words, text);
-        let texts = self.fitting_texts(key, advise)?;
+        let texts = self.fitting_texts(key, form, advise)?;
         let found = texts
             .get_ref()
             .iter()
@@ -288,126 +333,30 @@ impl<'t> Table<'t, '_> {
         Some(Spanned::new(texts.span(), found))
     }
 
-    /// A table, such as `[cluster]`.
-    pub(crate) fn table<T>(
-        &mut self,
-        key: &'static str,
-        noun: &'static str,
-        read: impl FnOnce(&mut Table<'t, '_>) -> T,
-    ) -> Option<T> {
-        let value = self.get(key)?;
-        let help = format!("begin it with a line `[{key}]`");
-        let entries = self.keep(value::table(key, value, &help))?;
-        let place = value.span();
-        Some(Table::visit(noun, place, entries, self.problems, read))
-    }
-
-    /// Tables with names, such as `[node.ada]`, in the order of the names.
-    pub(crate) fn named_tables<N: TryFrom<String, Error = NameError>, T>(
-        &mut self,
-        key: &'static str,
-        noun: &'static str,
-        mut read: impl FnMut(Spanned<N>, &mut Table<'t, '_>) -> T,
-    ) -> Vec<T> {
-        let help = format!("begin each with a line `[{key}.NAME]`");
-        let all = self.get(key);
-        let Some(all) = all.and_then(|value| self.keep(value::table(key, value, &help))) else {
-            return Vec::new();
-        };
-        let mut tables = Vec::new();
-        for (written, value) in all {
-            let name = Spanned::new(written.span(), written.get_ref().to_string());
-            let entries = self.keep(value::table(name.get_ref(), value, &help));
-            if let (Some(name), Some(entries)) = (self.keep(value::name(name, noun)), entries) {
-                let read = |table: &mut Table<'t, '_>| read(name, table);
-                tables.push(Table::visit(
-                    noun,
-                    value.span(),
-                    entries,
-                    self.problems,
-                    read,
-                ));
-            }
-        }
-        tables
-    }
-
-    /// A list of tables, such as each `[[step]]`, in their order.
-    pub(crate) fn tables<T>(
-        &mut self,
-        key: &'static str,
-        noun: &'static str,
-        mut read: impl FnMut(&mut Table<'t, '_>) -> T,
-    ) -> Vec<T> {
-        let help = format!("begin each with a line `[[{key}]]`");
-        let all = self.get(key);
-        let Some(all) = all.and_then(|value| self.keep(value::tables(key, value, &help))) else {
-            return Vec::new();
-        };
-        let mut tables = Vec::new();
-        for item in all.iter() {
-            if let Some(entries) = self.keep(value::table(key, item, &help)) {
-                tables.push(Table::visit(
-                    noun,
-                    item.span(),
-                    entries,
-                    self.problems,
-                    &mut read,
-                ));
-            }
-        }
-        tables
-    }
-
-    /// A table whose keys and values are the author's choice, such as `[cluster.config]`.
-    pub(crate) fn values(&mut self, key: &'static str) -> BTreeMap<String, Json> {
-        let values = self.table(key, "a table of fields", |table| {
-            table.free = true;
-            let entries = table.entries;
-            let mut values = BTreeMap::new();
-            for (field, value) in entries {
-                let name = field.get_ref().to_string();
-                if let Some(value) = table.keep(value::json(&name, value)) {
-                    values.insert(name, value);
-                }
-            }
-            values
-        });
-        values.unwrap_or_default()
-    }
-
-    /// A table of texts whose keys are the author's choice, such as `[cluster.annotations]`.
-    pub(crate) fn annotations(&mut self, key: &'static str) -> BTreeMap<String, String> {
-        let texts = self.table(key, "a table of texts", |table| {
-            let texts = table.free_texts().into_iter();
-            texts
-                .map(|(name, text)| (name.into_inner(), text.into_inner()))
-                .collect()
-        });
-        texts.unwrap_or_default()
-    }
-
-    /// Every entry of a table whose keys are the author's choice, such as `[env]`, as text.
-    pub(crate) fn free_texts(&mut self) -> Vec<(Spanned<String>, Spanned<String>)> {
-        self.free = true;
-        let mut texts = Vec::new();
-        for (key, value) in self.entries {
-            let key = Spanned::new(key.span(), key.get_ref().to_string());
-            if let Some(value) = self.keep(value::line(key.get_ref(), value)) {
-                texts.push((key, value));
-            }
-        }
-        texts
-    }
-
     /// Leaves keys unreported that nobody asks for: what belongs here cannot be known.
     pub(crate) fn accept_any_key(&mut self) {
         self.free = true;
     }
 
-    fn get(&mut self, key: &'static str) -> Option<&'t Value<'t>> {
-        self.asked.push(key);
-        self.entries.get(key)
+    /// The value of a key, which may have this form; one that has to be there and is not is reported.
+    fn get(&mut self, key: Key, form: impl FnOnce() -> Form) -> Option<&'t Value<'t>> {
+        let first = !self.asked.contains(&key.name);
+        if first && self.records() {
+            self.recorded.keys.push(KeyGrammar::new(key, form()));
+        }
+        if let Absent::Required(example) = key.absent
+            && first
+            && !self.has(key)
+        {
+            self.report(Problem::new(
+                format!("missing `{}`", key.name),
+                self.place(),
+                format!("{} needs `{}`", self.noun, key.name),
+                format!("add `{example}`"),
+            ));
+        }
+        self.asked.push(key.name);
+        self.entries.get(key.name)
     }
 
     /// The value, or none and one problem more.
@@ -422,7 +371,7 @@ impl<'t> Table<'t, '_> {
         for key in self.entries.keys() {
             let text = key.get_ref().as_ref();
             if !self.asked.contains(&text) {
-                self.problems.push(Problem::new(
+                self.found.problems.push(Problem::new(
                     format!("unknown key `{}`", shown(text)),
                     key.span(),
                     format!("{} has no such key", self.noun),

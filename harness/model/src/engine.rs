@@ -11,16 +11,109 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
-use crate::document::{self, Table, shown};
+use crate::document::{self, Key, Table, TableGrammar, Word, shown};
 use crate::name::NodeName;
 use crate::plan::{Action, Conduct, OperatorCommand};
 use crate::problem::{Problem, Problems, known_words};
 
-const READY: &[(&str, Ready)] = &[
-    ("notify", Ready::Notify),
-    ("peers", Ready::Peers),
-    ("none", Ready::None),
+const WAYS: &[Word<Ready>] = &[
+    (
+        "notify",
+        Ready::Notify,
+        "each agent says so through `NOTIFY_SOCKET` (sd_notify), with `X_WIREMESH_APPLIED`",
+    ),
+    (
+        "peers",
+        Ready::Peers,
+        "every node's device has a peer for each published key, and there is an `ip rule` with an fwmark",
+    ),
+    ("none", Ready::None, "they are at once"),
 ];
+
+const TITLE: Key = Key::required("title", "what the engine is", "title = \"what it is\"");
+
+const AGENT: Key = Key::optional(
+    "agent",
+    "the command that runs on every node for as long as the cluster does",
+    "no agent",
+);
+
+const TEST_AGENT: Key = Key::optional(
+    "test-agent",
+    "the same for an agent that is asked for a fault, or to die at some point",
+    "`agent`",
+);
+
+const ENABLE: Key = Key::optional(
+    "enable",
+    "the operator's command that switches encryption on",
+    "none: scenarios with this step do not run",
+);
+
+const DISABLE: Key = Key::optional(
+    "disable",
+    "the operator's command that switches encryption off",
+    "none: scenarios with this step do not run",
+);
+
+const ROTATE_KEY: Key = Key::optional(
+    "rotate-key",
+    "the operator's command for a new key of `{node}`",
+    "none: scenarios with this step do not run",
+);
+
+const BOOT: Key = Key::optional(
+    "boot",
+    "what a node runs when it boots, before it has a network",
+    "nothing",
+);
+
+const FAULT: Key = Key::optional(
+    "fault",
+    "arguments behind the agent's command where a fault is asked for: `[\"--fault\", \"{fault}\"]`",
+    "no faults",
+);
+
+const WIREGUARD: Key = Key::optional(
+    "wireguard",
+    "arguments behind the agent's command where a WireGuard is asked for: `[\"--backend\", \"{wireguard}\"]`",
+    "the engine chooses",
+);
+
+const READY: Key = Key::required(
+    "ready",
+    "how the lab knows that its agents are in sync with the store",
+    "ready = \"notify\"",
+);
+
+const THROWS: Key = Key::or(
+    "throws",
+    "whether it keeps every plaintext destination out of its tunnel by a throw route, as Felix does; it is held to that, from the nodes' tables",
+    "false",
+);
+
+const CONDUCT: Key = Key::table(
+    "conduct",
+    "how the engine behaves besides its work; what is not here is not judged",
+);
+
+const WRITABLE: Key = Key::optional(
+    "writable",
+    "absolute paths of files and folders of the host that its commands write, and that are kept after the run",
+    "none",
+);
+
+const CONTAINED: Key = Key::or(
+    "contained",
+    "whether its commands have the files, kernel parameters and privileges of their node only; if not, it runs in virtual machines only",
+    "true",
+);
+
+const ENV: Key = Key::table(
+    "env",
+    "variables of the environment of its commands, which is empty otherwise but for `PATH` and `STATE_DIRECTORY`",
+)
+.more("Keys are the names of variables (letters, digits and `_`), values are texts.");
 
 /// What a command's words may hold for the harness to fill in.
 const PLACEHOLDERS: &[&str] = &["{node}", "{store}", "{fault}", "{wireguard}"];
@@ -84,6 +177,11 @@ impl Descriptor {
         document::read(file, text, "an engine", descriptor)
     }
 
+    /// Every table that a descriptor may have, with its keys.
+    pub fn grammar() -> Vec<TableGrammar> {
+        document::record("what stands before the first table", descriptor)
+    }
+
     /// The command of an agent that is asked for a fault, or to die at some point: where there is none
     /// of its own, every agent's.
     pub fn asked_agent(&self) -> Option<&Vec<String>> {
@@ -122,21 +220,19 @@ pub fn expand(words: &[String], node: Option<&NodeName>, store: &str) -> Vec<Str
 }
 
 fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
-    table.require("title", "title = \"what it is\"");
-    table.require("ready", "ready = \"notify\"");
-    let title = table.text("title");
-    let agent = command(table, "agent");
-    let test_agent = command(table, "test-agent");
-    let enable = command(table, "enable");
-    let disable = command(table, "disable");
-    let rotate_key = command(table, "rotate-key");
-    let boot = command(table, "boot");
-    let fault = command(table, "fault");
-    let wireguard = command(table, "wireguard");
-    let ready = table.word("ready", "`ready` value", READY);
+    let title = table.text(TITLE);
+    let agent = command(table, AGENT);
+    let test_agent = command(table, TEST_AGENT);
+    let enable = command(table, ENABLE);
+    let disable = command(table, DISABLE);
+    let rotate_key = command(table, ROTATE_KEY);
+    let boot = command(table, BOOT);
+    let fault = command(table, FAULT);
+    let wireguard = command(table, WIREGUARD);
+    let ready = table.word(READY, "`ready` value", WAYS);
     if let Some(way) = &ready
         && *way.get_ref() != Ready::None
-        && !table.has("agent")
+        && !table.has(AGENT)
     {
         table.report(Problem::new(
             "nobody will be ready",
@@ -145,11 +241,11 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
             "add the agent's command, or write `ready = \"none\"`",
         ));
     }
-    let throws = table.flag("throws").unwrap_or_default();
+    let throws = table.flag(THROWS).unwrap_or_default();
     let conduct = table
-        .table("conduct", "the conduct", conduct::conduct)
+        .table(CONDUCT, "the conduct", conduct::conduct)
         .unwrap_or_default();
-    if conduct.is_judged() && !table.has("agent") {
+    if conduct.is_judged() && !table.has(AGENT) {
         table.report(Problem::new(
             "nobody behaves in any way",
             table.place(),
@@ -158,9 +254,9 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         ));
     }
     let writable = writable(table);
-    let contained = table.flag("contained").unwrap_or(true);
+    let contained = table.flag(CONTAINED).unwrap_or(true);
     let env = table
-        .table("env", "the environment", environment)
+        .table(ENV, "the environment", environment)
         .unwrap_or_default();
     Descriptor {
         title: title.map(Spanned::into_inner).unwrap_or_default(),
@@ -182,18 +278,21 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
     }
 }
 
-fn command(table: &mut Table<'_, '_>, key: &'static str) -> Option<Vec<String>> {
+fn command(table: &mut Table<'_, '_>, key: Key) -> Option<Vec<String>> {
     if let Some(text) = table.text_for_a_list(key) {
-        table.report(one_text(key, &text));
+        table.report(one_text(key.name, &text));
         return Some(Vec::new());
     }
     let words = table.texts(key)?;
     if words.get_ref().is_empty() {
         table.report(Problem::new(
-            format!("`{key}` is empty"),
+            format!("`{}` is empty", key.name),
             words.span(),
             "a command has at least a program",
-            format!("write `{key} = [\"PROGRAM\", \"ARGUMENT\"]`, or leave it out"),
+            format!(
+                "write `{} = [\"PROGRAM\", \"ARGUMENT\"]`, or leave it out",
+                key.name
+            ),
         ));
     }
     for word in words.get_ref() {
@@ -236,7 +335,7 @@ fn one_text(key: &str, text: &Spanned<String>) -> Problem {
 
 /// Absolute paths, none of which is the kernel's or everything.
 fn writable(table: &mut Table<'_, '_>) -> Vec<PathBuf> {
-    let paths = table.texts("writable").map(Spanned::into_inner);
+    let paths = table.texts(WRITABLE).map(Spanned::into_inner);
     let mut writable = Vec::new();
     for path in paths.unwrap_or_default() {
         let wrong = match path.get_ref().as_str() {
@@ -295,154 +394,4 @@ fn environment(table: &mut Table<'_, '_>) -> BTreeMap<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const COMPLETE: &str = r#"
-title = "an engine"
-agent = ["run", "--node", "{node}", "{store}"]
-enable = ["on"]
-ready = "peers"
-[env]
-LOG = "debug"
-"#;
-
-    fn words(words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| (*word).to_owned()).collect()
-    }
-
-    fn parsed(text: &str) -> Descriptor {
-        Descriptor::parse("engine.toml", text)
-            .unwrap_or_else(|problems| panic!("{}", problems.render()))
-    }
-
-    /// Refused with one problem, whose rendering holds `part`.
-    #[track_caller]
-    fn check(text: &str, part: &str) {
-        let problems = Descriptor::parse("engine.toml", text).unwrap_err();
-        let rendered = problems.render();
-        assert!(rendered.contains(part), "{part} is not in\n{rendered}");
-        assert_eq!(problems.len(), 1, "{rendered}");
-    }
-
-    #[test]
-    fn a_descriptor_is_read_as_written() {
-        let engine = parsed(COMPLETE);
-        assert_eq!(engine.title, "an engine");
-        assert_eq!(
-            engine.agent,
-            Some(words(&["run", "--node", "{node}", "{store}"]))
-        );
-        assert_eq!(engine.ready, Ready::Peers);
-        assert!(
-            !engine.throws && parsed(&COMPLETE.replace("[env]", "throws = true\n[env]")).throws
-        );
-        assert_eq!(engine.env, BTreeMap::from([("LOG".into(), "debug".into())]));
-        assert!(engine.supports(&Action::Enable));
-        assert!(!engine.supports(&Action::Disable));
-    }
-
-    #[test]
-    fn an_agent_that_is_asked_for_a_fault_may_be_another_program() {
-        let one = parsed(COMPLETE);
-        assert_eq!(one.asked_agent(), one.agent.as_ref());
-        let other = COMPLETE.replace("[env]", "test-agent = [\"run-test\"]\n[env]");
-        assert_eq!(parsed(&other).asked_agent(), Some(&words(&["run-test"])));
-        assert_eq!(parsed(&other).agent, one.agent);
-    }
-
-    #[test]
-    fn placeholders_are_filled_in_wherever_they_stand() {
-        let node: NodeName = "ada".parse().unwrap();
-        let command = words(&["run", "{node}", "{store}/{node}", "${HOME}"]);
-        assert_eq!(
-            expand(&command, Some(&node), "dir:/tmp/{node}"),
-            words(&["run", "ada", "dir:/tmp/{node}/ada", "${HOME}"])
-        );
-        assert_eq!(
-            expand(&words(&["{node} {store}"]), None, "/s"),
-            words(&["{node} /s"])
-        );
-    }
-
-    #[test]
-    fn an_unknown_placeholder_is_refused_and_other_braces_are_not() {
-        check(
-            &COMPLETE.replace("{node}", "{nodes}"),
-            "did you mean `{node}`? known placeholders: `{node}`, `{store}`, `{fault}`, `{wireguard}`",
-        );
-        for text in ["{}", "{", "}", "${HOME}", "{ print }", "{é", "{{"] {
-            parsed(&COMPLETE.replace("{node}", text));
-        }
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused() {
-        check(&COMPLETE.replace("[\"on\"]", "[]"), "`enable` is empty");
-        check(
-            &COMPLETE.replace("[\"on\"]", "\"on\""),
-            "write `enable = [\"on\"]`",
-        );
-        let agent = |text: &str| {
-            let list = "[\"run\", \"--node\", \"{node}\", \"{store}\"]";
-            COMPLETE.replace(list, text) + "[conduct]\nmemory = \"1 MiB\"\n"
-        };
-        check(
-            &agent("\"./run  --node {node}\""),
-            "help: write `agent = [\"./run\", \"--node\", \"{node}\"]`",
-        );
-        check(&agent("\"run --node {node}\""), "3:9]");
-        for shell in ["\"run 'a b'\"", "\"run $HOME\"", "\" \""] {
-            check(&agent(shell), "`[\"sh\", \"-c\", \"..\"]`");
-        }
-        check(&agent("7"), "`agent` must be a list");
-        check(
-            &COMPLETE.replace("peers", "soon"),
-            "unknown `ready` value `soon`",
-        );
-        check(
-            &COMPLETE.replace("enable", "enabled"),
-            "unknown key `enabled`",
-        );
-        check(
-            &COMPLETE.replace("LOG", "\"A=B\""),
-            "cannot be the name of a variable",
-        );
-        check(&COMPLETE.replace("\"debug\"", "1"), "put it in quotes");
-        check(
-            "title = \"an engine\"\nready = \"notify\"\n",
-            "there is no `agent` to wait for",
-        );
-        let keeps =
-            |path: &str| COMPLETE.replace("[env]", &format!("writable = [{path:?}]\n[env]"));
-        check(&keeps("state"), "not an absolute path");
-        check(&keeps("//"), "this is every file of the host");
-        check(&keeps("/var/../etc"), "it leads upwards");
-        check(
-            &keeps("/sys/class/net"),
-            "the kernel's files are each node's own",
-        );
-        let kept = parsed(&keeps("/var/lib/engine")).writable;
-        assert_eq!(kept, [PathBuf::from("/var/lib/engine")]);
-        let contained =
-            |text: &str| parsed(&COMPLETE.replace("[env]", &format!("{text}\n[env]"))).contained;
-        assert!(contained("") && !contained("contained = false"));
-        let with = |conduct: &str| format!("{COMPLETE}[conduct]\n{conduct}\n");
-        check(&with("memory = \"64\""), "not a number and its unit");
-        check(
-            &with("keeps-device = true"),
-            "nothing ends, so nothing can stay",
-        );
-        check(&with("log.warning = [\" WARN \"]"), "missing `harmless`");
-        check(
-            &with("log = { warning = [], harmless = [\"INFO\"] }"),
-            "`warning` is empty",
-        );
-        check(
-            "title = \"no engine\"\nready = \"none\"\n[conduct]\nmemory = \"1 MiB\"\n",
-            "there is no `agent` to be judged",
-        );
-        check("ready = \"none\"\n", "missing `title`");
-        check("title = \"an engine\"\n", "missing `ready`");
-    }
-}
+mod tests;

@@ -30,7 +30,7 @@ pub mod tag;
 pub mod problem;
 
 /// TOML with the place of every value, read key by key.
-mod document;
+pub mod document;
 
 /// The TOML as written, with the place of every value.
 pub mod scenario;

@@ -92,6 +92,7 @@ pub use cluster::IPV6_MTU_MIN;
 pub(crate) use cluster::POD_MTU;
 pub use cluster::{Cluster, Endpoint, Node, Pod, RpFilter};
 pub use conduct::{Conduct, LogForm, LogLine, Warning, WireGuardKind};
+pub(crate) use dataplane_check::DataplaneItemKind;
 pub use dataplane_check::{DataplaneCheck, DataplaneItem, SYSCTLS};
 pub use fabric::{
     BeyondMtu, Fabric, FabricAction, FabricKind, Impairment, ImpairmentKind, Way, gateway_of,
@@ -118,6 +119,7 @@ pub use spoof::{DropBy, SPOOFED, Spoof, SpoofId};
 pub use state::State;
 pub use store::{STORE_HOST, Store, StoreAction};
 pub use tamper::{Foreign, Own, Settles, Tamper};
+pub(crate) use tamper::{ForeignKind, OwnKind};
 
 /// One scenario, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

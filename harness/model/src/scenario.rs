@@ -13,6 +13,15 @@ mod keys;
 /// The words of a step that tampers.
 mod tamper;
 
+/// `[cluster]`, and the fields of a FelixConfiguration.
+mod cluster;
+
+/// Nodes, pods, clients and phantoms.
+mod host;
+
+/// The steps about the store.
+mod store;
+
 /// The fabric, and what it does to packets: `[fabric]`, each `[[impairment]]`, and the steps about it.
 mod fabric;
 
@@ -34,23 +43,24 @@ mod warning;
 /// Each `[[spoof]]`: which packets are spoofed, and what must become of them.
 mod spoof;
 
-use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use toml::Spanned;
 
-use crate::document::{self, Table};
-use crate::name::{EngineName, IfName, NodeName, PodName};
-use crate::plan::{Addressing, Family, RouteSource, RpFilter, Settings};
-use crate::problem::{Problems, Span};
+use crate::document::{self, Key, Table, TableGrammar, Word};
+use crate::name::{EngineName, NodeName};
+use crate::plan::Family;
+use crate::problem::Problems;
 
+pub use cluster::Cluster;
 pub use fabric::{Fabric, Impairment};
 pub use fact::DataplaneCheck;
+pub use host::{Client, Node, Phantoms, Pod};
 pub use limit::{Limit, Teller};
 pub use promise::{Expectation, PairPromise};
 pub use spoof::Spoof;
 pub use step::Step;
-pub(crate) use value::millis;
+pub(crate) use value::{DURATION, millis};
 pub use warning::Warning;
 
 /// The smallest MTU in bytes: every IPv4 host takes a packet of this size (RFC 791, RFC 1122).
@@ -59,23 +69,175 @@ pub const MTU_MIN: u16 = 576;
 /// Payloads of probes, in bytes: the least has room for five whole tags.
 const PAYLOADS: RangeInclusive<u16> = 64..=8000;
 
-const STORES: &[(&str, StoreKind)] = &[("dir", StoreKind::Directory), ("etcd", StoreKind::Etcd)];
-
-const RP_FILTERS: &[(&str, RpFilter)] = &[
-    ("strict", RpFilter::Strict),
-    ("loose", RpFilter::Loose),
-    ("off", RpFilter::Off),
+const STORES: &[Word<StoreKind>] = &[
+    (
+        "dir",
+        StoreKind::Directory,
+        "a directory, with a JSON file for each resource",
+    ),
+    ("etcd", StoreKind::Etcd, "an etcd, with Calico's keys"),
 ];
 
-const FAMILIES: &[(&str, Family)] = &[("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
-
-const ROUTE_SOURCES: &[(&str, RouteSource)] = &[
-    ("workload-ips", RouteSource::WorkloadIps),
-    ("calico-ipam", RouteSource::CalicoIpam),
+const FAMILIES: &[Word<Family>] = &[
+    (
+        "ipv4",
+        Family::Ipv4,
+        "IPv4, whose addresses are written or chosen",
+    ),
+    (
+        "ipv6",
+        Family::Ipv6,
+        "IPv6, whose addresses follow from the IPv4 ones",
+    ),
 ];
 
-const ADDRESSINGS: &[(&str, Addressing)] =
-    &[("veth", Addressing::Veth), ("bridge", Addressing::Bridge)];
+const TITLE: Key = Key::required(
+    "title",
+    "what the scenario shows",
+    "title = \"what it shows\"",
+);
+
+const ENGINE: Key = Key::or(
+    "engine",
+    "the engine under test: `wiremesh` or `none`; `run --engine FILE.toml` runs any other",
+    "\"wiremesh\"",
+);
+
+const STORE: Key = Key::or("store", "where the cluster's resources are", "\"dir\"");
+
+const STORE_ON: Key = Key::optional(
+    "store-on",
+    "the node that etcd runs on",
+    "a host of its own, which is no node",
+);
+
+const BROKEN_BY: Key = Key::optional(
+    "broken-by",
+    "faults of the engine, each of which must break the scenario; each is a trial of its own",
+    "none",
+);
+
+const SNAPSHOTS: Key = Key::optional(
+    "snapshots",
+    "the nodes whose dataplanes are snapshotted",
+    "all",
+);
+
+const FABRIC: Key = Key::table("fabric", "what connects the nodes");
+
+const IMPAIRMENT: Key = Key::table(
+    "impairment",
+    "what the wire does to packets from the beginning; each has one of `loss`, `every`, `rate` and `delay`",
+)
+.more(include_str!("scenario/impairment.md"));
+
+const PROBES: Key = Key::table(
+    "probes",
+    "the tagged packets by which promises of pairs are judged",
+);
+
+const CLUSTER: Key = Key::table(
+    "cluster",
+    "what is configured for all nodes, and how pods are connected",
+);
+
+const NODE: Key = Key::table(
+    "node",
+    "a node: a network namespace with an uplink to the fabric and an agent of the engine",
+)
+.more(include_str!("scenario/node.md"));
+
+const POD: Key = Key::table(
+    "pod",
+    "details of a pod that a node lists in `pods`, or a pod that is on `node`",
+);
+
+const CLIENT: Key = Key::table(
+    "client",
+    "a host on the network, outside the cluster: nodes and pods are promised to speak to it in clear, and it to them",
+);
+
+const PHANTOMS: Key = Key::table(
+    "phantoms",
+    "nodes `NAME-1`, `NAME-2`, ... that only the store knows of",
+)
+.more(
+    "The engine has to configure them as any other node, and nothing is at their addresses: the last addresses of the\n\
+     subnet that nobody else has, in a row.",
+);
+
+const STEP: Key = Key::table("step", "what happens, in order, before the probes")
+    .more(include_str!("scenario/step.md"));
+
+const DATAPLANE: Key = Key::table(
+    "dataplane",
+    "what a node's dataplane must have and lack: parts of lines of its snapshot, or parts of it by name",
+)
+.more(include_str!("scenario/dataplane.md"));
+
+const PROMISE: Key = Key::table(
+    "promise",
+    "what must become of the packets between which endpoints, in place of what follows from their class",
+)
+.more(include_str!("scenario/promise.md"));
+
+const FLOWS: Key = Key::table(
+    "flows",
+    "numbered packets between the endpoints that go on through every step",
+)
+.more(include_str!("scenario/flows.md"));
+
+const LIMIT: Key = Key::table(
+    "mtu",
+    "the largest packet from one endpoint to another, in each family, and what becomes of larger ones",
+)
+.more(include_str!("scenario/limit.md"));
+
+const SPOOF: Key = Key::table("spoof", "spoofed packets, and what must become of them")
+    .more(include_str!("scenario/spoof.md"));
+
+const WARNING: Key = Key::table(
+    "warning",
+    "what the engine's log may have at the level of warnings and above, in one agent's log or in any",
+)
+.more(include_str!("scenario/warning.md"));
+
+const DEADLINE: Key = Key::table(
+    "deadline",
+    "how long the lab waits, if a step says nothing else",
+);
+
+const OFF: Key = Key::or("off", "whether there are none", "false");
+
+const EVERY: Key = Key::optional(
+    "every",
+    "the time between two packets of a flow",
+    "longer, the more flows there are",
+);
+
+const COUNT: Key = Key::or(
+    "count",
+    "how many flows there are at most; one for each two nodes and class there is anyway",
+    "48",
+);
+
+const PAYLOAD: Key = Key::or(
+    "payload",
+    "the least payload of a probe; some have up to 240 bytes more",
+    "64",
+);
+
+const READY: Key = Key::or(
+    "ready",
+    "how long it waits for the engine: from the start, or from a step, until every agent is in sync",
+    "\"20s\"",
+);
+
+const PROBE: Key = Key::or(
+    "probe",
+    "how long it waits for an answer to a probe",
+    "\"3s\"",
+);
 
 /// A scenario as its author wrote it. What was left out is none.
 #[derive(Debug)]
@@ -146,89 +308,6 @@ pub enum StoreKind {
     Etcd,
 }
 
-/// `[cluster]`.
-#[derive(Debug, Default)]
-pub struct Cluster {
-    /// ClusterInformation's type.
-    pub kind: Option<String>,
-    /// Whether encryption is on at first.
-    pub wireguard: Option<bool>,
-    /// Whether it covers the nodes' own traffic.
-    pub host_encryption: Option<bool>,
-    /// Where the pods' addresses come from.
-    pub route_source: Option<Spanned<RouteSource>>,
-    /// How nodes connect their pods.
-    pub addressing: Option<Spanned<Addressing>>,
-    /// The families that it speaks.
-    pub families: Option<Vec<Spanned<Family>>>,
-    /// Name of the tunnel device.
-    pub interface: Option<IfName>,
-    /// UDP port of the tunnel devices.
-    pub listen_port: Option<u16>,
-    /// MTU of the tunnel devices, in bytes.
-    pub mtu: Option<u16>,
-    /// Seconds between keepalives.
-    pub keepalive: Option<u16>,
-    /// `[cluster.config]` and `[cluster.annotations]`.
-    pub settings: Settings,
-}
-
-/// `[node.NAME]`.
-#[derive(Debug)]
-pub struct Node {
-    /// Its name.
-    pub name: Spanned<NodeName>,
-    /// Its address.
-    pub address: Option<Spanned<Ipv4Addr>>,
-    /// The pods on it.
-    pub pods: Vec<Spanned<PodName>>,
-    /// MTU of its uplink, in bytes.
-    pub mtu: Option<u16>,
-    /// Reverse-path filter of its uplink.
-    pub rp_filter: Option<RpFilter>,
-    /// Whether it takes part in encryption.
-    pub wireguard: Option<bool>,
-    /// Where it is said to be behind a NAT.
-    pub behind_nat: Option<Span>,
-    /// `[node.NAME.config]` and `[node.NAME.annotations]`.
-    pub settings: Settings,
-}
-
-/// `[pod.NAME]`.
-#[derive(Debug)]
-pub struct Pod {
-    /// Its name.
-    pub name: Spanned<PodName>,
-    /// Its address.
-    pub address: Option<Spanned<Ipv4Addr>>,
-    /// The node it is on.
-    pub node: Option<Spanned<NodeName>>,
-    /// MTU of its link, in bytes.
-    pub mtu: Option<u16>,
-    /// Reverse-path filter of the node's end of its link.
-    pub rp_filter: Option<RpFilter>,
-}
-
-/// `[client.NAME]`.
-#[derive(Debug)]
-pub struct Client {
-    /// Its name.
-    pub name: Spanned<NodeName>,
-    /// Its address.
-    pub address: Option<Spanned<Ipv4Addr>>,
-}
-
-/// `[phantoms.NAME]`.
-#[derive(Debug)]
-pub struct Phantoms {
-    /// What each is called, before its number.
-    pub name: Spanned<NodeName>,
-    /// How many nodes.
-    pub nodes: u16,
-    /// How many pods on each.
-    pub pods: u16,
-}
-
 /// `[probes]`.
 #[derive(Debug, Default)]
 pub struct Probes {
@@ -253,179 +332,110 @@ impl Scenario {
     pub fn read(file: &str, text: &str) -> Result<Self, Problems> {
         document::read(file, text, "a scenario", scenario)
     }
+
+    /// Every table that a scenario may have, with its keys.
+    pub fn grammar() -> Vec<TableGrammar> {
+        document::record("what stands before the first table", scenario)
+    }
 }
 
 fn scenario(table: &mut Table<'_, '_>) -> Scenario {
-    table.require("title", "title = \"what it shows\"");
     Scenario {
         title: table
-            .text("title")
+            .text(TITLE)
             .map(Spanned::into_inner)
             .unwrap_or_default(),
-        engine: table.name("engine", "an engine"),
-        store: table.word("store", "store", STORES),
-        store_on: table.name("store-on", "a node"),
+        engine: table.name(ENGINE, "an engine"),
+        store: table.word(STORE, "store", STORES),
+        store_on: table.name(STORE_ON, "a node"),
         broken_by: table
-            .texts("broken-by")
+            .texts(BROKEN_BY)
             .map(Spanned::into_inner)
             .into_iter()
             .flatten()
             .map(Spanned::into_inner)
             .collect(),
-        snapshots: table.names("snapshots", "a node"),
+        snapshots: table.names(SNAPSHOTS, "a node"),
         fabric: table
-            .table("fabric", "the fabric", fabric::fabric)
+            .table(FABRIC, "the fabric", fabric::fabric)
             .unwrap_or_default(),
         impairments: table
-            .tables("impairment", "an impairment", fabric::impairment)
+            .tables(IMPAIRMENT, "an impairment", fabric::impairment)
             .into_iter()
             .flatten()
             .collect(),
         probes: table
-            .table("probes", "the probes", probes)
+            .table(PROBES, "the probes", probes)
             .unwrap_or_default(),
         cluster: table
-            .table("cluster", "the cluster", cluster)
+            .table(CLUSTER, "the cluster", cluster::cluster)
             .unwrap_or_default(),
-        nodes: table.named_tables("node", "a node", node),
-        pods: table.named_tables("pod", "a pod", pod),
-        clients: table.named_tables("client", "a client", client),
-        phantoms: table.named_tables("phantoms", "phantoms", phantoms),
+        nodes: table.named_tables(NODE, "a node", host::node),
+        pods: table.named_tables(POD, "a pod", host::pod),
+        clients: table.named_tables(CLIENT, "a client", host::client),
+        phantoms: table.named_tables(PHANTOMS, "phantoms", host::phantoms),
         steps: table
-            .tables("step", "a step", step::step)
+            .tables(STEP, "a step", step::step)
             .into_iter()
             .flatten()
             .collect(),
         facts: table
-            .tables("dataplane", "a dataplane", fact::fact)
+            .tables(DATAPLANE, "a dataplane", fact::fact)
             .into_iter()
             .flatten()
             .collect(),
         promises: table
-            .tables("promise", "a promise", promise::promise)
+            .tables(PROMISE, "a promise", promise::promise)
             .into_iter()
             .flatten()
             .collect(),
-        flows: table.table("flows", "the flows", flows).unwrap_or_default(),
+        flows: table.table(FLOWS, "the flows", flows).unwrap_or_default(),
         limits: table
-            .tables("mtu", "a promise about sizes", limit::limit)
+            .tables(LIMIT, "a promise about sizes", limit::limit)
             .into_iter()
             .flatten()
             .collect(),
         spoofs: table
-            .tables("spoof", "a spoof", spoof::spoof)
+            .tables(SPOOF, "a spoof", spoof::spoof)
             .into_iter()
             .flatten()
             .collect(),
         warnings: table
-            .tables("warning", "a warning", warning::warning)
+            .tables(WARNING, "a warning", warning::warning)
             .into_iter()
             .flatten()
             .collect(),
         deadline: table
-            .table("deadline", "the deadline", deadline)
+            .table(DEADLINE, "the deadline", deadline)
             .unwrap_or_default(),
-    }
-}
-
-fn cluster(table: &mut Table<'_, '_>) -> Cluster {
-    Cluster {
-        kind: table
-            .parsed("type", value::cluster_type)
-            .map(Spanned::into_inner),
-        wireguard: table.flag("wireguard"),
-        host_encryption: table.flag("host-encryption"),
-        route_source: table.word("route-source", "route source", ROUTE_SOURCES),
-        addressing: table.word("addressing", "addressing", ADDRESSINGS),
-        families: table
-            .words("families", "family", FAMILIES)
-            .map(Spanned::into_inner),
-        interface: table
-            .parsed("interface", value::tunnel_device)
-            .map(Spanned::into_inner),
-        listen_port: table.number("listen-port", 1..=u16::MAX, ""),
-        mtu: mtu(table),
-        keepalive: table.number("keepalive", 0..=u16::MAX, " seconds"),
-        settings: settings(table),
-    }
-}
-
-fn node(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Node {
-    Node {
-        name,
-        address: table.address("address"),
-        pods: table.names("pods", "a pod").unwrap_or_default(),
-        mtu: mtu(table),
-        rp_filter: rp_filter(table),
-        wireguard: table.flag("wireguard"),
-        behind_nat: table
-            .flag("behind-nat")
-            .filter(|behind| *behind)
-            .and_then(|_| table.place_of("behind-nat")),
-        settings: settings(table),
-    }
-}
-
-/// Fields and annotations of a FelixConfiguration.
-fn settings(table: &mut Table<'_, '_>) -> Settings {
-    Settings {
-        fields: table.values("config"),
-        annotations: table.annotations("annotations"),
-    }
-}
-
-fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
-    Pod {
-        name,
-        address: table.address("address"),
-        node: table.name("node", "a node"),
-        mtu: mtu(table),
-        rp_filter: rp_filter(table),
-    }
-}
-
-fn client(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Client {
-    Client {
-        name,
-        address: table.address("address"),
-    }
-}
-
-fn phantoms(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Phantoms {
-    Phantoms {
-        name,
-        nodes: table.number("nodes", 1..=1000, " nodes").unwrap_or(1),
-        pods: table.number("pods", 0..=10_000, " pods").unwrap_or(0),
     }
 }
 
 fn flows(table: &mut Table<'_, '_>) -> Flows {
     Flows {
-        off: table.flag("off").unwrap_or_default(),
-        every: table.number("every", 1..=1000, " milliseconds"),
-        count: table.number("count", 1..=1000, " flows"),
+        off: table.flag(OFF).unwrap_or_default(),
+        every: table.number(EVERY, 1..=1000, "milliseconds"),
+        count: table.number(COUNT, 1..=1000, "flows"),
     }
 }
 
 fn probes(table: &mut Table<'_, '_>) -> Probes {
     Probes {
-        payload: table.number("payload", PAYLOADS, " bytes"),
+        payload: table.number(PAYLOAD, PAYLOADS, "bytes"),
     }
 }
 
 fn deadline(table: &mut Table<'_, '_>) -> Deadline {
-    let mut millis = |key| table.parsed(key, millis).map(Spanned::into_inner);
+    let mut read = |key| {
+        let time = table.parsed(key, DURATION, millis);
+        time.map(Spanned::into_inner)
+    };
     Deadline {
-        ready: millis("ready"),
-        probe: millis("probe"),
+        ready: read(READY),
+        probe: read(PROBE),
     }
 }
 
-fn rp_filter(table: &mut Table<'_, '_>) -> Option<RpFilter> {
-    let filter = table.word("rp-filter", "reverse-path filter", RP_FILTERS);
-    filter.map(Spanned::into_inner)
-}
-
-fn mtu(table: &mut Table<'_, '_>) -> Option<u16> {
-    table.number("mtu", MTU_MIN..=u16::MAX, " bytes")
+fn read_mtu(table: &mut Table<'_, '_>, key: Key) -> Option<u16> {
+    table.number(key, MTU_MIN..=u16::MAX, "bytes")
 }

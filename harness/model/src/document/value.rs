@@ -11,6 +11,8 @@ use crate::name::NameError;
 use crate::problem::{Problem, known_words};
 use crate::text::{self, shows};
 
+use super::key::Word;
+
 /// What a name is.
 const NAMES: &str = "names are made of a-z, 0-9 and `-`, and start with a letter";
 
@@ -87,7 +89,7 @@ pub(super) fn flag(key: &str, value: &Value<'_>) -> Result<bool, Problem> {
         .ok_or_else(|| mismatch(key, value, "true or false", help()))
 }
 
-/// A whole number in `range`. `unit` is what it counts: ` bytes`, or nothing.
+/// A whole number in `range`. `unit` is what it counts: `bytes`, or nothing.
 pub(super) fn number(
     key: &str,
     value: &Value<'_>,
@@ -104,10 +106,14 @@ pub(super) fn number(
         };
         return Err(mismatch(key, value, "a whole number", help));
     };
+    let counted = |number: u16| match unit {
+        "" => number.to_string(),
+        unit => format!("{number} {unit}"),
+    };
     let label = match in_range(written, least, most) {
         Ok(number) => return Ok(number),
-        Err(Beyond::Below) => format!("less than {least}{unit}"),
-        Err(Beyond::Above) => format!("more than {most}{unit}"),
+        Err(Beyond::Below) => format!("less than {}", counted(least)),
+        Err(Beyond::Above) => format!("more than {}", counted(most)),
     };
     Err(Problem::new(
         format!("`{key}` is out of range"),
@@ -202,6 +208,17 @@ pub(super) fn name<N: TryFrom<String, Error = NameError>>(
     }
 }
 
+/// A text with an inner form.
+pub(super) fn parsed<T>(
+    written: &Spanned<String>,
+    parse: impl Fn(&str) -> Result<T, Unfit>,
+) -> Result<Spanned<T>, Problem> {
+    match parse(written.get_ref()) {
+        Ok(value) => Ok(Spanned::new(written.span(), value)),
+        Err(Unfit { what, label, help }) => Err(Problem::new(what, written.span(), label, help)),
+    }
+}
+
 /// The advice for a number, `true` or `false` where a name has to be: no number is one, and the
 /// other two name something only if the author says so elsewhere.
 pub(super) fn name_advice(_: &str) -> String {
@@ -209,8 +226,8 @@ pub(super) fn name_advice(_: &str) -> String {
 }
 
 /// The advice for what stands where one of a few words has to be.
-pub(super) fn word_advice<T>(kind: &str, words: &[(&str, T)], text: &str) -> String {
-    let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+pub(super) fn word_advice<T>(kind: &str, words: &[Word<T>], text: &str) -> String {
+    let known: Vec<_> = words.iter().map(|(word, ..)| *word).collect();
     match known.contains(&text) {
         true => in_quotes(text),
         false => known_words(kind, text, &known),
@@ -226,13 +243,13 @@ pub(super) fn address_advice(key: &str) -> String {
 pub(super) fn one_of<T: Copy>(
     written: &Spanned<String>,
     kind: &str,
-    words: &[(&str, T)],
+    words: &[Word<T>],
 ) -> Result<Spanned<T>, Problem> {
     let text = written.get_ref();
-    if let Some((_, value)) = words.iter().find(|(word, _)| word == text) {
+    if let Some((_, value, _)) = words.iter().find(|(word, ..)| word == text) {
         return Ok(Spanned::new(written.span(), *value));
     }
-    let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    let known: Vec<_> = words.iter().map(|(word, ..)| *word).collect();
     Err(Problem::new(
         format!("unknown {kind} `{}`", shown(text)),
         written.span(),
@@ -313,7 +330,7 @@ mod tests {
     fn a_number_is_written_in_any_of_toml_s_ways() {
         let read = |text: &str| {
             let value = DeValue::parse(text).unwrap();
-            number("mtu", &value, 576..=65535, " bytes").map_err(|problem| problem.to_string())
+            number("mtu", &value, 576..=65535, "bytes").map_err(|problem| problem.to_string())
         };
         for (text, number) in [
             ("1_400", 1400),

@@ -2,20 +2,57 @@
 
 use toml::Spanned;
 
-use crate::document::{Table, Unfit, shown};
+use crate::document::{Key, Syntax, Table, Unfit, shown};
 use crate::plan::{Conduct, LogForm};
 use crate::problem::Problem;
-use crate::scenario::millis;
+use crate::scenario::{DURATION, millis};
 
 /// What a unit of memory is in KiB.
 const UNITS: &[(&str, u64)] = &[("KiB", 1), ("MiB", 1024), ("GiB", 1024 * 1024)];
 
+const LOG: Key = Key::table(
+    "log",
+    "how a line of its log shows its level; without it no log is judged",
+);
+
+const MEMORY: Key = Key::optional(
+    "memory",
+    "the most memory that each of its processes may have had (`VmHWM`)",
+    "any amount",
+);
+
+const ENDS_WITHIN: Key = Key::optional(
+    "ends-within",
+    "how long its agent may take to end after SIGTERM, at the end of the run and in steps, with status 0",
+    "any time",
+);
+
+const KEEPS_DEVICE: Key = Key::or(
+    "keeps-device",
+    "whether the tunnel device answers when the agent has ended",
+    "false",
+);
+
+const HARMLESS: Key = Key::required(
+    "harmless",
+    "parts of lines that are no warnings; a log without any is not believed",
+    "harmless = [\" INFO \"]",
+);
+
+const WARNING: Key = Key::required(
+    "warning",
+    "parts of lines that are warnings or worse",
+    "warning = [\" WARN \", \" ERROR \"]",
+);
+
+const AMOUNT: Syntax = Syntax::Described("a number of `KiB`, `MiB` or `GiB`");
+
 pub(super) fn conduct(table: &mut Table<'_, '_>) -> Conduct {
-    let log = table.table("log", "the log's form", log);
-    let memory = table.parsed("memory", memory);
-    let ends_within = table.parsed("ends-within", millis);
-    let keeps_device = table.flag("keeps-device").unwrap_or_default();
-    if keeps_device && !table.has("ends-within") {
+    let log = table.table(LOG, "the log's form", log);
+    let memory = table.parsed(MEMORY, AMOUNT, memory);
+    let ends_within = table.parsed(ENDS_WITHIN, DURATION, millis);
+    let keeps_device = table.flag(KEEPS_DEVICE).unwrap_or_default();
+    if keeps_device && !table.has(ENDS_WITHIN) {
         table.report(Problem::new(
             "nothing ends, so nothing can stay",
             table.place(),
@@ -32,21 +69,19 @@ pub(super) fn conduct(table: &mut Table<'_, '_>) -> Conduct {
 }
 
 fn log(table: &mut Table<'_, '_>) -> LogForm {
-    table.require("harmless", "harmless = [\" INFO \"]");
-    table.require("warning", "warning = [\" WARN \", \" ERROR \"]");
     LogForm {
-        harmless: marks(table, "harmless"),
-        warning: marks(table, "warning"),
+        harmless: marks(table, HARMLESS),
+        warning: marks(table, WARNING),
     }
 }
 
-fn marks(table: &mut Table<'_, '_>, key: &'static str) -> Vec<String> {
+fn marks(table: &mut Table<'_, '_>, key: Key) -> Vec<String> {
     let Some(marks) = table.texts(key) else {
         return Vec::new();
     };
     if marks.get_ref().is_empty() {
         table.report(Problem::new(
-            format!("`{key}` is empty"),
+            format!("`{}` is empty", key.name),
             marks.span(),
             "no line has nothing",
             "name a part of such a line, or leave `log` out",

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use strum::EnumDiscriminants;
 
 use crate::name::{IfName, NodeName};
 
@@ -19,7 +20,14 @@ pub const SYSCTLS: &[&str] = &[
 ];
 
 /// A named part of a dataplane.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, EnumDiscriminants,
+)]
+#[strum_discriminants(
+    name(DataplaneItemKind),
+    derive(strum::VariantArray),
+    doc = "A named part of a dataplane, by kind."
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataplaneItem {
     /// A route to exactly this network, of whatever table.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use strum::EnumDiscriminants;
 
 use crate::name::NodeName;
 
@@ -21,7 +22,12 @@ pub enum Tamper {
 }
 
 /// What an engine makes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants)]
+#[strum_discriminants(
+    name(OwnKind),
+    derive(strum::VariantArray),
+    doc = "What an engine makes, by kind."
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Own {
     /// The route to a destination, in whatever table of the engine's.
@@ -45,7 +51,12 @@ pub enum Own {
 }
 
 /// What an engine has not made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants)]
+#[strum_discriminants(
+    name(ForeignKind),
+    derive(strum::VariantArray),
+    doc = "What an engine has not made, by kind."
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Foreign {
     /// A route to nowhere, in the main table.

@@ -5,15 +5,93 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use toml::Spanned;
 
-use crate::document::{Table, Unfit, shown};
+use strum::VariantArray as _;
+
+use crate::document::{Key, Table, Unfit, Written, shown};
 use crate::name::NodeName;
-use crate::plan::DataplaneItem;
+use crate::plan::{DataplaneItem, DataplaneItemKind};
 use crate::problem::{Problem, Span};
 
-const GRAMMAR: &str = "write `route SUBNET`, `route SUBNET throw`, `route SUBNET dev NAME`, \
-                       `rule PRIORITY`, `peer NODE`, `allowed-ip SUBNET of NODE`, \
-                       `address ADDRESS`, `device NAME`, `nft PART-OF-A-LINE` or \
-                       `sysctl NAME = VALUE`";
+use super::value::either;
+
+/// How a part of a dataplane is written, and when it is there. Of each kind there is at least one form.
+fn written(kind: DataplaneItemKind) -> &'static [Written] {
+    match kind {
+        DataplaneItemKind::Route => &[
+            (
+                "route SUBNET",
+                "a route to exactly that network or address, in whatever table",
+            ),
+            ("route SUBNET throw", "such a throw route"),
+            (
+                "route SUBNET dev NAME",
+                "such a route through that interface",
+            ),
+        ],
+        DataplaneItemKind::Rule => {
+            &[("rule PRIORITY", "a rule of that priority, of either family")]
+        }
+        DataplaneItemKind::Peer => &[(
+            "peer NODE",
+            "a peer with the key that the node has published",
+        )],
+        DataplaneItemKind::AllowedIp => &[(
+            "allowed-ip SUBNET of NODE",
+            "exactly that network or address among the allowed IPs of that node's peer",
+        )],
+        DataplaneItemKind::Address => &[(
+            "address ADDRESS",
+            "that address, without a prefix length, on any interface",
+        )],
+        DataplaneItemKind::Device => &[("device NAME", "an interface of that name")],
+        DataplaneItemKind::Nft => &[("nft PART-OF-A-LINE", "a line of nftables that has the text")],
+        DataplaneItemKind::Sysctl => &[(
+            "sysctl NAME = VALUE",
+            "one of the sysctls of a snapshot, with that value",
+        )],
+    }
+}
+
+fn forms() -> Vec<Written> {
+    let kinds = DataplaneItemKind::VARIANTS.iter();
+    kinds.flat_map(|kind| written(*kind)).copied().collect()
+}
+
+const NODE: Key = Key::required(
+    "node",
+    "the node whose dataplane it is about",
+    "node = \"NAME\"",
+);
+
+const AFTER: Key = Key::optional(
+    "after",
+    "it is looked at when the step of this number has settled; 0 is the start",
+    "the end",
+);
+
+const HAS: Key = Key::optional("has", "parts of lines that its snapshot must have", "none");
+
+const LACKS: Key = Key::optional(
+    "lacks",
+    "parts of lines that its snapshot must lack",
+    "none",
+);
+
+const PRESENT: Key = Key::optional(
+    "present",
+    "parts of the dataplane, by name, that must be there",
+    "none",
+);
+
+const ABSENT: Key = Key::optional(
+    "absent",
+    "parts of the dataplane, by name, that must not be there",
+    "none",
+)
+.more(
+    "Where one is broken, the report names what is there instead: the route that covers an address, the peer that has an\n\
+     allowed IP, the value. Two of one node and moment that contradict each other are refused.",
+);
 
 /// `[[dataplane]]`.
 #[derive(Debug)]
@@ -35,14 +113,13 @@ pub struct DataplaneCheck {
 }
 
 pub(super) fn fact(table: &mut Table<'_, '_>) -> Option<DataplaneCheck> {
-    table.require("node", "node = \"NAME\"");
-    let node = table.name("node", "a node");
-    let after = table.number("after", 0..=u16::MAX, "");
-    let after = after.zip(table.place_of("after"));
+    let node = table.name(NODE, "a node");
+    let after = table.number(AFTER, 0..=u16::MAX, "");
+    let after = after.zip(table.place_of(AFTER));
     let after = after.map(|(step, place)| Spanned::new(place, step));
-    let (has, lacks) = (lines(table, "has"), lines(table, "lacks"));
-    let (present, absent) = (things(table, "present"), things(table, "absent"));
-    let keys = ["has", "lacks", "present", "absent"];
+    let (has, lacks) = (lines(table, HAS), lines(table, LACKS));
+    let (present, absent) = (things(table, PRESENT), things(table, ABSENT));
+    let keys = [HAS, LACKS, PRESENT, ABSENT];
     table.refuse_empty(&keys);
     if !keys.into_iter().any(|key| table.has(key)) {
         table.report(Problem::new(
@@ -64,24 +141,15 @@ pub(super) fn fact(table: &mut Table<'_, '_>) -> Option<DataplaneCheck> {
     })
 }
 
-fn lines(table: &mut Table<'_, '_>, key: &'static str) -> Vec<Spanned<String>> {
+fn lines(table: &mut Table<'_, '_>, key: Key) -> Vec<Spanned<String>> {
     table
         .texts(key)
         .map(Spanned::into_inner)
         .unwrap_or_default()
 }
 
-fn things(table: &mut Table<'_, '_>, key: &'static str) -> Vec<Spanned<DataplaneItem>> {
-    let mut things = Vec::new();
-    for written in lines(table, key) {
-        match thing(written.get_ref()) {
-            Ok(thing) => things.push(Spanned::new(written.span(), thing)),
-            Err(Unfit { what, label, help }) => {
-                table.report(Problem::new(what, written.span(), label, help));
-            }
-        }
-    }
-    things
+fn things(table: &mut Table<'_, '_>, key: Key) -> Vec<Spanned<DataplaneItem>> {
+    table.parsed_texts(key, forms, thing).unwrap_or_default()
 }
 
 /// A named part of a dataplane: `route 10.240.0.5 dev wireguard.cali`.
@@ -89,7 +157,7 @@ fn thing(text: &str) -> Result<DataplaneItem, Unfit> {
     let unfit = |label: &str| Unfit {
         what: format!("`{}` is no part of a dataplane", shown(text)),
         label: label.to_owned(),
-        help: GRAMMAR.to_owned(),
+        help: format!("write {}", either(&forms())),
     };
     let words: Vec<&str> = text.split_whitespace().collect();
     let network = |word: &str| {
@@ -179,6 +247,22 @@ mod tests {
             thing("route 10.240.0.5").unwrap(),
             thing("route 10.240.0.5/32").unwrap()
         );
+    }
+
+    /// A form with something real in place of each word in capitals.
+    #[test]
+    fn every_form_is_read() {
+        for (form, _) in forms() {
+            let text = form
+                .replace("SUBNET", "10.240.0.5/32")
+                .replace("PRIORITY", "99")
+                .replace("NODE", "node-2")
+                .replace("ADDRESS", "10.240.0.5")
+                .replace("PART-OF-A-LINE", "mark")
+                .replace("NAME", "wg0")
+                .replace("VALUE", "1");
+            assert_eq!(thing(&text).unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -2,20 +2,61 @@
 
 use toml::Spanned;
 
-use crate::document::Table;
+use crate::document::{Key, Table, Word};
 use crate::name::EndpointName;
 use crate::problem::Span;
 
 use super::MTU_MIN;
 
-const TELLERS: &[(&str, Teller)] = &[
-    ("sender", Teller::Sender),
-    ("node", Teller::Node),
-    ("fabric", Teller::Fabric),
-    ("nobody", Teller::Nobody),
+const TELLERS: &[Word<Teller>] = &[
+    (
+        "sender",
+        Teller::Sender,
+        "the sender's own kernel, which refuses to send it",
+    ),
+    (
+        "node",
+        Teller::Node,
+        "the node of the pod that sends, by ICMP",
+    ),
+    (
+        "fabric",
+        Teller::Fabric,
+        "the router that the fabric is, by ICMP",
+    ),
+    ("nobody", Teller::Nobody, "no one: it is lost silently"),
 ];
 
-const BULK: &[(&str, bool)] = &[("arrives", true), ("lost", false)];
+const BULK: &[Word<bool>] = &[
+    ("arrives", true, "it gets through"),
+    (
+        "lost",
+        false,
+        "it does not, which the scenario documents: connections are established, and full-sized packets are lost",
+    ),
+];
+
+const FROM: Key = Key::required("from", "who sends", "from = \"NAME\"");
+
+const TO: Key = Key::required("to", "who receives", "to = \"NAME\"");
+
+const LARGEST: Key = Key::optional(
+    "largest",
+    "the largest IP packet that arrives in one piece",
+    "what follows from the links of the way",
+);
+
+const TOLD_BY: Key = Key::optional(
+    "told-by",
+    "who says that a larger packet is too large",
+    "what follows from the links of the way",
+);
+
+const TRANSFER: Key = Key::or(
+    "bulk",
+    "what becomes of a large transfer over TCP",
+    "\"arrives\"",
+);
 
 /// `[[mtu]]`.
 #[derive(Debug)]
@@ -49,15 +90,13 @@ pub enum Teller {
 }
 
 pub(super) fn limit(table: &mut Table<'_, '_>) -> Option<Limit> {
-    table.require("from", "from = \"NAME\"");
-    table.require("to", "to = \"NAME\"");
-    let from = table.name("from", "an endpoint");
-    let to = table.name("to", "an endpoint");
-    let largest = table.number("largest", MTU_MIN..=u16::MAX, " bytes");
+    let from = table.name(FROM, "an endpoint");
+    let to = table.name(TO, "an endpoint");
+    let largest = table.number(LARGEST, MTU_MIN..=u16::MAX, "bytes");
     let told_by = table
-        .word("told-by", "teller", TELLERS)
+        .word(TOLD_BY, "teller", TELLERS)
         .map(Spanned::into_inner);
-    let bulk = table.word("bulk", "transfer outcome", BULK);
+    let bulk = table.word(TRANSFER, "transfer outcome", BULK);
     Some(Limit {
         place: table.place(),
         from: from?,

@@ -2,37 +2,116 @@
 
 use toml::Spanned;
 
-use crate::document::Table;
+use crate::document::{Key, Table, Word};
 use crate::name::EndpointName;
 use crate::plan::{Class, Family, Protection, Protocol};
 use crate::problem::{Problem, Span};
 
 use super::{FAMILIES, PAYLOADS};
 
-const PROTOCOLS: &[(&str, Protocol)] = &[
-    ("icmp", Protocol::Icmp),
-    ("udp", Protocol::Udp),
-    ("tcp", Protocol::Tcp),
-    ("icmp6", Protocol::Icmp6),
-    ("udp6", Protocol::Udp6),
-    ("tcp6", Protocol::Tcp6),
+const PROTOCOLS: &[Word<Protocol>] = &[
+    (
+        "icmp",
+        Protocol::Icmp,
+        "an ICMP echo request, which the kernel answers",
+    ),
+    ("udp", Protocol::Udp, "a datagram, and one back"),
+    (
+        "tcp",
+        Protocol::Tcp,
+        "a connection, whose payload comes back",
+    ),
+    ("icmp6", Protocol::Icmp6, "the same as `icmp` over IPv6"),
+    ("udp6", Protocol::Udp6, "the same as `udp` over IPv6"),
+    ("tcp6", Protocol::Tcp6, "the same as `tcp` over IPv6"),
 ];
 
-const CLASSES: &[(&str, Class)] = &[
-    ("same-host", Class::SameHost),
-    ("cross-host", Class::CrossHost),
-    ("host-to-host", Class::HostToHost),
-    ("mixed", Class::Mixed),
-    ("external", Class::External),
+const CLASSES: &[Word<Class>] = &[
+    (
+        "same-host",
+        Class::SameHost,
+        "both on one node: `plaintext`",
+    ),
+    (
+        "cross-host",
+        Class::CrossHost,
+        "on two nodes, at least one of them a pod: `encrypted`; nothing between a pod and a node without host encryption",
+    ),
+    (
+        "host-to-host",
+        Class::HostToHost,
+        "two nodes: `encrypted`, or `plaintext` without host encryption",
+    ),
+    (
+        "mixed",
+        Class::Mixed,
+        "on two nodes, at least one of which does not encrypt: `plaintext`, or `blocked` under encrypt or drop",
+    ),
+    (
+        "external",
+        Class::External,
+        "one of them a client, outside the cluster: `plaintext`",
+    ),
 ];
 
-const EXPECTATIONS: &[(&str, Expectation)] = &[
-    ("encrypted", Expectation::Of(Protection::Encrypted)),
-    ("plaintext", Expectation::Of(Protection::Plaintext)),
-    ("blocked", Expectation::Of(Protection::Blocked)),
-    ("delivered", Expectation::Of(Protection::Delivered)),
-    ("never-plaintext", Expectation::NeverPlaintext),
+const EXPECTATIONS: &[Word<Expectation>] = &[
+    (
+        "encrypted",
+        Expectation::Of(Protection::Encrypted),
+        "they arrive, and are only ciphertext on the wire",
+    ),
+    (
+        "plaintext",
+        Expectation::Of(Protection::Plaintext),
+        "they arrive, and never pass a tunnel device",
+    ),
+    (
+        "blocked",
+        Expectation::Of(Protection::Blocked),
+        "they never arrive, and are not on the wire",
+    ),
+    (
+        "delivered",
+        Expectation::Of(Protection::Delivered),
+        "they arrive and are answered, whatever they look like",
+    ),
+    (
+        "never-plaintext",
+        Expectation::NeverPlaintext,
+        "they are not readable on the wire from the first convergence to the last probe: not while a step breaks \
+         something, and not where encryption is switched off. Whether they arrive is left open",
+    ),
 ];
+
+const EXPECT: Key = Key::required(
+    "expect",
+    "what must become of the packets",
+    "expect = \"encrypted\"",
+);
+
+const FROM: Key = Key::optional("from", "who sends", "anyone");
+
+const TO: Key = Key::optional("to", "who receives", "anyone");
+
+const CLASS: Key = Key::optional("class", "only pairs of this class", "any");
+
+const FAMILY: Key = Key::optional(
+    "families",
+    "only packets of these families",
+    "all of the cluster's",
+);
+
+const PROTOCOL: Key = Key::optional(
+    "protocols",
+    "only packets of these protocols",
+    "all protocols",
+);
+
+const PAYLOAD: Key = Key::optional(
+    "payload",
+    "for probes of its own, which have at least so much payload",
+    "the probes that there are anyway",
+);
 
 /// `[[promise]]`.
 #[derive(Debug)]
@@ -75,9 +154,8 @@ impl Expectation {
 }
 
 pub(super) fn promise(table: &mut Table<'_, '_>) -> Option<PairPromise> {
-    table.require("expect", "expect = \"encrypted\"");
-    let from = table.one_or_more("from", "an endpoint");
-    let to = table.one_or_more("to", "an endpoint");
+    let from = table.one_or_more(FROM, "an endpoint");
+    let to = table.one_or_more(TO, "an endpoint");
     for ends in [&from, &to].into_iter().flatten() {
         if ends.get_ref().is_empty() {
             table.report(Problem::new(
@@ -88,12 +166,12 @@ pub(super) fn promise(table: &mut Table<'_, '_>) -> Option<PairPromise> {
             ));
         }
     }
-    let class = table.word("class", "class", CLASSES);
-    let families = table.words("families", "family", FAMILIES);
-    let protocols = table.words("protocols", "protocol", PROTOCOLS);
-    let payload = table.number("payload", PAYLOADS, " bytes");
-    let payload = payload.zip(table.place_of("payload"));
-    let expect = table.word("expect", "expectation", EXPECTATIONS);
+    let class = table.word(CLASS, "class", CLASSES);
+    let families = table.words(FAMILY, "family", FAMILIES);
+    let protocols = table.words(PROTOCOL, "protocol", PROTOCOLS);
+    let payload = table.number(PAYLOAD, PAYLOADS, "bytes");
+    let payload = payload.zip(table.place_of(PAYLOAD));
+    let expect = table.word(EXPECT, "expectation", EXPECTATIONS);
     Some(PairPromise {
         place: table.place(),
         from,

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use crate::document::Table;
 use strum::VariantArray as _;
 
-use crate::plan::{Action, ActionKind, Configuration, FabricAction, StoreAction};
+use crate::document::{Key, Table, Word};
+use crate::plan::{Action, ActionKind, Configuration};
 use crate::problem::{Problem, Span};
 
-use super::keys::Keys;
-use super::{fabric, tamper, value};
+use super::keys::{AGENT, Keys, Reader};
+use super::{fabric, store, tamper, value};
 
 /// `[[step]]`.
 #[derive(Debug)]
@@ -40,184 +40,335 @@ impl Step {
     }
 }
 
-/// Reads the keys of one kind of step.
-type Reader = fn(&mut Keys<'_, '_, '_>) -> Option<Action>;
+const ACTION: Key = Key::required("action", "what happens", "action = \"enable\"");
 
-const PROVOCATION: &str =
-    "provoke = { action = \"tamper\", node = \"NAME\", delete = \"everything\" }";
+const DEADLINE: Key = Key::optional(
+    "deadline",
+    "how long the lab waits for it to settle, after which the run ends",
+    "`deadline.ready`",
+);
 
-/// How an action is written: its name, and the reader of its keys. Of each kind there is at least one.
-fn written(kind: ActionKind) -> &'static [(&'static str, Reader)] {
+const SETTLES_WITHIN: Key = Key::optional(
+    "settles-within",
+    "a promise: it settles in that time, as the lab sees it. If it does not, the promise is broken, and the run goes on",
+    "no promise",
+);
+
+const OUTAGE: Key = Key::or(
+    "outage",
+    "how long it may interrupt a flow that the engine protects",
+    "\"5s\"",
+);
+
+const LEAKS: Key = Key::optional(
+    "leaks",
+    "how many frames of protected flows may be readable during it, with nothing excused",
+    "none, but for what the step itself breaks",
+);
+
+const WRITES: Key = Key::optional(
+    "writes",
+    "the most kernel writes that the engine may do in it, announced or observed",
+    "any number",
+);
+
+const CONFIGURED: Key = Key::optional("node", "whose FelixConfiguration", "that of all, `default`");
+
+const SET: Key = Key::optional("set", "fields of its `spec`, with Calico's names", "none");
+
+const ANNOTATIONS: Key = Key::optional("annotations", "its annotations", "none");
+
+const UNSET: Key = Key::optional("unset", "fields or annotations that are removed", "none");
+
+const KEY: Key = Key::optional(
+    "key",
+    "the node whose key it is",
+    "a stranger's: a new one that nobody has the private key of",
+);
+
+const TO: Key = Key::required("to", "the node that it goes to", "to = \"NODE\"");
+
+const ADDRESS: Key = Key::required(
+    "address",
+    "its uplink's address from here on",
+    "address = \"10.240.0.99\"",
+);
+
+const FOR: Key = Key::required("for", "for how long", "for = \"2s\"");
+
+const MTU: Key = Key::required("mtu", "its uplink's MTU from here on", "mtu = 1400");
+
+const METRIC: Key = Key::required(
+    "metric",
+    "their metric from here on, of which the least is best",
+    "metric = 500",
+);
+
+const COUNT: Key = Key::required("count", "how many times", "count = 3");
+
+const PROVOKE: Key = Key::required(
+    "provoke",
+    "the step that makes it write: one that tampers, or one that configures, which is undone each time",
+    "provoke = { action = \"tamper\", node = \"NAME\", delete = \"everything\" }",
+);
+
+/// What an action is about, as the reference groups them.
+fn group(kind: ActionKind) -> &'static str {
     match kind {
-        ActionKind::Enable => &[("enable", |_| Some(Action::Enable))],
-        ActionKind::Disable => &[("disable", |_| Some(Action::Disable))],
-        ActionKind::Configure => &[("configure", configure)],
-        ActionKind::StopEngine => &[("stop-engine", |keys| {
-            Some(Action::StopEngine { node: keys.node() })
-        })],
-        ActionKind::KillEngine => &[("kill-engine", |keys| {
-            Some(Action::KillEngine { node: keys.node() })
-        })],
-        ActionKind::StartEngine => &[("start-engine", |keys| {
-            Some(Action::StartEngine { node: keys.node() })
-        })],
-        ActionKind::RestartEngine => &[("restart-engine", |keys| {
-            Some(Action::RestartEngine { node: keys.node() })
-        })],
-        ActionKind::RotateKey => &[("rotate-key", |keys| {
-            let node = keys.target()?;
-            Some(Action::RotateKey { node })
-        })],
-        ActionKind::OverwriteKey => &[("overwrite-key", |keys| {
-            let (node, key) = (keys.target(), keys.name("key"));
-            Some(Action::OverwriteKey { node: node?, key })
-        })],
-        ActionKind::Tamper => &[("tamper", tamper::tamper)],
-        ActionKind::Store => STORE_ACTIONS,
-        ActionKind::Fabric => FABRIC_ACTIONS,
-        ActionKind::AddPod => &[("add-pod", |keys| Some(Action::AddPod { pod: keys.pod()? }))],
-        ActionKind::RemovePod => &[("remove-pod", |keys| {
-            Some(Action::RemovePod { pod: keys.pod()? })
-        })],
-        ActionKind::MovePod => &[("move-pod", |keys| {
-            keys.table.require("to", "to = \"NODE\"");
-            let (pod, to) = (keys.pod(), keys.name("to"));
-            Some(Action::MovePod { pod: pod?, to: to? })
-        })],
-        ActionKind::AddNode => &[("add-node", |keys| {
-            let node = keys.target()?;
-            Some(Action::AddNode { node })
-        })],
-        ActionKind::RemoveNode => &[("remove-node", |keys| {
-            let node = keys.target()?;
-            Some(Action::RemoveNode { node })
-        })],
-        ActionKind::ReaddressNode => &[("readdress-node", |keys| {
-            keys.table.require("address", "address = \"10.240.0.99\"");
-            let (node, address) = (keys.target(), keys.table.address("address"));
-            let address = keys.noted("address", address);
-            Some(Action::ReaddressNode {
-                node: node?,
-                address: address?,
-            })
-        })],
-        ActionKind::RebootNode => &[("reboot-node", |keys| {
-            let node = keys.target()?;
-            Some(Action::RebootNode { node })
-        })],
-        ActionKind::PauseNode => &[("pause-node", |keys| {
-            keys.table.require("for", "for = \"2s\"");
-            let (node, length) = (keys.target(), keys.table.parsed("for", value::pause));
-            Some(Action::PauseNode {
-                node: node?,
-                millis: length?.into_inner(),
-            })
-        })],
-        ActionKind::Partition => &[("partition", |keys| {
-            let node = keys.target()?;
-            Some(Action::Partition { node })
-        })],
-        ActionKind::Heal => &[("heal", |keys| {
-            let node = keys.target()?;
-            Some(Action::Heal { node })
-        })],
-        ActionKind::SetMtu => &[("set-mtu", |keys| {
-            keys.table.require("mtu", "mtu = 1400");
-            let (node, mtu) = (keys.target(), super::mtu(keys.table));
-            Some(Action::SetMtu {
-                node: node?,
-                mtu: mtu?,
-            })
-        })],
-        ActionKind::SetMetric => &[("set-metric", |keys| {
-            keys.table.require("metric", "metric = 500");
-            let metric = keys.table.number("metric", 1..=u16::MAX, "");
-            Some(Action::SetMetric {
-                node: keys.target()?,
-                metric: metric?.into(),
-            })
-        })],
-        ActionKind::WaitResyncs => &[("wait-resyncs", |keys| {
-            keys.table.require("count", "count = 3");
-            let count = keys.table.number("count", 1..=1000, "")?;
-            Some(Action::WaitResyncs { count })
-        })],
-        ActionKind::CrashEverywhere => &[("crash-everywhere", |keys| {
-            keys.table.require("provoke", PROVOCATION);
-            let node = keys.target();
-            let provoke = keys.table.table("provoke", "a provocation", step).flatten();
-            Some(Action::CrashEverywhere {
-                node: node?,
-                provoke: Box::new(provoke?.action),
-            })
-        })],
+        ActionKind::Enable
+        | ActionKind::Disable
+        | ActionKind::Configure
+        | ActionKind::RotateKey
+        | ActionKind::OverwriteKey => "The configuration and keys",
+        ActionKind::StopEngine
+        | ActionKind::KillEngine
+        | ActionKind::StartEngine
+        | ActionKind::RestartEngine
+        | ActionKind::WaitResyncs
+        | ActionKind::CrashEverywhere => "Agents",
+        ActionKind::Tamper => "A node's dataplane",
+        ActionKind::Store => "The store",
+        ActionKind::Fabric | ActionKind::Partition | ActionKind::Heal => "The fabric",
+        ActionKind::AddPod | ActionKind::RemovePod | ActionKind::MovePod => "Pods",
+        ActionKind::AddNode
+        | ActionKind::RemoveNode
+        | ActionKind::ReaddressNode
+        | ActionKind::RebootNode
+        | ActionKind::PauseNode
+        | ActionKind::SetMtu
+        | ActionKind::SetMetric => "Nodes",
     }
 }
 
-const STORE_ACTIONS: &[(&str, Reader)] = &[
-    ("store-down", |_| Some(Action::Store(StoreAction::Down))),
-    ("store-up", |_| Some(Action::Store(StoreAction::Up))),
-    ("store-freeze", |_| Some(Action::Store(StoreAction::Freeze))),
-    ("store-thaw", |_| Some(Action::Store(StoreAction::Thaw))),
-    ("store-compact", |_| {
-        Some(Action::Store(StoreAction::Compact))
-    }),
-    ("store-burst", |keys| {
-        keys.table.require("events", "events = 10000");
-        let events = keys.table.number("events", 1..=u16::MAX, "")?;
-        Some(Action::Store(StoreAction::Burst { events }))
-    }),
-    ("store-garbage", |keys| {
-        let text = keys.table.text("text").map(Spanned::into_inner);
-        let node = keys.node();
-        Some(Action::Store(StoreAction::Garbage { node, text }))
-    }),
-    ("store-repair", |_| Some(Action::Store(StoreAction::Repair))),
-];
-
-const FABRIC_ACTIONS: &[(&str, Reader)] = &[
-    ("set-fabric-mtu", fabric::set_mtu),
-    ("swallow-icmp", |_| {
-        Some(Action::Fabric(FabricAction::SwallowIcmp))
-    }),
-    ("answer-icmp", |_| {
-        Some(Action::Fabric(FabricAction::AnswerIcmp))
-    }),
-    ("set-loss", fabric::set_loss),
-    ("drop-nth", fabric::drop_nth),
-    ("set-rate", fabric::set_rate),
-    ("set-delay", fabric::set_delay),
-    ("clear-impairments", fabric::clear_impairments),
-    ("forget-nat", |keys| {
-        let node = keys.target()?;
-        Some(Action::Fabric(FabricAction::ForgetNat { node }))
-    }),
-];
+/// How an action is written, the reader of its keys, and what happens. Of each kind there is at least one.
+fn written(kind: ActionKind) -> &'static [Word<Reader>] {
+    match kind {
+        ActionKind::Enable => &[(
+            "enable",
+            |_| Some(Action::Enable),
+            "encryption is switched on, by the command of the operator",
+        )],
+        ActionKind::Disable => &[(
+            "disable",
+            |_| Some(Action::Disable),
+            "encryption is switched off, by the command of the operator",
+        )],
+        ActionKind::Configure => &[(
+            "configure",
+            configure,
+            "fields of FelixConfiguration change, for all nodes or for one",
+        )],
+        ActionKind::StopEngine => &[(
+            "stop-engine",
+            |keys| {
+                Some(Action::StopEngine {
+                    node: keys.name(AGENT),
+                })
+            },
+            "the agent is asked to end (SIGTERM)",
+        )],
+        ActionKind::KillEngine => &[(
+            "kill-engine",
+            |keys| {
+                Some(Action::KillEngine {
+                    node: keys.name(AGENT),
+                })
+            },
+            "the agent is killed (SIGKILL), and what it made stays",
+        )],
+        ActionKind::StartEngine => &[(
+            "start-engine",
+            |keys| {
+                Some(Action::StartEngine {
+                    node: keys.name(AGENT),
+                })
+            },
+            "the agent is started again",
+        )],
+        ActionKind::RestartEngine => &[(
+            "restart-engine",
+            |keys| {
+                Some(Action::RestartEngine {
+                    node: keys.name(AGENT),
+                })
+            },
+            "the agent is asked to end (SIGTERM), and started again",
+        )],
+        ActionKind::RotateKey => &[(
+            "rotate-key",
+            |keys| {
+                let node = keys.node()?;
+                Some(Action::RotateKey { node })
+            },
+            "the node gets a new key, by the command of the operator",
+        )],
+        ActionKind::OverwriteKey => &[(
+            "overwrite-key",
+            |keys| {
+                let (node, key) = (keys.node(), keys.name(KEY));
+                Some(Action::OverwriteKey { node: node?, key })
+            },
+            "somebody publishes another node's key, or a stranger's, as this node's",
+        )],
+        ActionKind::Tamper => &[(
+            "tamper",
+            tamper::tamper,
+            "somebody changes the dataplane, in one of three ways: `delete`, `sysctl` or `add`",
+        )],
+        ActionKind::Store => store::ACTIONS,
+        ActionKind::Fabric => fabric::ACTIONS,
+        ActionKind::AddPod => &[(
+            "add-pod",
+            |keys| Some(Action::AddPod { pod: keys.pod()? }),
+            "a pod starts on its node",
+        )],
+        ActionKind::RemovePod => &[(
+            "remove-pod",
+            |keys| Some(Action::RemovePod { pod: keys.pod()? }),
+            "a pod is deleted",
+        )],
+        ActionKind::MovePod => &[(
+            "move-pod",
+            |keys| {
+                let (pod, to) = (keys.pod(), keys.name(TO));
+                Some(Action::MovePod { pod: pod?, to: to? })
+            },
+            "a pod moves to another node, and keeps its address",
+        )],
+        ActionKind::AddNode => &[(
+            "add-node",
+            |keys| {
+                let node = keys.node()?;
+                Some(Action::AddNode { node })
+            },
+            "a node joins the cluster, with its pods",
+        )],
+        ActionKind::RemoveNode => &[(
+            "remove-node",
+            |keys| {
+                let node = keys.node()?;
+                Some(Action::RemoveNode { node })
+            },
+            "a node leaves the cluster for good, with its pods",
+        )],
+        ActionKind::ReaddressNode => &[(
+            "readdress-node",
+            |keys| {
+                let (node, address) = (keys.node(), keys.table.address(ADDRESS));
+                let address = keys.noted(ADDRESS, address);
+                Some(Action::ReaddressNode {
+                    node: node?,
+                    address: address?,
+                })
+            },
+            "its uplink gets another address",
+        )],
+        ActionKind::RebootNode => &[(
+            "reboot-node",
+            |keys| {
+                let node = keys.node()?;
+                Some(Action::RebootNode { node })
+            },
+            "a node boots again, and loses all that does not survive a boot",
+        )],
+        ActionKind::PauseNode => &[(
+            "pause-node",
+            |keys| {
+                let (node, length) = (
+                    keys.node(),
+                    keys.table.parsed(FOR, value::DURATION, value::pause),
+                );
+                Some(Action::PauseNode {
+                    node: node?,
+                    millis: length?.into_inner(),
+                })
+            },
+            "every process of a node stands still for that time: its agent and its userspace tunnel",
+        )],
+        ActionKind::Partition => &[(
+            "partition",
+            |keys| {
+                let node = keys.node()?;
+                Some(Action::Partition { node })
+            },
+            "the fabric drops what is from and to a node",
+        )],
+        ActionKind::Heal => &[(
+            "heal",
+            |keys| {
+                let node = keys.node()?;
+                Some(Action::Heal { node })
+            },
+            "the fabric stops dropping it",
+        )],
+        ActionKind::SetMtu => &[(
+            "set-mtu",
+            |keys| {
+                let (node, mtu) = (keys.node(), super::read_mtu(keys.table, MTU));
+                Some(Action::SetMtu {
+                    node: node?,
+                    mtu: mtu?,
+                })
+            },
+            "its uplink gets another MTU",
+        )],
+        ActionKind::SetMetric => &[(
+            "set-metric",
+            |keys| {
+                let (node, metric) = (keys.node(), keys.table.number(METRIC, 1..=u16::MAX, ""));
+                Some(Action::SetMetric {
+                    node: node?,
+                    metric: metric?.into(),
+                })
+            },
+            "the routes through its uplink get another metric, and lead where they led",
+        )],
+        ActionKind::WaitResyncs => &[(
+            "wait-resyncs",
+            |keys| {
+                let count = keys.table.number(COUNT, 1..=1000, "")?;
+                Some(Action::WaitResyncs { count })
+            },
+            "every agent compares its dataplane with the kernel so many times",
+        )],
+        ActionKind::CrashEverywhere => &[(
+            "crash-everywhere",
+            |keys| {
+                let node = keys.node();
+                let provoke = keys
+                    .table
+                    .table_like(PROVOKE, "a provocation", "[[step]]", step)
+                    .flatten();
+                Some(Action::CrashEverywhere {
+                    node: node?,
+                    provoke: Box::new(provoke?.action),
+                })
+            },
+            "the agent dies before and after each kernel write of what another step makes it do",
+        )],
+    }
+}
 
 pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
-    table.require("action", "action = \"enable\"");
     let kinds = ActionKind::VARIANTS.iter();
     let words: Vec<_> = kinds.flat_map(|kind| written(*kind)).copied().collect();
-    let reader = table.word("action", "action", &words);
-    let deadline = table.parsed("deadline", value::millis);
-    let settles_within = table.parsed("settles-within", value::budget);
-    let outage = table.parsed("outage", value::millis);
-    let leaks = table.number("leaks", 0..=u16::MAX, " frames");
-    let writes = table.number("writes", 0..=u16::MAX, "");
+    let reader = table.word(ACTION, "action", &words);
+    let deadline = table.parsed(DEADLINE, value::DURATION, value::millis);
+    let settles_within = table.parsed(SETTLES_WITHIN, value::BUDGET, value::budget);
+    let outage = table.parsed(OUTAGE, value::DURATION, value::millis);
+    let leaks = table.number(LEAKS, 0..=u16::MAX, "frames");
+    let writes = table.number(WRITES, 0..=u16::MAX, "");
+    if table.records() {
+        record_actions(table);
+    }
     let Some(reader) = reader else {
         // Which keys belong here is unknown.
         table.accept_any_key();
         return None;
     };
     let mut places = BTreeMap::from([("action", reader.span())]);
-    let more = ["outage", "leaks", "writes"].into_iter();
-    places.extend(more.filter_map(|key| Some((key, table.place_of(key)?))));
-    places.extend(deadline.as_ref().map(|one| ("deadline", one.span())));
-    places.extend(
-        settles_within
-            .as_ref()
-            .map(|one| ("settles-within", one.span())),
-    );
+    let more = [OUTAGE, LEAKS, WRITES, DEADLINE, SETTLES_WITHIN].into_iter();
+    places.extend(more.filter_map(|key| Some((key.name, table.place_of(key)?))));
     let mut keys = Keys { table, places };
     let action = reader.into_inner()(&mut keys)?;
     Some(Step {
@@ -231,19 +382,31 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
     })
 }
 
+/// The keys of each action, for the reference.
+fn record_actions(table: &mut Table<'_, '_>) {
+    for kind in ActionKind::VARIANTS {
+        for action @ (_, read, _) in written(*kind) {
+            table.record_action(group(*kind), action, |table| {
+                let places = BTreeMap::new();
+                read(&mut Keys { table, places })
+            });
+        }
+    }
+}
+
 fn configure(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
-    let node = keys.node();
-    let set = keys.table.values("set");
-    let annotations = keys.table.annotations("annotations");
-    let unset = keys.table.texts("unset").map(Spanned::into_inner);
+    let node = keys.name(CONFIGURED);
+    let set = keys.table.values(SET);
+    let annotations = keys.table.annotations(ANNOTATIONS);
+    let unset = keys.table.texts(UNSET).map(Spanned::into_inner);
     let unset: BTreeSet<_> = unset
         .into_iter()
         .flatten()
         .map(Spanned::into_inner)
         .collect();
-    let parts = ["set", "annotations", "unset"];
+    let parts = [SET, ANNOTATIONS, UNSET];
     keys.table.refuse_empty(&parts);
-    if !parts.iter().any(|key| keys.table.has(key)) {
+    if !parts.into_iter().any(|key| keys.table.has(key)) {
         keys.table.report(Problem::new(
             "a configuration that changes nothing",
             keys.table.place(),

@@ -7,36 +7,129 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use serde_json::Value;
+use strum::VariantArray as _;
 
-use crate::document::{Unfit, shown};
-use crate::plan::{Action, Foreign, Own, Settles, Tamper};
+use crate::document::{Key, Syntax, Unfit, Word, Written, shown};
+use crate::plan::{Action, Foreign, ForeignKind, Own, OwnKind, Settles, Tamper};
 use crate::problem::Problem;
 
 use super::keys::Keys;
+use super::value::either;
 
-const SETTLES: &[(&str, Settles)] = &[
-    ("repaired", Settles::Repaired),
-    ("unchanged", Settles::Unchanged),
-    ("compared", Settles::Compared),
+const OUTCOMES: &[Word<Settles>] = &[
+    ("repaired", Settles::Repaired, "the engine repairs it"),
+    (
+        "unchanged",
+        Settles::Unchanged,
+        "it stays as it was changed, which takes two comparisons of the engine with the kernel: set `routeRefreshInterval`",
+    ),
+    (
+        "compared",
+        Settles::Compared,
+        "`[[dataplane]]` says what it must be after two comparisons of the engine with the kernel: set `routeRefreshInterval`",
+    ),
 ];
 
+const DELETE: Key = Key::optional(
+    "delete",
+    "something of the engine's is deleted",
+    "nothing is",
+);
+
+const SYSCTL: Key = Key::optional(
+    "sysctl",
+    "sysctls of the node's network namespace are set: `{ \"net.ipv4.conf.all.src_valid_mark\" = 0 }`",
+    "none are",
+);
+
+const ADD: Key = Key::optional("add", "something foreign is added", "nothing is").more(
+    "A route is a black hole. A rule without a destination is for packets that nobody sends; one with a table comes in\n\
+     every family of the cluster.",
+);
+
+const SETTLES: Key = Key::or("settles", "what the engine makes of it", "\"repaired\"");
+
+/// How what an engine has made is written.
+fn own_form(kind: OwnKind) -> Written {
+    match kind {
+        OwnKind::Route => (
+            "route ADDRESS",
+            "the routes to an address or a subnet, in all tables but `main` and `local`",
+        ),
+        OwnKind::Rule => ("rule", "every rule with a mark"),
+        OwnKind::RulesOf => (
+            "rule PRIORITY",
+            "every rule of this priority, of either family, whoever made it",
+        ),
+        OwnKind::Peer => ("peer NODE", "a node's peer"),
+        OwnKind::Nft => ("nft", "the whole ruleset of nftables"),
+        OwnKind::Address => ("address", "the tunnel device's addresses"),
+        OwnKind::Device => ("device", "the tunnel device"),
+        OwnKind::TunnelProcess => (
+            "tunnel-process",
+            "the process that is the tunnel device, where the kernel has none",
+        ),
+        OwnKind::Everything => (
+            "everything",
+            "device, routes, rules, nftables and sysctl, all at once",
+        ),
+    }
+}
+
+/// How what an engine has not made is written.
+fn foreign_form(kind: ForeignKind) -> &'static [Written] {
+    match kind {
+        ForeignKind::Route => &[("route SUBNET", "a route in the main table")],
+        ForeignKind::RouteIn => &[("route SUBNET table NUMBER", "a route in this table")],
+        ForeignKind::Rule => &[("rule PRIORITY", "a rule with a table of its own")],
+        ForeignKind::RuleFor => &[(
+            "rule PRIORITY table NUMBER",
+            "a rule that looks this table up",
+        )],
+        ForeignKind::RuleTo => &[(
+            "rule PRIORITY to SUBNET table NUMBER",
+            "a rule that looks this table up for packets to a destination",
+        )],
+        ForeignKind::Peer => &[
+            ("peer", "a peer whose key nobody has"),
+            ("peer PUBLIC-KEY", "a peer with this key, in base64"),
+        ],
+        ForeignKind::Table => &[("table", "an nftables table")],
+    }
+}
+
+fn own_forms() -> Vec<Written> {
+    OwnKind::VARIANTS
+        .iter()
+        .map(|kind| own_form(*kind))
+        .collect()
+}
+
+fn foreign_forms() -> Vec<Written> {
+    let kinds = ForeignKind::VARIANTS.iter();
+    kinds
+        .flat_map(|kind| foreign_form(*kind))
+        .copied()
+        .collect()
+}
+
 pub(super) fn tamper(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
-    let node = keys.target();
+    let node = keys.node();
     let table = &mut *keys.table;
-    let delete = table.parsed("delete", own).map(|own| own.into_inner());
-    let sysctls = table.values("sysctl");
-    table.refuse_empty(&["sysctl"]);
+    let delete = table.parsed(DELETE, Syntax::Forms(own_forms), own);
+    let sysctls = table.values(SYSCTL);
+    table.refuse_empty(&[SYSCTL]);
     for name in sysctls.keys().filter(|name| !is_of_a_namespace(name)) {
         table.report(Problem::new(
             format!("`{}` cannot be set", shown(name)),
-            table.place_of("sysctl").unwrap_or(table.place()),
+            table.place_of(SYSCTL).unwrap_or(table.place()),
             "is no sysctl of a network namespace",
             "write `net.` and what follows, as sysctl(8) does: `net.ipv4.conf.all.src_valid_mark`",
         ));
     }
-    let add = table.parsed("add", foreign).map(|add| add.into_inner());
-    let settles = table.word("settles", "outcome", SETTLES);
-    let written = ["delete", "sysctl", "add"].map(|key| table.has(key));
+    let add = table.parsed(ADD, Syntax::Forms(foreign_forms), foreign);
+    let settles = table.word(SETTLES, "outcome", OUTCOMES);
+    let written = [DELETE, SYSCTL, ADD].map(|key| table.has(key));
     if written.into_iter().filter(|there| *there).count() != 1 {
         table.report(Problem::new(
             "not one act of tampering",
@@ -47,8 +140,8 @@ pub(super) fn tamper(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
         return None;
     }
     let what = match (delete, add) {
-        (Some(own), _) => Tamper::Delete(own),
-        (None, Some(foreign)) => Tamper::Add(foreign),
+        (Some(own), _) => Tamper::Delete(own.into_inner()),
+        (None, Some(foreign)) => Tamper::Add(foreign.into_inner()),
         (None, None) if sysctls.is_empty() => return None,
         (None, None) => Tamper::Sysctl(plain(sysctls)),
     };
@@ -107,9 +200,7 @@ fn own(text: &str) -> Result<Own, Unfit> {
             return Err(Unfit {
                 what: format!("`{}` cannot be deleted", shown(text)),
                 label: "an engine makes nothing of that name".to_owned(),
-                help: "write `route ADDRESS`, `rule`, `rule PRIORITY`, `peer NODE`, `nft`, `address`, `device`, \
-                       `tunnel-process` or `everything`"
-                    .to_owned(),
+                help: format!("write {}", either(&own_forms())),
             });
         }
     })
@@ -120,9 +211,7 @@ fn foreign(text: &str) -> Result<Foreign, Unfit> {
     let unfit = |label: &str| Unfit {
         what: format!("`{}` cannot be added", shown(text)),
         label: label.to_owned(),
-        help: "write `route SUBNET`, `rule PRIORITY`, either with ` table NUMBER` behind it, \
-               `rule PRIORITY to SUBNET table NUMBER`, `peer`, `peer PUBLIC-KEY` or `table`"
-            .to_owned(),
+        help: format!("write {}", either(&foreign_forms())),
     };
     let (which, table) = match which.split_once(" table ") {
         None => (which, None),
@@ -181,4 +270,34 @@ fn destination(text: &str, which: &str) -> Result<IpNet, Unfit> {
         label: "where to?".to_owned(),
         help: "write `route 10.240.0.5`, or with a prefix length".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A form with something real in place of each word in capitals.
+    fn filled(form: &str) -> String {
+        form.replace("PUBLIC-KEY", &STANDARD.encode([7; 32]))
+            .replace("SUBNET", "10.240.0.0/16")
+            .replace("ADDRESS", "10.240.0.5")
+            .replace("PRIORITY", "99")
+            .replace("NUMBER", "7")
+            .replace("NODE", "ada")
+    }
+
+    #[test]
+    fn every_form_is_read_as_what_it_is_listed_for() {
+        for kind in OwnKind::VARIANTS {
+            let (form, _) = own_form(*kind);
+            let read = own(&filled(form)).unwrap();
+            assert_eq!(OwnKind::from(&read), *kind, "{form}");
+        }
+        for kind in ForeignKind::VARIANTS {
+            for (form, _) in foreign_form(*kind) {
+                let read = foreign(&filled(form)).unwrap();
+                assert_eq!(ForeignKind::from(&read), *kind, "{form}");
+            }
+        }
+    }
 }

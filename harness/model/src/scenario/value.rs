@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 
-use crate::document::{Unfit, shown};
+use crate::document::{Syntax, Unfit, Written, shown};
 use crate::name::{IfName, POD_INTERFACE_PREFIX};
 
 /// The longest type of a cluster, in bytes: that of a label's value in Kubernetes.
@@ -18,6 +18,34 @@ const RESOLVED: u64 = 20;
 
 /// Interfaces that a node has anyway, and names that the kernel keeps for itself.
 const OTHER_INTERFACES: &[&str] = &["lo", "eth0", "all", "default"];
+
+/// How [`subnet`] reads one.
+pub(super) const SUBNET: Syntax = Syntax::Described("an IPv4 subnet");
+
+/// How [`cluster_type`] reads one.
+pub(super) const CLUSTER_TYPE: Syntax =
+    Syntax::Described("one word of a-z, 0-9 and `-`, of at most 63 characters");
+
+/// How [`tunnel_device`] reads one.
+pub(super) const TUNNEL_DEVICE: Syntax =
+    Syntax::Described("an interface's name, of letters, digits, `_`, `.` and `-`");
+
+/// How [`millis`] and [`pause`] read one.
+pub(crate) const DURATION: Syntax =
+    Syntax::Described("a duration in `ms`, `s` or `m`, from `100ms` to `10m`");
+
+/// How [`budget`] reads one.
+pub(super) const BUDGET: Syntax =
+    Syntax::Described("a duration in `ms`, `s` or `m`, from `20ms` to `10m`");
+
+/// Forms in a sentence: `` `a`, `b` or `c` ``.
+pub(super) fn either(forms: &[Written]) -> String {
+    let forms: Vec<_> = forms.iter().map(|(form, _)| format!("`{form}`")).collect();
+    match forms.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => forms.concat(),
+    }
+}
 
 /// A subnet with room for a gateway and a node, of addresses that hosts can have.
 pub(super) fn subnet(text: &str) -> Result<Ipv4Net, Unfit> {

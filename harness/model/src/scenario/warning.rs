@@ -2,15 +2,39 @@
 
 use toml::Spanned;
 
-use crate::document::Table;
+use crate::document::{Key, Table, Word};
 use crate::name::NodeName;
 use crate::plan::WireGuardKind;
 use crate::problem::{Problem, Span};
 
-const KINDS: &[(&str, WireGuardKind)] = &[
-    ("kernel", WireGuardKind::Kernel),
-    ("userspace", WireGuardKind::Userspace),
+const KINDS: &[Word<WireGuardKind>] = &[
+    ("kernel", WireGuardKind::Kernel, "the kernel's"),
+    (
+        "userspace",
+        WireGuardKind::Userspace,
+        "a program in userspace",
+    ),
 ];
+
+const SAYS: Key = Key::required(
+    "says",
+    "parts of lines at the level of warnings and above",
+    "says = [\"put right\"]",
+);
+
+const NODE: Key = Key::optional("node", "whose agent's log may have them", "any node's");
+
+const SOMETIMES: Key = Key::or(
+    "sometimes",
+    "whether chance decides if they come: they may, and need not",
+    "false",
+);
+
+const WIREGUARD: Key = Key::optional(
+    "wireguard",
+    "with which WireGuard they must come; with another one they need not",
+    "with any",
+);
 
 /// `[[warning]]`.
 #[derive(Debug)]
@@ -28,11 +52,10 @@ pub struct Warning {
 }
 
 pub(super) fn warning(table: &mut Table<'_, '_>) -> Option<Warning> {
-    table.require("says", "says = [\"put right\"]");
-    let says = table.texts("says");
-    let node = table.name("node", "a node");
-    let sometimes = table.flag("sometimes").unwrap_or_default();
-    let wireguard = table.word("wireguard", "kind of WireGuard", KINDS);
+    let says = table.texts(SAYS);
+    let node = table.name(NODE, "a node");
+    let sometimes = table.flag(SOMETIMES).unwrap_or_default();
+    let wireguard = table.word(WIREGUARD, "kind of WireGuard", KINDS);
     let says = says?;
     if says.get_ref().is_empty() {
         table.report(Problem::new(
