@@ -55,6 +55,16 @@ pub enum Action {
         /// On this node; none is every node.
         node: Option<NodeName>,
     },
+    /// Agents are ended without warning (SIGKILL). What they made stays.
+    KillEngine {
+        /// On this node; none is every node.
+        node: Option<NodeName>,
+    },
+    /// Agents are started again.
+    StartEngine {
+        /// On this node; none is every node.
+        node: Option<NodeName>,
+    },
     /// Agents are asked to end, and started again.
     RestartEngine {
         /// On this node; none is every node.
@@ -166,16 +176,6 @@ pub enum Action {
         node: NodeName,
         /// What it has to write for: a tampering, or a configuration, which is undone each time.
         provoke: Box<Action>,
-    },
-    /// Agents are ended without warning (SIGKILL). What they made stays.
-    KillEngine {
-        /// On this node; none is every node.
-        node: Option<NodeName>,
-    },
-    /// Agents are started again.
-    StartEngine {
-        /// On this node; none is every node.
-        node: Option<NodeName>,
     },
 }
 
