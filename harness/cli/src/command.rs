@@ -9,6 +9,7 @@ use serde_json::json;
 use wireproof_model::count::counted;
 use wireproof_model::plan::Patience;
 use wireproof_model::plan_text::plan_text;
+use wireproof_model::reference;
 use wireproof_model::text::shown_path;
 
 use crate::doctor::Examination;
@@ -70,6 +71,11 @@ enum Verb {
         #[command(flatten)]
         format: FormatArguments,
     },
+    /// Print what scenarios and descriptors of engines may say, as Markdown: every table, key, action and promise
+    Grammar {
+        #[command(flatten)]
+        format: FormatArguments,
+    },
     /// Say what this machine can do, and what each missing thing costs
     Doctor {
         #[command(flatten)]
@@ -85,6 +91,7 @@ impl Verb {
             | Self::Plan { format, .. }
             | Self::Judge { format, .. }
             | Self::Rpf { format, .. }
+            | Self::Grammar { format }
             | Self::Doctor { format } => *format,
         }
     }
@@ -156,6 +163,14 @@ fn run_command(verb: Verb) -> Result<ExitCode, Failure> {
             }
             Ok(matrix.status())
         }),
+        Verb::Grammar { format } => {
+            if format.is_json() {
+                print_json(&reference::json());
+            } else {
+                print(&reference::page());
+            }
+            Ok(Status::Held.into())
+        }
         Verb::Doctor { format } => in_sandbox(|| {
             let examination = Examination::of_this_machine();
             if format.is_json() {

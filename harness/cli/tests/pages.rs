@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 const PAGES: &[&str] = &[
     "README.md",
     "engine/README.md",
@@ -72,71 +74,175 @@ fn known(text: &str, what: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The first two cells of each row of the reference's tables.
-fn rows() -> Vec<[String; 2]> {
-    let page = page("harness/reference.md");
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| "));
-    rows.filter_map(|row| {
-        let mut cells = row.split(" | ").map(str::to_owned);
-        Some([cells.next()?, cells.next()?])
-    })
-    .collect()
+/// The rows of the reference's tables by their section, each with its first two cells.
+fn rows() -> Vec<(String, [String; 2])> {
+    let mut section = String::new();
+    let mut rows = Vec::new();
+    for line in page("harness/reference.md").lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            heading.trim_matches('`').clone_into(&mut section);
+        }
+        let cells = line.strip_prefix("| `").map(|row| format!("`{row}"));
+        let cells = cells.iter().flat_map(|row| row.split(" | "));
+        if let [first, second, ..] = &cells.collect::<Vec<_>>()[..] {
+            rows.push((
+                section.clone(),
+                [first, second].map(|cell| (*cell).to_owned()),
+            ));
+        }
+    }
+    rows
 }
 
-/// Words of a cell such as `` `node.NAME.address`, `mtu` ``.
-fn words(cell: &str) -> Vec<String> {
-    let words = cell.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-    let words = words.filter(|word| !word.is_empty());
-    words.map(str::to_owned).collect()
+/// Runs `grammar` with these arguments.
+fn grammar(arguments: &[&str]) -> String {
+    let program = env!("CARGO_BIN_EXE_wireproof");
+    let output = Command::new(program)
+        .arg("grammar")
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_reference_is_what_the_program_prints() {
+    let is_same = page("harness/reference.md") == grammar(&[]);
+    assert!(
+        is_same,
+        "harness/reference.md is not what scenarios are read by: write it again with\n    \
+         cargo run -p wireproof -- grammar > harness/reference.md"
+    );
+}
+
+#[test]
+fn the_reference_is_a_document_too() {
+    let document: Value = serde_json::from_str(&grammar(&["--format", "json"])).unwrap();
+    assert_eq!(document["version"], 1);
+    let tables = document["scenario"].as_array().unwrap();
+    let step = tables.iter().find(|table| table["header"] == "[[step]]");
+    let actions = step.unwrap()["actions"].as_array().unwrap();
+    let pause = actions.iter().find(|action| action["word"] == "pause-node");
+    let keys = pause.unwrap()["keys"].as_array().unwrap();
+    let names: Vec<_> = keys
+        .iter()
+        .map(|key| key["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["node", "for"]);
+    assert_eq!(document["engine"][0]["keys"][0]["name"], "title");
+    assert!(document["promises"].as_array().unwrap().len() > 8);
+}
+
+/// The files below a folder whose names end so.
+fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let files = paths.flat_map(|path| match path.is_dir() {
+        true => files(&path, end),
+        false => vec![path],
+    });
+    files
+        .filter(|path| path.to_string_lossy().ends_with(end))
+        .collect()
+}
+
+/// Every key that a table of a file has and that `tables` do not know, where the table begins with `header`.
+fn unknown(table: &toml::Table, header: &str, tables: &Value) -> Vec<String> {
+    let mut all = tables.as_array().unwrap().iter();
+    let known = all.find(|known| known["header"] == header);
+    let known = known.unwrap_or_else(|| panic!("no {header}"));
+    if known["open"] == true {
+        return Vec::new();
+    }
+    let action = known["actions"].as_array().into_iter().flatten();
+    let mut action = action.filter(|action| {
+        Some(action["word"].as_str().unwrap()) == table.get("action").and_then(toml::Value::as_str)
+    });
+    let mut keys = known["keys"].as_array().unwrap().clone();
+    keys.extend(
+        action
+            .next()
+            .into_iter()
+            .flat_map(|action| action["keys"].as_array().unwrap().clone()),
+    );
+    let mut wrong = Vec::new();
+    for (name, value) in table {
+        let Some(key) = keys.iter().find(|key| key["name"] == *name) else {
+            wrong.push(format!("{header} {name}"));
+            continue;
+        };
+        let Some(inner) = key["value"]["header"].as_str() else {
+            continue;
+        };
+        let inside: Vec<&toml::Table> = match value {
+            toml::Value::Array(items) => items.iter().filter_map(toml::Value::as_table).collect(),
+            toml::Value::Table(table) if inner.ends_with(".NAME]") => {
+                table.values().filter_map(toml::Value::as_table).collect()
+            }
+            other => other.as_table().into_iter().collect(),
+        };
+        wrong.extend(
+            inside
+                .iter()
+                .flat_map(|table| unknown(table, inner, tables)),
+        );
+    }
+    wrong
+}
+
+/// A reader may ask for a key only where another one is there: that key is in no list of known ones.
+#[test]
+fn every_key_that_a_file_of_the_project_has_is_in_the_reference() {
+    let document: Value = serde_json::from_str(&grammar(&["--format", "json"])).unwrap();
+    let scenarios = files(&root().join("scenarios"), ".toml");
+    let engines = fs::read_dir(root().join("fixtures/engines")).unwrap();
+    let engines = engines
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"));
+    let engines: Vec<_> = engines.collect();
+    assert!(scenarios.len() > 100 && engines.len() > 2);
+    for (files, tables) in [(scenarios, "scenario"), (engines, "engine")] {
+        for file in files {
+            let table = fs::read_to_string(&file).unwrap().parse().unwrap();
+            let wrong = unknown(&table, "", &document[tables]);
+            assert!(wrong.is_empty(), "{}: {wrong:?}", file.display());
+        }
+    }
 }
 
 #[test]
 fn every_key_of_a_scenario_is_in_the_reference() {
     let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for [keys, _] in rows() {
-        let words = words(&keys);
-        let Some(table) = words.first() else { continue };
-        named.entry(table.clone()).or_default().extend(words);
+    for (section, [key, _]) in rows() {
+        named.entry(section).or_default().extend(quoted(&key));
     }
     let top = known("title = \"x\"\nzzz = 1\n", "known keys: ");
     assert!(top.len() > 15, "{top:?}");
-    for key in &top {
-        assert!(
-            named.contains_key(key),
-            "`{key}` begins no row of the reference"
-        );
-    }
+    let mut seen = BTreeSet::new();
     for (table, header) in TABLES {
         let keys = known(
             &format!("title = \"x\"\n{header}\nzzz = 1\n"),
             "known keys: ",
         );
         assert!(!keys.is_empty(), "[{table}] has no known keys");
+        let sections = [
+            format!("[{table}]"),
+            format!("[[{table}]]"),
+            format!("[{table}.NAME]"),
+        ];
+        let section = sections.iter().find_map(|section| named.get(section));
+        let section = section.unwrap_or_else(|| panic!("`{table}` has no section"));
         for key in keys {
-            let is_named = named.get(*table).is_some_and(|words| words.contains(&key));
             assert!(
-                is_named,
-                "`{key}` is in no row about `{table}` of the reference"
+                section.contains(&key),
+                "`{key}` is in no row about `{table}`"
             );
         }
+        seen.insert((*table).to_owned());
     }
-    let tables: BTreeSet<_> = TABLES
-        .iter()
-        .map(|(table, _)| (*table).to_owned())
-        .collect();
-    let scalars = [
-        "title",
-        "engine",
-        "store",
-        "store-on",
-        "broken-by",
-        "snapshots",
-    ];
-    let all: BTreeSet<_> = tables
-        .into_iter()
-        .chain(scalars.map(str::to_owned))
-        .collect();
-    assert_eq!(all, top, "a table is not looked at");
+    let scalars = &named["Keys without a table"];
+    assert_eq!(&seen | scalars, top, "a table is not looked at");
 }
 
 #[test]
@@ -149,21 +255,15 @@ fn every_action_and_its_keys_are_in_the_reference() {
         "known keys: ",
     );
     for action in actions {
-        let mut rows = rows().into_iter();
-        let row = rows.find(|[names, _]| quoted(names).contains(&action));
+        let mut rows = rows().into_iter().map(|(_, cells)| cells);
+        let row = rows.find(|[name, _]| quoted(name).contains(&action));
         let Some([_, keys]) = row else {
             panic!("`{action}` is in no row of the reference");
         };
         let step = format!("title = \"x\"\n[node.a]\n[[step]]\naction = \"{action}\"\nzzz = 1\n");
         let known = known(&step, "known keys: ");
-        for key in known.difference(&of_every_step) {
-            // The wire's impairments have the keys of another table.
-            let there = quoted(&keys).contains(key) || keys.contains("the keys of");
-            assert!(
-                there,
-                "`{key}` of `{action}` is not in its row of the reference"
-            );
-        }
+        let own: BTreeSet<_> = known.difference(&of_every_step).cloned().collect();
+        assert_eq!(quoted(&keys), own, "{action}");
     }
 }
 
@@ -173,8 +273,24 @@ fn the_readme_is_short() {
     assert!(lines <= 150, "{lines} lines");
 }
 
+/// What GitHub makes of the headings of a page: no marks but hyphens, which spaces become.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let headings = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    let kept = |c: &char| c.is_alphanumeric() || "-_ ".contains(*c);
+    headings
+        .map(|heading| {
+            heading
+                .chars()
+                .filter(kept)
+                .collect::<String>()
+                .replace(' ', "-")
+        })
+        .collect()
+}
+
 #[test]
-fn links_lead_to_files() {
+fn links_lead_to_files_and_headings() {
     for name in PAGES {
         let page = page(name);
         let folder = root().join(name).parent().unwrap().to_owned();
@@ -183,7 +299,15 @@ fn links_lead_to_files() {
             .skip(1)
             .filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.starts_with("http")) {
-            assert!(folder.join(target).exists(), "{name}: {target}");
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = match file {
+                "" => root().join(name),
+                file => folder.join(file),
+            };
+            assert!(file.exists(), "{name}: {target}");
+            let is_there =
+                anchor.is_empty() || anchors(&fs::read_to_string(file).unwrap()).contains(anchor);
+            assert!(is_there, "{name}: {target}");
         }
     }
 }

@@ -50,6 +50,9 @@ pub mod resource;
 /// How to run an engine under test, as written in `fixtures/engines/*.toml`.
 pub mod engine;
 
+/// Every table, key and word of scenarios and descriptors, as a page and as JSON.
+pub mod reference;
+
 /// A node's dataplane as data, and as the text that reviewers read.
 pub mod dataplane;
 

@@ -111,7 +111,8 @@ pub use patience::{Allowed, Patience};
 pub use phantom::Phantom;
 pub use promise::{Class, Origin, PairPromise, Probe, ProbeId, PromiseId, Protection, Protocol};
 pub use promise_list::{
-    Budget, BudgetLimit, DataplanePart, EnginePromise, HostPromise, Promise, PromiseKind,
+    Budget, BudgetLimit, DataplanePart, EnginePromise, HostPromise, KindOfPromise, Promise,
+    PromiseKind,
 };
 pub use settings::Settings;
 pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};

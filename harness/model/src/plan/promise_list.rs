@@ -3,6 +3,8 @@
 
 use crate::name::NodeName;
 
+use strum::EnumDiscriminants;
+
 use super::{
     DataplaneCheck, DataplaneItem, Drops, Family, LimitPromise, NeverPlaintext, Node, Origin,
     PairPromise, Plan, PromiseId, RpFilter, Spoof, Step, StepPromise, Warning,
@@ -20,7 +22,12 @@ pub struct Promise<'p> {
 }
 
 /// The kinds of promises.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, EnumDiscriminants)]
+#[strum_discriminants(
+    name(KindOfPromise),
+    derive(strum::VariantArray),
+    doc = "A kind of promise, without what it is about."
+)]
 pub enum PromiseKind<'p> {
     /// How one pair's packets look outside the nodes.
     Pair(&'p PairPromise),
@@ -78,7 +85,7 @@ pub enum DataplanePart<'p> {
 }
 
 /// What every host is promised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::VariantArray)]
 pub enum HostPromise {
     /// The links that were up stay up, and the processes keep their root directory.
     Links,
@@ -89,7 +96,7 @@ pub enum HostPromise {
 }
 
 /// What an engine is promised to be besides right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::VariantArray)]
 pub enum EnginePromise {
     /// Its agent does not die.
     Lives,
