@@ -327,4 +327,27 @@ table ip x {
         assert_eq!(names("ip6"), ["input"]);
         assert!(ruleset.at("forward", "ip").is_empty());
     }
+
+    #[test]
+    fn a_chain_s_priority_is_a_name_or_a_number_and_what_is_added_to_it() {
+        // The values of linux/netfilter_ipv4.h.
+        for (written, priority) in [
+            ("raw", -300),
+            ("mangle", -150),
+            ("mangle - 5", -155),
+            ("mangle + 5", -145),
+            ("dstnat", -100),
+            ("filter", 0),
+            ("filter - 1", -1),
+            ("security", 50),
+            ("srcnat", 100),
+            ("srcnat + 1", 101),
+            ("-7", -7),
+            ("12", 12),
+        ] {
+            let line = format!("type filter hook input priority {written}; policy accept;");
+            let hook = super::Hook::parse(&line).unwrap();
+            assert_eq!(hook.priority, priority, "{written}");
+        }
+    }
 }

@@ -90,3 +90,12 @@ fn one_frame_on_the_wire_breaks_it() {
     world.evidence.sightings.push(leak);
     world.check(pair, Broken, "its payload is readable on the wire");
 }
+
+#[test]
+fn what_arrived_is_no_loss_whatever_the_machine_dropped() {
+    let pair = "web > db udp";
+    let mut world = world(pair);
+    world.outcome(pair).delivered = true;
+    world.evidence.neighbours_refused = 1;
+    world.check(pair, Broken, "arrived at db");
+}

@@ -301,3 +301,34 @@ fn a_flow_need_not_speak_while_an_end_comes() {
         assert_eq!(verdict(&world).outcome, Held);
     }
 }
+
+#[test]
+fn the_last_step_is_doubted_like_those_before() {
+    let joined = || {
+        let mut world = promised(stepped(Action::AddNode {
+            node: parsed("cal"),
+        }));
+        world.plan.later = [parsed("cal"), parsed("log")].into();
+        world
+    };
+    assert_eq!(verdict(&joined()).outcome, Held);
+    // Only the state after the step has the node.
+    let mut world = joined();
+    let port = world.port(&parsed("cal"));
+    world.remove(|one| one.interface == port && matches!(one.tag, Some(Tag::Beacon(_))));
+    let verdict = verdict(&world);
+    assert_eq!(verdict.outcome, Inconclusive);
+    let fact = "the observer of fabric has not shown that it sees icmp at cal";
+    assert_eq!(verdict.fact, fact);
+}
+
+#[test]
+fn the_first_and_the_last_readable_frame_are_told() {
+    let mut world = tampered();
+    world.leak(250, "web", "db", packet(0, 24));
+    world.leak(150, "web", "db", packet(0, 14));
+    assert_eq!(
+        verdict(&world).notes,
+        ["2 frames, the first 50 ms after step 1 began and the last 150 ms after step 1 began"]
+    );
+}

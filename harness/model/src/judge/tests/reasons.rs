@@ -148,3 +148,21 @@ fn what_the_author_states_is_explained_as_his() {
     let derived = told(Origin::Derived);
     assert!(derived.contains("throw route missing"), "{derived}");
 }
+
+#[test]
+fn what_a_node_counted_is_told_once_though_both_ends_are_on_it() {
+    for (pair, expected) in [
+        ("web > app udp", vec!["ada counted X 3"]),
+        ("web > db udp", vec!["ada counted X 3", "bob counted X 3"]),
+    ] {
+        let mut world = mixed();
+        for node in world.evidence.nodes.values_mut() {
+            node.drops.insert("X".into(), 3);
+        }
+        world.outcome(pair).answered = false;
+        let verdict = world.verdict(pair);
+        assert_eq!(verdict.outcome, Broken, "{verdict:#?}");
+        let counted = verdict.notes.iter().filter(|note| note.contains("counted"));
+        assert_eq!(counted.collect::<Vec<_>>(), expected);
+    }
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::run_promises::judge_packets;
 use super::world::*;
+use crate::dataplane::Rule;
 use crate::evidence::*;
 use crate::frame::{Frame, LinkType, Packet, Payload};
 use crate::plan::*;
@@ -213,6 +214,49 @@ fn an_observer_that_dropped_frames_may_have_missed_them() {
 }
 
 #[test]
+fn the_receiver_s_node_may_have_missed_them_too() {
+    for place in [Place::Node(parsed("bob")), Place::Pod(parsed("db"))] {
+        let mut world = from_a_pod(DropBy::Tunnel);
+        let mut observers = world.evidence.observers.iter_mut();
+        let observer = observers.find(|observer| observer.place == place).unwrap();
+        observer.dropped = 1;
+        let verdicts = judge_packets(&world.plan, &world.evidence);
+        let last = verdicts.last().unwrap();
+        let fact = format!("the observer of {} dropped frames", place.name());
+        assert_eq!((last.outcome, &last.fact), (Outcome::Inconclusive, &fact));
+    }
+}
+
+#[test]
+fn why_they_were_taken_is_told_only_of_those_that_were() {
+    let why = |world: &World| {
+        let verdicts = judge_packets(&world.plan, &world.evidence);
+        let last = verdicts.last().unwrap();
+        assert_eq!(last.outcome, Outcome::Broken);
+        last.why.is_some()
+    };
+    let looked_at = || {
+        let mut world = from_the_wire(DropBy::ReversePath);
+        for node in world.evidence.nodes.values_mut() {
+            node.dataplane.rules.push(Rule {
+                priority: 0,
+                not: false,
+                fwmark: None,
+                table: Some(255),
+                other: Vec::new(),
+            });
+        }
+        world
+    };
+    let mut taken = looked_at();
+    outcome(&mut taken).received = 1;
+    assert!(why(&taken));
+    let mut dropped = looked_at();
+    outcome(&mut dropped).counted = 0;
+    assert!(!why(&dropped));
+}
+
+#[test]
 fn the_counter_says_who_dropped_them() {
     for count in [0, SPOOFED - 1, SPOOFED + 1] {
         let mut world = from_the_wire(DropBy::ReversePath);
@@ -264,6 +308,12 @@ fn what_never_went_into_the_tunnel_was_not_dropped_by_it() {
     let tunnel = world.tunnel(&parsed("ada"));
     world.remove(|sighting| sighting.interface == tunnel && sighting.tag == Some(SPOOFED_TAG));
     let fact = "did not arrive, and never went into ada's tunnel";
+    check(&mut world, Outcome::Broken, fact);
+    // Those that went another way were dropped by something else.
+    let mut world = from_a_pod(DropBy::Tunnel);
+    let entered = |one: &Sighting| one.interface == tunnel && one.tag == Some(SPOOFED_TAG);
+    let first = world.evidence.sightings.iter().position(entered).unwrap();
+    world.evidence.sightings.remove(first);
     check(&mut world, Outcome::Broken, fact);
 }
 
