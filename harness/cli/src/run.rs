@@ -1,7 +1,7 @@
 //! `wireproof run`: many scenarios, each in its lane, and what they came to.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -214,24 +214,38 @@ fn run_all(arguments: &Arguments, prepared: &[Prepared]) -> Result<Status, Failu
         let told = scenario::skip(&one.plan, why, &arguments.runs, &one.name);
         summary.add(one, None, &told);
     }
-    if arguments.format.is_json() {
-        print_json(&summary.json());
-    } else if prepared.len() > 1 {
-        print(&summary.text());
+    match summary.document(prepared.len()) {
+        Some(Document::Json(document)) => print_json(&document),
+        Some(Document::Text(text)) => print(&text),
+        None => {}
     }
     Ok(summary.worst)
 }
 
-/// Says what memory a scenario will need: where it is much, to everybody.
 fn announce(watcher: &Watcher, one: &Prepared) {
-    let demand = Demand::of(&one.plan);
+    match announcement(&one.path, &Demand::of(&one.plan)) {
+        Announcement::Everybody(text) => {
+            watcher.clear();
+            say(text);
+        }
+        Announcement::Watcher(text) => watcher.phase(&one.path, &text),
+    }
+}
+
+/// What memory a scenario will need, and who is told.
+#[derive(Debug, PartialEq, Eq)]
+enum Announcement {
+    /// It is much.
+    Everybody(String),
+    /// Whoever watches.
+    Watcher(String),
+}
+
+fn announcement(path: &Path, demand: &Demand) -> Announcement {
     let text = format!("needs about {} of memory", Size(demand.bytes()));
     match demand.bytes() >= MUCH {
-        true => {
-            watcher.clear();
-            say(format_args!("{}: {text}: {demand}", shown_path(&one.path)));
-        }
-        false => watcher.phase(&one.path, &text),
+        true => Announcement::Everybody(format!("{}: {text}: {demand}", shown_path(path))),
+        false => Announcement::Watcher(text),
     }
 }
 
@@ -261,6 +275,15 @@ impl<'p> Ways<'p> {
         ways.lanes.retain(|(_, group)| !group.is_empty());
         ways
     }
+}
+
+/// What is printed at the end.
+#[derive(Debug)]
+enum Document {
+    /// For programs.
+    Json(Value),
+    /// For a person.
+    Text(String),
 }
 
 /// What all scenarios came to.
@@ -354,6 +377,15 @@ impl Summary {
         )
     }
 
+    /// What is printed of all: of a single scenario a person has read all already.
+    fn document(&self, scenarios: usize) -> Option<Document> {
+        match self.json {
+            true => Some(Document::Json(self.json())),
+            false if scenarios > 1 => Some(Document::Text(self.text())),
+            false => None,
+        }
+    }
+
     fn json(&self) -> Value {
         json!({
             "status": self.worst as u8,
@@ -364,3 +396,6 @@ impl Summary {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

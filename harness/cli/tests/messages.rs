@@ -224,6 +224,8 @@ fn wrong_input_is_json_too_where_json_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("two.toml"), TWO).unwrap();
     fs::write(folder.path().join("bad.toml"), "title = 3\n").unwrap();
+    let three = TWO.replace("[node.b]", "pods = [\"p\"]\n[node.b]");
+    fs::write(folder.path().join("three.toml"), three).unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     let asked = |words: &[&str], json: &[&str]| {
         let output = wireproof(folder.path(), &[words, json].concat());
@@ -237,9 +239,14 @@ fn wrong_input_is_json_too_where_json_is_asked_for() {
         document
     };
     for json in [&["--json"][..], &["--format", "json"]] {
-        let checked = asked(&["check", "two.toml", "bad.toml"], json);
+        let checked = asked(&["check", "three.toml", "bad.toml"], json);
+        // Whoever watches is told too, whatever a program reads.
+        let words = [&["check", "bad.toml"], json].concat();
+        let told = String::from_utf8(wireproof(folder.path(), &words).stderr).unwrap();
+        assert!(told.contains("[bad.toml:1:"), "{told}");
         assert_eq!(checked["scenarios"][0]["nodes"], 2);
-        assert_eq!(checked["scenarios"][0]["promises"], 6);
+        assert_eq!(checked["scenarios"][0]["pods"], 1);
+        assert_eq!(checked["scenarios"][0]["promises"], 18);
         let error = checked["scenarios"][1]["error"].as_str().unwrap();
         assert!(error.contains("[bad.toml:1:"), "{error}");
         for words in [
