@@ -79,26 +79,22 @@ fn into_the_tunnel<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
 
 /// Encrypt or drop: what may be in clear is dropped, since it is not listed as such.
 fn dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
-    let of = |site: super::NodeView<'a>| {
-        let rule = site.strict_rule()?;
-        Some(format!(
-            "nftables of {} drops what is not encrypted (`{rule}`), and does not list {} as plain",
-            site.name(),
-            if site.node.name == leg.sender.node.name {
-                leg.destination
-            } else {
-                leg.source
-            }
-        ))
-    };
-    let told = of(leg.sender).or_else(|| of(leg.receiver))?;
     let exempts = |site: super::NodeView<'a>, address: IpAddr| {
         let plane = site.seen.map(|seen| seen.dataplane.nftables.as_str());
         plane.is_some_and(|text| lists(text, "accept", address) == Some(true))
     };
-    if exempts(leg.sender, leg.destination) && exempts(leg.receiver, leg.source) {
-        return None;
-    }
+    // Each by the address that is not its own: the other one may well be listed.
+    let ends = [(leg.sender, leg.destination), (leg.receiver, leg.source)];
+    let mut ends = ends
+        .into_iter()
+        .filter(|(site, address)| !exempts(*site, *address));
+    let told = ends.find_map(|(site, address)| {
+        Some(format!(
+            "nftables of {} drops what is not encrypted (`{}`), and does not list {address} as plain",
+            site.name(),
+            site.strict_rule()?,
+        ))
+    })?;
     Some(Defect {
         stage: Stage::Route,
         told,

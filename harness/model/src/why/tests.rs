@@ -13,6 +13,9 @@ use crate::name::NodeName;
 use crate::plan::Node;
 use crate::resolve;
 
+/// What is meant to be in clear.
+mod clear;
+
 /// What somebody else's rules or the fabric kept.
 mod filtered;
 
@@ -219,6 +222,23 @@ fn explained_between(
     reached: Reached,
     spoil: impl Fn(&mut Evidence, &mut Plan),
 ) -> Explanation {
+    let plan = plan(family);
+    let [from, to] = ends.map(|name| plan.endpoint(&name.parse().unwrap()).unwrap());
+    let protection = match from.node.name == to.node.name {
+        true => Protection::Plaintext,
+        false => Protection::Encrypted,
+    };
+    explained_as(protection, family, ends, reached, spoil)
+}
+
+/// The same of any pair, whatever must become of its packets.
+fn explained_as(
+    protection: Protection,
+    family: Family,
+    ends: [&str; 2],
+    reached: Reached,
+    spoil: impl Fn(&mut Evidence, &mut Plan),
+) -> Explanation {
     let mut plan = plan(family);
     let mut evidence = Evidence::none();
     for node in &plan.nodes {
@@ -232,10 +252,7 @@ fn explained_between(
         from: &from,
         to: &to,
         addresses: (family.address(from.address), family.address(to.address)),
-        protection: match from.node.name == to.node.name {
-            true => Protection::Plaintext,
-            false => Protection::Encrypted,
-        },
+        protection,
         stated: false,
         stopped: Some(Stopped {
             answer: false,
@@ -447,22 +464,6 @@ fn two_causes_that_the_evidence_fits_are_both_told() {
     });
     let both = "the incoming packets are not marked on bob (nft rule missing), and src_valid_mark is 0 on bob";
     assert!(why.cause.starts_with(both), "{}", why.cause);
-}
-
-#[test]
-fn a_missing_throw_is_told_with_the_route_that_decided() {
-    let why = explained("app", "ada", Reached::Elsewhere, |node| {
-        node.dataplane
-            .routes
-            .retain(|route| route.kind != RouteKind::Throw);
-    });
-    let cause = "throw route missing: table 1 of ada does not list 10.240.0.6";
-    assert_eq!(why.cause, cause);
-    let won =
-        "rule 32766: from all lookup main, route 10.240.0.6 dev azvapp proto static scope link";
-    assert_eq!(why.won.as_deref(), Some(won));
-    let expected = "route throw 10.240.0.6 in table 1";
-    assert_eq!(why.expected.as_deref(), Some(expected));
 }
 
 #[test]
