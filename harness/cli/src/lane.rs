@@ -200,10 +200,10 @@ impl Started {
         json!({
             "lane": self.lane,
             "starts": self.starts,
-            "failed-starts": self.failed,
+            "failed_starts": self.failed,
             "kernel": up.map(|up| &up.release),
             "acceleration": up.map(|up| up.acceleration),
-            "boot-milliseconds": up.map(|up| u64::try_from(up.after.as_millis()).unwrap_or(u64::MAX)),
+            "boot_milliseconds": up.map(|up| u64::try_from(up.after.as_millis()).unwrap_or(u64::MAX)),
         })
     }
 }

@@ -314,7 +314,7 @@ impl Boots {
         if starts != failed.len() + good || machine["starts"] != json!(starts) {
             return say(format!("it was started {starts} times"));
         }
-        let documented = machine["failed-starts"].as_array().cloned();
+        let documented = machine["failed_starts"].as_array().cloned();
         let documented = documented.unwrap_or_default();
         if documented.len() != failed.len() {
             return say("the document does not tell of each failed start".to_owned());
