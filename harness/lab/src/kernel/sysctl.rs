@@ -1,7 +1,7 @@
 //! Kernel parameters of one namespace.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::{fs, io};
 
 use wireproof_model::name::IfName;
 use wireproof_model::plan::{Node, Pod, RpFilter, SYSCTLS};
@@ -140,11 +140,32 @@ pub(crate) fn overwrite(
             "it is no sysctl of a network namespace",
         ));
     }
-    let settings: Vec<Setting<'_>> = paths
-        .iter()
-        .map(|(path, value)| (path.as_str(), *value))
-        .collect();
-    set(namespace, &settings)
+    namespace.enter(|| {
+        for (path, value) in &paths {
+            let written = fs::write(format!("/proc/sys/{path}"), value);
+            written.map_err(|error| unset(path, value, &error))?;
+        }
+        Ok(())
+    })
+}
+
+/// Why the kernel did not take what a scenario sets. Which names and values it knows differs from kernel to
+/// kernel, so that nobody can say it before.
+fn unset(path: &str, value: &str, error: &io::Error) -> LabError {
+    let what = format!("set {} to {value}", dotted(path));
+    match error.kind() {
+        io::ErrorKind::NotFound => LabError::request(what, "there is no such sysctl").help(
+            "correct its name: `unshare -n sysctl -aN` lists those of a network namespace, and an interface has its \
+             own while it is there",
+        ),
+        io::ErrorKind::InvalidInput => LabError::request(what, "the kernel takes no such value")
+            .help("write a value that the kernel's documentation gives (ip-sysctl)"),
+        io::ErrorKind::PermissionDenied => {
+            LabError::request(what, "it can only be read in a network namespace")
+                .help("take another sysctl")
+        }
+        _ => LabError::machine(what, error),
+    }
 }
 
 pub(crate) fn set(namespace: &Namespace, settings: &[Setting<'_>]) -> Result<(), LabError> {
@@ -184,6 +205,36 @@ fn undotted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_kernel_does_not_know_is_the_scenario_s_mistake() {
+        use crate::base::error::Blame;
+        let path = "net/ipv4/conf/all/rp_filte";
+        for (kind, blame, words) in [
+            (
+                io::ErrorKind::NotFound,
+                Blame::Request,
+                "there is no such sysctl",
+            ),
+            (io::ErrorKind::InvalidInput, Blame::Request, "no such value"),
+            (
+                io::ErrorKind::PermissionDenied,
+                Blame::Request,
+                "only be read",
+            ),
+            (io::ErrorKind::OutOfMemory, Blame::Machine, "memory"),
+        ] {
+            let error = unset(path, "1", &io::Error::from(kind));
+            assert_eq!(error.blame, blame, "{kind}");
+            let text = error.to_string();
+            assert!(
+                text.starts_with("set net.ipv4.conf.all.rp_filte to 1: "),
+                "{text}"
+            );
+            assert!(text.contains(words), "{text}");
+            assert_eq!(error.help.is_some(), blame == Blame::Request, "{kind}");
+        }
+    }
 
     #[test]
     fn no_name_leads_out_of_the_namespace() {
