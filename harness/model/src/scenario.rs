@@ -154,7 +154,7 @@ const POD: Key = Key::table(
 
 const CLIENT: Key = Key::table(
     "client",
-    "a host on the network, outside the cluster: nodes and pods are promised to speak to it in clear, and it to them",
+    "a host on the network, outside the cluster; what goes between it and nodes or pods is promised to be plaintext",
 );
 
 const PHANTOMS: Key = Key::table(

@@ -5,7 +5,7 @@ use textwrap::{Options, WordSplitter};
 use crate::document::{Choice, Form, KeyGrammar};
 
 /// Columns of a line.
-const WIDTH: usize = 120;
+pub(super) const WIDTH: usize = 120;
 
 /// More words than this are listed below the table only.
 const WORDS_IN_A_CELL: usize = 6;

@@ -188,3 +188,13 @@ fn every_key_of_a_descriptor_is_in_the_reference() {
         assert_eq!(names, known_keys(&problems), "{}", table.header);
     }
 }
+
+/// What is no row of a table fits on a line, as in the pages that are written by hand.
+#[test]
+fn lines_of_paragraphs_have_at_most_120_columns() {
+    let page = page();
+    let long = page
+        .lines()
+        .find(|line| !line.starts_with('|') && line.chars().count() > markdown::WIDTH);
+    assert_eq!(long, None);
+}

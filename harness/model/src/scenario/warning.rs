@@ -26,7 +26,7 @@ const NODE: Key = Key::optional("node", "whose agent's log may have them", "any 
 
 const SOMETIMES: Key = Key::or(
     "sometimes",
-    "whether chance decides if they come: they may, and need not",
+    "whether they may come and need not, because chance decides",
     "false",
 );
 
