@@ -431,6 +431,32 @@ mod tests {
     }
 
     #[test]
+    fn what_an_exception_lists_is_not_refused_in_either_family() {
+        let networks = |texts: [&str; 2]| texts.map(|text| text.parse().unwrap()).into();
+        let firewall = Firewall::new(&Wanted {
+            strict: Some(Protected {
+                networks: networks(["10.1.0.0/24", "fd01::/64"]),
+                exceptions: networks(["10.1.0.7/32", "fd01::7/128"]),
+                ..Protected::default()
+            }),
+            ..Wanted::default()
+        });
+        for (address, is_refused) in [
+            ("10.1.0.6", true),
+            ("10.1.0.7", false),
+            ("fd01::6", true),
+            ("fd01::7", false),
+            ("fd02::6", false),
+        ] {
+            assert_eq!(
+                firewall.refuses(address.parse().unwrap()),
+                is_refused,
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
     fn elements_do_not_overlap() {
         let firewall = Firewall::new(&wanted());
         assert_eq!(firewall.sets["protected4"].len(), 1);

@@ -417,3 +417,6 @@ impl Cluster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,3 +74,54 @@ impl fmt::Display for Configuration {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::dataplane::change::PeerChange;
+    use crate::dataplane::firewall::{Firewall, Wanted};
+    use crate::intent::family::Family;
+    use crate::intent::key::PublicKey;
+
+    #[test]
+    fn rules_are_removed_only_where_none_are_to_be() {
+        let some = Firewall::new(&Wanted {
+            incoming_mark: true,
+            ..Wanted::default()
+        });
+        let text = |from: &Firewall, to: &Firewall| {
+            let (from, to) = (from.clone(), to.clone());
+            Change::SetFirewall { from, to }.to_string()
+        };
+        assert_eq!(text(&Firewall::default(), &some), "set the nftables");
+        assert_eq!(text(&some, &Firewall::default()), "remove the nftables");
+    }
+
+    #[test]
+    fn one_network_is_one_and_none_are_several() {
+        let text = |networks: &[&str]| {
+            let key = PublicKey::from_bytes([7; 32]).unwrap();
+            let networks = networks.iter().map(|text| text.parse().unwrap());
+            let change = PeerChange {
+                endpoint: None,
+                keepalive: None,
+                replace: false,
+                networks: networks.collect(),
+            };
+            let configuration = Configuration {
+                family: Family::V4,
+                name: "wireguard.cali".into(),
+                fwmark: None,
+                listen_port: None,
+                remove: BTreeSet::new(),
+                set: vec![(key, change)],
+            };
+            configuration.to_string()
+        };
+        assert!(text(&[]).ends_with(" (0 networks)"));
+        assert!(text(&["10.0.0.0/8"]).ends_with(" (1 network)"));
+        assert!(text(&["10.0.0.0/8", "11.0.0.0/8"]).ends_with(" (2 networks)"));
+    }
+}
