@@ -1,3 +1,5 @@
+//! Whose address it is, what a pod's change leads to, and what is missing in strict mode.
+
 use serde_json::{Value, json};
 
 use super::*;
