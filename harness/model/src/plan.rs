@@ -64,6 +64,9 @@ mod state;
 /// What the cluster's intent says about two endpoints.
 mod pair;
 
+/// The ports of the lab's own packets.
+mod lab_port;
+
 /// Nodes that only the store knows of.
 mod phantom;
 
@@ -102,6 +105,8 @@ pub(crate) use flow::OUTAGE;
 pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
 pub use ipam::{Addressing, RouteSource};
 pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, BRIDGED_PREFIX, POOL};
+pub use lab_port::{FLOW_PORT, LAB_PORTS, PROBE_PORT};
+pub(crate) use lab_port::{MOST_SIZES, MOST_SPOOFS, describe as lab_ports_described};
 pub use limit::{Bulk, Hop, LimitKind, LimitPromise, Limits, SizeId, SizeProbe};
 pub use nat::Nat;
 pub use need::Need;

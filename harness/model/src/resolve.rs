@@ -194,6 +194,14 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     }
     plan.limits = limit::limits(&plan, &scenario.limits, lines);
     plan.spoofs = spoof::spoofs(&plan, &scenario.spoofs, lines);
+    let crowded = [
+        limit::crowded(&plan, &scenario.limits),
+        spoof::crowded(&scenario.spoofs),
+    ];
+    let crowded: Vec<_> = crowded.into_iter().flatten().collect();
+    if !crowded.is_empty() {
+        return Err(Problems::new(file, text, crowded));
+    }
     let before = [
         plan.promises.len(),
         plan.flows.promises.len(),

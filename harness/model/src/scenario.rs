@@ -13,6 +13,9 @@ mod keys;
 /// The words of a step that tampers.
 mod tamper;
 
+/// Ports that an author gives to tunnels.
+mod port;
+
 /// `[cluster]`, and the fields of a FelixConfiguration.
 mod cluster;
 

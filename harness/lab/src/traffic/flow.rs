@@ -19,7 +19,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
 use nix::sys::time::TimeSpec;
 use wireproof_model::evidence::{FlowEvidence, FlowPacket, Form, Nanos};
 use wireproof_model::name::EndpointName;
-use wireproof_model::plan::{Allowed, Family, Flow, FlowId, Patience, Plan, State};
+use wireproof_model::plan::{Allowed, FLOW_PORT, Family, Flow, FlowId, Patience, Plan, State};
 use wireproof_model::tag::{FLOW_TAG_LENGTH, Magic, Tag};
 
 use crate::base::error::{Doing, LabError};
@@ -30,9 +30,6 @@ use crate::kernel::namespace::Namespace;
 use crate::kernel::packet::now;
 
 use sockets::Sockets;
-
-/// The port that flows go to.
-const PORT: u16 = 7008;
 
 /// Bytes of payload: four whole tags.
 const PAYLOAD: usize = 4 * FLOW_TAG_LENGTH;
@@ -261,7 +258,7 @@ impl Streams {
             let to = state.endpoint(&flow.to)?;
             Some((
                 flow.id,
-                SocketAddr::new(flow.family.address(to.address), PORT),
+                SocketAddr::new(flow.family.address(to.address), FLOW_PORT),
             ))
         };
         let flows = self.flows.iter().filter(|flow| chosen(flow));

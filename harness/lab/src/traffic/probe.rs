@@ -18,7 +18,9 @@ use nix::sys::socket::{
     getsockopt, recv, send, socket,
 };
 use wireproof_model::evidence::ProbeOutcome;
-use wireproof_model::plan::{Family, PairPromise, Plan, Probe, ProbeId, Protection, Protocol};
+use wireproof_model::plan::{
+    Family, PROBE_PORT, PairPromise, Plan, Probe, ProbeId, Protection, Protocol,
+};
 use wireproof_model::tag::{Magic, Tag};
 
 use crate::base::error::{Doing, LabError};
@@ -27,7 +29,7 @@ use crate::cluster::topology::Topology;
 use crate::kernel::frame_builder::{icmp_echo, icmp6_echo};
 use crate::observe::capture::Capture;
 use crate::observe::ring::BATCH;
-use crate::traffic::responder::{PORT, Responders};
+use crate::traffic::responder::Responders;
 
 /// An unanswered datagram or echo is sent again after this; TCP does so itself.
 const RESEND: Duration = Duration::from_millis(250);
@@ -188,7 +190,7 @@ impl ProbeSocket {
             }
             Protocol::Tcp | Protocol::Tcp6 => {
                 let stream = socket(family, SockType::Stream, flags, None).doing(doing)?;
-                let target = SockaddrStorage::from(SocketAddr::new(to, PORT));
+                let target = SockaddrStorage::from(SocketAddr::new(to, PROBE_PORT));
                 Ok(Self::TcpBefore(stream, target))
             }
         }
@@ -257,7 +259,7 @@ impl ProbeInFlight {
 
     /// A datagram socket that is bound to its destination hears of errors from there.
     fn connect(&self, to: IpAddr) -> Result<(), LabError> {
-        let target = SocketAddr::new(to, PORT);
+        let target = SocketAddr::new(to, PROBE_PORT);
         let result = match &self.socket {
             ProbeSocket::Icmp(fd) => {
                 // A raw socket has no port.

@@ -11,16 +11,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use wireproof_model::plan::{Plan, ProbeId};
+use wireproof_model::plan::{PROBE_PORT, Plan, ProbeId};
 use wireproof_model::tag::{Magic, Tag};
 
 use crate::base::error::{Doing, LabError};
 use crate::base::wait::Watched;
 use crate::base::worker::begin;
 use crate::cluster::topology::Topology;
-
-/// The port that probes go to, UDP and TCP.
-pub(crate) const PORT: u16 = 7007;
 
 /// The longest payload, in bytes.
 const LONGEST: usize = u16::MAX as usize;
@@ -53,8 +50,8 @@ impl Responders {
             // A node may have several addresses, and answers a datagram from the one it was sent to.
             for family in plan.fabric.families() {
                 let address = family.address(endpoint.address);
-                let named =
-                    namespace.enter(|| Ok::<_, LabError>(UdpSocket::bind((address, PORT))))?;
+                let named = namespace
+                    .enter(|| Ok::<_, LabError>(UdpSocket::bind((address, PROBE_PORT))))?;
                 // One that has lost its address hears nothing there; that is for the verdict.
                 if let Ok(named) = named {
                     named
@@ -69,7 +66,7 @@ impl Responders {
                     true => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
                     false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
                 };
-                let any = (any, PORT);
+                let any = (any, PROBE_PORT);
                 let listener = TcpListener::bind(any).doing("open the TCP responder")?;
                 listener
                     .set_nonblocking(true)

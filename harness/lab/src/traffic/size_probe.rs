@@ -19,9 +19,6 @@ use crate::base::wait::Deadline;
 use crate::cluster::topology::Topology;
 use crate::kernel::sys::{self, Discovery};
 
-/// The port that the packets go to.
-const PORT: u16 = 7009;
-
 /// How often a packet that does not arrive is sent. An IPv6 sender fragments what it was told
 /// of once, so the second time something else happens.
 const ROUNDS: u8 = 3;
@@ -114,8 +111,7 @@ impl Gauge {
             socket.set_nonblocking(true).doing(doing)?;
             Ok(socket)
         };
-        // Each probe has a port of its own, so that none hears another's packets.
-        let port = PORT + probe.id.0;
+        let port = probe.id.port();
         let into = topology.endpoint(&probe.to)?.enter(|| bound(port))?;
         let out = topology.endpoint(&probe.from)?.enter(|| {
             let socket = bound(0)?;

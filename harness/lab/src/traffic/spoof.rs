@@ -21,14 +21,6 @@ use crate::kernel::packet::{Injector, stay_on_one_processor};
 use crate::observe::counter;
 use crate::observe::drop_watch::{self, DropWatch};
 
-/// The port that the packets are for, and the one that they are from.
-const PORT: u16 = 7100;
-
-/// Each has a port of its own: a program that is being started may hold the last one's socket for a moment.
-fn port(spoof: &Spoof) -> u16 {
-    PORT.saturating_add(spoof.id.0)
-}
-
 /// Bytes of payload: several whole tags.
 const PAYLOAD: usize = 4 * TAG_LENGTH;
 
@@ -86,7 +78,7 @@ impl<'a> SpoofSender<'a> {
             Family::Ipv6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         let receiver = topology.endpoint(&spoof.to)?;
-        let socket = receiver.enter(|| UdpSocket::bind((any, port(spoof))).doing(doing))?;
+        let socket = receiver.enter(|| UdpSocket::bind((any, spoof.id.port())).doing(doing))?;
         Ok(Self {
             spoof,
             magic,
@@ -121,7 +113,7 @@ impl<'a> SpoofSender<'a> {
 
     fn send(&self, source: IpAddr, tag: Tag) -> Result<(), LabError> {
         let payload = tag.fill(self.magic, PAYLOAD);
-        let port = port(self.spoof);
+        let port = self.spoof.id.port();
         let frame = frame_builder::udp(self.link, (source, port), (self.to, port), &payload);
         let frame = frame.doing("build a spoofed packet")?;
         for _ in 0..SPOOFED {

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use toml::Spanned;
 
 use crate::name::NameError;
+use crate::problem::Span;
 
 use super::grammar::Form;
 use super::key::Key;
@@ -126,6 +127,13 @@ impl<'t> Table<'t, '_> {
             values
         });
         values.unwrap_or_default()
+    }
+
+    /// A field of a table whose keys and values are the author's choice, and where its value is written.
+    pub(crate) fn field(&self, key: Key, field: &str) -> Option<(Json, Span)> {
+        let fields = self.entries.get(key.name)?.get_ref().as_table()?;
+        let value = fields.get(field)?;
+        Some((value::json(field, value).ok()?, value.span()))
     }
 
     /// A table of texts whose keys are the author's choice, such as `[cluster.annotations]`.

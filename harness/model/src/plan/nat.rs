@@ -7,9 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::NodeName;
 
-/// Ports of all mappings.
-const PORTS: RangeInclusive<u16> = 40_000..=49_999;
-
 /// How many ports each generation of mappings has to itself: that a mapping is new shows in its port.
 const EACH: u16 = 1000;
 
@@ -28,6 +25,9 @@ pub struct Nat {
 }
 
 impl Nat {
+    /// Ports of all mappings.
+    pub const ALL_PORTS: RangeInclusive<u16> = 40_000..=49_999;
+
     /// How many times at most it can forget, so that each mapping has a port of its own.
     pub const FORGETS: usize = 9;
 
@@ -39,7 +39,7 @@ impl Nat {
     /// The ports of the mappings since the `generation`th line.
     pub fn ports(generation: usize) -> RangeInclusive<u16> {
         let generation = u16::try_from(generation.min(Self::FORGETS)).unwrap_or_default();
-        let first = PORTS.start() + generation * EACH;
+        let first = Self::ALL_PORTS.start() + generation * EACH;
         first..=first + (EACH - 1)
     }
 
@@ -50,7 +50,7 @@ impl Nat {
 
     /// Whether it maps to this port, at some time.
     pub fn has(&self, address: IpAddr, port: u16) -> bool {
-        address == IpAddr::from(self.address) && PORTS.contains(&port)
+        address == IpAddr::from(self.address) && Self::ALL_PORTS.contains(&port)
     }
 
     /// What the mappings since the `generation`th line are, in words.

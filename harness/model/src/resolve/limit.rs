@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use crate::name::{EndpointName, NodeName};
 use crate::plan::{
-    BeyondMtu, Bulk, Endpoint, Family, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits, Origin,
-    Plan, PromiseId, Protection, SizeId, SizeProbe, State,
+    BeyondMtu, Bulk, Endpoint, Family, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits,
+    MOST_SIZES, Origin, Plan, PromiseId, Protection, SizeId, SizeProbe, State,
 };
 use crate::problem::{Lines, Problem, Span, known_names};
 use crate::scenario::{Limit, Scenario, Teller};
@@ -87,6 +87,19 @@ fn too_small(scenario: &Scenario) -> Vec<(String, Span, u16)> {
         .filter_map(|(name, place, mtu)| Some((name, place, mtu?)))
         .filter(|(_, _, mtu)| *mtu < IPV6_MTU_MIN)
         .collect()
+}
+
+/// Reports more packets than there are ports for.
+pub(super) fn crowded(plan: &Plan, written: &[Limit]) -> Option<Problem> {
+    let (sizes, last) = (plan.limits.sizes.len(), written.last()?);
+    (sizes > MOST_SIZES).then(|| {
+        Problem::new(
+            format!("{sizes} packets whose size is tried are too many"),
+            last.place.clone(),
+            format!("each has a port of its own, and there are {MOST_SIZES}"),
+            "make two scenarios of one",
+        )
+    })
 }
 
 /// What is tried and promised, if the author asks for it.

@@ -98,6 +98,11 @@ fn misfit(scenario: &Scenario, node: &scenario::Node, place: &Span) -> Option<Pr
             "what is sent to the node in clear does not reach it",
             "leave out whatever `host-encryption = false` and `wireguard = false` there is",
         )
+    } else if Nat::ALL_PORTS.contains(&super::cluster(scenario).listen_port) {
+        (
+            "the tunnels' port is one that the NAT may give to a connection",
+            "take a `listen-port` below 40000 or above 49999, or leave it out",
+        )
     } else if cluster.keepalive.unwrap_or(0) == 0 {
         (
             "nobody can reach the node unless it speaks first, and goes on speaking",

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 
 use crate::name::EndpointName;
-use crate::plan::{Addressing, DropBy, Family, Plan, PromiseId, RpFilter, Spoof, SpoofId};
+use crate::plan::{
+    Addressing, DropBy, Family, MOST_SPOOFS, Plan, PromiseId, RpFilter, Spoof, SpoofId,
+};
 use crate::problem::{Lines, Problem, known_names};
 use crate::scenario::{self, Scenario};
 
@@ -136,6 +138,17 @@ fn unspoken(scenario: &Scenario, spoof: &scenario::Spoof) -> Option<Problem> {
             format!("add `families = [\"{name}\"]` to `[cluster]`, or leave `family` out"),
         )
     })
+}
+
+/// Reports more spoofs than there are ports for.
+pub(super) fn crowded(written: &[scenario::Spoof]) -> Option<Problem> {
+    let beyond = written.get(MOST_SPOOFS)?;
+    Some(Problem::new(
+        format!("{} spoofs are too many", written.len()),
+        beyond.place.clone(),
+        format!("each has a port of its own, and there are {MOST_SPOOFS}"),
+        "make two scenarios of one",
+    ))
 }
 
 /// The spoofs as meant. Their numbers follow those of the other promises.

@@ -27,6 +27,9 @@ mod refusal;
 /// What messages advise.
 mod advice;
 
+/// Which ports tunnels can have.
+mod ports;
+
 use super::plan;
 use crate::name::EngineName;
 use crate::plan::{PairPromise, Plan, Protocol};

@@ -6,7 +6,7 @@ use crate::document::{Key, Table, Word};
 use crate::name::IfName;
 use crate::plan::{Addressing, Family, RouteSource, Settings};
 
-use super::{FAMILIES, read_mtu, value};
+use super::{FAMILIES, port, read_mtu, value};
 
 const ROUTE_SOURCES: &[Word<RouteSource>] = &[
     (
@@ -69,7 +69,11 @@ const INTERFACE: Key = Key::or(
     "\"wireguard.cali\"",
 );
 
-const LISTEN_PORT: Key = Key::or("listen-port", "the tunnel device's UDP port", "51820");
+const LISTEN_PORT: Key = Key::or(
+    "listen-port",
+    "the tunnel device's UDP port; none of 7007 to 7999, which the lab's own packets go to",
+    "51820",
+);
 
 const MTU: Key = Key::optional("mtu", "the tunnel device's MTU", "by the uplink's");
 
@@ -133,7 +137,7 @@ pub(super) fn cluster(table: &mut Table<'_, '_>) -> Cluster {
         interface: table
             .parsed(INTERFACE, value::TUNNEL_DEVICE, value::tunnel_device)
             .map(Spanned::into_inner),
-        listen_port: table.number(LISTEN_PORT, 1..=u16::MAX, ""),
+        listen_port: port::listen_port(table, LISTEN_PORT),
         mtu: read_mtu(table, MTU),
         keepalive: table.number(KEEPALIVE, 0..=u16::MAX, "seconds"),
         settings: settings(table, CONFIG, ANNOTATIONS),
@@ -142,8 +146,10 @@ pub(super) fn cluster(table: &mut Table<'_, '_>) -> Cluster {
 
 /// Fields and annotations of a FelixConfiguration.
 pub(super) fn settings(table: &mut Table<'_, '_>, config: Key, annotations: Key) -> Settings {
+    let fields = table.values(config);
+    port::refuse_fields(table, config);
     Settings {
-        fields: table.values(config),
+        fields,
         annotations: table.annotations(annotations),
     }
 }

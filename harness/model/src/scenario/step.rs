@@ -11,7 +11,7 @@ use crate::plan::{Action, ActionKind, Configuration};
 use crate::problem::{Problem, Span};
 
 use super::keys::{AGENT, Keys, Reader};
-use super::{fabric, store, tamper, value};
+use super::{fabric, port, store, tamper, value};
 
 /// `[[step]]`.
 #[derive(Debug)]
@@ -397,6 +397,7 @@ fn record_actions(table: &mut Table<'_, '_>) {
 fn configure(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     let node = keys.name(CONFIGURED);
     let set = keys.table.values(SET);
+    port::refuse_fields(keys.table, SET);
     let annotations = keys.table.annotations(ANNOTATIONS);
     let unset = keys.table.texts(UNSET).map(Spanned::into_inner);
     let unset: BTreeSet<_> = unset

@@ -8,9 +8,8 @@ use nix::sys::socket::sockopt::{Ipv6V6Only, RcvBuf, ReceiveTimestampns};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket,
 };
-use wireproof_model::plan::Family;
+use wireproof_model::plan::{FLOW_PORT, Family};
 
-use super::PORT;
 use crate::base::error::{Doing, LabError};
 
 /// Bytes that may wait at a receiver's socket: seconds of every flow to it.
@@ -41,7 +40,7 @@ impl Sockets {
             bind(socket.as_raw_fd(), &any)?;
             Ok::<_, io::Error>(UdpSocket::from(socket))
         };
-        let into = open(PORT).doing("open a flow's receiver")?;
+        let into = open(FLOW_PORT).doing("open a flow's receiver")?;
         setsockopt(&into, ReceiveTimestampns, &true).doing("ask for packet timestamps")?;
         setsockopt(&into, RcvBuf, &BUFFER).doing("give a flow's receiver room")?;
         let out = open(0).doing("open a flow's sender")?;
