@@ -40,6 +40,10 @@ const SYSCTL: Key = Key::optional(
     "sysctl",
     "sysctls of the node's network namespace are set: `{ \"net.ipv4.conf.all.src_valid_mark\" = 0 }`",
     "none are",
+)
+.more(
+    "A sysctl that the kernel does not have, one that can only be read, or a value that it does not take ends the run with\n\
+     status 2: which there are differs from kernel to kernel, and `check` cannot know.",
 );
 
 const ADD: Key = Key::optional("add", "something foreign is added", "nothing is").more(
