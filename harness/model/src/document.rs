@@ -209,12 +209,12 @@ impl<'t> Table<'t, '_> {
         self.keep(value::name(written, whose))
     }
 
-    /// An IPv4 address.
-    pub(crate) fn address(&mut self, key: Key) -> Option<Spanned<Ipv4Addr>> {
+    /// An IPv4 address. `advice` says which one is accepted: that depends on whose it is.
+    pub(crate) fn address(&mut self, key: Key, advice: &str) -> Option<Spanned<Ipv4Addr>> {
         let value = self.get(key, || Form::Address)?;
-        let advise = |_: &str| value::address_advice(key.name);
+        let advise = |_: &str| advice.to_owned();
         let written = self.keep(value::fitting_line(key.name, value, advise))?;
-        self.keep(value::address(key.name, &written))
+        self.keep(value::address(&written, advice))
     }
 
     /// A text with an inner form that `parse` knows, and `syntax` describes.

@@ -20,23 +20,48 @@ impl<'t> Table<'t, '_> {
         noun: &'static str,
         read: impl FnOnce(&mut Table<'t, '_>) -> T,
     ) -> Option<T> {
+        let help = format!("begin it with a line `[{}]`", key.name);
+        self.recorded_or_entered(key, noun, &help, read)
+    }
+
+    /// A table inside another one. `example` is how it is written there, between braces.
+    pub(crate) fn inner_table<T>(
+        &mut self,
+        key: Key,
+        noun: &'static str,
+        example: &str,
+        read: impl FnOnce(&mut Table<'t, '_>) -> T,
+    ) -> Option<T> {
+        let help = between_braces(key, example);
+        self.recorded_or_entered(key, noun, &help, read)
+    }
+
+    fn recorded_or_entered<T>(
+        &mut self,
+        key: Key,
+        noun: &'static str,
+        help: &str,
+        read: impl FnOnce(&mut Table<'t, '_>) -> T,
+    ) -> Option<T> {
         if self.records() {
             self.record(key, |path| format!("[{path}]"), read);
             return None;
         }
-        let form = || Form::Fields;
-        self.entered(key, form, noun, read)
+        self.entered(key, || Form::Fields, noun, help, read)
     }
 
     /// A table with the keys of another one, which begins with `header`: a step inside a step.
+    /// `example` is how it is written there, between braces.
     pub(crate) fn table_like<T>(
         &mut self,
         key: Key,
         noun: &'static str,
         header: &'static str,
+        example: &str,
         read: impl FnOnce(&mut Table<'t, '_>) -> T,
     ) -> Option<T> {
-        self.entered(key, || Form::SameAs { header }, noun, read)
+        let help = between_braces(key, example);
+        self.entered(key, || Form::SameAs { header }, noun, &help, read)
     }
 
     fn entered<T>(
@@ -44,11 +69,11 @@ impl<'t> Table<'t, '_> {
         key: Key,
         form: impl FnOnce() -> Form,
         noun: &'static str,
+        help: &str,
         read: impl FnOnce(&mut Table<'t, '_>) -> T,
     ) -> Option<T> {
         let value = self.get(key, form)?;
-        let help = format!("begin it with a line `[{}]`", key.name);
-        let entries = self.keep(value::table(key.name, value, &help))?;
+        let entries = self.keep(value::table(key.name, value, help))?;
         let place = value.span();
         Some(Table::visit(noun, place, entries, self.found, read))
     }
@@ -111,10 +136,12 @@ impl<'t> Table<'t, '_> {
         tables
     }
 
-    /// A table whose keys and values are the author's choice, such as `[cluster.config]`.
-    pub(crate) fn values(&mut self, key: Key) -> BTreeMap<String, Json> {
+    /// A table whose keys and values are the author's choice, such as `[cluster.config]`. `example` is one of
+    /// them.
+    pub(crate) fn values(&mut self, key: Key, example: &str) -> BTreeMap<String, Json> {
         let form = || Form::Fields;
-        let values = self.entered(key, form, "a table of fields", |table| {
+        let help = between_braces(key, example);
+        let values = self.entered(key, form, "a table of fields", &help, |table| {
             table.free = true;
             let entries = table.entries;
             let mut values = BTreeMap::new();
@@ -139,7 +166,8 @@ impl<'t> Table<'t, '_> {
     /// A table of texts whose keys are the author's choice, such as `[cluster.annotations]`.
     pub(crate) fn annotations(&mut self, key: Key) -> BTreeMap<String, String> {
         let form = || Form::TextFields;
-        let texts = self.entered(key, form, "a table of texts", |table| {
+        let help = between_braces(key, "\"wiremesh/strict\" = \"true\"");
+        let texts = self.entered(key, form, "a table of texts", &help, |table| {
             let texts = table.free_texts().into_iter();
             texts
                 .map(|(name, text)| (name.into_inner(), text.into_inner()))
@@ -160,4 +188,9 @@ impl<'t> Table<'t, '_> {
         }
         texts
     }
+}
+
+/// How a table inside another one is written: a header of its own would begin another table.
+fn between_braces(key: Key, example: &str) -> String {
+    format!("write it between braces: `{} = {{ {example} }}`", key.name)
 }

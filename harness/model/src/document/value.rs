@@ -234,11 +234,6 @@ pub(super) fn word_advice<T>(kind: &str, words: &[Word<T>], text: &str) -> Strin
     }
 }
 
-/// The advice for what stands where an address has to be.
-pub(super) fn address_advice(key: &str) -> String {
-    format!("write an address of the fabric's subnet, such as `{key} = \"10.240.0.4\"`")
-}
-
 /// One word of a few. `kind` is what they are: `action`.
 pub(super) fn one_of<T: Copy>(
     written: &Spanned<String>,
@@ -259,7 +254,10 @@ pub(super) fn one_of<T: Copy>(
 }
 
 /// An IPv4 address.
-pub(super) fn address(key: &str, written: &Spanned<String>) -> Result<Spanned<Ipv4Addr>, Problem> {
+pub(super) fn address(
+    written: &Spanned<String>,
+    advice: &str,
+) -> Result<Spanned<Ipv4Addr>, Problem> {
     let text = written.get_ref();
     if let Ok(address) = text.parse() {
         return Ok(Spanned::new(written.span(), address));
@@ -275,7 +273,7 @@ pub(super) fn address(key: &str, written: &Spanned<String>) -> Result<Spanned<Ip
         format!("`{}` is {is}", shown(text)),
         written.span(),
         label,
-        address_advice(key),
+        advice,
     ))
 }
 

@@ -7,6 +7,9 @@ use crate::plan::{Conduct, LogForm};
 use crate::problem::Problem;
 use crate::scenario::{DURATION, millis};
 
+/// The log's form as it is written.
+const LOG_FORM: &str = "harmless = [\" INFO \"], warning = [\" WARN \", \" ERROR \"]";
+
 /// What a unit of memory is in KiB.
 const UNITS: &[(&str, u64)] = &[("KiB", 1), ("MiB", 1024), ("GiB", 1024 * 1024)];
 
@@ -48,7 +51,7 @@ const WARNING: Key = Key::required(
 const AMOUNT: Syntax = Syntax::Described("a number of `KiB`, `MiB` or `GiB`");
 
 pub(super) fn conduct(table: &mut Table<'_, '_>) -> Conduct {
-    let log = table.table(LOG, "the log's form", log);
+    let log = table.inner_table(LOG, "the log's form", LOG_FORM, log);
     let memory = table.parsed(MEMORY, AMOUNT, memory);
     let ends_within = table.parsed(ENDS_WITHIN, DURATION, millis);
     let keeps_device = table.flag(KEEPS_DEVICE).unwrap_or_default();

@@ -146,7 +146,7 @@ pub(super) fn cluster(table: &mut Table<'_, '_>) -> Cluster {
 
 /// Fields and annotations of a FelixConfiguration.
 pub(super) fn settings(table: &mut Table<'_, '_>, config: Key, annotations: Key) -> Settings {
-    let fields = table.values(config);
+    let fields = table.values(config, port::FIELD);
     port::refuse_fields(table, config);
     Settings {
         fields,

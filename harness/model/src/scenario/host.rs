@@ -26,6 +26,14 @@ const RP_FILTERS: &[Word<RpFilter>] = &[
     ("off", RpFilter::Off, "every packet passes (`rp_filter` 0)"),
 ];
 
+/// What is said of an address that is none: which one is accepted depends on whose it is.
+pub(super) const NODE_ADVICE: &str =
+    "write an address of the fabric's subnet, such as `address = \"10.240.0.4\"`";
+const POD_ADVICE: &str = "write an address of the fabric's subnet, such as `address = \"10.240.0.4\"`; with \
+                          `calico-ipam` one of 10.65.0.0/16, with bridges one of 10.244.0.0/16";
+const CLIENT_ADVICE: &str =
+    "write an address outside the cluster, such as `address = \"198.51.100.10\"`";
+
 const ADDRESS: Key = Key::optional("address", "its address", "chosen of its subnet");
 
 const CLIENT_ADDRESS: Key = Key::optional("address", "its address", "chosen of 198.51.100.0/24");
@@ -138,7 +146,7 @@ pub struct Phantoms {
 pub(super) fn node(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Node {
     Node {
         name,
-        address: table.address(ADDRESS),
+        address: table.address(ADDRESS, NODE_ADVICE),
         pods: table.names(PODS, "a pod").unwrap_or_default(),
         mtu: read_mtu(table, MTU),
         rp_filter: rp_filter(table, RP_FILTER),
@@ -154,7 +162,7 @@ pub(super) fn node(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Node {
 pub(super) fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
     Pod {
         name,
-        address: table.address(ADDRESS),
+        address: table.address(ADDRESS, POD_ADVICE),
         node: table.name(ON, "a node"),
         mtu: read_mtu(table, POD_MTU),
         rp_filter: rp_filter(table, POD_RP_FILTER),
@@ -164,7 +172,7 @@ pub(super) fn pod(name: Spanned<PodName>, table: &mut Table<'_, '_>) -> Pod {
 pub(super) fn client(name: Spanned<NodeName>, table: &mut Table<'_, '_>) -> Client {
     Client {
         name,
-        address: table.address(CLIENT_ADDRESS),
+        address: table.address(CLIENT_ADDRESS, CLIENT_ADVICE),
     }
 }
 

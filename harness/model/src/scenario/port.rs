@@ -9,6 +9,9 @@ use crate::problem::{Problem, Span};
 /// The fields of FelixConfiguration that name one.
 const FIELDS: &[&str] = &["wireguardListeningPort", "wireguardListeningPortV6"];
 
+/// A field as it is written.
+pub(super) const FIELD: &str = "wireguardMTU = 1400";
+
 /// The port of `[cluster]`.
 pub(super) fn listen_port(table: &mut Table<'_, '_>, key: Key) -> Option<u16> {
     let port = table.number(key, 1..=u16::MAX, "")?;

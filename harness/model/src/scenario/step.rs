@@ -10,6 +10,7 @@ use crate::document::{Key, Table, Word};
 use crate::plan::{Action, ActionKind, Configuration};
 use crate::problem::{Problem, Span};
 
+use super::host::NODE_ADVICE;
 use super::keys::{AGENT, Keys, Reader};
 use super::{fabric, port, store, tamper, value};
 
@@ -254,7 +255,7 @@ fn written(kind: ActionKind) -> &'static [Word<Reader>] {
         ActionKind::ReaddressNode => &[(
             "readdress-node",
             |keys| {
-                let (node, address) = (keys.node(), keys.table.address(ADDRESS));
+                let (node, address) = (keys.node(), keys.table.address(ADDRESS, NODE_ADVICE));
                 let address = keys.noted(ADDRESS, address);
                 Some(Action::ReaddressNode {
                     node: node?,
@@ -335,9 +336,10 @@ fn written(kind: ActionKind) -> &'static [Word<Reader>] {
             "crash-everywhere",
             |keys| {
                 let node = keys.node();
+                let example = "action = \"tamper\", node = \"NAME\", delete = \"everything\"";
                 let provoke = keys
                     .table
-                    .table_like(PROVOKE, "a provocation", "[[step]]", step)
+                    .table_like(PROVOKE, "a provocation", "[[step]]", example, step)
                     .flatten();
                 Some(Action::CrashEverywhere {
                     node: node?,
@@ -396,7 +398,7 @@ fn record_actions(table: &mut Table<'_, '_>) {
 
 fn configure(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     let node = keys.name(CONFIGURED);
-    let set = keys.table.values(SET);
+    let set = keys.table.values(SET, port::FIELD);
     port::refuse_fields(keys.table, SET);
     let annotations = keys.table.annotations(ANNOTATIONS);
     let unset = keys.table.texts(UNSET).map(Spanned::into_inner);

@@ -36,6 +36,9 @@ const DELETE: Key = Key::optional(
     "nothing is",
 );
 
+/// A sysctl as it is written: without quotes its dots would be TOML's.
+const SYSCTL_FORM: &str = "\"net.ipv4.conf.all.src_valid_mark\" = 0";
+
 const SYSCTL: Key = Key::optional(
     "sysctl",
     "sysctls of the node's network namespace are set: `{ \"net.ipv4.conf.all.src_valid_mark\" = 0 }`",
@@ -121,14 +124,14 @@ pub(super) fn tamper(keys: &mut Keys<'_, '_, '_>) -> Option<Action> {
     let node = keys.node();
     let table = &mut *keys.table;
     let delete = table.parsed(DELETE, Syntax::Forms(own_forms), own);
-    let sysctls = table.values(SYSCTL);
+    let sysctls = table.values(SYSCTL, SYSCTL_FORM);
     table.refuse_empty(&[SYSCTL]);
     for name in sysctls.keys().filter(|name| !is_of_a_namespace(name)) {
         table.report(Problem::new(
             format!("`{}` cannot be set", shown(name)),
             table.place_of(SYSCTL).unwrap_or(table.place()),
             "is no sysctl of a network namespace",
-            "write `net.` and what follows, as sysctl(8) does: `net.ipv4.conf.all.src_valid_mark`",
+            format!("write the whole name in quotes, from `net.` on, as sysctl(8) does: `sysctl = {{ {SYSCTL_FORM} }}`"),
         ));
     }
     let add = table.parsed(ADD, Syntax::Forms(foreign_forms), foreign);

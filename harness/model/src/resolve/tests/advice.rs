@@ -137,3 +137,70 @@ fn a_number_that_lacks_its_unit_is_given_one() {
         "{rendered}"
     );
 }
+
+/// What stands between backticks in the help of the only problem.
+fn quoted(text: &str) -> Vec<String> {
+    let problems = resolve(text).unwrap_err();
+    let rendered = problems.render();
+    let [problem] = problems.each() else {
+        panic!("{rendered}");
+    };
+    let (_, help) = problem.advice();
+    help.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_address_that_is_advised_is_accepted_wherever_it_is_needed() {
+    let cluster = "title = \"x\"\n[node.ada]\npods = [\"web\"]\n[node.bob]\n";
+    for table in [
+        "[pod.web]",
+        "[client.cal]",
+        "[[step]]\naction = \"readdress-node\"\nnode = \"ada\"",
+        "[node.cid]",
+    ] {
+        for wrong in ["5", "\"fd00::1\"", "\"10.240.0.4/16\"", "\"here\""] {
+            let wrong = format!("address = {wrong}");
+            let text = format!("{cluster}{table}\n{wrong}\n");
+            let advised = quoted(&text);
+            let [first, ..] = advised.as_slice() else {
+                panic!("{text}");
+            };
+            let right = text.replace(&wrong, first);
+            if let Err(problems) = resolve(&right) {
+                panic!("{first}: {}", problems.render());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_inside_another_is_advised_to_be_written_so_that_it_is_accepted() {
+    let cluster = "title = \"x\"\n[node.ada]\npods = [\"web\"]\n[node.bob]\n";
+    let step = |keys: &str| format!("[[step]]\naction = {keys}");
+    let tamper = step("\"tamper\"\nnode = \"ada\"");
+    for (table, wrong) in [
+        (tamper.as_str(), "sysctl = \"net.ipv4.ip_forward=0\""),
+        (&tamper, "sysctl = { net.ipv4.conf.all.rp_filter = 1 }"),
+        (&step("\"configure\""), "set = \"wireguardMTU\""),
+        (&step("\"configure\""), "annotations = 5"),
+        ("[cluster]", "config = 5"),
+        ("[cluster]", "annotations = true"),
+        ("[node.cid]", "config = \"x\""),
+        (
+            &step("\"crash-everywhere\"\nnode = \"ada\""),
+            "provoke = \"tamper\"",
+        ),
+    ] {
+        let text = format!("{cluster}{table}\n{wrong}\n");
+        let advised = quoted(&text);
+        let last = advised.last().unwrap().replace("NAME", "ada");
+        let right = text.replace(wrong, &last);
+        if let Err(problems) = resolve(&right) {
+            panic!("{last}: {}", problems.render());
+        }
+    }
+}
