@@ -129,7 +129,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let facts = fact::facts(&scenario, lines, &course.nodes, &mut problems);
     statement::check(&scenario, &placement, &course.last, &mut problems);
     limit::check(&scenario, &placement, &course.last, &mut problems);
-    warning::check(&scenario, &placement, &mut problems);
+    warning::check(&scenario, &placement, engine.as_ref(), &mut problems);
     spoof::check(&scenario, &placement, &course.last, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
         return Err(Problems::new(file, text, problems));

@@ -15,6 +15,16 @@ pub(super) fn unreplaced(scenario: &Scenario, plan: &Plan) -> Vec<Problem> {
         if !is_rotation && !matches!(change, Change::Key { .. }) {
             return None;
         }
+        if let Change::Key { node, key } = change
+            && key == Some(node)
+        {
+            return Some(Problem::new(
+                format!("the key of {node} is overwritten with its own"),
+                step.place("key"),
+                "changes nothing",
+                "name another node, or leave `key` out for a stranger's",
+            ));
+        }
         let state = plan.after(at);
         let mut nodes = step.action.nodes().into_iter();
         nodes.find_map(|(key, node)| {

@@ -5,7 +5,7 @@
 //! (wireguard-linux: `calculate_skb_padding`); the tunnel's own packets are dropped where they
 //! are larger than the way, so an MTU that suits the uplink may be too large for what is behind it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName};
 use crate::plan::{
@@ -27,14 +27,28 @@ const PADDING: u32 = 16;
 /// Payload of a transfer in bytes: more than a connection sends before the first answer.
 const BULK: u32 = 32 * 1024;
 
-/// Reports promises about nobody, and links too small for IPv6.
+/// Reports promises about nobody, those that are said twice, and links too small for IPv6.
 pub(super) fn check(
     scenario: &Scenario,
     placement: &Placement,
     last: &BTreeSet<EndpointName>,
     problems: &mut Vec<Problem>,
 ) {
+    let mut first = BTreeMap::new();
     for limit in &scenario.limits {
+        let ends = (limit.from.get_ref(), limit.to.get_ref());
+        if let Some(earlier) = first.insert(ends, &limit.place) {
+            let problem = Problem::new(
+                format!(
+                    "two promises about the sizes from `{}` to `{}`",
+                    ends.0, ends.1
+                ),
+                limit.place.clone(),
+                "again here",
+                "remove one of the two",
+            );
+            problems.push(problem.and(earlier.clone(), "first here"));
+        }
         for end in [&limit.from, &limit.to] {
             let known = placement
                 .endpoints

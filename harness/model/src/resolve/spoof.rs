@@ -1,6 +1,6 @@
 //! Which packets are spoofed, and whether what is promised about them can be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
@@ -14,13 +14,15 @@ use crate::scenario::{self, Scenario};
 use super::families;
 use super::placement::Placement;
 
-/// Reports spoofs of nobody, those that are none, and those that nothing can drop so.
+/// Reports spoofs of nobody, those that are none, those that are said twice, and those that nothing can drop so.
 pub(super) fn check(
     scenario: &Scenario,
     placement: &Placement,
     last: &BTreeSet<EndpointName>,
     problems: &mut Vec<Problem>,
 ) {
+    let spoken = families(&scenario.cluster);
+    let mut first = BTreeMap::new();
     for spoof in &scenario.spoofs {
         let ends = [&spoof.through, &spoof.source, &spoof.to];
         let before = problems.len();
@@ -32,6 +34,23 @@ pub(super) fn check(
             problems.extend(idle(spoof));
             problems.extend(without_filter(scenario, spoof));
             problems.extend(unspoken(scenario, spoof));
+            let family = spoof.family.as_ref().map(|family| *family.get_ref());
+            let family = family.or(spoken.first().copied());
+            let same = (
+                spoof.through.get_ref(),
+                spoof.source.get_ref(),
+                spoof.to.get_ref(),
+                family,
+            );
+            if let Some(earlier) = first.insert(same, &spoof.place) {
+                let problem = Problem::new(
+                    "two promises about the same spoofed packets",
+                    spoof.place.clone(),
+                    "again here",
+                    "remove one of the two",
+                );
+                problems.push(problem.and(earlier.clone(), "first here"));
+            }
         }
     }
 }

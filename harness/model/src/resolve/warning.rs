@@ -4,15 +4,33 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use crate::name::NodeName;
+use crate::name::{EngineName, NodeName};
 use crate::plan;
 use crate::problem::{Lines, Problem, Span, known_names};
 use crate::scenario::{Scenario, Warning};
 
 use super::placement::Placement;
 
+/// The built-in engine that runs nothing.
+const NO_ENGINE: &str = "none";
+
 /// Reports warnings of nobody, and those that are named twice.
-pub(super) fn check(scenario: &Scenario, placement: &Placement, problems: &mut Vec<Problem>) {
+pub(super) fn check(
+    scenario: &Scenario,
+    placement: &Placement,
+    engine: Option<&EngineName>,
+    problems: &mut Vec<Problem>,
+) {
+    if let Some(first) = scenario.warnings.first()
+        && engine.is_some_and(|engine| engine.as_str() == NO_ENGINE)
+    {
+        problems.push(Problem::new(
+            format!("warnings of the engine `{NO_ENGINE}`"),
+            first.place.clone(),
+            "it runs nothing that could log one",
+            "remove it, or name another `engine`",
+        ));
+    }
     let known: Vec<&str> = placement.nodes.keys().map(NodeName::as_str).collect();
     let mut said = BTreeMap::<(&str, Option<&NodeName>), Span>::new();
     for warning in &scenario.warnings {

@@ -82,37 +82,41 @@ fn a_tunnel_has_no_port_of_the_lab_s_own() {
     }
 }
 
+/// Two nodes with so many pods together, and so many tables about pairs of these.
+fn about_pairs(pods: usize, count: usize, table: impl Fn(usize, usize) -> String) -> String {
+    let names: Vec<_> = (0..pods).map(|pod| format!("\"p{pod}\"")).collect();
+    let pairs = (0..pods).flat_map(|from| (0..pods).map(move |to| (from, to)));
+    let pairs = pairs.filter(|(from, to)| from != to).take(count);
+    let tables: String = pairs.map(|(from, to)| table(from, to)).collect();
+    format!(
+        "title = \"many\"\n[node.ada]\npods = [{}]\n[node.bob]\n{tables}",
+        names.join(", ")
+    )
+}
+
 #[test]
 fn each_of_the_lab_s_packets_has_a_port_of_its_own() {
-    let spoof = "[[spoof]]\nthrough = \"ada\"\nas = \"web\"\nto = \"db\"\ndrop = \"nothing\"\n";
-    let spoofs = |count: usize| {
+    let spoof = |from, to| {
         format!(
-            "{TWO_NODES}{}",
-            spoof
-                .replace("as = \"web\"", "as = \"bob\"")
-                .replace("to = \"db\"", "to = \"web\"")
-                .repeat(count)
+            "[[spoof]]\nthrough = \"bob\"\nas = \"p{from}\"\nto = \"p{to}\"\ndrop = \"nothing\"\n"
         )
     };
-    let plan = planned(&spoofs(900));
+    let plan = planned(&about_pairs(31, 900, spoof));
     assert_eq!(plan.spoofs.last().map(|spoof| spoof.id.port()), Some(7999));
-    let rendered = refused(&spoofs(901)).render();
+    let rendered = refused(&about_pairs(31, 901, spoof)).render();
     assert!(rendered.contains("901 spoofs are too many"), "{rendered}");
-    let sizes = |count: usize| {
-        format!(
-            "{TWO_NODES}{}",
-            "[[mtu]]\nfrom = \"web\"\nto = \"db\"\n".repeat(count)
-        )
-    };
-    let each = planned(&sizes(1)).limits.sizes.len();
-    let plan = planned(&sizes(991 / each));
+    let size = |from, to| format!("[[mtu]]\nfrom = \"p{from}\"\nto = \"p{to}\"\n");
+    let each = planned(&about_pairs(31, 1, size)).limits.sizes.len();
+    let most = 991 / each;
+    let plan = planned(&about_pairs(31, most, size));
+    assert_eq!(plan.limits.sizes.len(), most * each);
+    let sizes = plan.limits.sizes.iter();
     assert!(
-        plan.limits
-            .sizes
-            .iter()
-            .all(|size| LAB_PORTS.contains(&size.id.port()))
+        sizes
+            .map(|size| size.id.port())
+            .all(|port| LAB_PORTS.contains(&port))
     );
-    let rendered = refused(&sizes(991 / each + 1)).render();
+    let rendered = refused(&about_pairs(31, most + 1, size)).render();
     assert!(rendered.contains("are too many"), "{rendered}");
 }
 

@@ -206,3 +206,63 @@ fn probes_of_a_promise_s_own_are_counted_with_the_others() {
     );
     check(&text, &["120132 probes are too many", "more than 65536"]);
 }
+
+#[test]
+fn the_same_thing_is_promised_once() {
+    let mtu = "[[mtu]]\nfrom = \"web\"\nto = \"db\"\n";
+    for (one, other) in [("", ""), ("largest = 1400\n", "largest = 1300\n")] {
+        check(
+            &format!("{TWO_NODES}{mtu}{one}{mtu}{other}"),
+            &[
+                "two promises about the sizes from `web` to `db`",
+                "first here",
+            ],
+        );
+    }
+    let back = "[[mtu]]\nfrom = \"db\"\nto = \"web\"\n";
+    planned(&format!("{TWO_NODES}{mtu}{back}"));
+    let spoof =
+        |rest: &str| format!("[[spoof]]\nthrough = \"bob\"\nas = \"web\"\nto = \"db\"\n{rest}\n");
+    let (rule, none) = (spoof("drop = \"rule\""), spoof("drop = \"nothing\""));
+    // Who names no family means the first one.
+    let ipv4 = spoof("family = \"ipv4\"\ndrop = \"nothing\"");
+    for other in [&rule, &none, &ipv4] {
+        check(
+            &format!("{TWO_NODES}{rule}{other}"),
+            &["two promises about the same spoofed packets", "first here"],
+        );
+    }
+    let ipv6 = spoof("family = \"ipv6\"\ndrop = \"nothing\"");
+    let both = "[cluster]\nfamilies = [\"ipv4\", \"ipv6\"]\n";
+    planned(&format!("{TWO_NODES}{both}{rule}{ipv6}"));
+}
+
+#[test]
+fn a_key_is_not_overwritten_with_itself() {
+    let step = |key: &str| {
+        format!("{TWO_NODES}[[step]]\naction = \"overwrite-key\"\nnode = \"ada\"\n{key}\n")
+    };
+    check(
+        &step("key = \"ada\""),
+        &[
+            "the key of ada is overwritten with its own",
+            "changes nothing",
+        ],
+    );
+    for key in ["key = \"bob\"", ""] {
+        planned(&step(key));
+    }
+}
+
+#[test]
+fn who_runs_nothing_logs_no_warning() {
+    let warning = "[[warning]]\nsays = [\"put right\"]\n";
+    check(
+        &format!("engine = \"none\"{TWO_NODES}{warning}"),
+        &[
+            "warnings of the engine `none`",
+            "it runs nothing that could log one",
+        ],
+    );
+    planned(&format!("{TWO_NODES}{warning}"));
+}
