@@ -3,6 +3,8 @@
 //! One thread sends all of them and hears of all that arrive. What it reports is when a
 //! packet left and whether it came; how it looked on its way is for the captures to show.
 
+/// How far a flow was.
+mod mark;
 /// The sockets of flows.
 mod sockets;
 
@@ -29,6 +31,7 @@ use crate::cluster::topology::Topology;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::packet::now;
 
+use mark::Mark;
 use sockets::Sockets;
 
 /// Bytes of payload: four whole tags.
@@ -119,9 +122,9 @@ impl Streams {
             .map(|flow| flow.id)
             .collect();
         self.send(state, |flow| there.contains(&flow.id));
-        self.wait_for_arrivals(state, self.patience.watches(FIRST));
+        self.wait_for_packets(state, self.patience.watches(FIRST));
         self.send(state, |_| true);
-        self.wait_for_arrivals(state, self.patience.watches(FIRST));
+        self.wait_for_packets(state, self.patience.watches(FIRST));
         Ok(())
     }
 
@@ -132,29 +135,20 @@ impl Streams {
         Ok(())
     }
 
-    /// Waits until a packet from now on has arrived of each flow that must arrive in `state`,
-    /// or for as long as `allowed`; which did not, the evidence tells.
-    pub(crate) fn wait_for_arrivals(&self, state: &State, allowed: Allowed) {
-        let arrives = |flow: &&Flow| state.delivers(flow);
-        let marks: Vec<(FlowId, usize)> = {
+    /// Waits until a packet from now on has arrived of each flow that must arrive in `state` and has been sent of
+    /// each other one, or for as long as `allowed`; which did not, the evidence tells.
+    pub(crate) fn wait_for_packets(&self, state: &State, allowed: Allowed) {
+        let marks: Vec<Mark> = {
             let logs = self.logs.lock();
-            let sent = |id: &FlowId| logs.flows.get(id).map_or(0, |log| log.packets.len());
-            let expected = self.flows.iter().filter(arrives).map(|flow| flow.id);
-            expected
-                .filter(|id| logs.active.contains_key(id))
-                .map(|id| (id, sent(&id)))
+            let active = self.flows.iter();
+            let active = active.filter(|flow| logs.active.contains_key(&flow.id));
+            active
+                .map(|flow| Mark::at(flow.id, state.delivers(flow), &logs))
                 .collect()
         };
-        let missing = |logs: &Logs| {
-            let arrived = |id: &FlowId| logs.flows.get(id).map_or(0, |log| log.arrived);
-            marks
-                .iter()
-                .filter(|(id, mark)| arrived(id) <= *mark)
-                .count()
-        };
-        let deadline = Deadline::after(allowed);
-        self.logs
-            .wait_for(deadline, |logs| (missing(logs) == 0).then_some(()));
+        self.logs.wait_for(Deadline::after(allowed), |logs| {
+            marks.iter().all(|mark| mark.is_passed(logs)).then_some(())
+        });
     }
 
     /// Waits until each of the `chosen` flows has sent one packet more: what happens then has been tried.

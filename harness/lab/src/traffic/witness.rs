@@ -50,10 +50,10 @@ impl Witness {
         }
     }
 
-    /// Waits until all flows of `state` arrive again, or for as long as `allowed`.
+    /// Waits until all flows of `state` arrive again, and each other one is sent, or for as long as `allowed`.
     pub(crate) fn catch_up(&self, state: &State, allowed: Allowed) {
         if let Some(streams) = &self.streams {
-            streams.wait_for_arrivals(state, allowed);
+            streams.wait_for_packets(state, allowed);
         }
     }
 
