@@ -46,3 +46,47 @@ impl StoreNews {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str) -> Identity {
+        Identity {
+            kind: "WorkloadEndpoint".into(),
+            namespace: String::new(),
+            name: name.into(),
+        }
+    }
+
+    fn resources(names: &[&str]) -> Changed {
+        Changed::Resources(names.iter().map(|name| pod(name)).collect())
+    }
+
+    /// Whoever took the shortcut for some resources would miss the others.
+    #[test]
+    fn after_a_change_of_everything_no_resource_is_singled_out() {
+        let mut news = StoreNews {
+            has_changed: false,
+            resources: Some(BTreeSet::new()),
+            trouble: None,
+        };
+        news.note(resources(&["a"]));
+        news.note(resources(&["b"]));
+        assert_eq!(news.resources, Some([pod("a"), pod("b")].into()));
+        news.note(Changed::Everything);
+        news.note(resources(&["c"]));
+        assert!(news.has_changed && news.resources.is_none());
+    }
+
+    #[test]
+    fn trouble_lasts_until_the_store_reports_a_change() {
+        for change in [Changed::Everything, resources(&[])] {
+            let mut news = StoreNews::everything();
+            news.note(Changed::Trouble("no answer".into()));
+            assert_eq!(news.trouble.as_deref(), Some("no answer"));
+            news.note(change);
+            assert_eq!(news.trouble, None);
+        }
+    }
+}

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 mod bare;
 /// A rule of another that comes before the agent's.
 mod bypass;
+/// A device that can be made only later.
+mod device;
 /// Labels and selectors that decide whether strict mode is asked for.
 mod labels;
 /// Marks of every bit.
@@ -116,6 +118,11 @@ impl Drop for Node {
 impl Node {
     /// Starts an agent whose store has its Node, and these resources besides.
     fn start(folder: &Path, resources: &[(&str, &str)]) -> Self {
+        Self::start_with(folder, resources, &[])
+    }
+
+    /// The same with more arguments for the agent.
+    fn start_with(folder: &Path, resources: &[(&str, &str)], arguments: &[&str]) -> Self {
         let store = folder.join("store");
         fs::create_dir(&store).unwrap();
         for (file, text) in resources {
@@ -127,7 +134,7 @@ impl Node {
         let address = folder.join("notify");
         let socket = UnixDatagram::bind(&address).unwrap();
         Self {
-            agent: agent(folder),
+            agent: agent(folder, arguments),
             store,
             socket,
         }
@@ -141,7 +148,7 @@ impl Node {
         while self.socket.recv(&mut [0; 4096]).is_ok() {}
         self.socket.set_nonblocking(false).unwrap();
         meanwhile(&self.store);
-        self.agent = agent(self.store.parent().unwrap());
+        self.agent = agent(self.store.parent().unwrap(), &[]);
     }
 
     /// Waits until the agent reports a state that meets the condition.
@@ -181,10 +188,12 @@ impl Node {
     }
 }
 
-/// An agent in the folder of its store.
-fn agent(folder: &Path) -> Child {
+/// An agent in the folder of its store, with more arguments.
+fn agent(folder: &Path, arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_wiremesh"))
-        .args(["agent", "--node", "ada", "--store"])
+        .arg("agent")
+        .args(arguments)
+        .args(["--node", "ada", "--store"])
         .arg(format!("dir:{}", folder.join("store").display()))
         .arg("--state")
         .arg(folder.join("state"))

@@ -143,6 +143,13 @@ pub struct Metrics {
     pub wireguard: bool,
 }
 
+impl Metrics {
+    /// Where they are served: where the agent's arguments say, else where the FelixConfiguration says if it asks for them.
+    pub fn listen_address(&self, argument: Option<SocketAddr>) -> Option<SocketAddr> {
+        argument.or(self.enabled.then_some(self.address))
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {

@@ -485,3 +485,17 @@ fn a_configuration_says_that_a_family_is_off() {
         assert_eq!(of(Some(true), Some("false")), expected);
     }
 }
+
+#[test]
+fn metrics_are_served_where_the_arguments_say_before_the_configuration() {
+    let argument = Some("127.0.0.1:9000".parse().unwrap());
+    for enabled in [true, false] {
+        let metrics = Metrics {
+            enabled,
+            ..Metrics::default()
+        };
+        assert_eq!(metrics.listen_address(argument), argument);
+        let configured = enabled.then_some(metrics.address);
+        assert_eq!(metrics.listen_address(None), configured);
+    }
+}
