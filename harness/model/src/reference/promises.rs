@@ -132,8 +132,8 @@ fn of_host(promise: HostPromise) -> &'static str {
              processes have the same root directory"
         }
         HostPromise::ReversePath => {
-            "its reverse-path filter (`rp-filter = \"strict\"`) drops spoofed packets and no others, unless hosts are \
-             not encrypted at some time or a step provokes it"
+            "its reverse-path filter (`rp-filter = \"strict\"`) drops spoofed packets only; not judged if hosts are \
+             not encrypted at some time, or if a step makes the filter drop"
         }
         HostPromise::Unchanged => {
             "what was there before the engine is there at the end (links, addresses, rules, routes, nftables, \
@@ -145,8 +145,7 @@ fn of_host(promise: HostPromise) -> &'static str {
 fn of_engine(promise: EnginePromise) -> &'static str {
     match promise {
         EnginePromise::Lives => {
-            "its agent does not die by itself: what holds after that is not the engine's work, and the run is \
-             inconclusive"
+            "its agent does not crash: what holds after a crash is not the engine's work, and the run is inconclusive"
         }
         EnginePromise::Log => {
             "with `[conduct.log]`: its logs have no warning that the scenario does not name"

@@ -17,8 +17,8 @@ const ROUTE_SOURCES: &[Word<RouteSource>] = &[
     (
         "calico-ipam",
         RouteSource::CalicoIpam,
-        "blocks of 10.65.0.0/16; a pod with an address of another node's block has borrowed it; of an address in \
-         nobody's block, the pod's node claims the block",
+        "blocks of 10.65.0.0/16; a pod may borrow an address from another node's block, and where no block has its \
+         address, the pod's node claims the block",
     ),
 ];
 

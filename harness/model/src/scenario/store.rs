@@ -17,8 +17,8 @@ const NODE: Key = Key::optional(
 
 const TEXT: Key = Key::optional("text", "the content", "half of a resource").more(
     "Where `text` is JSON that names other resources by kind and name, the Node is deleted from a directory and its\n\
-     pods are not: under encrypt or drop nothing passes between it and others, and the node's own agent is waited for\n\
-     until it says something else of itself. What has no kind or no name is a mistake, and deletes nothing; nor does\n\
+     pods are not: in strict mode its traffic is dropped, and the lab waits until that node's agent reports a\n\
+     new status. What has no kind or no name is a mistake, and deletes nothing; nor does\n\
      anything in etcd, where the key names the resource.",
 );
 
