@@ -55,6 +55,9 @@ mod error;
 /// One agent for each state directory.
 mod lock;
 
+/// When what failed is tried again.
+mod retry;
+
 /// Rules of others that send packets past the tunnel.
 mod bypass;
 
@@ -91,16 +94,11 @@ pub(crate) use error::AgentError;
 use news::StoreNews;
 pub(crate) use planes::{Planes, follow, lifts};
 pub(crate) use port::{problems as port_problems, taken as taken_ports};
+use retry::Retry;
 pub(crate) use table::{choose as choose_tables, problems as table_problems};
 
 /// When a supervisor is told again that has not read what it was told.
 const UNTOLD: Duration = Duration::from_secs(1);
-
-/// After a failure, this, and twice as long after each further one.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-
-/// But never longer than this.
-const LAST_RETRY: Duration = Duration::from_secs(10);
 
 /// How often the kernel is written to and compared before it is said not to keep what is set.
 const ROUNDS: u32 = 8;
@@ -122,7 +120,7 @@ pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
     // One place is enough: what it says is that something, somewhere, has changed.
     let (changed, mut firewall_changes) = mpsc::channel(1);
     if let Err(error) = nft::watch(changed) {
-        tracing::warn!("{error}: their drift is found by the resync alone");
+        tracing::warn!("{error}: changes of the rules are found at the next resync alone");
     }
     let record = Shared::new(&config.node);
     record.watch();
@@ -135,7 +133,7 @@ pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
         _ = interrupt.recv() => return Ok(()),
     };
     let mut agent = Agent::new(config, monitor, record, exporter)?;
-    let mut retry = FIRST_RETRY;
+    let mut retry = Retry::new();
     let mut cause = Cause::Intent;
     let mut compared = Instant::now();
     loop {
@@ -150,7 +148,7 @@ pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
         let mut wake = agent.ports.wake(resync);
         match outcome {
             Ok(()) => {
-                retry = FIRST_RETRY;
+                retry.succeeded();
                 if agent.supervisor.is_behind() {
                     wake = wake.min(Instant::now() + UNTOLD);
                 }
@@ -159,8 +157,7 @@ pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
                 agent.fail(&error);
                 // What failed may have been half done.
                 agent.kernel.stale = Stale::ALL;
-                wake = wake.min(Instant::now() + retry);
-                retry = (retry * 2).min(LAST_RETRY);
+                wake = wake.min(Instant::now() + retry.failed());
             }
         }
         let writes = agent.executor.writes;
@@ -373,9 +370,9 @@ impl Agent {
             // Which links are looked at depends on their configured names.
             self.kernel.stale.devices = true;
         }
-        let told = cluster.settings.metrics;
-        let configured = told.enabled.then_some(told.address);
-        self.exporter.listen(self.config.metrics.or(configured));
+        let metrics = cluster.settings.metrics;
+        self.exporter
+            .listen(metrics.listen_address(self.config.metrics));
         let bad = snapshot.problems();
         self.doubts = snapshot.doubts(&self.config.node, &wrong);
         let wrong = wrong

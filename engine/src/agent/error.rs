@@ -23,13 +23,17 @@ pub(crate) enum AgentError {
     #[error("the store has no Node `{0}`: the agent waits for it")]
     NoNode(String),
     /// What can be read of the configuration asks for less than is in force.
-    #[error("what is encrypted and dropped stays as it is until this is corrected: {0}")]
+    #[error(
+        "the configuration has a mistake, and what is encrypted and dropped stays as it is until this is corrected: {0}"
+    )]
     Unread(String),
     /// Another program undoes the changes of this agent.
     #[error("kernel state still differs after {ROUNDS} rounds of changes; last change: {0}")]
     NotKept(String),
     /// A peer's endpoint keeps reverting, because the peer still sends from its former address.
-    #[error("a peer is heard elsewhere than the store says; tried to {0}")]
+    #[error(
+        "a peer sends from another endpoint than the store has; the last change that was tried: {0}"
+    )]
     Elsewhere(String),
     /// A second agent on one node.
     #[error(

@@ -27,7 +27,7 @@ pub(super) fn lock(state: &Path) -> Result<Option<File>, AgentError> {
         }),
         Err(TryLockError::Error(error)) => {
             tracing::info!(
-                "cannot lock {}: {error}: a second agent on this node would not be refused",
+                "cannot lock {}: {error}: this agent cannot detect a second one on the node",
                 path.display()
             );
             Ok(None)

@@ -38,8 +38,8 @@ pub(crate) fn problems(tables: &Choices, cluster: &Cluster, node: &str) -> Vec<S
                 more => format!(" and {more} more"),
             };
             Some(format!(
-                "{family}: the routing table {table} holds routes of others, to {first}{more}, which apply to \
-                 what is not encrypted too; add a free table to routeTableRanges"
+                "{family}: the routing table {table} has routes of another program, to {first}{more}, which apply to \
+                 traffic that is not encrypted too; add a free table to routeTableRanges"
             ))
         }
     });
@@ -60,10 +60,10 @@ impl Agent {
                 let known = self.kernel.tables(family, &self.cluster.settings);
                 let why = known.why_taken(before.table);
                 tracing::info!(
-                    "{family} goes from the routing table {} to {}: {}",
+                    "the {family} routes move from the routing table {} to {}: {}",
                     before.table,
                     now.table,
-                    why.as_deref().unwrap_or("routeTableRanges says so")
+                    why.as_deref().unwrap_or("routeTableRanges has changed")
                 );
             }
         }

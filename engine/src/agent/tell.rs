@@ -61,7 +61,9 @@ impl Agent {
         };
         let kept = self.guard.keep(&desired.firewall);
         if let Ok(true) = kept {
-            tracing::warn!("the guard's rules were not what this agent had written: written again");
+            tracing::warn!(
+                "the rules kept for the next boot were changed by another program: they are written again"
+            );
         }
         self.unguarded = kept.err().map(|error| error.to_string());
     }

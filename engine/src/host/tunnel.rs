@@ -256,8 +256,12 @@ async fn has_device(netlink: &Netlink, index: u32, name: &str) -> bool {
     }
     let again = netlink.rename(index, name).await;
     match &again {
-        Ok(()) => tracing::warn!("{name} was named {found}, and has its own name again"),
-        Err(error) => tracing::warn!("{name} is named {found}, and its tunnel ends: {error}"),
+        Ok(()) => {
+            tracing::warn!("the device {name} had been renamed to {found}: it is renamed back")
+        }
+        Err(error) => tracing::warn!(
+            "the device {name} has been renamed to {found} and cannot be renamed back: {error}; its tunnel ends"
+        ),
     }
     again.is_ok()
 }

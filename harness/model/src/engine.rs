@@ -235,7 +235,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         && !table.has(AGENT)
     {
         table.report(Problem::new(
-            "nobody will be ready",
+            "`ready` needs `agent`",
             way.span(),
             "there is no `agent` to wait for",
             "add the agent's command, or write `ready = \"none\"`",
@@ -247,7 +247,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         .unwrap_or_default();
     if conduct.is_judged() && !table.has(AGENT) {
         table.report(Problem::new(
-            "nobody behaves in any way",
+            "`[conduct]` needs `agent`",
             table.place(),
             "there is no `agent` to be judged",
             "add the agent's command, or leave `[conduct]` out",

@@ -107,7 +107,7 @@ pub fn problems<'a>(
             format!("delete that rule, or give it a priority above {own_priority}")
         };
         format!(
-            "the rule `{rule}` of another, which comes before this node's of priority {own_priority}, \
+            "the rule `{rule}` of another program, which comes before this node's rule of priority {own_priority}, \
              sends {networks} of {nodes} {effect}: {outcome}; {remedy}"
         )
     })

@@ -86,11 +86,11 @@ impl Plain {
 impl std::fmt::Display for Plain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::OptedOut => f.write_str("its own configuration takes it out"),
+            Self::OptedOut => f.write_str("its own FelixConfiguration switches encryption off"),
             Self::NoAddress(family) => write!(f, "it has no {family} address"),
             Self::BadAddress(family) => write!(f, "its {family} address cannot be used"),
             Self::NoKey => f.write_str("it has published no key"),
-            Self::BadKey => f.write_str("what it has published is no key"),
+            Self::BadKey => f.write_str("the public key that it has published is invalid"),
             Self::SharedKey(others) => write!(f, "its key is also {}'s", others.join("'s and ")),
             Self::OwnKeyShared(others) => {
                 write!(f, "this node's key is also {}'s", others.join("'s and "))

@@ -277,5 +277,8 @@ fn end_tunnel(namespace: &Namespace, tunnel: &IfName) -> Result<(), LabError> {
 }
 
 fn missing(own: &Own, tunnel: &IfName) -> LabError {
-    LabError::engine(format!("delete {own}"), format!("{tunnel} has it not"))
+    LabError::engine(
+        format!("delete {own}"),
+        format!("{tunnel} has no such part"),
+    )
 }

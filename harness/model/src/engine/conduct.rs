@@ -57,9 +57,9 @@ pub(super) fn conduct(table: &mut Table<'_, '_>) -> Conduct {
     let keeps_device = table.flag(KEEPS_DEVICE).unwrap_or_default();
     if keeps_device && !table.has(ENDS_WITHIN) {
         table.report(Problem::new(
-            "nothing ends, so nothing can stay",
+            "`keeps-device` needs `ends-within`",
             table.place(),
-            "`keeps-device` is here, and `ends-within` is not",
+            "the device is looked for when the agent has ended",
             "add `ends-within = \"5s\"`",
         ));
     }
@@ -86,7 +86,7 @@ fn marks(table: &mut Table<'_, '_>, key: Key) -> Vec<String> {
         table.report(Problem::new(
             format!("`{}` is empty", key.name),
             marks.span(),
-            "no line has nothing",
+            "the list has no text that a line could have",
             "name a part of such a line, or leave `log` out",
         ));
     }

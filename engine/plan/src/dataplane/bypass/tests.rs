@@ -22,7 +22,7 @@ fn a_rule_is_told_once_with_what_becomes_of_the_packets() {
     };
     assert_eq!(
         told(&many, false),
-        "the rule `20: from all lookup main` of another, which comes before this node's of priority 99, \
+        "the rule `20: from all lookup main` of another program, which comes before this node's rule of priority 99, \
          sends 10.0.0.2/32, 10.0.0.3/32, 10.0.0.4/32 and 2 more of bob past the tunnel through eth0: \
          what goes there is not encrypted; delete that rule, or give it a priority above 99"
     );

@@ -178,10 +178,10 @@ impl fmt::Display for Conflict {
         match &self.owner {
             Some((owner, why)) => write!(
                 f,
-                ": it counts as {owner}'s ({why}), and whoever else has it is cut off; delete the claim \
-                 that is stale"
+                ": it counts as {owner}'s ({why}), and traffic reaches no other owner; delete the \
+                 stale resource"
             ),
-            None => f.write_str(": one of them is cut off; delete the claim that is stale"),
+            None => f.write_str(": traffic reaches only one of them; delete the stale resource"),
         }
     }
 }

@@ -107,8 +107,8 @@ fn what_this_node_claims_and_has_not_is_the_other_s_and_what_it_has_is_its_own()
         told(&cluster, &nowhere),
         ["10.1.0.5", "fd00:1::5"].map(|address| format!(
             "{address} is claimed by {of_db} and by {of_gone}: it counts as bob's (no route of the \
-             kernel leads to it on this node), and whoever else has it is cut off; delete the claim \
-             that is stale"
+             kernel leads to it on this node), and traffic reaches no other owner; delete the \
+             stale resource"
         ))
     );
     // It has come, and then it is gone again.
@@ -256,8 +256,8 @@ fn a_claim_inside_of_another_s_block_counts_where_it_is_here_or_borrowed() {
         told(&cluster, &here(&OWN)),
         [
             "10.1.0.5 is claimed by WorkloadEndpoint default/gone of ada and by IPAMBlock 10.1.0.0/24 of \
-          bob: it counts as bob's (no route of the kernel leads to it on this node), and whoever else \
-          has it is cut off; delete the claim that is stale"
+          bob: it counts as bob's (no route of the kernel leads to it on this node), and traffic \
+          reaches no other owner; delete the stale resource"
         ]
     );
     let plugged = here(&[OWN[0], "10.1.0.5"]);
@@ -317,7 +317,7 @@ fn two_nodes_with_one_address_are_told_and_of_many_conflicts_some() {
     assert_eq!(owner(&cluster), None);
     assert!(
         told(&cluster, &here(&OWN))[0]
-            .contains("Node bob and by Node bold: one of them is cut off")
+            .contains("Node bob and by Node bold: traffic reaches only one of them")
     );
     for last in 0..20 {
         let network = format!("10.1.0.{last}");
