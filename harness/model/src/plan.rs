@@ -103,7 +103,7 @@ pub use fabric::{
 pub use family::Family;
 pub(crate) use flow::OUTAGE;
 pub use flow::{Flow, FlowId, Flows, StepKind, StepPromise};
-pub use ipam::{Addressing, RouteSource};
+pub use ipam::{Addressing, BRIDGE, RouteSource};
 pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, BRIDGED_PREFIX, POOL};
 pub use lab_port::{FLOW_PORT, LAB_PORTS, PROBE_PORT};
 pub(crate) use lab_port::{MOST_SIZES, MOST_SPOOFS, describe as lab_ports_described};

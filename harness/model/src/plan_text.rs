@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::count::counted;
-use crate::plan::{Class, FabricKind, Family, PairPromise, Plan, Protection, RpFilter, Store};
+use crate::plan::{
+    BRIDGE, Class, FabricKind, Family, PairPromise, Plan, Protection, RpFilter, Store,
+};
 
 /// What `wireproof plan` prints.
 pub fn plan_text(plan: &Plan) -> String {
@@ -67,7 +69,7 @@ fn write_plan(text: &mut String, plan: &Plan) -> std::fmt::Result {
             node.name, node.address, node.mtu
         )?;
         if let Some(bridge) = node.bridge {
-            writeln!(text, "    bridge cni0 with the subnet {bridge}")?;
+            writeln!(text, "    bridge {BRIDGE} with the subnet {bridge}")?;
         }
         for pod in &node.pods {
             writeln!(
@@ -129,11 +131,18 @@ fn intent(plan: &Plan) -> String {
         "host encryption {}",
         if cluster.host_encryption { "on" } else { "off" }
     ));
+    // Of two devices, IPv4's: it is the one that keys are about.
+    let family = cluster.families.first().copied().unwrap_or_default();
     words.push(format!(
         "{} on port {}",
-        cluster.interface, cluster.listen_port
+        cluster.tunnel(family),
+        cluster.port(family)
     ));
-    if let Some(mtu) = cluster.mtu {
+    let mtu = match family {
+        Family::Ipv4 => cluster.mtu,
+        Family::Ipv6 => cluster.mtu_of_ipv6(),
+    };
+    if let Some(mtu) = mtu {
         words.push(format!("mtu {mtu}"));
     }
     if cluster.keepalive > 0 {
@@ -155,7 +164,8 @@ fn by_kind(plan: &Plan) -> BTreeMap<(Class, Protection), Vec<&PairPromise>> {
 
 /// The interfaces that a packet of this kind passes, in order.
 fn way(plan: &Plan, class: Class, protection: Protection) -> String {
-    let tunnel = &plan.cluster.interface;
+    let family = plan.cluster.families.first().copied();
+    let tunnel = &plan.cluster.tunnel(family.unwrap_or_default());
     match (class, protection) {
         (Class::SameHost, Protection::Plaintext) => {
             "pod eth0 > node azv* > node azv* > pod eth0, in clear; never the wire".into()

@@ -61,6 +61,9 @@ mod fact;
 /// Which warnings of the engine are expected.
 mod warning;
 
+/// What tunnel devices are told.
+mod tunnel;
+
 /// Which packets are spoofed, and whether what is promised about them can be.
 mod spoof;
 
@@ -188,6 +191,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     plan.promises = promise::promises(&plan, &stated);
     plan.flows = flow::flows(&plan, &scenario.flows, &statement::watched(&scenario));
     let mut useless = key::unreplaced(&scenario, &plan);
+    useless.extend(tunnel::names(&scenario, &plan));
     useless.extend(budget::unseen(&scenario, &plan));
     if !useless.is_empty() {
         return Err(Problems::new(file, text, useless));
@@ -276,15 +280,13 @@ fn cluster(scenario: &Scenario) -> Cluster {
         route_source: sources(written).0,
         addressing: sources(written).1,
         families: families(written),
-        interface: written
-            .interface
-            .clone()
-            .unwrap_or_else(IfName::of_calico_tunnel),
-        listen_port: written.listen_port.unwrap_or(plan::LISTEN_PORT),
-        mtu: written.mtu,
+        interface: IfName::of_calico_tunnel(),
+        listen_port: plan::LISTEN_PORT,
+        mtu: None,
         keepalive: written.keepalive.unwrap_or(0),
         settings: written.settings.clone(),
     };
+    tunnel::apply(written, &mut cluster);
     cluster.read_settings(&BTreeSet::new());
     cluster
 }

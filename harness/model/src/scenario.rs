@@ -442,3 +442,8 @@ fn deadline(table: &mut Table<'_, '_>) -> Deadline {
 fn read_mtu(table: &mut Table<'_, '_>, key: Key) -> Option<u16> {
     table.number(key, MTU_MIN..=u16::MAX, "bytes")
 }
+
+fn placed_mtu(table: &mut Table<'_, '_>, key: Key) -> Option<Spanned<u16>> {
+    let mtu = read_mtu(table, key).zip(table.place_of(key));
+    mtu.map(|(mtu, place)| Spanned::new(place, mtu))
+}

@@ -82,6 +82,12 @@ impl Cluster {
         }
     }
 
+    /// The MTU that IPv6's devices are told, in bytes (Felix: `WireguardMTUV6`); none is by the uplink.
+    pub(crate) fn mtu_of_ipv6(&self) -> Option<u16> {
+        let set = self.settings.number("wireguardMTUV6");
+        set.filter(|mtu| *mtu > 0)
+    }
+
     /// Whether encryption is asked for, but not in that family (Felix: `WireguardEnabledV6`).
     pub(crate) fn leaves_out(&self, family: Family) -> bool {
         family == Family::Ipv6 && self.settings.flag("wireguardEnabledV6") == Some(false)

@@ -64,6 +64,9 @@ impl Addressing {
     }
 }
 
+/// The bridge of a node's pods, as the CNI project's `bridge` plugin calls it.
+pub const BRIDGE: &str = "cni0";
+
 /// The network that subnets of pods on a bridge are taken from (kubeadm's and flannel's usual one).
 pub(crate) const BRIDGED: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 244, 0, 0), 16);
 

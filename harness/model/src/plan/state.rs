@@ -212,10 +212,8 @@ impl State {
         match family {
             Family::Ipv4 => self.cluster.mtu.unwrap_or(found),
             Family::Ipv6 => {
-                let set = self.cluster.settings.number("wireguardMTUV6");
-                set.filter(|mtu| *mtu > 0)
-                    .unwrap_or(found)
-                    .max(IPV6_MTU_MIN)
+                let set = self.cluster.mtu_of_ipv6();
+                set.unwrap_or(found).max(IPV6_MTU_MIN)
             }
         }
     }

@@ -36,7 +36,7 @@ pub(super) fn fabric(scenario: &Scenario, lines: &Lines) -> Fabric {
     Fabric {
         subnet,
         gateway: gateway_of(subnet),
-        mtu: written.mtu.unwrap_or(MTU),
+        mtu: written.mtu.as_ref().map_or(MTU, |mtu| *mtu.get_ref()),
         beyond_mtu: written
             .beyond_mtu
             .as_ref()

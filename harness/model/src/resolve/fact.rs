@@ -112,10 +112,9 @@ impl Known {
     fn of(scenario: &Scenario) -> Self {
         let nodes = scenario.nodes.iter().map(|node| node.name.to_string());
         let phantoms = phantom::names(scenario).map(|name| name.to_string());
-        let tunnel = scenario.cluster.interface.as_ref();
-        let tunnel = tunnel.map_or("wireguard.cali", |name| name.as_str());
         // As sysctl(8) writes names that have dots.
-        let tunnel = tunnel.replace('.', "/");
+        let tunnel = super::cluster(scenario).interface;
+        let tunnel = tunnel.as_str().replace('.', "/");
         let sysctls = SYSCTLS.iter();
         let sysctls = sysctls.map(|path| path.replace('/', ".").replace("{tunnel}", &tunnel));
         Self {

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName};
 use crate::plan::{
-    BeyondMtu, Bulk, Endpoint, Family, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Limits,
-    MOST_SIZES, Origin, Plan, PromiseId, Protection, SizeId, SizeProbe, State,
+    Action, BeyondMtu, Bulk, Endpoint, FabricAction, Family, Hop, IPV6_MTU_MIN, LimitKind,
+    LimitPromise, Limits, MOST_SIZES, Origin, Plan, PromiseId, Protection, SizeId, SizeProbe,
+    State,
 };
 use crate::problem::{Lines, Problem, Span, known_names};
 use crate::scenario::{Limit, Scenario, Teller};
@@ -77,7 +78,7 @@ pub(super) fn check(
         problems.push(Problem::new(
             format!("an MTU of {mtu} bytes is too small for IPv6"),
             place,
-            format!("the link of `{name}` has to carry {IPV6_MTU_MIN} bytes (RFC 8200)"),
+            format!("{name} has to carry {IPV6_MTU_MIN} bytes (RFC 8200)"),
             format!("write at least {IPV6_MTU_MIN}, or `families = [\"ipv4\"]`"),
         ));
     }
@@ -93,11 +94,35 @@ fn too_small(scenario: &Scenario) -> Vec<(String, Span, u16)> {
         return Vec::new();
     }
     let nodes = scenario.nodes.iter();
-    let nodes = nodes.map(|node| (node.name.get_ref().to_string(), node.name.span(), node.mtu));
+    let link = |name: &dyn std::fmt::Display| format!("the link of `{name}`");
+    let nodes = nodes.map(|node| (link(&node.name.get_ref()), node.name.span(), node.mtu));
     let pods = scenario.pods.iter();
-    let pods = pods.map(|pod| (pod.name.get_ref().to_string(), pod.name.span(), pod.mtu));
+    let pods = pods.map(|pod| (link(&pod.name.get_ref()), pod.name.span(), pod.mtu));
+    let device = scenario.cluster.mtu.iter();
+    let device = device.map(|mtu| {
+        (
+            "the tunnel device".to_owned(),
+            mtu.span(),
+            Some(*mtu.get_ref()),
+        )
+    });
+    let wire = scenario.fabric.mtu.iter();
+    let wire = wire.map(|mtu| ("the wire".to_owned(), mtu.span(), Some(*mtu.get_ref())));
+    let steps = scenario.steps.iter().filter_map(|step| {
+        let (whose, mtu) = if let Action::SetMtu { node, mtu } = &step.action {
+            (link(node), *mtu)
+        } else if let Action::Fabric(FabricAction::SetMtu { mtu }) = &step.action {
+            ("the wire".to_owned(), *mtu)
+        } else {
+            return None;
+        };
+        Some((whose, step.place("mtu"), Some(mtu)))
+    });
     nodes
         .chain(pods)
+        .chain(device)
+        .chain(wire)
+        .chain(steps)
         .filter_map(|(name, place, mtu)| Some((name, place, mtu?)))
         .filter(|(_, _, mtu)| *mtu < IPV6_MTU_MIN)
         .collect()

@@ -30,6 +30,9 @@ mod advice;
 /// Which ports tunnels can have.
 mod ports;
 
+/// What tunnel devices are told.
+mod tunnels;
+
 use super::plan;
 use crate::name::EngineName;
 use crate::plan::{PairPromise, Plan, Protocol};

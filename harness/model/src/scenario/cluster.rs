@@ -5,8 +5,9 @@ use toml::Spanned;
 use crate::document::{Key, Table, Word};
 use crate::name::IfName;
 use crate::plan::{Addressing, Family, RouteSource, Settings};
+use crate::problem::Span;
 
-use super::{FAMILIES, port, read_mtu, value};
+use super::{FAMILIES, placed_mtu, port, value};
 
 const ROUTE_SOURCES: &[Word<RouteSource>] = &[
     (
@@ -65,17 +66,22 @@ const SPOKEN: Key = Key::or(
 
 const INTERFACE: Key = Key::or(
     "interface",
-    "the tunnel device's name",
+    "the tunnel device's name, which no other interface of a node has; with both families that of IPv4's, and \
+     `config` has IPv6's",
     "\"wireguard.cali\"",
 );
 
 const LISTEN_PORT: Key = Key::or(
     "listen-port",
-    "the tunnel device's UDP port; none of 7007 to 7999, which the lab's own packets go to",
+    "the tunnel device's UDP port; with both families that of IPv4's, and `config` has IPv6's; none of 7007 to 7999, which the lab's own packets go to",
     "51820",
 );
 
-const MTU: Key = Key::optional("mtu", "the tunnel device's MTU", "by the uplink's");
+const MTU: Key = Key::optional(
+    "mtu",
+    "the MTU of the tunnel devices of all families; with IPv6 at least 1280 bytes (RFC 8200)",
+    "by the uplink's",
+);
 
 const KEEPALIVE: Key = Key::or(
     "keepalive",
@@ -111,15 +117,17 @@ pub struct Cluster {
     /// The families that it speaks.
     pub families: Option<Vec<Spanned<Family>>>,
     /// Name of the tunnel device.
-    pub interface: Option<IfName>,
+    pub interface: Option<Spanned<IfName>>,
     /// UDP port of the tunnel devices.
     pub listen_port: Option<u16>,
     /// MTU of the tunnel devices, in bytes.
-    pub mtu: Option<u16>,
+    pub mtu: Option<Spanned<u16>>,
     /// Seconds between keepalives.
     pub keepalive: Option<u16>,
     /// `[cluster.config]` and `[cluster.annotations]`.
     pub settings: Settings,
+    /// Where the fields are written.
+    pub config: Option<Span>,
 }
 
 pub(super) fn cluster(table: &mut Table<'_, '_>) -> Cluster {
@@ -134,13 +142,12 @@ pub(super) fn cluster(table: &mut Table<'_, '_>) -> Cluster {
         families: table
             .words(SPOKEN, "family", FAMILIES)
             .map(Spanned::into_inner),
-        interface: table
-            .parsed(INTERFACE, value::TUNNEL_DEVICE, value::tunnel_device)
-            .map(Spanned::into_inner),
+        interface: table.parsed(INTERFACE, value::TUNNEL_DEVICE, value::tunnel_device),
         listen_port: port::listen_port(table, LISTEN_PORT),
-        mtu: read_mtu(table, MTU),
+        mtu: placed_mtu(table, MTU),
         keepalive: table.number(KEEPALIVE, 0..=u16::MAX, "seconds"),
         settings: settings(table, CONFIG, ANNOTATIONS),
+        config: table.place_of(CONFIG),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::plan::{Action, BeyondMtu, FabricAction, FabricKind, ImpairmentKind, W
 use crate::problem::{Problem, Span};
 
 use super::keys::{Keys, Reader};
-use super::{read_mtu, value};
+use super::{placed_mtu, read_mtu, value};
 
 const KINDS: &[Word<FabricKind>] = &[
     (
@@ -56,7 +56,11 @@ const SUBNET: Key = Key::or(
     "\"10.240.0.0/16\"",
 );
 
-const MTU: Key = Key::or("mtu", "the largest IP packet that the wire carries", "1500");
+const MTU: Key = Key::or(
+    "mtu",
+    "the largest IP packet that the wire carries; in a cluster with IPv6 at least 1280 bytes (RFC 8200), as each link's",
+    "1500",
+);
 
 const BEYOND_MTU: Key = Key::or("beyond-mtu", "what becomes of larger ones", "\"drop\"");
 
@@ -107,7 +111,7 @@ pub struct Fabric {
     /// Where addresses come from.
     pub subnet: Option<Spanned<Ipv4Net>>,
     /// Bytes that the fabric carries.
-    pub mtu: Option<u16>,
+    pub mtu: Option<Spanned<u16>>,
     /// What becomes of larger packets.
     pub beyond_mtu: Option<Spanned<BeyondMtu>>,
     /// What it is made of.
@@ -130,7 +134,7 @@ pub struct Impairment {
 pub(super) fn fabric(table: &mut Table<'_, '_>) -> Fabric {
     Fabric {
         subnet: table.parsed(SUBNET, value::SUBNET, value::subnet),
-        mtu: read_mtu(table, MTU),
+        mtu: placed_mtu(table, MTU),
         beyond_mtu: table.word(BEYOND_MTU, "hop", BEYOND),
         kind: table.word(KIND, "kind of fabric", KINDS),
     }
@@ -202,7 +206,7 @@ pub(super) const ACTIONS: &[Word<Reader>] = &[
         |keys| {
             const MTU: Key = Key::required(
                 "mtu",
-                "the largest IP packet that it carries from here on",
+                "the largest IP packet that it carries from here on; in a cluster with IPv6 at least 1280 bytes (RFC 8200)",
                 "mtu = 1400",
             );
             let mtu = read_mtu(keys.table, MTU)?;

@@ -97,7 +97,11 @@ const ADDRESS: Key = Key::required(
 
 const FOR: Key = Key::required("for", "for how long", "for = \"2s\"");
 
-const MTU: Key = Key::required("mtu", "its uplink's MTU from here on", "mtu = 1400");
+const MTU: Key = Key::required(
+    "mtu",
+    "its uplink's MTU from here on; in a cluster with IPv6 at least 1280 bytes (RFC 8200)",
+    "mtu = 1400",
+);
 
 const METRIC: Key = Key::required(
     "metric",
@@ -369,7 +373,18 @@ pub(super) fn step(table: &mut Table<'_, '_>) -> Option<Step> {
         return None;
     };
     let mut places = BTreeMap::from([("action", reader.span())]);
-    let more = [OUTAGE, LEAKS, WRITES, DEADLINE, SETTLES_WITHIN].into_iter();
+    let more = [
+        OUTAGE,
+        LEAKS,
+        WRITES,
+        DEADLINE,
+        SETTLES_WITHIN,
+        SET,
+        UNSET,
+        MTU,
+        PROVOKE,
+    ];
+    let more = more.into_iter();
     places.extend(more.filter_map(|key| Some((key.name, table.place_of(key)?))));
     let mut keys = Keys { table, places };
     let action = reader.into_inner()(&mut keys)?;

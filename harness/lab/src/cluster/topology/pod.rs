@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use wireproof_model::plan::{Fabric, FabricKind, Family, Node, Pod, gateway_of};
+use wireproof_model::plan::{BRIDGE, Fabric, FabricKind, Family, Node, Pod, gateway_of};
 
 use crate::base::error::LabError;
 use crate::kernel::namespace::Namespace;
@@ -11,9 +11,6 @@ use crate::kernel::netlink::{Mac, Netlink, VethEnd};
 use crate::kernel::sysctl;
 
 use super::{ROUTER, UPLINK, disable_offloads, interface, lead_to_pod, mac_of};
-
-/// The bridge of a node's pods, as the CNI project's `bridge` plugin calls it.
-const BRIDGE: &str = "cni0";
 
 /// The Ethernet address of the node's end of every pod's veth, as Azure CNI sets it.
 const POD_GATEWAY_MAC: Mac = [0xaa; 6];

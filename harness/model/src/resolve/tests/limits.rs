@@ -1,6 +1,6 @@
 //! What an `[[mtu]]` promises of which way.
 
-use super::planned;
+use super::{TWO_NODES, planned, refused};
 use crate::plan::{Hop, LimitKind, Origin, Plan};
 
 /// Two nodes with a pod each, whose largest packets are looked for; with more keys above the nodes, in
@@ -90,4 +90,39 @@ fn where_the_tunnel_s_df_bit_decides_the_largest_is_promised_only_if_it_is_state
     assert_eq!(largest(&limited(&suits, "", "", "")), Some((1340, bob())));
     let drops = limited("[fabric]\nmtu = 1400", "", "", "");
     assert_eq!(largest(&drops), Some((1328, Hop::Nobody)));
+}
+
+#[test]
+fn no_link_of_ipv6_has_less_than_its_least_mtu() {
+    let ways = |mtu: u16| {
+        [
+            format!("[cluster]\nmtu = {mtu}\n"),
+            format!("[fabric]\nmtu = {mtu}\n"),
+            format!("[[step]]\naction = \"set-mtu\"\nnode = \"ada\"\nmtu = {mtu}\n"),
+            format!("[[step]]\naction = \"set-fabric-mtu\"\nmtu = {mtu}\n"),
+        ]
+    };
+    let text = |families: &str, more: &str| {
+        let families = format!("families = {families}\n");
+        match more.strip_prefix("[cluster]\n") {
+            Some(keys) => format!("{TWO_NODES}[cluster]\n{families}{keys}"),
+            None => format!("{TWO_NODES}[cluster]\n{families}{more}"),
+        }
+    };
+    for families in ["[\"ipv6\"]", "[\"ipv4\", \"ipv6\"]"] {
+        for way in ways(1279) {
+            let text = text(families, &way);
+            let problems = refused(&text);
+            let rendered = problems.render();
+            assert_eq!(problems.len(), 1, "{rendered}");
+            assert_eq!(text[problems.each()[0].advice().0], *"1279", "{rendered}");
+            assert!(rendered.contains("RFC 8200"), "{rendered}");
+        }
+        for way in ways(1280) {
+            planned(&text(families, &way));
+        }
+    }
+    for way in ways(1279) {
+        planned(&text("[\"ipv4\"]", &way));
+    }
 }
