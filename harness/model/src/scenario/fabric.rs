@@ -165,12 +165,33 @@ pub(super) fn impairment(table: &mut Table<'_, '_>) -> Option<Impairment> {
         ));
         return None;
     }
+    refuse_without_delay(table);
     Some(Impairment {
         place: table.place(),
         node,
         way,
         kind: kinds.into_iter().flatten().next()?,
     })
+}
+
+/// Reports what is said of a delay where there is none.
+fn refuse_without_delay(table: &mut Table<'_, '_>) {
+    if table.has(DELAY) {
+        return;
+    }
+    for key in [JITTER, REORDER] {
+        if let Some(place) = table.place_of(key) {
+            table.report(Problem::new(
+                format!("`{}` without `delay`", key.name),
+                place,
+                "only what is delayed has it",
+                format!(
+                    "remove it, or write another `[[impairment]]` with `delay = 20` and `{}`",
+                    key.name
+                ),
+            ));
+        }
+    }
 }
 
 fn loss(table: &mut Table<'_, '_>, key: Key) -> Option<ImpairmentKind> {

@@ -266,3 +266,21 @@ fn who_runs_nothing_logs_no_warning() {
     );
     planned(&format!("{TWO_NODES}{warning}"));
 }
+
+#[test]
+fn only_a_delay_has_jitter_and_reorders() {
+    for key in ["jitter", "reorder"] {
+        for other in ["loss = 10", "every = 7", "rate = 500"] {
+            check(
+                &format!("{TWO_NODES}[[impairment]]\n{other}\n{key} = 5\n"),
+                &[
+                    &format!("`{key}` without `delay`"),
+                    "only what is delayed has it",
+                ],
+            );
+        }
+        planned(&format!(
+            "{TWO_NODES}[[impairment]]\ndelay = 20\n{key} = 5\n"
+        ));
+    }
+}
