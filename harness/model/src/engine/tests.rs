@@ -132,7 +132,7 @@ fn what_cannot_work_is_refused() {
     check(&with("memory = \"64\""), "not a number and its unit");
     check(
         &with("keeps-device = true"),
-        "nothing ends, so nothing can stay",
+        "`keeps-device` needs `ends-within`",
     );
     check(&with("log.warning = [\" WARN \"]"), "missing `harmless`");
     check(
