@@ -14,7 +14,7 @@ use crate::hooks::Hooks;
 use crate::host::device::{self, DeviceError};
 use crate::host::kernel::{KernelCache, SRC_VALID_MARK, tag};
 use crate::host::netlink::batch::{remove_left_routes, set_routes};
-use crate::host::netlink::{Netlink, NetlinkError, Way};
+use crate::host::netlink::{Netlink, NetlinkError, RouteAction};
 use crate::host::nft::{self, NftError};
 use crate::host::tunnel::{self, TunnelError};
 
@@ -170,10 +170,10 @@ impl Executor {
                 let mut ways = Vec::with_capacity(set.len());
                 for (slot, target) in set {
                     let way = match target {
-                        Target::Tunnel(name) => Way::Link(
+                        Target::Tunnel(name) => RouteAction::Link(
                             link_index(name).ok_or_else(|| ApplyError::Gone(name.clone()))?,
                         ),
-                        Target::Throw | Target::Foreign => Way::Throw,
+                        Target::Throw | Target::Foreign => RouteAction::Throw,
                     };
                     ways.push((*slot, way));
                 }

@@ -89,7 +89,7 @@ pub(crate) struct Route {
     /// Whether this engine made it.
     pub(crate) own: bool,
     /// What it does.
-    pub(crate) way: Way,
+    pub(crate) way: RouteAction,
     pub(crate) kind: Kind,
     /// The links that it leads through, in the kernel's order.
     pub(crate) hops: Vec<Hop>,
@@ -122,7 +122,7 @@ pub(crate) struct Hop {
 
 /// What a route does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum RouteAction {
     Throw,
     /// To the link of that index, without a gateway.
     Link(u32),

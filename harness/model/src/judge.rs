@@ -57,7 +57,7 @@ mod segment;
 mod outer_packets;
 
 /// What is promised about the sizes of packets.
-mod limit;
+mod mtu;
 
 /// What has become of spoofed packets.
 mod spoof;
@@ -136,7 +136,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     let register = PairIndex::new(plan, evidence);
     let losses = Losses::new(whole, evidence);
     let reopen = |verdict| losses.reopen(verdict);
-    let limits = neighbour::of_losses(limit::judge(plan, evidence, &index), evidence);
+    let limits = neighbour::of_losses(mtu::judge(plan, evidence, &index), evidence);
     let spoofs = neighbour::of_spoofs(spoof::judge(plan, evidence), evidence);
     let every = whole.every_promise();
     let run = run_promises::judge(&every, whole, evidence, &losses);

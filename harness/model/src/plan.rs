@@ -44,7 +44,7 @@ mod action;
 mod flow;
 
 /// What is promised about the sizes of packets.
-mod limit;
+mod mtu;
 
 /// Spoofed packets, and what has to become of them.
 mod spoof;
@@ -98,7 +98,8 @@ pub use conduct::{Conduct, LogForm, LogLine, Warning, WireGuardKind};
 pub(crate) use dataplane_check::DataplaneItemKind;
 pub use dataplane_check::{DataplaneCheck, DataplaneItem, SYSCTLS};
 pub use fabric::{
-    BeyondMtu, Fabric, FabricAction, FabricKind, Impairment, ImpairmentKind, Way, gateway_of,
+    BeyondMtu, Fabric, FabricAction, FabricKind, Impairment, ImpairmentKind, WireDirection,
+    gateway_of,
 };
 pub use family::Family;
 pub(crate) use flow::OUTAGE;
@@ -107,7 +108,7 @@ pub use ipam::{Addressing, BRIDGE, RouteSource};
 pub(crate) use ipam::{BLOCK_PREFIX, BLOCK_SIZE, BRIDGED, BRIDGED_PREFIX, POOL};
 pub use lab_port::{FLOW_PORT, LAB_PORTS, PROBE_PORT};
 pub(crate) use lab_port::{MOST_SIZES, MOST_SPOOFS, describe as lab_ports_described};
-pub use limit::{Bulk, Hop, LimitKind, LimitPromise, Limits, SizeId, SizeProbe};
+pub use mtu::{Bulk, Hop, MtuKind, MtuPlan, MtuPromise, SizeId, SizeProbe};
 pub use nat::Nat;
 pub use need::Need;
 pub use never_plaintext::NeverPlaintext;
@@ -182,7 +183,7 @@ pub struct Plan {
     pub flows: Flows,
     /// What is promised about the sizes of packets.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: MtuPlan,
     /// Packets that are spoofed after the last step; `spoofs[i].id == SpoofId(i)`.
     #[serde(default)]
     pub spoofs: Vec<Spoof>,

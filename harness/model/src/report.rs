@@ -31,7 +31,7 @@ mod step_windows;
 mod wire;
 
 /// What the sizes of packets came to.
-mod limit;
+mod mtu;
 
 /// What became of spoofed packets.
 mod spoof;
@@ -61,7 +61,7 @@ mod why;
 mod failure;
 
 pub use judgement::Judgement;
-pub use limit::{SizeResult, Sizes};
+pub use mtu::{SizeResult, Sizes};
 pub use never_plaintext::NeverPlaintextResult;
 pub use pair::{Pair, Promised};
 pub use run_promise::{RunPromise, Subject};

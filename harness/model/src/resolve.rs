@@ -47,7 +47,7 @@ mod promise;
 mod flow;
 
 /// Which sizes are tried, and what is promised about them.
-mod limit;
+mod mtu;
 
 /// Whether steps' budgets can be broken and kept.
 mod budget;
@@ -131,7 +131,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     let snapshots = snapshots(&scenario, &placement, &mut problems);
     let facts = fact::facts(&scenario, lines, &course.nodes, &mut problems);
     statement::check(&scenario, &placement, &course.last, &mut problems);
-    limit::check(&scenario, &placement, &course.last, &mut problems);
+    mtu::check(&scenario, &placement, &course.last, &mut problems);
     warning::check(&scenario, &placement, engine.as_ref(), &mut problems);
     spoof::check(&scenario, &placement, &course.last, &mut problems);
     let (Some(engine), true) = (engine, problems.is_empty()) else {
@@ -173,7 +173,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         probes: Vec::new(),
         promises: Vec::new(),
         flows: plan::Flows::default(),
-        limits: plan::Limits::default(),
+        limits: plan::MtuPlan::default(),
         spoofs: Vec::new(),
         never_plaintext: Vec::new(),
         deadlines: Deadlines {
@@ -196,10 +196,10 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     if !useless.is_empty() {
         return Err(Problems::new(file, text, useless));
     }
-    plan.limits = limit::limits(&plan, &scenario.limits, lines);
+    plan.limits = mtu::limits(&plan, &scenario.limits, lines);
     plan.spoofs = spoof::spoofs(&plan, &scenario.spoofs, lines);
     let crowded = [
-        limit::crowded(&plan, &scenario.limits),
+        mtu::crowded(&plan, &scenario.limits),
         spoof::crowded(&scenario.spoofs),
     ];
     let crowded: Vec<_> = crowded.into_iter().flatten().collect();

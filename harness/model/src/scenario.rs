@@ -38,7 +38,7 @@ mod fact;
 mod promise;
 
 /// Each `[[mtu]]`: whose largest packet is looked for.
-mod limit;
+mod mtu;
 
 /// Each `[[warning]]`: what the engine's log may say.
 mod warning;
@@ -59,7 +59,7 @@ pub use cluster::Cluster;
 pub use fabric::{Fabric, Impairment};
 pub use fact::DataplaneCheck;
 pub use host::{Client, Node, Phantoms, Pod};
-pub use limit::{Limit, Teller};
+pub use mtu::{MtuTable, Teller};
 pub use promise::{Expectation, PairPromise};
 pub use spoof::Spoof;
 pub use step::Step;
@@ -194,7 +194,7 @@ const LIMIT: Key = Key::table(
     "mtu",
     "the largest packet from one endpoint to another, in each family, and what becomes of larger ones",
 )
-.more(include_str!("scenario/limit.md"));
+.more(include_str!("scenario/mtu.md"));
 
 const SPOOF: Key = Key::table("spoof", "spoofed packets, and what must become of them")
     .more(include_str!("scenario/spoof.md"));
@@ -282,7 +282,7 @@ pub struct Scenario {
     /// `[flows]`.
     pub flows: Flows,
     /// Each `[[mtu]]`.
-    pub limits: Vec<Limit>,
+    pub limits: Vec<MtuTable>,
     /// Each `[[spoof]]`.
     pub spoofs: Vec<Spoof>,
     /// Each `[[warning]]`.
@@ -394,7 +394,7 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .collect(),
         flows: table.table(FLOWS, "the flows", flows).unwrap_or_default(),
         limits: table
-            .tables(LIMIT, "a promise about sizes", limit::limit)
+            .tables(LIMIT, "a promise about sizes", mtu::limit)
             .into_iter()
             .flatten()
             .collect(),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// Following the rules to their routes.
 mod walk;
 
-pub use walk::{Before, Hop, Route, Table, Way, followed};
+pub use walk::{Before, Hop, Route, RouteOutcome, Table, followed};
 
 /// How many networks are named in a message.
 const NAMED: usize = 3;

@@ -12,7 +12,7 @@ use wiremesh_plan::intent::settings::Settings;
 use super::KernelCache;
 use super::lead::Lead;
 use super::routes::in_table;
-use crate::host::netlink::{Hop, Kind, Link, Route, Way};
+use crate::host::netlink::{Hop, Kind, Link, Route, RouteAction};
 
 /// The name of the loopback link, and of the link by which this node's own packets come in.
 const LOOPBACK: &str = "lo";
@@ -150,7 +150,7 @@ impl KernelCache {
 
     /// What a route does with packets.
     fn followed_route(&self, route: &Route, tunnels: &BTreeSet<u32>) -> bypass::Route {
-        if route.way == Way::Throw {
+        if route.way == RouteAction::Throw {
             return bypass::Route::throw(route.some);
         }
         let leads = self.leads(route);
@@ -161,9 +161,9 @@ impl KernelCache {
         };
         let hop = |lead: &Lead| {
             let (index, way) = match lead {
-                Lead::Refuse => (None, bypass::Way::Refuse),
-                Lead::Unknown => (None, bypass::Way::Link(unknown(route))),
-                Lead::Hop(hop) if stays => (Some(hop.link), bypass::Way::Stays),
+                Lead::Refuse => (None, bypass::RouteOutcome::Refuse),
+                Lead::Unknown => (None, bypass::RouteOutcome::Link(unknown(route))),
+                Lead::Hop(hop) if stays => (Some(hop.link), bypass::RouteOutcome::Stays),
                 Lead::Hop(hop) => (Some(hop.link), self.way(hop, tunnels)),
             };
             let link = index.and_then(|index| self.links.get(&index));
@@ -183,14 +183,16 @@ impl KernelCache {
         }
     }
 
-    fn way(&self, hop: &Hop, tunnels: &BTreeSet<u32>) -> bypass::Way {
+    fn way(&self, hop: &Hop, tunnels: &BTreeSet<u32>) -> bypass::RouteOutcome {
         let link = self.links.get(&hop.link);
         let name = || link.map_or_else(|| format!("link {}", hop.link), |link| link.name.clone());
         match hop.link {
-            _ if hop.encapsulates => bypass::Way::Link(format!("{} in an encapsulation", name())),
-            index if tunnels.contains(&index) => bypass::Way::Tunnel,
-            _ if link.is_some_and(|link| link.name == LOOPBACK) => bypass::Way::Stays,
-            _ => bypass::Way::Link(name()),
+            _ if hop.encapsulates => {
+                bypass::RouteOutcome::Link(format!("{} in an encapsulation", name()))
+            }
+            index if tunnels.contains(&index) => bypass::RouteOutcome::Tunnel,
+            _ if link.is_some_and(|link| link.name == LOOPBACK) => bypass::RouteOutcome::Stays,
+            _ => bypass::RouteOutcome::Link(name()),
         }
     }
 

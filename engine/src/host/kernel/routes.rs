@@ -13,7 +13,7 @@ use super::lead::Lead;
 use super::local::is_of_kernel;
 use super::{KernelCache, family_of_tag};
 use crate::host::netlink::nexthop::Nexthop;
-use crate::host::netlink::{Route, Way};
+use crate::host::netlink::{Route, RouteAction};
 
 impl KernelCache {
     /// Takes over all routes of a family.
@@ -79,11 +79,11 @@ impl KernelCache {
             Some(Nexthop::Group(_) | Nexthop::Unknown) | None => Lead::Unknown,
         };
         let leads: Vec<_> = match (route.way, route.nexthop) {
-            (Way::Throw | Way::Refuse, _) => vec![Lead::Refuse],
-            (Way::Link(_) | Way::Other, None) => {
+            (RouteAction::Throw | RouteAction::Refuse, _) => vec![Lead::Refuse],
+            (RouteAction::Link(_) | RouteAction::Other, None) => {
                 route.hops.iter().map(|hop| Lead::Hop(*hop)).collect()
             }
-            (Way::Link(_) | Way::Other, Some(id)) => match self.nexthops.get(&id) {
+            (RouteAction::Link(_) | RouteAction::Other, Some(id)) => match self.nexthops.get(&id) {
                 Some(Nexthop::Group(members)) => {
                     let members = members.iter();
                     members.map(|id| one(self.nexthops.get(id))).collect()
@@ -118,12 +118,12 @@ impl KernelCache {
     fn target_of(&self, route: &Route) -> Target {
         match route.way {
             _ if !route.own => Target::Foreign,
-            Way::Throw => Target::Throw,
-            Way::Link(index) => self
+            RouteAction::Throw => Target::Throw,
+            RouteAction::Link(index) => self
                 .links
                 .get(&index)
                 .map_or(Target::Foreign, |link| Target::Tunnel(link.name.clone())),
-            Way::Refuse | Way::Other => Target::Foreign,
+            RouteAction::Refuse | RouteAction::Other => Target::Foreign,
         }
     }
 
@@ -134,9 +134,11 @@ impl KernelCache {
         let others = self.routes[family].values().flatten();
         for route in others.filter(|route| !KERNEL_TABLES.contains(&route.slot.table)) {
             let way = match route.way {
-                Way::Throw => ForeignWay::Throw,
-                Way::Link(index) if devices.contains(&index) => ForeignWay::Tunnel,
-                Way::Link(_) | Way::Refuse | Way::Other => ForeignWay::Elsewhere,
+                RouteAction::Throw => ForeignWay::Throw,
+                RouteAction::Link(index) if devices.contains(&index) => ForeignWay::Tunnel,
+                RouteAction::Link(_) | RouteAction::Refuse | RouteAction::Other => {
+                    ForeignWay::Elsewhere
+                }
             };
             let network = route.slot.network;
             let routes = foreign.entry(route.slot.table).or_default();
@@ -144,8 +146,8 @@ impl KernelCache {
         }
         let own = || self.own_routes[family].values();
         let into_tunnel = own().filter(|route| match route.way {
-            Way::Link(index) => devices.contains(&index),
-            Way::Throw | Way::Refuse | Way::Other => false,
+            RouteAction::Link(index) => devices.contains(&index),
+            RouteAction::Throw | RouteAction::Refuse | RouteAction::Other => false,
         });
         let mut tables = Tables {
             rules: &self.rules[family],
@@ -175,9 +177,9 @@ impl KernelCache {
     ) -> BTreeMap<RouteKey, Target> {
         let devices = self.tunnel_indexes(family, settings);
         let is_of_our_kind = |route: &Route| match route.way {
-            Way::Throw => true,
-            Way::Link(index) => devices.contains(&index),
-            Way::Refuse | Way::Other => false,
+            RouteAction::Throw => true,
+            RouteAction::Link(index) => devices.contains(&index),
+            RouteAction::Refuse | RouteAction::Other => false,
         };
         let others = self.routes[family].values().flatten().filter(|route| {
             left.contains(&route.slot.table) && is_of_our_kind(route)

@@ -7,7 +7,7 @@ use wiremesh_plan::dataplane::model::Target;
 use wiremesh_plan::dataplane::tables::ForeignWay;
 
 use super::*;
-use crate::host::netlink::{Kind, Way};
+use crate::host::netlink::{Kind, RouteAction};
 
 fn link(index: u32, name: &str, mtu: u32, alias: &str) -> (u32, Link) {
     let link = Link {
@@ -54,7 +54,7 @@ fn a_tunnel_device_has_the_node_s_address_too_and_is_no_uplink() {
 }
 
 /// A route that netlink tells of.
-fn route(own: bool, table: u32, network: &str, way: Way) -> Route {
+fn route(own: bool, table: u32, network: &str, way: RouteAction) -> Route {
     let network = network.parse().unwrap();
     let slot = RouteKey { table, network };
     Route {
@@ -118,8 +118,8 @@ fn this_engine_s_routes_and_those_of_others_at_one_place_are_told_apart() {
     let both = ["10.9.0.2/32", "fd09::2/128"];
     for (network, family) in both.into_iter().zip(Family::ALL) {
         let mut kernel = known();
-        let own = route(true, 1, network, Way::Throw);
-        let other = route(false, 1, network, Way::Other);
+        let own = route(true, 1, network, RouteAction::Throw);
+        let other = route(false, 1, network, RouteAction::Other);
         kernel.set_routes(family, vec![own.clone(), other.clone()]);
         assert_eq!(kernel.target(own.slot), Some(Target::Throw));
         assert!(kernel.is_shared(family, 1) && !kernel.is_shared(family, 2));
@@ -137,10 +137,13 @@ fn this_engine_s_routes_and_those_of_others_at_one_place_are_told_apart() {
 fn of_routes_of_others_at_one_place_each_counts() {
     let of = |way| route(false, 5, "10.9.0.2/32", way);
     let foreign = |way| match way {
-        Way::Throw => ForeignWay::Throw,
-        Way::Link(_) | Way::Refuse | Way::Other => ForeignWay::Elsewhere,
+        RouteAction::Throw => ForeignWay::Throw,
+        RouteAction::Link(_) | RouteAction::Refuse | RouteAction::Other => ForeignWay::Elsewhere,
     };
-    for ways in [[Way::Throw, Way::Other], [Way::Other, Way::Throw]] {
+    for ways in [
+        [RouteAction::Throw, RouteAction::Other],
+        [RouteAction::Other, RouteAction::Throw],
+    ] {
         let mut kernel = known();
         kernel.set_routes(Family::V4, ways.map(of).into());
         let tables = kernel.tables(Family::V4, &Settings::default());
@@ -157,21 +160,21 @@ fn the_kernel_is_asked_again_where_netlink_does_not_tell_what_is_left() {
         kernel.set_routes(
             Family::V4,
             vec![
-                route(true, 1, "10.9.0.2/32", Way::Throw),
-                route(false, 1, "0.0.0.0/0", Way::Other),
-                route(false, 5, "0.0.0.0/0", Way::Other),
-                route(false, 5, "10.0.0.0/8", Way::Other),
-                route(false, 254, "0.0.0.0/0", Way::Other),
+                route(true, 1, "10.9.0.2/32", RouteAction::Throw),
+                route(false, 1, "0.0.0.0/0", RouteAction::Other),
+                route(false, 5, "0.0.0.0/0", RouteAction::Other),
+                route(false, 5, "10.0.0.0/8", RouteAction::Other),
+                route(false, 254, "0.0.0.0/0", RouteAction::Other),
             ],
         );
         change(&mut kernel);
         kernel.stale.routes
     };
     let comes = |own, table, network| {
-        asks(&move |kernel| kernel.add_route(route(own, table, network, Way::Other)))
+        asks(&move |kernel| kernel.add_route(route(own, table, network, RouteAction::Other)))
     };
     let goes = |own, table, network| {
-        asks(&move |kernel| kernel.remove_route(&route(own, table, network, Way::Other)))
+        asks(&move |kernel| kernel.remove_route(&route(own, table, network, RouteAction::Other)))
     };
     // In this engine's table anything of others may stand before its own, or have taken its place.
     assert!(comes(false, 1, "10.9.0.2/32") && goes(false, 1, "0.0.0.0/0"));
@@ -181,7 +184,7 @@ fn the_kernel_is_asked_again_where_netlink_does_not_tell_what_is_left() {
     assert!(!comes(false, 5, "10.1.0.0/16") && !goes(false, 5, "0.0.0.0/0"));
     let last = asks(&|kernel| {
         for network in ["0.0.0.0/0", "10.0.0.0/8"] {
-            kernel.remove_route(&route(false, 5, network, Way::Other));
+            kernel.remove_route(&route(false, 5, network, RouteAction::Other));
         }
     });
     assert!(last, "there may be another one at its place");

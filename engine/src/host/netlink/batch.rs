@@ -8,7 +8,7 @@ use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use wiremesh_plan::dataplane::model::RouteKey;
 
 use super::message::{route_at, route_message};
-use super::{NetlinkError, PROTOCOL, Way};
+use super::{NetlinkError, PROTOCOL, RouteAction};
 
 /// How many routes go in one message. The kernel answers each that it refuses before it
 /// returns, and the answers must fit the socket's buffer.
@@ -18,7 +18,10 @@ const CHUNK: usize = 128;
 const NO_SUCH_ROUTE: i32 = -nix::libc::ESRCH;
 
 /// Removes routes of this engine's, then sets others.
-pub(crate) fn set_routes(remove: &[RouteKey], set: &[(RouteKey, Way)]) -> Result<(), NetlinkError> {
+pub(crate) fn set_routes(
+    remove: &[RouteKey],
+    set: &[(RouteKey, RouteAction)],
+) -> Result<(), NetlinkError> {
     let removals = remove.iter().map(|slot| removal(*slot, Some(PROTOCOL)));
     let additions = set.iter().map(|(slot, way)| {
         let message = RouteNetlinkMessage::NewRoute(route_message(*slot, *way));

@@ -18,7 +18,7 @@ use crate::observe::snapshot;
 const MOST: usize = 512;
 
 /// A packet without its mark.
-type Way = (Option<IpAddr>, IpAddr, Option<IfName>);
+type RouteQuery = (Option<IpAddr>, IpAddr, Option<IfName>);
 
 /// Asks a node's kernel about the packets of each promised pair: those that start on it, those
 /// that arrive for its endpoints, and those between tunnel devices; without a mark, and with
@@ -40,7 +40,7 @@ pub(crate) fn lookups(
             .map(|(index, _)| *index)
     };
     let marks = marks(dataplane);
-    let packets = ways(plan, node, dataplane)
+    let packets = queries(plan, node, dataplane)
         .into_iter()
         .flat_map(|way| marks.iter().map(move |mark| (way.clone(), *mark)))
         .take(MOST);
@@ -79,7 +79,7 @@ fn marks(dataplane: &Dataplane) -> BTreeSet<u32> {
 }
 
 /// Every way that a promise gives a packet on this node, the tunnels' own first.
-fn ways(plan: &Plan, node: &Node, dataplane: &Dataplane) -> Vec<Way> {
+fn queries(plan: &Plan, node: &Node, dataplane: &Dataplane) -> Vec<RouteQuery> {
     let bridge = dataplane
         .links
         .iter()

@@ -37,7 +37,7 @@ use crate::verdict::{Outcome, Verdict};
 const SHOWN: usize = 3;
 
 /// When a packet was sent, and when a frame of it was seen.
-type Way = (Nanos, Nanos);
+type SentAndSeen = (Nanos, Nanos);
 
 /// A frame that should not have been readable.
 pub(super) struct Leak<'a> {
@@ -49,14 +49,14 @@ pub(super) struct Leak<'a> {
 
 impl<'a> StepClock<'a> {
     /// Whether nothing of a flow's packet may be readable that was on its way all that time.
-    fn is_secret(&self, flow: FlowId, way: Way) -> bool {
+    fn is_secret(&self, flow: FlowId, way: SentAndSeen) -> bool {
         let mut steps = 1..=self.steps.len();
         self.is_hidden(flow, way)
             && !steps.any(|step| self.overlaps(step, way) && self.excuses(step, flow))
     }
 
     /// Whether the intent says so, from the beginning of that time to its end.
-    fn is_hidden(&self, flow: FlowId, (sent, seen): Way) -> bool {
+    fn is_hidden(&self, flow: FlowId, (sent, seen): SentAndSeen) -> bool {
         let hidden = self.hidden.get(&flow);
         let steps = self.steps.iter().map(|step| step.began);
         let mut between = steps.filter(|began| sent < *began && *began < seen);
@@ -125,7 +125,7 @@ impl<'a> StepClock<'a> {
     }
 
     /// From when the packet was sent whose frame this is, if that is known, until it was seen.
-    fn way(&self, sighting: &Sighting) -> Way {
+    fn way(&self, sighting: &Sighting) -> SentAndSeen {
         let sent = match sighting.tag {
             Some(Tag::Flow(id, number)) => self
                 .evidence

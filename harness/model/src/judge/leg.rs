@@ -27,14 +27,14 @@ pub(super) struct Break<'a> {
 
 /// The stops of a leg.
 #[derive(Debug)]
-pub(super) struct Way<'a> {
+pub(super) struct LegPath<'a> {
     before: Vec<Stop<'a>>,
     after: Vec<Stop<'a>>,
     /// Whether the last stop before and the first one after are tunnel devices, with ciphertext between them.
     crosses: bool,
 }
 
-impl<'a> Way<'a> {
+impl<'a> LegPath<'a> {
     /// The way that a leg of the promise must take.
     ///
     /// # Errors

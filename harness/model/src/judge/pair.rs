@@ -4,7 +4,7 @@ use super::case::PairCase;
 use super::crossing::Crossings;
 use super::finding::Finding;
 use super::leak::Leak;
-use super::leg::{Break, Way};
+use super::leg::{Break, LegPath};
 use super::loss::Losses;
 use super::watch::{self, Doubt, Watch};
 use super::{address, delivery, leak, neighbour, throw_route};
@@ -237,7 +237,7 @@ impl<'a> PairJudge<'a> {
     }
 
     fn leg(&self, case: &PairCase<'_>, leg: Leg) -> Result<Vec<Seen<'a>>, Finding<'a>> {
-        let way = Way::of(self.plan, case, leg, &self.atlas).map_err(Finding::open)?;
+        let way = LegPath::of(self.plan, case, leg, &self.atlas).map_err(Finding::open)?;
         let tagged = case.tagged(leg, &self.index);
         if tagged.is_empty() && case.is_connection() {
             return Err(self.no_connection(case));
@@ -257,7 +257,7 @@ impl<'a> PairJudge<'a> {
             (Leg::Request, "its handshake "),
             (Leg::Answer, "the answer to its handshake "),
         ] {
-            let way = match Way::of(self.plan, case, leg, &self.atlas) {
+            let way = match LegPath::of(self.plan, case, leg, &self.atlas) {
                 Ok(way) => way,
                 Err(why) => return Finding::open(why),
             };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::case::PairCase;
 use super::finding::Finding;
-use super::leg::Way;
+use super::leg::LegPath;
 use super::pair::PairJudge;
 use crate::evidence::Nanos;
 use crate::journey::{Leg, Seen};
@@ -26,7 +26,7 @@ impl<'a> PairJudge<'a> {
         if arrived || !case.is_connection() {
             return Ok(());
         }
-        let way = Way::of(self.plan, case, leg, &self.atlas).map_err(Finding::open)?;
+        let way = LegPath::of(self.plan, case, leg, &self.atlas).map_err(Finding::open)?;
         let tagged = case.tagged(leg, &self.index);
         let length = |seen: &Seen<'_>| {
             let packet = seen.sighting.frame.packet();

@@ -79,7 +79,7 @@ mod nat;
 mod sizes;
 
 /// What is promised about the sizes of packets.
-mod limits;
+mod mtu;
 
 /// What is promised about the tunnel's own.
 mod outers;

@@ -125,7 +125,7 @@ pub struct Impairment {
     /// Whose packets; none is everybody's.
     pub node: Option<NodeName>,
     /// Which of them.
-    pub way: Way,
+    pub way: WireDirection,
     /// What becomes of them.
     pub kind: ImpairmentKind,
 }
@@ -133,7 +133,7 @@ pub struct Impairment {
 /// Packets of a node by their direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub enum WireDirection {
     /// What it sends and what it is sent.
     #[default]
     Both,
@@ -255,7 +255,7 @@ pub enum FabricAction {
         /// Whose; none is everybody's.
         node: Option<NodeName>,
         /// Which of them.
-        way: Way,
+        way: WireDirection,
         /// What becomes of them.
         kind: ImpairmentKind,
     },
@@ -326,12 +326,12 @@ impl Impairment {
     }
 }
 
-fn describe(node: Option<&NodeName>, way: Way, kind: ImpairmentKind) -> String {
+fn describe(node: Option<&NodeName>, way: WireDirection, kind: ImpairmentKind) -> String {
     let whose = match (node, way) {
         (None, _) => "between nodes".to_owned(),
-        (Some(node), Way::Both) => format!("from and to {node}"),
-        (Some(node), Way::From) => format!("from {node}"),
-        (Some(node), Way::To) => format!("to {node}"),
+        (Some(node), WireDirection::Both) => format!("from and to {node}"),
+        (Some(node), WireDirection::From) => format!("from {node}"),
+        (Some(node), WireDirection::To) => format!("to {node}"),
     };
     match kind {
         ImpairmentKind::Loss { percent } => format!("{percent} % of the packets {whose} are lost"),

@@ -6,7 +6,7 @@ use crate::name::NodeName;
 use strum::EnumDiscriminants;
 
 use super::{
-    DataplaneCheck, DataplaneItem, Drops, Family, LimitPromise, NeverPlaintext, Node, Origin,
+    DataplaneCheck, DataplaneItem, Drops, Family, MtuPromise, NeverPlaintext, Node, Origin,
     PairPromise, Plan, PromiseId, RpFilter, Spoof, Step, StepPromise, Warning,
 };
 
@@ -34,7 +34,7 @@ pub enum PromiseKind<'p> {
     /// What flows show of one step.
     Step(&'p StepPromise),
     /// Sizes of packets.
-    Size(&'p LimitPromise),
+    Size(&'p MtuPromise),
     /// What becomes of spoofed packets.
     Spoof(&'p Spoof),
     /// Pairs that nobody may read in the whole run.

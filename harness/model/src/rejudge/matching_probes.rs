@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::plan::{
-    Bulk, LimitKind, LimitPromise, Limits, PairPromise, Plan, ProbeId, PromiseId, SizeId,
-    SizeProbe, Spoof, SpoofId,
+    Bulk, MtuKind, MtuPlan, MtuPromise, PairPromise, Plan, ProbeId, PromiseId, SizeId, SizeProbe,
+    Spoof, SpoofId,
 };
 
 /// A run's plan while promises of another scenario are told of it.
@@ -57,28 +57,28 @@ impl Tried {
 
     /// A promise about sizes. What the run has not tried stays in the plan under a new number, so
     /// that reports can say what it would have been.
-    pub(super) fn size(&mut self, wanted: &Limits, promise: &LimitPromise) -> LimitPromise {
+    pub(super) fn size(&mut self, wanted: &MtuPlan, promise: &MtuPromise) -> MtuPromise {
         let (sizes, bulk) = match &promise.kind {
-            LimitKind::Device { .. } => (Vec::new(), None),
-            LimitKind::Outer { .. } => {
+            MtuKind::Device { .. } => (Vec::new(), None),
+            MtuKind::Outer { .. } => {
                 // Small packets show nothing of the way's largest.
                 let mut all = self.plan.limits.promises.iter();
                 let tried = all.any(|one| is_same_way(one, promise));
                 self.known(promise.id, tried.then_some(()));
                 (Vec::new(), None)
             }
-            LimitKind::Largest {
+            MtuKind::Largest {
                 below, at, above, ..
             } => (vec![*below, *at, *above], None),
-            LimitKind::TooLarge { above, .. } => (vec![*above], None),
-            LimitKind::Fragmented { sizes } => (sizes.clone(), None),
-            LimitKind::Bulk { bulk, .. } => (Vec::new(), Some(*bulk)),
+            MtuKind::TooLarge { above, .. } => (vec![*above], None),
+            MtuKind::Fragmented { sizes } => (sizes.clone(), None),
+            MtuKind::Bulk { bulk, .. } => (Vec::new(), Some(*bulk)),
         };
         let sizes = sizes.into_iter().filter_map(|id| wanted.size(id));
         let sizes: Vec<_> = sizes.map(|size| self.probe(promise.id, size)).collect();
         let bulk = bulk.and_then(|id| wanted.bulk(id));
         let bulk = bulk.map(|bulk| self.transfer(promise.id, bulk));
-        LimitPromise {
+        MtuPromise {
             kind: renumbered(promise.kind.clone(), &sizes, bulk),
             ..promise.clone()
         }
@@ -142,36 +142,36 @@ pub(super) fn is_same(one: &Spoof, other: &Spoof) -> bool {
         == (&other.through, &other.source, &other.to, other.family)
 }
 
-fn is_same_way(one: &LimitPromise, other: &LimitPromise) -> bool {
-    let way = |promise: &LimitPromise| match &promise.kind {
-        LimitKind::Outer { from, to, .. } => Some((from.clone(), to.clone(), promise.family)),
-        LimitKind::Device { .. }
-        | LimitKind::Largest { .. }
-        | LimitKind::TooLarge { .. }
-        | LimitKind::Fragmented { .. }
-        | LimitKind::Bulk { .. } => None,
+fn is_same_way(one: &MtuPromise, other: &MtuPromise) -> bool {
+    let way = |promise: &MtuPromise| match &promise.kind {
+        MtuKind::Outer { from, to, .. } => Some((from.clone(), to.clone(), promise.family)),
+        MtuKind::Device { .. }
+        | MtuKind::Largest { .. }
+        | MtuKind::TooLarge { .. }
+        | MtuKind::Fragmented { .. }
+        | MtuKind::Bulk { .. } => None,
     };
     way(one) == way(other)
 }
 
 /// The same promise about other numbers, in the order in which it names them.
-fn renumbered(kind: LimitKind, sizes: &[SizeId], bulk: Option<SizeId>) -> LimitKind {
+fn renumbered(kind: MtuKind, sizes: &[SizeId], bulk: Option<SizeId>) -> MtuKind {
     match (kind, sizes, bulk) {
-        (LimitKind::Largest { encrypted, .. }, [below, at, above], _) => LimitKind::Largest {
+        (MtuKind::Largest { encrypted, .. }, [below, at, above], _) => MtuKind::Largest {
             below: *below,
             at: *at,
             above: *above,
             encrypted,
         },
-        (LimitKind::TooLarge { mtu, told_by, .. }, [above], _) => LimitKind::TooLarge {
+        (MtuKind::TooLarge { mtu, told_by, .. }, [above], _) => MtuKind::TooLarge {
             above: *above,
             mtu,
             told_by,
         },
-        (LimitKind::Fragmented { .. }, sizes, _) => LimitKind::Fragmented {
+        (MtuKind::Fragmented { .. }, sizes, _) => MtuKind::Fragmented {
             sizes: sizes.to_vec(),
         },
-        (LimitKind::Bulk { arrives, .. }, _, Some(bulk)) => LimitKind::Bulk { bulk, arrives },
+        (MtuKind::Bulk { arrives, .. }, _, Some(bulk)) => MtuKind::Bulk { bulk, arrives },
         (kind, ..) => kind,
     }
 }

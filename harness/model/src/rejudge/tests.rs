@@ -5,7 +5,7 @@ use crate::evidence::Nanos;
 use crate::judge::tests::run_promises::is_of_packets;
 use crate::judge::tests::world::{World, mixed};
 use crate::plan::{
-    DataplaneCheck, DropBy, Family, LimitKind, LimitPromise, Origin, Patience, ProbeId, Protection,
+    DataplaneCheck, DropBy, Family, MtuKind, MtuPromise, Origin, Patience, ProbeId, Protection,
     SizeId, SizeProbe, SpoofId, StepKind, StepPromise,
 };
 use crate::report::Report;
@@ -107,10 +107,10 @@ fn a_packet_that_was_not_sent_is_open_though_another_size_was() {
     seen.limits.sizes = vec![size(0, 1000)];
     let mut wanted = seen.clone();
     wanted.limits.sizes = vec![size(0, 1200)];
-    wanted.limits.promises = vec![LimitPromise {
+    wanted.limits.promises = vec![MtuPromise {
         id: next_id(&wanted),
         family: Family::Ipv4,
-        kind: LimitKind::Fragmented {
+        kind: MtuKind::Fragmented {
             sizes: vec![SizeId(0)],
         },
         origin: Origin::Derived,
@@ -124,10 +124,10 @@ fn a_packet_that_was_not_sent_is_open_though_another_size_was() {
 fn the_tunnels_packets_are_open_where_no_sizes_were_tried() {
     let world = mixed();
     let expected = expected(&world, |plan| {
-        plan.limits.promises = vec![LimitPromise {
+        plan.limits.promises = vec![MtuPromise {
             id: next_id(plan),
             family: Family::Ipv4,
-            kind: LimitKind::Outer {
+            kind: MtuKind::Outer {
                 from: plan.nodes[0].name.clone(),
                 to: plan.nodes[1].name.clone(),
                 mtu: 1500,

@@ -1,7 +1,7 @@
 //! Plan, evidence and verdicts to a report.
 
 use super::judgement::Verdicts;
-use super::limit::{self, SizeResult, Sizes};
+use super::mtu::{self, SizeResult, Sizes};
 use super::never_plaintext::{self, NeverPlaintextResult};
 use super::pair::{self, Pair};
 use super::run_promise::{self, RunPromise};
@@ -92,7 +92,7 @@ impl<'a> Report<'a> {
                         .push(Through::new(plan, step, window, settled, judged));
                 }
                 PromiseKind::Size(size) => {
-                    let judged = judged(limit::sentence(plan, size));
+                    let judged = judged(mtu::sentence(plan, size));
                     self.sizes
                         .promises
                         .push(SizeResult::new(plan, size, judged));

@@ -7,7 +7,8 @@ use toml::Spanned;
 
 use crate::name::NodeName;
 use crate::plan::{
-    Action, Fabric, FabricAction, FabricKind, Family, Impairment, ImpairmentKind, Way, gateway_of,
+    Action, Fabric, FabricAction, FabricKind, Family, Impairment, ImpairmentKind, WireDirection,
+    gateway_of,
 };
 use crate::problem::{Lines, Problem, Span, known_names};
 use crate::scenario::{self, Scenario};
@@ -131,11 +132,11 @@ fn unknown(node: Option<&NodeName>, place: Span, placement: &Placement) -> Optio
 /// A direction that is nobody's, or that nothing can be delayed in.
 fn aimless(
     node: Option<&NodeName>,
-    way: Way,
+    way: WireDirection,
     kind: ImpairmentKind,
     place: Span,
 ) -> Option<Problem> {
-    if node.is_none() && way != Way::Both {
+    if node.is_none() && way != WireDirection::Both {
         return Some(Problem::new(
             "a direction without a node",
             place,
@@ -144,7 +145,7 @@ fn aimless(
         ));
     }
     let late = matches!(kind, ImpairmentKind::Delay { .. });
-    (late && node.is_some() && way != Way::To).then(|| {
+    (late && node.is_some() && way != WireDirection::To).then(|| {
         Problem::new(
             "a delay of what a node sends",
             place,

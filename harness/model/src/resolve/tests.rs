@@ -16,7 +16,7 @@ mod network;
 mod arbitrary;
 
 /// What an `[[mtu]]` promises of which way.
-mod limits;
+mod mtu;
 
 /// Where nodes are that only the store knows of.
 mod phantoms;

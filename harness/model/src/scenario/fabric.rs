@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use crate::document::{Key, Table, Word};
 use crate::name::NodeName;
-use crate::plan::{Action, BeyondMtu, FabricAction, FabricKind, ImpairmentKind, Way};
+use crate::plan::{Action, BeyondMtu, FabricAction, FabricKind, ImpairmentKind, WireDirection};
 use crate::problem::{Problem, Span};
 
 use super::keys::{Keys, Reader};
@@ -44,10 +44,14 @@ const BEYOND: &[Word<BeyondMtu>] = &[
     ),
 ];
 
-const WAYS: &[Word<Way>] = &[
-    ("both", Way::Both, "what it sends and what it is sent"),
-    ("from", Way::From, "what it sends"),
-    ("to", Way::To, "what it is sent"),
+const WAYS: &[Word<WireDirection>] = &[
+    (
+        "both",
+        WireDirection::Both,
+        "what it sends and what it is sent",
+    ),
+    ("from", WireDirection::From, "what it sends"),
+    ("to", WireDirection::To, "what it is sent"),
 ];
 
 const SUBNET: Key = Key::or(
@@ -126,7 +130,7 @@ pub struct Impairment {
     /// Whose packets.
     pub node: Option<Spanned<NodeName>>,
     /// Which of them.
-    pub way: Option<Spanned<Way>>,
+    pub way: Option<Spanned<WireDirection>>,
     /// What becomes of them.
     pub kind: ImpairmentKind,
 }

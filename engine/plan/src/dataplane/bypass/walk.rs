@@ -15,7 +15,7 @@ use crate::dataplane::policy::{Action, Covers, Origins, PolicyRule};
 
 /// What a route does with a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum RouteOutcome {
     /// Ends the look-up in its table.
     Throw,
     /// Stays on this node.
@@ -28,7 +28,7 @@ pub enum Way {
     Refuse,
 }
 
-impl Way {
+impl RouteOutcome {
     /// What becomes of a packet that it leads past the tunnel.
     fn leaves(&self) -> Option<Effect> {
         match self {
@@ -43,7 +43,7 @@ impl Way {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {
     /// Where it leads.
-    pub way: Way,
+    pub way: RouteOutcome,
     /// The group of its link, if that is known.
     pub group: Option<u32>,
 }
@@ -61,7 +61,7 @@ pub struct Route {
 impl Route {
     /// One that ends the look-up in its table.
     pub fn throw(some: bool) -> Self {
-        let (way, group) = (Way::Throw, None);
+        let (way, group) = (RouteOutcome::Throw, None);
         let hops = vec![Hop { way, group }];
         Self { hops, some }
     }
@@ -353,8 +353,8 @@ fn look_up(table: &Table, rule: &PolicyRule, part: IpNet) -> Found {
         for hop in &route.hops {
             let group = first.unwrap_or(hop).group;
             match &hop.way {
-                Way::Throw => found.goes_on = true,
-                Way::Refuse => found.leaves(Effect::Refused),
+                RouteOutcome::Throw => found.goes_on = true,
+                RouteOutcome::Refuse => found.leaves(Effect::Refused),
                 _ if rule.suppresses(length, group) => found.goes_on = true,
                 way => way
                     .leaves()

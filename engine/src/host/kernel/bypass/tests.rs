@@ -44,7 +44,7 @@ fn hop(link: u32) -> Hop {
     }
 }
 
-fn route(table: u32, network: &str, way: Way, links: &[u32]) -> Route {
+fn route(table: u32, network: &str, way: RouteAction, links: &[u32]) -> Route {
     Route {
         slot: RouteKey {
             table,
@@ -129,8 +129,8 @@ fn of_two_routes_at_one_place_of_a_followed_table_the_kernel_is_asked_which_come
     for (table, asks) in [(80, true), (81, false)] {
         let mut kernel = known();
         kernel.set_rules(Family::V4, vec![rule(20, 80, false), rule(99, 1, true)]);
-        let into_tunnel = route(table, "10.0.0.2/32", Way::Link(4), &[4]);
-        let past_it = route(table, "10.0.0.2/32", Way::Link(2), &[2]);
+        let into_tunnel = route(table, "10.0.0.2/32", RouteAction::Link(4), &[4]);
+        let past_it = route(table, "10.0.0.2/32", RouteAction::Link(2), &[2]);
         kernel.set_routes(Family::V4, vec![past_it.clone()]);
         kernel.stale.routes = false;
         kernel.add_route(past_it);
@@ -146,8 +146,8 @@ fn of_two_routes_at_one_place_one_may_go_and_the_other_stays() {
         for (table, asks) in [(80, true), (81, false)] {
             let mut kernel = known();
             kernel.set_rules(family, vec![rule(20, 80, false), rule(99, 1, true)]);
-            let into_tunnel = route(table, network, Way::Link(4), &[4]);
-            let past_it = route(table, network, Way::Link(2), &[2]);
+            let into_tunnel = route(table, network, RouteAction::Link(4), &[4]);
+            let past_it = route(table, network, RouteAction::Link(2), &[2]);
             kernel.set_routes(family, vec![past_it.clone(), into_tunnel.clone()]);
             kernel.stale.routes = false;
             kernel.remove_route(&into_tunnel);
@@ -175,21 +175,21 @@ fn where_a_route_leads_decides_and_not_what_its_link_is_called() {
     let of = |kind, route| Route { kind, ..route };
     let all = |way, links: &[u32]| route(80, "0.0.0.0/0", way, links);
     for (route, expected) in [
-        (all(Way::Other, &[2]), true),
-        (all(Way::Link(2), &[2]), true),
-        (all(Way::Link(3), &[3]), true),
+        (all(RouteAction::Other, &[2]), true),
+        (all(RouteAction::Link(2), &[2]), true),
+        (all(RouteAction::Link(3), &[3]), true),
         // One of two next hops.
-        (all(Way::Other, &[4, 2]), true),
-        (all(Way::Refuse, &[]), true),
-        (all(Way::Link(4), &[4]), false),
-        (all(Way::Other, &[4, 4]), false),
-        (all(Way::Link(1), &[1]), false),
-        (of(Kind::Local, all(Way::Other, &[2])), false),
-        (all(Way::Throw, &[]), false),
+        (all(RouteAction::Other, &[4, 2]), true),
+        (all(RouteAction::Refuse, &[]), true),
+        (all(RouteAction::Link(4), &[4]), false),
+        (all(RouteAction::Other, &[4, 4]), false),
+        (all(RouteAction::Link(1), &[1]), false),
+        (of(Kind::Local, all(RouteAction::Other, &[2])), false),
+        (all(RouteAction::Throw, &[]), false),
         // It says nothing of where it leads.
-        (all(Way::Other, &[]), true),
-        (route(81, "0.0.0.0/0", Way::Link(2), &[2]), false),
-        (route(80, "::/0", Way::Link(2), &[2]), false),
+        (all(RouteAction::Other, &[]), true),
+        (route(81, "0.0.0.0/0", RouteAction::Link(2), &[2]), false),
+        (route(80, "::/0", RouteAction::Link(2), &[2]), false),
     ] {
         let text = format!("{route:?}");
         assert_eq!(bypasses(&mut known(), route), expected, "{text}");
@@ -209,7 +209,7 @@ fn a_route_of_a_type_of_its_own_stays_only_at_the_ends_of_this_node_s_subnets() 
         kernel.addresses = [(2, "10.0.0.1/24".parse().unwrap())].into();
         let route = Route {
             kind,
-            ..route(80, network, Way::Other, &[2])
+            ..route(80, network, RouteAction::Other, &[2])
         };
         assert_eq!(bypasses(&mut kernel, route), expected, "{kind:?} {network}");
     }
@@ -241,7 +241,7 @@ fn a_route_leads_where_its_nexthop_object_does_and_nobody_knows_where_without_it
         kernel.nexthops.extend(nexthop.map(|nexthop| (7, nexthop)));
         let route = Route {
             nexthop: Some(7),
-            ..route(80, "0.0.0.0/0", Way::Other, &[])
+            ..route(80, "0.0.0.0/0", RouteAction::Other, &[])
         };
         assert_eq!(bypasses(&mut kernel, route), expected, "{text}");
     }
@@ -250,7 +250,7 @@ fn a_route_leads_where_its_nexthop_object_does_and_nobody_knows_where_without_it
     kernel.nexthops = [(7, Nexthop::Group(vec![8, 10])), (8, through(4))].into();
     let route = Route {
         nexthop: Some(7),
-        ..route(80, "0.0.0.0/0", Way::Other, &[])
+        ..route(80, "0.0.0.0/0", RouteAction::Other, &[])
     };
     let leads = kernel.leads(&route);
     assert!(
@@ -266,9 +266,9 @@ fn of_several_routes_at_one_place_each_is_followed() {
     kernel.set_rules(Family::V4, rules);
     let by_service = Route {
         some: true,
-        ..route(80, "0.0.0.0/0", Way::Other, &[4])
+        ..route(80, "0.0.0.0/0", RouteAction::Other, &[4])
     };
-    let past = route(80, "0.0.0.0/0", Way::Link(2), &[2]);
+    let past = route(80, "0.0.0.0/0", RouteAction::Link(2), &[2]);
     kernel.set_routes(Family::V4, vec![by_service, past]);
     let settings = Settings::default();
     let before = kernel.rules_of_others_before(Family::V4, &settings);
@@ -280,7 +280,7 @@ fn of_several_routes_at_one_place_each_is_followed() {
 #[test]
 fn an_ipv6_gateway_may_be_passed_over() {
     let of = |network, gateway| {
-        let mut route = route(80, network, Way::Other, &[4]);
+        let mut route = route(80, network, RouteAction::Other, &[4]);
         route.hops[0].gateway = gateway;
         known().followed_route(&route, &BTreeSet::from([4])).some
     };

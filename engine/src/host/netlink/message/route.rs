@@ -14,7 +14,7 @@ use wiremesh_plan::dataplane::model::RouteKey;
 use wiremesh_plan::intent::family::Family;
 
 use super::{family, read_family};
-use crate::host::netlink::{Hop, Kind, PROTOCOL, Route, Way};
+use crate::host::netlink::{Hop, Kind, PROTOCOL, Route, RouteAction};
 
 /// The length of `struct rtmsg`, in bytes.
 const HEADER: usize = 12;
@@ -81,16 +81,16 @@ pub(crate) fn route(message: &RouteMessage) -> Option<Route> {
     }
     let some = header.tos != 0 || header.source_prefix_length != 0;
     let way = match (header.kind, &hops[..]) {
-        (RouteType::Throw, _) => Way::Throw,
+        (RouteType::Throw, _) => RouteAction::Throw,
         (RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit, _)
             if nexthop.is_none() =>
         {
-            Way::Refuse
+            RouteAction::Refuse
         }
         (RouteType::Unicast, [hop]) if !hop.gateway && !hop.encapsulates && !some => {
-            Way::Link(hop.link)
+            RouteAction::Link(hop.link)
         }
-        _ => Way::Other,
+        _ => RouteAction::Other,
     };
     let network = IpNet::new(network, header.destination_prefix_length).ok()?;
     Some(Route {
@@ -138,15 +138,15 @@ pub(crate) fn leads_elsewhere(encapsulation: RouteLwEnCapType) -> bool {
 }
 
 /// A message for this engine's route at that place.
-pub(crate) fn route_message(slot: RouteKey, way: Way) -> RouteMessage {
+pub(crate) fn route_message(slot: RouteKey, way: RouteAction) -> RouteMessage {
     let mut message = route_at(slot, Some(PROTOCOL));
     match way {
-        Way::Link(index) => {
+        RouteAction::Link(index) => {
             message.header.kind = RouteType::Unicast;
             message.header.scope = RouteScope::Link;
             message.attributes.push(RouteAttribute::Oif(index));
         }
-        Way::Throw | Way::Refuse | Way::Other => {
+        RouteAction::Throw | RouteAction::Refuse | RouteAction::Other => {
             message.header.kind = RouteType::Throw;
             message.header.scope = RouteScope::Universe;
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use wireproof_model::evidence::{ANSWERED, OVERSIZED, SWALLOWED, Tally};
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::{
-    BeyondMtu, Fabric, FabricKind, Impairment, ImpairmentKind, Node, STORE_HOST, Way,
+    BeyondMtu, Fabric, FabricKind, Impairment, ImpairmentKind, Node, STORE_HOST, WireDirection,
 };
 
 use crate::base::error::{Doing, LabError};
@@ -160,9 +160,9 @@ fn ports(impairment: &Impairment) -> Vec<(&'static str, String)> {
     let from = ("from", format!("iifname \"{node}\""));
     let to = ("to", format!("oifname \"{node}\""));
     match impairment.way {
-        Way::Both => vec![from, to],
-        Way::From => vec![from],
-        Way::To => vec![to],
+        WireDirection::Both => vec![from, to],
+        WireDirection::From => vec![from],
+        WireDirection::To => vec![to],
     }
 }
 

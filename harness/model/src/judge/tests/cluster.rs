@@ -12,7 +12,7 @@ pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> 
 /// Names, last octets (pods follow their node) and whether they encrypt.
 pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
     let mut plan = Plan {
-        limits: Limits::default(),
+        limits: MtuPlan::default(),
         spoofs: vec![],
         never_plaintext: vec![],
         title: "a run that never was".into(),

@@ -4,13 +4,13 @@ use super::step_windows::{MILLI, stepped};
 use super::world::{World, mixed, parsed};
 use crate::evidence::{ANSWERED, Nanos, OVERSIZED, SWALLOWED, StepEvidence, Tally};
 use crate::judge::fabric_effects;
-use crate::plan::{Action, FabricAction, Impairment, ImpairmentKind, Way};
+use crate::plan::{Action, FabricAction, Impairment, ImpairmentKind, WireDirection};
 
 fn impairment(line: u32, node: Option<&str>, kind: ImpairmentKind) -> Impairment {
     Impairment {
         line,
         node: node.map(parsed),
-        way: Way::To,
+        way: WireDirection::To,
         kind,
     }
 }
@@ -60,7 +60,7 @@ fn an_impairment_that_comes_with_a_step_is_told_too() {
     let lossy = impairment(12, None, ImpairmentKind::Loss { percent: 5 });
     let mut world = stepped(Action::Fabric(FabricAction::Impair {
         node: None,
-        way: Way::To,
+        way: WireDirection::To,
         kind: lossy.kind,
     }));
     world.plan.steps[0].line = 12;
@@ -165,7 +165,7 @@ fn while_a_step_is_under_way_both_sides_of_it_count() {
     let kind = delay(20, 0);
     let action = Action::Fabric(FabricAction::Impair {
         node: Some(parsed("bob")),
-        way: Way::To,
+        way: WireDirection::To,
         kind,
     });
     let mut world = stepped(action);

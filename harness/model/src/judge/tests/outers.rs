@@ -46,7 +46,7 @@ fn no_packet_of_the_tunnel_is_too_large_or_a_fragment() {
 #[test]
 fn where_fragments_are_what_has_to_be_there_is_one() {
     let expect = |world: &mut World| {
-        let LimitKind::Outer { fragments, .. } = &mut world.plan.limits.promises[OUTER].kind else {
+        let MtuKind::Outer { fragments, .. } = &mut world.plan.limits.promises[OUTER].kind else {
             panic!("the promises have an order");
         };
         *fragments = true;

@@ -37,27 +37,27 @@ pub(super) fn limited() -> World {
         bytes: 1000,
     }];
     let kinds = [
-        LimitKind::Device {
+        MtuKind::Device {
             node: parsed("ada"),
             mtu: 1340,
         },
-        LimitKind::Largest {
+        MtuKind::Largest {
             below,
             at,
             above,
             encrypted: true,
         },
-        LimitKind::TooLarge {
+        MtuKind::TooLarge {
             above,
             mtu: 1340,
             told_by: Hop::Node(parsed("ada")),
         },
-        LimitKind::Fragmented { sizes: vec![whole] },
-        LimitKind::Bulk {
+        MtuKind::Fragmented { sizes: vec![whole] },
+        MtuKind::Bulk {
             bulk: SizeId(4),
             arrives: true,
         },
-        LimitKind::Outer {
+        MtuKind::Outer {
             from: parsed("ada"),
             to: parsed("bob"),
             mtu: 1500,
@@ -66,7 +66,7 @@ pub(super) fn limited() -> World {
     ];
     world.plan.limits.promises = (first..)
         .zip(kinds)
-        .map(|(id, kind)| LimitPromise {
+        .map(|(id, kind)| MtuPromise {
             id: PromiseId(u32::try_from(id).unwrap()),
             family: Family::Ipv4,
             kind,

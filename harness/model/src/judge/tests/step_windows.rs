@@ -10,7 +10,7 @@ use crate::frame::{Frame, Packet, Payload};
 use crate::judge::{fabric_effects, judge, step_windows};
 use crate::plan::{
     Action, Family, Flow, FlowId, Flows, Impairment, ImpairmentKind, PromiseId, Step, StepKind,
-    StepPromise, Way,
+    StepPromise, WireDirection,
 };
 use crate::tag::Tag;
 use crate::verdict::Outcome::{self, Broken, Held, Inconclusive};
@@ -357,7 +357,7 @@ fn a_delay_is_one_only_if_packets_come_late() {
     world.plan.fabric.impairments = vec![Impairment {
         line: 9,
         node: Some(parsed("bob")),
-        way: Way::To,
+        way: WireDirection::To,
         kind: delay(20),
     }];
     world.evidence.wire = vec![Tally {

@@ -3,7 +3,7 @@
 use super::told;
 use crate::evidence::{ANSWERED, Evidence, Tally};
 use crate::judge::tests::world::{World, mixed, parsed};
-use crate::plan::{Impairment, ImpairmentKind, Need, Way};
+use crate::plan::{Impairment, ImpairmentKind, Need, WireDirection};
 use crate::verdict::Outcome;
 
 fn tally(name: &str, packets: u64) -> Tally {
@@ -20,7 +20,7 @@ fn lossy(kind: ImpairmentKind) -> World {
     world.plan.fabric.impairments = vec![Impairment {
         line: 7,
         node: Some(parsed("ada")),
-        way: Way::From,
+        way: WireDirection::From,
         kind,
     }];
     world

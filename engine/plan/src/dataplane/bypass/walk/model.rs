@@ -43,13 +43,13 @@ fn part() -> impl Strategy<Value = Part> {
     (0..ADDRESSES, 0_u8..=3).prop_map(|(first, length)| Part { first, length })
 }
 
-fn way() -> impl Strategy<Value = Way> {
+fn way() -> impl Strategy<Value = RouteOutcome> {
     prop_oneof![
-        2 => Just(Way::Link("eth0".into())),
-        2 => Just(Way::Tunnel),
-        1 => Just(Way::Throw),
-        1 => Just(Way::Stays),
-        1 => Just(Way::Refuse),
+        2 => Just(RouteOutcome::Link("eth0".into())),
+        2 => Just(RouteOutcome::Tunnel),
+        1 => Just(RouteOutcome::Throw),
+        1 => Just(RouteOutcome::Stays),
+        1 => Just(RouteOutcome::Refuse),
     ]
 }
 
@@ -61,7 +61,7 @@ fn route() -> impl Strategy<Value = Route> {
     let hops = proptest::collection::vec(hop, 1..3);
     (hops, proptest::bool::weighted(0.2)).prop_map(|(mut hops, some)| {
         // Such a route has no next hops.
-        let is_end = |hop: &&Hop| matches!(hop.way, Way::Throw | Way::Refuse);
+        let is_end = |hop: &&Hop| matches!(hop.way, RouteOutcome::Throw | RouteOutcome::Refuse);
         if let Some(only) = hops.iter().find(is_end) {
             hops = vec![only.clone()];
         }
@@ -242,12 +242,12 @@ fn take(route: &Route, network: &IpNet, rule: &PolicyRule, next: &BTreeSet<End>)
         suppressed.is_some_and(|suppressed| Some(suppressed) == group(hop))
     };
     let ends = route.hops.iter().flat_map(|hop| match hop.way {
-        Way::Throw => next.clone(),
-        Way::Refuse => [End::Dropped].into(),
+        RouteOutcome::Throw => next.clone(),
+        RouteOutcome::Refuse => [End::Dropped].into(),
         _ if is_short || is_of_group(hop) => next.clone(),
-        Way::Stays => [End::Stayed].into(),
-        Way::Tunnel => [End::Tunnelled].into(),
-        Way::Link(_) => [End::InClear].into(),
+        RouteOutcome::Stays => [End::Stayed].into(),
+        RouteOutcome::Tunnel => [End::Tunnelled].into(),
+        RouteOutcome::Link(_) => [End::InClear].into(),
     });
     ends.collect()
 }

@@ -45,7 +45,7 @@ fn own() -> PolicyRule {
 
 /// The networks that bypass the tunnel, with the priority of the rule and what it does: of bob's node,
 /// his block, in which ada's node has borrowed an address, and his IPv6 pod.
-fn found(before: &[PolicyRule], routes: &[(u32, &str, Way)]) -> Vec<String> {
+fn found(before: &[PolicyRule], routes: &[(u32, &str, RouteOutcome)]) -> Vec<String> {
     let after = [own(), rule(32766, Action::LookUp(254))];
     found_by(&[before, &after].concat(), routes)
 }
@@ -56,8 +56,8 @@ fn route(hops: Vec<Hop>) -> Route {
 }
 
 /// The same with all rules but the first one.
-fn found_by(rules: &[PolicyRule], routes: &[(u32, &str, Way)]) -> Vec<String> {
-    let one = |way: &Way| {
+fn found_by(rules: &[PolicyRule], routes: &[(u32, &str, RouteOutcome)]) -> Vec<String> {
+    let one = |way: &RouteOutcome| {
         route(vec![Hop {
             way: way.clone(),
             group: None,
@@ -102,8 +102,8 @@ fn found_in(rules: &[PolicyRule], routes: &[(u32, &str, Route)], vrfs: &[u32]) -
     found.collect()
 }
 
-fn out() -> Way {
-    Way::Link("eth0".into())
+fn out() -> RouteOutcome {
+    RouteOutcome::Link("eth0".into())
 }
 
 const MAIN: Action = Action::LookUp(254);
@@ -113,7 +113,7 @@ fn a_rule_for_everything_takes_everything_that_its_table_has_a_route_for() {
     let past = "past the tunnel through eth0";
     let routes = [
         (254, "0.0.0.0/0", out()),
-        (254, "10.1.2.9", Way::Link("azv1".into())),
+        (254, "10.1.2.9", RouteOutcome::Link("azv1".into())),
     ];
     assert_eq!(
         found(&[rule(20, MAIN)], &routes),
@@ -156,7 +156,7 @@ fn a_rule_takes_one_address_of_a_network_and_not_what_is_another_s() {
 
 #[test]
 fn a_table_is_searched_as_the_kernel_searches_it() {
-    let block = |routes: &[(u32, &str, Way)], change: &dyn Fn(&mut PolicyRule)| {
+    let block = |routes: &[(u32, &str, RouteOutcome)], change: &dyn Fn(&mut PolicyRule)| {
         let mut rule = rule(20, Action::LookUp(80));
         change(&mut rule);
         found(&[to("10.1.2.0/26", rule)], routes)
@@ -164,23 +164,23 @@ fn a_table_is_searched_as_the_kernel_searches_it() {
     let all = |_: &mut PolicyRule| {};
     // The longest prefix counts, not the first.
     for (way, bypasses) in [
-        (Way::Throw, 0),
-        (Way::Tunnel, 0),
-        (Way::Stays, 0),
-        (Way::Refuse, 1),
+        (RouteOutcome::Throw, 0),
+        (RouteOutcome::Tunnel, 0),
+        (RouteOutcome::Stays, 0),
+        (RouteOutcome::Refuse, 1),
         (out(), 1),
     ] {
         let routes = [(80, "10.0.0.0/8", out()), (80, "10.1.0.0/16", way.clone())];
         assert_eq!(block(&routes, &all).len(), bypasses, "{way:?}");
     }
     assert_eq!(
-        block(&[(80, "10.1.2.0/24", Way::Refuse)], &all),
+        block(&[(80, "10.1.2.0/24", RouteOutcome::Refuse)], &all),
         ["10.1.2.0/26 20 to nowhere"]
     );
     // An empty table and a suppressed route leave the packet to the next rule; a route that drops does not.
     assert_eq!(block(&[], &all), [""; 0]);
     let routes = [(80, "0.0.0.0/0", out()), (80, "10.1.0.0/16", out())];
-    let unreachable = [(80, "10.1.0.0/16", Way::Refuse)];
+    let unreachable = [(80, "10.1.0.0/16", RouteOutcome::Refuse)];
     for (suppressed, bypasses) in [(0, 1), (15, 1), (16, 0), (300, 0)] {
         let change = |rule: &mut PolicyRule| rule.suppressed_length = Some(suppressed);
         assert_eq!(block(&routes, &change).len(), bypasses, "{suppressed}");
@@ -190,7 +190,10 @@ fn a_table_is_searched_as_the_kernel_searches_it() {
 
 #[test]
 fn what_a_rule_sends_into_the_tunnel_no_later_one_takes() {
-    let routes = [(80, "10.0.0.0/8", Way::Tunnel), (254, "0.0.0.0/0", out())];
+    let routes = [
+        (80, "10.0.0.0/8", RouteOutcome::Tunnel),
+        (254, "0.0.0.0/0", out()),
+    ];
     let into = rule(10, Action::LookUp(80));
     assert_eq!(found(&[into.clone(), rule(20, MAIN)], &routes), [""; 0]);
     // But one for other packets does.
@@ -216,7 +219,10 @@ fn some(mut rule: PolicyRule) -> PolicyRule {
 #[test]
 fn a_rule_that_jumps_over_this_engine_s_is_found_whatever_packets_it_is_for() {
     let jump = |priority| rule(20, Action::GoTo(priority));
-    let routes = [(254, "0.0.0.0/0", out()), (80, "0.0.0.0/0", Way::Tunnel)];
+    let routes = [
+        (254, "0.0.0.0/0", out()),
+        (80, "0.0.0.0/0", RouteOutcome::Tunnel),
+    ];
     let skipped = "20 past the tunnel to the rules from 32766 on";
     let (bob, block) = (
         format!("10.0.0.2/32 {skipped}"),
@@ -262,7 +268,10 @@ fn what_a_jump_leaves_behind_has_no_say_for_its_packets() {
     assert_eq!(found(&rules(to("10.0.0.2", jump.clone())), &[]).len(), 2);
     assert_eq!(found(&rules(some(jump.clone())), &[]).len(), 3);
     // Over a way into the tunnel, for some packets or all.
-    let routes = [(80, "10.0.0.0/8", Way::Tunnel), (254, "0.0.0.0/0", out())];
+    let routes = [
+        (80, "10.0.0.0/8", RouteOutcome::Tunnel),
+        (254, "0.0.0.0/0", out()),
+    ];
     let into = rule(30, Action::LookUp(80));
     for jump in [jump.clone(), some(jump)] {
         assert_eq!(
@@ -279,7 +288,7 @@ fn what_a_jump_leaves_behind_has_no_say_for_its_packets() {
 fn every_rule_that_takes_packets_is_told_and_the_worst_of_what_it_does() {
     let routes = [
         (254, "0.0.0.0/0", out()),
-        (80, "10.1.0.0/16", Way::Refuse),
+        (80, "10.1.0.0/16", RouteOutcome::Refuse),
         (80, "10.1.2.5", out()),
     ];
     assert_eq!(
@@ -307,8 +316,8 @@ fn every_rule_that_takes_packets_is_told_and_the_worst_of_what_it_does() {
 fn a_network_whose_parts_are_all_elsewhere_is_nobody_s() {
     // Both halves go into the tunnel, or are told: of the whole nothing is left.
     let halves = [
-        (80, "10.1.2.0/27", Way::Tunnel),
-        (80, "10.1.2.32/27", Way::Tunnel),
+        (80, "10.1.2.0/27", RouteOutcome::Tunnel),
+        (80, "10.1.2.32/27", RouteOutcome::Tunnel),
         (80, "10.1.0.0/16", out()),
     ];
     let lookup = rule(20, Action::LookUp(80));
@@ -332,7 +341,7 @@ fn a_route_through_a_link_of_a_group_is_not_taken_by_a_rule_that_suppresses_it()
         suppressed_group: Some(5),
         ..rule(20, Action::LookUp(80))
     };
-    let refuse = || hop(Way::Refuse, None);
+    let refuse = || hop(RouteOutcome::Refuse, None);
     let (same, other) = (|way| hop(way, Some(5)), |way| hop(way, Some(0)));
     // By IPv4 and by IPv6.
     for (hops, bypasses) in [
@@ -343,8 +352,8 @@ fn a_route_through_a_link_of_a_group_is_not_taken_by_a_rule_that_suppresses_it()
         (vec![refuse()], [2, 1]),
         (vec![same(out()), other(out())], [0, 1]),
         (vec![other(out()), same(out())], [2, 1]),
-        (vec![other(Way::Tunnel), same(out())], [2, 0]),
-        (vec![same(Way::Tunnel), other(out())], [0, 1]),
+        (vec![other(RouteOutcome::Tunnel), same(out())], [2, 0]),
+        (vec![same(RouteOutcome::Tunnel), other(out())], [0, 1]),
     ] {
         for (network, bypasses) in ["10.0.0.0/8", "fd00::/16"].into_iter().zip(bypasses) {
             let routes = [(80, network, route(hops.clone()))];
@@ -400,7 +409,7 @@ fn of_several_routes_to_one_network_the_first_one_counts_that_is_for_all_packets
         assert!(found.is_empty() || found == past, "{found:?}");
         !found.is_empty()
     };
-    use Way::{Throw, Tunnel};
+    use RouteOutcome::{Throw, Tunnel};
     for (routes, diverted) in [
         (vec![to_block(out(), false), to_block(Tunnel, false)], true),
         (vec![to_block(Tunnel, false), to_block(out(), false)], false),

@@ -13,7 +13,7 @@ fn a_removal_is_of_this_engine_s_route_and_not_of_another_s_at_its_place() {
         let own = RouteProtocol::from(PROTOCOL);
         assert_eq!(route_at(slot, Some(PROTOCOL)).header.protocol, own);
         assert_eq!(route_at(slot, None).header.protocol, RouteProtocol::Unspec);
-        let message = route_message(slot, Way::Throw);
+        let message = route_message(slot, RouteAction::Throw);
         assert_eq!(message.header.protocol, own);
         assert!(route(&message).unwrap().own);
     }
@@ -58,7 +58,7 @@ fn a_route_leads_by_each_of_its_next_hops() {
     let gateway_v6 = || Gateway(RouteAddress::Inet6("fe80::9".parse().unwrap()));
     let via = || Via(RouteVia::Inet6("fe80::9".parse().unwrap()));
     let seg6 = || EncapType(RouteLwEnCapType::Seg6);
-    let link = |index| Way::Link(index);
+    let link = |index| RouteAction::Link(index);
     let cases = [
         (
             v4,
@@ -77,28 +77,28 @@ fn a_route_leads_by_each_of_its_next_hops() {
         (
             v4,
             vec![gateway(), Oif(3)],
-            Way::Other,
+            RouteAction::Other,
             vec![hop_by(3, true, false)],
             None,
         ),
         (
             v6,
             vec![gateway_v6(), Oif(3)],
-            Way::Other,
+            RouteAction::Other,
             vec![hop_by(3, true, false)],
             None,
         ),
         (
             v4,
             vec![via(), Oif(3)],
-            Way::Other,
+            RouteAction::Other,
             vec![hop_by(3, true, false)],
             None,
         ),
         (
             v4,
             vec![seg6(), Oif(3)],
-            Way::Other,
+            RouteAction::Other,
             vec![hop_by(3, false, true)],
             None,
         ),
@@ -115,17 +115,23 @@ fn a_route_leads_by_each_of_its_next_hops() {
                 next(4, vec![gateway()]),
                 next(3, vec![seg6()]),
             ])],
-            Way::Other,
+            RouteAction::Other,
             vec![hop_by(4, true, false), hop_by(3, false, true)],
             None,
         ),
         // What else is said of a nexthop object may be old.
-        (v4, vec![NhId(7)], Way::Other, vec![], Some(7)),
-        (v4, vec![NhId(7), Oif(3)], Way::Other, vec![], Some(7)),
+        (v4, vec![NhId(7)], RouteAction::Other, vec![], Some(7)),
+        (
+            v4,
+            vec![NhId(7), Oif(3)],
+            RouteAction::Other,
+            vec![],
+            Some(7),
+        ),
         (
             v6,
             vec![NhId(7), MultiPath(vec![next(4, vec![])])],
-            Way::Other,
+            RouteAction::Other,
             vec![],
             Some(7),
         ),
@@ -149,15 +155,15 @@ fn a_route_leads_by_each_of_its_next_hops() {
 #[test]
 fn a_route_s_type_says_what_it_does() {
     for (kind, way, expected) in [
-        (RouteType::Unicast, Way::Link(3), Kind::Unicast),
-        (RouteType::Local, Way::Other, Kind::Local),
-        (RouteType::Broadcast, Way::Other, Kind::EndOfSubnet),
-        (RouteType::Anycast, Way::Other, Kind::EndOfSubnet),
-        (RouteType::Multicast, Way::Other, Kind::Other),
-        (RouteType::Throw, Way::Throw, Kind::Other),
-        (RouteType::BlackHole, Way::Refuse, Kind::Other),
-        (RouteType::Unreachable, Way::Refuse, Kind::Other),
-        (RouteType::Prohibit, Way::Refuse, Kind::Other),
+        (RouteType::Unicast, RouteAction::Link(3), Kind::Unicast),
+        (RouteType::Local, RouteAction::Other, Kind::Local),
+        (RouteType::Broadcast, RouteAction::Other, Kind::EndOfSubnet),
+        (RouteType::Anycast, RouteAction::Other, Kind::EndOfSubnet),
+        (RouteType::Multicast, RouteAction::Other, Kind::Other),
+        (RouteType::Throw, RouteAction::Throw, Kind::Other),
+        (RouteType::BlackHole, RouteAction::Refuse, Kind::Other),
+        (RouteType::Unreachable, RouteAction::Refuse, Kind::Other),
+        (RouteType::Prohibit, RouteAction::Refuse, Kind::Other),
     ] {
         let mut message = made("10.9.0.2/32", vec![RouteAttribute::Oif(3)]);
         message.header.kind = kind;
@@ -168,7 +174,7 @@ fn a_route_s_type_says_what_it_does() {
     // The nexthop object may lead somewhere by now.
     let mut message = made("10.9.0.2/32", vec![RouteAttribute::NhId(7)]);
     message.header.kind = RouteType::BlackHole;
-    assert_eq!(route(&message).unwrap().way, Way::Other);
+    assert_eq!(route(&message).unwrap().way, RouteAction::Other);
 }
 
 #[test]
@@ -179,10 +185,13 @@ fn a_route_for_some_packets_is_no_plain_way_into_a_link() {
         let found = route(&message).unwrap();
         (found.some, found.way)
     };
-    assert_eq!(change(&|_| {}), (false, Way::Link(3)));
-    assert_eq!(change(&|header| header.tos = 0x10), (true, Way::Other));
+    assert_eq!(change(&|_| {}), (false, RouteAction::Link(3)));
+    assert_eq!(
+        change(&|header| header.tos = 0x10),
+        (true, RouteAction::Other)
+    );
     let source = change(&|header| header.source_prefix_length = 64);
-    assert_eq!(source, (true, Way::Other));
+    assert_eq!(source, (true, RouteAction::Other));
 }
 
 #[test]
@@ -199,11 +208,14 @@ fn what_cannot_be_read_of_a_route_leads_nobody_knows_where() {
     };
     // An encapsulation of a kind that has other attributes than these; next hops that break off.
     let encapsulated = with(&[6, 0, 21, 0, 2, 0, 0, 0, 9, 0, 22, 0, 5, 0, 2, 0, 1, 0, 0, 0]);
-    assert_eq!(encapsulated, (Way::Link(3), vec![hop_by(3, false, false)]));
+    assert_eq!(
+        encapsulated,
+        (RouteAction::Link(3), vec![hop_by(3, false, false)])
+    );
     let seg6 = with(&[6, 0, 21, 0, 5, 0, 0, 0, 9, 0, 22, 0, 5, 0, 1, 0, 1, 0, 0, 0]);
-    assert_eq!(seg6, (Way::Other, vec![hop_by(3, false, true)]));
+    assert_eq!(seg6, (RouteAction::Other, vec![hop_by(3, false, true)]));
     let multipath = with(&[12, 0, 9, 0, 16, 0, 0, 0, 4, 0, 0, 0]);
-    assert_eq!(multipath, (Way::Other, Vec::new()));
+    assert_eq!(multipath, (RouteAction::Other, Vec::new()));
     assert_eq!(route_body(&[2; 11]), None);
     assert_eq!(route_body(&[]), None);
 }

@@ -8,13 +8,13 @@ use super::{Family, Origin, PromiseId};
 
 /// The packets whose size is tried, and what is promised about them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Limits {
+pub struct MtuPlan {
     /// Single datagrams; `sizes[i].id == SizeId(i)`.
     pub sizes: Vec<SizeProbe>,
     /// Whole transfers over TCP, whose numbers go on where those of the datagrams end.
     pub bulks: Vec<Bulk>,
     /// In the order of the report; their numbers follow those of the steps' promises.
-    pub promises: Vec<LimitPromise>,
+    pub promises: Vec<MtuPromise>,
 }
 
 /// One size of packet from one endpoint to another, sent as UDP.
@@ -68,13 +68,13 @@ pub struct SizeId(pub u16);
 
 /// An expectation about sizes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LimitPromise {
+pub struct MtuPromise {
     /// Its number among all promises.
     pub id: PromiseId,
     /// In which family.
     pub family: Family,
     /// What is promised.
-    pub kind: LimitKind,
+    pub kind: MtuKind,
     /// Where the promise comes from.
     pub origin: Origin,
 }
@@ -82,7 +82,7 @@ pub struct LimitPromise {
 /// What is promised about sizes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum LimitKind {
+pub enum MtuKind {
     /// A node's tunnel device has this MTU, in bytes.
     Device {
         /// The node that it is about.
@@ -151,7 +151,7 @@ pub enum Hop {
     Nobody,
 }
 
-impl Limits {
+impl MtuPlan {
     /// The probe of that number.
     pub fn size(&self, id: SizeId) -> Option<&SizeProbe> {
         self.sizes.get(usize::from(id.0))

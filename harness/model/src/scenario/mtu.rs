@@ -60,7 +60,7 @@ const TRANSFER: Key = Key::or(
 
 /// `[[mtu]]`.
 #[derive(Debug)]
-pub struct Limit {
+pub struct MtuTable {
     /// The place of the table's header in the file.
     pub place: Span,
     /// The sender.
@@ -89,7 +89,7 @@ pub enum Teller {
     Nobody,
 }
 
-pub(super) fn limit(table: &mut Table<'_, '_>) -> Option<Limit> {
+pub(super) fn limit(table: &mut Table<'_, '_>) -> Option<MtuTable> {
     let from = table.name(FROM, "an endpoint");
     let to = table.name(TO, "an endpoint");
     let largest = table.number(LARGEST, MTU_MIN..=u16::MAX, "bytes");
@@ -97,7 +97,7 @@ pub(super) fn limit(table: &mut Table<'_, '_>) -> Option<Limit> {
         .word(TOLD_BY, "teller", TELLERS)
         .map(Spanned::into_inner);
     let bulk = table.word(TRANSFER, "transfer outcome", BULK);
-    Some(Limit {
+    Some(MtuTable {
         place: table.place(),
         from: from?,
         to: to?,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::judgement::Judgement;
 use super::section;
 use crate::judge::OuterPackets;
-use crate::plan::{Family, LimitKind, LimitPromise, Plan, SizeId};
+use crate::plan::{Family, MtuKind, MtuPromise, Plan, SizeId};
 
 /// What the sizes of packets came to.
 #[derive(Debug, Clone, Serialize)]
@@ -25,7 +25,7 @@ pub struct SizeResult<'a> {
     /// Whom it is about.
     pub about: String,
     /// What is promised.
-    pub kind: &'a LimitKind,
+    pub kind: &'a MtuKind,
     /// In which family.
     pub family: Family,
     /// What it came to.
@@ -34,7 +34,7 @@ pub struct SizeResult<'a> {
 }
 
 impl<'a> SizeResult<'a> {
-    pub(super) fn new(plan: &Plan, promise: &'a LimitPromise, judged: Judgement<'a>) -> Self {
+    pub(super) fn new(plan: &Plan, promise: &'a MtuPromise, judged: Judgement<'a>) -> Self {
         Self {
             about: about(plan, promise),
             kind: &promise.kind,
@@ -83,7 +83,7 @@ fn dont_fragment(packets: &OuterPackets) -> &'static str {
 }
 
 /// Whom a promise is about: `pod-1 → pod-2 ipv4, largest`.
-fn about(plan: &Plan, promise: &LimitPromise) -> String {
+fn about(plan: &Plan, promise: &MtuPromise) -> String {
     let family = promise.family.as_str();
     let of_size = |id: SizeId| {
         let probe = plan.limits.size(id);
@@ -92,38 +92,38 @@ fn about(plan: &Plan, promise: &LimitPromise) -> String {
         })
     };
     let (ends, what) = match &promise.kind {
-        LimitKind::Device { node, .. } => (node.to_string(), "device"),
-        LimitKind::Largest { at, .. } => (of_size(*at), "largest"),
-        LimitKind::TooLarge { above, .. } => (of_size(*above), "too large"),
-        LimitKind::Fragmented { sizes } => (
+        MtuKind::Device { node, .. } => (node.to_string(), "device"),
+        MtuKind::Largest { at, .. } => (of_size(*at), "largest"),
+        MtuKind::TooLarge { above, .. } => (of_size(*above), "too large"),
+        MtuKind::Fragmented { sizes } => (
             sizes.first().map(|id| of_size(*id)).unwrap_or_default(),
             "fragmented",
         ),
-        LimitKind::Bulk { bulk, .. } => {
+        MtuKind::Bulk { bulk, .. } => {
             let bulk = plan.limits.bulk(*bulk);
             let ends = bulk.map(|bulk| format!("{} → {}", bulk.from, bulk.to));
             (ends.unwrap_or_default(), "bulk")
         }
-        LimitKind::Outer { from, to, .. } => (format!("{from} → {to}"), "outer"),
+        MtuKind::Outer { from, to, .. } => (format!("{from} → {to}"), "outer"),
     };
     format!("{ends} {family}, {what}")
 }
 
 /// What is promised, as a sentence: `pod-1 → pod-2 ipv4: 1440 bytes must be the largest packet`.
-pub(super) fn sentence(plan: &Plan, promise: &LimitPromise) -> String {
+pub(super) fn sentence(plan: &Plan, promise: &MtuPromise) -> String {
     let size = |id: SizeId| plan.limits.size(id).map_or(0, |probe| probe.size);
     let must = match &promise.kind {
-        LimitKind::Device { mtu, .. } => format!("the tunnel device must have the MTU {mtu}"),
-        LimitKind::Largest { at, .. } => {
+        MtuKind::Device { mtu, .. } => format!("the tunnel device must have the MTU {mtu}"),
+        MtuKind::Largest { at, .. } => {
             format!("{} bytes must be the largest packet", size(*at))
         }
-        LimitKind::TooLarge { above, mtu, .. } => {
+        MtuKind::TooLarge { above, mtu, .. } => {
             format!("who sends {} bytes must learn that {mtu} fit", size(*above))
         }
-        LimitKind::Fragmented { .. } => "packets that may be fragmented must arrive".into(),
-        LimitKind::Bulk { arrives: true, .. } => "a transfer over TCP must get through".into(),
-        LimitKind::Bulk { arrives: false, .. } => "a transfer over TCP must be lost".into(),
-        LimitKind::Outer { mtu, .. } => {
+        MtuKind::Fragmented { .. } => "packets that may be fragmented must arrive".into(),
+        MtuKind::Bulk { arrives: true, .. } => "a transfer over TCP must get through".into(),
+        MtuKind::Bulk { arrives: false, .. } => "a transfer over TCP must be lost".into(),
+        MtuKind::Outer { mtu, .. } => {
             format!("the tunnel's packets must fit into {mtu} bytes, unfragmented")
         }
     };

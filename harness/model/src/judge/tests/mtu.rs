@@ -170,8 +170,7 @@ fn a_sender_that_refuses_is_no_node_that_tells() {
 }
 
 fn told_by(world: &mut World, hop: Hop) {
-    let LimitKind::TooLarge { told_by, .. } = &mut world.plan.limits.promises[TOO_LARGE].kind
-    else {
+    let MtuKind::TooLarge { told_by, .. } = &mut world.plan.limits.promises[TOO_LARGE].kind else {
         panic!("the promises have an order");
     };
     *told_by = hop;
@@ -233,7 +232,7 @@ fn a_transfer_arrives_whole() {
 #[test]
 fn a_transfer_that_must_die_has_to_have_stood() {
     let dies = |world: &mut World| {
-        let LimitKind::Bulk { arrives, .. } = &mut world.plan.limits.promises[BULK].kind else {
+        let MtuKind::Bulk { arrives, .. } = &mut world.plan.limits.promises[BULK].kind else {
             panic!("the promises have an order");
         };
         *arrives = false;

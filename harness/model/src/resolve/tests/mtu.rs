@@ -1,7 +1,7 @@
 //! What an `[[mtu]]` promises of which way.
 
 use super::{TWO_NODES, planned, refused};
-use crate::plan::{Hop, LimitKind, Origin, Plan};
+use crate::plan::{Hop, MtuKind, Origin, Plan};
 
 /// Two nodes with a pod each, whose largest packets are looked for; with more keys above the nodes, in
 /// ada, in bob and in the promise.
@@ -16,12 +16,12 @@ fn limited(above: &str, ada: &str, bob: &str, promise: &str) -> Plan {
 fn largest(plan: &Plan) -> Option<(u32, Hop)> {
     let promises = plan.limits.promises.iter();
     let mut all = promises.filter_map(|promise| match &promise.kind {
-        LimitKind::TooLarge { mtu, told_by, .. } => Some((*mtu, told_by.clone())),
-        LimitKind::Device { .. }
-        | LimitKind::Largest { .. }
-        | LimitKind::Fragmented { .. }
-        | LimitKind::Bulk { .. }
-        | LimitKind::Outer { .. } => None,
+        MtuKind::TooLarge { mtu, told_by, .. } => Some((*mtu, told_by.clone())),
+        MtuKind::Device { .. }
+        | MtuKind::Largest { .. }
+        | MtuKind::Fragmented { .. }
+        | MtuKind::Bulk { .. }
+        | MtuKind::Outer { .. } => None,
     });
     all.next()
 }
@@ -30,12 +30,12 @@ fn largest(plan: &Plan) -> Option<(u32, Hop)> {
 fn bulk(plan: &Plan) -> (bool, bool) {
     let promises = plan.limits.promises.iter();
     let mut all = promises.filter_map(|promise| match promise.kind {
-        LimitKind::Bulk { arrives, .. } => Some((arrives, promise.origin != Origin::Derived)),
-        LimitKind::Device { .. }
-        | LimitKind::Largest { .. }
-        | LimitKind::TooLarge { .. }
-        | LimitKind::Fragmented { .. }
-        | LimitKind::Outer { .. } => None,
+        MtuKind::Bulk { arrives, .. } => Some((arrives, promise.origin != Origin::Derived)),
+        MtuKind::Device { .. }
+        | MtuKind::Largest { .. }
+        | MtuKind::TooLarge { .. }
+        | MtuKind::Fragmented { .. }
+        | MtuKind::Outer { .. } => None,
     });
     all.next().unwrap()
 }

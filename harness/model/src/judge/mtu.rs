@@ -13,8 +13,7 @@ use crate::frame::{Packet, Payload};
 use crate::journey::{Index, Seen};
 use crate::name::NodeName;
 use crate::plan::{
-    Endpoint, Family, Hop, IPV6_MTU_MIN, LimitKind, LimitPromise, Node, Plan, SizeId, SizeProbe,
-    State,
+    Endpoint, Family, Hop, IPV6_MTU_MIN, MtuKind, MtuPromise, Node, Plan, SizeId, SizeProbe, State,
 };
 use crate::tag::Tag;
 use crate::verdict::{Outcome, Verdict};
@@ -63,24 +62,24 @@ struct MtuJudge<'a> {
 }
 
 impl<'a> MtuJudge<'a> {
-    fn decide(&self, promise: &LimitPromise) -> Verdict {
+    fn decide(&self, promise: &MtuPromise) -> Verdict {
         let family = promise.family;
         let mut finding = match &promise.kind {
-            LimitKind::Device { node, mtu } => self.device(family, node, *mtu),
-            LimitKind::Largest {
+            MtuKind::Device { node, mtu } => self.device(family, node, *mtu),
+            MtuKind::Largest {
                 below,
                 at,
                 above,
                 encrypted,
             } => self.largest([*below, *at], *above, *encrypted),
-            LimitKind::TooLarge {
+            MtuKind::TooLarge {
                 above,
                 mtu,
                 told_by,
             } => self.too_large(*above, *mtu, told_by),
-            LimitKind::Fragmented { sizes } => self.fragmented(sizes),
-            LimitKind::Bulk { bulk, arrives } => self.bulk(*bulk, *arrives),
-            LimitKind::Outer {
+            MtuKind::Fragmented { sizes } => self.fragmented(sizes),
+            MtuKind::Bulk { bulk, arrives } => self.bulk(*bulk, *arrives),
+            MtuKind::Outer {
                 from,
                 to,
                 mtu,
@@ -99,18 +98,18 @@ impl<'a> MtuJudge<'a> {
     }
 
     /// The nodes that a promise is about.
-    fn nodes<'k>(&'k self, kind: &'k LimitKind) -> Vec<&'k NodeName> {
+    fn nodes<'k>(&'k self, kind: &'k MtuKind) -> Vec<&'k NodeName> {
         let size = |id: &SizeId| {
             let size = self.plan.limits.size(*id);
             size.map(|size| [&size.from, &size.to])
         };
         let ends = match kind {
-            LimitKind::Device { node, .. } => return vec![node],
-            LimitKind::Outer { from, to, .. } => return vec![from, to],
-            LimitKind::Largest { at, .. } => size(at),
-            LimitKind::TooLarge { above, .. } => size(above),
-            LimitKind::Fragmented { sizes } => sizes.first().and_then(size),
-            LimitKind::Bulk { bulk, .. } => {
+            MtuKind::Device { node, .. } => return vec![node],
+            MtuKind::Outer { from, to, .. } => return vec![from, to],
+            MtuKind::Largest { at, .. } => size(at),
+            MtuKind::TooLarge { above, .. } => size(above),
+            MtuKind::Fragmented { sizes } => sizes.first().and_then(size),
+            MtuKind::Bulk { bulk, .. } => {
                 let bulk = self.plan.limits.bulk(*bulk);
                 bulk.map(|bulk| [&bulk.from, &bulk.to])
             }

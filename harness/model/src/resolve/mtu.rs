@@ -9,12 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName};
 use crate::plan::{
-    Action, BeyondMtu, Bulk, Endpoint, FabricAction, Family, Hop, IPV6_MTU_MIN, LimitKind,
-    LimitPromise, Limits, MOST_SIZES, Origin, Plan, PromiseId, Protection, SizeId, SizeProbe,
-    State,
+    Action, BeyondMtu, Bulk, Endpoint, FabricAction, Family, Hop, IPV6_MTU_MIN, MOST_SIZES,
+    MtuKind, MtuPlan, MtuPromise, Origin, Plan, PromiseId, Protection, SizeId, SizeProbe, State,
 };
 use crate::problem::{Lines, Problem, Span, known_names};
-use crate::scenario::{Limit, Scenario, Teller};
+use crate::scenario::{MtuTable, Scenario, Teller};
 
 use super::placement::Placement;
 
@@ -129,7 +128,7 @@ fn too_small(scenario: &Scenario) -> Vec<(String, Span, u16)> {
 }
 
 /// Reports more packets than there are ports for.
-pub(super) fn crowded(plan: &Plan, written: &[Limit]) -> Option<Problem> {
+pub(super) fn crowded(plan: &Plan, written: &[MtuTable]) -> Option<Problem> {
     let (sizes, last) = (plan.limits.sizes.len(), written.last()?);
     (sizes > MOST_SIZES).then(|| {
         Problem::new(
@@ -142,12 +141,12 @@ pub(super) fn crowded(plan: &Plan, written: &[Limit]) -> Option<Problem> {
 }
 
 /// What is tried and promised, if the author asks for it.
-pub(super) fn limits(plan: &Plan, written: &[Limit], lines: &Lines) -> Limits {
+pub(super) fn limits(plan: &Plan, written: &[MtuTable], lines: &Lines) -> MtuPlan {
     let state = plan.at_last();
     let first = plan.promises.len() + plan.flows.promises.len();
     let mut draft = Draft {
         state: &state,
-        limits: Limits::default(),
+        limits: MtuPlan::default(),
         next: u32::try_from(first).unwrap_or(u32::MAX),
     };
     if written.is_empty() {
@@ -163,7 +162,7 @@ pub(super) fn limits(plan: &Plan, written: &[Limit], lines: &Lines) -> Limits {
             continue;
         };
         for family in &state.cluster.families {
-            let Some(way) = Way::new(&state, from, to, *family) else {
+            let Some(way) = MtuPath::new(&state, from, to, *family) else {
                 continue;
             };
             let line = lines.line(limit.place.start);
@@ -190,7 +189,7 @@ pub(super) fn limits(plan: &Plan, written: &[Limit], lines: &Lines) -> Limits {
 }
 
 /// What is between two endpoints.
-struct Way<'a> {
+struct MtuPath<'a> {
     from: &'a Endpoint<'a>,
     to: &'a Endpoint<'a>,
     family: Family,
@@ -209,7 +208,7 @@ struct Way<'a> {
     same_host: bool,
 }
 
-impl<'a> Way<'a> {
+impl<'a> MtuPath<'a> {
     /// None where nothing is promised to arrive.
     fn new(
         state: &State,
@@ -311,13 +310,13 @@ impl<'a> Way<'a> {
 
 struct Draft<'a> {
     state: &'a State,
-    limits: Limits,
+    limits: MtuPlan,
     next: u32,
 }
 
 impl Draft<'_> {
-    fn promise(&mut self, family: Family, kind: LimitKind, origin: Origin) {
-        self.limits.promises.push(LimitPromise {
+    fn promise(&mut self, family: Family, kind: MtuKind, origin: Origin) {
+        self.limits.promises.push(MtuPromise {
             id: PromiseId(self.next),
             family,
             kind,
@@ -332,7 +331,7 @@ impl Draft<'_> {
         for family in &state.cluster.families {
             for node in &state.nodes {
                 if state.encrypting.contains(&node.name) {
-                    let kind = LimitKind::Device {
+                    let kind = MtuKind::Device {
                         node: node.name.clone(),
                         mtu: state.tunnel_mtu(node, *family),
                     };
@@ -342,7 +341,7 @@ impl Draft<'_> {
         }
     }
 
-    fn size(&mut self, way: &Way<'_>, size: u32, dont_fragment: bool) -> SizeId {
+    fn size(&mut self, way: &MtuPath<'_>, size: u32, dont_fragment: bool) -> SizeId {
         let id = SizeId(u16::try_from(self.limits.sizes.len()).unwrap_or(u16::MAX));
         self.limits.sizes.push(SizeProbe {
             id,
@@ -355,7 +354,7 @@ impl Draft<'_> {
         id
     }
 
-    fn sizes(&mut self, way: &Way<'_>, written: &Limit, line: u32) {
+    fn sizes(&mut self, way: &MtuPath<'_>, written: &MtuTable, line: u32) {
         let largest = written.largest.map_or_else(|| way.largest(), u32::from);
         let origin = match (written.largest, written.told_by) {
             (None, None) => Origin::Derived,
@@ -364,7 +363,7 @@ impl Draft<'_> {
         let around = [largest - 1, largest, largest + 1];
         let [below, at, above] = around.map(|size| self.size(way, size, true));
         let encrypted = way.tunnel.is_some();
-        let kind = LimitKind::Largest {
+        let kind = MtuKind::Largest {
             below,
             at,
             above,
@@ -383,7 +382,7 @@ impl Draft<'_> {
             Hop::Nobody => &around[..2],
             Hop::Sender | Hop::Node(_) | Hop::Fabric => &around[..],
         };
-        let kind = LimitKind::TooLarge {
+        let kind = MtuKind::TooLarge {
             above,
             mtu: largest,
             told_by,
@@ -393,12 +392,12 @@ impl Draft<'_> {
             .iter()
             .map(|size| self.size(way, *size, false))
             .collect();
-        self.promise(way.family, LimitKind::Fragmented { sizes }, origin);
+        self.promise(way.family, MtuKind::Fragmented { sizes }, origin);
     }
 
     /// Users need large transfers to get through, so that is promised on every way. Where they do
     /// not, a scenario has to say so.
-    fn bulk(&mut self, way: &Way<'_>, arrives: bool, origin: Origin) {
+    fn bulk(&mut self, way: &MtuPath<'_>, arrives: bool, origin: Origin) {
         let number = self.limits.sizes.len() + self.limits.bulks.len();
         let id = SizeId(u16::try_from(number).unwrap_or(u16::MAX));
         self.limits.bulks.push(Bulk {
@@ -408,12 +407,12 @@ impl Draft<'_> {
             family: way.family,
             bytes: BULK,
         });
-        let kind = LimitKind::Bulk { bulk: id, arrives };
+        let kind = MtuKind::Bulk { bulk: id, arrives };
         self.promise(way.family, kind, origin);
     }
 
     /// Where the device suits the way, none of the tunnel's packets is too large for it.
-    fn outer(&mut self, way: &Way<'_>) {
+    fn outer(&mut self, way: &MtuPath<'_>) {
         let Some(mtu) = way.tunnel else {
             return;
         };
@@ -423,7 +422,7 @@ impl Draft<'_> {
             return;
         }
         let (from, to) = way.ends();
-        let kind = LimitKind::Outer {
+        let kind = MtuKind::Outer {
             from: from.clone(),
             to: to.clone(),
             mtu: way.underlay,
