@@ -25,9 +25,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use wiremesh_plan::dataplane::bypass::Bypass;
 use wiremesh_plan::dataplane::change::{Change, diff, is_undone_by_peers};
-use wiremesh_plan::dataplane::departed::Departed;
 use wiremesh_plan::dataplane::model::Dataplane;
 use wiremesh_plan::dataplane::networks::Conflict;
+use wiremesh_plan::dataplane::retained_protection::RetainedProtection;
 use wiremesh_plan::dataplane::roaming::EndpointHistory;
 use wiremesh_plan::dataplane::tables::NoTable;
 use wiremesh_plan::intent::cluster::Cluster;
@@ -220,7 +220,7 @@ struct Agent {
     /// How this node reaches the others.
     meshes: PerFamily<Mesh>,
     /// What stays protected though no resource names it any more.
-    departed: Departed,
+    departed: RetainedProtection,
     /// What several nodes are said to have.
     conflicts: PerFamily<Vec<Conflict>>,
     /// What rules of others send past the tunnel.
@@ -271,7 +271,7 @@ impl Agent {
             endpoints: EndpointHistory::default(),
             journal: Journal::default(),
             meshes: PerFamily::default(),
-            departed: Departed::default(),
+            departed: RetainedProtection::default(),
             conflicts: PerFamily::default(),
             bypasses: PerFamily::default(),
             unsupported: None,

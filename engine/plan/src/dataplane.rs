@@ -1,7 +1,7 @@
 //! What a node is like and should be like, and the changes between the two. Pure.
 
 /// What is really on this node, by the kernel's own routes.
-pub mod here;
+pub mod local_routes;
 
 /// Which node has which network.
 pub mod networks;
@@ -10,10 +10,10 @@ pub mod networks;
 pub mod firewall;
 
 /// What settings protected before one had a mistake.
-mod held;
+mod retained_settings;
 
 /// Addresses of Nodes that are gone while their pods are not.
-pub mod departed;
+pub mod retained_protection;
 
 /// What a node's dataplane can be like, for what is and for what should be.
 pub mod model;

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use wiremesh_plan::dataplane::bypass::Bypass;
-use wiremesh_plan::dataplane::departed::Departed;
 use wiremesh_plan::dataplane::desired::{Situation, desired};
 use wiremesh_plan::dataplane::model::Dataplane;
 use wiremesh_plan::dataplane::networks::Conflict;
+use wiremesh_plan::dataplane::retained_protection::RetainedProtection;
 use wiremesh_plan::dataplane::roaming::EndpointHistory;
 use wiremesh_plan::intent::cluster::Cluster;
 use wiremesh_plan::intent::family::{Family, PerFamily};
@@ -63,7 +63,7 @@ impl Planes {
         store: &[SocketAddr],
         supported: PerFamily<bool>,
         tables: &Choices,
-        departed: &Departed,
+        departed: &RetainedProtection,
     ) -> Self {
         let settings = &cluster.settings;
         let own = cluster.nodes.get(node);

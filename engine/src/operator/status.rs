@@ -12,7 +12,7 @@ use wireguard_control::Backend;
 use wiremesh_plan::dataplane::bypass::{self, Bypass, Effect};
 use wiremesh_plan::dataplane::change::Change;
 use wiremesh_plan::dataplane::desired::{is_active, peer_key};
-use wiremesh_plan::dataplane::here::Here;
+use wiremesh_plan::dataplane::local_routes::LocalRoutes;
 use wiremesh_plan::dataplane::model::{Dataplane, Device, Rule};
 use wiremesh_plan::dataplane::networks::{self, Conflict};
 use wiremesh_plan::intent::cluster::Cluster;
@@ -160,7 +160,7 @@ impl Status<'_> {
             .nodes
             .get(name)
             .and_then(|node| node.endpoint[family]);
-        let networks = networks::of(self.cluster, self.node, family, &Here::default());
+        let networks = networks::of(self.cluster, self.node, family, &LocalRoutes::default());
         let owned = networks.owners.iter().filter(|(_, owner)| **owner == name);
         let mut addresses = owned
             .map(|(network, _)| network.addr())

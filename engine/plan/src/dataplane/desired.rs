@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use crate::dataplane::firewall::{Firewall, Protected, Wanted};
-use crate::dataplane::here::{Here, without};
+use crate::dataplane::local_routes::{LocalRoutes, without};
 use crate::dataplane::model::{Dataplane, Device, Peer, Plane, RouteKey, Rule, Target};
 use crate::dataplane::networks::{self, Conflict, Networks};
 use crate::intent::cluster::{Cluster, Plain};
@@ -31,7 +31,7 @@ pub struct Situation<'a> {
     /// Whether this machine can make a WireGuard device, in each family.
     pub supported: PerFamily<bool>,
     /// What is really on this node.
-    pub here: &'a Here,
+    pub here: &'a LocalRoutes,
     /// The prefixes of pods' interfaces that no uplink's name begins with.
     pub pods: &'a BTreeSet<String>,
     /// What stays protected though no resource names it any more.
@@ -149,7 +149,7 @@ pub fn wanted_routes(
     cluster: &Cluster,
     node: &str,
     family: Family,
-    here: &Here,
+    here: &LocalRoutes,
 ) -> BTreeMap<IpNet, Target> {
     let networks = networks::of(cluster, node, family, here);
     routes(cluster, node, family, &networks).collect()

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::dataplane::change::{Change, Configuration, peer_change};
 use crate::dataplane::desired::peer_key;
-use crate::dataplane::here::Here;
+use crate::dataplane::local_routes::LocalRoutes;
 use crate::dataplane::model::{Dataplane, Plane, RouteKey, Target};
 use crate::dataplane::networks::{self, Basis, Claim};
 use crate::intent::cluster::Cluster;
@@ -22,7 +22,7 @@ use crate::intent::settings::RouteSource;
 pub fn advance(
     cluster: &Cluster,
     own: &str,
-    here: &Here,
+    here: &LocalRoutes,
     networks: &BTreeSet<IpNet>,
     tables: PerFamily<u32>,
     desired: &mut Dataplane,
@@ -68,7 +68,7 @@ pub fn advance(
 struct Step<'a> {
     cluster: &'a Cluster,
     own: &'a str,
-    here: &'a Here,
+    here: &'a LocalRoutes,
     family: Family,
     table: u32,
     /// The device's name.

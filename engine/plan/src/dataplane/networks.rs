@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::dataplane::here::{Here, supernets};
+use crate::dataplane::local_routes::{LocalRoutes, supernets};
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
 use crate::intent::resource::{Block, Identity};
@@ -38,7 +38,12 @@ type Claims<'a> = BTreeMap<IpNet, Vec<Claim<'a>>>;
 /// pods' or blocks', its tunnels' addresses and, with host encryption, its own addresses. Nodes that are
 /// only named by pods or blocks have networks too, as in Felix. The addresses of `own` itself are left
 /// out where it has them: the local table is asked before any of ours.
-pub fn of<'a>(cluster: &'a Cluster, own: &'a str, family: Family, here: &Here) -> Networks<'a> {
+pub fn of<'a>(
+    cluster: &'a Cluster,
+    own: &'a str,
+    family: Family,
+    here: &LocalRoutes,
+) -> Networks<'a> {
     let claims = claims(cluster, own, family);
     // Hosts that are not encrypted have no routes.
     let hosts = cluster.settings.host_encryption;
@@ -124,7 +129,7 @@ impl<'a> Networks<'a> {
 /// How a node looks at claims.
 struct View<'v> {
     own: &'v str,
-    here: &'v Here,
+    here: &'v LocalRoutes,
     /// Whether the nodes' own addresses are encrypted.
     hosts: bool,
 }

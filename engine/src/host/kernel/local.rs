@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wiremesh_plan::dataplane::here::Here;
+use wiremesh_plan::dataplane::local_routes::LocalRoutes;
 use wiremesh_plan::intent::settings::{KERNEL_TABLES, Settings};
 
 use super::lead::Lead;
@@ -21,7 +21,7 @@ pub(super) fn is_of_kernel(route: &Route) -> bool {
 impl KernelCache {
     /// The networks that are really on this node: the kernel's own route to them is of type `local`, or
     /// leads to `lo` or to pods alone. The local table is asked before the others (`fib_rules`).
-    pub(crate) fn here(&self, settings: &Settings) -> Here {
+    pub(crate) fn here(&self, settings: &Settings) -> LocalRoutes {
         let inner = self.inner_links(settings);
         let routes = self.routes.iter().flat_map(|(_, routes)| routes.values());
         // In the kernel's tables the first one at a place counts.

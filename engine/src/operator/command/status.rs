@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use clap::Args;
 use serde_json::json;
 use wiremesh_plan::dataplane::change::diff;
-use wiremesh_plan::dataplane::departed::Departed;
 use wiremesh_plan::dataplane::networks;
+use wiremesh_plan::dataplane::retained_protection::RetainedProtection;
 use wiremesh_plan::dataplane::roaming::EndpointHistory;
 use wiremesh_plan::intent::cluster::Cluster;
 use wiremesh_plan::intent::family::PerFamily;
@@ -80,7 +80,7 @@ async fn read(arguments: StatusArguments) -> Result<(String, Result<(), Failure>
     let tables = agent::choose_tables(&kernel, &cluster, &node);
     problems.extend(agent::table_problems(&tables, &cluster, &node));
     let supported = PerFamily::each(|family| taken[family].is_none());
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.recall(&cluster, &node, kernel.firewall(), is_whole);
     problems.extend(departed.problems(&cluster, &node));
     problems.extend(departed.doubt(&cluster, &node, doubts.forbid_lifting(true)));

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use wiremesh_plan::dataplane::desired::peer_key;
-use wiremesh_plan::dataplane::here::Here;
+use wiremesh_plan::dataplane::local_routes::LocalRoutes;
 use wiremesh_plan::dataplane::networks;
 use wiremesh_plan::intent::cluster::Plain;
 use wiremesh_plan::intent::family::Family;
@@ -47,7 +47,7 @@ impl Status<'_> {
             return;
         }
         // Who has any network at all, by what the store says.
-        let networks = networks::of(cluster, self.node, family, &Here::default());
+        let networks = networks::of(cluster, self.node, family, &LocalRoutes::default());
         let owners: BTreeSet<_> = networks.owners.values().copied().collect();
         let mut deviate = |what: String| deviations.push(format!("{family}: {what}"));
         if let Some(why) = self.idle(family) {

@@ -133,7 +133,7 @@ impl Deadline {
 
     /// The error of a wait that saw only `seen`.
     pub(crate) fn missed(&self, wait: Wait<'_>, seen: &str) -> LabError {
-        let (allowed, lost) = (Shown(self.allowed.time()), self.lost());
+        let (allowed, lost) = (DisplayDuration(self.allowed.time()), self.lost());
         let taken = match lost.as_millis() {
             0 => String::new(),
             lost => format!(", not counting {lost} ms in which other programs had the processors"),
@@ -180,9 +180,9 @@ pub(crate) fn some_of<T: fmt::Display>(names: &[T]) -> String {
 }
 
 /// A time as messages tell it.
-struct Shown(Duration);
+struct DisplayDuration(Duration);
 
-impl fmt::Display for Shown {
+impl fmt::Display for DisplayDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
         match millis.is_multiple_of(1_000) && millis > 0 {

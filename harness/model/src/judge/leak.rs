@@ -11,7 +11,7 @@ use crate::tag::Tag;
 
 /// How a frame shows that it belongs to a pair, the strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Shown {
+pub(super) enum LeakKind {
     /// It holds the probe's tag, or its answer's.
     Tag,
     /// It is a packet between the two, as it is or inside another one.
@@ -28,7 +28,7 @@ pub(super) enum Shown {
 pub(super) struct Leak<'a> {
     /// The earliest of the strongest kind.
     pub(super) first: Seen<'a>,
-    pub(super) shown: Shown,
+    pub(super) shown: LeakKind,
     /// Frames in all, of any kind.
     pub(super) count: usize,
 }
@@ -37,10 +37,10 @@ impl Leak<'_> {
     /// What is wrong with it, where that is promised.
     pub(super) fn describe(&self, promised: Protection) -> String {
         let what = match self.shown {
-            Shown::Tag => "its payload",
-            Shown::Addresses => "a packet between the two",
-            Shown::Quote => "an ICMP error that quotes it",
-            Shown::Endpoint => {
+            LeakKind::Tag => "its payload",
+            LeakKind::Addresses => "a packet between the two",
+            LeakKind::Quote => "an ICMP error that quotes it",
+            LeakKind::Endpoint => {
                 return "a WireGuard message between the two nodes does not go between their endpoints".into();
             }
         };
@@ -94,9 +94,9 @@ fn is_forbidden(case: &PairCase<'_>, role: &Role) -> bool {
     }
 }
 
-fn shown(plan: &Plan, case: &PairCase<'_>, index: &Index<'_>, seen: &Seen<'_>) -> Option<Shown> {
+fn shown(plan: &Plan, case: &PairCase<'_>, index: &Index<'_>, seen: &Seen<'_>) -> Option<LeakKind> {
     if case.is_tagged(seen) {
-        return Some(Shown::Tag);
+        return Some(LeakKind::Tag);
     }
     // A flow's packet may be late; what it may show is for the promises about its step.
     if let Some(Tag::Flow(..)) = seen.sighting.tag {
@@ -110,15 +110,15 @@ fn shown(plan: &Plan, case: &PairCase<'_>, index: &Index<'_>, seen: &Seen<'_>) -
         return None;
     }
     if concerns(case, packet) && is_all(&|packet| is_of_another_tunnel(case, packet)) {
-        return Some(Shown::Endpoint);
+        return Some(LeakKind::Endpoint);
     }
     packet
         .layers()
         .filter_map(|layer| {
             if is_between(case, layer.source, layer.destination) && concerns(case, layer) {
-                Some(Shown::Addresses)
+                Some(LeakKind::Addresses)
             } else {
-                quotes(plan, case, layer).then_some(Shown::Quote)
+                quotes(plan, case, layer).then_some(LeakKind::Quote)
             }
         })
         .min()

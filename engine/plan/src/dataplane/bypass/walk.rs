@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::{Bypass, Effect};
-use crate::dataplane::here::supernets;
+use crate::dataplane::local_routes::supernets;
 use crate::dataplane::policy::{Action, Covers, Origins, PolicyRule};
 
 /// What a route does with a packet.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 
 use crate::dataplane::desired::{Situation, desired};
-use crate::dataplane::here::Here;
+use crate::dataplane::local_routes::LocalRoutes;
 use crate::dataplane::model::Dataplane;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::PerFamily;
@@ -93,7 +93,7 @@ pub(crate) fn workload() -> impl Strategy<Value = Workload> {
 }
 
 /// What the kernel of node a leads to a pod or to itself, and to elsewhere: whatever the store says.
-pub(crate) fn here() -> impl Strategy<Value = Here> {
+pub(crate) fn here() -> impl Strategy<Value = LocalRoutes> {
     let last = prop_oneof![4 => 30_u8..45, 1 => 1_u8..20, 2 => 64_u8..128, 1 => 100_u8..110];
     let route = (
         last,
@@ -193,7 +193,7 @@ pub(crate) fn plane_of(cluster: &Cluster) -> Dataplane {
 }
 
 /// What node a should be like where this is on it.
-pub(crate) fn plane_with(cluster: &Cluster, here: &Here) -> Dataplane {
+pub(crate) fn plane_with(cluster: &Cluster, here: &LocalRoutes) -> Dataplane {
     let table = cluster.settings.tables[0].0;
     plane_in(cluster, here, PerFamily::each(|_| Some(table)))
 }
@@ -201,7 +201,7 @@ pub(crate) fn plane_with(cluster: &Cluster, here: &Here) -> Dataplane {
 /// What node a should be like where this is on it, with these tables.
 pub(crate) fn plane_in(
     cluster: &Cluster,
-    here: &Here,
+    here: &LocalRoutes,
     tables: PerFamily<Option<u32>>,
 ) -> Dataplane {
     let (dataplane, _) = desired(

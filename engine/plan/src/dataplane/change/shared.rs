@@ -9,7 +9,7 @@ use super::model::{Fate, Others, apply, fate, fate_among};
 use super::random::{cluster, plane_in, v4, v6};
 use super::*;
 use crate::dataplane::desired::wanted_routes;
-use crate::dataplane::here::Here;
+use crate::dataplane::local_routes::LocalRoutes;
 use crate::dataplane::tables::{Choice, ForeignRoute, ForeignWay, NoTable, Tables};
 use crate::intent::cluster::Cluster;
 use crate::intent::family::PerFamily;
@@ -99,7 +99,7 @@ fn choose(
 }
 
 /// All that node a claims is on it.
-fn everything() -> Here {
+fn everything() -> LocalRoutes {
     let here = ["0.0.0.0/0", "::/0"].map(|all| (all.parse().unwrap(), true));
     here.into_iter().collect()
 }

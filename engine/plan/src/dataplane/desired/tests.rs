@@ -97,7 +97,7 @@ fn with_node(cluster: &Cluster, name: &str, node: &Node) -> Cluster {
 }
 
 /// What is on a node by what the store says of it, all of it plugged in.
-fn plugged(cluster: &Cluster, node: &str) -> Here {
+fn plugged(cluster: &Cluster, node: &str) -> LocalRoutes {
     let pods = cluster.workloads.values().filter(|pod| pod.node == node);
     let pods = pods.flat_map(|pod| pod.networks.clone());
     let own = cluster.nodes.get(node).into_iter();
@@ -109,7 +109,11 @@ fn seen_from(cluster: &Cluster, node: &str) -> Dataplane {
     seen_with(cluster, node, &plugged(cluster, node)).0
 }
 
-fn seen_with(cluster: &Cluster, node: &str, here: &Here) -> (Dataplane, PerFamily<Vec<Conflict>>) {
+fn seen_with(
+    cluster: &Cluster,
+    node: &str,
+    here: &LocalRoutes,
+) -> (Dataplane, PerFamily<Vec<Conflict>>) {
     desired(
         cluster,
         &Situation {
@@ -263,7 +267,7 @@ fn disabled_or_unable_means_nothing_of_ours() {
         tables: PerFamily::default(),
         store: &[],
         supported: PerFamily::default(),
-        here: &Here::default(),
+        here: &LocalRoutes::default(),
         pods: &BTreeSet::new(),
         departed: &BTreeSet::new(),
     };

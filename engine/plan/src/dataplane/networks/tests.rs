@@ -12,7 +12,7 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn here(networks: &[&str]) -> Here {
+fn here(networks: &[&str]) -> LocalRoutes {
     networks.iter().map(|text| (net(text), true)).collect()
 }
 
@@ -61,7 +61,7 @@ fn block(cidr: &str, node: &str) -> Block {
 
 /// Of both families, as ada sees them.
 #[track_caller]
-fn owners(cluster: &Cluster, here: &Here, expected: &[(&str, &str)]) {
+fn owners(cluster: &Cluster, here: &LocalRoutes, expected: &[(&str, &str)]) {
     let networks = Family::ALL.map(|family| of(cluster, "ada", family, here));
     let owners = networks.iter().flat_map(|networks| &networks.owners);
     let owners = owners.filter(|(network, _)| !network.to_string().starts_with("10.0.0."));
@@ -77,7 +77,7 @@ fn owners(cluster: &Cluster, here: &Here, expected: &[(&str, &str)]) {
     assert_eq!(owners, expected);
 }
 
-fn told(cluster: &Cluster, here: &Here) -> Vec<String> {
+fn told(cluster: &Cluster, here: &LocalRoutes) -> Vec<String> {
     let conflicts = PerFamily::each(|family| {
         let networks = of(cluster, "ada", family, here);
         networks.conflicts.into_values().collect()
@@ -403,13 +403,13 @@ fn a_pod_in_a_block_of_its_node_is_a_claim_where_another_has_its_address() {
         cluster.blocks = vec![block(cidr, "ada")];
         add_pod(&mut cluster, "web", "ada", &[address_of_both], "");
         // By itself it needs no network.
-        let found = of(&cluster, "ada", family, &Here::default());
+        let found = of(&cluster, "ada", family, &LocalRoutes::default());
         assert!(!found.owners.contains_key(&net(address_of_both)));
         assert!(found.conflicts.is_empty());
         let mut bob = cluster.nodes["bob"].clone();
         bob.tunnel_address[family] = Some(address(address_of_both));
         cluster.add_node("bob", &bob);
-        let found = of(&cluster, "ada", family, &Here::default());
+        let found = of(&cluster, "ada", family, &LocalRoutes::default());
         assert_eq!(found.owners[&net(address_of_both)], "bob");
         let conflict = &found.conflicts[&net(address_of_both)];
         assert!(!conflict.all_may_be_plain(|node, _| node == "bob"));
@@ -430,7 +430,7 @@ fn in_strict_mode_a_pod_that_no_block_covers_counts_as_its_node_s() {
         add_pod(&mut cluster, "in", "bob", &[inside], "");
         add_pod(&mut cluster, "out", "bob", &[outside], "");
         let found = |cluster: &Cluster| -> Vec<_> {
-            let networks = of(cluster, "ada", family, &Here::default());
+            let networks = of(cluster, "ada", family, &LocalRoutes::default());
             let bob = networks
                 .owners
                 .into_iter()

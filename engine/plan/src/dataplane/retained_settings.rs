@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::dataplane::here::Here;
+use crate::dataplane::local_routes::LocalRoutes;
 use crate::dataplane::networks;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::Family;
@@ -19,13 +19,13 @@ use crate::intent::settings::RouteSource;
 
 /// What is remembered of settings that were in force.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct RetainedSettings {
     networks: BTreeSet<IpNet>,
     sources: BTreeSet<RouteSource>,
     external_addresses: bool,
 }
 
-impl Held {
+impl RetainedSettings {
     /// The store has changed, and `before` was in force. While a configuration is in doubt everything is added
     /// up that was: each further change may have a mistake of its own.
     pub(crate) fn follow(&mut self, before: &Cluster, in_doubt: bool) {
@@ -64,7 +64,7 @@ fn by_source(cluster: &Cluster, own: &str, source: RouteSource) -> BTreeSet<IpNe
     cluster.settings.route_source = source;
     let mut found = BTreeSet::new();
     for family in Family::ALL {
-        let networks = networks::of(&cluster, own, family, &Here::default());
+        let networks = networks::of(&cluster, own, family, &LocalRoutes::default());
         let others = networks.owners.iter().filter(|(_, owner)| **owner != own);
         found.extend(others.map(|(network, _)| *network));
         found.extend(networks.conflicts.into_keys());
@@ -112,7 +112,7 @@ mod tests {
         Cluster::new("ada", &resources).0
     }
 
-    fn texts(held: &Held, now: &Cluster) -> Vec<String> {
+    fn texts(held: &RetainedSettings, now: &Cluster) -> Vec<String> {
         let networks = held.networks(now, "ada");
         networks.iter().map(ToString::to_string).collect()
     }
@@ -128,7 +128,7 @@ mod tests {
             with("10.7.0.0/16"),
             with("10.8.0.0/16"),
         );
-        let mut held = Held::default();
+        let mut held = RetainedSettings::default();
         held.follow(&both, true);
         assert_eq!(texts(&held, &both), [""; 0]);
         assert_eq!(texts(&held, &one), ["fd77::/64"]);
@@ -151,7 +151,7 @@ mod tests {
         ];
         let external = json!({"wiremesh/external-addresses": "true"});
         let before = cluster(external, workloads, &pods);
-        let mut held = Held::default();
+        let mut held = RetainedSettings::default();
         held.follow(&before, true);
         assert_eq!(texts(&held, &before), [""; 0]);
         let now = |pods: &[_]| cluster(json!({}), json!({}), pods);
@@ -186,7 +186,7 @@ mod tests {
         );
         let strict = before.clone();
         before.settings.strict = None;
-        let mut held = Held::default();
+        let mut held = RetainedSettings::default();
         held.follow(&before, true);
         let now = cluster(json!({}), json!({}), &[]);
         assert_eq!(texts(&held, &now), [""; 0]);
@@ -203,7 +203,7 @@ mod tests {
         let both = cluster(external(), json!({"routeSource": "WorkloadIPs"}), &pods);
         let one = cluster(external(), json!({}), &pods);
         let neither = cluster(json!({}), json!({}), &pods);
-        let mut held = Held::default();
+        let mut held = RetainedSettings::default();
         for before in [&both, &one, &neither] {
             held.follow(before, true);
         }
@@ -230,7 +230,7 @@ mod tests {
             .flat_map(|address| ["ada", "bob"].map(|node| (node, address)))
             .collect();
         let by_workload = cluster(json!({}), json!({"routeSource": "WorkloadIPs"}), &pods);
-        let mut held = Held::default();
+        let mut held = RetainedSettings::default();
         held.follow(&by_workload, true);
         let by_pool = |pools: &[&str]| {
             let mut now = cluster(json!({}), json!({}), &pods);
@@ -244,7 +244,7 @@ mod tests {
                 .all(|address| now.iter().any(|held| held.starts_with(address)))
         );
         let pools = ["10.65.0.0/16", "fd65::/64"];
-        let mut held = Held::default();
+        let mut held = RetainedSettings::default();
         held.follow(&by_pool(&pools), true);
         let mut now = by_workload;
         now.pools = by_pool(&pools).pools;
@@ -271,7 +271,7 @@ mod tests {
         };
         let mut by_block = by_pool(&[]);
         by_block.blocks = ["aaa", "ada"].map(of).into();
-        let mut held = Held::default();
+        let mut held = RetainedSettings::default();
         held.follow(&by_block, true);
         now.blocks = by_block.blocks;
         assert_eq!(

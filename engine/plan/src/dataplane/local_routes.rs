@@ -8,16 +8,16 @@ use ipnet::IpNet;
 /// The kernel's routes, of both families: for each network, whether its route leads to this node or to
 /// one of its pods.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Here(BTreeMap<IpNet, bool>);
+pub struct LocalRoutes(BTreeMap<IpNet, bool>);
 
-impl FromIterator<(IpNet, bool)> for Here {
+impl FromIterator<(IpNet, bool)> for LocalRoutes {
     /// Of two routes to one network the last one counts.
     fn from_iter<T: IntoIterator<Item = (IpNet, bool)>>(routes: T) -> Self {
         Self(routes.into_iter().collect())
     }
 }
 
-impl Here {
+impl LocalRoutes {
     /// Whether the most specific route to a network leads here. More specific routes inside of the
     /// network are not looked at.
     pub fn has(&self, network: IpNet) -> bool {
@@ -70,7 +70,7 @@ mod tests {
         crate::intent::family::network(text).unwrap()
     }
 
-    fn here(routes: &[(&str, bool)]) -> Here {
+    fn here(routes: &[(&str, bool)]) -> LocalRoutes {
         let routes = routes.iter().map(|(network, here)| (net(network), *here));
         routes.collect()
     }
@@ -97,7 +97,7 @@ mod tests {
         ] {
             assert_eq!(here.has(net(network)), expected, "{network}");
         }
-        assert!(!Here::default().has(net("10.244.1.8")));
+        assert!(!LocalRoutes::default().has(net("10.244.1.8")));
     }
 
     #[test]

@@ -13,9 +13,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::dataplane::firewall::Firewall;
-use crate::dataplane::held::Held;
-use crate::dataplane::here::{Here, supernets, without};
+use crate::dataplane::local_routes::{LocalRoutes, supernets, without};
 use crate::dataplane::networks;
+use crate::dataplane::retained_settings::RetainedSettings;
 use crate::intent::cluster::Cluster;
 use crate::intent::family::Family;
 use crate::intent::resource::Node;
@@ -47,16 +47,16 @@ impl Purpose {
 
 /// What is remembered.
 #[derive(Debug, Default)]
-pub struct Departed {
+pub struct RetainedProtection {
     /// By the name of the Node that is gone, or has no address of that family and purpose.
     nodes: BTreeMap<(String, Family, Purpose), BTreeSet<IpNet>>,
     /// What the kernel's sets held when the agent started, and no resource accounts for.
     recalled: BTreeSet<IpNet>,
     /// What settings have protected that may have a mistake now.
-    held: Held,
+    held: RetainedSettings,
 }
 
-impl Departed {
+impl RetainedProtection {
     /// The store has changed from one cluster to another, as the node `own` sees it, which is `whole` if all
     /// of it could be read.
     pub fn follow(&mut self, before: &Cluster, now: &Cluster, own: &str, whole: bool) {
@@ -253,7 +253,7 @@ impl<'a> View<'a> {
 fn accounted_for(cluster: &Cluster, own: &str) -> BTreeSet<IpNet> {
     let mut known: BTreeSet<IpNet> = BTreeSet::new();
     for family in Family::ALL {
-        let networks = networks::of(cluster, own, family, &Here::default());
+        let networks = networks::of(cluster, own, family, &LocalRoutes::default());
         known.extend(networks.owners.into_keys());
         known.extend(networks.conflicts.into_keys());
     }

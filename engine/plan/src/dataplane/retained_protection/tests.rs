@@ -37,7 +37,7 @@ fn cluster(host_encryption: bool, resources: &[Value]) -> Cluster {
     Cluster::new("ada", &resources).0
 }
 
-fn texts(departed: &Departed) -> Vec<String> {
+fn texts(departed: &RetainedProtection) -> Vec<String> {
     departed
         .of_nodes()
         .iter()
@@ -53,7 +53,7 @@ fn a_node_that_goes_before_its_pods_stays_protected_until_they_go_or_it_is_back(
     let neither = cluster(true, &[ada]);
     let own = ["10.0.0.2/32", "10.9.0.2/32", "fd00::2/128"];
     for end in [&all, &neither] {
-        let mut departed = Departed::default();
+        let mut departed = RetainedProtection::default();
         departed.follow(&Cluster::empty(), &all, "ada", true);
         assert_eq!(texts(&departed), [""; 0]);
         // Once, and each further time that the store changes.
@@ -65,7 +65,7 @@ fn a_node_that_goes_before_its_pods_stays_protected_until_they_go_or_it_is_back(
         assert_eq!(texts(&departed), [""; 0]);
     }
     // With its last pod it is really gone.
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.follow(&all, &neither, "ada", true);
     assert_eq!(texts(&departed), [""; 0]);
 }
@@ -74,7 +74,7 @@ fn a_node_that_goes_before_its_pods_stays_protected_until_they_go_or_it_is_back(
 fn hosts_that_speak_in_clear_are_not_protected_when_they_go() {
     let all = cluster(false, &[node("ada", 1), node("bob", 2), pod("bob", 5)]);
     let gone = cluster(false, &[node("ada", 1), pod("bob", 5)]);
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.follow(&all, &gone, "ada", true);
     assert_eq!(texts(&departed), ["10.9.0.2/32"]);
 }
@@ -94,7 +94,7 @@ fn an_agent_that_starts_later_recalls_what_no_resource_accounts_for() {
     let pods = [pod("bob", 5), pod("ada", 4)];
     let [of_bob, of_ada] = pods;
     let gone = cluster(true, &[node("ada", 1), of_bob.clone(), of_ada.clone()]);
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.recall(&gone, "ada", &found, true);
     // 10.0.1.4 and 10.0.1.5 are one network in the set.
     let recalled = ["10.0.0.2/32", "10.0.1.6/32", "fd00::2/128"];
@@ -113,13 +113,13 @@ fn an_agent_that_starts_later_recalls_what_no_resource_accounts_for() {
 fn what_was_protected_of_a_host_counts_whatever_hosts_do_from_then_on() {
     let all = |hosts| cluster(hosts, &[node("ada", 1), node("bob", 2), pod("bob", 5)]);
     let gone = |hosts| cluster(hosts, &[node("ada", 1), pod("bob", 5)]);
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.follow(&all(true), &gone(false), "ada", true);
     assert_eq!(
         texts(&departed),
         ["10.0.0.2/32", "10.9.0.2/32", "fd00::2/128"]
     );
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.follow(&all(false), &gone(true), "ada", true);
     assert_eq!(texts(&departed), ["10.9.0.2/32"]);
 }
@@ -139,7 +139,7 @@ fn what_a_setting_names_is_not_recalled() {
         networks: [net("10.7.0.0/24")].into(),
         ..crate::intent::settings::Strict::default()
     });
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.recall(&gone, "ada", &found, true);
     assert_eq!(texts(&departed), ["10.0.0.2/32"]);
 }
@@ -158,7 +158,7 @@ fn while_something_cannot_be_read_what_is_protected_stays_so() {
         cluster(true, &[node("ada", 1)]),
         cluster(true, &[node("ada", 1), node("bob", 2)]),
     );
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.recall(&alone, "ada", &found, true);
     assert_eq!(texts(&departed), [""; 0]);
     departed.recall(&alone, "ada", &found, false);
@@ -200,7 +200,7 @@ fn a_node_that_is_there_without_an_address_stays_protected_until_it_has_one_or_i
         (node("bob", 3), vec![]),
     ] {
         let now = cluster(true, &[node("ada", 1), now]);
-        let mut departed = Departed::default();
+        let mut departed = RetainedProtection::default();
         departed.follow(&all, &now, "ada", true);
         assert_eq!(texts(&departed), kept);
         departed.follow(&now, &now, "ada", true);
@@ -220,13 +220,13 @@ fn a_node_that_is_there_without_an_address_stays_protected_until_it_has_one_or_i
             cluster(true, &[node("ada", 1), node("bob", 2)]),
             cluster(true, &[node("ada", 1)]),
         ] {
-            let mut departed = Departed::default();
+            let mut departed = RetainedProtection::default();
             departed.follow(&all, &now, "ada", true);
             departed.follow(&now, &end, "ada", true);
             assert_eq!(texts(&departed), [""; 0]);
         }
         // The node itself knows what it has.
-        let mut departed = Departed::default();
+        let mut departed = RetainedProtection::default();
         departed.follow(&all, &now, "bob", true);
         assert_eq!(texts(&departed), [""; 0]);
     }
@@ -236,7 +236,7 @@ fn a_node_that_is_there_without_an_address_stays_protected_until_it_has_one_or_i
         hosts_in_clear(node("bob", 2)),
         hosts_in_clear(bare(json!({}))),
     );
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.follow(&all, &now, "ada", true);
     assert_eq!(texts(&departed), [tunnel]);
     // Tunnels' addresses that all Nodes have lost are not missing.
@@ -272,7 +272,7 @@ fn an_agent_that_starts_beside_a_node_without_an_address_recalls_what_it_had() {
         ),
     ] {
         let now = cluster(true, &[node("ada", 1), bare(spec)]);
-        let mut departed = Departed::default();
+        let mut departed = RetainedProtection::default();
         departed.recall(&now, "ada", &found, true);
         assert_eq!(texts(&departed), kept);
         departed.follow(&now, &now, "ada", true);
@@ -286,7 +286,7 @@ fn an_agent_that_starts_beside_a_node_without_an_address_recalls_what_it_had() {
 fn what_stays_protected_of_a_node_without_an_address_is_told_in_strict_mode() {
     let all = cluster(true, &[node("ada", 1), node("bob", 2)]);
     let mut now = cluster(true, &[node("ada", 1), bare(json!({}))]);
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.follow(&all, &now, "ada", true);
     assert_eq!(departed.problems(&now, "ada"), [""; 0]);
     now.settings.strict = Some(crate::intent::settings::Strict::default());
@@ -328,7 +328,7 @@ fn a_pool_accounts_for_what_is_recalled_only_where_the_addresses_of_pods_are_its
         (RouteSource::CalicoIpam, &[]),
     ] {
         gone.settings.route_source = source;
-        let mut departed = Departed::default();
+        let mut departed = RetainedProtection::default();
         departed.recall(&gone, "ada", &protected_of_bob(), true);
         assert_eq!(texts(&departed), kept);
     }
@@ -340,7 +340,7 @@ fn a_host_that_speaks_in_clear_misses_no_address() {
     for (hosts, kept) in [(true, &["10.0.0.2/32", "fd00::2/128"][..]), (false, &[])] {
         let mut now = cluster(hosts, &[node("ada", 1), bob.clone()]);
         now.settings.strict = Some(crate::intent::settings::Strict::default());
-        let mut departed = Departed::default();
+        let mut departed = RetainedProtection::default();
         departed.recall(&now, "ada", &protected_of_bob(), true);
         assert_eq!(texts(&departed), kept);
         assert_eq!(departed.problems(&now, "ada").len(), kept.len());
@@ -350,7 +350,7 @@ fn a_host_that_speaks_in_clear_misses_no_address() {
 #[test]
 fn what_a_mistake_may_have_taken_out_is_told_in_strict_mode_with_the_mistake() {
     let mut now = cluster(true, &[node("ada", 1)]);
-    let mut departed = Departed::default();
+    let mut departed = RetainedProtection::default();
     departed.recall(&now, "ada", &protected_of_bob(), false);
     let why = "bob.yaml: no".to_owned();
     assert_eq!(departed.doubt(&now, "ada", Some(&why)), None);
