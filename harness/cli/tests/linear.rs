@@ -2,13 +2,12 @@
 //! check` busy for minutes. Measured is the processor time of this thread alone: another load of
 //! the machine adds nothing to it.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::time::ClockId;
 use wireproof_model::name::EngineName;
 use wireproof_model::resolve;
+use wireproof_model::scenario::Scenario;
 
 /// The large input has this many times as many of the thing that there are many of.
 const TIMES: usize = 8;
@@ -79,14 +78,11 @@ fn entry(array: &str, number: usize) -> Option<String> {
     Some(format!("[[{array}]]\n{keys}\n"))
 }
 
-/// The arrays of tables that a scenario may have, as the reader names them.
+/// The arrays of tables that a scenario may have, as the reader asks for them.
 fn arrays() -> Vec<String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/src/scenario.rs");
-    let source = fs::read_to_string(source).unwrap();
-    let after = source.split(".tables(\"").skip(1);
-    after
-        .map(|rest| rest[..rest.find('"').unwrap()].to_owned())
-        .collect()
+    let tables = Scenario::grammar().into_iter();
+    let array = |header: &str| Some(header.strip_prefix("[[")?.strip_suffix("]]")?.to_owned());
+    tables.filter_map(|table| array(&table.header)).collect()
 }
 
 #[test]
