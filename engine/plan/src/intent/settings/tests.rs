@@ -489,11 +489,12 @@ fn a_configuration_says_that_a_family_is_off() {
 #[test]
 fn metrics_are_served_where_the_arguments_say_before_the_configuration() {
     let argument = Some("127.0.0.1:9000".parse().unwrap());
-    for enabled in [true, false] {
-        let mut metrics = Metrics::default();
-        metrics.enabled = enabled;
-        assert_eq!(metrics.listen_address(argument), argument);
-        let configured = enabled.then_some(metrics.address);
-        assert_eq!(metrics.listen_address(None), configured);
-    }
+    let off = Metrics::default();
+    let on = Metrics {
+        enabled: true,
+        ..off
+    };
+    let of = |argument| [on, off].map(|metrics| metrics.listen_address(argument));
+    assert_eq!(of(argument), [argument; 2]);
+    assert_eq!(of(None), [Some(on.address), None]);
 }
