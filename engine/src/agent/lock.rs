@@ -49,7 +49,7 @@ fn open(state: &Path, path: &Path) -> io::Result<File> {
     fs::create_dir_all(state)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    // A link that somebody put there is not followed, and a FIFO is not waited for.
+    // A symbolic link is not followed, and opening a FIFO does not block.
     options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
     options.open(path)
 }

@@ -63,7 +63,7 @@ mod tests {
         Changed::Resources(names.iter().map(|name| pod(name)).collect())
     }
 
-    /// Whoever took the shortcut for some resources would miss the others.
+    /// Otherwise the agent would handle those resources alone and miss the others.
     #[test]
     fn after_a_change_of_everything_no_resource_is_singled_out() {
         let mut news = StoreNews {

@@ -232,7 +232,7 @@ fn announce(watcher: &Watcher, one: &Prepared) {
     }
 }
 
-/// What memory a scenario will need, and who is told.
+/// The memory that a scenario will need, and to whom it is printed.
 #[derive(Debug, PartialEq, Eq)]
 enum Announcement {
     /// It is much.

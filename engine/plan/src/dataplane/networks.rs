@@ -260,8 +260,9 @@ fn of_blocks(cluster: &Cluster) -> impl Iterator<Item = (IpNet, &str, &Block)> {
     })
 }
 
-/// The addresses of other nodes' pods that neither a block nor a pool covers, while blocks say which node has
-/// which address. As in Felix no route leads to them; in strict mode each counts as its node's. Where pods'
+/// The addresses of other nodes' pods that no block covers, while blocks say which node has which address; in
+/// strict mode, which drops what is in a pool, that no pool covers either. As in Felix no route leads to them; in
+/// strict mode each counts as its node's. Where pods'
 /// addresses are not Calico's, as with Azure CNI, `routeSource` is to be `WorkloadIPs`.
 pub fn outside_blocks<'a>(
     cluster: &'a Cluster,
@@ -269,7 +270,9 @@ pub fn outside_blocks<'a>(
 ) -> impl Iterator<Item = (IpNet, &'a Identity)> {
     let by_block = cluster.settings.route_source == RouteSource::CalicoIpam;
     let blocks = of_blocks(cluster).map(|(network, ..)| network);
-    let covering: BTreeSet<_> = blocks.chain(of_pods(cluster)).collect();
+    let dropped = cluster.settings.strict.iter();
+    let dropped = dropped.flat_map(|_| of_pods(cluster));
+    let covering: BTreeSet<_> = blocks.chain(dropped).collect();
     let pods = cluster.workloads.iter();
     let others = pods.filter(move |(_, pod)| by_block && pod.node != own && !pod.node.is_empty());
     others.flat_map(move |(identity, pod)| {

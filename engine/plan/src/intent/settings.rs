@@ -449,7 +449,7 @@ pub fn is_off(configuration: &Configuration, family: Family) -> bool {
 }
 
 /// The field that says whether the nodes' own traffic is encrypted.
-const HOSTS: &str = "wireguardHostEncryptionEnabled";
+pub(super) const HOSTS: &str = "wireguardHostEncryptionEnabled";
 
 /// The field that says whether a family is encrypted.
 fn switch(family: Family) -> &'static str {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::intent::family::PerFamily;
 use crate::intent::publication::member;
 use crate::intent::resource::Identity;
+use crate::intent::settings::HOSTS;
 
 /// What the operator states. What is not stated is left as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +39,6 @@ pub enum List {
     /// Its elements, with commas between them.
     These(String),
 }
-
-/// The field that says whether the nodes' own traffic is encrypted.
-const HOSTS: &str = "wireguardHostEncryptionEnabled";
 
 /// Whether strict mode may have been asked for: whatever is not "false" may stand for it.
 fn was_strict(configuration: &Value) -> bool {
@@ -94,8 +92,8 @@ impl Statement {
         if families.v6 {
             spec["wireguardEnabledV6"] = json!(true);
         }
-        // Strict mode asks that it is stated. Where strict mode was on before, the field was lost, and nobody
-        // knows what it said.
+        // In strict mode the field must be stated. If strict mode was on already, the field was lost, and its
+        // former value is unknown.
         let is_new = *strict == Some(true) && !was_strict;
         let unstated = spec.get(HOSTS).is_none_or(Value::is_null);
         if let Some(on) = host_encryption.or((is_new && unstated).then_some(false)) {

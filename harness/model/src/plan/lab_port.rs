@@ -1,5 +1,5 @@
-//! The ports of the lab's own packets: what goes to one of them is no tunnel's, and a tunnel that had one
-//! would be told apart from nothing.
+//! The ports of the lab's own packets. No tunnel may have one of them: its packets could not be distinguished from
+//! the lab's.
 
 use std::ops::RangeInclusive;
 

@@ -468,6 +468,10 @@ fn in_strict_mode_a_pod_that_no_block_covers_counts_as_its_node_s() {
         cluster.blocks[0].borrowed.clear();
         cluster.pools = BTreeSet::from([net(outside)]);
         assert_eq!(reported(&cluster), []);
+        // Without strict mode nothing drops what is in a pool.
+        let strict = cluster.settings.strict.take();
+        assert_eq!(reported(&cluster), [net(outside)]);
+        cluster.settings.strict = strict;
         cluster.pools.clear();
         cluster.settings.route_source = RouteSource::WorkloadIps;
         assert_eq!(reported(&cluster), []);

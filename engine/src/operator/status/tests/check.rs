@@ -49,7 +49,7 @@ fn a_cluster_that_is_asked_for_nothing_is_as_intended_in_clear() {
     assert_eq!(check(&of(&nodes), None), [""; 0]);
 }
 
-/// Strict mode in one family alone leaves the other in clear, which is told where it has addresses.
+/// Strict mode in one family alone leaves the other in clear: `--check` reports that where it has addresses.
 #[test]
 fn in_strict_mode_a_family_whose_encryption_is_off_is_not_as_intended() {
     let check_with = |v6: Value, networks: &str| {
