@@ -16,12 +16,12 @@ use crate::doctor::Examination;
 use crate::failure::{Failure, Status};
 use crate::format::{self, FormatArguments};
 use crate::input;
+use crate::output::{
+    all_was_printed, document, failed, print, print_json, report, say, status_of, tell,
+};
 use crate::rpf::Matrix;
 use crate::run::{self, in_sandbox, patience};
 use crate::scenario;
-use crate::tell::{
-    all_was_printed, document, failed, print, print_json, report, say, status_of, tell,
-};
 
 /// Proves from packets on the wire what a WireGuard mesh encrypts.
 ///

@@ -34,7 +34,7 @@ pub mod rpf;
 pub mod list;
 
 /// What is printed: documents, tables, and what goes on.
-mod tell;
+mod output;
 
 /// The same scenarios with several WireGuards on several kernels, side by side.
 pub mod sweep;

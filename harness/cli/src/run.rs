@@ -15,11 +15,11 @@ use crate::input;
 use crate::lane::{self, Lane, Prepared, Progress, Started};
 use crate::lanes::{self, Wanted};
 use crate::list;
-use crate::scenario::{self, Asked, JudgedRun};
-use crate::sweep::{self, Axes};
-use crate::tell::{
+use crate::output::{
     Watcher, document, failed, keep_output, print, print_json, report, say, status_of, tell, word,
 };
+use crate::scenario::{self, Asked, JudgedRun};
+use crate::sweep::{self, Axes};
 use wireproof_model::count::counted;
 use wireproof_model::plan::Patience;
 use wireproof_model::text::{line, shown_path};

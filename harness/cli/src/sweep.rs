@@ -19,8 +19,8 @@ use wireproof_model::text::shown_path;
 
 use crate::failure::{Failure, Status};
 use crate::lane::{self, Prepared, Progress, Started};
+use crate::output::{Watcher, print, print_json, report, say, status_of, word};
 use crate::scenario::{Asked, JudgedRun};
-use crate::tell::{Watcher, print, print_json, report, say, status_of, word};
 
 pub use axis::{Axes, Column};
 use difference::Difference;

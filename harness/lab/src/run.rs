@@ -28,7 +28,7 @@ use crate::observe::state;
 use crate::steps::conduct;
 use crate::steps::engine::Engines;
 use crate::steps::key_history::KeyHistory;
-use crate::steps::timeline::Timeline;
+use crate::steps::runner::StepRunner;
 use crate::traffic::bulk;
 use crate::traffic::probe;
 use crate::traffic::responder::Responders;
@@ -150,15 +150,15 @@ fn observe(
 
     phase("convergence");
     let mut history = KeyHistory::default();
-    let mut timeline = Timeline::new(plan, topology, engines, store, &mut witness)?;
-    let start = timeline.start()?;
-    let mut states = state::look(plan, timeline.topology, store, 0)?;
+    let mut runner = StepRunner::new(plan, topology, engines, store, &mut witness)?;
+    let start = runner.start()?;
+    let mut states = state::look(plan, runner.topology, store, 0)?;
     history.note(store.published_keys()?);
-    timeline.begin_flows(magic)?;
+    runner.begin_flows(magic)?;
     let mut steps = Vec::with_capacity(plan.steps.len());
     for (number, step) in plan.steps.iter().enumerate() {
-        steps.push(timeline.step(number, step)?);
-        states.extend(state::look(plan, timeline.topology, store, number + 1)?);
+        steps.push(runner.step(number, step)?);
+        states.extend(state::look(plan, runner.topology, store, number + 1)?);
         history.note(store.published_keys()?);
     }
     let mut flows = witness.end_flows(&plan.at_last());

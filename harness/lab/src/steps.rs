@@ -9,8 +9,8 @@ pub(crate) mod conduct;
 /// Which keys the engines have published.
 pub(crate) mod key_history;
 
-/// Nodes' dataplanes as text.
+/// Nodes' dataplanes as text, to compare two moments.
 pub(crate) mod dataplane_texts;
 
-/// The steps, one by one: each is done, and then everything has to settle.
-pub(crate) mod timeline;
+/// Runs the steps one by one: does the action, then waits until the engines have settled.
+pub(crate) mod runner;

@@ -67,8 +67,8 @@ pub use outer_packets::{OuterPackets, outer_packets};
 /// What every host is promised, whatever the scenario is about.
 mod host;
 
-/// What dataplanes must have and lack.
-mod fact;
+/// `[[dataplane]]`: what nodes' dataplanes must have and lack.
+mod dataplane_check;
 
 /// What every engine is promised to be besides right.
 mod conduct;

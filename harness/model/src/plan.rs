@@ -70,8 +70,8 @@ mod lab_port;
 /// Nodes that only the store knows of.
 mod phantom;
 
-/// How many times as long everything may take.
-mod patience;
+/// Deadlines of the engines, a probe and a step, and how they grow on a slow machine.
+mod deadline;
 
 /// Everything that is promised of a run, in one list.
 mod promise_list;
@@ -97,6 +97,7 @@ pub use cluster::{Cluster, Endpoint, Node, Pod, RpFilter};
 pub use conduct::{Conduct, LogForm, LogLine, Warning, WireGuardKind};
 pub(crate) use dataplane_check::DataplaneItemKind;
 pub use dataplane_check::{DataplaneCheck, DataplaneItem, SYSCTLS};
+pub use deadline::{Deadlines, Patience, Timeout};
 pub use fabric::{
     BeyondMtu, Fabric, FabricAction, FabricKind, Impairment, ImpairmentKind, WireDirection,
     gateway_of,
@@ -113,7 +114,6 @@ pub use nat::Nat;
 pub use need::Need;
 pub use never_plaintext::NeverPlaintext;
 pub(crate) use pair::FlowCourse;
-pub use patience::{Allowed, Patience};
 pub use phantom::Phantom;
 pub use promise::{Class, Origin, PairPromise, Probe, ProbeId, PromiseId, Protection, Protocol};
 pub use promise_list::{
@@ -194,7 +194,7 @@ pub struct Plan {
     pub deadlines: Deadlines,
 }
 
-/// One entry of the timeline.
+/// One step of the plan: an action, and what is promised while it takes effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The action.
@@ -216,18 +216,6 @@ pub struct Step {
     /// The most kernel writes that the engine may do in it, announced or observed; none is any.
     #[serde(default)]
     pub writes: Option<u32>,
-}
-
-/// Upper bounds of the lab's waits, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deadlines {
-    /// From the engines' start, or a step, until every node is in sync.
-    pub ready: u32,
-    /// From a probe's first packet until its answer.
-    pub probe: u32,
-    /// What is in these, and multiplies the lab's own deadlines.
-    #[serde(default, skip_serializing_if = "Patience::is_usual")]
-    pub patience: Patience,
 }
 
 impl Plan {

@@ -4,10 +4,10 @@
 //! in a file that reads well, how they fit together. Both times all problems are
 //! reported at once, and none that only follows from another.
 
-/// Which pod is on which node.
+/// Pods and the nodes that they are on.
 mod placement;
 
-/// Who has which address.
+/// Addresses of nodes and pods.
 mod address;
 
 /// Blocks of Calico IPAM.
@@ -16,7 +16,7 @@ mod ipam;
 /// A subnet for each node.
 mod rack;
 
-/// What connects the nodes, and what it does to packets.
+/// The fabric between the nodes, and its impairments.
 mod fabric;
 
 /// A bridge on each node, and a subnet for its pods.
@@ -28,43 +28,46 @@ mod client;
 /// Nodes that only the store knows of.
 mod phantom;
 
-/// What hides a node.
+/// NAT in front of nodes.
 mod nat;
 
-/// Where the cluster's resources are.
+/// The store of the cluster's resources.
 mod store;
 
-/// What happens when, and whether it can.
-mod timeline;
+/// The steps of the plan: their actions, deadlines and budgets.
+mod step;
 
-/// What the author promises of pairs.
+/// The sequence of the steps: which nodes and pods exist after each, and whether each step is possible.
+mod sequence;
+
+/// `[[promise]]`: what the author states about pairs of endpoints.
 mod statement;
 
-/// Who speaks to whom, and what is promised about it.
+/// The pairs of endpoints that are probed, and what is promised about each.
 mod promise;
 
-/// What goes on through every step.
+/// Flows: packets that are sent through every step.
 mod flow;
 
-/// Which sizes are tried, and what is promised about them.
+/// `[[mtu]]`: the packet sizes that are sent, and what is promised about them.
 mod mtu;
 
-/// Whether steps' budgets can be broken and kept.
+/// Budgets of steps: whether a run can break each, and whether one can keep it.
 mod budget;
 
-/// Whether there is a key that a step replaces.
+/// Steps about a node's key: whether that node has one.
 mod key;
 
-/// What is said about nodes' dataplanes.
-mod fact;
+/// `[[dataplane]]`: the checks of nodes' dataplanes, and whether all of them can hold.
+mod dataplane_check;
 
-/// Which warnings of the engine are expected.
+/// `[[warning]]`: the warnings of the engine that are expected.
 mod warning;
 
-/// What tunnel devices are told.
+/// Settings of the tunnel devices: names, ports and MTUs.
 mod tunnel;
 
-/// Which packets are spoofed, and whether what is promised about them can be.
+/// `[[spoof]]`: the spoofed packets, and whether what is promised about them is possible.
 mod spoof;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,10 +129,10 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
     phantom::check(&scenario, &placement, &mut problems);
     nat::check(&scenario, &mut problems);
     store::check(&scenario, &placement, &mut problems);
-    let course = timeline::check(&scenario, &placement, &mut problems);
+    let course = sequence::check(&scenario, &placement, &mut problems);
     budget::check(&scenario, &mut problems);
     let snapshots = snapshots(&scenario, &placement, &mut problems);
-    let facts = fact::facts(&scenario, lines, &course.nodes, &mut problems);
+    let dataplane_checks = dataplane_check::checks(&scenario, lines, &course.nodes, &mut problems);
     statement::check(&scenario, &placement, &course.last, &mut problems);
     mtu::check(&scenario, &placement, &course.last, &mut problems);
     warning::check(&scenario, &placement, engine.as_ref(), &mut problems);
@@ -168,8 +171,8 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         clients: client::clients(&scenario),
         phantoms: Vec::new(),
         later: course.later,
-        steps: timeline::steps(&scenario, lines, ready),
-        facts,
+        steps: step::steps(&scenario, lines, ready),
+        facts: dataplane_checks,
         probes: Vec::new(),
         promises: Vec::new(),
         flows: plan::Flows::default(),

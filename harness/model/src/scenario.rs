@@ -32,7 +32,7 @@ mod fabric;
 mod step;
 
 /// Each `[[dataplane]]`: what a node's dataplane must have and lack.
-mod fact;
+mod dataplane_check;
 
 /// Each `[[promise]]`: what must become of the packets between which endpoints.
 mod promise;
@@ -56,8 +56,8 @@ use crate::plan::Family;
 use crate::problem::Problems;
 
 pub use cluster::Cluster;
+pub use dataplane_check::DataplaneCheck;
 pub use fabric::{Fabric, Impairment};
-pub use fact::DataplaneCheck;
 pub use host::{Client, Node, Phantoms, Pod};
 pub use mtu::{MtuTable, Teller};
 pub use promise::{Expectation, PairPromise};
@@ -276,7 +276,7 @@ pub struct Scenario {
     /// Each `[[step]]`.
     pub steps: Vec<Step>,
     /// Each `[[dataplane]]`.
-    pub facts: Vec<DataplaneCheck>,
+    pub dataplane_checks: Vec<DataplaneCheck>,
     /// Each `[[promise]]`.
     pub promises: Vec<PairPromise>,
     /// `[flows]`.
@@ -382,8 +382,8 @@ fn scenario(table: &mut Table<'_, '_>) -> Scenario {
             .into_iter()
             .flatten()
             .collect(),
-        facts: table
-            .tables(DATAPLANE, "a dataplane", fact::fact)
+        dataplane_checks: table
+            .tables(DATAPLANE, "a dataplane", dataplane_check::read)
             .into_iter()
             .flatten()
             .collect(),

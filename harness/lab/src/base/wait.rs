@@ -1,7 +1,7 @@
 //! Waits with a name and a deadline. Nothing in the lab sleeps: each wait blocks on
 //! the thing itself and, when time is up, says who waited for what, and what was last seen.
 //!
-//! A deadline is made of an [`Allowed`], which has the machine's patience in it; what else blocks for
+//! A deadline is made of an [`Timeout`], which has the machine's patience in it; what else blocks for
 //! a time is banned by `clippy.toml`.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::PollTimeout;
-use wireproof_model::plan::Allowed;
+use wireproof_model::plan::Timeout;
 
 use crate::base::error::LabError;
 
@@ -31,7 +31,7 @@ pub(crate) struct Wait<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     end: Instant,
-    allowed: Allowed,
+    allowed: Timeout,
     /// How long somebody had waited for a processor when it began, where that counts.
     stalled: Option<Duration>,
 }
@@ -46,7 +46,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Deadline {
     /// `allowed` from this moment on.
-    pub(crate) fn after(allowed: Allowed) -> Self {
+    pub(crate) fn after(allowed: Timeout) -> Self {
         Self {
             end: Instant::now() + allowed.time(),
             allowed,
@@ -56,7 +56,7 @@ impl Deadline {
 
     /// `allowed` from this moment on, not counting the time in which somebody waits for a processor,
     /// within limits: what is promised of an engine is about a machine that lets it run.
-    pub(crate) fn of_work(allowed: Allowed) -> Self {
+    pub(crate) fn of_work(allowed: Timeout) -> Self {
         Self {
             stalled: stalled(),
             ..Self::after(allowed)

@@ -21,7 +21,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
 use nix::sys::time::TimeSpec;
 use wireproof_model::evidence::{FlowEvidence, FlowPacket, Form, Nanos};
 use wireproof_model::name::EndpointName;
-use wireproof_model::plan::{Allowed, FLOW_PORT, Family, Flow, FlowId, Patience, Plan, State};
+use wireproof_model::plan::{FLOW_PORT, Family, Flow, FlowId, Patience, Plan, State, Timeout};
 use wireproof_model::tag::{FLOW_TAG_LENGTH, Magic, Tag};
 
 use crate::base::error::{Doing, LabError};
@@ -137,7 +137,7 @@ impl Streams {
 
     /// Waits until a packet from now on has arrived of each flow that must arrive in `state` and has been sent of
     /// each other one, or for as long as `allowed`; which did not, the evidence tells.
-    pub(crate) fn wait_for_packets(&self, state: &State, allowed: Allowed) {
+    pub(crate) fn wait_for_packets(&self, state: &State, allowed: Timeout) {
         let marks: Vec<Mark> = {
             let logs = self.logs.lock();
             let active = self.flows.iter();
@@ -155,7 +155,7 @@ impl Streams {
     pub(crate) fn wait_until_sent(
         &self,
         chosen: impl Fn(&Flow) -> bool,
-        allowed: Allowed,
+        allowed: Timeout,
     ) -> Result<(), LabError> {
         let sent = |logs: &Logs, id: &FlowId| logs.flows.get(id).map_or(0, |log| log.packets.len());
         let marks: Vec<_> = {

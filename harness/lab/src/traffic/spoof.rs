@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use wireproof_model::evidence::{REVERSE_PATH, SpoofOutcome};
-use wireproof_model::plan::{Allowed, Endpoint, Family, Plan, SPOOFED, Spoof};
+use wireproof_model::plan::{Endpoint, Family, Plan, SPOOFED, Spoof, Timeout};
 use wireproof_model::tag::{Magic, TAG_LENGTH, Tag};
 
 use crate::base::error::{Doing, LabError};
@@ -47,7 +47,7 @@ pub(crate) fn send_spoofed(
 struct SpoofSender<'a> {
     spoof: &'a Spoof,
     magic: Magic,
-    allowed: Allowed,
+    allowed: Timeout,
     /// The node that has to notice.
     node: &'a Namespace,
     injector: Injector,

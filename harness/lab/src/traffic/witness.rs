@@ -1,7 +1,7 @@
 //! What watches the cluster while it changes: the observers, and the flows that they see.
 
 use wireproof_model::evidence::FlowEvidence;
-use wireproof_model::plan::{Allowed, Flow, Plan, State};
+use wireproof_model::plan::{Flow, Plan, State, Timeout};
 use wireproof_model::tag::Magic;
 
 use crate::base::error::LabError;
@@ -51,7 +51,7 @@ impl Witness {
     }
 
     /// Waits until all flows of `state` arrive again, and each other one is sent, or for as long as `allowed`.
-    pub(crate) fn catch_up(&self, state: &State, allowed: Allowed) {
+    pub(crate) fn catch_up(&self, state: &State, allowed: Timeout) {
         if let Some(streams) = &self.streams {
             streams.wait_for_packets(state, allowed);
         }
@@ -61,7 +61,7 @@ impl Witness {
     pub(crate) fn wait_until_sent(
         &self,
         chosen: impl Fn(&Flow) -> bool,
-        allowed: Allowed,
+        allowed: Timeout,
     ) -> Result<(), LabError> {
         match &self.streams {
             Some(streams) => streams.wait_until_sent(chosen, allowed),

@@ -8,7 +8,7 @@ use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
-use wireproof_model::plan::{Allowed, Patience};
+use wireproof_model::plan::{Patience, Timeout};
 use wireproof_model::text::shown_path;
 
 use crate::base::error::{Doing, LabError};
@@ -317,7 +317,7 @@ struct Patient {
     pipe: io::PipeReader,
     /// What it is called.
     deadline: &'static str,
-    allowed: Allowed,
+    allowed: Timeout,
 }
 
 impl Read for Patient {

@@ -3,7 +3,7 @@
 
 use super::host::Hosts;
 use super::loss::Losses;
-use super::{budget, conduct, fact};
+use super::{budget, conduct, dataplane_check};
 use crate::evidence::Evidence;
 use crate::plan::{Plan, Promise, PromiseKind};
 use crate::verdict::Verdict;
@@ -25,7 +25,9 @@ pub(super) fn judge(
             | PromiseKind::NeverPlaintext(_) => return None,
             PromiseKind::Evidence => return Some(losses.about_evidence(promise.id)),
             PromiseKind::Budget(budget) => budget::decide(*budget, evidence),
-            PromiseKind::Dataplane(check, part) => fact::decide(check, *part, plan, evidence),
+            PromiseKind::Dataplane(check, part) => {
+                dataplane_check::decide(check, *part, plan, evidence)
+            }
             PromiseKind::Host(node, what) => hosts.decide(node, *what),
             PromiseKind::Engine(node, what) => conduct::decide(node, *what, plan, evidence),
             PromiseKind::Warning(warning) => conduct::warned(warning, evidence),

@@ -58,7 +58,7 @@ mod exhibits;
 mod blocked;
 
 /// What dataplanes must have and lack.
-mod facts;
+mod dataplane_checks;
 
 /// What the fabric did to packets.
 mod fabric_effects;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{TWO_NODES, planned, promise, refused};
-use crate::plan::{Allowed, Patience, Plan, Protection, Protocol};
+use crate::plan::{Patience, Plan, Protection, Protocol, Timeout};
 
 fn steps(lines: &[&str]) -> String {
     let steps: String = lines
@@ -184,7 +184,7 @@ fn a_slow_machine_has_as_many_times_as_long_for_everything() {
             deadlines.outage(step),
             deadlines.patience.allows(Duration::from_secs(30)),
         ];
-        allowed.map(Allowed::time)
+        allowed.map(Timeout::time)
     };
     assert_eq!(limits(&slow), limits(&plan).map(|time| 20 * time));
     let times = |plan: &Plan| {

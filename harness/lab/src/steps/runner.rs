@@ -1,4 +1,4 @@
-//! The steps, one by one: each is done, and then everything has to settle.
+//! Runs the steps one by one: does the action, then waits until the engines have settled or the deadline is over.
 
 /// An agent that dies before and after each of its kernel writes, and has to recover.
 mod crash;
@@ -10,7 +10,7 @@ use wireguard_control::Key;
 use wireproof_model::evidence::{Nanos, StepEvidence};
 use wireproof_model::name::{EndpointName, IfName, NodeName};
 use wireproof_model::plan::{
-    Action, Allowed, Family, Flow, Impairment, Plan, Settles, State, Step, StoreAction, Tamper,
+    Action, Family, Flow, Impairment, Plan, Settles, State, Step, StoreAction, Tamper, Timeout,
 };
 use wireproof_model::tag::Magic;
 
@@ -36,7 +36,7 @@ const EARLY: Duration = Duration::from_secs(2);
 
 /// All that a step can have an effect on.
 #[derive(Debug)]
-pub(crate) struct Timeline<'a, 'e> {
+pub(crate) struct StepRunner<'a, 'e> {
     pub(crate) plan: &'a Plan,
     pub(crate) topology: &'a mut Topology,
     pub(crate) engines: &'a mut Engines<'e>,
@@ -46,7 +46,7 @@ pub(crate) struct Timeline<'a, 'e> {
     pub(crate) witness: &'a mut Witness,
 }
 
-impl<'a, 'e> Timeline<'a, 'e> {
+impl<'a, 'e> StepRunner<'a, 'e> {
     /// Prepares for the plan's steps.
     pub(crate) fn new(
         plan: &'a Plan,
@@ -243,7 +243,7 @@ impl<'a, 'e> Timeline<'a, 'e> {
         }
     }
 
-    fn early(&self) -> Allowed {
+    fn early(&self) -> Timeout {
         self.plan.deadlines.patience.allows(EARLY)
     }
 

@@ -1,7 +1,7 @@
 //! An agent that dies before and after each of its kernel writes, and has to recover.
 
 use wireproof_model::name::NodeName;
-use wireproof_model::plan::{Action, Allowed, Plan, Step};
+use wireproof_model::plan::{Action, Plan, Step, Timeout};
 use wireproof_model::resource;
 
 use crate::base::error::LabError;
@@ -10,12 +10,12 @@ use crate::cluster::tamper;
 use crate::steps::dataplane_texts::DataplaneTexts;
 use crate::steps::engine::{Fate, Until};
 
-use super::Timeline;
+use super::StepRunner;
 
 /// More writes than an agent needs for one provocation; one that goes on dying is broken.
 const MOST: u32 = 1_000;
 
-impl Timeline<'_, '_> {
+impl StepRunner<'_, '_> {
     /// Lets the agent die at every point of its way through what `provoke` makes it do, until
     /// it gets to the end. Returns the number of points.
     pub(super) fn crash_everywhere(
@@ -152,7 +152,7 @@ struct Trial {
     /// The plan whose next step is the provocation.
     plan: Plan,
     number: usize,
-    allowed: Allowed,
+    allowed: Timeout,
 }
 
 fn provoked(plan: &Plan, number: usize, step: &Step, provoke: &Action) -> Plan {

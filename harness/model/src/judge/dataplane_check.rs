@@ -1,4 +1,4 @@
-//! What nodes' dataplanes must have and lack, and what is there instead.
+//! Checks of nodes' dataplanes (`[[dataplane]]`): what each must have and lack, and what is there instead.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use crate::evidence::Evidence;
 use crate::name::NodeName;
 use crate::plan::{DataplaneCheck, DataplaneItem, DataplanePart, Plan};
 
-/// Whose each key is.
+/// The node of each public key.
 type Keys = BTreeMap<String, NodeName>;
 
-/// How many things that are there are told.
-const TOLD: usize = 5;
+/// The most items that a message lists of those that are there instead.
+const LISTED: usize = 5;
 
 /// Decides about one part of what a dataplane must be like.
 pub(super) fn decide(
@@ -61,18 +61,18 @@ pub(super) fn decide(
     }
 }
 
-/// The dataplane that a fact is about.
+/// The dataplane that a check is about.
 fn seen<'a>(
-    fact: &DataplaneCheck,
+    check: &DataplaneCheck,
     plan: &Plan,
     evidence: &'a Evidence,
 ) -> Option<(&'a Dataplane, Cow<'a, Keys>)> {
-    if let Some(after) = fact.after {
+    if let Some(after) = check.after {
         let mut states = evidence.states.iter();
-        let state = states.find(|state| state.node == fact.node && state.after == after)?;
+        let state = states.find(|state| state.node == check.node && state.after == after)?;
         return Some((&state.dataplane, Cow::Borrowed(&state.keys)));
     }
-    let node = evidence.nodes.get(&fact.node)?;
+    let node = evidence.nodes.get(&check.node)?;
     let keys = evidence.nodes.iter().flat_map(|(name, node)| {
         let keys = node.published_key.iter().chain(&node.published_key6);
         keys.map(|key| (key.clone(), name.clone()))
@@ -232,8 +232,8 @@ fn listed<T: ToString>(all: impl Iterator<Item = T>) -> String {
     if all.is_empty() {
         return "none".into();
     }
-    let rest = all.len().saturating_sub(TOLD);
-    all.truncate(TOLD);
+    let rest = all.len().saturating_sub(LISTED);
+    all.truncate(LISTED);
     match rest {
         0 => all.join(", "),
         rest => format!("{} and {rest} more", all.join(", ")),

@@ -1,10 +1,11 @@
-//! What happens when, and whether it can.
+//! The sequence of the steps: which nodes and pods exist after each, and whether each step is possible when it
+//! is its turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{EndpointName, NodeName, PodName};
-use crate::plan::{self, AgentChange, Change, NodeChange, PodChange, Step};
-use crate::problem::{Lines, Problem, Span, known_names};
+use crate::plan::{AgentChange, Change, NodeChange, PodChange};
+use crate::problem::{Problem, Span, known_names};
 use crate::scenario::{self, Scenario};
 
 use super::placement::Placement;
@@ -59,20 +60,6 @@ fn later(scenario: &Scenario) -> BTreeSet<EndpointName> {
     }
     let added = met.into_iter().filter(|(_, added)| *added);
     added.map(|(name, _)| name).collect()
-}
-
-/// The steps as meant. `ready` is the deadline of those that have none of their own.
-pub(super) fn steps(scenario: &Scenario, lines: &Lines, ready: u32) -> Vec<Step> {
-    let step = |written: &scenario::Step| Step {
-        action: written.action.clone(),
-        deadline: written.deadline.unwrap_or(ready),
-        settles_within: written.settles_within,
-        outage: written.outage.unwrap_or(plan::OUTAGE),
-        leaks: written.leaks.map(u32::from),
-        line: lines.line(written.place("action").start),
-        writes: written.writes.map(u32::from),
-    };
-    scenario.steps.iter().map(step).collect()
 }
 
 /// What there is between two steps.

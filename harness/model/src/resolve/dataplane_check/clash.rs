@@ -27,15 +27,15 @@ enum What<'a> {
 }
 
 /// All that one `[[dataplane]]` says.
-pub(super) fn sayings(fact: &DataplaneCheck) -> Vec<Saying<'_>> {
+pub(super) fn sayings(check: &DataplaneCheck) -> Vec<Saying<'_>> {
     let saying = |what, place| Saying { what, place };
-    let has = fact.has.iter();
+    let has = check.has.iter();
     let has = has.map(|one| saying(What::Has(one.get_ref()), one.span()));
-    let lacks = fact.lacks.iter();
+    let lacks = check.lacks.iter();
     let lacks = lacks.map(|one| saying(What::Lacks(one.get_ref()), one.span()));
-    let present = fact.present.iter();
+    let present = check.present.iter();
     let present = present.map(|one| saying(What::Present(one.get_ref()), one.span()));
-    let absent = fact.absent.iter();
+    let absent = check.absent.iter();
     let absent = absent.map(|one| saying(What::Absent(one.get_ref()), one.span()));
     has.chain(lacks).chain(present).chain(absent).collect()
 }

@@ -112,7 +112,7 @@ pub struct DataplaneCheck {
     pub absent: Vec<Spanned<DataplaneItem>>,
 }
 
-pub(super) fn fact(table: &mut Table<'_, '_>) -> Option<DataplaneCheck> {
+pub(super) fn read(table: &mut Table<'_, '_>) -> Option<DataplaneCheck> {
     let node = table.name(NODE, "a node");
     let after = table.number(AFTER, 0..=u16::MAX, "");
     let after = after.zip(table.place_of(AFTER));

@@ -1,11 +1,23 @@
-//! Deadlines and budgets on a machine that is slower than they were written for.
+//! Deadlines: how long the lab waits for the engines, a probe and a step, multiplied on a slow machine.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Conduct, Deadlines, Plan, Step};
+use super::{Conduct, Plan, Step};
+
+/// Upper bounds of the lab's waits, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadlines {
+    /// From the engines' start, or a step, until every node is in sync.
+    pub ready: u32,
+    /// From a probe's first packet until its answer.
+    pub probe: u32,
+    /// What is in these, and multiplies the lab's own deadlines.
+    #[serde(default, skip_serializing_if = "Patience::is_usual")]
+    pub patience: Patience,
+}
 
 /// How many times as long everything may take as on a quick machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,7 +29,7 @@ pub struct Patience(u32);
 /// Nothing makes one but a patience, from what a quick machine needs, and a plan, whose own times it
 /// multiplies. So nobody can wait for as long as a constant says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Allowed {
+pub struct Timeout {
     time: Duration,
     patience: Patience,
 }
@@ -40,16 +52,16 @@ impl Patience {
     }
 
     /// For what has to come, or the run ends: `usual` is what a quick machine needs at most.
-    pub fn allows(self, usual: Duration) -> Allowed {
-        Allowed {
+    pub fn allows(self, usual: Duration) -> Timeout {
+        Timeout {
             time: usual.saturating_mul(self.0),
             patience: self,
         }
     }
 
     /// For what may not come, which is evidence then: never less than `usual`.
-    pub fn watches(self, usual: Duration) -> Allowed {
-        Allowed {
+    pub fn watches(self, usual: Duration) -> Timeout {
+        Timeout {
             time: usual.saturating_mul(self.0.max(1)),
             patience: self,
         }
@@ -67,8 +79,8 @@ impl Patience {
         Self(self.0.saturating_mul(other.0))
     }
 
-    fn planned(self, millis: u32) -> Allowed {
-        Allowed {
+    fn planned(self, millis: u32) -> Timeout {
+        Timeout {
             time: Duration::from_millis(millis.into()),
             patience: self,
         }
@@ -87,7 +99,7 @@ impl fmt::Display for Patience {
     }
 }
 
-impl Allowed {
+impl Timeout {
     /// As a time.
     pub fn time(self) -> Duration {
         self.time
@@ -111,27 +123,27 @@ impl Allowed {
 
 impl Deadlines {
     /// For the engines, from their start until every node is in sync.
-    pub fn ready(&self) -> Allowed {
+    pub fn ready(&self) -> Timeout {
         self.patience.planned(self.ready)
     }
 
     /// From a probe's first packet until its answer.
-    pub fn probe(&self) -> Allowed {
+    pub fn probe(&self) -> Timeout {
         self.patience.planned(self.probe)
     }
 
     /// Until everything has settled after a step.
-    pub fn of_step(&self, step: &Step) -> Allowed {
+    pub fn of_step(&self, step: &Step) -> Timeout {
         self.patience.planned(step.deadline)
     }
 
     /// For as long as a step may interrupt a flow.
-    pub fn outage(&self, step: &Step) -> Allowed {
+    pub fn outage(&self, step: &Step) -> Timeout {
         self.patience.planned(step.outage)
     }
 
     /// For an agent that is asked to end; none where nothing is promised about it.
-    pub fn end(&self, conduct: &Conduct) -> Option<Allowed> {
+    pub fn end(&self, conduct: &Conduct) -> Option<Timeout> {
         let millis = conduct.ends_within?;
         Some(self.patience.planned(millis))
     }

@@ -1,9 +1,9 @@
-//! What is said about nodes' dataplanes, and whether all of it can be so.
+//! The checks of nodes' dataplanes (`[[dataplane]]`), and whether all of them can hold.
 
-/// Which of many texts are parts of which of many others.
+/// Which of many texts contain which of many others.
 mod substring;
 
-/// What is said of one node at one moment, and what of it cannot be so.
+/// Checks of one node after one step that contradict each other.
 mod clash;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,9 +18,9 @@ use crate::scenario::{DataplaneCheck, Scenario};
 use super::phantom;
 use clash::{Saying, clashes, sayings};
 
-/// What is said about dataplanes. `present` are the nodes that are there after each step, and at
-/// first. Reports what is about nobody, never is looked at, or cannot be so.
-pub(super) fn facts(
+/// The checks of the plan. `present` are the nodes that exist at first and after each step. Reports a check
+/// of a node or step that does not exist, and checks that contradict each other.
+pub(super) fn checks(
     scenario: &Scenario,
     lines: &Lines,
     present: &[BTreeSet<NodeName>],
@@ -28,13 +28,13 @@ pub(super) fn facts(
 ) -> Vec<plan::DataplaneCheck> {
     let mut said = BTreeMap::<_, Vec<Saying<'_>>>::new();
     let known = Known::of(scenario);
-    for fact in &scenario.facts {
-        match moment(scenario, fact) {
+    for check in &scenario.dataplane_checks {
+        match moment(scenario, check) {
             Ok(moment) => {
-                problems.extend(absent_node(fact, moment, scenario, present));
-                problems.extend(unknown_things(&known, fact));
-                let said = said.entry((fact.node.get_ref(), moment)).or_default();
-                said.extend(sayings(fact));
+                problems.extend(absent_node(check, moment, scenario, present));
+                problems.extend(unknown_things(&known, check));
+                let said = said.entry((check.node.get_ref(), moment)).or_default();
+                said.extend(sayings(check));
             }
             Err(problem) => problems.push(problem),
         }
@@ -43,21 +43,24 @@ pub(super) fn facts(
     let inner = |all: &[Spanned<String>]| all.iter().map(|one| one.get_ref().clone()).collect();
     let things =
         |all: &[Spanned<DataplaneItem>]| all.iter().map(|one| one.get_ref().clone()).collect();
-    let facts = scenario.facts.iter().map(|fact| plan::DataplaneCheck {
-        node: fact.node.get_ref().clone(),
-        after: fact.after.as_ref().map(|after| *after.get_ref()),
-        has: inner(&fact.has),
-        lacks: inner(&fact.lacks),
-        present: things(&fact.present),
-        absent: things(&fact.absent),
-        line: lines.line(fact.place.start),
-    });
-    facts.collect()
+    let checks = scenario
+        .dataplane_checks
+        .iter()
+        .map(|check| plan::DataplaneCheck {
+            node: check.node.get_ref().clone(),
+            after: check.after.as_ref().map(|after| *after.get_ref()),
+            has: inner(&check.has),
+            lacks: inner(&check.lacks),
+            present: things(&check.present),
+            absent: things(&check.absent),
+            line: lines.line(check.place.start),
+        });
+    checks.collect()
 }
 
-fn moment(scenario: &Scenario, fact: &DataplaneCheck) -> Result<usize, Problem> {
+fn moment(scenario: &Scenario, check: &DataplaneCheck) -> Result<usize, Problem> {
     let steps = scenario.steps.len();
-    let Some(after) = &fact.after else {
+    let Some(after) = &check.after else {
         return Ok(steps);
     };
     let moment = usize::from(*after.get_ref());
@@ -76,18 +79,18 @@ fn moment(scenario: &Scenario, fact: &DataplaneCheck) -> Result<usize, Problem> 
 }
 
 fn absent_node(
-    fact: &DataplaneCheck,
+    check: &DataplaneCheck,
     moment: usize,
     scenario: &Scenario,
     present: &[BTreeSet<NodeName>],
 ) -> Option<Problem> {
     let there = present.get(moment)?;
-    let node = fact.node.get_ref();
+    let node = check.node.get_ref();
     (!there.contains(node)).then(|| {
         let known: Vec<&str> = there.iter().map(NodeName::as_str).collect();
         Problem::new(
             format!("unknown node `{node}`"),
-            fact.node.span(),
+            check.node.span(),
             match moment {
                 last if last == scenario.steps.len() => {
                     "no such node after the last step".to_owned()
@@ -125,10 +128,10 @@ impl Known {
 }
 
 /// Peers of nobody, and sysctls that nobody looks at.
-fn unknown_things(known: &Known, fact: &DataplaneCheck) -> Vec<Problem> {
+fn unknown_things(known: &Known, check: &DataplaneCheck) -> Vec<Problem> {
     let problem = |thing: &Spanned<DataplaneItem>| match thing.get_ref() {
         DataplaneItem::Peer { node } | DataplaneItem::AllowedIp { node, .. }
-            if node == fact.node.get_ref() =>
+            if node == check.node.get_ref() =>
         {
             Some(Problem::new(
                 format!("`{node}` is no peer of its own"),
@@ -163,6 +166,6 @@ fn unknown_things(known: &Known, fact: &DataplaneCheck) -> Vec<Problem> {
         | DataplaneItem::Device { .. }
         | DataplaneItem::Nft { .. } => None,
     };
-    let all = fact.present.iter().chain(&fact.absent);
+    let all = check.present.iter().chain(&check.absent);
     all.filter_map(problem).collect()
 }
