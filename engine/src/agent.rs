@@ -4,10 +4,10 @@
 pub(crate) mod notify;
 
 /// What an agent has done and how it stands, for whoever asks meanwhile.
-pub(crate) mod record;
+pub(crate) mod health;
 
 /// What the log says, each thing once.
-pub(crate) mod journal;
+pub(crate) mod log;
 
 /// What Prometheus is told.
 pub(crate) mod metrics;
@@ -34,9 +34,9 @@ use wiremesh_plan::intent::cluster::Cluster;
 use wiremesh_plan::intent::family::PerFamily;
 
 use crate::agent::exporter::Exporter;
-use crate::agent::journal::Journal;
+use crate::agent::health::{Cause, Mesh, Shared};
+use crate::agent::log::Log;
 use crate::agent::notify::{Counts, Supervisor};
-use crate::agent::record::{Cause, Mesh, Shared};
 use crate::hooks::Hooks;
 use crate::host::apply::{ApplyError, Executor};
 use crate::host::guard::Guard;
@@ -46,55 +46,55 @@ use crate::host::netlink::monitor::Monitor;
 use crate::host::nft;
 use crate::store::{Changed, Doubts, Feed};
 
-/// What an agent is started with.
+/// The configuration that an agent is started with.
 mod config;
 
 /// Why a reconciliation failed.
 mod error;
 
-/// One agent for each state directory.
+/// The lock that keeps one agent for each state directory.
 mod lock;
 
-/// When what failed is tried again.
+/// Delays before a failed operation is tried again.
 mod retry;
 
-/// Rules of others that send packets past the tunnel.
+/// Policy rules of other programs that send packets past the tunnel.
 mod bypass;
 
-/// Tunnel devices that somebody has given another name.
+/// Tunnel devices that were renamed.
 mod device;
 
-/// Changes of the store that the agent has not read yet.
-mod news;
+/// Changes of the store that the agent has not applied yet.
+mod store_changes;
 
-/// The tunnels' ports.
+/// The tunnels' UDP ports and device names.
 mod port;
 
-/// The node's keys in the store.
+/// Publication of the node's keys in the store.
 mod publish;
 
-/// The short way.
-mod shortcut;
+/// The fast path for a pod that is added, removed or moved.
+mod pod_change;
 
-/// The routing tables.
+/// The choice of a routing table for each family.
 mod table;
 
-/// What an agent tells.
-pub(crate) mod tell;
+/// The log, the state for the supervisor, and the metrics.
+pub(crate) mod output;
 
-/// What is, and what should be.
-mod planes;
+/// The actual and the desired dataplane, side by side.
+mod comparison;
 
-/// When nothing is wanted of the dataplane yet.
+/// The wait for a first complete reading of the store, while the dataplane is left alone.
 mod waiting;
 
 pub(crate) use bypass::problems as bypass_problems;
+pub(crate) use comparison::{Comparison, follow, lifts};
 pub(crate) use config::AgentConfig;
 pub(crate) use error::AgentError;
-use news::StoreNews;
-pub(crate) use planes::{Planes, follow, lifts};
 pub(crate) use port::{problems as port_problems, taken as taken_ports};
 use retry::Retry;
+use store_changes::StoreChanges;
 pub(crate) use table::{choose as choose_tables, problems as table_problems};
 
 /// When a supervisor is told again that has not read what it was told.
@@ -122,9 +122,9 @@ pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
     if let Err(error) = nft::watch(changed) {
         tracing::warn!("{error}: changes of the rules are found at the next resync alone");
     }
-    let record = Shared::new(&config.node);
-    record.watch();
-    let mut exporter = Exporter::new(record.clone());
+    let health = Shared::new(&config.node);
+    health.watch();
+    let mut exporter = Exporter::new(health.clone());
     exporter.listen(config.metrics);
     let monitor = Monitor::open()?;
     let mut feed = tokio::select! {
@@ -132,14 +132,14 @@ pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    let mut agent = Agent::new(config, monitor, record, exporter)?;
+    let mut agent = Agent::new(config, monitor, health, exporter)?;
     let mut retry = Retry::new();
     let mut cause = Cause::Intent;
     let mut compared = Instant::now();
     loop {
         agent
-            .record
-            .with(|record| record.began(Instant::now().into()));
+            .health
+            .with(|health| health.began(Instant::now().into()));
         let outcome = agent.reconcile(&mut feed, cause).await;
         if cause == Cause::Resync {
             compared = Instant::now();
@@ -161,7 +161,7 @@ pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
             }
         }
         let writes = agent.executor.writes;
-        agent.record.with(|record| record.ended(writes));
+        agent.health.with(|health| health.ended(writes));
         let listens = agent.hooks.watches_kernel();
         let obeys = agent.hooks.obeys_sigterm();
         cause = tokio::select! {
@@ -201,7 +201,7 @@ struct Agent {
     kernel: KernelCache,
     supervisor: Supervisor,
     counts: Counts,
-    record: Shared,
+    health: Shared,
     exporter: Exporter,
     cluster: Cluster,
     /// What is wrong with the store's resources.
@@ -209,14 +209,14 @@ struct Agent {
     /// What is not known of the node's configuration.
     doubts: Doubts,
     /// Changes of the store since it was read last.
-    news: StoreNews,
+    news: StoreChanges,
     /// What was wanted of the dataplane last.
     desired: Option<Dataplane>,
     /// And before that.
     before: Option<Dataplane>,
     /// Where the store has said that peers are.
     endpoints: EndpointHistory,
-    journal: Journal,
+    log: Log,
     /// How this node reaches the others.
     meshes: PerFamily<Mesh>,
     /// What stays protected though no resource names it any more.
@@ -240,7 +240,7 @@ impl Agent {
     fn new(
         config: AgentConfig,
         monitor: Monitor,
-        record: Shared,
+        health: Shared,
         exporter: Exporter,
     ) -> Result<Self, AgentError> {
         let hooks = config.hooks.clone();
@@ -260,16 +260,16 @@ impl Agent {
             hooks,
             supervisor: Supervisor::from_environment(),
             counts: Counts::default(),
-            record,
+            health,
             exporter,
             cluster: Cluster::empty(),
             wrong: Vec::new(),
             doubts: Doubts::default(),
-            news: StoreNews::everything(),
+            news: StoreChanges::everything(),
             desired: None,
             before: None,
             endpoints: EndpointHistory::default(),
-            journal: Journal::default(),
+            log: Log::default(),
             meshes: PerFamily::default(),
             departed: RetainedProtection::default(),
             conflicts: PerFamily::default(),
@@ -287,7 +287,7 @@ impl Agent {
     /// Takes note of what the store's feed tells.
     fn note(&mut self, changed: Changed) {
         let trouble = matches!(changed, Changed::Trouble(_));
-        self.record.with(|record| record.store(trouble));
+        self.health.with(|health| health.store(trouble));
         self.news.note(changed);
     }
 
@@ -340,10 +340,10 @@ impl Agent {
         // A write to the store wakes the loop: what is announced is the store with the key.
         if !published {
             let bypassed = self.bypass_problems().into_iter().next();
-            self.record.with(|record| {
-                record.settled(Instant::now().into(), SystemTime::now());
+            self.health.with(|health| {
+                health.settled(Instant::now().into(), SystemTime::now());
                 if let Some(why) = &bypassed {
-                    record.bypassed(why);
+                    health.bypassed(why);
                 }
             });
             self.announce(&problems, &feed.snapshot().digest);
@@ -406,12 +406,12 @@ impl Agent {
                 let is_repair = !wanted.is_some_and(|(before, now)| change.follows(before, now));
                 let repair = Some(cause).filter(|_| self.settled && is_repair);
                 if repair.is_some() {
-                    self.record.with(|record| record.repairs(change));
+                    self.health.with(|health| health.repairs(change));
                 }
                 let done = self.executor.apply(change, &mut self.kernel).await;
-                self.record.with(|record| record.changed(repair));
+                self.health.with(|health| health.changed(repair));
                 match done {
-                    Ok(()) => self.journal.changed(change, repair, Instant::now().into()),
+                    Ok(()) => self.log.changed(change, repair, Instant::now().into()),
                     Err(ApplyError::Unsupported(why)) => {
                         self.unsupported = Some(why);
                         break;
@@ -425,8 +425,8 @@ impl Agent {
         Err(AgentError::NotKept(first.unwrap_or_default()))
     }
 
-    fn planes(&self) -> Planes {
-        Planes::new(
+    fn compare(&self) -> Comparison {
+        Comparison::new(
             &self.kernel,
             &self.cluster,
             &self.config.node,
@@ -461,12 +461,12 @@ impl Agent {
                 self.wrong.is_empty(),
             );
         }
-        let Planes {
+        let Comparison {
             mut actual,
             mut desired,
             conflicts,
             bypasses,
-        } = self.planes();
+        } = self.compare();
         self.conflicts = conflicts;
         let is_strict = actual.firewall.is_strict();
         if let Some(why) = self.doubts.forbid_lifting(is_strict)

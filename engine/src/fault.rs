@@ -339,7 +339,7 @@ impl TestHooks for Faults {
 
     fn change_dataplanes(&self, actual: &mut Dataplane, desired: &mut Dataplane) {
         spoil(actual, desired, &self.faults);
-        let is_there = !actual.planes.v4.devices.is_empty();
+        let is_there = !actual.families.v4.devices.is_empty();
         if self.has(Fault::HalfIsWhole) && is_there && !self.wrote.load(Relaxed) {
             actual.clone_from(desired);
         }

@@ -1,40 +1,40 @@
-//! What a node is like and should be like, and the changes between the two. Pure.
+//! The actual and the desired dataplane of a node, and the changes from one to the other. Pure.
 
-/// What is really on this node, by the kernel's own routes.
+/// Pods that are on this node, read from the kernel's own routes.
 pub mod local_routes;
 
-/// Which node has which network.
+/// The node of each network, and conflicts between nodes.
 pub mod networks;
 
-/// What this engine wants of nftables.
+/// The nftables table of this engine.
 pub mod firewall;
 
-/// What settings protected before one had a mistake.
+/// Settings that stay in force while a resource has a mistake.
 mod retained_settings;
 
-/// Addresses of Nodes that are gone while their pods are not.
+/// Addresses that stay protected after their Node was deleted while its pods remain.
 pub mod retained_protection;
 
-/// What a node's dataplane can be like, for what is and for what should be.
+/// The dataplane's types: devices, peers, routes and rules.
 pub mod model;
 
-/// Which routing table is this engine's.
+/// The choice of this engine's routing table.
 pub mod tables;
 
-/// Rules of the routing policy database: which packets each is for.
+/// Rules of the routing policy database, and the packets that each matches.
 pub mod policy;
 
-/// Rules of others that come before this engine's.
+/// Rules of other programs that match before this engine's.
 pub mod bypass;
 
-/// Cluster to dataplane: what this node should be like.
+/// The desired dataplane of a node, computed from the cluster.
 pub mod desired;
 
-/// Peers that speak from elsewhere than the store says.
+/// Peers that send from another endpoint than the store has (roaming).
 pub mod roaming;
 
 /// The difference between two dataplanes as an ordered list of changes.
 pub mod change;
 
-/// What a pod's change does, at the cost of that pod.
-pub mod increment;
+/// The fast path: the changes for one pod that is added, removed or moved.
+pub mod pod_change;

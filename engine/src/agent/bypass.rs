@@ -21,7 +21,7 @@ pub(super) fn find(
     desired: &Dataplane,
 ) -> Vec<Bypass> {
     let settings = &cluster.settings;
-    let routes = &desired.planes[family].routes;
+    let routes = &desired.families[family].routes;
     let before = kernel.rules_of_others_before(family, settings);
     let Some(before) = before.filter(|_| !routes.is_empty()) else {
         return Vec::new();

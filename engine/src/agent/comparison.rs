@@ -22,9 +22,9 @@ use crate::host::kernel::KernelCache;
 pub(crate) fn lifts(actual: &Dataplane, settings: &Settings) -> bool {
     let strict = actual.firewall.is_strict() && settings.strict.is_none();
     let hosts = actual.firewall.marks_incoming() && !settings.host_encryption;
-    let mut planes = actual.planes.iter();
+    let mut families = actual.families.iter();
     let families =
-        planes.any(|(family, plane)| !plane.rules.is_empty() && !settings.tunnel[family].enabled);
+        families.any(|(family, plane)| !plane.rules.is_empty() && !settings.tunnel[family].enabled);
     strict || hosts || families
 }
 
@@ -46,14 +46,14 @@ pub(crate) fn follow(
 
 /// The dataplane as it is and as it should be, the conflicts that were decided for that, and what others
 /// do about it.
-pub(crate) struct Planes {
+pub(crate) struct Comparison {
     pub(crate) actual: Dataplane,
     pub(crate) desired: Dataplane,
     pub(crate) conflicts: PerFamily<Vec<Conflict>>,
     pub(crate) bypasses: PerFamily<Vec<Bypass>>,
 }
 
-impl Planes {
+impl Comparison {
     /// Of the node `node`, whose machine can make a device in the families that are `supported`, in the
     /// routing tables that have been chosen.
     pub(crate) fn new(

@@ -21,7 +21,7 @@ impl Agent {
                     family,
                     name: name.clone(),
                 };
-                self.record.with(|record| record.repairs(&change));
+                self.health.with(|health| health.repairs(&change));
             }
             if tunnel::gets_device_back(&name).await {
                 self.kernel.apply_notifications(self.monitor.drain());

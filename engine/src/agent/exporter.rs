@@ -23,8 +23,8 @@ use tokio::time::{sleep, timeout};
 use wireguard_control::Backend;
 use wiremesh_plan::intent::text::message;
 
+use crate::agent::health::{Health, Shared, Standing};
 use crate::agent::metrics::{Reading, page};
-use crate::agent::record::{Record, Shared, Standing};
 use crate::host::device::{self, State};
 
 /// The open connections.
@@ -59,16 +59,16 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What serves a record to whoever asks.
 #[derive(Debug)]
 pub(crate) struct Exporter {
-    record: Shared,
+    health: Shared,
     wanted: watch::Sender<Option<SocketAddr>>,
     started: bool,
 }
 
 impl Exporter {
     /// Serves nothing yet.
-    pub(crate) fn new(record: Shared) -> Self {
+    pub(crate) fn new(health: Shared) -> Self {
         Self {
-            record,
+            health,
             wanted: watch::Sender::new(None),
             started: false,
         }
@@ -84,7 +84,7 @@ impl Exporter {
         }
         self.started = true;
         let wanted = self.wanted.subscribe();
-        let record = self.record.clone();
+        let health = self.health.clone();
         let spawned = thread::Builder::new()
             .name("metrics".into())
             .spawn(move || {
@@ -92,7 +92,7 @@ impl Exporter {
                     .enable_all()
                     .build();
                 match runtime {
-                    Ok(runtime) => runtime.block_on(serve(wanted, record)),
+                    Ok(runtime) => runtime.block_on(serve(wanted, health)),
                     Err(error) => tracing::error!("metrics are not served: {error}"),
                 }
             });
@@ -103,9 +103,9 @@ impl Exporter {
 }
 
 /// Serves where it is wanted, until nobody can want it any more.
-async fn serve(mut wanted: watch::Receiver<Option<SocketAddr>>, record: Shared) {
+async fn serve(mut wanted: watch::Receiver<Option<SocketAddr>>, health: Shared) {
     let server = Arc::new(Server {
-        record,
+        health,
         devices: Mutex::default(),
         places: Places::default(),
     });
@@ -151,7 +151,7 @@ async fn bind(at: SocketAddr) -> io::Result<TcpListener> {
 }
 
 struct Server {
-    record: Shared,
+    health: Shared,
     devices: Mutex<Devices>,
     places: Places,
 }
@@ -205,11 +205,11 @@ impl Server {
                 response.headers_mut().insert(ALLOW, only);
                 response
             }
-            "/healthz" => verdict(self.record.with(|record| health(record, Instant::now()))),
-            "/readyz" => verdict(self.record.with(|record| {
+            "/healthz" => verdict(self.health.with(|health| liveness(health, Instant::now()))),
+            "/readyz" => verdict(self.health.with(|health| {
                 // What does not turn follows nothing, whatever it said last.
                 let now = Instant::now();
-                health(record, now).and_then(|()| readiness(record, now))
+                liveness(health, now).and_then(|()| readiness(health, now))
             })),
             _ => text(StatusCode::OK, self.metrics().await),
         };
@@ -220,12 +220,12 @@ impl Server {
     }
 
     async fn metrics(&self) -> String {
-        let record = self.record.with(|record| record.clone());
-        let meshes = record.meshes.iter();
+        let health = self.health.with(|health| health.clone());
+        let meshes = health.meshes.iter();
         let named = meshes.filter_map(|(_, mesh)| mesh.device.clone()).collect();
         let ask = |name: &str, backend| device::read(name, backend).ok();
         let readings = self.devices.lock().await.read(named, ask).await;
-        page(&record, &readings)
+        page(&health, &readings)
     }
 }
 
@@ -246,14 +246,14 @@ fn verdict(verdict: Result<(), String>) -> Response<Full<Bytes>> {
 }
 
 /// Whether the agent goes on; one that only has trouble does.
-fn health(record: &Record, now: Instant) -> Result<(), String> {
-    if let Some(turned) = record.turned
+fn liveness(health: &Health, now: Instant) -> Result<(), String> {
+    if let Some(turned) = health.turned
         && now.saturating_duration_since(turned) > STUCK
     {
         let seconds = now.saturating_duration_since(turned).as_secs();
         return Err(format!("the agent's loop has not turned for {seconds} s"));
     }
-    match record.busy_since {
+    match health.busy_since {
         Some(since) if now.duration_since(since) > STUCK => Err(format!(
             "the agent has been at the same thing for {} s",
             now.duration_since(since).as_secs()
@@ -263,9 +263,9 @@ fn health(record: &Record, now: Instant) -> Result<(), String> {
 }
 
 /// Whether the dataplane follows the store.
-fn readiness(record: &Record, now: Instant) -> Result<(), String> {
-    let busy = record.busy_since.map(|since| now.duration_since(since));
-    match &record.standing {
+fn readiness(health: &Health, now: Instant) -> Result<(), String> {
+    let busy = health.busy_since.map(|since| now.duration_since(since));
+    match &health.standing {
         Standing::InSync => match busy.filter(|busy| *busy > BUSY) {
             None => Ok(()),
             Some(busy) => Err(format!(

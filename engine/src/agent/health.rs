@@ -136,7 +136,7 @@ impl Durations {
 
 /// What an agent has done and how it stands.
 #[derive(Debug, Clone)]
-pub(crate) struct Record {
+pub(crate) struct Health {
     /// The node's name.
     pub(crate) node: String,
     /// How it stands.
@@ -177,7 +177,7 @@ pub(crate) struct Record {
     unsettled: Option<(Instant, bool)>,
 }
 
-impl Record {
+impl Health {
     /// Of an agent that has just begun.
     pub(crate) fn new(node: &str) -> Self {
         Self {
@@ -266,34 +266,34 @@ impl Record {
 /// How often the loop's turning is noted.
 const TURN: Duration = Duration::from_secs(1);
 
-/// A record that its agent writes and others read.
+/// A health that its agent writes and others read.
 #[derive(Debug, Clone)]
-pub(crate) struct Shared(Arc<Mutex<Record>>);
+pub(crate) struct Shared(Arc<Mutex<Health>>);
 
 impl Shared {
     /// Of an agent that has just begun.
     pub(crate) fn new(node: &str) -> Self {
-        Self(Arc::new(Mutex::new(Record::new(node))))
+        Self(Arc::new(Mutex::new(Health::new(node))))
     }
 
     /// Keeps noting that the agent's loop turns: on the loop's own thread, so that what holds that
     /// thread up shows. The agent is at work from here.
     pub(crate) fn watch(&self) {
-        self.with(|record| {
-            record.began(Instant::now());
-            record.turned = Some(Instant::now());
+        self.with(|health| {
+            health.began(Instant::now());
+            health.turned = Some(Instant::now());
         });
         let shared = self.clone();
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(TURN).await;
-                shared.with(|record| record.turned = Some(Instant::now()));
+                shared.with(|health| health.turned = Some(Instant::now()));
             }
         });
     }
 
     /// For a short look, or a short change: the agent waits meanwhile.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Health) -> T) -> T {
         // Whoever panicked had no part in what these numbers say.
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -305,48 +305,48 @@ mod tests {
 
     #[test]
     fn what_took_no_write_is_no_convergence() {
-        let mut record = Record::new("a");
+        let mut health = Health::new("a");
         let start = Instant::now();
-        record.began(start);
-        record.settled(start + Duration::from_millis(5), SystemTime::UNIX_EPOCH);
-        assert_eq!(record.convergence.count, 0);
-        record.began(start);
-        record.changed(None);
-        record.ended(1);
+        health.began(start);
+        health.settled(start + Duration::from_millis(5), SystemTime::UNIX_EPOCH);
+        assert_eq!(health.convergence.count, 0);
+        health.began(start);
+        health.changed(None);
+        health.ended(1);
         // The second event comes before the first is dealt with: the first one counts.
-        record.began(start + Duration::from_millis(80));
-        record.settled(start + Duration::from_millis(90), SystemTime::UNIX_EPOCH);
-        assert_eq!(record.convergence.count, 1);
-        assert_eq!(record.convergence.sum, Duration::from_millis(90));
-        assert_eq!(record.convergence.counts[3], 1);
-        assert_eq!(record.repairs[&Cause::Drift], 0);
+        health.began(start + Duration::from_millis(80));
+        health.settled(start + Duration::from_millis(90), SystemTime::UNIX_EPOCH);
+        assert_eq!(health.convergence.count, 1);
+        assert_eq!(health.convergence.sum, Duration::from_millis(90));
+        assert_eq!(health.convergence.counts[3], 1);
+        assert_eq!(health.repairs[&Cause::Drift], 0);
     }
 
     #[test]
     fn what_others_have_changed_is_not_in_sync_until_it_is_put_right() {
-        let mut record = Record::new("a");
+        let mut health = Health::new("a");
         let now = Instant::now();
-        record.settled(now, SystemTime::UNIX_EPOCH);
+        health.settled(now, SystemTime::UNIX_EPOCH);
         let change = Change::SwitchOn {
             family: Family::V4,
             name: "wg".into(),
         };
-        record.repairs(&change);
-        record.changed(Some(Cause::Drift));
+        health.repairs(&change);
+        health.changed(Some(Cause::Drift));
         let why = Standing::Struggling("being put right: switch wg on".into());
-        assert_eq!(record.standing, why);
-        record.settled(now, SystemTime::UNIX_EPOCH);
-        assert_eq!(record.standing, Standing::InSync);
-        record.bypassed("a rule");
-        assert_eq!(record.standing, Standing::Struggling("a rule".into()));
+        assert_eq!(health.standing, why);
+        health.settled(now, SystemTime::UNIX_EPOCH);
+        assert_eq!(health.standing, Standing::InSync);
+        health.bypassed("a rule");
+        assert_eq!(health.standing, Standing::Struggling("a rule".into()));
     }
 
     #[test]
     fn a_loss_of_the_store_counts_once_however_often_it_is_told() {
-        let mut record = Record::new("a");
+        let mut health = Health::new("a");
         for trouble in [false, true, true, false, false, true] {
-            record.store(trouble);
+            health.store(trouble);
         }
-        assert_eq!((record.store_losses, record.store_recoveries), (2, 1));
+        assert_eq!((health.store_losses, health.store_recoveries), (2, 1));
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use wiremesh_plan::dataplane::change::Change;
 use wiremesh_plan::intent::family::{Family, PerFamily};
 
-use crate::agent::record::{Cause, Mesh};
+use crate::agent::health::{Cause, Mesh};
 
 /// How long the same line is not said again.
 const QUIET: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ struct Said {
 
 /// What has been said.
 #[derive(Debug, Default)]
-pub(crate) struct Journal {
+pub(crate) struct Log {
     /// What is wrong, as was said.
     problems: BTreeSet<String>,
     /// What has failed since the last success.
@@ -36,7 +36,7 @@ pub(crate) struct Journal {
     lately: BTreeMap<String, Said>,
 }
 
-impl Journal {
+impl Log {
     /// A write was made, to put something right if there was a cause for that.
     pub(crate) fn changed(&mut self, change: &Change, repair: Option<Cause>, now: Instant) {
         let family = family(change).map_or("both", Family::word);

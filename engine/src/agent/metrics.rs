@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use wiremesh_plan::intent::text;
 
-use crate::agent::record::{Durations, Record, Standing};
+use crate::agent::health::{Durations, Health, Standing};
 use crate::host::device::{PeerState, State};
 
 /// A device, and what it says; none if it could not be read in time.
@@ -27,13 +27,13 @@ pub(crate) const REASONS: &[&str] = &[
 ];
 
 /// The whole page.
-pub(crate) fn page(record: &Record, readings: &[Reading]) -> String {
+pub(crate) fn page(health: &Health, readings: &[Reading]) -> String {
     let mut page = Page(String::new());
-    if record.tells_wireguard {
-        wireguard(&mut page, &record.node, readings);
+    if health.tells_wireguard {
+        wireguard(&mut page, &health.node, readings);
     }
-    agent(&mut page, record);
-    meshes(&mut page, record);
+    agent(&mut page, health);
+    meshes(&mut page, health);
     page.head(
         "wiremesh_device_readable",
         "gauge",
@@ -108,55 +108,55 @@ fn wireguard(page: &mut Page, node: &str, readings: &[Reading]) {
     );
 }
 
-fn agent(page: &mut Page, record: &Record) {
+fn agent(page: &mut Page, health: &Health) {
     let yes = |yes: bool| u64::from(yes);
     page.only(
         "wiremesh_in_sync",
         "gauge",
         "whether the dataplane follows the store as last seen",
-        yes(record.standing == Standing::InSync),
+        yes(health.standing == Standing::InSync),
     );
     page.only(
         "wiremesh_last_sync_timestamp_seconds",
         "gauge",
         "when the dataplane last followed the store, as a unix timestamp; 0 is never",
-        unix(record.synced).as_secs_f64(),
+        unix(health.synced).as_secs_f64(),
     );
     page.only(
         "wiremesh_problems",
         "gauge",
         "what is wrong with the store's resources, the store or this node; the log says what",
-        record.problems,
+        health.problems,
     );
     page.only(
         "wiremesh_store_reachable",
         "gauge",
         "whether the store can be followed",
-        yes(!record.store_trouble),
+        yes(!health.store_trouble),
     );
     page.only(
         "wiremesh_store_losses_total",
         "counter",
         "how often the store could not be followed any more",
-        record.store_losses,
+        health.store_losses,
     );
     page.only(
         "wiremesh_store_reconnects_total",
         "counter",
         "how often the store could be followed again",
-        record.store_recoveries,
+        health.store_recoveries,
     );
     page.only(
         "wiremesh_kernel_writes_total",
         "counter",
         "writes to route netlink, the tunnel devices, nftables and sysctls",
-        record.writes,
+        health.writes,
     );
     page.only(
         "wiremesh_resyncs_total",
         "counter",
         "comparisons of everything that nothing but the clock had caused",
-        record.resyncs,
+        health.resyncs,
     );
     let repairs = "wiremesh_drift_repairs_total";
     page.head(
@@ -164,16 +164,16 @@ fn agent(page: &mut Page, record: &Record) {
         "counter",
         "writes that put right what somebody else had changed, by what told of it",
     );
-    for (cause, count) in &record.repairs {
+    for (cause, count) in &health.repairs {
         page.sample(repairs, &[("cause", cause.word())], count);
     }
     page.only(
         "wiremesh_failures_total",
         "counter",
         "reconciliations that failed, and were tried again",
-        record.failures,
+        health.failures,
     );
-    convergence(page, &record.convergence);
+    convergence(page, &health.convergence);
 }
 
 fn convergence(page: &mut Page, durations: &Durations) {
@@ -194,19 +194,19 @@ fn convergence(page: &mut Page, durations: &Durations) {
     page.sample(&format!("{name}_count"), &[], durations.count);
 }
 
-fn meshes(page: &mut Page, record: &Record) {
+fn meshes(page: &mut Page, health: &Health) {
     page.only(
         "wiremesh_strict",
         "gauge",
         "whether what should be encrypted is dropped where it cannot be",
-        u8::from(record.strict),
+        u8::from(health.strict),
     );
     page.head(
         "wiremesh_encrypting",
         "gauge",
         "whether this node encrypts, by family",
     );
-    for (family, mesh) in record.meshes.iter() {
+    for (family, mesh) in health.meshes.iter() {
         let labels = [("family", family.word())];
         page.sample("wiremesh_encrypting", &labels, u8::from(mesh.encrypting));
     }
@@ -215,7 +215,7 @@ fn meshes(page: &mut Page, record: &Record) {
         "gauge",
         "addresses and blocks that are claimed for several nodes; the log says which",
     );
-    for (family, count) in record.conflicts.iter() {
+    for (family, count) in health.conflicts.iter() {
         let labels = [("family", family.word())];
         page.sample("wiremesh_address_conflicts", &labels, count);
     }
@@ -224,7 +224,7 @@ fn meshes(page: &mut Page, record: &Record) {
         "gauge",
         "other nodes by how they are reached, and why not encrypted",
     );
-    for (family, mesh) in record.meshes.iter().filter(|(_, mesh)| mesh.encrypting) {
+    for (family, mesh) in health.meshes.iter().filter(|(_, mesh)| mesh.encrypting) {
         let mut sample = |state, reason, count| {
             let labels = [
                 ("family", family.word()),

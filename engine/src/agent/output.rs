@@ -8,7 +8,7 @@ use wiremesh_plan::intent::cluster::Cluster;
 use wiremesh_plan::intent::family::{Family, PerFamily};
 use wiremesh_plan::intent::settings::overhead;
 
-use crate::agent::record::Mesh;
+use crate::agent::health::Mesh;
 use crate::host::kernel::KernelCache;
 
 use super::{Agent, AgentError};
@@ -34,23 +34,23 @@ impl Agent {
             }
         });
         for (family, mesh) in self.meshes.iter() {
-            self.journal.peers(family, mesh);
+            self.log.peers(family, mesh);
         }
         let settings = &self.cluster.settings;
-        self.record.with(|record| {
-            record.strict = settings.strict.is_some();
-            record.tells_wireguard = settings.metrics.wireguard;
-            record.meshes.clone_from(&self.meshes);
-            record.conflicts = PerFamily::each(|family| self.conflicts[family].len());
+        self.health.with(|health| {
+            health.strict = settings.strict.is_some();
+            health.tells_wireguard = settings.metrics.wireguard;
+            health.meshes.clone_from(&self.meshes);
+            health.conflicts = PerFamily::each(|family| self.conflicts[family].len());
         });
     }
 
     /// Tells the log, and whoever asks meanwhile.
     pub(super) fn tell(&mut self, problems: &[String]) {
-        self.journal.stands(problems, Instant::now());
-        self.record.with(|record| {
-            record.resyncs = self.counts.resyncs;
-            record.problems = problems.len();
+        self.log.stands(problems, Instant::now());
+        self.health.with(|health| {
+            health.resyncs = self.counts.resyncs;
+            health.problems = problems.len();
         });
     }
 
@@ -126,11 +126,11 @@ impl Agent {
     /// Tells of a failure.
     pub(super) fn fail(&mut self, error: &AgentError) {
         let why = error.to_string();
-        self.record.with(|record| {
-            record.failed(&why);
+        self.health.with(|health| {
+            health.failed(&why);
             // A Node that comes later is met from then on.
             if matches!(error, AgentError::NoNode(_)) {
-                record.idles();
+                health.idles();
             }
         });
         if matches!(error, AgentError::Elsewhere(_)) {
@@ -144,7 +144,7 @@ impl Agent {
 
     /// Tells the log and the supervisor what stands in the way.
     pub(super) fn complain(&mut self, problem: &str) {
-        self.journal.failed(problem, Instant::now());
+        self.log.failed(problem, Instant::now());
         // If even this fails, the log is all there is.
         let _ = self.supervisor.struggling(problem);
     }

@@ -1,9 +1,9 @@
-//! The short way: pods that come, go and move, at their own cost.
+//! The fast path: a pod that is added, removed or moved changes only its own routes and peers' allowed IPs.
 
 use std::time::Instant;
 
 use wiremesh_plan::dataplane::change::Change;
-use wiremesh_plan::dataplane::increment;
+use wiremesh_plan::dataplane::pod_change;
 use wiremesh_plan::intent::family::{Family, PerFamily};
 
 use crate::host::kernel::Stale;
@@ -36,7 +36,7 @@ impl Agent {
             return Ok(false);
         };
         let tables = PerFamily::each(|family| {
-            let rule = desired.planes[family].rules.first();
+            let rule = desired.families[family].rules.first();
             rule.map(|rule| rule.table).unwrap_or_default()
         });
         // Of what several nodes are said to have it is told, which is not done in short.
@@ -62,14 +62,14 @@ impl Agent {
         }
         let node = &self.config.node;
         let here = self.kernel.here(&cluster.settings);
-        let advanced = increment::advance(cluster, node, &here, &networks, tables, desired);
+        let advanced = pod_change::advance(cluster, node, &here, &networks, tables, desired);
         let Some(changes) = advanced else {
             return Ok(false);
         };
         for change in &changes {
             self.executor.apply(change, &mut self.kernel).await?;
-            self.record.with(|record| record.changed(None));
-            self.journal.changed(change, None, Instant::now());
+            self.health.with(|health| health.changed(None));
+            self.log.changed(change, None, Instant::now());
             if let Change::Configure(configuration) = change {
                 // It is known what it is like now: nobody tells it again.
                 self.kernel.configured(configuration);

@@ -25,8 +25,8 @@ impl Agent {
                 if self.kernel.device(&name).is_some() && self.is_encrypting(family) {
                     let change = Change::GenerateKey { family, name };
                     self.executor.apply(&change, &mut self.kernel).await?;
-                    self.record.with(|record| record.changed(None));
-                    self.journal.changed(&change, None, Instant::now());
+                    self.health.with(|health| health.changed(None));
+                    self.log.changed(&change, None, Instant::now());
                 }
             }
             let settings = &self.cluster.settings;

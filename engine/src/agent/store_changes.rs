@@ -8,7 +8,7 @@ use crate::store::Changed;
 
 /// What has changed in the store.
 #[derive(Debug)]
-pub(super) struct StoreNews {
+pub(super) struct StoreChanges {
     /// Whether anything has.
     pub(super) has_changed: bool,
     /// Which resources have; none is any.
@@ -17,7 +17,7 @@ pub(super) struct StoreNews {
     pub(super) trouble: Option<String>,
 }
 
-impl StoreNews {
+impl StoreChanges {
     /// Of a store that was never read.
     pub(super) fn everything() -> Self {
         Self {
@@ -66,7 +66,7 @@ mod tests {
     /// Otherwise the agent would handle those resources alone and miss the others.
     #[test]
     fn after_a_change_of_everything_no_resource_is_singled_out() {
-        let mut news = StoreNews {
+        let mut news = StoreChanges {
             has_changed: false,
             resources: Some(BTreeSet::new()),
             trouble: None,
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn trouble_lasts_until_the_store_reports_a_change() {
         for change in [Changed::Everything, resources(&[])] {
-            let mut news = StoreNews::everything();
+            let mut news = StoreChanges::everything();
             news.note(Changed::Trouble("no answer".into()));
             assert_eq!(news.trouble.as_deref(), Some("no answer"));
             news.note(change);

@@ -14,7 +14,7 @@ impl Agent {
         self.put_off();
         let trouble = unready.or_else(|| self.news.trouble.clone());
         let waiting = trouble.as_deref().unwrap_or("waiting for the store");
-        self.record.with(|record| record.failed(waiting));
+        self.health.with(|health| health.failed(waiting));
         match &trouble {
             Some(trouble) => self.complain(trouble),
             // It has not answered yet, and nothing is wrong with that.

@@ -3,7 +3,7 @@
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Value, json};
 use wiremesh_plan::dataplane::firewall::TABLE;
-use wiremesh_plan::dataplane::model::{Dataplane, Device, Plane, RouteKey, Target};
+use wiremesh_plan::dataplane::model::{Dataplane, Device, FamilyDataplane, RouteKey, Target};
 use wiremesh_plan::intent::family::Family;
 
 use super::Fault;
@@ -19,8 +19,8 @@ pub(super) fn spoil(actual: &mut Dataplane, plane: &mut Dataplane, faults: &[Fau
             Fault::ReadsFirstParts => read_first_parts(actual),
             Fault::KeepsOldDevice => {
                 for family in Family::ALL {
-                    let wanted = &plane.planes[family].devices;
-                    let found = &mut actual.planes[family].devices;
+                    let wanted = &plane.families[family].devices;
+                    let found = &mut actual.families[family].devices;
                     found.retain(|name, _| wanted.contains_key(name));
                 }
             }
@@ -39,20 +39,20 @@ pub(super) fn spoil(actual: &mut Dataplane, plane: &mut Dataplane, faults: &[Fau
                 for family in Family::ALL {
                     spoil_plane(
                         family,
-                        &actual.planes[family],
-                        &mut plane.planes[family],
+                        &actual.families[family],
+                        &mut plane.families[family],
                         Fault::NoMtu,
                     );
                 }
             }
-            Fault::NoIpv6 => plane.planes.v6 = Plane::default(),
+            Fault::NoIpv6 => plane.families.v6 = FamilyDataplane::default(),
             Fault::NoisyLog => tracing::warn!("the cluster was looked at"),
             _ => {
                 for family in Family::ALL {
                     spoil_plane(
                         family,
-                        &actual.planes[family],
-                        &mut plane.planes[family],
+                        &actual.families[family],
+                        &mut plane.families[family],
                         *fault,
                     );
                 }
@@ -64,7 +64,7 @@ pub(super) fn spoil(actual: &mut Dataplane, plane: &mut Dataplane, faults: &[Fau
 /// Of each device as many peers as fit into one message, and of each peer as many allowed IPs.
 fn read_first_parts(actual: &mut Dataplane) {
     for family in Family::ALL {
-        for device in actual.planes[family].devices.values_mut() {
+        for device in actual.families[family].devices.values_mut() {
             let peers = std::mem::take(&mut device.peers).into_iter();
             device.peers = peers.take(FIRST_PART).collect();
             for peer in device.peers.values_mut() {
@@ -75,7 +75,12 @@ fn read_first_parts(actual: &mut Dataplane) {
     }
 }
 
-fn spoil_plane(family: Family, actual: &Plane, plane: &mut Plane, fault: Fault) {
+fn spoil_plane(
+    family: Family,
+    actual: &FamilyDataplane,
+    plane: &mut FamilyDataplane,
+    fault: Fault,
+) {
     match fault {
         Fault::NoThrowRoutes => plane.routes.retain(|_, target| *target != Target::Throw),
         Fault::RoutesTheWorld => {

@@ -11,7 +11,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use wireguard_control::Backend;
 use wiremesh_plan::dataplane::change::Configuration;
 use wiremesh_plan::dataplane::firewall::Firewall;
-use wiremesh_plan::dataplane::model::{Dataplane, Device, Plane, RouteKey, Rule};
+use wiremesh_plan::dataplane::model::{Dataplane, Device, FamilyDataplane, RouteKey, Rule};
 use wiremesh_plan::dataplane::policy::PolicyRule;
 use wiremesh_plan::intent::family::{Family, PerFamily};
 use wiremesh_plan::intent::settings::Settings;
@@ -338,21 +338,21 @@ impl KernelCache {
 
     /// What can be compared with what is desired.
     pub(crate) fn dataplane(&self, settings: &Settings) -> Dataplane {
-        let planes = PerFamily::each(|family| {
+        let families = PerFamily::each(|family| {
             let left = self.tables(family, settings).left();
             let rules = self.rules[family].iter().filter(|rule| {
                 rule.is_own()
                     || rule.is_of_our_kind() && left.contains(&rule.table)
                     || !rule.foreign && self.hooks.owns_table(rule.table)
             });
-            Plane {
+            FamilyDataplane {
                 devices: self.devices_of(family, settings),
                 routes: self.routes_of(family, settings, &left),
                 rules: rules.cloned().collect(),
             }
         });
         Dataplane {
-            planes,
+            families,
             firewall: self.firewall.clone(),
             src_valid_mark: self.src_valid_mark,
         }

@@ -89,7 +89,7 @@ impl Status<'_> {
 
     /// Why this node does not encrypt, if it does not.
     fn idle(&self, family: Family) -> Option<String> {
-        if self.held && !self.actual.planes[family].rules.is_empty() {
+        if self.held && !self.actual.families[family].rules.is_empty() {
             return None;
         }
         if is_active(self.cluster, self.node, family) {
@@ -208,11 +208,11 @@ impl Status<'_> {
 
     fn device(&self, family: Family) -> Option<&Device> {
         let name = &self.cluster.settings.tunnel[family].interface;
-        self.actual.planes[family].devices.get(name)
+        self.actual.families[family].devices.get(name)
     }
 
     fn rule(&self, family: Family) -> Option<&Rule> {
-        self.actual.planes[family].rules.first()
+        self.actual.families[family].rules.first()
     }
 
     /// Whether nobody knows what is wanted.

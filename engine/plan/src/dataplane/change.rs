@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use crate::dataplane::firewall::Firewall;
-use crate::dataplane::model::{Dataplane, Device, Peer, Plane, RouteKey, Rule, Target};
+use crate::dataplane::model::{Dataplane, Device, FamilyDataplane, Peer, RouteKey, Rule, Target};
 use crate::intent::family::Family;
 use crate::intent::key::PublicKey;
 
@@ -97,7 +97,7 @@ impl Change {
         match self {
             Self::SetFirewall { .. } => before.firewall != now.firewall,
             Self::SetRoutes { family, .. } => {
-                before.planes[*family].routes != now.planes[*family].routes
+                before.families[*family].routes != now.families[*family].routes
             }
             Self::SetSrcValidMark
             | Self::CreateDevice { .. }
@@ -175,8 +175,8 @@ pub struct PeerChange {
 pub fn diff(actual: &Dataplane, desired: &Dataplane) -> Vec<Change> {
     let mut changes = Vec::new();
     // First of all, since a node that can make no device must be left as it is.
-    for (family, plane) in desired.planes.iter() {
-        let there = &actual.planes[family].devices;
+    for (family, plane) in desired.families.iter() {
+        let there = &actual.families[family].devices;
         let missing = plane
             .devices
             .keys()
@@ -191,8 +191,8 @@ pub fn diff(actual: &Dataplane, desired: &Dataplane) -> Vec<Change> {
     }
     let (firewall, rest) = firewalls(&actual.firewall, &desired.firewall);
     changes.extend(firewall);
-    for (family, plane) in desired.planes.iter() {
-        let actual = &actual.planes[family];
+    for (family, plane) in desired.families.iter() {
+        let actual = &actual.families[family];
         match plane.devices.iter().next() {
             Some((name, device)) => encrypting(family, actual, plane, name, device, &mut changes),
             None => ending(family, actual, plane, &mut changes),
@@ -218,7 +218,12 @@ fn firewalls(actual: &Firewall, desired: &Firewall) -> (Option<Change>, Option<C
     (step(actual, &midway), step(&midway, desired))
 }
 
-fn ending(family: Family, actual: &Plane, desired: &Plane, changes: &mut Vec<Change>) {
+fn ending(
+    family: Family,
+    actual: &FamilyDataplane,
+    desired: &FamilyDataplane,
+    changes: &mut Vec<Change>,
+) {
     remove_left_routes(family, actual, desired, changes);
     remove_rules(family, actual, desired, changes);
     routes(
@@ -232,8 +237,8 @@ fn ending(family: Family, actual: &Plane, desired: &Plane, changes: &mut Vec<Cha
 
 fn encrypting(
     family: Family,
-    actual: &Plane,
-    desired: &Plane,
+    actual: &FamilyDataplane,
+    desired: &FamilyDataplane,
     name: &str,
     device: &Device,
     changes: &mut Vec<Change>,
@@ -394,7 +399,7 @@ pub fn peer_change(actual: Option<&Peer>, desired: &Peer) -> Option<PeerChange> 
 }
 
 /// What must be encrypted comes first, what must not be after it.
-fn added(actual: &Plane, desired: &Plane) -> Vec<(RouteKey, Target)> {
+fn added(actual: &FamilyDataplane, desired: &FamilyDataplane) -> Vec<(RouteKey, Target)> {
     let differs = |(slot, target): &(&RouteKey, &Target)| actual.routes.get(slot) != Some(*target);
     let differing = || desired.routes.iter().filter(differs);
     let is_throw = |target: &Target| *target == Target::Throw;
@@ -407,22 +412,27 @@ fn added(actual: &Plane, desired: &Plane) -> Vec<(RouteKey, Target)> {
 }
 
 /// Own routes that are there and not desired.
-fn removed(actual: &Plane, desired: &Plane) -> Vec<RouteKey> {
+fn removed(actual: &FamilyDataplane, desired: &FamilyDataplane) -> Vec<RouteKey> {
     let unwanted = unwanted(actual, desired);
     let own = unwanted.filter(|(_, target)| **target != Target::Foreign);
     own.map(|(slot, _)| *slot).collect()
 }
 
 fn unwanted<'a>(
-    actual: &'a Plane,
-    desired: &'a Plane,
+    actual: &'a FamilyDataplane,
+    desired: &'a FamilyDataplane,
 ) -> impl Iterator<Item = (&'a RouteKey, &'a Target)> {
     let routes = actual.routes.iter();
     routes.filter(|(slot, _)| !desired.routes.contains_key(slot))
 }
 
 /// Routes that another engine has left go before its rule, by which they are known.
-fn remove_left_routes(family: Family, actual: &Plane, desired: &Plane, changes: &mut Vec<Change>) {
+fn remove_left_routes(
+    family: Family,
+    actual: &FamilyDataplane,
+    desired: &FamilyDataplane,
+    changes: &mut Vec<Change>,
+) {
     let left = unwanted(actual, desired).filter(|(_, target)| **target == Target::Foreign);
     let routes: Vec<_> = left.map(|(slot, _)| *slot).collect();
     if !routes.is_empty() {
@@ -445,14 +455,24 @@ fn routes(
     }
 }
 
-fn remove_rules(family: Family, actual: &Plane, desired: &Plane, changes: &mut Vec<Change>) {
+fn remove_rules(
+    family: Family,
+    actual: &FamilyDataplane,
+    desired: &FamilyDataplane,
+    changes: &mut Vec<Change>,
+) {
     for rule in actual.rules.difference(&desired.rules) {
         let rule = rule.clone();
         changes.push(Change::RemoveRule { family, rule });
     }
 }
 
-fn delete_devices(family: Family, actual: &Plane, desired: &Plane, changes: &mut Vec<Change>) {
+fn delete_devices(
+    family: Family,
+    actual: &FamilyDataplane,
+    desired: &FamilyDataplane,
+    changes: &mut Vec<Change>,
+) {
     let unwanted = |name: &&String| !desired.devices.contains_key(*name);
     for name in actual.devices.keys().filter(unwanted) {
         let name = name.clone();

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::dataplane::firewall::{Firewall, Protected, Wanted};
 use crate::dataplane::local_routes::{LocalRoutes, without};
-use crate::dataplane::model::{Dataplane, Device, Peer, Plane, RouteKey, Rule, Target};
+use crate::dataplane::model::{Dataplane, Device, FamilyDataplane, Peer, RouteKey, Rule, Target};
 use crate::dataplane::networks::{self, Conflict, Networks};
 use crate::intent::cluster::{Cluster, Plain};
 use crate::intent::family::{Family, PerFamily};
@@ -51,11 +51,11 @@ pub fn desired(
             && situation.tables[family].is_some()
             && is_active(cluster, situation.node, family)
     });
-    let planes = PerFamily::each(|family| match situation.tables[family] {
+    let families = PerFamily::each(|family| match situation.tables[family] {
         Some(table) if active[family] => {
             plane(cluster, situation, family, table, &networks[family])
         }
-        _ => Plane::default(),
+        _ => FamilyDataplane::default(),
     });
     let actives = || Family::ALL.into_iter().filter(|family| active[*family]);
     let tunnels = || actives().map(|family| &settings.tunnel[family]);
@@ -72,7 +72,7 @@ pub fn desired(
             .and_then(|strict| protected(cluster, situation, strict, &networks, active)),
     });
     let dataplane = Dataplane {
-        planes,
+        families,
         firewall,
         src_valid_mark: settings.host_encryption && active[Family::V4],
     };
@@ -114,7 +114,7 @@ fn plane(
     family: Family,
     table: u32,
     networks: &Networks<'_>,
-) -> Plane {
+) -> FamilyDataplane {
     let settings = &cluster.settings;
     let tunnel = &settings.tunnel[family];
     let peers = peers(cluster, situation.node, family, networks);
@@ -135,7 +135,7 @@ fn plane(
         threaded: (!peers.is_empty()).then_some(settings.threaded),
         peers,
     };
-    Plane {
+    FamilyDataplane {
         devices: BTreeMap::from([(tunnel.interface.clone(), device)]),
         routes: routes(cluster, situation.node, family, networks)
             .map(|(network, target)| (RouteKey { table, network }, target))

@@ -13,17 +13,17 @@ use crate::intent::key::PublicKey;
 /// Everything of a node that this engine looks at and sets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Dataplane {
-    /// The two meshes.
-    pub planes: PerFamily<Plane>,
+    /// The part of each family.
+    pub families: PerFamily<FamilyDataplane>,
     /// The nftables of both.
     pub firewall: Firewall,
     /// `net.ipv4.conf.all.src_valid_mark`: whether the reverse-path filter looks at marks.
     pub src_valid_mark: bool,
 }
 
-/// One family's part.
+/// The part of a dataplane that belongs to one family.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Plane {
+pub struct FamilyDataplane {
     /// The tunnel device by name. There is more than one only while one takes the other's place.
     pub devices: BTreeMap<String, Device>,
     /// This engine's routes, and those that an engine of its kind has left behind.

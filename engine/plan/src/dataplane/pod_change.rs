@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use crate::dataplane::change::{Change, Configuration, peer_change};
 use crate::dataplane::desired::peer_key;
 use crate::dataplane::local_routes::LocalRoutes;
-use crate::dataplane::model::{Dataplane, Plane, RouteKey, Target};
+use crate::dataplane::model::{Dataplane, FamilyDataplane, RouteKey, Target};
 use crate::dataplane::networks::{self, Basis, Claim};
 use crate::intent::cluster::Cluster;
 use crate::intent::family::{Family, PerFamily};
@@ -44,7 +44,7 @@ pub fn advance(
         let of_family = networks
             .iter()
             .filter(|network| Family::of_network(**network) == family);
-        let plane = &mut desired.planes[family];
+        let plane = &mut desired.families[family];
         if let Some((name, _)) = plane.devices.first_key_value() {
             let name = name.clone();
             let mut step = Step {
@@ -81,7 +81,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     /// Moves one network to where it belongs now.
-    fn take(&mut self, network: IpNet, plane: &mut Plane) {
+    fn take(&mut self, network: IpNet, plane: &mut FamilyDataplane) {
         let slot = RouteKey {
             table: self.table,
             network,
@@ -125,7 +125,7 @@ impl Step<'_> {
     }
 
     /// The changes, in the order of [`crate::dataplane::change::diff`].
-    fn finish(self, plane: &Plane, changes: &mut Vec<Change>) {
+    fn finish(self, plane: &FamilyDataplane, changes: &mut Vec<Change>) {
         let family = self.family;
         let device = &plane.devices[&self.name];
         let mut set = Vec::new();

@@ -39,9 +39,9 @@ impl EndpointHistory {
         now: SystemTime,
     ) {
         for family in Family::ALL {
-            let plane = &mut desired.planes[family];
+            let plane = &mut desired.families[family];
             let told = &mut self.0[family];
-            let found = &actual.planes[family].devices;
+            let found = &actual.families[family].devices;
             let mut peers = BTreeMap::new();
             for (name, device) in &mut plane.devices {
                 let there = found.get(name).map(|device| &device.peers);
@@ -110,7 +110,7 @@ mod tests {
             peers: BTreeMap::from([(key(), peer)]),
             ..Device::default()
         };
-        let devices = &mut plane.planes[Family::V4].devices;
+        let devices = &mut plane.families[Family::V4].devices;
         devices.insert("wireguard.cali".into(), device);
         plane
     }
@@ -126,7 +126,7 @@ mod tests {
         let heard = age.map(|age| now - Duration::from_secs(age));
         let mut desired = plane(store);
         history.follow(&mut desired, &plane(there), |_, _| heard, now);
-        let device = &desired.planes[Family::V4].devices["wireguard.cali"];
+        let device = &desired.families[Family::V4].devices["wireguard.cali"];
         device.peers[&key()].endpoint.unwrap().to_string()
     }
 
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_peer_that_may_never_speak_again_is_not_followed() {
         let mut desired = plane(STORE);
-        let devices = &mut desired.planes[Family::V4].devices;
+        let devices = &mut desired.families[Family::V4].devices;
         let device = devices.get_mut("wireguard.cali").unwrap();
         device.peers.get_mut(&key()).unwrap().keepalive = 0;
         let wished = desired.clone();

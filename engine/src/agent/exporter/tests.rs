@@ -13,11 +13,11 @@ fn free() -> SocketAddr {
 }
 
 fn exporter() -> (Exporter, Shared, SocketAddr) {
-    let record = Shared::new("node-1");
+    let health = Shared::new("node-1");
     let at = free();
-    let mut exporter = Exporter::new(record.clone());
+    let mut exporter = Exporter::new(health.clone());
     exporter.listen(Some(at));
-    (exporter, record, at)
+    (exporter, health, at)
 }
 
 /// Connects as soon as somebody listens.
@@ -63,16 +63,16 @@ fn metrics_are_answered_and_nothing_else_is() {
 
 #[test]
 fn readiness_is_to_be_in_sync_and_says_why_not() {
-    let (_exporter, record, at) = exporter();
+    let (_exporter, health, at) = exporter();
     let answer = get(at, "/readyz");
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(
         answer.ends_with("\r\n\r\nthe agent is starting\n"),
         "{answer}"
     );
-    record.with(|record| record.settled(Instant::now(), std::time::SystemTime::now()));
+    health.with(|health| health.settled(Instant::now(), std::time::SystemTime::now()));
     assert!(get(at, "/readyz").ends_with("\r\n\r\nok\n"));
-    record.with(|record| record.failed("nftables refuse"));
+    health.with(|health| health.failed("nftables refuse"));
     let answer = get(at, "/readyz");
     assert!(answer.ends_with("\r\n\r\nnftables refuse\n"), "{answer}");
 }
@@ -80,31 +80,31 @@ fn readiness_is_to_be_in_sync_and_says_why_not() {
 #[test]
 fn an_agent_that_has_been_at_work_for_a_while_is_not_ready() {
     let now = Instant::now();
-    let mut record = Record::new("node-1");
-    record.settled(now, std::time::SystemTime::now());
-    record.began(now);
-    assert_eq!(readiness(&record, now + BUSY), Ok(()));
+    let mut health = Health::new("node-1");
+    health.settled(now, std::time::SystemTime::now());
+    health.began(now);
+    assert_eq!(readiness(&health, now + BUSY), Ok(()));
     let later = now + Duration::from_secs(3);
-    let why = readiness(&record, later);
+    let why = readiness(&health, later);
     assert_eq!(why, Err("the agent has been at work for 3 s".into()));
-    record.ended(0);
-    assert_eq!(readiness(&record, later), Ok(()));
+    health.ended(0);
+    assert_eq!(readiness(&health, later), Ok(()));
 }
 
 #[test]
 fn health_is_to_go_on_whatever_the_trouble() {
     let now = Instant::now();
-    let mut record = Record::new("node-1");
-    record.failed("nftables refuse");
-    assert_eq!(health(&record, now), Ok(()));
-    record.began(now);
-    assert_eq!(health(&record, now + Duration::from_secs(59)), Ok(()));
+    let mut health = Health::new("node-1");
+    health.failed("nftables refuse");
+    assert_eq!(liveness(&health, now), Ok(()));
+    health.began(now);
+    assert_eq!(liveness(&health, now + Duration::from_secs(59)), Ok(()));
     assert_eq!(
-        health(&record, now + Duration::from_secs(61)),
+        liveness(&health, now + Duration::from_secs(61)),
         Err("the agent has been at the same thing for 61 s".into())
     );
-    record.ended(0);
-    assert_eq!(health(&record, now + Duration::from_secs(61)), Ok(()));
+    health.ended(0);
+    assert_eq!(liveness(&health, now + Duration::from_secs(61)), Ok(()));
 }
 
 /// More than [`PATIENCE`] would be needed if a connection had to wait for those before it.
@@ -149,10 +149,10 @@ fn health_is_answered_while_hundreds_of_requests_are_never_ended() {
 
 #[test]
 fn health_is_answered_while_many_read_nothing_of_their_metrics() {
-    let (_exporter, record, at) = exporter();
+    let (_exporter, health, at) = exporter();
     // Larger than what the kernel buffers for a connection (`tcp_wmem`).
     let name = "n".repeat(5 << 20);
-    record.with(|record| record.meshes.v4.device = Some((name, Backend::Userspace)));
+    health.with(|health| health.meshes.v4.device = Some((name, Backend::Userspace)));
     let mut slow = Vec::new();
     for _ in 0..2 * places::PLACES {
         let mut stream = connect(at);
@@ -252,13 +252,13 @@ async fn a_frozen_device_delays_one_scrape_and_is_not_asked_again_meanwhile() {
 
 #[test]
 fn an_agent_whose_loop_does_not_turn_is_neither_alive_nor_ready() {
-    let mut record = Record::new("a");
+    let mut health = Health::new("a");
     let now = Instant::now();
-    record.settled(now, std::time::SystemTime::UNIX_EPOCH);
-    record.turned = Some(now);
-    assert_eq!(health(&record, now + Duration::from_secs(59)), Ok(()));
+    health.settled(now, std::time::SystemTime::UNIX_EPOCH);
+    health.turned = Some(now);
+    assert_eq!(liveness(&health, now + Duration::from_secs(59)), Ok(()));
     assert_eq!(
-        health(&record, now + Duration::from_secs(61)),
+        liveness(&health, now + Duration::from_secs(61)),
         Err("the agent's loop has not turned for 61 s".into())
     );
 }

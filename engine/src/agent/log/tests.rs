@@ -8,10 +8,10 @@ use wiremesh_plan::intent::cluster::Plain;
 use super::*;
 
 /// What is written to the log meanwhile, without time and level.
-fn lines(work: impl FnOnce(&mut Journal)) -> Vec<String> {
+fn lines(work: impl FnOnce(&mut Log)) -> Vec<String> {
     #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl io::Write for Log {
+    struct Written(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend(bytes);
             Ok(bytes.len())
@@ -20,16 +20,16 @@ fn lines(work: impl FnOnce(&mut Journal)) -> Vec<String> {
             Ok(())
         }
     }
-    let log = Log::default();
-    let writer = log.clone();
+    let written = Written::default();
+    let writer = written.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_writer(move || writer.clone())
         .with_ansi(false)
         .with_target(false)
         .without_time()
         .finish();
-    tracing::subscriber::with_default(subscriber, || work(&mut Journal::default()));
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    tracing::subscriber::with_default(subscriber, || work(&mut Log::default()));
+    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
     text.lines().map(|line| line.trim().to_owned()).collect()
 }
 
@@ -57,12 +57,12 @@ fn mesh(encrypted: usize, plain: &[&str], dropped: &[&str]) -> Mesh {
 #[test]
 fn a_failure_that_is_tried_a_thousand_times_is_one_line_and_its_end_another() {
     let now = Instant::now();
-    let said = lines(|journal| {
+    let said = lines(|log| {
         for second in 0..1000 {
-            journal.failed("nft refuses", now + Duration::from_secs(second));
+            log.failed("nft refuses", now + Duration::from_secs(second));
         }
-        journal.stands(&[], now + Duration::from_secs(1000));
-        journal.stands(&[], now + Duration::from_secs(1001));
+        log.stands(&[], now + Duration::from_secs(1000));
+        log.stands(&[], now + Duration::from_secs(1001));
     });
     assert_eq!(said, ["ERROR nft refuses", "INFO no longer: nft refuses"]);
 }
@@ -70,11 +70,11 @@ fn a_failure_that_is_tried_a_thousand_times_is_one_line_and_its_end_another() {
 #[test]
 fn a_failure_that_comes_and_goes_is_said_once_a_minute() {
     let now = Instant::now();
-    let said = lines(|journal| {
+    let said = lines(|log| {
         for second in 0..120 {
             let now = now + Duration::from_secs(second);
-            journal.failed("nft refuses", now);
-            journal.stands(&[], now);
+            log.failed("nft refuses", now);
+            log.stands(&[], now);
         }
     });
     assert_eq!(
@@ -91,12 +91,12 @@ fn a_failure_that_comes_and_goes_is_said_once_a_minute() {
 #[test]
 fn a_problem_is_said_once_while_it_holds_whatever_else_fails() {
     let now = Instant::now();
-    let said = lines(|journal| {
+    let said = lines(|log| {
         let problems = ["pod.json: it is not JSON".to_owned()];
-        journal.stands(&problems, now);
-        journal.failed("nft refuses", now);
-        journal.stands(&problems, now);
-        journal.stands(&problems, now + 2 * QUIET);
+        log.stands(&problems, now);
+        log.failed("nft refuses", now);
+        log.stands(&problems, now);
+        log.stands(&problems, now + 2 * QUIET);
     });
     assert_eq!(
         said,
@@ -111,10 +111,10 @@ fn a_problem_is_said_once_while_it_holds_whatever_else_fails() {
 #[test]
 fn somebody_who_undoes_everything_each_second_makes_a_line_a_minute() {
     let now = Instant::now();
-    let said = lines(|journal| {
+    let said = lines(|log| {
         for second in 0..61 {
             let now = now + Duration::from_secs(second);
-            journal.changed(&switch_on(), Some(Cause::Drift), now);
+            log.changed(&switch_on(), Some(Cause::Drift), now);
         }
     });
     let fields = "cause=\"drift\" family=\"ipv4\" change=\"switch-on\"";
@@ -132,9 +132,9 @@ fn somebody_who_undoes_everything_each_second_makes_a_line_a_minute() {
 #[test]
 fn what_was_asked_for_is_always_said() {
     let now = Instant::now();
-    let said = lines(|journal| {
-        journal.changed(&switch_on(), None, now);
-        journal.changed(&switch_on(), None, now);
+    let said = lines(|log| {
+        log.changed(&switch_on(), None, now);
+        log.changed(&switch_on(), None, now);
     });
     let line = "INFO switch wg on cause=\"intent\" family=\"ipv4\" change=\"switch-on\"";
     assert_eq!(said, [line, line]);
@@ -144,13 +144,13 @@ fn what_was_asked_for_is_always_said() {
 fn keyless_nodes_are_one_line_however_many_and_silent_while_they_become_fewer() {
     let names: Vec<_> = (0..100).map(|number| format!("n{number:02}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let said = lines(|journal| {
+    let said = lines(|log| {
         for gone in 0..=100 {
-            journal.peers(Family::V4, &mesh(gone, &names[gone..], &[]));
+            log.peers(Family::V4, &mesh(gone, &names[gone..], &[]));
         }
-        journal.peers(Family::V4, &mesh(100, &[], &[]));
-        journal.peers(Family::V4, &mesh(100, &[], &["new"]));
-        journal.peers(Family::V4, &Mesh::default());
+        log.peers(Family::V4, &mesh(100, &[], &[]));
+        log.peers(Family::V4, &mesh(100, &[], &["new"]));
+        log.peers(Family::V4, &Mesh::default());
     });
     let why = "(it has published no key)";
     assert_eq!(

@@ -9,7 +9,7 @@ use wiremesh_plan::intent::family::Family;
 use wiremesh_plan::intent::key::PublicKey;
 
 use super::*;
-use crate::agent::record::{Cause, Mesh};
+use crate::agent::health::{Cause, Mesh};
 
 const OWN: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const OTHER: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
@@ -54,7 +54,7 @@ fn wireguard_is_told_with_calicos_names_for_both_families() {
             Some(device(51821, Some("[fd00::2]:51821"), None)),
         ),
     ];
-    let page = page(&Record::new("node-1"), &readings);
+    let page = page(&Health::new("node-1"), &readings);
     let wireguard = page.split("# HELP wiremesh_").next().unwrap();
     let expected = format!(
         r#"# HELP wireguard_meta wireguard interface and runtime metadata
@@ -83,7 +83,7 @@ fn a_device_without_a_key_or_an_answer_has_no_wireguard_metrics() {
     let mut keyless = device(51820, None, None);
     keyless.public_key = None;
     let readings = [("a".into(), Some(keyless)), ("b".into(), None)];
-    let page = page(&Record::new("node-1"), &readings);
+    let page = page(&Health::new("node-1"), &readings);
     assert_eq!(only(&page, "wireguard_"), Vec::<&str>::new());
     assert_eq!(
         only(&page, "wiremesh_device_readable"),
@@ -96,10 +96,10 @@ fn a_device_without_a_key_or_an_answer_has_no_wireguard_metrics() {
 
 #[test]
 fn wireguards_own_can_be_left_out() {
-    let mut record = Record::new("node-1");
-    record.tells_wireguard = false;
+    let mut health = Health::new("node-1");
+    health.tells_wireguard = false;
     let readings = [("a".into(), Some(device(51820, None, None)))];
-    let page = page(&record, &readings);
+    let page = page(&health, &readings);
     assert!(page.starts_with("# HELP wiremesh_in_sync "), "{page}");
 }
 
@@ -112,30 +112,30 @@ fn a_labels_value_cannot_end_its_label() {
 
 #[test]
 fn the_agents_own_numbers_are_told_in_full() {
-    let mut record = Record::new("node-1");
+    let mut health = Health::new("node-1");
     let start = Instant::now();
-    record.began(start);
-    record.changed(Some(Cause::Drift));
-    record.settled(
+    health.began(start);
+    health.changed(Some(Cause::Drift));
+    health.settled(
         start + Duration::from_millis(40),
         SystemTime::UNIX_EPOCH + Duration::from_millis(1500),
     );
-    record.store(true);
+    health.store(true);
     (
-        record.writes,
-        record.resyncs,
-        record.failures,
-        record.problems,
+        health.writes,
+        health.resyncs,
+        health.failures,
+        health.problems,
     ) = (7, 3, 2, 1);
-    record.conflicts.v4 = 3;
-    record.meshes[Family::V4] = Mesh {
+    health.conflicts.v4 = 3;
+    health.meshes[Family::V4] = Mesh {
         encrypting: true,
         device: None,
         encrypted: 2,
         plain: BTreeMap::from([("a".into(), Plain::NoKey)]),
         dropped: ["b", "c"].map(|name| (name.into(), Plain::OptedOut)).into(),
     };
-    let page = page(&record, &[]);
+    let page = page(&health, &[]);
     let samples: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         samples.join("\n"),
@@ -191,7 +191,7 @@ wiremesh_peers{family="ipv4",reason="shared_key",state="dropped"} 0"#
 
 #[test]
 fn the_readme_names_every_metric_and_no_other() {
-    let page = page(&Record::new("node-1"), &[]);
+    let page = page(&Health::new("node-1"), &[]);
     let heads = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let told: BTreeSet<_> = heads.filter_map(|head| head.split(' ').next()).collect();
     let readme = include_str!("../../../README.md");

@@ -12,7 +12,7 @@ use wiremesh_plan::intent::cluster::Cluster;
 use wiremesh_plan::intent::family::PerFamily;
 
 use super::{Failure, NodeArgument, print};
-use crate::agent::{self, AgentError, tell};
+use crate::agent::{self, AgentError, output};
 use crate::hooks::Hooks;
 use crate::host::kernel::KernelCache;
 use crate::host::netlink::Netlink;
@@ -73,7 +73,7 @@ async fn read(arguments: StatusArguments) -> Result<(String, Result<(), Failure>
     kernel.look_for_uplinks(cluster.nodes.get(&node), &cluster.settings);
     problems.extend(kernel.prefix_problems(&cluster.settings));
     problems.extend(snapshot.unready());
-    problems.extend(tell::too_large_mtus(&kernel, &cluster, &node));
+    problems.extend(output::too_large_mtus(&kernel, &cluster, &node));
     let endpoints = store.store.endpoints();
     let taken = agent::taken_ports(&kernel, &cluster, &node).await;
     problems.extend(agent::port_problems(&taken));
@@ -84,12 +84,12 @@ async fn read(arguments: StatusArguments) -> Result<(String, Result<(), Failure>
     departed.recall(&cluster, &node, kernel.firewall(), is_whole);
     problems.extend(departed.problems(&cluster, &node));
     problems.extend(departed.doubt(&cluster, &node, doubts.forbid_lifting(true)));
-    let agent::Planes {
+    let agent::Comparison {
         actual,
         mut desired,
         conflicts,
         bypasses,
-    } = agent::Planes::new(
+    } = agent::Comparison::new(
         &kernel, &cluster, &node, &endpoints, supported, &tables, &departed,
     );
     problems.extend(networks::problems(&conflicts));

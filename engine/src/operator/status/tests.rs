@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use wiremesh_plan::dataplane::model::{Peer, Plane};
+use wiremesh_plan::dataplane::model::{FamilyDataplane, Peer};
 use wiremesh_plan::intent::key::PublicKey;
 use wiremesh_plan::intent::resource::{Identity, Resource, read_partly};
 
@@ -102,13 +102,13 @@ fn dataplane() -> Dataplane {
         listen_port: 51820,
         ..Device::default()
     };
-    let plane = Plane {
+    let plane = FamilyDataplane {
         devices: BTreeMap::from([("wireguard.cali".into(), device)]),
         rules: BTreeSet::from([Rule::for_mark(99, 0x10_0000, 1)]),
-        ..Plane::default()
+        ..FamilyDataplane::default()
     };
     let mut dataplane = Dataplane::default();
-    dataplane.planes.v4 = plane;
+    dataplane.families.v4 = plane;
     dataplane
 }
 

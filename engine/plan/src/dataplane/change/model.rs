@@ -13,12 +13,12 @@ pub(super) fn apply(change: &Change, plane: &mut Dataplane) {
         Change::SetSrcValidMark => plane.src_valid_mark = true,
         Change::SetFirewall { to, .. } => plane.firewall = to.clone(),
         Change::CreateDevice { family, name } => {
-            let devices = &mut plane.planes[*family].devices;
+            let devices = &mut plane.families[*family].devices;
             let before = devices.insert(name.clone(), Device::default());
             assert_eq!(before, None, "{change}: it is there already");
         }
         Change::DeleteDevice { family, name } => {
-            let plane = &mut plane.planes[*family];
+            let plane = &mut plane.families[*family];
             assert!(plane.devices.remove(name).is_some(), "{change}");
             let target = Target::Tunnel(name.clone());
             plane.routes.retain(|_, found| *found != target);
@@ -28,7 +28,7 @@ pub(super) fn apply(change: &Change, plane: &mut Dataplane) {
             remove,
             set,
         } => {
-            let plane = &mut plane.planes[*family];
+            let plane = &mut plane.families[*family];
             for slot in remove {
                 assert!(plane.routes.remove(slot).is_some(), "{change}");
             }
@@ -41,18 +41,21 @@ pub(super) fn apply(change: &Change, plane: &mut Dataplane) {
         }
         Change::RemoveLeftRoutes { family, routes } => {
             for slot in routes {
-                let gone = plane.planes[*family].routes.remove(slot);
+                let gone = plane.families[*family].routes.remove(slot);
                 assert_eq!(gone, Some(Target::Foreign), "{change}");
             }
         }
         Change::AddRule { family, rule } => {
-            assert!(plane.planes[*family].rules.insert(rule.clone()), "{change}");
+            assert!(
+                plane.families[*family].rules.insert(rule.clone()),
+                "{change}"
+            );
         }
         Change::RemoveRule { family, rule } => {
-            assert!(plane.planes[*family].rules.remove(rule), "{change}");
+            assert!(plane.families[*family].rules.remove(rule), "{change}");
         }
         Change::MoveKey { family, from, to } => {
-            let devices = &mut plane.planes[*family].devices;
+            let devices = &mut plane.families[*family].devices;
             assert!(devices[from].has_key, "{change}");
             devices.get_mut(to).expect("a device").has_key = true;
         }
@@ -83,7 +86,7 @@ pub(super) fn apply(change: &Change, plane: &mut Dataplane) {
             // With its last address an interface loses its IPv4 routes (kernel: `fib_disable_ip`).
             if *family == Family::V4 && device.addresses.is_empty() {
                 let target = Target::Tunnel(name.clone());
-                plane.planes[*family]
+                plane.families[*family]
                     .routes
                     .retain(|_, found| *found != target);
             }
@@ -92,14 +95,14 @@ pub(super) fn apply(change: &Change, plane: &mut Dataplane) {
 }
 
 fn device<'a>(plane: &'a mut Dataplane, family: Family, name: &str) -> &'a mut Device {
-    let devices = &mut plane.planes[family].devices;
+    let devices = &mut plane.families[family].devices;
     devices.get_mut(name).expect("the device is there")
 }
 
 /// As WireGuard does it: a network belongs to the peer that was given it last.
 fn configure(configuration: &Configuration, plane: &mut Dataplane) {
     if let Some(port) = configuration.listen_port {
-        let devices = plane.planes.iter().flat_map(|(_, plane)| &plane.devices);
+        let devices = plane.families.iter().flat_map(|(_, plane)| &plane.devices);
         let mut others = devices.filter(|(name, _)| **name != configuration.name);
         assert!(
             others.all(|(_, other)| other.listen_port != port),
@@ -150,7 +153,7 @@ pub(super) type Others = PerFamily<BTreeMap<RouteKey, bool>>;
 /// The same where others have routes too. Of two at one place theirs counts.
 pub(super) fn fate_among(dataplane: &Dataplane, others: &Others, to: IpNet) -> Fate {
     let others = &others[Family::of_network(to)];
-    let plane = &dataplane.planes[Family::of_network(to)];
+    let plane = &dataplane.families[Family::of_network(to)];
     let mut rules: Vec<_> = plane
         .rules
         .iter()

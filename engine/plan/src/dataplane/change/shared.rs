@@ -72,7 +72,7 @@ fn choose(
     strangers: &Strangers,
 ) -> PerFamily<Result<Choice, NoTable>> {
     PerFamily::each(|family| {
-        let plane = &actual.planes[family];
+        let plane = &actual.families[family];
         let rules = plane.rules.union(&strangers.rules).cloned().collect();
         let mut foreign = BTreeMap::<_, Vec<_>>::new();
         for (slot, ends) in &strangers.routes[family] {
@@ -149,7 +149,7 @@ proptest! {
         }
 
         for (family, choice) in chosen.iter() {
-            let own = &desired.planes[family];
+            let own = &desired.families[family];
             let theirs = &after.routes[family];
             if let Ok(Choice { table, shared }) = choice {
                 prop_assert!((RANGE.0..=RANGE.1).contains(table) && !KERNEL_TABLES.contains(table));
@@ -164,7 +164,7 @@ proptest! {
                     }
                 }
             } else {
-                prop_assert_eq!(own, &Plane::default());
+                prop_assert_eq!(own, &FamilyDataplane::default());
                 let mut tables = RANGE.0..=RANGE.1;
                 prop_assert!(tables.all(|table| {
                     after.rules.iter().any(|rule| rule.table == table)
@@ -178,7 +178,7 @@ proptest! {
         prop_assert_eq!(tables(&again), tables(&chosen));
         let gone = choose(&cluster, &plane, &Strangers::default());
         for (family, choice) in chosen.iter() {
-            let kept = !plane.planes[family].rules.is_empty();
+            let kept = !plane.families[family].rules.is_empty();
             if let (Ok(choice), true) = (choice, kept) {
                 prop_assert_eq!(gone[family].as_ref().map(|choice| choice.table), Ok(choice.table));
             }

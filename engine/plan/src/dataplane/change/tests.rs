@@ -21,7 +21,7 @@ fn tampered() -> impl Strategy<Value = Dataplane> {
     )
         .prop_map(|(mut plane, picks)| {
             for pick in picks {
-                let part = &mut plane.planes.v4;
+                let part = &mut plane.families.v4;
                 match pick.index(6) {
                     0 => {
                         part.rules.pop_first();
@@ -55,7 +55,7 @@ fn tampered() -> impl Strategy<Value = Dataplane> {
 /// The kernel says it only where there are peers.
 fn settled(mut plane: Dataplane) -> Dataplane {
     for family in Family::ALL {
-        for device in plane.planes[family].devices.values_mut() {
+        for device in plane.families[family].devices.values_mut() {
             device.threaded = None;
         }
     }
@@ -68,8 +68,8 @@ fn goal(actual: &Dataplane, desired: &Dataplane) -> Dataplane {
         src_valid_mark: actual.src_valid_mark || desired.src_valid_mark,
         ..settled(desired.clone())
     };
-    for (name, device) in &mut goal.planes.v4.devices {
-        if let Some(before) = actual.planes.v4.devices.get(name)
+    for (name, device) in &mut goal.families.v4.devices {
+        if let Some(before) = actual.families.v4.devices.get(name)
             && device.addresses.is_empty()
         {
             device.addresses.clone_from(&before.addresses);
@@ -167,7 +167,7 @@ fn a_renamed_device_says_where_its_peers_are_once_it_has_its_port() {
     let mut cluster = of_nodes(&[("a", 1), ("b", 2)]);
     let mut before = plane_of(&cluster);
     // What is there has been made by this engine.
-    for device in before.planes.v4.devices.values_mut() {
+    for device in before.families.v4.devices.values_mut() {
         device.tagged = true;
         device.has_key = true;
     }
@@ -270,7 +270,7 @@ fn a_write_repairs_only_what_was_wanted_before() {
     let mut now = before.clone();
     let sets = [("plain4".to_owned(), [network].into())];
     now.firewall.sets.extend(sets);
-    now.planes.v4.routes.insert(slot, Target::Throw);
+    now.families.v4.routes.insert(slot, Target::Throw);
     let routes = |family| Change::SetRoutes {
         family,
         remove: Vec::new(),
@@ -303,12 +303,12 @@ fn what_another_engine_has_left_goes_before_the_rule_that_tells_that_it_is_left(
         ..Device::default()
     };
     let desired = Dataplane {
-        planes: PerFamily {
-            v4: Plane {
+        families: PerFamily {
+            v4: FamilyDataplane {
                 devices: BTreeMap::from([("wg".to_owned(), device)]),
-                ..Plane::default()
+                ..FamilyDataplane::default()
             },
-            v6: Plane::default(),
+            v6: FamilyDataplane::default(),
         },
         ..Dataplane::default()
     };
@@ -317,9 +317,9 @@ fn what_another_engine_has_left_goes_before_the_rule_that_tells_that_it_is_left(
         table: 9,
         network: v4(7).into(),
     };
-    actual.planes.v4.routes.insert(slot, Target::Foreign);
+    actual.families.v4.routes.insert(slot, Target::Foreign);
     let rule = Rule::for_mark(99, 0x10_0000, 9);
-    actual.planes.v4.rules.insert(rule.clone());
+    actual.families.v4.rules.insert(rule.clone());
     let family = Family::V4;
     let changes = diff(&actual, &desired);
     assert_eq!(

@@ -132,24 +132,24 @@ fn seen_with(
     )
 }
 
-fn to(plane: &Plane, target: fn(&Target) -> bool) -> Vec<String> {
+fn to(plane: &FamilyDataplane, target: fn(&Target) -> bool) -> Vec<String> {
     let found = plane.routes.iter().filter(|(_, found)| target(found));
     found.map(|(slot, _)| slot.network.to_string()).collect()
 }
 
-fn tunnelled(plane: &Plane) -> Vec<String> {
+fn tunnelled(plane: &FamilyDataplane) -> Vec<String> {
     to(plane, |target| matches!(target, Target::Tunnel(_)))
 }
 
-fn thrown(plane: &Plane) -> Vec<String> {
+fn thrown(plane: &FamilyDataplane) -> Vec<String> {
     to(plane, |target| *target == Target::Throw)
 }
 
-fn device(plane: &Plane) -> &Device {
+fn device(plane: &FamilyDataplane) -> &Device {
     plane.devices.values().next().unwrap()
 }
 
-fn allowed(plane: &Plane, key: u8) -> Vec<String> {
+fn allowed(plane: &FamilyDataplane, key: u8) -> Vec<String> {
     let key = PublicKey::from_bytes([key; 32]).unwrap();
     let peer = device(plane).peers.get(&key);
     let networks = peer.into_iter().flat_map(|peer| &peer.allowed_ips);
@@ -167,7 +167,7 @@ fn hosts(lasts: &[u8]) -> Vec<String> {
 fn the_reference_cluster_is_peered_and_routed_as_in_the_reference() {
     let plane = seen_from(&seed(), "c");
     assert!(plane.src_valid_mark && !plane.firewall.is_empty());
-    let plane = plane.planes.v4;
+    let plane = plane.families.v4;
     assert_eq!(thrown(&plane), hosts(&[34, 35]));
     assert_eq!(tunnelled(&plane), hosts(&[4, 5, 6, 64, 65, 66]));
     assert_eq!(allowed(&plane, 1), hosts(&[4, 5, 6]));
@@ -182,9 +182,12 @@ fn the_reference_cluster_is_peered_and_routed_as_in_the_reference() {
 #[test]
 fn the_families_are_two_meshes() {
     let mut cluster = seed();
-    assert_eq!(seen_from(&cluster, "c").planes.v6, Plane::default());
+    assert_eq!(
+        seen_from(&cluster, "c").families.v6,
+        FamilyDataplane::default()
+    );
     cluster.settings.tunnel.v6.enabled = true;
-    let plane = seen_from(&cluster, "c").planes.v6;
+    let plane = seen_from(&cluster, "c").families.v6;
     assert_eq!(plane.devices.keys().next().unwrap(), "wg-v6.cali");
     assert_eq!(device(&plane).mtu, 1320);
     assert_eq!(device(&plane).listen_port, 51821);
@@ -195,7 +198,7 @@ fn the_families_are_two_meshes() {
     assert_eq!(thrown(&plane), ["fd00::22/128", "fd00::23/128"]);
     cluster.settings.tunnel.v4.enabled = false;
     let dataplane = seen_from(&cluster, "c");
-    assert_eq!(dataplane.planes.v4, Plane::default());
+    assert_eq!(dataplane.families.v4, FamilyDataplane::default());
     assert!(!dataplane.src_valid_mark, "there is no such thing in IPv6");
 }
 
@@ -207,22 +210,22 @@ fn a_node_that_lost_its_address_of_a_family_is_plain_in_that_family() {
     lost.endpoint.v6 = None;
     lost.addresses.truncate(1);
     let cluster = with_node(&cluster, "a", &lost);
-    let planes = seen_from(&cluster, "c").planes;
+    let families = seen_from(&cluster, "c").families;
     assert_eq!(
-        thrown(&planes.v6),
+        thrown(&families.v6),
         ["fd00::5/128", "fd00::6/128", "fd00::22/128", "fd00::23/128"]
     );
-    assert_eq!(device(&planes.v6).peers.len(), 1);
-    assert_eq!(device(&planes.v4).peers.len(), 2);
-    let own = seen_from(&cluster, "a").planes;
-    assert_eq!(own.v6, Plane::default());
-    assert_ne!(own.v4, Plane::default());
+    assert_eq!(device(&families.v6).peers.len(), 1);
+    assert_eq!(device(&families.v4).peers.len(), 2);
+    let own = seen_from(&cluster, "a").families;
+    assert_eq!(own.v6, FamilyDataplane::default());
+    assert_ne!(own.v4, FamilyDataplane::default());
 }
 
 #[test]
 fn a_node_without_a_key_is_reached_in_clear() {
     let cluster = with_node(&seed(), "a", &node(4, None));
-    let plane = seen_from(&cluster, "c").planes.v4;
+    let plane = seen_from(&cluster, "c").families.v4;
     assert_eq!(thrown(&plane), hosts(&[4, 5, 6, 34, 35]));
     assert_eq!(device(&plane).peers.len(), 1);
 }
@@ -230,11 +233,11 @@ fn a_node_without_a_key_is_reached_in_clear() {
 #[test]
 fn a_key_of_two_nodes_is_used_for_neither_and_neither_is_black_holed() {
     let cluster = with_node(&seed(), "a", &node(4, Some(2)));
-    let plane = seen_from(&cluster, "c").planes.v4;
+    let plane = seen_from(&cluster, "c").families.v4;
     assert_eq!(tunnelled(&plane), [""; 0]);
     assert!(device(&plane).peers.is_empty());
     // Nobody takes b for a peer: what it sent into the tunnel would be lost.
-    let own = seen_from(&cluster, "b").planes.v4;
+    let own = seen_from(&cluster, "b").families.v4;
     assert_eq!(tunnelled(&own), [""; 0]);
 }
 
@@ -244,15 +247,15 @@ fn without_host_encryption_nodes_are_left_alone() {
     cluster.settings.host_encryption = false;
     let plane = seen_from(&cluster, "c");
     assert!(!plane.src_valid_mark && plane.firewall.is_empty());
-    assert_eq!(tunnelled(&plane.planes.v4), hosts(&[5, 6, 65, 66]));
-    assert_eq!(device(&plane.planes.v4).mtu, 1440);
+    assert_eq!(tunnelled(&plane.families.v4), hosts(&[5, 6, 65, 66]));
+    assert_eq!(device(&plane.families.v4).mtu, 1440);
 }
 
 #[test]
 fn a_network_of_two_nodes_is_allowed_for_one_peer_and_an_own_pod_stays_own() {
     let mut cluster = seed();
     add(&mut cluster, [pod("b", 5), pod("a", 34)]);
-    let plane = seen_from(&cluster, "c").planes.v4;
+    let plane = seen_from(&cluster, "c").families.v4;
     assert_eq!(allowed(&plane, 1), hosts(&[4, 6]));
     assert_eq!(allowed(&plane, 2), hosts(&[5, 64, 65, 66]));
     assert_eq!(thrown(&plane), hosts(&[34, 35]));
@@ -298,8 +301,8 @@ fn a_family_without_a_port_is_dropped_in_strict_mode_and_the_other_goes_on() {
     };
     let (whole, _) = desired(&cluster, &situation(true, true));
     let (half, _) = desired(&cluster, &situation(false, true));
-    assert_eq!(half.planes.v4, Plane::default());
-    assert_eq!(half.planes.v6, whole.planes.v6);
+    assert_eq!(half.families.v4, FamilyDataplane::default());
+    assert_eq!(half.families.v6, whole.families.v6);
     assert!(!whole.firewall.sets["protected4"].is_empty());
     assert_eq!(half.firewall.sets, whole.firewall.sets);
 }
@@ -338,7 +341,7 @@ fn ipam() -> Cluster {
 
 #[test]
 fn blocks_and_borrowed_and_tunnel_addresses_are_routed_as_in_the_reference() {
-    let plane = seen_from(&ipam(), "a").planes.v4;
+    let plane = seen_from(&ipam(), "a").families.v4;
     assert_eq!(thrown(&plane), ["10.65.0.0/26", "10.65.1.4/32"]);
     assert_eq!(
         tunnelled(&plane),

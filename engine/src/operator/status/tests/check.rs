@@ -3,7 +3,7 @@
 use wiremesh_plan::intent::cluster::Plain;
 
 use super::*;
-use crate::agent::record::Mesh;
+use crate::agent::health::Mesh;
 
 /// `ada` with its peer `bob`; `a-long-name` is as the test has it.
 fn check(cluster: &Cluster, device: Option<&State>) -> Vec<String> {

@@ -12,7 +12,7 @@ enum Fate {
 
 fn fate(dataplane: &Dataplane, to: &str) -> Fate {
     let to = net(to);
-    let plane = &dataplane.planes[Family::of_network(to)];
+    let plane = &dataplane.families[Family::of_network(to)];
     let slot = RouteKey {
         table: 1,
         network: to,
@@ -62,7 +62,7 @@ fn a_pod_that_is_long_gone_makes_no_exception_of_another_node_s() {
         [Fate::Encrypted, Fate::Encrypted]
     );
     assert_eq!((conflicts.v4.len(), conflicts.v6.len()), (1, 1));
-    assert!(allowed(&dataplane.planes.v4, 2).contains(&"10.240.0.65/32".to_owned()));
+    assert!(allowed(&dataplane.families.v4, 2).contains(&"10.240.0.65/32".to_owned()));
     // Without encryption to b it is dropped.
     let cluster = with_node(&cluster, "b", &node(64, None));
     let (dataplane, _) = seen_with(&cluster, "c", &here);
