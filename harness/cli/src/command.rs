@@ -17,7 +17,8 @@ use crate::failure::{Failure, Status};
 use crate::format::{self, FormatArguments};
 use crate::input;
 use crate::output::{
-    all_was_printed, document, failed, print, print_json, report, say, status_of, tell,
+    all_was_printed, document, failed, print, print_error, print_json, print_report, report,
+    status_of,
 };
 use crate::rpf::Matrix;
 use crate::run::{self, in_sandbox, patience};
@@ -115,7 +116,7 @@ pub fn main() -> ExitCode {
     match done.and_then(|code| all_was_printed().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => {
-            say(&failure);
+            print_error(&failure);
             if is_json {
                 print_json(&failed(None, &failure));
             }
@@ -142,15 +143,15 @@ fn run_command(verb: Verb) -> Result<ExitCode, Failure> {
             expect,
             format,
         } => {
-            let told = match expect {
+            let judged = match expect {
                 Some(file) => scenario::judge_by(&directory, &file)?,
                 None => scenario::judge_again(&directory)?,
             };
             let status = if format.is_json() {
-                print_json(&report(&told).json());
-                status_of(&told)
+                print_json(&report(&judged).json());
+                status_of(&judged)
             } else {
-                tell(&told)
+                print_report(&judged)
             };
             Ok(status.into())
         }
@@ -208,7 +209,7 @@ fn check(paths: &[PathBuf], is_json: bool) -> Result<Status, Failure> {
                 ));
             }
             Err(failure) => {
-                say(&failure);
+                print_error(&failure);
                 documents.push(document(&path, &failed(None, &failure)));
                 worst = worst.max(failure.status());
             }

@@ -1,4 +1,4 @@
-//! What this machine can do, as a table.
+//! The capabilities of this machine, as a table.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use wireproof_model::plan::Need;
 use crate::failure::Status;
 use crate::lanes::Offer;
 
-/// The survey, told.
+/// The survey of this machine, to be printed.
 #[derive(Debug)]
 pub struct Examination {
     capabilities: Vec<Capability>,
@@ -39,7 +39,7 @@ impl Examination {
         }
     }
 
-    /// For people.
+    /// As text, for people.
     pub fn table(&self) -> String {
         let mut text = String::new();
         for capability in &self.capabilities {
@@ -74,7 +74,7 @@ impl Examination {
         text + &lanes(&self.lanes)
     }
 
-    /// For programs.
+    /// As JSON, for programs.
     pub fn json(&self) -> Value {
         let one = |capability: &Capability| {
             json!({

@@ -55,7 +55,7 @@ pub fn find(name_or_file: &str, tested: bool) -> Result<EngineCommand, Failure> 
     with_programs(descriptor, folder, tested)
 }
 
-/// Words for WireGuards that an engine has or finds by itself; others are programs.
+/// Names of WireGuards that an engine has or finds by itself; others are programs.
 const WIREGUARDS: &[&str] = &["auto", "kernel", "userspace"];
 
 /// Programs that are WireGuards, and how each is installed: that one is not is the machine's fault.

@@ -7,7 +7,7 @@ use wireproof_lab::base::error::{Blame, LabError};
 use wireproof_model::problem::Problems;
 use wireproof_model::text::shown_path;
 
-/// How `wireproof` ends; the numbers are a contract.
+/// The exit status of `wireproof`; the numbers are a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// Every promise held.
@@ -42,7 +42,7 @@ impl From<Status> for ExitCode {
     }
 }
 
-/// Why there is no verdict.
+/// Reasons for which there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// A file's content is wrong.
@@ -64,7 +64,7 @@ pub enum Failure {
         /// What there is.
         help: String,
     },
-    /// The kernel of a virtual machine said what none should ever say.
+    /// The kernel of a virtual machine logged what none should ever log.
     #[error("the kernel complained:\n{}\n  help: the run directory is {}", .complaints.join("\n"), shown_path(.directory))]
     Kernel {
         /// The lines of its log.

@@ -1,4 +1,4 @@
-//! Where scenarios run: on this kernel, or in a virtual machine with another.
+//! A lane: this kernel, or a virtual machine with another, in which scenarios run.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -113,7 +113,7 @@ impl Prepared {
         file.filter(|path| path.is_file())
     }
 
-    /// What `wireproof run` is told of it in a machine, where its files have the same paths.
+    /// The arguments of `wireproof run` for it in a machine, where its files have the same paths.
     fn arguments(&self) -> Result<Vec<String>, LabError> {
         let mut arguments = vec![absolute(&self.path)?.display().to_string()];
         let engine = match self.descriptor() {
@@ -136,7 +136,7 @@ impl Prepared {
     }
 }
 
-/// What is told while scenarios run; the number is the scenario's place among the prepared.
+/// Progress reported while scenarios run; the number is the scenario's place among the prepared.
 #[derive(Debug)]
 pub enum Progress<'a> {
     /// Of the lane: that it is up, or what it does.
@@ -211,24 +211,24 @@ impl Started {
 /// Runs scenarios in a lane. Call it inside the sandbox.
 ///
 /// # Errors
-/// The lane cannot be set up. What happens to a scenario is told as its result.
+/// The lane cannot be set up. What happens to a scenario is in its result.
 pub fn run(
     lane: &Lane,
     prepared: &[&Prepared],
     runs: &Path,
-    mut told: impl FnMut(Progress<'_>),
+    mut progress: impl FnMut(Progress<'_>),
 ) -> Result<(), Failure> {
     match lane {
         Lane::Host => {
             for (number, one) in prepared.iter().enumerate() {
-                told(Progress::Begins(number));
-                let phase = |phase: &str| told(Progress::Phase(number, phase));
+                progress(Progress::Begins(number));
+                let phase = |phase: &str| progress(Progress::Phase(number, phase));
                 let proven = scenario::prove(one.plan.clone(), &one.engine, runs, &one.name, phase);
-                told(Progress::Over(number, Box::new(proven)));
+                progress(Progress::Over(number, Box::new(proven)));
             }
             Ok(())
         }
-        Lane::Vm(kernel) => run_in_machine(kernel, prepared, runs, told),
+        Lane::Vm(kernel) => run_in_machine(kernel, prepared, runs, progress),
     }
 }
 
@@ -236,7 +236,7 @@ fn run_in_machine(
     kernel: &str,
     prepared: &[&Prepared],
     runs: &Path,
-    mut told: impl FnMut(Progress<'_>),
+    mut progress: impl FnMut(Progress<'_>),
 ) -> Result<(), Failure> {
     let machine = machine(kernel, prepared, runs)?;
     let jobs = prepared.iter().map(|one| {
@@ -256,12 +256,12 @@ fn run_in_machine(
             again,
         } => {
             failed.push(why);
-            told(Progress::StartFailed(&start_failed(
+            progress(Progress::StartFailed(&start_failed(
                 &lane, &failed, &console, again,
             )));
             if !again {
                 let failed = mem::take(&mut failed);
-                told(Progress::Machine(Started {
+                progress(Progress::Machine(Started {
                     lane: lane.clone(),
                     starts: failed.len(),
                     failed,
@@ -279,9 +279,9 @@ fn run_in_machine(
                 "{lane}: Linux {release} is up after {} ms, by {acceleration}",
                 after.as_millis(),
             );
-            told(Progress::Lane(&text));
+            progress(Progress::Lane(&text));
             let failed = mem::take(&mut failed);
-            told(Progress::Machine(Started {
+            progress(Progress::Machine(Started {
                 lane: lane.clone(),
                 starts: failed.len() + 1,
                 failed,
@@ -293,22 +293,22 @@ fn run_in_machine(
             }));
         }
         News::Started(job) => {
-            told(Progress::Begins(job));
-            told(Progress::Phase(job, "in the virtual machine"));
+            progress(Progress::Begins(job));
+            progress(Progress::Phase(job, "in the virtual machine"));
         }
         News::Ended(job, outcome) => {
             let result = result(outcome, &jobs[job].directory);
-            told(Progress::Over(job, Box::new(result)));
+            progress(Progress::Over(job, Box::new(result)));
         }
-        News::Complained(complaints) => told(Progress::Left(Failure::Kernel {
+        News::Complained(complaints) => progress(Progress::Left(Failure::Kernel {
             complaints,
             directory: machine.directory.clone(),
         })),
         News::Left(remains) => {
             let text = format!("{lane}: {remains}");
-            told(Progress::Lane(&text));
+            progress(Progress::Lane(&text));
             if !remains.is_clean() {
-                told(Progress::Left(Failure::Kernel {
+                progress(Progress::Left(Failure::Kernel {
                     complaints: vec![text],
                     directory: machine.directory.clone(),
                 }));
@@ -318,7 +318,7 @@ fn run_in_machine(
     Ok(())
 }
 
-/// What is said of the last of several starts that came to no run.
+/// The message about the last of several starts that came to no run.
 fn start_failed(lane: &str, failed: &[String], console: &Path, again: bool) -> String {
     let number = failed.len();
     let why = failed.last().map_or("", String::as_str);
@@ -332,7 +332,7 @@ fn start_failed(lane: &str, failed: &[String], console: &Path, again: bool) -> S
     )
 }
 
-/// What a machine's outcome says of a scenario.
+/// The result of a scenario, from its machine's outcome.
 fn result(outcome: Outcome, directory: &Path) -> Result<JudgedRun, Failure> {
     match outcome {
         Outcome::Lost { why } => Err(LabError::machine("run in a virtual machine", why)
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_are_read_as_they_are_told() {
+    fn lanes_parse_as_they_are_printed() {
         for text in ["host", "vm:debian-6.1", "vm:/boot/mine"] {
             assert_eq!(text.parse::<Lane>().unwrap().to_string(), text);
         }

@@ -87,7 +87,7 @@ pub fn assign(needs: &[BTreeSet<Need>]) -> (Vec<Offer>, Vec<Result<usize, String
 /// The first lane that meets all needs.
 ///
 /// # Errors
-/// There is none; the text says what each lane lacks, and how to have one that does not.
+/// There is none; the text names what each lane lacks, and how to have one that does not.
 pub fn choose(offers: &[Offer], needs: &BTreeSet<Need>) -> Result<usize, String> {
     if let Some(why) = need::contradiction(needs) {
         return Err(why);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_lane_meets_is_told_lane_by_lane_with_the_remedy() {
+    fn an_unmet_need_is_reported_for_each_lane_with_its_remedy() {
         let needs = [Need::Netem, Need::Etcd].into();
         assert_eq!(
             choose(&offers(), &needs).unwrap_err(),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_runs_nothing_is_passed_over_and_says_why() {
+    fn a_lane_that_runs_nothing_is_passed_over_with_the_reason() {
         let mut offers = offers();
         offers[0].unfit = Some("no nft (not found): nothing runs; install it".into());
         assert_eq!(choose(&offers, &BTreeSet::new()), Ok(1));

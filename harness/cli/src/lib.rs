@@ -1,9 +1,9 @@
-//! The one place where reading, lab and judging meet.
+//! The command line: reads scenarios, runs them in the lab, and judges what was observed.
 
 /// Errors as the user meets them, and the exit status of each.
 pub mod failure;
 
-/// How a command prints what it found.
+/// The output format of a command: text for people, or one JSON document.
 pub mod format;
 
 /// Files that the user names, and those that a folder holds.
@@ -12,28 +12,28 @@ pub mod input;
 /// Engines under test: built in, or from a descriptor's file.
 pub mod engines;
 
-/// What run directories are called.
+/// Names of run directories.
 pub mod run_name;
 
 /// One scenario from file to verdicts.
 pub mod scenario;
 
-/// Where scenarios run: on this kernel, or in a virtual machine with another.
+/// A lane: this kernel, or a virtual machine with another, in which scenarios run.
 pub mod lane;
 
 /// The lanes that this machine has, what each lacks, and which one a scenario goes to.
 pub mod lanes;
 
-/// What this machine can do, as a table.
+/// The capabilities of this machine, as a table.
 pub mod doctor;
 
 /// The strict reverse-path matrix on this kernel, as a table.
 pub mod rpf;
 
-/// Scenarios in a list: each with its fact and what it needs.
+/// The list of scenarios, each with its title and what it needs.
 pub mod list;
 
-/// What is printed: documents, tables, and what goes on.
+/// Output: documents and tables on standard output, progress and errors on standard error.
 mod output;
 
 /// The same scenarios with several WireGuards on several kernels, side by side.

@@ -1,4 +1,4 @@
-//! Scenarios in a list: each with its fact and what it needs.
+//! The list of scenarios, each with its title and what it needs.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn memory(plan: &Plan) -> Size {
     Size(Demand::of(plan).bytes())
 }
 
-/// The same for programs.
+/// The same as JSON, for programs.
 pub fn json<'p>(scenarios: impl Iterator<Item = (&'p Path, &'p str, &'p Plan)>) -> Value {
     let one = |(path, name, plan): (&Path, &str, &Plan)| {
         json!({

@@ -1,4 +1,4 @@
-//! What is printed: documents and tables on standard output, and what goes on on standard error.
+//! Output: documents and tables on standard output, progress and errors on standard error.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -17,40 +17,40 @@ use crate::format::VERSION;
 use crate::scenario::JudgedRun;
 
 /// The report of a scenario.
-pub(crate) fn report(told: &JudgedRun) -> Report<'_> {
-    Report::new(&told.plan, &told.evidence, &told.verdicts)
+pub(crate) fn report(judged: &JudgedRun) -> Report<'_> {
+    Report::new(&judged.plan, &judged.evidence, &judged.verdicts)
 }
 
-/// How a run of it ends.
-pub(crate) fn status_of(told: &JudgedRun) -> Status {
-    match report(told).exit_status() {
+/// The exit status of a run of it.
+pub(crate) fn status_of(judged: &JudgedRun) -> Status {
+    match report(judged).exit_status() {
         0 => Status::Held,
         1 => Status::Broken,
         _ => Status::Unfit,
     }
 }
 
-/// What a scenario came to, in one word.
-pub(crate) fn word(told: &JudgedRun) -> &'static str {
-    match status_of(told) {
-        _ if told.evidence.skipped.is_some() => "skipped",
+/// The outcome of a scenario, in one word.
+pub(crate) fn word(judged: &JudgedRun) -> &'static str {
+    match status_of(judged) {
+        _ if judged.evidence.skipped.is_some() => "skipped",
         Status::Held => "held",
         Status::Broken => "broken",
         Status::BadInput | Status::Unfit => "inconclusive",
     }
 }
 
-/// Prints its table, and what went wrong.
-pub(crate) fn tell(told: &JudgedRun) -> Status {
-    let directory = shown_path(&told.directory);
-    let report = report(told);
+/// Prints a run's table, and its failures.
+pub(crate) fn print_report(judged: &JudgedRun) -> Status {
+    let directory = shown_path(&judged.directory);
+    let report = report(judged);
     let table = report.table(&directory, is_for_a_person());
     print_raw(&escaped_but(&table, COLOURS));
     let failure = report.failure(&directory);
     if !failure.is_empty() {
         print(&format!("\n{failure}"));
     }
-    status_of(told)
+    status_of(judged)
 }
 
 /// A scenario's part of a document.
@@ -72,8 +72,8 @@ pub(crate) fn failed(title: Option<&str>, failure: &Failure) -> Value {
 /// Where this program's own words go, once [`keep_output`] has been called.
 static OUTPUT: OnceLock<File> = OnceLock::new();
 
-/// Keeps standard output for what this program prints itself: libraries that print, such as
-/// wireguard-control where boringtun tells it something new, do so on standard error from now on.
+/// Keeps standard output for what this program prints itself: libraries that print, such as wireguard-control
+/// where boringtun answers with an unknown key, do so on standard error from now on.
 pub(crate) fn keep_output() {
     if let Ok(output) = io::stdout().as_fd().try_clone_to_owned()
         && dup2_stdout(io::stderr()).is_ok()
@@ -122,8 +122,8 @@ pub(crate) fn all_was_printed() -> Result<(), Failure> {
     }
 }
 
-/// Says a line on standard error, as far as that takes it; a terminal obeys nothing in it.
-pub(crate) fn say(text: impl std::fmt::Display) {
+/// Prints a line on standard error, as far as that takes it, with control characters escaped.
+pub(crate) fn print_error(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{}", escaped(&text.to_string()));
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Says nothing where nobody watches, or wants it.
+    /// Prints nothing where standard error is no terminal, or where it is not wanted.
     pub(crate) fn new(quiet: bool) -> Self {
         Self {
             watched: !quiet && io::stderr().is_terminal(),
@@ -163,15 +163,15 @@ impl Watcher {
         }
     }
 
-    /// Something to keep in sight.
+    /// A line that stays on the terminal.
     pub(crate) fn line(&self, text: &str) {
         if self.watched {
             self.clear();
-            say(text);
+            print_error(text);
         }
     }
 
-    /// What comes next is no progress.
+    /// Clears the progress line: what comes next is no progress.
     pub(crate) fn clear(&self) {
         if self.watched {
             let _ = write!(io::stderr(), "\r\x1b[K");

@@ -63,7 +63,7 @@ impl Matrix {
         }
     }
 
-    /// For people. Below it stands what differs, or that nothing does.
+    /// As text, for people. Below it stands what differs, or that nothing does.
     pub fn table(&self) -> String {
         let mut lines = vec![COLUMNS.map(str::to_owned)];
         lines.extend(self.rows.iter().map(|(row, observed)| line(row, observed)));
@@ -105,7 +105,7 @@ impl Matrix {
         text
     }
 
-    /// For programs.
+    /// As JSON, for programs.
     pub fn json(&self) -> Value {
         let rows = self.rows.iter().map(|(row, observed)| {
             json!({

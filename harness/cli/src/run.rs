@@ -16,7 +16,8 @@ use crate::lane::{self, Lane, Prepared, Progress, Started};
 use crate::lanes::{self, Wanted};
 use crate::list;
 use crate::output::{
-    Watcher, document, failed, keep_output, print, print_json, report, say, status_of, tell, word,
+    Watcher, document, failed, keep_output, print, print_error, print_json, print_report, report,
+    status_of, word,
 };
 use crate::scenario::{self, Asked, JudgedRun};
 use crate::sweep::{self, Axes};
@@ -114,7 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
     }
     if !wrong.is_empty() {
-        return Ok(tell_wrong(arguments, &wrong).into());
+        return Ok(print_failures(arguments, &wrong).into());
     }
     if arguments.list {
         let scenarios = prepared
@@ -164,11 +165,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     in_sandbox(|| run_all(arguments, &prepared))
 }
 
-fn tell_wrong(arguments: &Arguments, wrong: &[(PathBuf, Failure)]) -> Status {
+fn print_failures(arguments: &Arguments, wrong: &[(PathBuf, Failure)]) -> Status {
     let worst = wrong.iter().map(|(_, failure)| failure.status()).max();
     let worst = worst.unwrap_or(Status::BadInput);
     for (_, failure) in wrong {
-        say(failure);
+        print_error(failure);
     }
     if arguments.format.is_json() {
         let documents = wrong
@@ -195,7 +196,7 @@ fn run_all(arguments: &Arguments, prepared: &[Prepared]) -> Result<Status, Failu
             Progress::Lane(text) => watcher.line(text),
             Progress::StartFailed(text) => {
                 watcher.clear();
-                say(text);
+                print_error(text);
             }
             Progress::Machine(started) => summary.machine(&started),
             Progress::Left(failure) => {
@@ -211,8 +212,8 @@ fn run_all(arguments: &Arguments, prepared: &[Prepared]) -> Result<Status, Failu
         })?;
     }
     for (one, why) in ways.none {
-        let told = scenario::skip(&one.plan, why, &arguments.runs, &one.name);
-        summary.add(one, None, &told);
+        let skipped = scenario::skip(&one.plan, why, &arguments.runs, &one.name);
+        summary.add(one, None, &skipped);
     }
     match summary.document(prepared.len()) {
         Some(Document::Json(document)) => print_json(&document),
@@ -226,7 +227,7 @@ fn announce(watcher: &Watcher, one: &Prepared) {
     match announcement(&one.path, &Demand::of(&one.plan)) {
         Announcement::Everybody(text) => {
             watcher.clear();
-            say(text);
+            print_error(text);
         }
         Announcement::Watcher(text) => watcher.phase(&one.path, &text),
     }
@@ -315,7 +316,7 @@ impl Summary {
     /// One more, from the lane that it ran in; none if it ran in none.
     fn add(&mut self, one: &Prepared, lane: Option<&Lane>, proven: &Result<JudgedRun, Failure>) {
         let (status, word) = match proven {
-            Ok(told) => (status_of(told), word(told)),
+            Ok(judged) => (status_of(judged), word(judged)),
             Err(failure) if failure.status() == Status::Unfit => (Status::Unfit, "inconclusive"),
             Err(failure) => (failure.status(), "failed"),
         };
@@ -323,17 +324,17 @@ impl Summary {
         *self.counts.entry(word).or_default() += 1;
         let name = &line(&one.name);
         match proven {
-            Ok(told) if self.json => self.documents.push(report(told).json()),
-            Ok(told) => {
-                tell(told);
-                self.lines += &match &told.evidence.skipped {
+            Ok(judged) if self.json => self.documents.push(report(judged).json()),
+            Ok(judged) => {
+                print_report(judged);
+                self.lines += &match &judged.evidence.skipped {
                     Some(why) => format!("{name:<70} skipped: {why}\n"),
-                    None => report(told).line(name),
+                    None => report(judged).line(name),
                 };
             }
             Err(failure) => {
                 self.lines += &format!("{name:<70} did not come to its end\n");
-                say(format_args!("{}: {failure}", shown_path(&one.path)));
+                print_error(format_args!("{}: {failure}", shown_path(&one.path)));
                 self.documents.push(failed(Some(&one.plan.title), failure));
             }
         }
@@ -358,7 +359,7 @@ impl Summary {
     fn blame(&mut self, lane: &Lane, failure: &Failure) {
         self.worst = self.worst.or_worse(failure.status());
         self.lines += &format!("{lane:<70} {failure}\n");
-        say(failure);
+        print_error(failure);
         self.lanes.push(failed(None, failure));
     }
 

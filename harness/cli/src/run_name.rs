@@ -1,4 +1,4 @@
-//! What run directories are called.
+//! Names of run directories.
 
 use std::path::{Component, Path, PathBuf};
 

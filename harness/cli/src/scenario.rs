@@ -29,11 +29,11 @@ const EVIDENCE: &str = "evidence.json";
 /// A scenario that was run.
 #[derive(Debug)]
 pub struct JudgedRun {
-    /// The scenario as meant.
+    /// The resolved plan.
     pub plan: Plan,
-    /// What was observed.
+    /// The evidence: what was observed.
     pub evidence: Evidence,
-    /// What was decided.
+    /// The verdicts.
     pub verdicts: Vec<Verdict>,
     /// Where the captures, logs and evidence are.
     pub directory: PathBuf,
@@ -132,8 +132,8 @@ pub fn needs_of(plan: &Plan, engine: &EngineCommand) -> BTreeSet<Need> {
     needs
 }
 
-/// Runs a plan, judges what was observed, and leaves both in a new run directory below `runs`.
-/// `phase` is told the name of each phase as it begins.
+/// Runs a plan, judges what was observed, and leaves both in a new run directory below `runs`. `phase` is
+/// called with the name of each phase as it begins.
 ///
 /// # Errors
 /// The machine or the engine failed. The error names the run directory.
@@ -176,7 +176,7 @@ fn conclude(
     })
 }
 
-/// Leaves a run directory that says why a plan was not tried.
+/// Leaves a run directory with the reason for which a plan was not tried.
 ///
 /// # Errors
 /// It cannot be written.

@@ -1,12 +1,12 @@
 //! The same scenarios with several WireGuards on several kernels, side by side.
 
-/// What is varied, and the combinations of it.
+/// The axes that are varied (WireGuard, lane), and their combinations.
 mod axis;
 
-/// What differs between the runs of one scenario.
+/// The differences between the runs of one scenario.
 mod difference;
 
-/// The runs as a table, and what differs between them.
+/// The runs as a table, and the differences between them.
 mod text;
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use wireproof_model::text::shown_path;
 
 use crate::failure::{Failure, Status};
 use crate::lane::{self, Prepared, Progress, Started};
-use crate::output::{Watcher, print, print_json, report, say, status_of, word};
+use crate::output::{Watcher, print, print_error, print_json, report, status_of, word};
 use crate::scenario::{Asked, JudgedRun};
 
 pub use axis::{Axes, Column};
@@ -29,7 +29,7 @@ use difference::Difference;
 #[derive(Debug)]
 struct Cell {
     word: &'static str,
-    /// None of one that cannot be.
+    /// No status where the combination cannot be.
     status: Option<Status>,
     /// Why it is not held.
     why: String,
@@ -52,8 +52,8 @@ impl Cell {
     }
 
     fn of(proven: &Result<JudgedRun, Failure>) -> Self {
-        let told = match proven {
-            Ok(told) => told,
+        let judged = match proven {
+            Ok(judged) => judged,
             Err(failure) => {
                 return Self {
                     word: "failed",
@@ -62,22 +62,22 @@ impl Cell {
                 };
             }
         };
-        let directory = shown_path(&told.directory);
-        let skipped = told.evidence.skipped.clone();
+        let directory = shown_path(&judged.directory);
+        let skipped = judged.evidence.skipped.clone();
         let why = skipped
             .clone()
-            .unwrap_or_else(|| report(told).failure(&directory));
+            .unwrap_or_else(|| report(judged).failure(&directory));
         let tried = skipped.is_none();
         Self {
-            word: word(told),
-            status: Some(status_of(told)),
+            word: word(judged),
+            status: Some(status_of(judged)),
             why,
-            directory: Some(told.directory.clone()),
+            directory: Some(judged.directory.clone()),
             observations: match tried {
-                true => run_traits::observations(&told.plan, &told.evidence),
+                true => run_traits::observations(&judged.plan, &judged.evidence),
                 false => Vec::new(),
             },
-            dataplanes: run_traits::dataplanes(&told.evidence),
+            dataplanes: run_traits::dataplanes(&judged.evidence),
         }
     }
 
@@ -108,7 +108,7 @@ struct Row {
     cells: Vec<Cell>,
 }
 
-/// All of it.
+/// All scenarios in all combinations.
 #[derive(Debug)]
 struct Sweep {
     columns: Vec<Column>,
@@ -168,13 +168,13 @@ pub fn run(
             Progress::Lane(text) => watcher.line(text),
             Progress::StartFailed(text) => {
                 watcher.clear();
-                say(text);
+                print_error(text);
             }
             Progress::Machine(started) => machines.push(started),
             Progress::Left(failure) => {
                 watcher.clear();
                 left = left.or_worse(failure.status());
-                say(failure);
+                print_error(failure);
             }
             Progress::Begins(_) => {}
             Progress::Phase(number, phase) => watcher.phase(&prepared[number].path, phase),

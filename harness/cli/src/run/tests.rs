@@ -1,4 +1,4 @@
-//! What several scenarios come to: the exit status, and what is printed.
+//! The result of several scenarios: the exit status, and what is printed.
 
 use std::fs;
 
@@ -72,7 +72,7 @@ fn a_broken_lane_is_in_the_exit_status_though_every_scenario_held() {
 fn of_several_mistakes_the_worst_is_the_exit_status() {
     for wrong in [[wrong(), complaint()], [complaint(), wrong()]] {
         let wrong = wrong.map(|failure| (PathBuf::from("x.toml"), failure));
-        let status = tell_wrong(&arguments(&["x.toml"]), &wrong);
+        let status = print_failures(&arguments(&["x.toml"]), &wrong);
         assert_eq!(status, Status::BadInput);
     }
 }
@@ -92,17 +92,17 @@ fn a_scenario_without_an_end_has_its_title_its_lane_and_a_word() {
         let document = summary.json();
         assert_eq!(document["status"], status as u8);
         assert_eq!(document["counts"], json!({ word: 1 }));
-        let told = &document["scenarios"][0];
-        assert_eq!(told["title"], "two");
-        assert_eq!(told["lane"], "vm:debian-6.1");
-        assert_eq!(told["outcome"], word);
-        assert_eq!(told["scenario"], one.path.display().to_string());
-        assert!(told["memory_mib"].is_u64(), "{told}");
+        let scenario = &document["scenarios"][0];
+        assert_eq!(scenario["title"], "two");
+        assert_eq!(scenario["lane"], "vm:debian-6.1");
+        assert_eq!(scenario["outcome"], word);
+        assert_eq!(scenario["scenario"], one.path.display().to_string());
+        assert!(scenario["memory_mib"].is_u64(), "{scenario}");
     }
 }
 
 #[test]
-fn a_table_of_one_scenario_is_told_once() {
+fn one_scenario_has_no_summary_table() {
     let text = Summary::new(false);
     assert!(text.document(1).is_none());
     assert!(matches!(text.document(2), Some(Document::Text(_))));

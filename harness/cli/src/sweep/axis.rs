@@ -1,4 +1,4 @@
-//! What is varied, and the combinations of it.
+//! The axes that are varied (WireGuard, lane), and their combinations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::scenario::Asked;
 /// The WireGuards that are tried where none are named.
 const WIREGUARDS: &[&str] = &["userspace", "wireguard-go", "boringtun-cli", "kernel"];
 
-/// What is varied.
+/// The axes that are varied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Axes {
     wireguards: Vec<String>,
@@ -113,7 +113,7 @@ impl Axes {
     }
 }
 
-/// Refuses what does not exist. What this machine only lacks is told in the table.
+/// Refuses what does not exist. What this machine only lacks is in the table.
 fn exists(found: Result<(), Failure>) -> Result<(), Failure> {
     found.or_else(|failure| match failure.status() {
         Status::BadInput => Err(failure),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_varied_is_told() {
+    fn an_axis_that_cannot_be_varied_is_refused() {
         for word in [
             "colour",
             "lane=moon",

@@ -1,4 +1,4 @@
-//! What differs between the runs of one scenario.
+//! The differences between the runs of one scenario.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use wireproof_model::run_traits::Observation;
 
 use super::{Cell, Column, Row};
 
-/// What differs between the runs of one scenario; runs by the numbers of their columns.
+/// The differences between the runs of one scenario; runs by the numbers of their columns.
 #[derive(Debug)]
 pub(super) struct Difference<'r> {
     /// The run that dataplanes are compared with: the first that was tried. None if fewer than two were.
     pub(super) base: Option<usize>,
-    /// What was not the same everywhere, with each run's word for it.
+    /// What was not the same everywhere, with each run's value.
     pub(super) observations: Vec<(&'r Observation, BTreeMap<usize, &'r str>)>,
     /// How a node differs from that of the first run, and in which runs it differs so.
     pub(super) dataplanes: Vec<(&'r NodeName, String, Vec<usize>)>,
@@ -54,7 +54,7 @@ impl<'r> Difference<'r> {
                 let diff = TextDiff::from_lines(usual.as_str(), text);
                 let diff = diff.unified_diff().context_radius(1).to_string();
                 let mut known = dataplanes.iter_mut();
-                match known.find(|(of, told, _)| *of == node && *told == diff) {
+                match known.find(|(of, other, _)| *of == node && *other == diff) {
                     Some((.., runs)) => runs.push(*run),
                     None => dataplanes.push((node, diff, vec![*run])),
                 }
@@ -74,9 +74,9 @@ impl<'r> Difference<'r> {
         };
         let observations = self.observations.iter().map(|(one, values)| {
             let values = values.iter().map(|(run, value)| {
-                let mut told = name(run);
-                told["value"] = json!(value);
-                told
+                let mut entry = name(run);
+                entry["value"] = json!(value);
+                entry
             });
             json!({
                 "what": one.what,
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_told_and_the_same_difference_once() {
+    fn a_difference_lists_only_what_differs_and_each_text_once() {
         let none = Cell::none("it cannot be".into());
         let row = row(vec![
             none,

@@ -1,4 +1,4 @@
-//! The runs as a table, and what differs between them.
+//! The runs as a table, and the differences between them.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use wireproof_model::count::counted;
 const WIDEST: usize = 60;
 
 impl Sweep {
-    /// For people.
+    /// As text, for people.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         self.write_failures(&mut text);
@@ -115,15 +115,15 @@ impl Sweep {
                 false => "",
             };
             let _ = writeln!(text, "  {}{measured}", one.what);
-            let mut told_values: Vec<(&str, Vec<String>)> = Vec::new();
+            let mut runs_by_value: Vec<(&str, Vec<String>)> = Vec::new();
             for (run, value) in values {
                 let run = describe(&self.columns[*run]);
-                match told_values.iter_mut().find(|(known, _)| known == value) {
+                match runs_by_value.iter_mut().find(|(known, _)| known == value) {
                     Some((_, runs)) => runs.push(run),
-                    None => told_values.push((value, vec![run])),
+                    None => runs_by_value.push((value, vec![run])),
                 }
             }
-            for (value, runs) in told_values {
+            for (value, runs) in runs_by_value {
                 let _ = writeln!(text, "    {value:<14} {}", runs.join(", "));
             }
         }
