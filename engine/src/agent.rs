@@ -1,15 +1,15 @@
 //! The agent's loop: look, compare, change, publish; then wait for something to happen.
 
-/// Telling a supervisor how things stand (sd_notify).
+/// Messages to the supervisor (sd_notify).
 pub(crate) mod notify;
 
-/// What an agent has done and how it stands, for whoever asks meanwhile.
+/// The agent's state and counters, read by the exporter while the agent works.
 pub(crate) mod health;
 
-/// What the log says, each thing once.
+/// The log's lines: each problem once, and repeated lines at a bounded rate.
 pub(crate) mod log;
 
-/// What Prometheus is told.
+/// The metrics in Prometheus's text format.
 pub(crate) mod metrics;
 
 /// Metrics, health and readiness over HTTP.
@@ -97,14 +97,14 @@ use retry::Retry;
 use store_changes::StoreChanges;
 pub(crate) use table::{choose as choose_tables, problems as table_problems};
 
-/// When a supervisor is told again that has not read what it was told.
-const UNTOLD: Duration = Duration::from_secs(1);
+/// Interval between attempts to send a message to a supervisor whose queue is full.
+const NOTIFY_RETRY: Duration = Duration::from_secs(1);
 
-/// How often the kernel is written to and compared before it is said not to keep what is set.
+/// How often the kernel is written to and compared before it is reported as not keeping what is set.
 const ROUNDS: u32 = 8;
 
-/// Runs until it is told to end. The device, its routes and its rule stay: traffic goes
-/// on encrypted while there is no agent.
+/// Runs until it is asked to end. The device, its routes and its rule stay: traffic goes on encrypted while
+/// there is no agent.
 ///
 /// # Errors
 /// The store or netlink cannot be opened at all, or another agent runs on the node. Whatever goes wrong later is logged and tried again.
@@ -150,7 +150,7 @@ pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
             Ok(()) => {
                 retry.succeeded();
                 if agent.supervisor.is_behind() {
-                    wake = wake.min(Instant::now() + UNTOLD);
+                    wake = wake.min(Instant::now() + NOTIFY_RETRY);
                 }
             }
             Err(error) => {
@@ -214,14 +214,14 @@ struct Agent {
     desired: Option<Dataplane>,
     /// And before that.
     before: Option<Dataplane>,
-    /// Where the store has said that peers are.
+    /// The endpoints that the store has had for each peer.
     endpoints: EndpointHistory,
     log: Log,
     /// How this node reaches the others.
     meshes: PerFamily<Mesh>,
     /// What stays protected though no resource names it any more.
     departed: RetainedProtection,
-    /// What several nodes are said to have.
+    /// Networks that several nodes claim.
     conflicts: PerFamily<Vec<Conflict>>,
     /// What rules of others send past the tunnel.
     bypasses: PerFamily<Vec<Bypass>>,
@@ -284,7 +284,7 @@ impl Agent {
         })
     }
 
-    /// Takes note of what the store's feed tells.
+    /// Takes note of a change that the store's feed reports.
     fn note(&mut self, changed: Changed) {
         let trouble = matches!(changed, Changed::Trouble(_));
         self.health.with(|health| health.store(trouble));
@@ -320,7 +320,7 @@ impl Agent {
             self.put_off();
             // What else is wrong may be why it is missing.
             let problems = self.problems();
-            self.tell(&problems);
+            self.report_problems(&problems);
             return Err(AgentError::NoNode(node));
         }
         self.hooks.comparison_begins(cause == Cause::Resync);
@@ -336,7 +336,7 @@ impl Agent {
             self.look_around();
         }
         let problems = self.problems();
-        self.tell(&problems);
+        self.report_problems(&problems);
         // A write to the store wakes the loop: what is announced is the store with the key.
         if !published {
             let bypassed = self.bypass_problems().into_iter().next();
@@ -440,7 +440,7 @@ impl Agent {
     /// What is to be done, as far as is known now.
     async fn pending(&mut self) -> Result<Vec<Change>, AgentError> {
         let news = self.monitor.drain();
-        if self.hooks.hears_kernel() {
+        if self.hooks.accepts_kernel_notifications() {
             self.kernel.apply_notifications(news);
         }
         let settings = &self.cluster.settings;

@@ -1,4 +1,4 @@
-//! Dying at a chosen write, for judging the recovery.
+//! Abort at a chosen write, for tests of the recovery.
 
 /// Where to die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,7 +13,7 @@ pub(crate) enum CrashPoint {
 }
 
 impl CrashPoint {
-    /// What `WIREMESH_CRASH` says: `before:N` or `after:N`.
+    /// The values of `WIREMESH_CRASH`: `before:N` or `after:N`.
     pub(crate) fn from_environment() -> Self {
         let wish = std::env::var("WIREMESH_CRASH").unwrap_or_default();
         let Some((when, number)) = wish.split_once(':') else {

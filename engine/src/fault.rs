@@ -26,7 +26,7 @@ use wiremesh_plan::intent::settings::KERNEL_TABLES;
 use crate::crash::CrashPoint;
 use crate::hooks::{Hooks, TestHooks};
 
-/// What the faults make of a dataplane.
+/// Changes that the faults make to a dataplane.
 mod dataplane;
 
 use dataplane::spoil;
@@ -279,7 +279,7 @@ impl TestHooks for Faults {
         !self.has(Fault::NoWatch)
     }
 
-    fn hears_kernel(&self) -> bool {
+    fn accepts_kernel_notifications(&self) -> bool {
         !self.deaf.swap(false, Relaxed)
     }
 
@@ -388,7 +388,7 @@ impl TestHooks for Faults {
         self.documents.fetch_add(1, Relaxed);
     }
 
-    fn hears_store(&self) -> bool {
+    fn accepts_store_events(&self) -> bool {
         let burst = self.documents.load(Relaxed) > MANY_DOCUMENTS;
         !(self.has(Fault::DeafAfterABurst) && burst)
     }

@@ -1,5 +1,5 @@
-//! Where a test changes what an agent does. `wiremesh` has [`NoHooks`], which change nothing;
-//! `wiremesh-test` leaves out what `--fault` names, and dies where `WIREMESH_CRASH` says.
+//! The points at which a test changes what an agent does. `wiremesh` has [`NoHooks`], which change nothing;
+//! `wiremesh-test` leaves out what `--fault` names, and aborts at the write that `WIREMESH_CRASH` names.
 
 use std::fmt;
 use std::io;
@@ -14,7 +14,7 @@ use wiremesh_plan::dataplane::tables::Tables;
 use wiremesh_plan::intent::cluster::Cluster;
 use wiremesh_plan::intent::resource::{Identity, Node};
 
-/// What a program does otherwise. Each method does nothing by default, or says that all is as usual.
+/// What a program does otherwise. Each method does nothing by default, or returns what is usual.
 pub(crate) trait TestHooks: fmt::Debug + Send + Sync {
     /// An agent starts. `procfs` is where it writes sysctls.
     fn agent_starts(&self, _procfs: &Path) {}
@@ -43,17 +43,17 @@ pub(crate) trait TestHooks: fmt::Debug + Send + Sync {
     /// A comparison with the kernel begins; in a resync all of it is asked.
     fn comparison_begins(&self, _resync: bool) {}
 
-    /// Whether an agent wakes up when the kernel tells of a change.
+    /// Whether an agent wakes up when the kernel notifies it of a change.
     fn watches_kernel(&self) -> bool {
         true
     }
 
-    /// Whether what the kernel has told by now is taken in.
-    fn hears_kernel(&self) -> bool {
+    /// Whether the kernel's notifications so far are applied.
+    fn accepts_kernel_notifications(&self) -> bool {
         true
     }
 
-    /// Whether what the kernel tells is read while nothing can be done.
+    /// Whether the kernel's notifications are read while nothing can be done.
     fn drains_kernel(&self) -> bool {
         true
     }
@@ -120,7 +120,7 @@ pub(crate) trait TestHooks: fmt::Debug + Send + Sync {
     /// Before the agent's write of that number, counted from 1.
     fn before_write(&self, _number: u64) {}
 
-    /// After it.
+    /// After the agent's write of that number.
     fn after_write(&self, _number: u64) {}
 
     /// Whether the rules that refuse plaintext are kept for the next boot.
@@ -146,8 +146,8 @@ pub(crate) trait TestHooks: fmt::Debug + Send + Sync {
     /// A document of the store was read.
     fn document_read(&self) {}
 
-    /// Whether what a store tells is taken in.
-    fn hears_store(&self) -> bool {
+    /// Whether the changes that a store reports are applied.
+    fn accepts_store_events(&self) -> bool {
         true
     }
 
@@ -166,7 +166,7 @@ pub(crate) trait TestHooks: fmt::Debug + Send + Sync {
         true
     }
 
-    /// Whether a store that says nothing is asked whether it is there.
+    /// Whether a silent store is asked whether it is there.
     fn asks_silent_store(&self) -> bool {
         true
     }
@@ -188,7 +188,7 @@ impl TestHooks for NoHooks {}
 pub(crate) struct Hooks(Arc<dyn TestHooks>);
 
 impl Hooks {
-    /// These.
+    /// Wraps these hooks.
     pub(crate) fn new(hooks: impl TestHooks + 'static) -> Self {
         Self(Arc::new(hooks))
     }

@@ -6,10 +6,10 @@ pub(crate) mod netlink;
 /// nftables, by way of `nft`.
 pub(crate) mod nft;
 
-/// Encrypt or drop from the first packet after a boot.
+/// The rules of encrypt or drop, kept for the first packet after a boot.
 pub(crate) mod guard;
 
-/// The language in which a userspace WireGuard is configured.
+/// The configuration protocol of a userspace WireGuard.
 pub(crate) mod uapi;
 
 /// The userspace tunnel: a process that outlives the agent.
@@ -24,5 +24,5 @@ pub(crate) mod kernel;
 /// UDP ports that another program has.
 pub(crate) mod port;
 
-/// Carrying changes out, one by one.
+/// Application of changes, one by one.
 pub(crate) mod apply;

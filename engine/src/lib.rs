@@ -16,10 +16,10 @@
 
 use std::process::ExitCode;
 
-/// Where a test changes what an agent does.
+/// The points at which a test changes what an agent does.
 mod hooks;
 
-/// Where the resources are: reading, following, compare-and-write.
+/// The store of the cluster's resources: reading, following, compare-and-write.
 mod store;
 
 /// The effects: links, routes, rules, nftables, tunnels and devices of this network namespace.
@@ -31,7 +31,7 @@ mod agent;
 /// The operator's commands, and what they print.
 mod operator;
 
-/// Dying at a chosen write; in `wiremesh-test` alone.
+/// Abort at a chosen write; in `wiremesh-test` alone.
 mod crash;
 
 /// Hand-made faults; in `wiremesh-test` alone.

@@ -3,7 +3,7 @@
 /// Devices, times and sizes as text.
 pub(crate) mod render;
 
-/// How a node and its peers stand, for people and for programs.
+/// The state of a node and its peers, as text and as JSON.
 pub(crate) mod status;
 
 /// What the operator's commands write into the store.

@@ -1,4 +1,4 @@
-//! Where the cluster's resources are: a directory, or Calico's etcd.
+//! The store of the cluster's resources: a directory, or Calico's etcd.
 //!
 //! A [`Feed`] holds a [`Snapshot`] that follows the store; what it costs is
 //! proportional to what changes.
@@ -93,7 +93,7 @@ pub(crate) enum Store {
     Etcd(Etcd),
 }
 
-/// What a store's feed tells.
+/// What a store's feed reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Changed {
     /// These resources are others than before. None, if only the snapshot's digest or
@@ -101,8 +101,8 @@ pub(crate) enum Changed {
     Resources(BTreeSet<Identity>),
     /// Any resource may be another than before.
     Everything,
-    /// The store cannot be reached, or answers garbage. The snapshot stays as it was, and
-    /// the feed goes on trying by itself; whatever it tells next says that it is over.
+    /// The store cannot be reached, or answers garbage. The snapshot stays as it was, and the feed goes on
+    /// trying by itself; whatever it reports next means that it is over.
     Trouble(String),
 }
 
@@ -166,18 +166,18 @@ impl Store {
         }
     }
 
-    /// Follows the store. A directory must be there; an etcd is waited for, and until the
-    /// feed tells of something other than trouble its snapshot is not known.
+    /// Follows the store. A directory must be there; an etcd is waited for, and until the feed reports
+    /// something other than trouble its snapshot is not known.
     pub(crate) async fn feed(&self) -> Result<Feed, StoreError> {
         match self {
             Self::Dir(directory) => {
                 let directory = directory.clone();
                 // On a thread of its own: signals are obeyed while it reads.
-                let (tell, told) = oneshot::channel();
-                let start = move || drop(tell.send(directory::Follower::start(&directory)));
+                let (sender, receiver) = oneshot::channel();
+                let start = move || drop(sender.send(directory::Follower::start(&directory)));
                 let builder = thread::Builder::new().name("store".into());
                 let thread = builder.spawn(start).map_err(StoreError::Thread)?;
-                match told.await {
+                match receiver.await {
                     Ok(started) => Ok(Feed::Dir(started?)),
                     // It tells in any case, unless it panics.
                     Err(_) => match thread.join() {
@@ -190,7 +190,7 @@ impl Store {
         }
     }
 
-    /// Where the store is reached, as far as that is told by numbers; nowhere, if it is a directory.
+    /// Where the store is reached, as far as it is given as IP addresses; nowhere, if it is a directory.
     pub(crate) fn endpoints(&self) -> Vec<SocketAddr> {
         match self {
             Self::Dir(_) => Vec::new(),
@@ -207,7 +207,7 @@ impl Store {
         self
     }
 
-    /// Publishes what a node says of itself. Says whether the store was written.
+    /// Publishes a node's own keys and addresses. Returns whether the store was written.
     pub(crate) async fn publish(
         &self,
         node: &str,
@@ -217,7 +217,7 @@ impl Store {
         self.edit(&node_identity(node), None, write).await
     }
 
-    /// Asks a node for a new key. Says whether the store was written.
+    /// Asks a node for a new key. Returns whether the store was written.
     pub(crate) async fn request_rotation(&self, node: &str) -> Result<bool, StoreError> {
         self.edit(&node_identity(node), None, request_rotation)
             .await

@@ -1,4 +1,4 @@
-//! Rules of others that send packets past the tunnel: what they do is told, and the node is not ready.
+//! Rules of others that send packets past the tunnel: each is reported as a problem, and the node is not ready.
 
 use std::collections::BTreeMap;
 

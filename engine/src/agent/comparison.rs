@@ -1,4 +1,4 @@
-//! A node's dataplane as it is and as it should be, put together from what the kernel and the store say.
+//! A node's dataplane as it is and as it should be, put together from the kernel's state and the store's resources.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;

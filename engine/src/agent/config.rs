@@ -1,4 +1,4 @@
-//! What an agent is started with.
+//! The configuration that an agent is started with.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use crate::hooks::Hooks;
 use crate::host::apply::Preference;
 use crate::store::Store;
 
-/// What an agent is started with.
+/// The configuration that an agent is started with.
 #[derive(Debug, Clone)]
 pub(crate) struct AgentConfig {
     pub(crate) node: String,
@@ -17,7 +17,7 @@ pub(crate) struct AgentConfig {
     pub(crate) procfs: PathBuf,
     /// Where the guard's rules are kept.
     pub(crate) state: PathBuf,
-    /// Where metrics are served, whatever the store says.
+    /// The address at which metrics are served, whatever FelixConfiguration has.
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) hooks: Hooks,
 }

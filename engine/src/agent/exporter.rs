@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How old a device's counters may be (Felix: `defaultCollectionRatelimit`).
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long a device may take to tell its counters.
+/// How long a device may take to return its counters.
 const DEVICE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long an agent may work without a pause before it is taken for stuck.
@@ -109,7 +109,7 @@ async fn serve(mut wanted: watch::Receiver<Option<SocketAddr>>, health: Shared) 
         devices: Mutex::default(),
         places: Places::default(),
     });
-    let mut said = None;
+    let mut reported = None;
     loop {
         let at = *wanted.borrow_and_update();
         let listening = async {
@@ -123,10 +123,10 @@ async fn serve(mut wanted: watch::Receiver<Option<SocketAddr>>, health: Shared) 
                 }
                 Err(error) => {
                     let what = format!("metrics are not served: cannot listen at {at}: {error}");
-                    if said.as_ref() != Some(&what) {
+                    if reported.as_ref() != Some(&what) {
                         tracing::warn!("{what}");
                     }
-                    said = Some(what);
+                    reported = Some(what);
                     sleep(RETRY).await;
                 }
             }
@@ -287,7 +287,7 @@ struct Devices {
 }
 
 impl Devices {
-    /// What the devices say when they are asked one after another, or said just now.
+    /// The devices' counters, read one after another, or those that were read just now.
     async fn read(
         &mut self,
         named: Vec<(String, Backend)>,
@@ -301,17 +301,17 @@ impl Devices {
         }
         let silent = named.iter().map(|(name, _)| (name.clone(), None)).collect();
         let underway = self.underway.get_or_insert_with(|| {
-            let (tell, told) = oneshot::channel();
+            let (sender, receiver) = oneshot::channel();
             let read = move || {
                 let read = |(name, backend): (String, _)| {
                     let state = ask(&name, backend);
                     (name, state)
                 };
-                drop(tell.send(named.into_iter().map(read).collect()));
+                drop(sender.send(named.into_iter().map(read).collect()));
             };
             // Where no thread can be started the devices are silent.
             drop(thread::Builder::new().name("devices".into()).spawn(read));
-            told
+            receiver
         });
         let readings = match timeout(DEVICE_PATIENCE, underway).await {
             Err(_) => return Arc::new(silent),

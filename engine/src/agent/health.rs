@@ -1,4 +1,4 @@
-//! What an agent has done and how it stands, for whoever asks while it works.
+//! The agent's state and counters, read by the exporter while the agent works.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,7 +113,7 @@ pub(crate) struct Durations {
     pub(crate) counts: [u64; Self::BOUNDS.len()],
     /// How many there were at all.
     pub(crate) count: u64,
-    /// Together.
+    /// The sum of all.
     pub(crate) sum: Duration,
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct Health {
     pub(crate) writes: u64,
     /// Comparisons that nothing but the clock had caused.
     pub(crate) resyncs: u64,
-    /// Writes that put right what somebody else had changed, by what had told of it.
+    /// Writes that put right what somebody else had changed, by the cause of the comparison that found it.
     pub(crate) repairs: BTreeMap<Cause, u64>,
     /// Reconciliations that failed.
     pub(crate) failures: u64,
@@ -165,11 +165,11 @@ pub(crate) struct Health {
     pub(crate) problems: usize,
     /// Whether it is "encrypt or drop".
     pub(crate) strict: bool,
-    /// Whether WireGuard's own counters are told too.
-    pub(crate) tells_wireguard: bool,
+    /// Whether `wireguard_*` metrics are exported too.
+    pub(crate) exports_wireguard: bool,
     /// By family.
     pub(crate) meshes: PerFamily<Mesh>,
-    /// How many networks several nodes are said to have.
+    /// How many networks several nodes claim.
     pub(crate) conflicts: PerFamily<usize>,
     /// When the agent's loop turned last, as [`Shared::watch`] sees it.
     pub(crate) turned: Option<Instant>,
@@ -195,7 +195,7 @@ impl Health {
             store_recoveries: 0,
             problems: 0,
             strict: false,
-            tells_wireguard: true,
+            exports_wireguard: true,
             meshes: PerFamily::default(),
             conflicts: PerFamily::default(),
             turned: None,
@@ -263,8 +263,8 @@ impl Health {
     }
 }
 
-/// How often the loop's turning is noted.
-const TURN: Duration = Duration::from_secs(1);
+/// Interval at which the agent's runtime notes that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// A health that its agent writes and others read.
 #[derive(Debug, Clone)]
@@ -286,7 +286,7 @@ impl Shared {
         let shared = self.clone();
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(TURN).await;
+                tokio::time::sleep(HEARTBEAT).await;
                 shared.with(|health| health.turned = Some(Instant::now()));
             }
         });
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_of_the_store_counts_once_however_often_it_is_told() {
+    fn a_loss_of_the_store_counts_once_however_often_it_is_reported() {
         let mut health = Health::new("a");
         for trouble in [false, true, true, false, false, true] {
             health.store(trouble);

@@ -1,5 +1,4 @@
-//! What the log says: each thing once while it holds, and no flood when it comes again
-//! and again.
+//! The log's lines: each problem once while it holds, and repeated lines at a bounded rate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -9,31 +8,31 @@ use wiremesh_plan::intent::family::{Family, PerFamily};
 
 use crate::agent::health::{Cause, Mesh};
 
-/// How long the same line is not said again.
+/// How long the same line is not logged again.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// How many nodes are named in a line.
 const NAMED: usize = 5;
 
-/// A line that was said.
+/// A line that was logged.
 #[derive(Debug)]
-struct Said {
+struct Logged {
     at: Instant,
-    /// How often it would have been said since.
+    /// How often it has been suppressed since.
     held_back: u64,
 }
 
-/// What has been said.
+/// What has been logged.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    /// What is wrong, as was said.
+    /// The problems that hold, as logged.
     problems: BTreeSet<String>,
     /// What has failed since the last success.
     failures: BTreeSet<String>,
-    /// Nodes that are not encrypted to, whether they are cut off, and why, as was said.
+    /// Nodes that are not encrypted to, whether they are cut off, and why, as logged.
     unencrypted: PerFamily<BTreeSet<(bool, String)>>,
     /// What came not long ago.
-    lately: BTreeMap<String, Said>,
+    lately: BTreeMap<String, Logged>,
 }
 
 impl Log {
@@ -67,7 +66,11 @@ impl Log {
         let over = self.problems.difference(&problems).chain(&self.failures);
         for over in over.filter(|over| !problems.contains(*over)) {
             // What came back at once is not said to be over each time either.
-            if self.lately.get(over).is_none_or(|said| said.held_back == 0) {
+            if self
+                .lately
+                .get(over)
+                .is_none_or(|logged| logged.held_back == 0)
+            {
                 tracing::info!("no longer: {over}");
             }
         }
@@ -86,18 +89,18 @@ impl Log {
         }
     }
 
-    /// How the other nodes are reached. Those that somebody has to see to are problems;
-    /// of the others it is said when there is one more, or none any more.
+    /// How the other nodes are reached. Those that somebody has to see to are problems; of the others it is
+    /// logged when there is one more, or none any more.
     pub(crate) fn peers(&mut self, family: Family, mesh: &Mesh) {
         let all = mesh.encrypted + mesh.plain.len() + mesh.dropped.len();
-        let told = &mut self.unencrypted[family];
+        let logged = &mut self.unencrypted[family];
         let mut now = BTreeSet::new();
         for (dropped, nodes) in [(false, &mesh.plain), (true, &mesh.dropped)] {
             let normal = nodes.iter().filter(|(_, plain)| plain.is_normal());
             let lines: Vec<_> = normal
                 .map(|(name, plain)| (dropped, format!("{name} ({plain})")))
                 .collect();
-            if lines.iter().any(|line| !told.contains(line)) {
+            if lines.iter().any(|line| !logged.contains(line)) {
                 let mut named: Vec<_> = lines.iter().map(|(_, line)| line.clone()).collect();
                 if named.len() > NAMED {
                     named.truncate(NAMED);
@@ -113,34 +116,34 @@ impl Log {
             }
             now.extend(lines);
         }
-        if now.is_empty() && !told.is_empty() && mesh.encrypted == all && all > 0 {
+        if now.is_empty() && !logged.is_empty() && mesh.encrypted == all && all > 0 {
             let family = family.word();
             tracing::info!(family, "encrypted to all {all} other nodes");
         }
-        *told = now;
+        *logged = now;
     }
 
-    /// Whether a line may be said, and what to add to it.
+    /// Whether a line may be logged, and what to add to it.
     fn due(&mut self, line: &str, now: Instant) -> Option<String> {
         // What was held back is told when it comes again, but nobody remembers it for ever.
-        self.lately.retain(|_, said| {
-            let times = if said.held_back > 0 { 60 } else { 1 };
-            now.duration_since(said.at) < QUIET * times
+        self.lately.retain(|_, logged| {
+            let times = if logged.held_back > 0 { 60 } else { 1 };
+            now.duration_since(logged.at) < QUIET * times
         });
-        let fresh = Said {
+        let fresh = Logged {
             at: now,
             held_back: 0,
         };
-        let Some(said) = self.lately.get_mut(line) else {
+        let Some(logged) = self.lately.get_mut(line) else {
             self.lately.insert(line.to_owned(), fresh);
             return Some(String::new());
         };
-        if now.duration_since(said.at) < QUIET {
-            said.held_back += 1;
+        if now.duration_since(logged.at) < QUIET {
+            logged.held_back += 1;
             return None;
         }
-        let times = said.held_back;
-        *said = fresh;
+        let times = logged.held_back;
+        *logged = fresh;
         Some(match times {
             0 => String::new(),
             times => format!(" (and {times} times since this was said last)"),

@@ -1,4 +1,4 @@
-//! What Prometheus is told, in its text format. Pure.
+//! The metrics in Prometheus's text format. Pure.
 //!
 //! `wireguard_*` have the names, labels and help of Calico's Felix
 //! (`felix/wireguard/metrics.go`), for both families; `wiremesh_*` are this engine's own.
@@ -11,10 +11,10 @@ use wiremesh_plan::intent::text;
 use crate::agent::health::{Durations, Health, Standing};
 use crate::host::device::{PeerState, State};
 
-/// A device, and what it says; none if it could not be read in time.
+/// A device and its state; none if it could not be read in time.
 pub(crate) type Reading = (String, Option<State>);
 
-/// Why a node may be plain: each is told, so that it can be asked for before it happens.
+/// Why a node may be plain: each is exported, so that an alert can name it before it happens.
 pub(crate) const REASONS: &[&str] = &[
     "bad_address",
     "bad_key",
@@ -29,7 +29,7 @@ pub(crate) const REASONS: &[&str] = &[
 /// The whole page.
 pub(crate) fn page(health: &Health, readings: &[Reading]) -> String {
     let mut page = Page(String::new());
-    if health.tells_wireguard {
+    if health.exports_wireguard {
         wireguard(&mut page, &health.node, readings);
     }
     agent(&mut page, health);

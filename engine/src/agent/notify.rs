@@ -1,4 +1,4 @@
-//! Telling a supervisor how things stand (sd_notify(3)).
+//! Messages to the supervisor (sd_notify(3)).
 //!
 //! Besides what systemd reads, `X_WIREMESH_APPLIED` names the state of the store that
 //! the dataplane follows, `X_WIREMESH_WRITES` counts the writes to the kernel and
@@ -45,26 +45,26 @@ impl Supervisor {
         }
     }
 
-    /// Whether it could not be told what was last to be told.
+    /// Whether the last message could not be sent.
     pub(crate) fn is_behind(&self) -> bool {
         self.is_behind
     }
 
-    /// Says that the dataplane follows the store as it was at `digest`. Says nothing twice.
+    /// Reports that the dataplane follows the store as it was at `digest`. No message is sent twice in a row.
     pub(crate) fn in_sync(&mut self, status: &str, digest: &str, counts: Counts) -> io::Result<()> {
         let status = line(&status.replace('\n', " ")).into_owned();
         let Counts { writes, resyncs } = counts;
-        self.tell(format!(
+        self.send(format!(
             "READY=1\nSTATUS={status}\nX_WIREMESH_APPLIED={digest}\nX_WIREMESH_WRITES={writes}\nX_WIREMESH_RESYNCS={resyncs}\n"
         ))
     }
 
-    /// Says what stands in the way.
+    /// Reports the problem that stands in the way.
     pub(crate) fn struggling(&mut self, status: &str) -> io::Result<()> {
-        self.tell(format!("STATUS={}\n", line(&status.replace('\n', " "))))
+        self.send(format!("STATUS={}\n", line(&status.replace('\n', " "))))
     }
 
-    fn tell(&mut self, message: String) -> io::Result<()> {
+    fn send(&mut self, message: String) -> io::Result<()> {
         let Some(address) = &self.address else {
             return Ok(());
         };
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_supervisor_that_does_not_read_holds_nobody_up_and_is_told_later() {
+    fn a_supervisor_that_does_not_read_blocks_nothing_and_gets_the_next_message() {
         let folder = tempfile::tempdir().unwrap();
         let address = folder.path().join("notify");
         let reader = UnixDatagram::bind(&address).unwrap();
@@ -108,8 +108,9 @@ mod tests {
         };
         let begun = Instant::now();
         // As many as fit the socket's queue (net.unix.max_dgram_qlen), and one more.
-        let told = (0..100_000).find(|number| supervisor.struggling(&number.to_string()).is_err());
-        assert!(told.is_some() && supervisor.is_behind());
+        let refused =
+            (0..100_000).find(|number| supervisor.struggling(&number.to_string()).is_err());
+        assert!(refused.is_some() && supervisor.is_behind());
         assert!(begun.elapsed() < PATIENCE * 20, "{:?}", begun.elapsed());
         let mut buffer = [0; 64];
         reader.recv(&mut buffer).unwrap();

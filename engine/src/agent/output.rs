@@ -1,4 +1,4 @@
-//! What an agent tells: its log, its supervisor, and whoever asks for its metrics.
+//! The agent's reports: to its log, to its supervisor, and to the exporter of its metrics.
 
 use std::time::Instant;
 
@@ -39,14 +39,14 @@ impl Agent {
         let settings = &self.cluster.settings;
         self.health.with(|health| {
             health.strict = settings.strict.is_some();
-            health.tells_wireguard = settings.metrics.wireguard;
+            health.exports_wireguard = settings.metrics.wireguard;
             health.meshes.clone_from(&self.meshes);
             health.conflicts = PerFamily::each(|family| self.conflicts[family].len());
         });
     }
 
-    /// Tells the log, and whoever asks meanwhile.
-    pub(super) fn tell(&mut self, problems: &[String]) {
+    /// Logs the problems, and leaves their number for the exporter.
+    pub(super) fn report_problems(&mut self, problems: &[String]) {
         self.log.stands(problems, Instant::now());
         self.health.with(|health| {
             health.resyncs = self.counts.resyncs;
@@ -107,7 +107,7 @@ impl Agent {
         })
     }
 
-    /// Tells the supervisor that the store's state of that digest has been dealt with.
+    /// Reports to the supervisor that the store's state of that digest has been applied.
     pub(super) fn announce(&mut self, problems: &[String], digest: &str) {
         let peers = Family::ALL.into_iter().filter_map(|family| {
             let name = &self.cluster.settings.tunnel[family].interface;
@@ -123,7 +123,7 @@ impl Agent {
         }
     }
 
-    /// Tells of a failure.
+    /// Reports a failure.
     pub(super) fn fail(&mut self, error: &AgentError) {
         let why = error.to_string();
         self.health.with(|health| {
@@ -142,7 +142,7 @@ impl Agent {
         }
     }
 
-    /// Tells the log and the supervisor what stands in the way.
+    /// Reports a problem to the log and the supervisor.
     pub(super) fn complain(&mut self, problem: &str) {
         self.log.failed(problem, Instant::now());
         // If even this fails, the log is all there is.

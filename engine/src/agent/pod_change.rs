@@ -12,8 +12,8 @@ use crate::store::Feed;
 use super::{Agent, AgentError};
 
 impl Agent {
-    /// Deals with changed pods alone, if nothing else has changed and all was well before.
-    /// Says whether it has; if not, everything is compared.
+    /// Deals with changed pods alone, if nothing else has changed and all was well before. Returns whether it
+    /// has; if not, everything is compared.
     pub(super) async fn shortcut(&mut self, feed: &Feed) -> Result<bool, AgentError> {
         let snapshot = feed.snapshot();
         let well = self.settled

@@ -48,13 +48,13 @@ impl Ports {
         self.taken = taken;
     }
 
-    /// What to tell of them.
+    /// A problem for each port that is taken.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> {
         problems(&self.taken)
     }
 }
 
-/// What to tell of ports that are taken.
+/// The problems of ports that are taken.
 pub(crate) fn problems(taken: &PerFamily<Option<String>>) -> impl Iterator<Item = String> {
     taken.iter().filter_map(|(family, taken)| {
         let taken = taken.as_ref()?;

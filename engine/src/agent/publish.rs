@@ -9,8 +9,8 @@ use wiremesh_plan::intent::publication::Publication;
 use super::{Agent, AgentError};
 
 impl Agent {
-    /// Publishes what the devices have, and meets a request for new keys first. Says
-    /// whether the store was written.
+    /// Publishes what the devices have, and meets a request for new keys first. Returns whether the store was
+    /// written.
     pub(super) async fn publish(&mut self) -> Result<bool, AgentError> {
         if !self.hooks.publishes() {
             // Nobody is to be told that this node is ready.

@@ -23,7 +23,7 @@ pub(crate) fn choose(kernel: &KernelCache, cluster: &Cluster, node: &str) -> Cho
     })
 }
 
-/// What to tell of the tables of the families in which the node encrypts.
+/// The problems of the tables of the families in which the node encrypts.
 pub(crate) fn problems(tables: &Choices, cluster: &Cluster, node: &str) -> Vec<String> {
     let active = tables
         .iter()
@@ -70,7 +70,7 @@ impl Agent {
         self.tables = tables;
     }
 
-    /// What to tell of them.
+    /// The problems of this agent's tables.
     pub(super) fn table_problems(&self) -> Vec<String> {
         problems(&self.tables, &self.cluster, &self.config.node)
     }

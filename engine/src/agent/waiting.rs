@@ -1,11 +1,11 @@
-//! When nothing is wanted of the dataplane yet: it stays as it is.
+//! The wait for a first complete reading of the store: until then the dataplane stays as it is.
 
 use crate::store::Feed;
 
 use super::Agent;
 
 impl Agent {
-    /// Whether the store has not been read yet, or says itself that it must not be acted upon.
+    /// Whether the store has not been read yet, or holds a `datastoreReady` of false: it must not be acted upon.
     pub(super) fn waits(&mut self, feed: &Feed) -> bool {
         let unready = feed.snapshot().unready();
         if feed.known() && unready.is_none() {

@@ -1,4 +1,4 @@
-//! What the faults make of a dataplane before it is compared.
+//! Changes that the faults make to a dataplane before it is compared.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Value, json};

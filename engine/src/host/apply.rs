@@ -1,4 +1,4 @@
-//! Carrying changes out, one by one. Nothing is decided here.
+//! Application of changes, one by one. Nothing is decided here.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -110,8 +110,8 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Carries one change out, and notes what has to be looked at again, because the
-    /// kernel does not tell it.
+    /// Carries one change out, and notes what has to be looked at again, because the kernel does not notify of
+    /// it.
     pub(crate) async fn apply(
         &mut self,
         change: &Change,

@@ -33,7 +33,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Takes in what the device has been told.
+    /// Takes note of a change that was written to the device.
     pub(crate) fn take(&mut self, configuration: &Configuration) {
         self.fwmark = configuration.fwmark.unwrap_or(self.fwmark);
         self.listen_port = configuration.listen_port.unwrap_or(self.listen_port);
@@ -101,10 +101,10 @@ pub(crate) fn read(name: &str, backend: Backend) -> Result<State, DeviceError> {
     })
 }
 
-/// The key that a tunnel says is its own, where it does not show its private one.
+/// The tunnel's own public key, where it does not show its private one.
 fn own_public_key(name: &str) -> Option<PublicKey> {
-    let told = tunnel::ask(name).ok()?;
-    let hex = told
+    let answer = tunnel::ask(name).ok()?;
+    let hex = answer
         .lines()
         .find_map(|line| line.strip_prefix("own_public_key="))?;
     key(&Key::from_hex(hex).ok()?)
@@ -177,8 +177,8 @@ pub(crate) fn configure(
 /// one of IPv6 takes 40 bytes (Linux: `include/uapi/linux/wireguard.h`).
 const AT_A_TIME: usize = 64;
 
-/// What a peer is told, in as many parts as its allowed IPs need. Only the first may replace those
-/// that it had.
+/// A peer's configuration, in as many messages as its allowed IPs need. Only the first may replace those that
+/// it had.
 fn peer_updates(key: &PublicKey, change: &PeerChange) -> Vec<PeerConfigBuilder> {
     let networks: Vec<_> = change.networks.iter().collect();
     let (first, more) = networks.split_at(networks.len().min(AT_A_TIME));
@@ -198,7 +198,7 @@ fn allow(builder: PeerConfigBuilder, networks: &[&IpNet]) -> PeerConfigBuilder {
     })
 }
 
-/// All that is said of a peer but its allowed IPs.
+/// A peer's configuration without its allowed IPs.
 fn peer_update(key: &PublicKey, change: &PeerChange) -> PeerConfigBuilder {
     let mut builder = PeerConfigBuilder::new(&control_key(key));
     if change.replace {
@@ -214,7 +214,7 @@ fn peer_update(key: &PublicKey, change: &PeerChange) -> PeerConfigBuilder {
     }
 }
 
-/// Whether kernel threads do a device's work; none where it cannot be told or set.
+/// Whether kernel threads do a device's work; none where it cannot be read or set.
 pub(crate) fn threaded(name: &str, backend: Backend) -> Option<bool> {
     if backend != Backend::Kernel {
         return None;
@@ -279,8 +279,8 @@ fn control_key(key: &PublicKey) -> Key {
     Key(*key.as_bytes())
 }
 
-/// The kernel tells a peer that has more allowed IPs than fit into a message in several parts, of which
-/// only the first says anything else (Linux: `get_peer` in `drivers/net/wireguard/netlink.c`).
+/// The kernel sends a peer that has more allowed IPs than fit into a message in several parts, of which only
+/// the first has anything else (Linux: `get_peer` in `drivers/net/wireguard/netlink.c`).
 fn joined(parts: impl Iterator<Item = (PublicKey, PeerState)>) -> Vec<(PublicKey, PeerState)> {
     let mut whole: Vec<(PublicKey, PeerState)> = Vec::new();
     for (key, part) in parts {
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_is_told_in_parts_is_one_peer() {
+    fn a_peer_that_the_kernel_reports_in_parts_is_one_peer() {
         let all = networks(300);
         let (first, rest): (BTreeSet<_>, BTreeSet<_>) = all
             .iter()

@@ -1,8 +1,7 @@
-//! Encrypt or drop from the first packet after a boot.
+//! The rules of encrypt or drop, kept for the first packet after a boot.
 //!
-//! What refuses plaintext is in the kernel, and goes with it. So the agent keeps the rules in a
-//! file, and `wiremesh guard` sets them again before the network is up, long before an agent has
-//! heard of the store.
+//! What refuses plaintext is in the kernel, and goes with it. So the agent keeps the rules in a file, and
+//! `wiremesh guard` sets them again before the network is up, long before an agent has read the store.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -16,7 +15,7 @@ use wiremesh_plan::dataplane::firewall::Firewall;
 
 use crate::host::nft::{self, NftError};
 
-/// What is set where the rules cannot be used.
+/// The rules of last resort, where the kept ones cannot be used.
 mod closed;
 
 /// The file's name.
@@ -99,8 +98,8 @@ impl Guard {
         }
     }
 
-    /// Keeps what refuses plaintext; of a firewall that refuses nothing, nothing. Says whether the
-    /// file was another than the one that was written last.
+    /// Keeps what refuses plaintext; of a firewall that refuses nothing, nothing. Returns whether the file was
+    /// another than the one that was written last.
     ///
     /// # Errors
     /// The directory cannot be written. It is tried again whenever this is called.
@@ -134,9 +133,9 @@ fn stamp(path: &Path) -> Option<Stamp> {
     })
 }
 
-/// Sets the rules that were kept in a directory; says whether there were any. Where they cannot be
-/// used, strict mode was on and nobody knows for which networks: everything is dropped but what the
-/// agent needs to read the store, which is at `store`.
+/// Sets the rules that were kept in a directory; returns whether there were any. Where they cannot be used,
+/// strict mode was on and nobody knows for which networks: everything is dropped but what the agent needs to
+/// read the store, which is at `store`.
 ///
 /// # Errors
 /// The file cannot be used, or the kernel refuses what is in it.
@@ -396,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_file_from_being_written_is_told_with_what_helps() {
+    fn a_write_error_has_a_remedy_for_its_errno() {
         for (errno, help) in [
             (nix::errno::Errno::ENOSPC, "free space"),
             (nix::errno::Errno::EDQUOT, "quota"),
@@ -413,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_cannot_be_made_is_told_each_time() {
+    fn a_directory_that_cannot_be_made_is_reported_each_time() {
         let mut guard = Guard::new("/proc/none".into());
         guard.keep(&Firewall::default()).unwrap();
         for _ in 0..2 {

@@ -46,7 +46,7 @@ pub(crate) enum ObserveError {
     Nft(#[from] NftError),
 }
 
-/// What has to be looked at again, since the kernel does not tell it in full.
+/// What has to be read again, since the kernel's notifications do not have it in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stale {
     pub(crate) links: bool,
@@ -79,10 +79,10 @@ impl Stale {
     };
 }
 
-/// Where a route leads by one of its next hops.
+/// The links and gateways of a route, once its nexthop objects are looked up.
 mod lead;
 
-/// What the kernel's own routes lead to.
+/// The destinations of the kernel's own routes.
 mod local;
 
 /// Routes, rules and tables.
@@ -109,7 +109,7 @@ pub(crate) struct KernelCache {
     /// What the routes lead to that name one, by its number.
     nexthops: BTreeMap<u32, Nexthop>,
     rules: PerFamily<BTreeSet<Rule>>,
-    /// The same in the kernel's order, with all that says which packets they are for.
+    /// The same in the kernel's order, with all their selectors.
     policy: PerFamily<Vec<PolicyRule>>,
     devices: BTreeMap<String, (Backend, State)>,
     firewall: Firewall,
@@ -137,7 +137,7 @@ impl KernelCache {
         }
     }
 
-    /// Takes in what the kernel has told.
+    /// Applies the kernel's notifications.
     pub(crate) fn apply_notifications(&mut self, news: Vec<News>) {
         for news in news {
             match news {
@@ -322,7 +322,7 @@ impl KernelCache {
         self.devices.keys().cloned().chain(configured).collect()
     }
 
-    /// Takes note of what a device has just been told, so that it need not be asked.
+    /// Takes note of what was just written to a device, so that it need not be read.
     pub(crate) fn configured(&mut self, configuration: &Configuration) {
         if let Some((_, state)) = self.devices.get_mut(&configuration.name) {
             state.take(configuration);
@@ -330,8 +330,8 @@ impl KernelCache {
         }
     }
 
-    /// Takes note of an address that has just been added: of one of IPv6 the kernel tells only
-    /// later (`addrconf_dad_work`), and whoever adds it again meanwhile is refused.
+    /// Takes note of an address that has just been added: of one of IPv6 the kernel notifies only later
+    /// (`addrconf_dad_work`), and whoever adds it again meanwhile is refused.
     pub(crate) fn has_address(&mut self, index: u32, address: IpNet) {
         self.addresses.insert((index, address));
     }

@@ -19,7 +19,7 @@ use nexthop::Nexthop;
 /// Messages and what they mean.
 pub(crate) mod message;
 
-/// All that the kernel has of one kind.
+/// A dump of all that the kernel has of one kind.
 mod dump;
 
 /// Nexthop objects, which routes may name.
@@ -28,7 +28,7 @@ pub(crate) mod nexthop;
 /// Many routes in one message.
 pub(crate) mod batch;
 
-/// What the kernel tells by itself.
+/// Notifications from the kernel.
 pub(crate) mod monitor;
 
 /// What this engine's routes and rules are marked with: `rtm_protocol` and `FRA_PROTOCOL`.
@@ -93,13 +93,13 @@ pub(crate) struct Route {
     pub(crate) kind: Kind,
     /// The links that it leads through, in the kernel's order.
     pub(crate) hops: Vec<Hop>,
-    /// The number of the nexthop object that says where it leads, instead of `hops`.
+    /// The ID of the nexthop object that has its next hops, instead of `hops`.
     pub(crate) nexthop: Option<u32>,
     /// Whether it is for some packets to its network alone: by type of service, or source.
     pub(crate) some: bool,
 }
 
-/// What a route's type says of where it leads.
+/// What a route's type means for where it leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Unicast,

@@ -69,7 +69,7 @@ async fn list(family: &str) -> Result<Option<Value>, NftError> {
 }
 
 /// What is known of a table where `nft` cannot be run: without the program nobody has made a table with it, and
-/// setting one says what is missing. Whatever else keeps it from running says nothing of the table.
+/// setting one reports what is missing. Whatever else keeps it from running is no information about the table.
 fn not_run(error: &io::Error) -> Result<Option<Value>, String> {
     match error.kind() {
         io::ErrorKind::NotFound => Ok(None),
@@ -97,8 +97,8 @@ fn listing(output: &Output, family: &str) -> Result<Option<Value>, String> {
     })))
 }
 
-/// Tells `changed` whenever any nftables rule of this network namespace changes, for as long
-/// as somebody listens.
+/// Notifies `changed` whenever any nftables rule of this network namespace changes, for as long as somebody
+/// listens.
 pub(crate) fn watch(changed: mpsc::Sender<()>) -> Result<(), NftError> {
     let doing = "watch the nftables rules";
     let fail = |errno: Errno| NftError {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn why_nft_cannot_be_run_is_what_the_system_says_and_not_always_that_it_is_missing() {
+    fn an_nft_that_cannot_be_run_is_reported_with_the_system_s_error_and_its_remedy() {
         for (errno, help) in [
             (Errno::ENOENT, "install nftables"),
             (Errno::EMFILE, "`LimitNOFILE=`"),
@@ -219,8 +219,8 @@ mod tests {
                 text.contains(errno.desc()) || text.contains("os error"),
                 "{text}"
             );
-            let (_, told) = text.split_once("\n  help: ").unwrap();
-            assert!(told.contains(help), "{text}");
+            let (_, printed_help) = text.split_once("\n  help: ").unwrap();
+            assert!(printed_help.contains(help), "{text}");
             assert_eq!(text.contains("install"), errno == Errno::ENOENT, "{text}");
         }
         assert!(!cannot_run(&Errno::EIO.into()).contains("help"));
@@ -242,12 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_one_line_and_a_user_who_may_not_is_told_who_may() {
-        let told = refusal(
+    fn a_refusal_is_one_line_and_eperm_names_the_capability() {
+        let text = refusal(
             "Operation not permitted (you must be root)\nnetlink: Error: cache initialization failed: Operation not permitted\n",
         );
         assert_eq!(
-            told,
+            text,
             "Operation not permitted; netlink: Error: cache initialization failed: Operation not permitted \
              (run wiremesh as root, or with CAP_NET_ADMIN)"
         );

@@ -52,7 +52,7 @@ const RETURN: Duration = Duration::from_secs(1);
 /// How often it is looked for meanwhile.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
 
-/// What the tunnel says on standard output once its socket listens.
+/// What the tunnel prints on standard output once its socket listens.
 const READY: &str = "ready";
 
 /// Why there is no tunnel.
@@ -171,20 +171,20 @@ pub(crate) async fn gets_device_back(name: &str) -> bool {
     false
 }
 
-/// What a userspace tunnel tells of itself (wireguard.com/xplatform: "get").
+/// A userspace tunnel's answer about its state (wireguard.com/xplatform: "get").
 pub(crate) fn ask(name: &str) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket(name))?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.write_all(b"get=1\n\n")?;
-    let mut told = String::new();
+    let mut answer = String::new();
     // An empty line ends it; not every tunnel closes the connection then.
     for line in io::BufRead::lines(io::BufReader::new(stream)) {
         match line? {
             line if line.is_empty() => break,
-            line => told = told + &line + "\n",
+            line => answer = answer + &line + "\n",
         }
     }
-    Ok(told)
+    Ok(answer)
 }
 
 /// Ends a tunnel, and returns once its process is gone.
@@ -266,7 +266,7 @@ async fn has_device(netlink: &Netlink, index: u32, name: &str) -> bool {
     again.is_ok()
 }
 
-/// The tunnel process itself; returns when it is told to end.
+/// The tunnel process itself; returns when it is asked to end.
 ///
 /// # Errors
 /// The device or the socket cannot be made.

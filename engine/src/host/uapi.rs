@@ -1,5 +1,5 @@
-//! The language in which a userspace WireGuard is configured (wireguard.com/xplatform):
-//! lines of `key=value`, ended by an empty one.
+//! The configuration protocol of a userspace WireGuard (wireguard.com/xplatform): lines of `key=value`, ended
+//! by an empty one.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -59,7 +59,7 @@ pub(crate) struct SetPeer {
     pub(crate) allowed_ips: Vec<IpNet>,
 }
 
-/// A device as it is told.
+/// A device as the answer lists it.
 #[derive(Clone, Default)]
 pub(crate) struct State {
     pub(crate) private_key: Option<Key>,
@@ -68,7 +68,7 @@ pub(crate) struct State {
     pub(crate) peers: Vec<StatePeer>,
 }
 
-/// A peer as it is told.
+/// A peer as the answer lists it.
 #[derive(Clone, Default)]
 pub(crate) struct StatePeer {
     pub(crate) public_key: Key,
@@ -166,7 +166,7 @@ pub(crate) fn errno(number: i32) -> String {
 }
 
 /// The answer to `get=1`.
-pub(crate) fn tell(state: &State) -> String {
+pub(crate) fn get_response(state: &State) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write_state(&mut text, state);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_request_says_what_changes() {
+    fn a_set_request_has_every_change() {
         let key = "07".repeat(32);
         let request = read(&lines(&format!(
             "set=1\nfwmark=1048576\nlisten_port=51820\npublic_key={key}\nreplace_allowed_ips=true\n\
@@ -259,8 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_told_in_the_order_that_readers_expect() {
-        let text = tell(&State {
+    fn a_device_is_printed_in_the_order_that_readers_expect() {
+        let text = get_response(&State {
             private_key: Some([1; 32]),
             listen_port: 51820,
             fwmark: 8,

@@ -196,7 +196,7 @@ pub(crate) async fn enable(store: &Store, options: &EnableOptions) -> Result<Sta
     Ok(store.state(&statement).await?)
 }
 
-/// What an option says of a list.
+/// The list of an option's value.
 fn list(option: Option<&str>) -> List {
     match option {
         None => List::Unstated,

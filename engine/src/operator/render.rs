@@ -43,7 +43,7 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// A device as `wg show` tells it, with the names of nodes where the store knows them.
+/// A device as `wg show` prints it, with the names of nodes where the store knows them.
 pub(crate) fn device(
     name: &str,
     state: &State,

@@ -1,4 +1,4 @@
-//! How a node and its peers stand, for people and for programs. Pure.
+//! The state of a node and its peers, as text and as JSON. Pure.
 //!
 //! The JSON has every key each time; what there is none of is null. Keys are added, and
 //! never change their meaning.
@@ -49,7 +49,7 @@ pub(crate) struct Status<'a> {
     pub(crate) pending: &'a [Change],
     /// What is wrong with the store's resources.
     pub(crate) problems: &'a [String],
-    /// What several nodes are said to have.
+    /// Networks that several nodes claim.
     pub(crate) conflicts: &'a PerFamily<Vec<Conflict>>,
     /// What rules of others send past the tunnel.
     pub(crate) bypasses: &'a PerFamily<Vec<Bypass>>,
@@ -240,7 +240,7 @@ impl Status<'_> {
         is_off && settings.strict.is_some()
     }
 
-    /// For people.
+    /// As text, for people.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
@@ -248,7 +248,7 @@ impl Status<'_> {
         text
     }
 
-    /// The same with what is not as intended, which says among others what is wrong and still to be made.
+    /// The same with what is not as intended, which has among others the problems and the pending changes.
     pub(crate) fn checked_text(&self) -> String {
         let mut text = String::new();
         let _ = self.write(&mut text, false);
@@ -377,7 +377,7 @@ impl Status<'_> {
         ]
     }
 
-    /// For programs.
+    /// As JSON, for programs.
     pub(crate) fn json(&self) -> Value {
         let settings = &self.cluster.settings;
         let strict = settings.strict.as_ref();

@@ -1,5 +1,5 @@
-//! What a store holds, kept one document at a time: the last good state of each
-//! resource, and what is wrong with the rest.
+//! The store's content, kept one document at a time: the last good state of each resource, and what is wrong
+//! with the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,7 +90,7 @@ pub(super) struct Catalogue {
     files: BTreeMap<String, BTreeSet<String>>,
     /// Which documents hold a resource, good or bad.
     holders: BTreeMap<Identity, BTreeSet<String>>,
-    /// Documents that say not even which resource they hold: it may be any of them.
+    /// Documents that do not name the resource that they hold: it may be any of them.
     unreadable: BTreeSet<String>,
     /// Resources that stay though no document holds a good one.
     kept: BTreeSet<Identity>,
@@ -130,8 +130,8 @@ impl Catalogue {
         self.documents.keys()
     }
 
-    /// Takes away what goes with a store that cannot be reached: nothing, unless a test asks for it.
-    /// Says which resources that has changed.
+    /// Takes away what goes with a store that cannot be reached: nothing, unless a test asks for it. Returns
+    /// the resources that changed.
     pub(super) fn lose_store(&mut self) -> BTreeSet<Identity> {
         let goes = |content: &Content| {
             let identity = content.identity();
@@ -143,8 +143,8 @@ impl Catalogue {
         gone.iter().flat_map(|name| self.put(name, None)).collect()
     }
 
-    /// Puts all of a file in the place of what it held. Of one that cannot be read all documents stay
-    /// as they were. Says which resources that has changed.
+    /// Puts all of a file in the place of what it held. Of one that cannot be read all documents stay as they
+    /// were. Returns the resources that changed.
     pub(super) fn put_file(&mut self, file: &str, contents: Contents) -> BTreeSet<Identity> {
         let mut changed = BTreeSet::new();
         let contents = match contents {
@@ -176,8 +176,8 @@ impl Catalogue {
         names.iter().flat_map(|name| self.put(name, None)).collect()
     }
 
-    /// Puts a document in the place of the one of that name; `None` takes it away. Says
-    /// which resources that has changed.
+    /// Puts a document in the place of the one of that name; `None` takes it away. Returns the resources that
+    /// changed.
     pub(super) fn put(&mut self, name: &str, content: Option<Content>) -> BTreeSet<Identity> {
         self.hooks.document_read();
         let old = self.documents.remove(name);
@@ -233,7 +233,7 @@ impl Catalogue {
         changed
     }
 
-    /// Works out what a resource is by now. Says whether that is something else than before.
+    /// Works out what a resource is by now. Returns whether that is something else than before.
     fn settle(&mut self, identity: &Identity) -> bool {
         let holders = self.holders.get(identity).cloned().unwrap_or_default();
         let counts = self.find(&holders);
@@ -313,7 +313,7 @@ impl Catalogue {
         Some(((*name).clone(), resource))
     }
 
-    /// Takes note of what is wrong with a document by itself, and of what else there is to say of it.
+    /// Takes note of what is wrong with a document by itself, and of its other problems.
     fn note(&mut self, name: &str, remark: Option<String>) {
         let Some(content) = self.documents.get(name) else {
             return;
@@ -335,7 +335,7 @@ impl Catalogue {
     }
 }
 
-/// What documents hold beside the resource that counts.
+/// Other states of a resource in the store's documents.
 mod doubles;
 
 #[cfg(test)]

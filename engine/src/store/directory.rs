@@ -1,8 +1,8 @@
 //! A directory of resources: reading, following, compare-and-write.
 //!
-//! A YAML or JSON file holds resources: one, several documents, or lists. The file's name is free;
-//! what it holds says which resources they are. Names that start with a dot are not read: writes go
-//! to such a file first, which then takes the place of the old one.
+//! A YAML or JSON file holds resources: one, several documents, or lists. The file's name is free; its content
+//! determines which resources they are. Names that start with a dot are not read: writes go to such a file
+//! first, which then takes the place of the old one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -274,8 +274,8 @@ fn parse(name: &str, content: file::Content) -> Result<Documents, Mistake> {
     Documents::parse(Format::of(name), &content.map_err(Mistake::from)?)
 }
 
-/// Tells a directory's states apart: the wrapping sum of each file's hash, so that one
-/// file's change costs one file's reading.
+/// Distinguishes a directory's states: the wrapping sum of each file's hash, so that one file's change costs
+/// one file's reading.
 #[derive(Debug, Default)]
 struct Digest {
     hashes: BTreeMap<String, u64>,
@@ -283,7 +283,7 @@ struct Digest {
 }
 
 impl Digest {
-    /// Says whether the file's content (`None`: it is gone) is another than before.
+    /// Returns whether the file's content (`None`: it is gone) is another than before.
     fn set(&mut self, name: &str, content: Option<&file::Content>) -> bool {
         self.set_hash(name, content.map(|content| hash_of(name, content)))
     }
@@ -311,8 +311,8 @@ fn hash_of(name: &str, content: &file::Content) -> u64 {
     }
 }
 
-/// FNV-1a, 64 bits, over a name, a zero byte, a content and a zero byte: tells contents
-/// apart, and is no defence against anybody.
+/// FNV-1a, 64 bits, over a name, a zero byte, a content and a zero byte: distinguishes contents apart, and is
+/// no defence against anybody.
 fn fnv(name: &[u8], content: &[u8]) -> u64 {
     let bytes = name.iter().chain(&[0]).chain(content).chain(&[0]);
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::snapshot::{Mistake, Position};
 
-/// Where a value is in a file's text.
+/// Line and column of a value in a file's text.
 mod position;
 
 /// Values of bounded size.
@@ -77,7 +77,7 @@ impl Place {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Item {
     pub(super) place: Place,
-    /// As it is meant: an item of a typed list need not say its own kind.
+    /// As it is meant: an item of a typed list need not have a `kind`.
     pub(super) value: Value,
     /// A field that is there twice: nobody knows which of both is meant.
     pub(super) double: Option<Mistake>,
@@ -333,14 +333,14 @@ fn yaml(content: &[u8], reading: &Reading) -> Result<Vec<Value>, Mistake> {
     Ok(values)
 }
 
-/// What a parser says, with the place in front of it and not behind.
+/// A parser's message, with the place in front of it and not behind.
 fn mistake(format: &str, at: Option<Position>, error: &str, place: &str) -> Mistake {
     let what = error.strip_suffix(place).unwrap_or(error);
     let what = format!("it is not {format}: {what}");
     Mistake { at, what }
 }
 
-/// What there is to say of a field that is there twice, which `way` leads to.
+/// The problem of a field that is there twice, which `way` leads to.
 fn double(content: &[u8], (document, steps): (usize, Vec<Step>)) -> Double {
     let name = match steps.last() {
         Some(Step::Field(name)) => name.as_str(),

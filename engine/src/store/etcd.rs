@@ -1,8 +1,8 @@
 //! Calico's etcd: reading, following, compare-and-swap.
 //!
-//! etcd is spoken to over its own JSON gateway, which every etcd since 3.4 has at the
-//! port of its clients. A resource is written as a whole, with every field that was in
-//! it, and only if nobody else has written it since it was read.
+//! etcd is reached over its own JSON gateway, which every etcd since 3.4 has at the port of its clients. A
+//! resource is written as a whole, with every field that was in it, and only if nobody else has written it
+//! since it was read.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -66,7 +66,7 @@ impl Etcd {
         })
     }
 
-    /// The members' addresses, as far as they are told by numbers.
+    /// The members' addresses, as far as they are given as IP addresses.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         let addresses = self.endpoints.iter().filter_map(Endpoint::address);
         addresses.collect()
@@ -201,7 +201,7 @@ async fn list(client: &mut Client) -> Result<Listing, Failure> {
     Ok(listing)
 }
 
-/// Puts what is at a key into a catalogue. Says which resources that changes.
+/// Puts what is at a key into a catalogue. Returns the resources that it changes.
 fn take(catalogue: &mut Catalogue, pair: message::Pair) -> BTreeSet<Identity> {
     let Some(identity) = key::identity(&pair.key) else {
         return Default::default();

@@ -70,7 +70,7 @@ pub(crate) struct Snapshot {
     pub(crate) resources: BTreeMap<Identity, Resource>,
     /// What could not be read, by its name.
     pub(crate) bad: BTreeMap<String, Bad>,
-    /// Names this moment: `dir:` tells contents apart, `etcd:` counts revisions.
+    /// Names this moment: `dir:` is a hash of the contents, `etcd:` a revision.
     pub(crate) digest: String,
 }
 
@@ -88,7 +88,7 @@ impl Snapshot {
         unread.map(|identity| identity.name.clone()).collect()
     }
 
-    /// Why it must not be acted upon, if it says so itself: Calico migrates it, and Felix waits too.
+    /// Why it must not be acted upon, if its `datastoreReady` is false: Calico migrates it, and Felix waits too.
     pub(crate) fn unready(&self) -> Option<String> {
         let identity = Identity {
             kind: "ClusterInformation".into(),
@@ -147,8 +147,8 @@ impl Snapshot {
         doubts
     }
 
-    /// Why nobody can tell whether anything is to be encrypted, if so: there is no FelixConfiguration
-    /// `default`, and what cannot be read may be one.
+    /// Why it is unknown whether anything is to be encrypted, if so: there is no FelixConfiguration `default`,
+    /// and what cannot be read may be one.
     pub(crate) fn without_configuration(&self) -> Option<String> {
         let identity = Identity {
             kind: "FelixConfiguration".into(),

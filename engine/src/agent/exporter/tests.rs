@@ -1,4 +1,4 @@
-//! Questions over a real socket, and what the agent's state makes of the answers.
+//! HTTP requests over a real socket, and the answers in each state of the agent.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream as Stream;
@@ -62,7 +62,7 @@ fn metrics_are_answered_and_nothing_else_is() {
 }
 
 #[test]
-fn readiness_is_to_be_in_sync_and_says_why_not() {
+fn readyz_is_503_with_the_reason_until_the_agent_is_in_sync() {
     let (_exporter, health, at) = exporter();
     let answer = get(at, "/readyz");
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");

@@ -1,4 +1,4 @@
-//! Lines counted.
+//! How many lines are logged for each event, and their text.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -57,20 +57,20 @@ fn mesh(encrypted: usize, plain: &[&str], dropped: &[&str]) -> Mesh {
 #[test]
 fn a_failure_that_is_tried_a_thousand_times_is_one_line_and_its_end_another() {
     let now = Instant::now();
-    let said = lines(|log| {
+    let logged = lines(|log| {
         for second in 0..1000 {
             log.failed("nft refuses", now + Duration::from_secs(second));
         }
         log.stands(&[], now + Duration::from_secs(1000));
         log.stands(&[], now + Duration::from_secs(1001));
     });
-    assert_eq!(said, ["ERROR nft refuses", "INFO no longer: nft refuses"]);
+    assert_eq!(logged, ["ERROR nft refuses", "INFO no longer: nft refuses"]);
 }
 
 #[test]
-fn a_failure_that_comes_and_goes_is_said_once_a_minute() {
+fn a_failure_that_comes_and_goes_is_logged_once_a_minute() {
     let now = Instant::now();
-    let said = lines(|log| {
+    let logged = lines(|log| {
         for second in 0..120 {
             let now = now + Duration::from_secs(second);
             log.failed("nft refuses", now);
@@ -78,7 +78,7 @@ fn a_failure_that_comes_and_goes_is_said_once_a_minute() {
         }
     });
     assert_eq!(
-        said,
+        logged,
         [
             "ERROR nft refuses",
             "INFO no longer: nft refuses",
@@ -89,9 +89,9 @@ fn a_failure_that_comes_and_goes_is_said_once_a_minute() {
 }
 
 #[test]
-fn a_problem_is_said_once_while_it_holds_whatever_else_fails() {
+fn a_problem_is_logged_once_while_it_holds_whatever_else_fails() {
     let now = Instant::now();
-    let said = lines(|log| {
+    let logged = lines(|log| {
         let problems = ["pod.json: it is not JSON".to_owned()];
         log.stands(&problems, now);
         log.failed("nft refuses", now);
@@ -99,7 +99,7 @@ fn a_problem_is_said_once_while_it_holds_whatever_else_fails() {
         log.stands(&problems, now + 2 * QUIET);
     });
     assert_eq!(
-        said,
+        logged,
         [
             "WARN pod.json: it is not JSON",
             "ERROR nft refuses",
@@ -111,7 +111,7 @@ fn a_problem_is_said_once_while_it_holds_whatever_else_fails() {
 #[test]
 fn somebody_who_undoes_everything_each_second_makes_a_line_a_minute() {
     let now = Instant::now();
-    let said = lines(|log| {
+    let logged = lines(|log| {
         for second in 0..61 {
             let now = now + Duration::from_secs(second);
             log.changed(&switch_on(), Some(Cause::Drift), now);
@@ -119,7 +119,7 @@ fn somebody_who_undoes_everything_each_second_makes_a_line_a_minute() {
     });
     let fields = "cause=\"drift\" family=\"ipv4\" change=\"switch-on\"";
     assert_eq!(
-        said,
+        logged,
         [
             format!("WARN put right: switch wg on {fields}"),
             format!(
@@ -130,21 +130,21 @@ fn somebody_who_undoes_everything_each_second_makes_a_line_a_minute() {
 }
 
 #[test]
-fn what_was_asked_for_is_always_said() {
+fn a_change_by_intent_is_always_logged() {
     let now = Instant::now();
-    let said = lines(|log| {
+    let logged = lines(|log| {
         log.changed(&switch_on(), None, now);
         log.changed(&switch_on(), None, now);
     });
     let line = "INFO switch wg on cause=\"intent\" family=\"ipv4\" change=\"switch-on\"";
-    assert_eq!(said, [line, line]);
+    assert_eq!(logged, [line, line]);
 }
 
 #[test]
 fn keyless_nodes_are_one_line_however_many_and_silent_while_they_become_fewer() {
     let names: Vec<_> = (0..100).map(|number| format!("n{number:02}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let said = lines(|log| {
+    let logged = lines(|log| {
         for gone in 0..=100 {
             log.peers(Family::V4, &mesh(gone, &names[gone..], &[]));
         }
@@ -154,7 +154,7 @@ fn keyless_nodes_are_one_line_however_many_and_silent_while_they_become_fewer() 
     });
     let why = "(it has published no key)";
     assert_eq!(
-        said,
+        logged,
         [
             format!(
                 "INFO in clear to 100 of 100 nodes: n00 {why}, n01 {why}, n02 {why}, n03 {why}, \

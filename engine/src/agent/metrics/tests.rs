@@ -1,4 +1,4 @@
-//! The text, word by word.
+//! The exact text of the metrics page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ fn only<'a>(page: &'a str, start: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn wireguard_is_told_with_calicos_names_for_both_families() {
+fn wireguard_metrics_have_calico_s_names_for_both_families() {
     let readings = [
         (
             "wireguard.cali".into(),
@@ -97,7 +97,7 @@ fn a_device_without_a_key_or_an_answer_has_no_wireguard_metrics() {
 #[test]
 fn wireguards_own_can_be_left_out() {
     let mut health = Health::new("node-1");
-    health.tells_wireguard = false;
+    health.exports_wireguard = false;
     let readings = [("a".into(), Some(device(51820, None, None)))];
     let page = page(&health, &readings);
     assert!(page.starts_with("# HELP wiremesh_in_sync "), "{page}");
@@ -111,7 +111,7 @@ fn a_labels_value_cannot_end_its_label() {
 }
 
 #[test]
-fn the_agents_own_numbers_are_told_in_full() {
+fn the_page_has_every_metric_of_the_agent() {
     let mut health = Health::new("node-1");
     let start = Instant::now();
     health.began(start);
@@ -193,7 +193,7 @@ wiremesh_peers{family="ipv4",reason="shared_key",state="dropped"} 0"#
 fn the_readme_names_every_metric_and_no_other() {
     let page = page(&Health::new("node-1"), &[]);
     let heads = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    let told: BTreeSet<_> = heads.filter_map(|head| head.split(' ').next()).collect();
+    let exported: BTreeSet<_> = heads.filter_map(|head| head.split(' ').next()).collect();
     let readme = include_str!("../../../README.md");
     let words = readme.split(|c: char| !c.is_alphanumeric() && c != '_');
     let named = words.filter(|word| {
@@ -201,5 +201,5 @@ fn the_readme_names_every_metric_and_no_other() {
             .iter()
             .any(|s| word.starts_with(s))
     });
-    assert_eq!(named.collect::<BTreeSet<_>>(), told);
+    assert_eq!(named.collect::<BTreeSet<_>>(), exported);
 }

@@ -1,4 +1,4 @@
-//! What a guard sets whose rules cannot be used: nothing passes but what a node needs to come back.
+//! The rules of last resort, where the kept ones cannot be used: nothing passes but what a node needs to come back.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Rules as the kernel tells of them, and what those before this engine's do.
+//! Policy rules as the kernel reports them, and the effect of those before this engine's.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -58,8 +58,8 @@ impl KernelCache {
         self.followed(family).contains(&table)
     }
 
-    /// Takes in that a link is another one than before, if either is there. The kernel does not tell that
-    /// a rule has lost the link that it names, or has found it (`fib_rules_event`).
+    /// Takes in that a link is another one than before, if either is there. The kernel does not notify that a
+    /// rule has lost the link that it names, or has found it (`fib_rules_event`).
     pub(super) fn link_changes(&mut self, before: Option<&Link>, after: Option<&Link>) {
         let name = |link: Option<&Link>| link.map(|link| link.name.clone());
         if name(before) != name(after) {
@@ -206,7 +206,7 @@ impl KernelCache {
     }
 }
 
-/// What a route leads through that does not say it.
+/// The link of a route that does not name one.
 fn unknown(route: &Route) -> String {
     match route.nexthop {
         Some(id) => format!("the nexthop {id}, of which nothing is known"),

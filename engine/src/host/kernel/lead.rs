@@ -1,4 +1,4 @@
-//! Where a route leads, once its nexthop objects are looked up.
+//! The links and gateways of a route, once its nexthop objects are looked up.
 
 use crate::host::netlink::Hop;
 
@@ -8,6 +8,6 @@ pub(super) enum Lead {
     Hop(Hop),
     /// Nowhere.
     Refuse,
-    /// Its nexthop object is not there yet, or what it says cannot be read.
+    /// Its nexthop object is not there yet, or it cannot be parsed.
     Unknown,
 }

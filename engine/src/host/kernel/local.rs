@@ -1,4 +1,4 @@
-//! What the kernel's own routes lead to: this node, its pods, or elsewhere.
+//! The destinations of the kernel's own routes: this node, its pods, or elsewhere.
 
 use std::collections::BTreeSet;
 

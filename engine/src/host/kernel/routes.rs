@@ -1,4 +1,4 @@
-//! Routes and rules as netlink tells of them, and the routing tables that follow from them.
+//! Routes and rules as netlink reports them, and the routing tables that follow from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -30,8 +30,7 @@ impl KernelCache {
         self.routes[family] = others;
     }
 
-    /// Takes in a route that has been added, or has taken another's place: of that one netlink tells
-    /// nothing.
+    /// Takes in a route that has been added, or has taken another's place: of that one netlink notifies nothing.
     pub(super) fn add_route(&mut self, route: Route) {
         let (family, table) = (Family::of_network(route.slot.network), route.slot.table);
         if route.own {

@@ -1,4 +1,4 @@
-//! Which link is the uplink, and whose the rules and routes are that netlink tells of.
+//! The choice of the uplink, and the owners of the rules and routes that netlink reports.
 
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteType};
@@ -53,7 +53,7 @@ fn a_tunnel_device_has_the_node_s_address_too_and_is_no_uplink() {
     assert_eq!(kernel.uplink_mtu(own, &Settings::default()), 1500);
 }
 
-/// A route that netlink tells of.
+/// A route as netlink reports it.
 fn route(own: bool, table: u32, network: &str, way: RouteAction) -> Route {
     let network = network.parse().unwrap();
     let slot = RouteKey { table, network };
@@ -68,7 +68,7 @@ fn route(own: bool, table: u32, network: &str, way: RouteAction) -> Route {
     }
 }
 
-/// What the kernel tells of a rule, whose selector is an incoming interface.
+/// The kernel's notification of a rule, whose selector is an incoming interface.
 fn rule_of_another(interface: &str) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = AddressFamily::Inet;
@@ -114,7 +114,7 @@ fn a_deleted_rule_does_not_make_another_forgotten_that_differs_by_a_selector() {
 }
 
 #[test]
-fn this_engine_s_routes_and_those_of_others_at_one_place_are_told_apart() {
+fn this_engine_s_routes_and_those_of_others_to_one_prefix_are_distinguished() {
     let both = ["10.9.0.2/32", "fd09::2/128"];
     for (network, family) in both.into_iter().zip(Family::ALL) {
         let mut kernel = known();
@@ -154,7 +154,7 @@ fn of_routes_of_others_at_one_place_each_counts() {
 }
 
 #[test]
-fn the_kernel_is_asked_again_where_netlink_does_not_tell_what_is_left() {
+fn the_kernel_is_read_again_after_a_deletion_that_may_leave_another_route() {
     let asks = |change: &dyn Fn(&mut KernelCache)| {
         let mut kernel = known();
         kernel.set_routes(
@@ -193,7 +193,7 @@ fn the_kernel_is_asked_again_where_netlink_does_not_tell_what_is_left() {
 }
 
 #[test]
-fn what_a_bridge_tells_of_a_port_takes_nothing_from_what_is_known_of_it() {
+fn a_bridge_s_message_about_a_port_does_not_change_the_known_link() {
     let mut kernel = known();
     kernel.links = BTreeMap::from([link(2, "eth0", 1500, "")]);
     let before = kernel.links.clone();

@@ -55,7 +55,7 @@ impl KernelCache {
         used.cloned().collect()
     }
 
-    /// What is to be told of the others.
+    /// A problem for each of the others.
     pub(crate) fn prefix_problems(&self, settings: &Settings) -> Vec<String> {
         let problems = settings.pod_interfaces.iter().filter_map(|prefix| {
             let name = &self.uplink_with(prefix)?.name;
@@ -137,13 +137,13 @@ mod tests {
         }
     }
 
-    /// The prefixes that are used of those that are given, with as many told as are not.
+    /// The prefixes that are used of those that are given, after a check that each of the others is a problem.
     fn used(kernel: &mut KernelCache, own: &Node, given: &[&str]) -> Vec<String> {
         let settings = settings(given);
         kernel.look_for_uplinks(Some(own), &settings);
         let used: Vec<_> = kernel.pod_prefixes(&settings).into_iter().collect();
-        let told = kernel.prefix_problems(&settings);
-        assert_eq!(told.len(), given.len() - used.len(), "{told:?}");
+        let problems = kernel.prefix_problems(&settings);
+        assert_eq!(problems.len(), given.len() - used.len(), "{problems:?}");
         used
     }
 
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_used_is_told_with_the_link() {
+    fn an_unused_prefix_is_reported_with_the_link_that_it_matches() {
         let mut kernel = kernel(&["lo", "eth0"]);
         has(&mut kernel, 2, "10.0.0.1/24");
         let settings = settings(&["eth"]);

@@ -1,4 +1,4 @@
-//! All that the kernel has of one kind, as it says it.
+//! A dump of all that the kernel has of one kind, unparsed.
 //!
 //! The crate that reads route netlink knows no nexthop objects, and drops what it cannot read of an
 //! answer without a word: a rule or a route that is not known would be one that diverts nothing.
@@ -42,7 +42,7 @@ fn request(kind: u16, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Takes in the bodies of messages that came at once. Says whether they are the last.
+/// Takes in the bodies of messages that came at once. Returns whether they are the last.
 fn take(mut bytes: &[u8], bodies: &mut Vec<Vec<u8>>) -> io::Result<bool> {
     while !bytes.is_empty() {
         let message = NetlinkBuffer::new_checked(bytes).map_err(|error| broken(&error))?;
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_where_the_kernel_says_so() {
+    fn an_answer_ends_with_nlmsg_done_or_an_error() {
         let two = [message(104, b"one"), message(104, b"other")].concat();
         let bodies = vec![b"one".to_vec(), b"other".to_vec()];
         assert_eq!(taken(&two), (Ok(false), bodies.clone()));

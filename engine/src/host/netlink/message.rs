@@ -81,7 +81,7 @@ pub(crate) fn link(message: &LinkMessage) -> Link {
     link
 }
 
-/// An address. IPv4 tells a link's own address apart from the other end's; IPv6 does not.
+/// An address. IPv4 distinguishes a link's own address from the other end's; IPv6 does not.
 pub(crate) fn address(message: &AddressMessage) -> Option<Address> {
     let local = message.attributes.iter().find_map(|found| match found {
         AddressAttribute::Local(address) => Some(*address),
@@ -163,7 +163,7 @@ pub(crate) fn rule_body(body: &[u8]) -> Option<RuleMessage> {
     Some(message)
 }
 
-/// A rule with all that says which packets it is for.
+/// A rule with all its selectors.
 pub(crate) fn policy(message: &RuleMessage) -> PolicyRule {
     let header = &message.header;
     let network = |address: &IpAddr, length| IpNet::new(*address, length).ok();

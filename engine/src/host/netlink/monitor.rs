@@ -1,7 +1,7 @@
-//! What the kernel tells by itself: every change of a link, address, route, nexthop object or rule.
+//! Notifications from the kernel: every change of a link, address, route, nexthop object or rule.
 //!
-//! The kernel tells before the call that made the change returns, so what this engine
-//! has written can be read here at once.
+//! The kernel notifies before the call that made the change returns, so what this engine has written can be
+//! read here at once.
 
 use std::io;
 
@@ -12,8 +12,8 @@ use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, TokioSocket, protocols::NETLIN
 
 use super::{NetlinkError, nexthop};
 
-/// Room for what happens while nobody reads, in bytes; the kernel may grant less.
-const ROOM: usize = 4 << 20;
+/// The socket's receive buffer in bytes, for notifications while nobody reads; the kernel may grant less.
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// What is listened to.
 const GROUPS: [MulticastGroup; 7] = [
@@ -29,18 +29,18 @@ const GROUPS: [MulticastGroup; 7] = [
 /// What is listened to where there is such a thing: before Linux 5.3 there is none.
 const SINCE_LATELY: MulticastGroup = MulticastGroup::Nexthop;
 
-/// A socket that hears what the kernel tells.
+/// A socket that receives the kernel's notifications.
 pub(crate) struct Monitor {
     socket: TokioSocket,
-    /// What was heard while waiting.
-    heard: Vec<News>,
+    /// What was received while waiting.
+    received: Vec<News>,
 }
 
-/// What was heard.
+/// What was received.
 #[derive(Debug)]
 pub(crate) enum News {
     Message(RouteNetlinkMessage),
-    /// A nexthop object has changed. The kernel does not tell what that makes of the routes.
+    /// A nexthop object has changed. The kernel does not notify of the routes that use it.
     Nexthop,
     /// More happened than there was room for: look at everything.
     Missed,
@@ -65,7 +65,7 @@ impl Monitor {
         let open = || -> io::Result<TokioSocket> {
             let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
             let inner = socket.socket_mut();
-            inner.set_rx_buf_sz(ROOM)?;
+            inner.set_rx_buf_sz(RECEIVE_BUFFER)?;
             inner.bind_auto()?;
             for group in GROUPS {
                 inner.add_membership(group as u32)?;
@@ -78,25 +78,25 @@ impl Monitor {
         let socket = open().map_err(|error| NetlinkError::new("listen to the kernel", error))?;
         Ok(Self {
             socket,
-            heard: Vec::new(),
+            received: Vec::new(),
         })
     }
 
-    /// Waits until there is something to hear. Cancel-safe.
+    /// Waits until there is something to read. Cancel-safe.
     pub(crate) async fn ready(&mut self) {
-        if self.heard.is_empty() {
+        if self.received.is_empty() {
             match self.socket.recv_from_full().await {
-                Ok((bytes, _)) => read(&bytes, &mut self.heard),
+                Ok((bytes, _)) => read(&bytes, &mut self.received),
                 // Out of room.
-                Err(_) => self.heard.push(News::Missed),
+                Err(_) => self.received.push(News::Missed),
             }
         }
     }
 
-    /// Everything that has been told so far. The socket itself is asked: the runtime learns
-    /// only later that there is something to read.
+    /// Every notification so far. The socket itself is asked: the runtime learns only later that there is
+    /// something to read.
     pub(crate) fn drain(&mut self) -> Vec<News> {
-        let mut news = std::mem::take(&mut self.heard);
+        let mut news = std::mem::take(&mut self.received);
         let mut failures = 0;
         loop {
             match self.socket.socket_ref().recv_from_full() {
@@ -117,7 +117,7 @@ impl Monitor {
 fn read(mut bytes: &[u8], news: &mut Vec<News>) {
     while !bytes.is_empty() {
         let length = match NetlinkBuffer::new_checked(bytes) {
-            Ok(found) if nexthop::TOLD.contains(&found.message_type()) => {
+            Ok(found) if nexthop::NOTIFICATIONS.contains(&found.message_type()) => {
                 news.push(News::Nexthop);
                 found.length()
             }

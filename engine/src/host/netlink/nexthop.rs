@@ -1,5 +1,5 @@
-//! Nexthop objects (`ip nexthop`; kernel: `uapi/linux/nexthop.h`): where routes lead that name one, which
-//! may say nothing else (sysctl `net.ipv4.nexthop_compat_mode` 0).
+//! Nexthop objects (`ip nexthop`; kernel: `uapi/linux/nexthop.h`): the next hops of routes that name one, which
+//! may have no other (sysctl `net.ipv4.nexthop_compat_mode` 0).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,8 +8,8 @@ use rtnetlink::packet_core::{NlasIterator, parse_u16, parse_u32};
 
 use super::{Hop, NetlinkError, dump, message};
 
-/// `RTM_NEWNEXTHOP` and `RTM_DELNEXTHOP`: what the kernel tells when one changes.
-pub(crate) const TOLD: std::ops::RangeInclusive<u16> = 104..=105;
+/// `RTM_NEWNEXTHOP` and `RTM_DELNEXTHOP`: the kernel's notification when one changes.
+pub(crate) const NOTIFICATIONS: std::ops::RangeInclusive<u16> = 104..=105;
 
 /// `RTM_GETNEXTHOP`.
 const LIST: u16 = 106;
@@ -42,7 +42,7 @@ pub(crate) enum Nexthop {
 /// Every nexthop object, by its number.
 ///
 /// # Errors
-/// The kernel does not say. Before Linux 5.3 it has none.
+/// The kernel does not report it. Before Linux 5.3 it has none.
 pub(crate) async fn list() -> Result<BTreeMap<u32, Nexthop>, NetlinkError> {
     match dump::list(LIST, &[0; HEADER]).await {
         Ok(bodies) => Ok(bodies.iter().filter_map(|body| read(body)).collect()),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nexthop_object_says_where_it_leads() {
+    fn a_nexthop_object_has_its_link_and_gateway() {
         let (id, link) = ((NHA_ID, &7_u32.to_ne_bytes()[..]), &3_u32.to_ne_bytes()[..]);
         let hop = |gateway, encapsulates| {
             Nexthop::Hop(Hop {

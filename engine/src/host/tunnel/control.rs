@@ -1,4 +1,4 @@
-//! The tunnel's control socket: what it is asked is asked of gotatun.
+//! The tunnel's control socket: each request is carried out with gotatun.
 //!
 //! gotatun brings a control socket of its own, which makes a peer anew whenever anything
 //! about it changes, so that its session is lost. Here a peer is changed in place: a pod
@@ -54,7 +54,7 @@ pub(super) async fn serve<T: DeviceTransports>(
     let mut lines = BufReader::new(reading).lines();
     while let Some(request) = next(&mut lines).await {
         let answer = match uapi::read(&request) {
-            Ok(Request::Get) => uapi::tell(&state(device, ears).await),
+            Ok(Request::Get) => uapi::get_response(&state(device, ears).await),
             Ok(Request::Set(set)) => uapi::errno(change(device, ears, &set).await),
             Err(number) => uapi::errno(number),
         };

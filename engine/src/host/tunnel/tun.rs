@@ -23,11 +23,11 @@ pub(super) struct Tun {
     mtu: watch::Receiver<u16>,
 }
 
-/// Where the MTU is told.
+/// The sender of the MTU.
 pub(super) struct Mtu {
     /// The link's name.
     name: String,
-    told: watch::Sender<u16>,
+    sender: watch::Sender<u16>,
 }
 
 impl Tun {
@@ -36,14 +36,14 @@ impl Tun {
         let mut wanted = tun::Configuration::default();
         wanted.tun_name(name);
         let device = Arc::new(tun::create_as_async(&wanted)?);
-        let (told, mtu) = watch::channel(device.mtu()?);
+        let (sender, mtu) = watch::channel(device.mtu()?);
         let name = name.to_owned();
-        Ok((Self { device, mtu }, Mtu { name, told }))
+        Ok((Self { device, mtu }, Mtu { name, sender }))
     }
 }
 
 impl Mtu {
-    /// Takes in what the kernel tells of the link.
+    /// Applies the kernel's notifications about the link.
     pub(super) fn follow(&self, news: &[News]) {
         for news in news {
             let News::Message(RouteNetlinkMessage::NewLink(link)) = news else {
@@ -59,7 +59,7 @@ impl Mtu {
                 _ => None,
             });
             if let Some(mtu) = mtu.filter(|_| ours) {
-                self.told.send_if_modified(|known| {
+                self.sender.send_if_modified(|known| {
                     let changed = *known != mtu;
                     *known = mtu;
                     changed

@@ -1,4 +1,4 @@
-//! The argument that names a store. A URL may hold a password: what is wrong is said without it.
+//! The argument that names a store. A URL may hold a password: it is in no error message.
 
 use std::ffi::OsStr;
 

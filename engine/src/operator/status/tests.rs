@@ -165,7 +165,7 @@ fn reads(status: &Status<'_>, expected: &str) {
 }
 
 #[test]
-fn a_node_in_sync_tells_each_peer_and_why_one_is_plain() {
+fn a_node_in_sync_lists_each_peer_and_why_one_is_plain() {
     let cluster = cluster(
         json!({"wireguardEnabled": true, "wireguardHostEncryptionEnabled": true}),
         json!({}),
@@ -225,7 +225,7 @@ IPv4
 }
 
 #[test]
-fn what_is_yet_to_be_done_and_what_is_wrong_is_told() {
+fn pending_changes_and_problems_are_listed() {
     let cluster = cluster(json!({"wireguardEnabled": true}), json!({}));
     let name = || "wireguard.cali".to_owned();
     let pending = [
@@ -268,7 +268,7 @@ still to be made
 }
 
 #[test]
-fn a_node_that_does_not_encrypt_says_why() {
+fn a_node_that_does_not_encrypt_has_the_reason_in_its_status() {
     let actual = Dataplane::default();
     let off = cluster(json!({}), json!({}));
     reads(
@@ -314,9 +314,9 @@ fn the_json_has_every_key_each_time() {
     let annotations = json!({"wiremesh/strict": "true", "wiremesh/plain-nodes": "bob"});
     let cluster = cluster(json!({"wireguardEnabled": true}), annotations);
     let (device, actual) = (state(&["10.0.0.2/32"], Some(75)), dataplane());
-    let told = status(&cluster, Some(&device), &actual).json();
+    let full = status(&cluster, Some(&device), &actual).json();
     assert_eq!(
-        told,
+        full,
         json!({
             "version": 1,
             "node": "ada",
@@ -364,9 +364,9 @@ fn the_json_has_every_key_each_time() {
     let actual = Dataplane::default();
     let empty = status(&cluster, None, &actual).json();
     let keys = |value: &Value| -> Vec<_> { value.as_object().unwrap().keys().cloned().collect() };
-    assert_eq!(keys(&empty), keys(&told));
+    assert_eq!(keys(&empty), keys(&full));
     let families = |value: &Value| keys(&value["families"][0]);
-    assert_eq!(families(&empty), families(&told));
+    assert_eq!(families(&empty), families(&full));
 }
 
 #[test]

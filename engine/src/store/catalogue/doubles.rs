@@ -1,4 +1,4 @@
-//! What documents hold beside the resource that counts: another document may hold the same resource, and one
+//! Other states of a resource in the store's documents: another document may hold the same resource, and one
 //! with a mistake held another state of it. An address of a pod that any of them names is protected.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,9 +45,9 @@ impl Catalogue {
         new
     }
 
-    /// Works out which resources there are beside the one that counts, where several documents hold one of pods,
-    /// or where one has another CIDR than before it got a mistake: an address that any of them names is
-    /// protected. Says which of them are others than before.
+    /// Works out which resources there are beside the one that counts, where several documents hold one of
+    /// pods, or where one has another CIDR than before it got a mistake: an address that any of them names is
+    /// protected. Returns those that are others than before.
     pub(super) fn settle_doubles(&mut self, identity: &Identity) -> BTreeSet<Identity> {
         let holders = self.holders.get(identity).cloned().unwrap_or_default();
         if holders.is_empty() && self.kept.contains(identity) {

@@ -50,7 +50,7 @@ fn problems(catalogue: &Catalogue) -> Vec<String> {
 }
 
 #[test]
-fn only_what_a_document_changes_is_told() {
+fn a_put_returns_only_the_resources_that_it_changes() {
     let mut catalogue = Catalogue::default();
     assert_eq!(
         names(&catalogue.put("1", Some(node("a", "10.0.0.1")))),
@@ -306,7 +306,7 @@ fn labels_that_cannot_be_read_stay_and_which_configurations_are_for_the_node_is_
             "1: `metadata.Labels` is no field: did you mean `metadata.labels`?",
         ),
     ];
-    for (mistake, told) in mistakes {
+    for (mistake, problem) in mistakes {
         let mut catalogue = Catalogue::default();
         catalogue.put("1", Some(labelled(right.clone())));
         let known = labels(&catalogue);
@@ -314,20 +314,20 @@ fn labels_that_cannot_be_read_stay_and_which_configurations_are_for_the_node_is_
         assert_eq!(known["generation"], "3");
         catalogue.put("1", Some(labelled(mistake.clone())));
         assert_eq!(labels(&catalogue), known);
-        assert_eq!(problems(&catalogue), [told]);
+        assert_eq!(problems(&catalogue), [problem]);
         let doubts = |catalogue: &Catalogue, node: &str| catalogue.snapshot().doubts(node, &[]);
         // Where labels decide nothing, they are in no doubt; and they are this Node's alone.
         catalogue.put("2", Some(configuration("default")));
         catalogue.put("3", Some(configuration("node.a")));
         assert_eq!(doubts(&catalogue, "a"), Doubts::default());
         catalogue.put("4", Some(configuration("zone-a")));
-        assert_eq!(doubts(&catalogue, "a").mistake.as_deref(), Some(told));
+        assert_eq!(doubts(&catalogue, "a").mistake.as_deref(), Some(problem));
         assert_eq!(doubts(&catalogue, "b"), Doubts::default());
         // An agent that starts knows no labels.
         let mut started = Catalogue::default();
         started.put("1", Some(labelled(mistake)));
         started.put("4", Some(configuration("zone-a")));
-        assert_eq!(doubts(&started, "a").mistake.as_deref(), Some(told));
+        assert_eq!(doubts(&started, "a").mistake.as_deref(), Some(problem));
         // What is put right, or deleted, is.
         catalogue.put("1", Some(labelled(json!({}))));
         assert_eq!(labels(&catalogue), BTreeMap::new());
@@ -341,8 +341,8 @@ fn labels_that_cannot_be_read_stay_and_which_configurations_are_for_the_node_is_
     assert!(catalogue.snapshot().doubts("a", &[]).mistake.is_some());
 }
 
-/// What other documents of a resource hold beside the one that counts.
+/// Other documents of a resource beside the one that counts.
 mod doubles;
 
-/// Mistakes that say another thing than what is meant.
+/// Mistakes that mean another thing than what was intended.
 mod mistakes;

@@ -17,8 +17,8 @@ use nix::sys::stat::Mode;
 /// The largest file that is read, in bytes; etcd takes 1.5 MiB a resource, a ConfigMap 1 MiB.
 pub(super) const LIMIT: u64 = 4 * 1024 * 1024;
 
-/// What is said of a link whose target is not there: what it held is unknown, and not gone. Of a ConfigMap whose
-/// files are mounted by links it may come back at once.
+/// The message about a link whose target is not there: what it held is unknown, and not gone. Of a ConfigMap
+/// whose files are mounted by links it may come back at once.
 const NOWHERE: &str = "it is a link that leads nowhere";
 
 /// What a file holds, or why it cannot be used.

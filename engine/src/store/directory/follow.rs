@@ -28,19 +28,19 @@ const INSIDE: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
     .union(AddWatchFlags::IN_MOVE_SELF)
     .union(AddWatchFlags::IN_ONLYDIR);
 
-/// What takes a store's directory away, and puts another one in its place. While its
-/// descriptor is open it is its parent that tells of a deletion.
+/// What takes a store's directory away, and puts another one in its place. While its descriptor is open its
+/// parent reports a deletion.
 const OUTSIDE: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_MOVED_TO)
     .union(AddWatchFlags::IN_MOVED_FROM)
     .union(AddWatchFlags::IN_DELETE);
 
-/// How often a directory that is gone is looked for, besides when inotify tells: its
-/// parent may be gone as well.
+/// How often a directory that is gone is looked for, besides when inotify notifies: its parent may be gone as
+/// well.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The link that a mounted ConfigMap's files lead through (Kubernetes: `atomic_writer.go`): when it
-/// is replaced, all of them are, and nothing else is told of it.
+/// The link that a mounted ConfigMap's files lead through (Kubernetes: `atomic_writer.go`): when it is
+/// replaced, all of them are, and nothing else is reported of it.
 const MOUNTED: &str = "..data";
 
 /// How many readings of the queue may wait; while more come the kernel's own queue fills,
@@ -60,7 +60,7 @@ pub(crate) struct Follower {
     outside: Option<WatchDescriptor>,
     catalogue: Catalogue,
     digest: Digest,
-    /// What has been read and not yet told.
+    /// What has been read and not yet reported.
     pending: Option<Changed>,
     parser: Parser,
     /// Whether the files that are being parsed are those of another directory; none, if none are.
@@ -91,7 +91,7 @@ impl Inside {
 }
 
 impl Drop for Follower {
-    /// The last thing that the reading thread is told.
+    /// The last message to the reading thread.
     fn drop(&mut self) {
         let inside = self.inside.as_ref().map(|inside| inside.watch);
         for watch in [inside, self.outside].into_iter().flatten() {
@@ -173,7 +173,7 @@ impl Follower {
         }
     }
 
-    /// Takes in what inotify says.
+    /// Applies inotify's events.
     fn take(&mut self, events: &[InotifyEvent]) -> Option<Changed> {
         let Some(inside) = &self.inside else {
             return self.read_again();
@@ -284,10 +284,10 @@ impl Follower {
         None
     }
 
-    /// Says which resources are others by what these files hold, if anything is another at all.
+    /// Returns the resources that these files change, if anything is another at all.
     fn take_parsed(&mut self, files: Vec<Parsed>) -> Option<BTreeSet<Identity>> {
         let mut stirred = None;
-        if !self.directory.hooks.hears_store() {
+        if !self.directory.hooks.accepts_store_events() {
             return stirred;
         }
         for Parsed {
@@ -309,7 +309,7 @@ impl Follower {
     }
 }
 
-/// What to tell of files that were read; of a directory that is another one than before it is that.
+/// The change to report for files that were read; of a directory that is another one than before it is that.
 fn changed(stirred: Option<BTreeSet<Identity>>, replaced: bool) -> Option<Changed> {
     match stirred {
         stirred if !replaced => stirred.map(Changed::Resources),
@@ -321,10 +321,10 @@ fn changed(stirred: Option<BTreeSet<Identity>>, replaced: bool) -> Option<Change
 
 /// Reads inotify's queue until nobody listens any more.
 fn listen(inotify: Arc<Inotify>) -> Result<mpsc::Receiver<Vec<InotifyEvent>>, StoreError> {
-    let (tell, events) = mpsc::channel(WAITING);
+    let (sender, events) = mpsc::channel(WAITING);
     let listen = move || {
         while let Ok(events) = inotify.read_events() {
-            if tell.blocking_send(events).is_err() {
+            if sender.blocking_send(events).is_err() {
                 return;
             }
         }

@@ -11,7 +11,7 @@ use wiremesh_plan::intent::resource::Resource;
 use super::super::{Changed, Feed, Store};
 use super::*;
 
-/// What takes the place of a Node in its file.
+/// Replacements of a Node in its file.
 mod replaced;
 
 const NODE: &str = "apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: a\n  uid: keep-me\nspec:\n  bgp:\n    ipv4Address: 10.0.0.1/24\n";
@@ -25,7 +25,7 @@ fn store(files: &[(&str, &str)]) -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
-/// What a feed tells next, in words.
+/// The next change that a feed reports, as text.
 async fn next(feed: &mut Feed) -> String {
     let deadline = Duration::from_secs(10);
     let changed = tokio::time::timeout(deadline, feed.changed()).await;
@@ -105,7 +105,7 @@ async fn a_bad_file_is_named_and_the_others_count() {
 }
 
 #[tokio::test]
-async fn the_digest_tells_every_content_apart_and_is_kept_as_files_change() {
+async fn the_digest_differs_for_every_content_and_follows_file_changes() {
     let (folder, store) = store(&[("a.yaml", NODE), ("b.json", "{}")]);
     let mut feed = store.feed().await.unwrap();
     let first = feed.snapshot().digest.clone();
@@ -193,8 +193,11 @@ async fn another_directory_takes_the_old_one_s_place() {
 
     let gone = folder.path().join("gone");
     fs::rename(&path, &gone).unwrap();
-    let told = next(&mut feed).await;
-    assert!(told.starts_with("trouble: cannot read the store"), "{told}");
+    let change = next(&mut feed).await;
+    assert!(
+        change.starts_with("trouble: cannot read the store"),
+        "{change}"
+    );
     assert_eq!(has(&feed), (vec!["Node a".into()], vec![]), "it stays");
 
     // It comes back as it was, and what is written to it counts.
@@ -205,8 +208,8 @@ async fn another_directory_takes_the_old_one_s_place() {
 
     // Another one comes, and what is written to the old one does not count.
     fs::rename(&path, &gone).unwrap();
-    let told = next(&mut feed).await;
-    assert!(told.starts_with("trouble"), "{told}");
+    let change = next(&mut feed).await;
+    assert!(change.starts_with("trouble"), "{change}");
     fs::write(gone.join("c.yaml"), NODE.replace("name: a", "name: c")).unwrap();
     let fresh = folder.path().join("fresh");
     fs::create_dir(&fresh).unwrap();
@@ -418,8 +421,8 @@ async fn a_key_is_published_where_the_node_is_read_from() {
 }
 
 #[tokio::test]
-async fn a_store_whose_cluster_information_is_not_ready_says_so() {
-    for (ready, says) in [("false", true), ("true", false)] {
+async fn a_store_whose_cluster_information_is_not_ready_is_reported_as_unready() {
+    for (ready, expected) in [("false", true), ("true", false)] {
         let information = format!(
             "kind: ClusterInformation\nmetadata: {{name: default}}\nspec: {{datastoreReady: {ready}}}\n"
         );
@@ -428,7 +431,7 @@ async fn a_store_whose_cluster_information_is_not_ready_says_so() {
         let unready = snapshot.unready();
         assert_eq!(
             unready.is_some_and(|why| why.contains("`spec.datastoreReady` is false")),
-            says
+            expected
         );
     }
 }

@@ -11,7 +11,7 @@ use super::position::{Path, Step};
 /// How many times its own size a file's values may have: aliases repeat what they name.
 pub(super) const GROWTH: usize = 8;
 
-/// How many fields that are there twice are told of one file.
+/// How many duplicate fields are reported of one file.
 const DOUBLES: usize = 8;
 
 /// What is known of a file while it is read.

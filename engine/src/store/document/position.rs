@@ -1,7 +1,7 @@
-//! Where a value is in a file's text.
+//! Line and column of a value in a file's text.
 //!
-//! A parser's values have no places, and its errors have: whoever looks for a place reads until there,
-//! and fails. That costs one more reading of the file, and only where there is something to tell.
+//! A parser's values have no places, and its errors have: whoever looks for a place reads until there, and
+//! fails. That costs one more reading of the file, and only where there is something to report.
 
 use std::cell::Cell;
 use std::fmt;
@@ -167,7 +167,7 @@ impl<'de> Visitor<'de> for Seek<'_> {
     }
 }
 
-/// A field's name: says whether it is the one that is looked for.
+/// A field's name: returns whether it is the one that is looked for.
 struct Name<'a> {
     wanted: &'a str,
     stops: bool,

@@ -9,10 +9,10 @@ use super::*;
 /// A file's documents, or what is wrong with it and where.
 fn read(text: &str) -> Result<Documents, String> {
     let read = Documents::parse(Format::Yaml, text.as_bytes());
-    read.map_err(|mistake| told(&mistake))
+    read.map_err(|mistake| mistake_text(&mistake))
 }
 
-fn told(mistake: &Mistake) -> String {
+fn mistake_text(mistake: &Mistake) -> String {
     let what = &mistake.what;
     match mistake.at {
         Some(Position { line, column }) => format!("{line}:{column}: {what}"),
@@ -131,7 +131,7 @@ fn what_would_take_for_ever_is_refused_at_once() {
 }
 
 #[test]
-fn values_are_what_yaml_says() {
+fn yaml_scalars_get_their_json_types() {
     let read = read("a: 1\nb: -1\nc: 1.5\nd: true\ne: ~\nf: 'x'\n1: y\ng: [.nan]\n").unwrap();
     let resources = read.resources();
     assert_eq!(
@@ -146,13 +146,13 @@ fn doubles(format: Format, text: &str) -> Vec<String> {
     let resources = documents.resources().into_iter();
     let doubles = resources.filter_map(|item| {
         let name = documents.name("f", &item.place);
-        Some(format!("{name}:{}", told(&item.double?)))
+        Some(format!("{name}:{}", mistake_text(&item.double?)))
     });
     doubles.collect()
 }
 
 #[test]
-fn a_field_that_is_there_twice_is_told_with_both_places() {
+fn a_duplicate_field_is_reported_with_both_positions() {
     let twice = "kind: Node\nmetadata:\n  name: a\nspec:\n  x: 1\n  bgp: {}\n  x: 2\n";
     let what = "again, after line 5, column 3: nobody knows which is meant; delete one of them";
     assert_eq!(
@@ -190,9 +190,12 @@ fn what_is_no_yaml_and_no_json_has_its_place() {
          mapping at line 2 column 11"
     );
     let json = Documents::parse(Format::Json, b"{\"kind\":\n x}").unwrap_err();
-    assert_eq!(told(&json), "2:2: it is not JSON: expected value");
+    assert_eq!(mistake_text(&json), "2:2: it is not JSON: expected value");
     let more = Documents::parse(Format::Json, b"{} {}").unwrap_err();
-    assert_eq!(told(&more), "1:4: it is not JSON: trailing characters");
+    assert_eq!(
+        mistake_text(&more),
+        "1:4: it is not JSON: trailing characters"
+    );
 }
 
 #[test]
@@ -261,10 +264,13 @@ fn a_yaml_file_of_a_million_fields_is_refused_before_it_is_parsed() {
         "a:\n".repeat(1_300_000),
         format!("{{{}}}", "a: ,".repeat(1_000_000)),
     ] {
-        let told = Documents::parse(Format::Yaml, text.as_bytes())
+        let mistake = Documents::parse(Format::Yaml, text.as_bytes())
             .unwrap_err()
             .what;
-        assert_eq!(told, "it has more than 200000 lines and commas: split it");
+        assert_eq!(
+            mistake,
+            "it has more than 200000 lines and commas: split it"
+        );
     }
     // Parsing them takes a minute.
     assert!(began.elapsed() < Duration::from_secs(10));

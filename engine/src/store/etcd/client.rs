@@ -1,5 +1,4 @@
-//! Requests to one etcd, over its JSON gateway: every request has a deadline, and every
-//! failure says what went wrong.
+//! Requests to one etcd, over its JSON gateway: every request has a deadline, and every failure names its cause.
 
 use std::error::Error as _;
 use std::io;
@@ -25,7 +24,7 @@ use super::token::{self, Token};
 use super::user::User;
 
 /// How long the other end may leave unacknowledged what was sent, in milliseconds.
-const UNHEARD: u32 = 2000;
+const TCP_USER_TIMEOUT_MS: u32 = 2000;
 
 /// How large an answer may be, in bytes: what is larger is no etcd's.
 const LARGEST: usize = 256 << 20;
@@ -34,7 +33,7 @@ const LARGEST: usize = 256 << 20;
 #[derive(Debug)]
 pub(super) struct Client {
     endpoint: Endpoint,
-    /// As whom it speaks, if etcd is to know.
+    /// The user of its requests, if etcd is to know.
     user: Option<User>,
     token: Token,
     connection: Option<Connection>,
@@ -63,7 +62,7 @@ impl Connection {
     }
 }
 
-/// Tells a connection that broke from one that brought nonsense.
+/// Distinguishes a connection that broke from one that brought nonsense.
 fn failure_of(error: &hyper::Error) -> Failure {
     let cause = error.source();
     // A request that waited is cancelled because of something else.
@@ -160,7 +159,7 @@ impl Client {
         }
     }
 
-    /// Gets a new token for the next request; says whether there was one.
+    /// Gets a new token for the next request; returns whether there was one.
     pub(super) fn forget_token(&self) -> bool {
         let token = self.token.get();
         self.token.forget(token.as_ref());
@@ -305,20 +304,20 @@ async fn connect(endpoint: &Endpoint) -> Result<Connection, Failure> {
     let _ = setsockopt(&stream, sockopt::TcpKeepInterval, &1);
     let _ = setsockopt(&stream, sockopt::TcpKeepCount, &3);
     // And a connection from an address that this node has no more is as good as gone.
-    let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &UNHEARD);
+    let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &TCP_USER_TIMEOUT_MS);
     if endpoint.secure {
         let name = tls::name_of(&endpoint.host)?;
         let secured = tls::connector()?
             .connect(name, stream)
             .await
             .map_err(Failure::Unreachable)?;
-        speak(secured).await
+        connect_http(secured).await
     } else {
-        speak(stream).await
+        connect_http(stream).await
     }
 }
 
-async fn speak(
+async fn connect_http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<Connection, Failure> {
     let (requests, carrier) = http1::handshake(TokioIo::new(stream))

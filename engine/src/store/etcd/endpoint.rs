@@ -1,4 +1,4 @@
-//! Where an etcd listens.
+//! The address of an etcd endpoint.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -12,17 +12,17 @@ const PORT: u16 = 2379;
 /// A URL such as `http://10.0.0.1:2379`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// Whether it speaks TLS.
+    /// Whether it uses TLS.
     pub(super) secure: bool,
     /// A name or a numeric address; IPv6 without its brackets.
     pub(super) host: String,
     pub(super) port: u16,
-    /// As whom the agent speaks with it, if the URL says so.
+    /// The user of the agent's requests, if the URL has one.
     pub(super) user: Option<User>,
 }
 
 impl Endpoint {
-    /// Its address, if that is told by numbers.
+    /// Its address, if that is given as an IP address.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         let address: IpAddr = self.host.parse().ok()?;
         Some(SocketAddr::new(address, self.port))
@@ -109,24 +109,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_is_told_as_it_is_read() {
-        for (text, told) in [
+    fn an_endpoint_is_printed_as_it_is_parsed() {
+        for (text, printed) in [
             ("http://10.0.0.1:2379", "http://10.0.0.1:2379"),
             ("https://etcd.example", "https://etcd.example:2379"),
             ("http://[fd00::1]:4001/", "http://[fd00::1]:4001"),
         ] {
             let endpoint: Endpoint = text.parse().unwrap();
-            assert_eq!(endpoint.to_string(), told);
+            assert_eq!(endpoint.to_string(), printed);
         }
     }
 
     #[test]
-    fn a_password_is_read_and_never_told() {
+    fn a_password_is_parsed_and_never_printed() {
         let endpoint: Endpoint = "http://o%40p:s%3Aec:r@et@10.0.0.1".parse().unwrap();
         assert_eq!(endpoint.user, User::from_url("o%40p:s%3Aec:r%40et").ok());
         assert_eq!(endpoint.to_string(), "http://10.0.0.1:2379");
-        let told = format!("{endpoint:?}");
-        assert!(!told.contains("ec:r"), "{told}");
+        let printed = format!("{endpoint:?}");
+        assert!(!printed.contains("ec:r"), "{printed}");
         for text in [
             "http://user:secret@",
             "http://user:secret@x:99999",

@@ -1,4 +1,4 @@
-//! Why a request to etcd fails.
+//! Reasons for which a request to etcd fails.
 
 use std::fmt;
 use std::io;

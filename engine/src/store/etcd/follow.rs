@@ -36,7 +36,7 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 /// How many pieces of news may wait.
 const WAITING: usize = 16;
 
-/// What the task tells.
+/// What the task reports.
 enum News {
     /// All that there is.
     Listed(Listing),
@@ -48,7 +48,7 @@ enum News {
     Trouble(Discriminant<Failure>, String),
 }
 
-/// An etcd and what it held when it was last heard of.
+/// An etcd and its content as last received.
 #[derive(Debug)]
 pub(crate) struct Follower {
     catalogue: Catalogue,
@@ -59,12 +59,12 @@ pub(crate) struct Follower {
     known: bool,
     /// Why it cannot be followed, if it cannot.
     trouble: Option<(Discriminant<Failure>, String)>,
-    /// What has been taken in and not been told.
-    untold: Untold,
+    /// Changes that were applied and not yet reported.
+    unreported: Unreported,
 }
 
 #[derive(Debug, Default)]
-struct Untold {
+struct Unreported {
     trouble: bool,
     everything: bool,
     resources: Option<BTreeSet<Identity>>,
@@ -78,10 +78,10 @@ impl Drop for Follower {
 
 impl Follower {
     pub(super) fn start(etcd: &Etcd) -> Self {
-        let (tell, news) = mpsc::channel(WAITING);
+        let (sender, news) = mpsc::channel(WAITING);
         let listener = Listener {
             etcd: etcd.clone(),
-            tell,
+            sender,
             position: None,
             following: false,
         };
@@ -92,16 +92,16 @@ impl Follower {
             task: tokio::spawn(listener.run()),
             known: false,
             trouble: None,
-            untold: Untold::default(),
+            unreported: Unreported::default(),
         }
     }
 
-    /// What was heard of last.
+    /// The content as last received.
     pub(crate) fn snapshot(&self) -> &Snapshot {
         self.catalogue.snapshot()
     }
 
-    /// Whether anything has been heard of at all.
+    /// Whether anything has been received at all.
     pub(crate) fn known(&self) -> bool {
         self.known
     }
@@ -113,15 +113,15 @@ impl Follower {
             while let Ok(news) = self.news.try_recv() {
                 self.apply(news);
             }
-            let untold = &mut self.untold;
-            let resources = untold.resources.take();
-            if std::mem::take(&mut untold.everything) {
+            let unreported = &mut self.unreported;
+            let resources = unreported.resources.take();
+            if std::mem::take(&mut unreported.everything) {
                 return Changed::Everything;
             }
             if let Some(resources) = resources {
                 return Changed::Resources(resources);
             }
-            if std::mem::take(&mut untold.trouble)
+            if std::mem::take(&mut unreported.trouble)
                 && let Some((_, trouble)) = &self.trouble
             {
                 return Changed::Trouble(trouble.clone());
@@ -151,15 +151,15 @@ impl Follower {
                 });
                 let pairs: Vec<_> = gone.chain(listing.pairs).collect();
                 self.take(pairs, listing.revision);
-                self.untold.everything |= !self.known;
+                self.unreported.everything |= !self.known;
                 self.known = true;
             }
             News::Events(pairs, revision) => self.take(pairs, revision),
             News::Following => {
                 if self.trouble.take().is_some() {
                     // It is over, whatever has changed.
-                    self.untold.trouble = false;
-                    self.untold.resources.get_or_insert_default();
+                    self.unreported.trouble = false;
+                    self.unreported.resources.get_or_insert_default();
                 }
             }
             News::Trouble(kind, trouble) => {
@@ -169,11 +169,14 @@ impl Follower {
                     .as_ref()
                     .is_none_or(|(known, _)| *known != kind)
                 {
-                    self.untold.trouble = true;
+                    self.unreported.trouble = true;
                     self.trouble = Some((kind, trouble));
                     let gone = self.catalogue.lose_store();
                     if !gone.is_empty() {
-                        self.untold.resources.get_or_insert_default().extend(gone);
+                        self.unreported
+                            .resources
+                            .get_or_insert_default()
+                            .extend(gone);
                     }
                 }
             }
@@ -181,10 +184,10 @@ impl Follower {
     }
 
     fn take(&mut self, pairs: Vec<Pair>, revision: u64) {
-        if !self.hooks.hears_store() {
+        if !self.hooks.accepts_store_events() {
             return;
         }
-        let resources = self.untold.resources.get_or_insert_default();
+        let resources = self.unreported.resources.get_or_insert_default();
         for pair in pairs {
             resources.extend(take(&mut self.catalogue, pair));
         }
@@ -202,7 +205,7 @@ struct Position {
 /// The task.
 struct Listener {
     etcd: Etcd,
-    tell: mpsc::Sender<News>,
+    sender: mpsc::Sender<News>,
     position: Option<Position>,
     /// Whether the last conversation got as far as following.
     following: bool,
@@ -260,7 +263,7 @@ impl Listener {
             if failed >= endpoints.len() {
                 let trouble = format!("the etcd at {endpoint}: {failure}");
                 let news = News::Trouble(discriminant(&failure), trouble);
-                if self.tell.send(news).await.is_err() {
+                if self.sender.send(news).await.is_err() {
                     return;
                 }
                 sleep(wait + jitter(wait)).await;
@@ -269,7 +272,7 @@ impl Listener {
         }
     }
 
-    /// Speaks with one member for as long as that goes well.
+    /// Follows one member for as long as that goes well.
     async fn converse(&mut self, endpoint: &Endpoint) -> End {
         match self.follow(endpoint).await {
             Ok(never) => match never {},
@@ -288,7 +291,7 @@ impl Listener {
                     cluster: listing.cluster,
                     revision: listing.revision,
                 };
-                self.tell.send(News::Listed(listing)).await?;
+                self.sender.send(News::Listed(listing)).await?;
                 self.position.insert(position).to_owned()
             }
         };
@@ -322,7 +325,7 @@ impl Listener {
             }
         }
         self.following = true;
-        self.tell.send(News::Following).await?;
+        self.sender.send(News::Following).await?;
         let asks = self.etcd.hooks.asks_silent_store();
         let mut silence = pin!(ask_again_and_again(asking));
         loop {
@@ -334,7 +337,7 @@ impl Listener {
                 WatchEvent::Events(pairs) => {
                     let revisions = pairs.iter().map(|pair| pair.revision);
                     position.revision = revisions.fold(position.revision, u64::max);
-                    self.tell
+                    self.sender
                         .send(News::Events(pairs, position.revision))
                         .await?;
                     self.position = Some(position);

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_value_is_said_of_the_resource_at_its_key() {
+    fn a_mistake_in_a_value_names_the_resource_of_its_key() {
         let node = || identity("/calico/resources/v3/projectcalico.org/nodes/a").unwrap();
         let wrong = |value: &str| match content(node(), value.as_bytes()) {
             Some(Content::Bad(Some(identity), mistake)) => format!("{identity}: {}", mistake.what),

@@ -1,5 +1,4 @@
-//! What is said to etcd and what it answers: its gRPC messages as JSON, with keys and
-//! values in base64 and numbers as texts.
+//! etcd's gRPC requests and answers as JSON, with keys and values in base64 and numbers as texts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,7 +25,7 @@ pub(super) struct Page {
     pub(super) revision: u64,
 }
 
-/// What a watch tells.
+/// What a watch reports.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WatchEvent {
     /// It has begun, in a store of that cluster that has come to that revision.
@@ -56,7 +55,7 @@ pub(super) fn get(key: &str) -> Value {
     json!({"key": STANDARD.encode(key)})
 }
 
-/// Asks to be told of what changes from `revision` on (0: from now on).
+/// Asks to be notified of what changes from `revision` on (0: from now on).
 pub(super) fn watch(from: &str, end: &str, revision: u64) -> Value {
     json!({"create_request": {
         "key": STANDARD.encode(from),
@@ -133,7 +132,7 @@ pub(super) fn parse_watch(line: &Value) -> Result<WatchEvent, String> {
     ))
 }
 
-/// What an error of the gateway says.
+/// The message of an error of the gateway.
 pub(super) fn complaint(error: &Value) -> String {
     let texts = [&error["message"], &error["error"], error];
     let text = texts.iter().find_map(|text| text.as_str());

@@ -42,7 +42,7 @@ async fn publish(store: &Store, name: &str, public: &str) -> Result<bool, StoreE
     store.edit(&identity, None, write).await
 }
 
-/// What a feed tells next, in words; an etcd that freezes is noticed in 10 s.
+/// The next change that a feed reports, as text; an etcd that freezes is noticed in 10 s.
 async fn next(feed: &mut Feed) -> String {
     let changed = tokio::time::timeout(Duration::from_secs(10), feed.changed()).await;
     match changed.expect("the feed tells nothing") {
@@ -190,18 +190,18 @@ async fn without_compare_and_swap_it_would_be_lost() {
 }
 
 #[tokio::test]
-async fn an_outage_is_told_once_and_what_changed_meanwhile_is_heard_of() {
+async fn an_outage_is_reported_once_and_changes_during_it_arrive() {
     let mut server = Server::start().await;
     server.put(&node_key("a"), &node("a", "10.0.0.1/24")).await;
     let mut feed = store(&server).feed().await.unwrap();
     assert_eq!(next(&mut feed).await, "everything");
     server.stop();
-    let told = next(&mut feed).await;
+    let change = next(&mut feed).await;
     let expected = format!(
         "trouble: the etcd at {}: it cannot be reached",
         server.url()
     );
-    assert!(told.starts_with(&expected), "{told}");
+    assert!(change.starts_with(&expected), "{change}");
     assert_eq!(feed.snapshot().resources.len(), 1, "it stays");
 
     // On another port, where the feed does not see it.
@@ -277,8 +277,8 @@ async fn a_frozen_etcd_is_noticed_and_followed_again_when_it_thaws() {
     let mut feed = store(&server).feed().await.unwrap();
     assert_eq!(next(&mut feed).await, "everything");
     server.freeze();
-    let told = next(&mut feed).await;
-    assert!(told.contains("no response within 4 s"), "{told}");
+    let change = next(&mut feed).await;
+    assert!(change.contains("no response within 4 s"), "{change}");
     server.thaw();
     server.put(&node_key("a"), &node("a", "10.0.0.1/24")).await;
     until(&mut feed, 1).await;
@@ -354,8 +354,8 @@ async fn a_slow_etcd_is_followed_without_trouble() {
 }
 
 #[tokio::test]
-async fn what_is_no_etcd_is_said_to_be_none() {
-    for (answer, said) in [
+async fn a_server_that_is_no_etcd_is_reported_as_one() {
+    for (answer, expected) in [
         ("SSH-2.0-OpenSSH\r\n", "not an etcd endpoint"),
         (
             "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
@@ -380,10 +380,10 @@ async fn what_is_no_etcd_is_said_to_be_none() {
         });
         let store: Store = url.parse().unwrap();
         let error = store.read().await.unwrap_err().to_string();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected), "{error}");
         let mut feed = store.feed().await.unwrap();
-        let told = next(&mut feed).await;
-        assert!(told.contains(said), "{told}");
+        let change = next(&mut feed).await;
+        assert!(change.contains(expected), "{change}");
     }
 }
 

@@ -1,5 +1,4 @@
-//! TLS towards etcd: whom to trust and who we are, from the files that Calico's own
-//! variables name.
+//! TLS towards etcd: the CA and the client certificate, from the files that Calico's own variables name.
 
 use std::env;
 use std::sync::Arc;
@@ -59,7 +58,7 @@ fn certificates(variable: &str, path: &str) -> Result<Vec<CertificateDer<'static
         .map_err(|error| wrong(variable, error))
 }
 
-/// Never says what is in the file.
+/// Never prints what is in the file.
 fn wrong(variable: &str, cause: impl std::fmt::Display) -> Failure {
     Failure::Tls(format!("cannot use the file in {variable}: {cause}"))
 }

@@ -8,9 +8,8 @@ use hyper::header::HeaderValue;
 
 use super::failure::Failure;
 
-/// What etcd says of a token that it does not know (any more), and of one that is older than the last
-/// change of its users (etcd: `api/v3rpc/rpctypes/error.go`). Requests without one are refused in the
-/// third way.
+/// etcd's error for a token that it does not know (any more), and of one that is older than the last change of
+/// its users (etcd: `api/v3rpc/rpctypes/error.go`). Requests without one are refused in the third way.
 const VOID: [&str; 3] = [
     "invalid auth token",
     "revision of auth store is old",

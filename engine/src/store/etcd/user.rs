@@ -1,5 +1,5 @@
-//! As whom an agent speaks with etcd: the user and password that Calico's own variables hold, or those
-//! of the URL. A password is sent to etcd, and nowhere else.
+//! The agent's user at etcd: the user and password that Calico's own variables hold, or those of the URL. A
+//! password is sent to etcd, and nowhere else.
 
 use std::env;
 use std::fmt;
@@ -27,7 +27,7 @@ impl User {
     /// Reads `NAME:PASSWORD` of a URL, whose special characters are percent-encoded (RFC 3986, 3.2.1).
     ///
     /// # Errors
-    /// It names no user, or cannot be decoded. Says why without what was written, as a predicate.
+    /// It names no user, or cannot be decoded. The reason, without what was written, as a predicate.
     pub(super) fn from_url(text: &str) -> Result<Self, &'static str> {
         let (name, password) = text.split_once(':').unwrap_or((text, ""));
         let wrong = "has a user or password with a `%` that two hexadecimal digits do not follow, or \
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_of_a_url_is_decoded_and_its_password_is_not_told() {
+    fn a_user_of_a_url_is_decoded_and_its_password_is_not_printed() {
         let user = User::from_url("o%40p:s%3Aec:r@et").unwrap();
         assert_eq!(user.question()["name"], "o@p");
         assert_eq!(user.question()["password"], "s:ec:r@et");

@@ -1,4 +1,4 @@
-//! Routes, as the kernel tells of them and is told (kernel: `uapi/linux/rtnetlink.h`, `lwtunnel.h`).
+//! Routes in messages from and to the kernel (kernel: `uapi/linux/rtnetlink.h`, `lwtunnel.h`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

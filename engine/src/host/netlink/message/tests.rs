@@ -1,4 +1,4 @@
-//! What rules of others and links mean.
+//! The meaning of other programs' rules and of links.
 
 use rtnetlink::packet_route::link::InfoKind;
 use rtnetlink::packet_route::route::RouteRealm;
@@ -6,8 +6,8 @@ use rtnetlink::packet_route::rule::RuleUidRange;
 
 use super::*;
 
-/// A rule that somebody has made, as the kernel tells of it.
-fn told(action: RuleAction, attributes: Vec<RuleAttribute>) -> RuleMessage {
+/// A rule that another program has made, as the kernel reports it.
+fn foreign_rule(action: RuleAction, attributes: Vec<RuleAttribute>) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = AddressFamily::Inet;
     message.header.action = action;
@@ -47,12 +47,12 @@ fn a_rule_looks_its_table_up_whatever_its_selectors() {
         vec![RuleAttribute::SuppressPrefixLen(0)],
     ];
     for (number, selectors) in selectors.into_iter().enumerate() {
-        let found = rule(&told(RuleAction::ToTable, selectors.clone()));
+        let found = rule(&foreign_rule(RuleAction::ToTable, selectors.clone()));
         assert_eq!((found.priority, found.table), (512, 1), "{selectors:?}");
         assert!(!found.is_own() && !found.is_of_our_kind());
         assert_eq!(found.foreign, number > 1, "{selectors:?}");
     }
-    let mut by_service = told(RuleAction::ToTable, vec![]);
+    let mut by_service = foreign_rule(RuleAction::ToTable, vec![]);
     by_service.header.tos = 0x10;
     assert!(rule(&by_service).foreign, "it is no attribute");
 }
@@ -66,7 +66,7 @@ fn a_rule_of_another_action_looks_no_table_up() {
         RuleAction::Unreachable,
         RuleAction::Prohibit,
     ] {
-        let found = rule(&told(action, vec![RuleAttribute::Goto(32766)]));
+        let found = rule(&foreign_rule(action, vec![RuleAttribute::Goto(32766)]));
         assert_eq!((found.table, found.foreign), (0, true), "{action:?}");
     }
 }
@@ -85,8 +85,8 @@ fn a_rule_reads_as_it_was_written_and_one_with_more_selectors_is_not_this_engine
 }
 
 #[test]
-fn a_rule_tells_all_that_says_which_packets_it_is_for() {
-    let mut message = told(
+fn a_rule_is_printed_with_all_its_selectors() {
+    let mut message = foreign_rule(
         RuleAction::ToTable,
         vec![
             RuleAttribute::Source([10, 0, 0, 0].into()),
@@ -104,9 +104,12 @@ fn a_rule_tells_all_that_says_which_packets_it_is_for() {
         "512: from 10.0.0.0/8 to 10.1.2.5/32 iif lo oif eth0 tos 0x4 uidrange 7-8 lookup 1 \
          suppress_prefixlength 0"
     );
-    let plain = policy(&told(RuleAction::ToTable, Vec::new()));
+    let plain = policy(&foreign_rule(RuleAction::ToTable, Vec::new()));
     assert_eq!(plain.to_string(), "512: from all lookup 1");
-    let jump = policy(&told(RuleAction::Goto, vec![RuleAttribute::Goto(32766)]));
+    let jump = policy(&foreign_rule(
+        RuleAction::Goto,
+        vec![RuleAttribute::Goto(32766)],
+    ));
     assert_eq!(jump.to_string(), "512: from all goto 32766");
     for (action, text) in [
         (RuleAction::Prohibit, "prohibit"),
@@ -117,7 +120,7 @@ fn a_rule_tells_all_that_says_which_packets_it_is_for() {
         (RuleAction::Other(9), "blackhole"),
         (RuleAction::Nop, "nop"),
     ] {
-        let rule = policy(&told(action, Vec::new()));
+        let rule = policy(&foreign_rule(action, Vec::new()));
         assert_eq!(rule.to_string(), format!("512: from all {text}"));
     }
 }
@@ -125,7 +128,7 @@ fn a_rule_tells_all_that_says_which_packets_it_is_for() {
 #[test]
 fn a_suppressor_is_a_signed_number_and_all_bits_are_none() {
     let suppressed = |attribute| {
-        let rule = policy(&told(RuleAction::ToTable, vec![attribute]));
+        let rule = policy(&foreign_rule(RuleAction::ToTable, vec![attribute]));
         (rule.suppressed_length, rule.suppressed_group)
     };
     for (length, expected) in [
@@ -154,7 +157,7 @@ fn a_rule_knows_whether_its_link_is_there_and_whether_it_is_for_vrfs() {
             RuleAttribute::L3MDev(true),
         ]
     };
-    let mut message = told(RuleAction::ToTable, links());
+    let mut message = foreign_rule(RuleAction::ToTable, links());
     assert!(policy(&message).of_vrf);
     for (flags, detached) in [
         (RuleFlags::empty(), [false, false]),
@@ -193,7 +196,7 @@ fn a_link_has_its_other_names_its_group_and_its_vrf_s_table() {
 
 #[test]
 fn what_cannot_be_read_of_a_rule_is_a_selector_that_nobody_knows() {
-    let message = told(RuleAction::ToTable, Vec::new());
+    let message = foreign_rule(RuleAction::ToTable, Vec::new());
     let mut body = vec![0; message.buffer_len()];
     message.emit(&mut body);
     assert_eq!(rule_body(&body).as_ref(), Some(&message));

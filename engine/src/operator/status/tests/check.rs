@@ -214,7 +214,7 @@ fn clear() -> Effect {
 }
 
 #[test]
-fn of_several_rules_the_one_that_sends_traffic_in_clear_is_told_by_status_and_agent() {
+fn of_several_rules_status_and_agent_report_the_one_that_sends_traffic_in_clear() {
     let cluster = with(json!({}), &[]);
     let (device, actual) = (peered(), dataplane());
     let of = |priority: u32, effect| Bypass {
@@ -243,7 +243,7 @@ fn of_several_rules_the_one_that_sends_traffic_in_clear_is_told_by_status_and_ag
 }
 
 #[test]
-fn what_a_mistake_holds_in_force_is_told_as_the_kernel_has_it() {
+fn settings_that_a_mistake_holds_in_force_are_reported_from_the_kernel() {
     // By what can be read encryption is off; the kernel encrypts to bob and drops the rest.
     let keyless = [node("zoe", 4, None)];
     let off = json!({"wireguardEnabled": false, "routeSource": "WorkloadIPs"});

@@ -204,7 +204,7 @@ fn a_node_without_changes_to_make_is_in_sync_though_another_resource_has_a_mista
 }
 
 #[test]
-fn hosts_are_not_said_to_be_encrypted_while_nothing_is() {
+fn hosts_are_not_reported_as_encrypted_while_nothing_is() {
     let hosts = |enabled: bool| {
         let spec = json!({"wireguardEnabled": enabled, "wireguardHostEncryptionEnabled": true});
         let cluster = of(&[

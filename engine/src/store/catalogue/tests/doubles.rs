@@ -1,4 +1,4 @@
-//! What other documents of a resource hold beside the one that counts.
+//! Other documents of a resource beside the one that counts.
 
 use serde_json::json;
 

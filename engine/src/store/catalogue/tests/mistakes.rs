@@ -1,4 +1,4 @@
-//! Mistakes that say another thing than what is meant.
+//! Mistakes that mean another thing than what was intended.
 
 use serde_json::json;
 
@@ -138,7 +138,7 @@ fn a_node_whose_last_good_state_is_known_is_read() {
 }
 
 #[test]
-fn a_doubt_is_told_of_every_configuration_that_may_be_the_node_s_and_the_first_counts() {
+fn every_configuration_that_may_apply_to_the_node_raises_a_doubt_and_the_first_is_reported() {
     let unread = |names: &[&str]| {
         let mut catalogue = Catalogue::default();
         catalogue.put("0", Some(node("ada", "10.0.0.1")));
@@ -149,19 +149,20 @@ fn a_doubt_is_told_of_every_configuration_that_may_be_the_node_s_and_the_first_c
         }
         catalogue.snapshot().doubts("ada", &[]).unread
     };
-    let told = |file: u8, name: &str| Some(format!("{file}: FelixConfiguration {name} is wrong"));
-    assert_eq!(unread(&["default"]), told(1, "default"));
-    assert_eq!(unread(&["zone-a"]), told(1, "zone-a"));
-    assert_eq!(unread(&["node.ada"]), told(1, "node.ada"));
+    let problem =
+        |file: u8, name: &str| Some(format!("{file}: FelixConfiguration {name} is wrong"));
+    assert_eq!(unread(&["default"]), problem(1, "default"));
+    assert_eq!(unread(&["zone-a"]), problem(1, "zone-a"));
+    assert_eq!(unread(&["node.ada"]), problem(1, "node.ada"));
     assert_eq!(unread(&["node.bob"]), None);
     assert_eq!(
         unread(&["node.bob", "zone-a", "default"]),
-        told(2, "zone-a")
+        problem(2, "zone-a")
     );
 }
 
 #[test]
-fn what_nothing_can_be_read_of_is_told_before_a_mistake() {
+fn an_unreadable_resource_is_reported_before_a_mistake() {
     let both = Doubts {
         unread: Some("unread".into()),
         mistake: Some("mistake".into()),
@@ -207,7 +208,7 @@ fn a_label_that_is_nothing_and_tunnels_that_are_no_mapping_stay_as_they_were() {
     let tunnels = || json!({"interfaceIPv4Address": "10.9.0.1", "interfaceIPv6Address": "fd09::1"});
     catalogue.put("1", of(json!("a"), tunnels()));
     let known = catalogue.snapshot().resources.clone();
-    for (label, wireguard, told) in [
+    for (label, wireguard, problem) in [
         (
             Value::Null,
             tunnels(),
@@ -220,7 +221,7 @@ fn a_label_that_is_nothing_and_tunnels_that_are_no_mapping_stay_as_they_were() {
         ),
     ] {
         catalogue.put("1", of(label, wireguard));
-        assert_eq!(catalogue.snapshot().resources, known, "{told}");
-        assert_eq!(problems(&catalogue), [told]);
+        assert_eq!(catalogue.snapshot().resources, known, "{problem}");
+        assert_eq!(problems(&catalogue), [problem]);
     }
 }

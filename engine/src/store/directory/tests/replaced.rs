@@ -1,4 +1,4 @@
-//! What takes the place of a Node in its file: whether the Node is deleted.
+//! Replacements of a Node in its file: whether the Node is deleted.
 
 use super::*;
 
@@ -23,9 +23,9 @@ fn a_mistake_keeps_what_a_file_held_and_another_resource_replaces_it() {
             catalogue.put_file("bob.json", contents);
         }
         let is_there = catalogue.snapshot().resources.contains_key(&bob);
-        let is_told = !catalogue.snapshot().bad.is_empty();
+        let is_reported = !catalogue.snapshot().bad.is_empty();
         let is_right = match word {
-            "mistake" => is_there && is_told,
+            "mistake" => is_there && is_reported,
             "same" => is_there,
             _ => !is_there,
         };

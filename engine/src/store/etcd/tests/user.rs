@@ -1,4 +1,4 @@
-//! A real etcd that asks who its clients are, whose tokens last for 5 s.
+//! A real etcd with authentication, whose tokens last for 5 s.
 
 use std::time::Instant;
 
@@ -43,10 +43,10 @@ async fn a_token_that_has_expired_is_replaced_by_a_new_one() {
     assert!(start.elapsed() >= EXPIRED);
     let stale = client.another();
     let mut lines = stale.open("/v3/watch", &watch).await.unwrap();
-    let told = message::parse_watch(&lines.next_soon().await.unwrap()).unwrap();
+    let event = message::parse_watch(&lines.next_soon().await.unwrap()).unwrap();
     assert!(
-        matches!(told, message::WatchEvent::Cancelled(_)),
-        "the token has not expired: {told:?}"
+        matches!(event, message::WatchEvent::Cancelled(_)),
+        "the token has not expired: {event:?}"
     );
     client.call("/v3/kv/range", &question).await.unwrap();
 }
@@ -67,14 +67,14 @@ async fn a_token_that_a_change_of_users_has_made_void_is_replaced_and_the_watch_
     server.change_password("agent", "one").await;
     client.call("/v3/kv/range", &question).await.unwrap();
     server.put(&node_key("b"), &node("b", "10.0.0.2/24")).await;
-    let told = next(&mut feed).await;
-    assert_eq!(told, "Node b");
+    let change = next(&mut feed).await;
+    assert_eq!(change, "Node b");
     assert!(publish(&store, "b", "k").await.unwrap());
     assert_eq!(next(&mut feed).await, "Node b");
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_a_missing_user_are_refused_and_no_secret_is_told() {
+async fn a_wrong_password_and_a_missing_user_are_refused_and_no_secret_is_printed() {
     let server = Server::start_with_users("s3cret").await;
     let error = store_as(&server, "root:wr0ng")
         .read()

@@ -153,7 +153,7 @@ fn a_route_leads_by_each_of_its_next_hops() {
 }
 
 #[test]
-fn a_route_s_type_says_what_it_does() {
+fn a_route_s_type_determines_its_action_and_kind() {
     for (kind, way, expected) in [
         (RouteType::Unicast, RouteAction::Link(3), Kind::Unicast),
         (RouteType::Local, RouteAction::Other, Kind::Local),
