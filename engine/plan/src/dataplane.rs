@@ -1,6 +1,6 @@
 //! The actual and the desired dataplane of a node, and the changes from one to the other. Pure.
 
-/// Pods that are on this node, read from the kernel's own routes.
+/// Local addresses: the node's own and its pods', read from the kernel's own routes.
 pub mod local_routes;
 
 /// The node of each network, and conflicts between nodes.
@@ -15,7 +15,7 @@ mod retained_settings;
 /// Addresses that stay protected after their Node was deleted while its pods remain.
 pub mod retained_protection;
 
-/// The dataplane's types: devices, peers, routes and rules.
+/// The dataplane's types: devices, peers, routes and rules, for the actual and the desired one.
 pub mod model;
 
 /// The choice of this engine's routing table.

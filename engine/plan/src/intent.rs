@@ -1,18 +1,18 @@
-//! What the cluster asks for: resources, settings, and what a node publishes. Pure.
+//! The cluster's intent: resources, settings, and what a node publishes. Pure.
 
 /// IPv4 and IPv6.
 pub mod family;
 
-/// Which addresses a node or a pod can have.
+/// Addresses that a node or a pod of a cluster can have.
 pub mod address;
 
 /// Lists with commas between their words.
 pub mod lists;
 
-/// The word that was probably meant.
+/// The known word nearest to a misspelt one.
 pub mod spelling;
 
-/// Text of others on its way out.
+/// Escaping of untrusted text for a log, a terminal, a supervisor or a metric.
 pub mod text;
 
 /// Public keys: base64 of 32 bytes that are not all zero.
@@ -24,7 +24,7 @@ pub mod duration;
 /// Calico's selectors: expressions over labels.
 pub mod selector;
 
-/// Calico v3 resources, one at a time: what each file must hold.
+/// Parsers of Calico v3 resources, one at a time.
 pub mod resource;
 
 /// FelixConfiguration: the settings that concern WireGuard, with their defaults.
@@ -33,8 +33,8 @@ pub mod settings;
 /// All resources together: the cluster as one node's agent sees it.
 pub mod cluster;
 
-/// What a node says of itself in the store.
+/// What a node publishes in the store.
 pub mod publication;
 
-/// What the operator states of the whole cluster.
+/// The operator's statements about the whole cluster.
 pub mod statement;

@@ -11,8 +11,8 @@
 //! beside the manifest enforces it. What has effects is in the crate `wiremesh`, which reads resources and
 //! kernel, calls this crate, and carries out the changes.
 
-/// What the cluster asks for: resources, settings, and what a node publishes.
+/// The cluster's intent: resources, settings, and what a node publishes.
 pub mod intent;
 
-/// What a node is like and should be like, and the changes between the two.
+/// The actual and the desired dataplane of a node, and the changes from one to the other.
 pub mod dataplane;

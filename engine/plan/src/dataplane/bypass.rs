@@ -1,9 +1,8 @@
-//! Rules of others that come before this engine's: they may send past the tunnel what peers say that
-//! they encrypt.
+//! Policy rules of other programs that match before this engine's: they may send past the tunnel what peers encrypt.
 //!
-//! Each rule is followed to its routes, for every network that should enter the tunnel. To ask the
-//! kernel (`RTM_GETROUTE`) would tell of one address in each network and of one kind of packet, and miss
-//! a rule for another address, for a pod's link, or for one protocol.
+//! Each rule is followed to its routes, for every network that should enter the tunnel. To ask the kernel
+//! (`RTM_GETROUTE`) would resolve one address in each network and of one kind of packet, and miss a rule for
+//! another address, for a pod's link, or for one protocol.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +10,7 @@ use std::fmt;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-/// Following the rules to their routes.
+/// The path of each network through rules and routes, as the kernel follows it.
 mod walk;
 
 pub use walk::{Before, Hop, Route, RouteOutcome, Table, followed};
@@ -44,7 +43,7 @@ pub struct Bypass {
 }
 
 impl Bypass {
-    /// For programs.
+    /// As JSON, for programs.
     pub fn json(&self) -> Value {
         json!({
             "network": self.network,
@@ -78,7 +77,7 @@ pub fn worst<'a>(bypasses: &'a [Bypass], owner: &str) -> Option<&'a Bypass> {
     of_node.min_by_key(|bypass| &bypass.effect)
 }
 
-/// What to tell: a sentence for each rule and what it does.
+/// The problems: a sentence for each rule and its effect.
 pub fn problems<'a>(
     bypasses: &'a [Bypass],
     own_priority: u32,

@@ -44,7 +44,7 @@ pub enum Change {
     },
     /// Mark, port and peers of a device, in one message.
     Configure(Configuration),
-    /// In bytes.
+    /// The MTU in bytes.
     SetMtu {
         family: Family,
         name: String,
@@ -117,8 +117,8 @@ impl Change {
         }
     }
 
-    /// Whether it only says where peers are: which a peer that speaks from elsewhere undoes, however
-    /// often it is said (WireGuard answers where it was heard last).
+    /// Whether it only sets peers' endpoints: which a roaming peer undoes, however often they are set
+    /// (WireGuard answers to the endpoint of the last valid packet).
     fn is_of_endpoints(&self) -> bool {
         let Self::Configure(what) = self else {
             return false;
@@ -135,7 +135,7 @@ impl Change {
     }
 }
 
-/// Whether what was just done has to be done again only because peers speak from elsewhere.
+/// Whether what was just done has to be done again only because peers roam.
 pub fn is_undone_by_peers(done: &[Change], again: &[Change]) -> bool {
     done == again && again.iter().all(Change::is_of_endpoints)
 }
@@ -158,7 +158,7 @@ pub struct Configuration {
     pub set: Vec<(PublicKey, PeerChange)>,
 }
 
-/// What a peer is told. What is none stays.
+/// A peer's new configuration. A field of none stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PeerChange {
     /// Where it is sent to.

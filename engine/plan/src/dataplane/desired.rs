@@ -1,4 +1,4 @@
-//! Cluster to dataplane: what this node should be like.
+//! The desired dataplane of this node, computed from the cluster.
 //!
 //! Felix decides the same in `wireguard/wireguard.go`, `calc/l3_route_resolver.go` and
 //! `dataplane/linux/wireguard_mgr.go`.

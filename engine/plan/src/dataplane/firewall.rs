@@ -1,13 +1,12 @@
-//! What this engine wants of nftables, in the words of libnftables-json(5), which are
-//! also the words in which `nft -j` lists what is there.
+//! The nftables table of this engine, as objects of libnftables-json(5), which are also what `nft -j` lists.
 //!
 //! - `incoming-mark` lets the reverse-path filter look up the way back as if WireGuard
-//!   itself sent the answer (Felix: `cali-wireguard-incoming-mark`). The same for ARP,
-//!   which passes no IP table and is checked against the reverse path too
-//!   (kernel: `arp_process`, `fib_validate_source`).
+//! itself sent the answer (Felix: `cali-wireguard-incoming-mark`). The same for ARP,
+//! which passes no IP table and is checked against the reverse path too
+//! (kernel: `arp_process`, `fib_validate_source`).
 //! - `store` keeps the store's own connections out of the mesh that they configure.
 //! - `strict-out` and `strict-in` are "encrypt or drop". They are the kernel's, and hold
-//!   while there is no device and no agent.
+//! while there is no device and no agent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -17,10 +16,10 @@ use serde_json::{Value, json};
 
 use crate::intent::family::Family;
 
-/// What `nft` lists, read as what was written.
+/// Parser of the listing of `nft -j`: into the objects that were written.
 mod listing;
 
-/// Rules that were written down, read again.
+/// Parser of the saved rules.
 mod kept;
 
 use listing::read_element;
@@ -69,9 +68,9 @@ pub struct Wanted {
 /// The networks of "encrypt or drop".
 #[derive(Debug, Clone, Default)]
 pub struct Protected {
-    /// What may only be spoken to through the tunnel.
+    /// Networks that may only be reached through the tunnel.
     pub networks: BTreeSet<IpNet>,
-    /// What may be spoken to in clear all the same.
+    /// Networks that may be reached in clear all the same.
     pub exceptions: BTreeSet<IpNet>,
     /// What is behind this node itself.
     pub local: BTreeSet<IpNet>,
@@ -194,7 +193,7 @@ impl Firewall {
         }
     }
 
-    /// What `nft -j` has to be told, in one transaction, to get from this to the other.
+    /// The transaction for `nft -j` that leads from this to the other.
     pub fn transaction(&self, other: &Self) -> Value {
         let mut commands = Vec::new();
         if self.objects != other.objects {

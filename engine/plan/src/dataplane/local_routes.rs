@@ -1,5 +1,4 @@
-//! What is really on this node: the networks that the kernel's own routes lead to the node itself or
-//! to its pods.
+//! Local addresses: the networks that the kernel's own routes lead to the node itself or to its pods.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What a node's dataplane can be like, for what is and for what should be.
+//! The dataplane's types: devices, peers, routes and rules, for the actual and the desired one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -48,7 +48,7 @@ pub struct Device {
     pub has_key: bool,
     /// Whether it carries this engine's name tag, by which it is known after a change of its name.
     pub tagged: bool,
-    /// In bytes.
+    /// The MTU in bytes.
     pub mtu: u32,
     /// Whether it is switched on.
     pub up: bool,
@@ -58,7 +58,7 @@ pub struct Device {
     pub listen_port: u16,
     /// Mark of its outgoing packets; 0 is none.
     pub fwmark: u32,
-    /// Whether kernel threads do its work; none where nobody can say, or it does not matter.
+    /// Whether kernel threads do its work; none where it is unknown, or does not matter.
     pub threaded: Option<bool>,
     /// By public key.
     pub peers: BTreeMap<PublicKey, Peer>,
@@ -101,8 +101,8 @@ pub struct Rule {
     pub table: u32,
     /// Whether it carries this engine's number.
     pub own: bool,
-    /// Whether it has other selectors or another action than these fields tell, so that it cannot be
-    /// this engine's.
+    /// Whether it has other selectors or another action than these fields hold, so that it cannot be this
+    /// engine's.
     pub foreign: bool,
 }
 

@@ -1,7 +1,7 @@
-//! Which node has which network (Felix: `calc/l3_route_resolver.go`).
+//! The node of each network (Felix: `calc/l3_route_resolver.go`).
 //!
-//! Felix takes the first of several claims by kind and name, since it expects them to be transient. Here
-//! one rule decides ([`owner`]), and the conflict is told.
+//! Felix takes the first of several claims by kind and name, since it expects them to be transient. Here one
+//! rule decides ([`owner`]), and the conflict is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,15 +19,15 @@ mod claim;
 
 pub use claim::{Basis, Claim, Conflict, owner};
 
-/// How many conflicts are told one by one.
-const TOLD: usize = 10;
+/// How many conflicts are reported one by one.
+const MAX_REPORTED: usize = 10;
 
 /// The networks of the cluster in one family.
 #[derive(Debug, Clone, Default)]
 pub struct Networks<'a> {
     /// Each network with the name of its node.
     pub owners: BTreeMap<IpNet, &'a str>,
-    /// The networks that several nodes are said to have.
+    /// The networks that several nodes claim.
     pub conflicts: BTreeMap<IpNet, Conflict>,
 }
 
@@ -90,8 +90,8 @@ impl<'a> Networks<'a> {
         self.conflicts.insert(network, conflict);
     }
 
-    /// Claims inside of another node's block that IPAM does not know of: what this node claims and has
-    /// not is left to the block, and of an address of a node's own it is told.
+    /// Claims inside of another node's block that IPAM does not know of: what this node claims and has not is
+    /// left to the block, and of an address of a node's own it is reported.
     fn settle_nested(&mut self, view: &View<'_>, claims: &Claims<'a>) {
         if claims.keys().all(|network| is_single(*network)) {
             return;
@@ -149,11 +149,11 @@ impl View<'_> {
     }
 }
 
-/// What is to be told of conflicts, in the families that are encrypted or asked to be.
+/// The problems of conflicts, in the families that are encrypted or asked to be.
 pub fn problems(conflicts: &PerFamily<Vec<Conflict>>) -> Vec<String> {
     let all = || conflicts.iter().flat_map(|(_, conflicts)| conflicts);
-    let mut problems: Vec<_> = all().take(TOLD).map(ToString::to_string).collect();
-    let more = all().count().saturating_sub(TOLD);
+    let mut problems: Vec<_> = all().take(MAX_REPORTED).map(ToString::to_string).collect();
+    let more = all().count().saturating_sub(MAX_REPORTED);
     if more > 0 {
         problems.push(format!("{more} more networks are claimed by several nodes"));
     }
@@ -260,10 +260,10 @@ fn of_blocks(cluster: &Cluster) -> impl Iterator<Item = (IpNet, &str, &Block)> {
     })
 }
 
-/// The addresses of other nodes' pods that no block covers, while blocks say which node has which address; in
-/// strict mode, which drops what is in a pool, that no pool covers either. As in Felix no route leads to them; in
-/// strict mode each counts as its node's. Where pods'
-/// addresses are not Calico's, as with Azure CNI, `routeSource` is to be `WorkloadIPs`.
+/// The addresses of other nodes' pods that no block covers, while blocks assign addresses to nodes; in strict
+/// mode, which drops what is in a pool, that no pool covers either. As in Felix no route leads to them; in
+/// strict mode each counts as its node's. Where pods' addresses are not Calico's, as with Azure CNI,
+/// `routeSource` is to be `WorkloadIPs`.
 pub fn outside_blocks<'a>(
     cluster: &'a Cluster,
     own: &str,

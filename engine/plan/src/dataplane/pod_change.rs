@@ -1,4 +1,5 @@
-//! What a pod's change does to the dataplane, at the cost of that pod and not of the cluster.
+//! The fast path: the changes for one pod that is added, removed or moved, at the cost of that pod and not of
+//! the cluster.
 //!
 //! Everything else goes the long way, by [`crate::dataplane::desired`] and [`crate::dataplane::change`]; a
 //! property holds that both ways lead to the same.

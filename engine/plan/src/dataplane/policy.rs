@@ -41,7 +41,7 @@ pub struct PolicyRule {
 pub struct LinkName {
     /// Its name: `iif` or `oif` of ip-rule(8).
     pub name: String,
-    /// Whether there was no such link when the kernel told of the rule.
+    /// Whether there was no such link when the kernel reported the rule.
     pub detached: bool,
 }
 
@@ -54,7 +54,7 @@ pub enum Action {
     GoTo(u32),
     /// Nothing.
     Nothing,
-    /// Drops the packet, and may tell its sender: `blackhole`, `unreachable`, `prohibit`.
+    /// Drops the packet, and may send an ICMP error: `blackhole`, `unreachable`, `prohibit`.
     Refuse(&'static str),
 }
 

@@ -1,11 +1,11 @@
 //! Addresses of Nodes that are gone while their pods are not, that are there without an address, or that
 //! cannot be read.
 //!
-//! A Node that is deleted takes its addresses out of the store, and its host may run on: what resources
-//! still name it for says that it may. So may the host of a Node that is there and has no address (any
-//! more): one that Kubernetes has made anew, and calico-node has not written to yet. In strict mode its
-//! addresses stay protected until it has others or nothing names it. An agent that starts meanwhile takes
-//! them from the kernel's sets, which outlive it.
+//! A Node that is deleted takes its addresses out of the store, and its host may run on: resources that still
+//! name it are a sign that it may. So may the host of a Node that is there and has no address (any more): one
+//! that Kubernetes has made anew, and calico-node has not written to yet. In strict mode its addresses stay
+//! protected until it has others or nothing names it. An agent that starts meanwhile takes them from the
+//! kernel's sets, which outlive it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -117,7 +117,7 @@ impl RetainedProtection {
         nodes.chain(&self.recalled).copied().collect()
     }
 
-    /// What is to be told of what only a mistake may have taken out: `why` there is a doubt, if there is one.
+    /// The problem of addresses that only a mistake may have removed: `why` there is a doubt, if there is one.
     pub fn doubt(&self, now: &Cluster, own: &str, why: Option<&String>) -> Option<String> {
         let why = why.filter(|_| now.settings.strict.is_some())?;
         let known = accounted_for(now, own);
@@ -134,8 +134,8 @@ impl RetainedProtection {
         })
     }
 
-    /// What is to be told of what Nodes that are there may have had: a sentence for each family. What names a
-    /// Node that is not there is told by itself.
+    /// The problems of addresses that existing Nodes may have had: a sentence for each family. A resource that
+    /// names a Node that is not there is reported elsewhere.
     pub fn problems(&self, cluster: &Cluster, own: &str) -> Vec<String> {
         if cluster.settings.strict.is_none() {
             return Vec::new();
@@ -217,7 +217,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether a Node may have an address that the store does not tell (any more): it is not there and
+    /// Whether a Node may have an address that the store does not have (any more): it is not there and
     /// something names it, or it is there and has none of that family and purpose. The node itself knows its
     /// own. Where no Node has a tunnel's address, none is missing.
     fn misses(&self, name: &str, family: Family, purpose: Purpose) -> bool {

@@ -1,5 +1,5 @@
-//! What settings protected before one of them had a mistake: it stays protected while nobody can tell that
-//! less is to be.
+//! Settings as they were before one of them had a mistake: what they protected stays protected while it is
+//! unknown that less is to be.
 //!
 //! A setting that cannot be read counts as if it were not there, and strict mode may go on without it: a
 //! network of `wiremesh/strict-networks`, a `routeSource` by which pods' addresses count, or

@@ -1,10 +1,10 @@
-//! Peers that speak from elsewhere than the store says: behind a NAT, for one. WireGuard answers a
-//! peer where it was heard last (Donenfeld, "WireGuard", section 2.1), and an engine that sets the
-//! store's endpoint again sends what follows to where nobody is. Felix does, at each resync
+//! Peers that send from another endpoint than the store has (roaming): behind a NAT, for one. WireGuard answers
+//! to the endpoint of a peer's last valid packet (Donenfeld, "WireGuard", section 2.1), and an engine that sets
+//! the store's endpoint again sends what follows to where nobody is. Felix does, at each resync
 //! (`felix/wireguard/wireguard.go`).
 //!
-//! That goes for peers that are kept alive: one that nobody makes speak again may have changed its port
-//! since it was heard, and is found again where the store says that it is.
+//! That goes for peers that are kept alive: one without a keepalive may have changed its port since its last
+//! packet, and is reached again at the store's endpoint.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ impl EndpointHistory {
     ) {
         for family in Family::ALL {
             let plane = &mut desired.families[family];
-            let told = &mut self.0[family];
+            let history = &mut self.0[family];
             let found = &actual.families[family].devices;
             let mut peers = BTreeMap::new();
             for (name, device) in &mut plane.devices {
@@ -50,9 +50,9 @@ impl EndpointHistory {
                         continue;
                     };
                     let there = there.and_then(|peers| peers.get(key)?.endpoint);
-                    let place = Place::after(told.get(key), wanted);
+                    let place = Place::after(history.get(key), wanted);
                     if let Some(there) = there.filter(|there| *there != wanted)
-                        && place.may_be(told.contains_key(key), there)
+                        && place.may_be(history.contains_key(key), there)
                         && peer.keepalive > 0
                         && is_alive(handshake(family, key), now)
                     {
@@ -61,7 +61,7 @@ impl EndpointHistory {
                     peers.insert(*key, place);
                 }
             }
-            *told = peers;
+            *history = peers;
         }
     }
 }
@@ -75,9 +75,9 @@ impl Place {
         Self { now, former }
     }
 
-    /// Whether a peer that is `there` can have roamed to it. One that is where it was before it was
-    /// told anew has not been told yet. Of one that nothing is known of, such as after a restart,
-    /// another address may be an old one.
+    /// Whether a peer that is `there` can have roamed to it. One that is where it was before its endpoint was
+    /// set has not been set yet. Of one that nothing is known of, such as after a restart, another address may
+    /// be an old one.
     fn may_be(&self, is_known: bool, there: SocketAddr) -> bool {
         match is_known {
             true => self.former != Some(there),
@@ -86,7 +86,7 @@ impl Place {
     }
 }
 
-/// Whether what was heard so long ago is still the same session. Clocks may go back.
+/// Whether a handshake so long ago still belongs to the same session. Clocks may go back.
 fn is_alive(handshake: Option<SystemTime>, now: SystemTime) -> bool {
     handshake.is_some_and(|at| now.duration_since(at).unwrap_or_default() < SESSION)
 }
@@ -119,19 +119,19 @@ mod tests {
         PublicKey::from_bytes([1; 32]).unwrap()
     }
 
-    /// What is wanted of a peer that the store has at `store` and the device at `there`, and that was
-    /// heard of so many seconds ago.
+    /// What is wanted of a peer that the store has at `store` and the device at `there`, and that was whose
+    /// last handshake was so many seconds ago.
     fn wanted(history: &mut EndpointHistory, store: &str, there: &str, age: Option<u64>) -> String {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let heard = age.map(|age| now - Duration::from_secs(age));
+        let last_handshake = age.map(|age| now - Duration::from_secs(age));
         let mut desired = plane(store);
-        history.follow(&mut desired, &plane(there), |_, _| heard, now);
+        history.follow(&mut desired, &plane(there), |_, _| last_handshake, now);
         let device = &desired.families[Family::V4].devices["wireguard.cali"];
         device.peers[&key()].endpoint.unwrap().to_string()
     }
 
     #[test]
-    fn a_peer_is_answered_where_it_was_heard_while_its_session_lives() {
+    fn a_peer_keeps_its_roamed_endpoint_while_its_session_lives() {
         let mut history = EndpointHistory::default();
         assert_eq!(wanted(&mut history, STORE, STORE, None), STORE);
         assert_eq!(wanted(&mut history, STORE, NAT, Some(5)), NAT);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_may_never_speak_again_is_not_followed() {
+    fn a_peer_without_keepalive_is_not_followed() {
         let mut desired = plane(STORE);
         let devices = &mut desired.families[Family::V4].devices;
         let device = devices.get_mut("wireguard.cali").unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_says_anew_is_believed() {
+    fn a_new_endpoint_in_the_store_replaces_a_roamed_one() {
         let mut history = EndpointHistory::default();
         let moved = "10.0.0.3:51820";
         assert_eq!(wanted(&mut history, STORE, STORE, Some(5)), STORE);

@@ -1,4 +1,4 @@
-//! Which routing table is this engine's.
+//! The choice of this engine's routing table.
 //!
 //! Its rule sends nearly every packet of the node to its table. So the table must be nobody else's: a
 //! rule of others that looks it up would send others' packets into the tunnel, and routes of others in

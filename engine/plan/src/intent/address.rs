@@ -1,4 +1,4 @@
-//! Which addresses a node or a pod of a cluster can have.
+//! Addresses that a node or a pod of a cluster can have.
 
 use std::net::IpAddr;
 

@@ -29,7 +29,7 @@ pub struct Cluster {
     pub pools: BTreeSet<IpNet>,
     /// What the operator asked for, for this node.
     pub settings: Settings,
-    /// Whether the cluster is to be encrypted, whatever is said of single nodes.
+    /// Whether the cluster is to be encrypted, whatever is set for single nodes.
     pub wanted: PerFamily<bool>,
     /// Whether the cluster is AKS, whose network takes more of the MTU.
     pub aks: bool,
@@ -54,7 +54,7 @@ pub enum Plain {
     NoKey,
     /// What it has published is no key.
     BadKey,
-    /// Other nodes have published the same key; nobody can tell whose it is.
+    /// Other nodes have published the same key; it is unknown whose it is.
     SharedKey(Vec<String>),
     /// Other nodes have published this node's key, so that nobody takes this node for a peer.
     OwnKeyShared(Vec<String>),
@@ -185,8 +185,8 @@ impl Cluster {
         (cluster, wrong)
     }
 
-    /// Takes the keys of Nodes from those of foreign peers, and says so: such a peer is the mesh's own, and what is
-    /// foreign on the device is never looked at.
+    /// Removes the keys of Nodes from those of foreign peers, and reports it: such a peer is the mesh's own,
+    /// and what is foreign on the device is never looked at.
     fn own_foreign_peers(&mut self) -> Vec<Wrong> {
         let mut found = Vec::new();
         for (name, node) in &self.nodes {

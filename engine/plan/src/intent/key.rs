@@ -16,7 +16,7 @@ pub enum KeyError {
     /// Not base64 of 32 bytes.
     #[error("a key is 44 characters of base64")]
     Shape,
-    /// All zero: Calico's way to say that there is no key.
+    /// All zero: Calico's value for "no key".
     #[error("the key is all zero")]
     Zero,
 }

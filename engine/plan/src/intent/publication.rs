@@ -1,4 +1,4 @@
-//! What a node says of itself in the store: its keys, and that it has met a request for new ones.
+//! What a node publishes in the store: its keys, and that it has met a request for new ones.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// Whether that is what the store says already.
+    /// Whether the store has that already.
     pub fn is_published(&self, node: &Node) -> bool {
         let keys = Family::ALL.into_iter().all(|family| {
             let published = &node.public_key[family];

@@ -1,4 +1,4 @@
-//! Calico v3 resources, one at a time: what each file must hold.
+//! Parsers of Calico v3 resources, one at a time.
 //!
 //! The shapes are those that `calicoctl get -o yaml` prints. Fields that do not
 //! concern WireGuard are not looked at.
@@ -13,10 +13,10 @@ use crate::intent::address::unusable_network;
 use crate::intent::family::{Family, PerFamily, network};
 use crate::intent::key::{KeyError, PublicKey};
 
-/// Which resource a document is about.
+/// The identity of a document's resource: its kind, namespace and name.
 mod identity;
 
-/// A resource's fields, each read as what it must be.
+/// Typed access to a resource's fields.
 mod fields;
 
 /// Blocks of Calico IPAM.
@@ -28,13 +28,13 @@ mod node;
 /// Nodes as Kubernetes has them.
 pub mod kubernetes;
 
-/// Pods' interfaces.
+/// WorkloadEndpoints: pods' interfaces, with their addresses and nodes.
 mod workload;
 
-/// Names of fields, and the one that was meant by a wrong one.
+/// Names of fields, and the right one for a misspelt one.
 mod names;
 
-/// What was known before stays, where it cannot be read any more.
+/// Values that are kept from a resource's last good state where a field cannot be read any more.
 mod keep;
 
 use fields::Fields;
@@ -71,7 +71,7 @@ pub struct Information {
 /// A FelixConfiguration as written.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Configuration {
-    /// When it was made, as text that sorts by time; empty, if that is not told.
+    /// When it was made, as text that sorts by time; empty, if it has no creation time.
     pub created: String,
     /// Felix's own fields.
     pub spec: Map<String, Value>,
@@ -84,7 +84,7 @@ pub struct Configuration {
 pub struct Node {
     /// Whether an address of that family is given that cannot be used.
     pub bad_address: PerFamily<bool>,
-    /// When it was made, as text that sorts by time; empty, if that is not told.
+    /// When it was made, as text that sorts by time; empty, if it has no creation time.
     pub created: String,
     /// What selectors are asked of.
     pub labels: BTreeMap<String, String>,
@@ -141,7 +141,7 @@ pub const ROTATED_KEY: &str = "wiremesh/rotated-key";
 /// A pod's interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Workload {
-    /// When it was made, as text that sorts by time; empty, if that is not told.
+    /// When it was made, as text that sorts by time; empty, if it has no creation time.
     pub created: String,
     /// The node it is on; empty, if that cannot be read.
     pub node: String,
@@ -152,7 +152,7 @@ pub struct Workload {
 /// A block of addresses that Calico IPAM has given to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// When it was made, as text that sorts by time; empty, if that is not told, as in etcd.
+    /// When it was made, as text that sorts by time; empty, if it has no creation time, as in etcd.
     pub created: String,
     /// Its addresses: `spec.cidr`.
     pub cidr: IpNet,
@@ -306,7 +306,7 @@ fn name(fields: &Fields<'_>) -> Result<String, Wrong> {
     Ok(name)
 }
 
-/// A namespace tells pods of one name apart, and nothing else.
+/// A namespace distinguishes pods of one name, and nothing else.
 fn namespace(fields: &mut Fields<'_>) -> String {
     let field = "metadata.namespace";
     let namespace = fields.text(field).unwrap_or_default();
@@ -327,8 +327,8 @@ fn information(fields: &mut Fields<'_>) -> Information {
     }
 }
 
-/// Whether resources may be acted upon. What is neither true nor false counts as false, as does a name that
-/// is near to the field's: then nothing is changed, and it is said why.
+/// Whether resources may be acted upon. What is neither true nor false counts as false, as does a name that is
+/// near to the field's: then nothing is changed, and the reason is reported.
 fn is_ready(fields: &mut Fields<'_>) -> bool {
     let field = "spec.datastoreReady";
     let (counts, what) = match fields.at(field) {

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_the_grammar_selects_what_it_says() {
+    fn every_part_of_the_grammar_selects_the_right_labels() {
         for selector in [
             "",
             "  ",
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn a_wrong_selector_is_reported_with_what_is_wrong() {
         for (selector, what) in [
             (
                 "gpu",

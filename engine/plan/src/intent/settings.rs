@@ -16,22 +16,22 @@ use crate::intent::family::{Family, PerFamily};
 use crate::intent::key::PublicKey;
 use crate::intent::resource::{Configuration, Wrong};
 
-/// What Felix has no field for.
+/// Settings for which Felix has no field: annotations below `wiremesh/`.
 mod annotations;
 
-/// Felix's own way around its fields: annotations that hold their values.
+/// Annotations that override the fields of a FelixConfiguration.
 mod overrides;
 
-/// A spec's fields, each read as what it must be.
+/// Typed access to a spec's fields.
 mod fields;
 
-/// Names of interfaces, and what they begin with.
+/// Names and name prefixes of interfaces that the kernel, `/proc/sys` and nftables all accept.
 mod interfaces;
 
 /// The tunnels' UDP ports.
 mod ports;
 
-/// A FelixConfiguration that several documents hold.
+/// The strictest reading of a FelixConfiguration that several documents hold.
 mod strictest;
 
 pub use strictest::strictest;
@@ -80,9 +80,9 @@ pub enum RouteSource {
 /// "Encrypt or drop": what must never pass in clear.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Strict {
-    /// Nodes that may be spoken to in clear.
+    /// Nodes that may be reached in clear.
     pub plain_nodes: BTreeSet<String>,
-    /// Networks that are protected though no resource tells whose their addresses are.
+    /// Networks that are protected though no resource assigns their addresses to a node.
     pub networks: BTreeSet<IpNet>,
 }
 
@@ -128,11 +128,11 @@ pub struct Settings {
     pub external_addresses: bool,
     /// Peers of the device that are somebody else's business.
     pub foreign_peers: BTreeSet<PublicKey>,
-    /// What the agent tells of itself.
+    /// The metrics that the agent serves.
     pub metrics: Metrics,
 }
 
-/// What is told to Prometheus, and where it may ask.
+/// Which metrics are served, and at which address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metrics {
     /// Whether they are served: `prometheusMetricsEnabled`.
@@ -144,7 +144,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Where they are served: where the agent's arguments say, else where the FelixConfiguration says if it asks for them.
+    /// The address at which they are served: that of the agent's arguments, else that of the FelixConfiguration
+    /// if it enables them.
     pub fn listen_address(&self, argument: Option<SocketAddr>) -> Option<SocketAddr> {
         argument.or(self.enabled.then_some(self.address))
     }
@@ -356,7 +357,7 @@ impl Settings {
         }
     }
 
-    /// What is wrong where plaintext is to be dropped and none of the node's FelixConfigurations says whether
+    /// The mistake where plaintext is to be dropped and none of the node's FelixConfigurations states whether
     /// anything is encrypted in a family that `is_there`, or whether the nodes' own traffic is: a manifest
     /// without the field must not end encryption, and a family without a statement must not go in clear
     /// unreported.
@@ -442,16 +443,16 @@ impl Settings {
     }
 }
 
-/// Whether a configuration says that nothing is encrypted in a family; an annotation beats its field.
+/// Whether a configuration switches encryption off in a family; an annotation beats its field.
 pub fn is_off(configuration: &Configuration, family: Family) -> bool {
     let (spec, _) = overrides::spec(configuration);
     spec.get(switch(family)) == Some(&Value::Bool(false))
 }
 
-/// The field that says whether the nodes' own traffic is encrypted.
+/// The field that enables encryption of the nodes' own traffic.
 pub(super) const HOSTS: &str = "wireguardHostEncryptionEnabled";
 
-/// The field that says whether a family is encrypted.
+/// The field that enables encryption of a family.
 fn switch(family: Family) -> &'static str {
     match family {
         Family::V4 => "wireguardEnabled",

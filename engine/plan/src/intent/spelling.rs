@@ -1,4 +1,4 @@
-//! The word that was probably meant.
+//! The known word nearest to a misspelt one.
 
 use strsim::damerau_levenshtein;
 

@@ -1,4 +1,4 @@
-//! What the operator states of the whole cluster, and where Calico has it: in the FelixConfiguration
+//! The operator's statements about the whole cluster, and their place in Calico: in the FelixConfiguration
 //! `default` and its annotations.
 
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ pub enum Statement {
         host_encryption: Option<bool>,
         /// Whether nothing may pass in clear that should be encrypted.
         strict: Option<bool>,
-        /// Names of nodes that may be spoken to in clear in strict mode.
+        /// Names of nodes that may be reached in clear in strict mode.
         plain_nodes: List,
         /// Networks that are protected although no resource names their addresses.
         networks: List,

@@ -1,4 +1,4 @@
-//! Text of others on its way out: to a log, a terminal, a supervisor, a metric.
+//! Escaping of untrusted text for a log, a terminal, a supervisor or a metric.
 //!
 //! What a store holds is data. Control characters could forge a line of a log or drive a terminal, and
 //! marks of direction make a text look like another one; they are written as JSON writes them, so

@@ -1,4 +1,4 @@
-//! What is told of rules of others.
+//! The messages about rules of other programs.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn net(text: &str) -> IpNet {
 }
 
 #[test]
-fn a_rule_is_told_once_with_what_becomes_of_the_packets() {
+fn a_rule_is_reported_once_with_the_fate_of_its_packets() {
     let bypass = |last: u8, owner: &str, effect| Bypass {
         network: net(&format!("10.0.0.{last}")),
         owner: owner.into(),
@@ -16,30 +16,30 @@ fn a_rule_is_told_once_with_what_becomes_of_the_packets() {
     };
     let clear = || Effect::Clear("eth0".into());
     let many: Vec<_> = (2..7).map(|last| bypass(last, "bob", clear())).collect();
-    let told = |bypasses: &[Bypass], strict: bool| {
-        let told: Vec<_> = problems(bypasses, 99, |_| strict).collect();
-        told.join("\n")
+    let text_of = |bypasses: &[Bypass], strict: bool| {
+        let problems: Vec<_> = problems(bypasses, 99, |_| strict).collect();
+        problems.join("\n")
     };
     assert_eq!(
-        told(&many, false),
+        text_of(&many, false),
         "the rule `20: from all lookup main` of another program, which comes before this node's rule of priority 99, \
          sends 10.0.0.2/32, 10.0.0.3/32, 10.0.0.4/32 and 2 more of bob past the tunnel through eth0: \
          what goes there is not encrypted; delete that rule, or give it a priority above 99"
     );
-    assert!(told(&many, true).contains("is dropped, since it would be in clear"));
+    assert!(text_of(&many, true).contains("is dropped, since it would be in clear"));
     let of_kernel = [Bypass {
         rule: "0: from all lookup local".into(),
         ..bypass(2, "bob", clear())
     }];
     assert!(
-        told(&of_kernel, false)
+        text_of(&of_kernel, false)
             .ends_with("delete that route of the table local; the rule is the kernel's")
     );
     let refused = [
         bypass(2, "bob", Effect::Refused),
         bypass(3, "cid", Effect::Refused),
     ];
-    let text = told(&refused, false);
+    let text = text_of(&refused, false);
     assert!(
         text.contains("10.0.0.2/32 and 10.0.0.3/32 of bob and cid to nowhere: it is cut off"),
         "{text}"

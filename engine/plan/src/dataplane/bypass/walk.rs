@@ -1,9 +1,10 @@
-//! Following the rules to their routes, as the kernel does (`net/core/fib_rules.c`, `fib_rules_lookup`).
+//! The path of each network through rules and routes, as the kernel follows it (`net/core/fib_rules.c`,
+//! `fib_rules_lookup`).
 //!
-//! A network is followed by parts of which every address meets the same rules and routes. Of the packets
-//! to a part a rule may be for some alone (by source, protocol, ...): then what it does is looked at, and
-//! what comes after it too. So no packet is missed; of two rules for some packets, the second one may
-//! be told though the first one has taken all of its packets.
+//! A network is followed by parts of which every address meets the same rules and routes. Of the packets to a
+//! part a rule may be for some alone (by source, protocol, ...): then what it does is looked at, and what comes
+//! after it too. So no packet is missed; of two rules for some packets, the second one may be reported though
+//! the first one has taken all of its packets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -207,7 +208,7 @@ struct Walk<'a> {
     /// The prefix lengths of `wanted`.
     lengths: BTreeSet<u8>,
     origins: &'a Origins,
-    /// Every network that a rule, a route or what is wanted tells apart from the rest.
+    /// Every network that a rule, a route or a wanted route distinguishes from the rest.
     parts: BTreeSet<IpNet>,
 }
 
@@ -247,10 +248,10 @@ impl<'a> Walk<'a> {
             .collect()
     }
 
-    /// Follows packets to a part that is told apart no further.
+    /// Follows packets to a part that is divided no further.
     fn follow(&self, part: IpNet, effects: &mut BTreeMap<usize, Option<Effect>>) {
         let rules = self.before.rules;
-        let mut tell = |place: usize, reached: Reached, effect: &Effect| {
+        let mut record = |place: usize, reached: Reached, effect: &Effect| {
             if reached.directly {
                 worsen(effects.entry(place).or_default(), effect.clone());
             }
@@ -279,7 +280,7 @@ impl<'a> Walk<'a> {
             }
             match rule.action {
                 Action::Nothing => reached[place + 1].add(here),
-                Action::Refuse(_) => tell(place, here, &Effect::Refused),
+                Action::Refuse(_) => record(place, here, &Effect::Refused),
                 Action::GoTo(priority) => match self.target(place, priority) {
                     // Where no rule is there, the next one is asked.
                     None => reached[place + 1].add(here),
@@ -289,7 +290,7 @@ impl<'a> Walk<'a> {
                     for table in rule.tables(&self.origins.vrfs) {
                         let found = look_up(&self.before.tables[&table], rule, part);
                         if let Some(effect) = found.leaves {
-                            tell(place, here, &effect);
+                            record(place, here, &effect);
                         }
                         if found.goes_on {
                             reached[place + 1].add(here);
@@ -299,7 +300,7 @@ impl<'a> Walk<'a> {
             }
         }
         // No rule has taken them.
-        tell(
+        record(
             rules.len(),
             Reached {
                 directly: false,

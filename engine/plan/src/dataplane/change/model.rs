@@ -1,5 +1,4 @@
-//! What the kernel does with a change, and where it sends a packet, as far as the tests
-//! of the order need it.
+//! A model of the kernel: the effect of a change, and the path of a packet, as far as the tests of the order need it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Random clusters, and what one of their nodes should be like.
+//! Random clusters, and the desired dataplane of one of their nodes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -72,7 +72,7 @@ pub(crate) fn owner() -> impl Strategy<Value = String> {
     proptest::sample::select(NODES.to_vec()).prop_map(String::from)
 }
 
-/// When something was made, if that is told.
+/// When something was made, if it has a creation time.
 fn created() -> impl Strategy<Value = String> {
     let times = ["", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"];
     proptest::sample::select(times.to_vec()).prop_map(String::from)
@@ -92,7 +92,7 @@ pub(crate) fn workload() -> impl Strategy<Value = Workload> {
     })
 }
 
-/// What the kernel of node a leads to a pod or to itself, and to elsewhere: whatever the store says.
+/// What the kernel of node a leads to a pod or to itself, and to elsewhere: whatever the store has.
 pub(crate) fn here() -> impl Strategy<Value = LocalRoutes> {
     let last = prop_oneof![4 => 30_u8..45, 1 => 1_u8..20, 2 => 64_u8..128, 1 => 100_u8..110];
     let route = (

@@ -1,5 +1,4 @@
-//! Others come with rules and routes of their own: the engine moves out of their way, and nothing of
-//! theirs is touched.
+//! Rules and routes of other programs that appear: the engine moves to another table, and does not change theirs.
 
 use std::collections::BTreeMap;
 

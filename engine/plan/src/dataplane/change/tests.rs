@@ -52,7 +52,7 @@ fn tampered() -> impl Strategy<Value = Dataplane> {
         })
 }
 
-/// The kernel says it only where there are peers.
+/// The kernel reports it only where there are peers.
 fn settled(mut plane: Dataplane) -> Dataplane {
     for family in Family::ALL {
         for device in plane.families[family].devices.values_mut() {
@@ -163,7 +163,7 @@ fn of_nodes(nodes: &[(&str, u8)]) -> Cluster {
 }
 
 #[test]
-fn a_renamed_device_says_where_its_peers_are_once_it_has_its_port() {
+fn a_renamed_device_s_peers_get_their_endpoints_once_it_has_its_port() {
     let mut cluster = of_nodes(&[("a", 1), ("b", 2)]);
     let mut before = plane_of(&cluster);
     // What is there has been made by this engine.
@@ -202,13 +202,13 @@ fn a_pod_that_moves_is_handed_over_in_one_message() {
     let [Change::Configure(configuration)] = changes.as_slice() else {
         panic!("{changes:?}")
     };
-    let told: BTreeMap<_, _> = configuration.set.iter().cloned().collect();
-    assert_eq!(told.len(), 2, "{configuration}");
+    let peers: BTreeMap<_, _> = configuration.set.iter().cloned().collect();
+    assert_eq!(peers.len(), 2, "{configuration}");
     assert!(configuration.set[0].1.replace, "the loser is told first");
 }
 
 #[test]
-fn only_where_peers_are_is_what_a_peer_undoes_by_speaking() {
+fn a_roaming_peer_undoes_only_a_change_of_endpoints() {
     let key = PublicKey::from_bytes([1; 32]).unwrap();
     let place = || PeerChange {
         endpoint: Some("10.0.0.2:51833".parse().unwrap()),
@@ -291,11 +291,11 @@ fn a_write_repairs_only_what_was_wanted_before() {
     }
 }
 
-/// What may be spoken to in clear where resources contradict each other.
+/// Addresses that are exempt from encrypt or drop where resources contradict each other.
 mod exempt;
 
 #[test]
-fn what_another_engine_has_left_goes_before_the_rule_that_tells_that_it_is_left() {
+fn routes_left_by_another_engine_are_removed_before_the_rule_that_marks_them() {
     let device = Device {
         has_key: true,
         tagged: true,

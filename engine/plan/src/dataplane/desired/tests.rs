@@ -96,7 +96,7 @@ fn with_node(cluster: &Cluster, name: &str, node: &Node) -> Cluster {
     other
 }
 
-/// What is on a node by what the store says of it, all of it plugged in.
+/// The local routes of a node on which every pod of the store is plugged in.
 fn plugged(cluster: &Cluster, node: &str) -> LocalRoutes {
     let pods = cluster.workloads.values().filter(|pod| pod.node == node);
     let pods = pods.flat_map(|pod| pod.networks.clone());
@@ -387,5 +387,5 @@ fn strict_protects_what_is_not_listed_and_the_most_specific_network_wins() {
     assert!(set("plain4").contains(&"10.65.0.4/32".to_owned()));
 }
 
-/// Who may be spoken to in clear where several claim an address.
+/// Addresses that may be reached in clear where several nodes claim an address.
 mod conflicts;

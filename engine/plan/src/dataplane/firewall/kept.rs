@@ -1,5 +1,4 @@
-//! Rules that were written down, read again: only this engine's own tables, and only what drops
-//! plaintext.
+//! Parser of the saved rules: only this engine's own tables, and only what drops plaintext.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +18,7 @@ impl Firewall {
     /// The firewall that a transaction makes where there was none.
     ///
     /// # Errors
-    /// It is none that [`Firewall::transaction`] has written, or does not drop plaintext. Says why,
+    /// It is none that [`Firewall::transaction`] has written, or does not drop plaintext. The reason,
     /// as a sentence.
     pub fn read_strict(transaction: &Value) -> Result<Self, String> {
         let commands = transaction["nftables"].as_array();

@@ -1,4 +1,4 @@
-//! What `nft -j` lists, read as what was written.
+//! Parser of the listing of `nft -j`: into the objects that were written.
 
 use std::net::IpAddr;
 

@@ -24,14 +24,14 @@ pub enum Basis<'a> {
     Block(IpNet),
 }
 
-/// A node that is said to have a network.
+/// A node's claim to a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim<'a> {
     /// The node's name.
     pub node: &'a str,
-    /// What says so.
+    /// The resource or field that makes the claim.
     pub basis: Basis<'a>,
-    /// When the resource was made, as text that sorts by time; empty, if that is not told.
+    /// When the resource was made, as text that sorts by time; empty, if it has no creation time.
     pub created: &'a str,
     /// Whether there is a Node of that name.
     pub known: bool,
@@ -102,12 +102,12 @@ where
         .max_by(|one, other| compare(one, other, own, here).0)
 }
 
-/// A network that several nodes are said to have.
+/// A network that several nodes claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// The network.
     pub network: IpNet,
-    /// The nodes with the resources that say so, and whether it is the node's own address.
+    /// The nodes with the resources that claim it, and whether it is the node's own address.
     claims: Vec<(String, String, bool)>,
     /// The node that it counts as, and why.
     owner: Option<(String, &'static str)>,
@@ -147,7 +147,7 @@ impl Conflict {
         claims.all(|(node, _, is_host)| may_be(node, *is_host))
     }
 
-    /// For programs.
+    /// As JSON, for programs.
     pub fn json(&self) -> Value {
         let claims = self.claims.iter();
         let claims = claims.map(|(node, resource, _)| json!({"node": node, "resource": resource}));

@@ -1,4 +1,4 @@
-//! Whose a network is, rule by rule, and what is told of it.
+//! The owner of a network, rule by rule, and the messages about conflicts.
 
 use super::*;
 use crate::intent::resource::{Block, Identity, Node, Workload};
@@ -77,7 +77,7 @@ fn owners(cluster: &Cluster, here: &LocalRoutes, expected: &[(&str, &str)]) {
     assert_eq!(owners, expected);
 }
 
-fn told(cluster: &Cluster, here: &LocalRoutes) -> Vec<String> {
+fn conflict_problems(cluster: &Cluster, here: &LocalRoutes) -> Vec<String> {
     let conflicts = PerFamily::each(|family| {
         let networks = of(cluster, "ada", family, here);
         networks.conflicts.into_values().collect()
@@ -104,7 +104,7 @@ fn what_this_node_claims_and_has_not_is_the_other_s_and_what_it_has_is_its_own()
     let of_db = "WorkloadEndpoint default/db of bob";
     let of_gone = "WorkloadEndpoint default/gone of ada";
     assert_eq!(
-        told(&cluster, &nowhere),
+        conflict_problems(&cluster, &nowhere),
         ["10.1.0.5", "fd00:1::5"].map(|address| format!(
             "{address} is claimed by {of_db} and by {of_gone}: it counts as bob's (no route of the \
              kernel leads to it on this node), and traffic reaches no other owner; delete the \
@@ -118,7 +118,10 @@ fn what_this_node_claims_and_has_not_is_the_other_s_and_what_it_has_is_its_own()
         &plugged,
         &[("10.1.0.5/32", "ada"), ("fd00:1::5/128", "bob")],
     );
-    assert!(told(&cluster, &plugged)[0].contains("it counts as ada's (it is on this node)"));
+    assert!(
+        conflict_problems(&cluster, &plugged)[0]
+            .contains("it counts as ada's (it is on this node)")
+    );
     owners(
         &cluster,
         &nowhere,
@@ -131,7 +134,7 @@ fn nobody_else_s_claim_is_left_to_this_node_though_it_has_nothing_there_yet() {
     let mut cluster = cluster();
     add_pod(&mut cluster, "web", "ada", &["10.1.0.5"], "");
     owners(&cluster, &here(&OWN), &[("10.1.0.5/32", "ada")]);
-    assert_eq!(told(&cluster, &here(&OWN)), [""; 0]);
+    assert_eq!(conflict_problems(&cluster, &here(&OWN)), [""; 0]);
 }
 
 #[test]
@@ -157,7 +160,8 @@ fn a_node_s_own_address_beats_a_pod_s_even_where_the_pod_is() {
         &expected,
     );
     assert!(
-        told(&cluster, &here(&OWN))[0].contains("aaa's (an address of a node's own beats a pod's)")
+        conflict_problems(&cluster, &here(&OWN))[0]
+            .contains("aaa's (an address of a node's own beats a pod's)")
     );
 }
 
@@ -218,13 +222,16 @@ fn a_node_that_is_there_beats_one_that_is_not_then_the_newest_counts_then_the_la
     ] {
         let cluster = with(&pods);
         owners(&cluster, &nowhere, &[("10.1.0.5/32", owner)]);
-        let told = told(&cluster, &nowhere);
-        assert!(told[0].contains(owner) && told[0].contains(why), "{told:?}");
-        assert_eq!(told.len(), 1);
+        let conflicts = conflict_problems(&cluster, &nowhere);
+        assert!(
+            conflicts[0].contains(owner) && conflicts[0].contains(why),
+            "{conflicts:?}"
+        );
+        assert_eq!(conflicts.len(), 1);
     }
     // Two pods of one node are nobody's business.
     assert_eq!(
-        told(&with(&[("x", "bob", ""), ("y", "bob", "")]), &nowhere),
+        conflict_problems(&with(&[("x", "bob", ""), ("y", "bob", "")]), &nowhere),
         [""; 0]
     );
 }
@@ -235,7 +242,7 @@ fn blocks_are_decided_by_the_same_rule() {
     cluster.settings.route_source = RouteSource::CalicoIpam;
     cluster.blocks = vec![block("10.1.0.0/26", "ada"), block("10.1.0.0/26", "bob")];
     owners(&cluster, &here(&OWN), &[("10.1.0.0/26", "bob")]);
-    assert_eq!(told(&cluster, &here(&OWN)).len(), 1);
+    assert_eq!(conflict_problems(&cluster, &here(&OWN)).len(), 1);
     // One pod of it is here: the block is.
     owners(
         &cluster,
@@ -253,7 +260,7 @@ fn a_claim_inside_of_another_s_block_counts_where_it_is_here_or_borrowed() {
     add_pod(&mut cluster, "gone", "ada", &["10.1.0.5"], NEW);
     owners(&cluster, &here(&OWN), &[whole]);
     assert_eq!(
-        told(&cluster, &here(&OWN)),
+        conflict_problems(&cluster, &here(&OWN)),
         [
             "10.1.0.5 is claimed by WorkloadEndpoint default/gone of ada and by IPAMBlock 10.1.0.0/24 of \
           bob: it counts as bob's (no route of the kernel leads to it on this node), and traffic \
@@ -262,36 +269,38 @@ fn a_claim_inside_of_another_s_block_counts_where_it_is_here_or_borrowed() {
     );
     let plugged = here(&[OWN[0], "10.1.0.5"]);
     owners(&cluster, &plugged, &[whole, ("10.1.0.5/32", "ada")]);
-    assert_eq!(told(&cluster, &plugged), [""; 0]);
+    assert_eq!(conflict_problems(&cluster, &plugged), [""; 0]);
     // A smaller block of this node's is stale in the same way.
     cluster.blocks.push(block("10.1.0.0/26", "ada"));
     owners(&cluster, &here(&OWN), &[whole]);
-    assert_eq!(told(&cluster, &here(&OWN)).len(), 1);
+    assert_eq!(conflict_problems(&cluster, &here(&OWN)).len(), 1);
     owners(&cluster, &plugged, &[whole, ("10.1.0.0/26", "ada")]);
     // What IPAM says to be borrowed is no conflict, plugged in or not.
     cluster.blocks.truncate(1);
     cluster.blocks[0].borrowed = vec![(address("10.1.0.5"), "ada".into())];
     owners(&cluster, &here(&OWN), &[whole, ("10.1.0.5/32", "ada")]);
-    assert_eq!(told(&cluster, &here(&OWN)), [""; 0]);
+    assert_eq!(conflict_problems(&cluster, &here(&OWN)), [""; 0]);
 }
 
 #[test]
-fn a_node_s_address_in_another_s_block_is_told() {
+fn a_node_s_address_in_another_s_block_is_reported() {
     let mut cluster = cluster();
     cluster.settings.route_source = RouteSource::CalicoIpam;
     cluster.blocks = vec![block("10.0.0.0/24", "bob")];
-    let told = told(&cluster, &here(&OWN));
-    assert_eq!(told.len(), 2, "{told:?}");
+    let conflicts = conflict_problems(&cluster, &here(&OWN));
+    assert_eq!(conflicts.len(), 2, "{conflicts:?}");
     assert!(
-        told[0].starts_with("10.0.0.1 is claimed by Node ada and by IPAMBlock 10.0.0.0/24 of bob")
+        conflicts[0]
+            .starts_with("10.0.0.1 is claimed by Node ada and by IPAMBlock 10.0.0.0/24 of bob")
     );
     assert!(
-        told[1].starts_with("10.0.0.3 is claimed by Node eve and by IPAMBlock 10.0.0.0/24 of bob")
+        conflicts[1]
+            .starts_with("10.0.0.3 is claimed by Node eve and by IPAMBlock 10.0.0.0/24 of bob")
     );
 }
 
 #[test]
-fn two_nodes_with_one_address_are_told_and_of_many_conflicts_some() {
+fn two_nodes_with_one_address_are_reported_and_of_many_conflicts_the_first_ten() {
     let mut cluster = cluster();
     let twin = |created: &str| Node {
         addresses: vec![address("10.0.0.2")],
@@ -312,11 +321,11 @@ fn two_nodes_with_one_address_are_told_and_of_many_conflicts_some() {
     bob.created = OLD.into();
     cluster.add_node("bob", &bob);
     assert_eq!(owner(&cluster).as_deref(), Some("bob"));
-    assert_eq!(told(&cluster, &here(&OWN)).len(), 1);
+    assert_eq!(conflict_problems(&cluster, &here(&OWN)).len(), 1);
     cluster.settings.host_encryption = false;
     assert_eq!(owner(&cluster), None);
     assert!(
-        told(&cluster, &here(&OWN))[0]
+        conflict_problems(&cluster, &here(&OWN))[0]
             .contains("Node bob and by Node bold: traffic reaches only one of them")
     );
     for last in 0..20 {
@@ -331,22 +340,25 @@ fn two_nodes_with_one_address_are_told_and_of_many_conflicts_some() {
             );
         }
     }
-    let told = told(&cluster, &here(&OWN));
-    assert_eq!(told.len(), 11);
-    assert_eq!(told[10], "11 more networks are claimed by several nodes");
+    let conflicts = conflict_problems(&cluster, &here(&OWN));
+    assert_eq!(conflicts.len(), 11);
+    assert_eq!(
+        conflicts[10],
+        "11 more networks are claimed by several nodes"
+    );
 }
 
 #[test]
-fn of_blocks_in_blocks_the_nearest_one_is_told() {
+fn of_nested_blocks_the_smallest_one_is_reported() {
     let mut cluster = cluster();
     cluster.settings.route_source = RouteSource::CalicoIpam;
     cluster.blocks = vec![block("10.1.0.0/24", "bob"), block("10.1.0.0/26", "eve")];
     add_pod(&mut cluster, "gone", "ada", &["10.1.0.5"], NEW);
-    let told = told(&cluster, &here(&OWN));
-    assert_eq!(told.len(), 1, "{told:?}");
+    let conflicts = conflict_problems(&cluster, &here(&OWN));
+    assert_eq!(conflicts.len(), 1, "{conflicts:?}");
     assert!(
-        told[0].contains("and by IPAMBlock 10.1.0.0/26 of eve"),
-        "{told:?}"
+        conflicts[0].contains("and by IPAMBlock 10.1.0.0/26 of eve"),
+        "{conflicts:?}"
     );
 }
 
@@ -356,10 +368,10 @@ fn the_reason_is_what_sets_the_owner_apart_from_the_next() {
     for (name, node, created) in [("1", "ada", NEW), ("2", "bob", OLD), ("3", "eve", NEW)] {
         add_pod(&mut cluster, name, node, &["10.1.0.5"], created);
     }
-    let told = told(&cluster, &here(&OWN));
+    let conflicts = conflict_problems(&cluster, &here(&OWN));
     assert!(
-        told[0].contains("counts as eve's (no other claim is as new)"),
-        "{told:?}"
+        conflicts[0].contains("counts as eve's (no other claim is as new)"),
+        "{conflicts:?}"
     );
 }
 

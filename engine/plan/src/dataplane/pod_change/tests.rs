@@ -1,4 +1,4 @@
-//! The short way leads where the long way leads, with the same changes.
+//! The fast path and the full comparison lead to the same dataplane, with the same changes.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Which packets a rule is for, selector by selector, and how a rule reads.
+//! The packets that a rule covers, selector by selector, and the text of a rule.
 
 use super::*;
 
@@ -47,7 +47,7 @@ fn covered(destination: &str, change: impl Fn(&mut PolicyRule)) -> [Covers; 2] {
 }
 
 #[test]
-fn each_selector_says_how_many_packets_to_a_destination_a_rule_is_for() {
+fn each_selector_narrows_the_packets_that_a_rule_covers() {
     const EACH: [Covers; 2] = [Covers::All, Covers::None];
     const NO: [Covers; 2] = [Covers::None, Covers::All];
     const SOME: [Covers; 2] = [Covers::Some, Covers::Some];

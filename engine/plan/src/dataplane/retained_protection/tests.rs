@@ -1,4 +1,4 @@
-//! Which addresses of a Node stay protected that is not there, or has them no more.
+//! Addresses that stay protected of a Node that is not there, or has them no more.
 
 use serde_json::{Value, json};
 
@@ -71,7 +71,7 @@ fn a_node_that_goes_before_its_pods_stays_protected_until_they_go_or_it_is_back(
 }
 
 #[test]
-fn hosts_that_speak_in_clear_are_not_protected_when_they_go() {
+fn hosts_that_are_not_encrypted_are_not_protected_when_they_go() {
     let all = cluster(false, &[node("ada", 1), node("bob", 2), pod("bob", 5)]);
     let gone = cluster(false, &[node("ada", 1), pod("bob", 5)]);
     let mut departed = RetainedProtection::default();
@@ -283,7 +283,7 @@ fn an_agent_that_starts_beside_a_node_without_an_address_recalls_what_it_had() {
 }
 
 #[test]
-fn what_stays_protected_of_a_node_without_an_address_is_told_in_strict_mode() {
+fn protected_addresses_of_a_node_without_an_address_are_reported_in_strict_mode() {
     let all = cluster(true, &[node("ada", 1), node("bob", 2)]);
     let mut now = cluster(true, &[node("ada", 1), bare(json!({}))]);
     let mut departed = RetainedProtection::default();
@@ -335,7 +335,7 @@ fn a_pool_accounts_for_what_is_recalled_only_where_the_addresses_of_pods_are_its
 }
 
 #[test]
-fn a_host_that_speaks_in_clear_misses_no_address() {
+fn a_host_that_is_not_encrypted_misses_no_address() {
     let bob = bare(json!({"wireguard": {"interfaceIPv4Address": "10.9.0.2"}}));
     for (hosts, kept) in [(true, &["10.0.0.2/32", "fd00::2/128"][..]), (false, &[])] {
         let mut now = cluster(hosts, &[node("ada", 1), bob.clone()]);
@@ -348,7 +348,7 @@ fn a_host_that_speaks_in_clear_misses_no_address() {
 }
 
 #[test]
-fn what_a_mistake_may_have_taken_out_is_told_in_strict_mode_with_the_mistake() {
+fn addresses_that_a_mistake_may_have_removed_are_reported_in_strict_mode_with_the_mistake() {
     let mut now = cluster(true, &[node("ada", 1)]);
     let mut departed = RetainedProtection::default();
     departed.recall(&now, "ada", &protected_of_bob(), false);
@@ -356,10 +356,10 @@ fn what_a_mistake_may_have_taken_out_is_told_in_strict_mode_with_the_mistake() {
     assert_eq!(departed.doubt(&now, "ada", Some(&why)), None);
     now.settings.strict = Some(crate::intent::settings::Strict::default());
     assert_eq!(departed.doubt(&now, "ada", None), None);
-    let told = "10.0.0.2, fd00::2 stay protected until this is corrected: \
+    let problem = "10.0.0.2, fd00::2 stay protected until this is corrected: \
                 bob.yaml: no";
     assert_eq!(
         departed.doubt(&now, "ada", Some(&why)).as_deref(),
-        Some(told)
+        Some(problem)
     );
 }

@@ -1,4 +1,4 @@
-//! Which table is chosen, which is left, and when none is free.
+//! The table that is chosen, the one that is left, and the cases in which none is free.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-/// A rule of somebody else's with a selector that [`Rule`] does not tell.
+/// A rule of another program with a selector that [`Rule`] does not hold.
 fn rule_of_another(priority: u32, table: u32) -> Rule {
     Rule {
         priority,
@@ -248,7 +248,7 @@ fn it_moves_from_routes_of_others_that_decide_and_bears_them_where_nothing_else_
 }
 
 #[test]
-fn where_every_table_is_taken_it_is_told_by_whom() {
+fn tables_that_are_all_taken_are_reported_with_their_users() {
     let world = (77..=80).fold(World::default(), |world, table| {
         world.rule(rule_of_another(500 + table, table))
     });

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_the_one_that_was_made_first_counts_and_the_others_are_told() {
+    fn of_several_the_one_that_was_made_first_counts_and_the_others_are_reported() {
         let spec = |seconds: &str| json!({"nodeSelector": "all()", "wireguardKeepAlive": seconds});
         let (seconds, wrong) = keepalive(&[
             configuration("a", "", spec("1s")),
@@ -110,15 +110,16 @@ mod tests {
             configuration("c", "2026-01-01T00:00:00Z", spec("3s")),
         ]);
         assert_eq!(seconds, 3);
-        let told = "selects a as `c` does, which was made first and counts";
+        let problem = "selects a as `c` does, which was made first and counts";
         assert_eq!(
             wrong,
-            ["b", "a"].map(|name| format!("FelixConfiguration {name}: `spec.nodeSelector` {told}"))
+            ["b", "a"]
+                .map(|name| format!("FelixConfiguration {name}: `spec.nodeSelector` {problem}"))
         );
     }
 
     #[test]
-    fn what_is_for_no_node_is_told() {
+    fn a_configuration_for_no_node_is_reported() {
         let wrong = |name: &str, spec| keepalive(&[configuration(name, "", spec)]).1.join("; ");
         assert!(wrong("Default", json!({})).contains("did you mean `default`?"));
         assert!(wrong("gpu", json!({})).contains("is for no node"));

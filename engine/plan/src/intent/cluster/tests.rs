@@ -1,4 +1,4 @@
-//! Whose address it is, what a pod's change leads to, and what is missing in strict mode.
+//! Owners of addresses, the effect of a pod's change, and what is missing in strict mode.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Blocks of Calico IPAM: who has them, and who has borrowed from them
-//! (libcalico-go: `backend/model/block.go`).
+//! Blocks of Calico IPAM: their nodes, and the nodes that have borrowed from them (libcalico-go:
+//! `backend/model/block.go`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,4 +1,4 @@
-//! A resource's fields, each read as what it must be.
+//! Typed access to a resource's fields.
 //!
 //! What is not is collected, with its field. A mistake never hides what can be read beside it.
 
@@ -13,8 +13,8 @@ use crate::intent::spelling::meant;
 
 use super::{Lost, Wrong};
 
-/// How many mistakes of one resource are told.
-const TOLD: usize = 8;
+/// How many mistakes of one resource are reported.
+const MAX_REPORTED: usize = 8;
 
 /// Typed access to a resource.
 pub(super) struct Fields<'a> {
@@ -39,8 +39,8 @@ impl<'a> Fields<'a> {
             return;
         }
         match self.wrong.len() {
-            told if told < TOLD => self.wrong.push(wrong),
-            TOLD => self.wrong.push(Wrong::at(
+            count if count < MAX_REPORTED => self.wrong.push(wrong),
+            MAX_REPORTED => self.wrong.push(Wrong::at(
                 field,
                 "is wrong too, and the other mistakes of this resource are not told",
             )),
@@ -137,8 +137,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// `metadata.creationTimestamp`, which Kubernetes and Calico write in UTC and whole seconds, so that
-    /// its text sorts by time (Kubernetes: `metav1.Time`). What is written otherwise is not told.
+    /// `metadata.creationTimestamp`, which Kubernetes and Calico write in UTC and whole seconds, so that its
+    /// text sorts by time (Kubernetes: `metav1.Time`). Another text counts as none.
     pub(super) fn created(&self) -> String {
         const FORM: &[u8] = b"0000-00-00T00:00:00Z";
         let text = self.at("metadata.creationTimestamp");

@@ -1,4 +1,4 @@
-//! Which resource a document is about.
+//! The identity of a document's resource: its kind, namespace and name.
 
 use std::fmt;
 
@@ -102,10 +102,10 @@ fn is_other_kind(written: &str, document: &Value) -> bool {
     OTHER_KINDS.contains(&written) || version.is_some_and(|version| !is_calico_s(version))
 }
 
-/// Which resource a document says it is, of which nothing can be read besides; None where it may be any. A
-/// mistake in the kind must not make another resource of it, or what it held before would count as deleted: one
-/// edit away from a kind it is that one (a BGPConfiguration is no FelixConfiguration), and a kind that there is
-/// not may be any.
+/// The identity of a document of which nothing else can be read; None where it may be any resource. A mistake
+/// in the kind must not make another resource of it, or what it held before would count as deleted: one edit
+/// away from a kind it is that one (a BGPConfiguration is no FelixConfiguration), and a kind that there is not
+/// may be any.
 pub fn identity_of(document: &Value) -> Option<Identity> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let written = text(&document["kind"]);

@@ -1,4 +1,4 @@
-//! What was known before stays, where it cannot be read any more.
+//! Values that are kept from a resource's last good state where a field cannot be read any more.
 //!
 //! A mistake in a resource must not take an address out of what is protected: the claim that was made
 //! last stays until the field can be read again, or the resource is deleted.

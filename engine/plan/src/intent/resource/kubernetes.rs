@@ -77,8 +77,8 @@ const PREFIX: &str = "projectcalico.org/";
 /// Where Kubernetes has a Node's addresses.
 const ADDRESSES: (&str, &str) = ("spec.addresses", "status.addresses");
 
-/// A Node as far as it can be read. An annotation that does not hold what it must is none, as Calico has
-/// it, and is told.
+/// A Node as far as it can be read. An annotation that does not hold what it must is none, as Calico has it,
+/// and is reported.
 pub(super) fn read(fields: &mut Fields<'_>) -> Node {
     let document = fields.document;
     let mut calico = json!({
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_no_host_has_is_told_where_kubernetes_has_it() {
+    fn an_address_that_no_host_can_have_is_reported_at_its_kubernetes_field() {
         let mut value = example();
         let annotations = &mut value["metadata"]["annotations"];
         annotations["projectcalico.org/IPv6Address"] = json!("fe80::2/64");

@@ -1,4 +1,4 @@
-//! Names of fields, and the one that was meant by a wrong one.
+//! Names of fields, and the right one for a misspelt one.
 //!
 //! A field that is unknown is another program's business, unless it is near to one that counts here or
 //! is where it does not belong: then something is meant that does not happen.
@@ -231,7 +231,7 @@ fn shape(kind: &str, document: &Value) -> Shape {
     }
 }
 
-/// Tells of names that are none.
+/// Reports unknown names.
 pub(super) fn check(fields: &mut Fields<'_>, kind: &str) {
     let shape = shape(kind, fields.document);
     for name in names_of(Some(fields.document)) {
@@ -284,7 +284,7 @@ pub(super) fn check(fields: &mut Fields<'_>, kind: &str) {
     }
 }
 
-/// What a FelixConfiguration says in the wrong part of its metadata, where nobody reads it.
+/// Fields of a FelixConfiguration in the wrong part of its metadata, where nobody reads them.
 fn check_metadata(fields: &mut Fields<'_>) {
     let labels = names_of(fields.at("metadata.labels"));
     let settings = labels.filter(|name| SETTINGS.iter().any(|prefix| name.starts_with(prefix)));

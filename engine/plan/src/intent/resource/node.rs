@@ -1,4 +1,4 @@
-//! Nodes: where they can be reached, and what they have published.
+//! Nodes: their addresses, and what they have published.
 
 use std::collections::BTreeMap;
 

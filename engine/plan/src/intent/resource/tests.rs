@@ -85,7 +85,7 @@ fn pod(document: &Value) -> (String, Vec<String>, Vec<String>) {
 #[test]
 fn no_mistake_takes_a_pod_s_other_addresses_away() {
     let metadata = json!({"name": "x"});
-    for (spec, node, networks, told) in [
+    for (spec, node, networks, problems) in [
         (
             json!({"node": "a", "ipNetworks": ["moon", "10.0.1.1/32", 5, "fd00::1"]}),
             "a",
@@ -162,7 +162,7 @@ fn no_mistake_takes_a_pod_s_other_addresses_away() {
             ),
             "{spec}"
         );
-        assert_eq!(wrong, told, "{spec}");
+        assert_eq!(wrong, problems, "{spec}");
     }
 }
 
@@ -220,9 +220,10 @@ fn a_block_whose_node_cannot_be_read_is_nobody_s() {
         block(json!({"cidr": cidr, "affinity": "virtual:load-balancer"})),
         (None, vec![])
     );
-    let (affinity, told) = block(json!({"cidr": cidr, "affinity": "host:b", "allocations": "x"}));
+    let (affinity, problems) =
+        block(json!({"cidr": cidr, "affinity": "host:b", "allocations": "x"}));
     assert_eq!(affinity.as_deref(), Some("b"));
-    assert_eq!(told, ["`spec.allocations` is not a list"]);
+    assert_eq!(problems, ["`spec.allocations` is not a list"]);
     for (cidr, what) in [
         ("010.65.1.0/26", "holds `010.65.1.0/26`, which is no CIDR"),
         ("10.65.1.0", "holds `10.65.1.0`, which is no CIDR"),
@@ -239,7 +240,7 @@ fn a_block_whose_node_cannot_be_read_is_nobody_s() {
 }
 
 #[test]
-fn a_readiness_that_is_a_text_counts_as_it_says_and_nonsense_as_false() {
+fn a_readiness_as_a_string_is_parsed_and_nonsense_is_false() {
     let ready = |ready| {
         let document = json!({
             "kind": "ClusterInformation", "metadata": {"name": "default"},
@@ -259,8 +260,8 @@ fn a_readiness_that_is_a_text_counts_as_it_says_and_nonsense_as_false() {
 }
 
 #[test]
-fn a_field_in_another_place_or_near_to_one_is_told_with_the_right_name() {
-    let told = |kind: &str, more: Value| {
+fn a_misplaced_or_misspelt_field_is_reported_with_the_right_name() {
+    let problems = |kind: &str, more: Value| {
         let mut document = json!({"kind": kind, "metadata": {"name": "default"}});
         let fields = document.as_object_mut().unwrap();
         fields.extend(more.as_object().unwrap().clone());
@@ -313,11 +314,11 @@ fn a_field_in_another_place_or_near_to_one_is_told_with_the_right_name() {
             "`spec.wireguardPublicKey` is no field: did you mean `status.wireguardPublicKey`?",
         ),
     ] {
-        assert_eq!(told(kind, more), [expected]);
+        assert_eq!(problems(kind, more), [expected]);
     }
     // What is Calico's own or far from everything is nobody's mistake.
     let quiet = json!({"spec": {"bgp": {"asNumber": 64512}, "orchRefs": [], "banana": 1}});
-    assert_eq!(told("Node", quiet), [""; 0]);
+    assert_eq!(problems("Node", quiet), [""; 0]);
 }
 
 #[test]
@@ -337,7 +338,7 @@ fn one_resource_has_so_many_mistakes_and_no_more() {
 }
 
 #[test]
-fn a_pool_that_is_an_address_within_a_network_counts_as_the_network_and_is_told() {
+fn a_pool_with_host_bits_counts_as_its_network_and_is_reported() {
     for (written, counts) in [
         ("10.65.0.1/16", "10.65.0.0/16"),
         ("fd65::1/64", "fd65::/64"),

@@ -1,4 +1,4 @@
-//! Pods' interfaces: which addresses are on which node.
+//! WorkloadEndpoints: pods' interfaces, with their addresses and nodes.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What Felix has no field for: annotations of a FelixConfiguration, all below `wiremesh/`.
+//! Settings for which Felix has no field: annotations of a FelixConfiguration, all below `wiremesh/`.
 //!
 //! A wrong one is reported, and never leaves plaintext that would be dropped without the mistake.
 
@@ -107,8 +107,8 @@ impl Settings {
         }
     }
 
-    /// Nodes that may be spoken to in clear, and are none of the cluster's: a slip of the pen exempts
-    /// no node, and is reported.
+    /// Nodes that may be reached in clear, and are none of the cluster's: a slip of the pen exempts no node,
+    /// and is reported.
     pub fn unknown_plain_nodes<'a>(
         &self,
         known: impl Iterator<Item = &'a str> + Clone,
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_near_to_an_annotation_is_told_whatever_its_prefix_and_case() {
+    fn a_misspelt_annotation_is_reported_whatever_its_prefix_and_case() {
         for (name, meant) in [
             ("strict", Some(STRICT)),
             ("Strict", Some(STRICT)),

@@ -1,4 +1,4 @@
-//! A spec's fields, each read as what it must be.
+//! Typed access to a spec's fields.
 
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ impl Fields<'_> {
         self.spec.get(name).filter(|value| !value.is_null())
     }
 
-    /// Tells of fields that are none, and are near to one that is.
+    /// Reports unknown fields that are near to a known one.
     pub(super) fn find_misspelt(&mut self) {
         let names = self.spec.keys();
         let near = names.filter_map(|name| Some((name.clone(), misspelt(name)?)));

@@ -1,4 +1,4 @@
-//! Names of interfaces, and what they begin with: what the kernel, `/proc/sys` and nftables all take.
+//! Names and name prefixes of interfaces that the kernel, `/proc/sys` and nftables all accept.
 
 use std::collections::BTreeSet;
 

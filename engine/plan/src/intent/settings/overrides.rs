@@ -56,7 +56,7 @@ const OTHERS: &[&str] = &["nftablesMarkMask", "prometheusGoMetricsEnabled"];
 /// Felix's own name of a setting, where it is not the field's.
 const RENAMED: &[(&str, &str)] = &[("WireguardPersistentKeepAlive", "wireguardKeepAlive")];
 
-/// What is said of a name that is about encryption and near to none that is known.
+/// The message about a name that is about encryption and near to none that is known.
 pub(super) const UNKNOWN: &str = "nothing follows from it; the fields about encryption are those of Calico's FelixConfiguration that \
      begin with `wireguard`";
 
@@ -94,7 +94,7 @@ pub(super) fn is_about_encryption(name: &str) -> bool {
             .any(|part| lower.contains(part))
 }
 
-/// A configuration's fields with what its annotations say in their places, and what is wrong with these.
+/// A configuration's fields with its annotations' values in their places, and the mistakes of these.
 pub(super) fn spec(configuration: &Configuration) -> (Map<String, Value>, Vec<Wrong>) {
     let mut spec = configuration.spec.clone();
     let mut wrong = Vec::new();

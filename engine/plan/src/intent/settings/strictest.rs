@@ -1,4 +1,4 @@
-//! What counts of a FelixConfiguration that several documents hold.
+//! The strictest reading of a FelixConfiguration that several documents hold.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ const SWITCHES: &[&str] = &[
     "wireguardHostEncryptionEnabled",
 ];
 
-/// The first, by which all others are told to be one too many. Where any of them asks for strict mode,
-/// nobody knows that it was not meant: then each setting counts that lets the least pass in clear.
+/// The first; all others are reported as duplicates of it. Where any of them asks for strict mode, nobody knows
+/// that it was not meant: then each setting counts that lets the least pass in clear.
 pub fn strictest(several: &[Configuration]) -> Configuration {
     let mut counts = several.first().cloned().unwrap_or_default();
     let texts = |name: &'static str| {

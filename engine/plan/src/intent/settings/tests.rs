@@ -1,4 +1,4 @@
-//! Each field as Felix reads it, and what is said of a wrong one.
+//! Each field as Felix reads it, and the message about a wrong one.
 
 use serde_json::json;
 
@@ -203,7 +203,7 @@ fn a_switch_of_encryption_that_cannot_be_read_counts_as_on_in_strict_mode() {
 }
 
 #[test]
-fn metrics_are_switched_on_as_felix_is_told() {
+fn metrics_are_enabled_by_felix_s_fields() {
     let metrics = |spec| read(spec).0.metrics;
     assert!(!metrics(json!({})).enabled);
     let all = metrics(json!({"prometheusMetricsEnabled": true}));
@@ -279,7 +279,7 @@ fn refresh_intervals_are_durations_as_go_writes_them() {
 }
 
 #[test]
-fn an_mtu_above_the_uplink_s_is_not_set_and_is_told() {
+fn an_mtu_above_the_uplink_s_is_not_set_and_is_reported() {
     let (settings, wrong) = read(json!({"wireguardMTU": 9000, "wireguardMTUV6": 9000}));
     assert!(wrong.is_empty());
     assert_eq!(settings.device_mtu(Family::V4, 1500, false), 1440);
@@ -310,7 +310,7 @@ fn a_range_of_the_kernels_own_tables_alone_is_refused() {
 }
 
 #[test]
-fn where_plaintext_is_dropped_somebody_says_whether_anything_is_encrypted() {
+fn strict_mode_without_wireguard_enabled_is_reported() {
     let configuration = |spec: Value, annotations: &[(&str, &str)]| {
         let Value::Object(spec) = spec else { panic!() };
         let annotations = annotations.iter();
@@ -458,7 +458,7 @@ fn a_switch_that_cannot_be_read_counts_as_on_in_strict_mode() {
 
 /// By the field or by the annotation that beats it, and in that family alone.
 #[test]
-fn a_configuration_says_that_a_family_is_off() {
+fn a_family_is_off_by_its_field_or_its_annotation() {
     for family in Family::ALL {
         let of = |field: Option<bool>, annotation: Option<&str>| {
             let name = switch(family);
@@ -487,7 +487,7 @@ fn a_configuration_says_that_a_family_is_off() {
 }
 
 #[test]
-fn metrics_are_served_where_the_arguments_say_before_the_configuration() {
+fn the_metrics_address_of_the_arguments_beats_the_configuration() {
     let argument = Some("127.0.0.1:9000".parse().unwrap());
     let off = Metrics::default();
     let on = Metrics {

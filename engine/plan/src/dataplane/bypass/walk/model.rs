@@ -256,22 +256,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn what_the_kernel_diverts_is_told_and_without_rules_for_some_nothing_else(world in world()) {
-        let told = world.describe();
+    fn every_diverted_network_is_reported_and_without_partial_rules_no_other(world in world()) {
+        let reported = world.describe();
         let exact = world.rules.iter().all(|rule| rule.some.is_empty());
         let owned = world.wanted.iter().filter(|(_, owner)| owner.is_some());
         for (network, _) in owned {
             let ends = world.ends(*network);
-            let of_network = || told.iter().filter(|bypass| bypass.network == *network);
-            let is_told = of_network().next().is_some();
+            let of_network = || reported.iter().filter(|bypass| bypass.network == *network);
+            let is_reported = of_network().next().is_some();
             let is_clear = of_network().any(|bypass| bypass.effect != Effect::Refused);
             let goes_clear = ends.contains(&End::InClear);
             let diverted = goes_clear || ends.contains(&End::Dropped);
-            prop_assert!(is_told || !diverted, "{network} is diverted: {ends:?}");
-            prop_assert!(is_clear || !goes_clear, "{network} goes in clear: {told:?}");
+            prop_assert!(is_reported || !diverted, "{network} is diverted: {ends:?}");
+            prop_assert!(is_clear || !goes_clear, "{network} goes in clear: {reported:?}");
             if exact {
-                prop_assert_eq!(is_told, diverted, "{} {:?} {:?}", network, ends, told);
-                prop_assert_eq!(is_clear, goes_clear, "{} {:?} {:?}", network, ends, told);
+                prop_assert_eq!(is_reported, diverted, "{} {:?} {:?}", network, ends, reported);
+                prop_assert_eq!(is_clear, goes_clear, "{} {:?} {:?}", network, ends, reported);
             }
         }
     }

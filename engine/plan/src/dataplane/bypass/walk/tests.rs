@@ -1,5 +1,5 @@
-//! What rules before this engine's do with what should enter the tunnel: the look-up as the kernel does
-//! it.
+//! The effect of rules before this engine's on packets that should enter the tunnel: the look-up as the kernel
+//! does it.
 
 use super::*;
 use crate::dataplane::model::Rule;
@@ -259,7 +259,7 @@ fn a_rule_that_jumps_over_this_engine_s_is_found_whatever_packets_it_is_for() {
 }
 
 #[test]
-fn what_a_jump_leaves_behind_has_no_say_for_its_packets() {
+fn rules_that_a_jump_skips_do_not_apply_to_its_packets() {
     let jump = rule(20, Action::GoTo(40));
     let target = rule(40, Action::Nothing);
     let refuse = rule(30, Action::Refuse("unreachable"));
@@ -285,7 +285,7 @@ fn what_a_jump_leaves_behind_has_no_say_for_its_packets() {
 }
 
 #[test]
-fn every_rule_that_takes_packets_is_told_and_the_worst_of_what_it_does() {
+fn every_rule_that_takes_packets_is_reported_with_its_worst_effect() {
     let routes = [
         (254, "0.0.0.0/0", out()),
         (80, "10.1.0.0/16", RouteOutcome::Refuse),

@@ -60,7 +60,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn only_what_is_here_or_plain_may_be_spoken_to_in_clear(
+    fn only_local_or_plain_addresses_may_be_reached_in_clear(
         mut cluster in cluster(), here in here(), plain in proptest::option::of(0_usize..4),
     ) {
         let plain_nodes = plain.into_iter().map(|plain| NODES[plain].to_owned()).collect();

@@ -1,4 +1,4 @@
-//! Who may be spoken to in clear where several claim an address.
+//! Addresses that may be reached in clear where several nodes claim an address.
 
 use super::*;
 

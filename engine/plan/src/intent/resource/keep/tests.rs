@@ -1,4 +1,4 @@
-//! What a resource keeps of what it was, where it cannot be read.
+//! Values that a resource keeps of its last good state.
 
 use serde_json::{Value, json};
 
@@ -186,7 +186,7 @@ fn sorted(mut resource: Resource) -> Resource {
 }
 
 #[test]
-fn a_field_of_another_name_takes_no_node_from_a_block_that_tells_it() {
+fn an_unknown_field_takes_no_node_from_a_block() {
     let block = |name: &str, node: &str| json!({"spec": {"cidr": "10.65.1.0/26", "affinity": node}, name: 7});
     let Resource::Block(block) = kept(
         "IPAMBlock",

@@ -1,4 +1,4 @@
-//! Which addresses a Node has, and at which of them it is reached.
+//! Addresses of a Node, and the one at which it is reached.
 
 use serde_json::json;
 
