@@ -342,10 +342,12 @@ fn result(outcome: Outcome, directory: &Path) -> Result<JudgedRun, Failure> {
             complaints,
             directory: directory.to_owned(),
         }),
-        Outcome::Finished { status, said, .. } if !directory.join("evidence.json").is_file() => {
+        Outcome::Finished {
+            status, error_text, ..
+        } if !directory.join("evidence.json").is_file() => {
             let error = match status {
-                Some(1) => LabError::engine("run in a virtual machine", said),
-                _ => LabError::machine("run in a virtual machine", said),
+                Some(1) => LabError::engine("run in a virtual machine", error_text),
+                _ => LabError::machine("run in a virtual machine", error_text),
             };
             Err(error.into())
         }

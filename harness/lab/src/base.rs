@@ -1,12 +1,12 @@
-//! What all of the lab stands on: errors, waits, threads, programs and the run directory.
+//! The foundations of the lab: errors, waits, threads, programs and the run directory.
 
-/// The world failed: what, where, and what to try.
+/// Errors of the machine or the engine: what, where, and what to try.
 pub mod error;
 
 /// Whether the kernel is a virtual machine's of the harness.
 pub(crate) mod machine;
 
-/// Threads, and what to do where the kernel gives none.
+/// Threads, and the error where the kernel gives none.
 pub(crate) mod worker;
 
 /// Waits with a name and a deadline.
@@ -15,8 +15,8 @@ pub(crate) mod wait;
 /// Programs that the lab runs, and where they are looked for.
 pub mod program;
 
-/// The run directory: what a run leaves behind, and where.
+/// The run directory: the files that a run leaves, and their names.
 pub mod artifact;
 
-/// What a node's commands print, up to a size.
+/// Logs of a node's commands, truncated at a size limit.
 pub(crate) mod log;

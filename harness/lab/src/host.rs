@@ -1,10 +1,10 @@
-//! What this machine can do and has room for.
+//! The capabilities and the memory of this machine.
 
-/// What this machine can do, and what each missing thing costs.
+/// Capabilities of this machine, and what each missing one costs.
 pub mod preflight;
 
-/// What scenarios need that not every machine has, and whether this one has it.
+/// Requirements of scenarios that not every machine meets: whether this one does.
 pub mod need;
 
-/// What memory a run will need, and whether there is as much.
+/// The memory that a run will need, and whether there is as much.
 pub mod memory;

@@ -1,4 +1,4 @@
-//! The kernel by itself: system calls, namespaces, netlink, sysctls and packet sockets.
+//! Interfaces to the kernel: system calls, namespaces, netlink, sysctls and packet sockets.
 
 /// The only unsafe code: what no library wraps safely.
 pub(crate) mod sys;
@@ -6,7 +6,7 @@ pub(crate) mod sys;
 /// The harness's own user, process, mount and network namespaces.
 pub mod sandbox;
 
-/// The only place that enters namespaces.
+/// Network namespaces: the only place that enters them.
 pub(crate) mod namespace;
 
 /// Links, addresses, routes and neighbours of one namespace.
@@ -21,10 +21,10 @@ pub(crate) mod sysctl;
 /// Frames to and from interfaces, past the network stack.
 pub(crate) mod packet;
 
-/// Whole frames with whatever source one likes.
+/// Builder of whole frames with any source.
 pub(crate) mod frame_builder;
 
-/// What the kernel tells of changes in one namespace's network, counted by kind.
+/// Counts of the kernel's notifications about one namespace's network, by kind.
 pub(crate) mod monitor;
 
 /// Userspace WireGuard devices of one namespace.

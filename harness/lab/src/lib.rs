@@ -1,4 +1,4 @@
-//! The room with effects: a plan comes in, evidence comes out.
+//! The lab: runs a plan, and returns the evidence.
 //!
 //! The lab builds the planned cluster out of network namespaces, runs the engine
 //! under test in every node, sends the probes and watches every interface. It
@@ -8,25 +8,25 @@
 //! harness into namespaces of its own first, and everything that the lab makes
 //! lives and dies with that process.
 
-/// What all of the lab stands on: errors, waits, threads, programs and the run directory.
+/// The foundations of the lab: errors, waits, threads, programs and the run directory.
 pub mod base;
 
-/// The kernel by itself: system calls, namespaces, netlink, sysctls and packet sockets.
+/// Interfaces to the kernel: system calls, namespaces, netlink, sysctls and packet sockets.
 pub mod kernel;
 
 /// The emulated cluster: nodes, pods, the fabric between them, and the store.
 pub mod cluster;
 
-/// What is seen: frames at every interface, dataplanes, counters and drop reasons.
+/// Observation: frames at every interface, dataplanes, counters and drop reasons.
 mod observe;
 
-/// What this machine can do and has room for.
+/// The capabilities and the memory of this machine.
 pub mod host;
 
 /// The strict reverse-path matrix, row by row in a network of its own.
 pub mod rpf;
 
-/// What is sent: probes, flows, packets of chosen sizes, transfers and spoofed packets.
+/// Traffic of the lab: probes, flows, packets of chosen sizes, transfers and spoofed packets.
 mod traffic;
 
 /// The engine as processes, the steps that it is taken through, and how it behaves.

@@ -1,4 +1,4 @@
-//! What is seen: frames at every interface, dataplanes, counters and drop reasons.
+//! Observation: frames at every interface, dataplanes, counters and drop reasons.
 
 /// The kernel's own description of its types.
 pub(crate) mod btf;
@@ -6,32 +6,32 @@ pub(crate) mod btf;
 /// Dropped packets of every namespace, by the kernel's reasons.
 pub(crate) mod drop_watch;
 
-/// What the interfaces of a namespace are, by their names and at any time of a run.
+/// Roles of a namespace's interfaces, by their names and at any time of a run.
 pub(crate) mod role;
 
 /// One namespace's observer: its socket, its interfaces and its capture file.
 pub(crate) mod observer;
 
-/// Beacons that were not seen where they must be.
+/// Beacons that were not captured where they must be.
 pub(crate) mod unseen;
 
-/// How large the observers' rings are.
+/// Sizes of the observers' rings.
 pub(crate) mod ring;
 
-/// All observers, armed before the first agent is started.
+/// The capture: one observer per namespace, armed before the first agent is started.
 pub(crate) mod capture;
 
-/// Frames that show that the observers see.
+/// Beacons: frames that prove that the observers receive what passes.
 pub(crate) mod beacon;
 
-/// A node's dataplane as the kernel tells it.
+/// Snapshots of a node's dataplane, read from the kernel.
 pub(crate) mod snapshot;
 
-/// Counters of a node's packets that went wrong.
+/// Counters of a node's dropped and erroneous packets.
 pub(crate) mod counter;
 
-/// Where a node's kernel sends the packets of the pairs that something is promised about.
+/// Route lookups on the nodes for the packets of every promised pair.
 pub(crate) mod lookup;
 
-/// What nodes look like between the steps.
+/// Snapshots of nodes' dataplanes between the steps.
 pub(crate) mod state;

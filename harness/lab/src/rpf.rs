@@ -145,7 +145,7 @@ impl<'a> Pair<'a> {
         for namespace in [&a, &b] {
             sysctl::reset(namespace)?;
             if row.family == Family::Ipv6 {
-                sysctl::speak_ipv6(namespace)?;
+                sysctl::enable_ipv6(namespace)?;
             }
         }
         let (a_net, b_net) = (Netlink::open(&a)?, Netlink::open(&b)?);
@@ -214,8 +214,8 @@ impl<'a> Pair<'a> {
         let (mut received, mut buffer) = (0, [0; LONGEST]);
         let deadline = self.deadline();
         loop {
-            let heard = deadline.receive(&self.socket, &mut buffer);
-            let Some((length, from)) = heard.doing("receive the control packet at B")? else {
+            let packet = deadline.receive(&self.socket, &mut buffer);
+            let Some((length, from)) = packet.doing("receive the control packet at B")? else {
                 let seen = format!("{received} packets of A");
                 return Err(deadline.missed(wait("B's socket has the control packet"), &seen));
             };
@@ -233,7 +233,7 @@ impl<'a> Pair<'a> {
         loop {
             self.put(&self.request(CONTROL)?)?;
             let soon = deadline.sooner(AGAIN);
-            if self.heard(soon)? == Some(self.row.family.address(CONTROL)) {
+            if self.next_answer(soon)? == Some(self.row.family.address(CONTROL)) {
                 return Ok(());
             }
             if deadline.passed() {
@@ -254,7 +254,7 @@ impl<'a> Pair<'a> {
         let deadline = self.deadline();
         let mut answered = false;
         loop {
-            match self.heard(deadline)? {
+            match self.next_answer(deadline)? {
                 Some(to) if to == family.address(A) => answered = true,
                 Some(to) if to == family.address(CONTROL) => break,
                 Some(_) => {}
@@ -279,15 +279,15 @@ impl<'a> Pair<'a> {
         request.doing("build a request for an Ethernet address")
     }
 
-    /// Whom B answers next; none if nobody until the deadline.
-    fn heard(&mut self, deadline: Deadline) -> Result<Option<IpAddr>, LabError> {
+    /// The address that B answers next; none if it answers nobody until the deadline.
+    fn next_answer(&mut self, deadline: Deadline) -> Result<Option<IpAddr>, LabError> {
         loop {
-            let heard = self.at_a.receive(|received, bytes| {
+            let answer = self.at_a.receive(|received, bytes| {
                 let comes = received.direction == Direction::In;
                 let frame = comes.then(|| decode(bytes, LinkType::Ethernet));
                 frame.and_then(|frame| answers(&frame))
             });
-            match heard {
+            match answer {
                 Some(Some(to)) => return Ok(Some(to)),
                 Some(None) => {}
                 None if deadline.passed() => return Ok(None),
@@ -340,7 +340,7 @@ fn answers(frame: &Frame) -> Option<IpAddr> {
     }
 }
 
-/// B as the row says.
+/// B with the row's settings.
 fn furnish(row: &Row, b: &Namespace, net: &Netlink) -> Result<(), LabError> {
     let settings: &[(&str, &str)] = match row.check {
         Check::Sysctl {
@@ -426,7 +426,7 @@ mod tests {
         "table arp deaf { chain in { type filter hook input priority 0; policy drop; }; }";
 
     #[test]
-    fn without_patience_a_row_says_what_did_not_come() {
+    fn without_patience_a_row_names_the_packet_that_did_not_come() {
         let row = MATRIX.iter().find(|row| row.family == Family::Ipv4);
         let mut pair = match Pair::build(row.unwrap(), Patience::NONE) {
             Ok(pair) => pair,

@@ -41,9 +41,9 @@ pub use crate::steps::engine::EngineCommand;
 /// How long the observers may take on a quick machine to see what is put before their eyes.
 const BEACONS: Duration = Duration::from_secs(30);
 
-/// Builds the cluster, lets the engine do its work, probes, and returns what was
-/// observed. Everything that was built is gone when this returns, however it ends.
-/// `phase` is told the name of each phase as it begins.
+/// Builds the cluster, lets the engine do its work, probes, and returns what was observed. Everything that was
+/// built is gone when this returns, however it ends. `phase` is called with the name of each phase as it
+/// begins.
 ///
 /// # Errors
 /// The machine cannot do what the plan needs, or the engine ends, or does not get

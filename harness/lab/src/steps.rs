@@ -3,13 +3,13 @@
 /// The engine under test, as processes.
 pub(crate) mod engine;
 
-/// How the engines behave besides their work, and how they end.
+/// The engines' conduct: warnings in their logs, the memory they have had, and how they end.
 pub(crate) mod conduct;
 
-/// Which keys the engines have published.
+/// Keys that the engines have published in the course of a run.
 pub(crate) mod key_history;
 
-/// Nodes' dataplanes as text, to compare two moments.
+/// Nodes' dataplanes as text that is the same for the same dataplane.
 pub(crate) mod dataplane_texts;
 
 /// Runs the steps one by one: does the action, then waits until the engines have settled.

@@ -1,22 +1,22 @@
-//! What is sent: probes, flows, packets of chosen sizes, transfers and spoofed packets.
+//! Traffic of the lab: probes, flows, packets of chosen sizes, transfers and spoofed packets.
 
-/// What answers the probes: a UDP and a TCP socket at every endpoint.
+/// Responders to the probes: a UDP and a TCP socket at every endpoint.
 pub(crate) mod responder;
 
-/// Tagged packets from endpoint to endpoint.
+/// Probes: tagged packets from endpoint to endpoint.
 pub(crate) mod probe;
 
-/// Numbered packets from endpoint to endpoint while everything else happens.
+/// Flows: numbered packets from endpoint to endpoint throughout the run.
 pub(crate) mod flow;
 
-/// What watches the cluster while it changes: the observers, and the flows that they see.
+/// Witnesses of the cluster while it changes: the observers, and the flows that they capture.
 pub(crate) mod witness;
 
-/// Packets of chosen sizes, and what becomes of them.
+/// Size probes: packets of chosen sizes, and whether they arrive.
 pub(crate) mod size_probe;
 
-/// Transfers over TCP that fill packets.
+/// Bulk transfers over TCP that fill packets.
 pub(crate) mod bulk;
 
-/// Packets with a source that is another's.
+/// Spoofed packets: with a source that is another's.
 pub(crate) mod spoof;

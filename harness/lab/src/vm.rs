@@ -23,22 +23,22 @@ mod tsc;
 /// A guest as a process.
 mod qemu;
 
-/// What a virtual machine can do, known without booting it.
+/// Capabilities of a virtual machine, as far as they are known without booting it.
 pub mod able;
 
-/// What a kernel says when something is wrong with it.
+/// Complaints of a kernel: log lines of warnings, oopses, panics and memory shortage.
 mod complaint;
 
 /// Starts of a machine that never came to a run, and whether it is started again.
 mod boot;
 
-/// Which run a line of the kernel log is held against.
+/// Attribution of kernel log lines to runs.
 mod blame;
 
-/// What runs leave in the kernel that they ran on.
+/// Leaks of kernel objects: what runs leave in the kernel when nobody uses it any more.
 mod remains;
 
-/// What a guest sends to its host.
+/// Messages from a guest to its host.
 mod stream;
 
 /// The log of a guest's kernel, line by line.
@@ -47,7 +47,7 @@ mod kernel_log;
 /// The guest's first process.
 mod guest;
 
-/// The host's end of one machine.
+/// The host's end of one machine: receives its messages, until it is done or dies.
 mod host;
 
 use std::collections::BTreeSet;
@@ -150,8 +150,8 @@ pub enum Outcome {
     Finished {
         /// Exit status of `wireproof run`; none if a signal ended it.
         status: Option<i32>,
-        /// What it said of an error.
-        said: String,
+        /// What it printed of an error, or why it could not be run.
+        error_text: String,
         /// What the kernel complained of meanwhile: warnings, oopses, stuck tasks.
         complaints: Vec<String>,
     },
@@ -166,8 +166,8 @@ pub enum Outcome {
 /// another does the rest. One that came to no run has done no harm: it is started again, a few times.
 ///
 /// # Errors
-/// A machine cannot be put together. What happens in one is told, job by job.
-pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Result<(), LabError> {
+/// A machine cannot be put together. What happens in one is reported, job by job.
+pub fn work(machine: &Machine, jobs: &[Job], mut report: impl FnMut(News)) -> Result<(), LabError> {
     fs::create_dir_all(&machine.directory)
         .doing(format!("create {}", shown_path(&machine.directory)))?;
     let mut left: Vec<usize> = (0..jobs.len()).collect();
@@ -208,7 +208,7 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
             &chosen,
         )?;
         let listened = host.listen(&mut |news| {
-            told(match news {
+            report(match news {
                 News::Started(job) => News::Started(left[job]),
                 News::Ended(job, outcome) => News::Ended(left[job], outcome),
                 News::StartFailed { .. }
@@ -221,14 +221,14 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
             starts.came_to_a_run();
             let complaints = host.between_runs(listened.is_err());
             if !complaints.is_empty() {
-                told(News::Complained(complaints));
+                report(News::Complained(complaints));
             }
             let Err(end) = listened else {
                 break;
             };
             let lost = host.running();
             for job in &lost {
-                told(News::Ended(left[*job], host.lost(*job, &end)));
+                report(News::Ended(left[*job], host.lost(*job, &end)));
             }
             let rest = host.waiting();
             left = rest.difference(&lost).map(|job| left[*job]).collect();
@@ -240,7 +240,7 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
         let failure = host.boot_failure(&end);
         let why = format!("by {}: {failure}", acceleration.as_str());
         let next = starts.failed(acceleration, failure);
-        told(News::StartFailed {
+        report(News::StartFailed {
             why,
             console: machine.console(start),
             again: next != Next::Never,
@@ -255,7 +255,7 @@ pub fn work(machine: &Machine, jobs: &[Job], mut told: impl FnMut(News)) -> Resu
             Next::Never => {
                 let why = came_to_no_run(&starts.describe(), &host.last_words());
                 for job in &left {
-                    told(News::Ended(*job, Outcome::Lost { why: why.clone() }));
+                    report(News::Ended(*job, Outcome::Lost { why: why.clone() }));
                 }
                 break;
             }
@@ -277,7 +277,7 @@ fn own_patience(times: u32, acceleration: Acceleration) -> Patience {
     Patience::times((times / usual(acceleration)).max(1))
 }
 
-/// What is said of each job of a machine that is not started again.
+/// The message about each job of a machine that is not started again.
 fn came_to_no_run(failed: &[String], last_words: &str) -> String {
     let numbered = (1..).zip(failed);
     let lines: Vec<_> = numbered

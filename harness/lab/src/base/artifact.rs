@@ -1,4 +1,4 @@
-//! The run directory: what a run leaves behind, and where.
+//! The run directory: the files that a run leaves, and their names.
 
 use std::fs;
 use std::io;
@@ -110,7 +110,7 @@ impl RunDirectory {
     }
 }
 
-/// Makes the folder `name` below `base`, and tells its path without links. A link in `base` that leads out of
+/// Makes the folder `name` below `base`, and returns its path without links. A link in `base` that leads out of
 /// it is not followed: whoever names a folder for all runs means that folder.
 fn folder_below(base: &Path, name: &str, doing: &dyn Fn() -> String) -> Result<PathBuf, LabError> {
     fs::create_dir_all(base).doing(doing())?;
@@ -246,12 +246,12 @@ mod tests {
         for target in [other.0.clone(), base.0.join("nowhere"), base.0.join("..")] {
             symlink(&target, &link).unwrap();
             let error = RunDirectory::create(&base.0, "theme/fact").unwrap_err();
-            let told = format!(
+            let expected = format!(
                 "{} is a link that leads out of {}",
                 link.display(),
                 base.0.display()
             );
-            assert_eq!(error.cause, told);
+            assert_eq!(error.cause, expected);
             assert!(error.help.is_some());
             fs::remove_file(&link).unwrap();
         }
@@ -280,11 +280,11 @@ mod tests {
         fs::remove_file(&latest).unwrap();
         fs::create_dir(&latest).unwrap();
         let error = RunDirectory::create(&base.0, "theme/fact").unwrap_err();
-        let told = format!(
+        let expected = format!(
             "{} is no link, which the newest run has to be",
             latest.display()
         );
-        assert_eq!(error.cause, told);
+        assert_eq!(error.cause, expected);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The world failed. Scenario mistakes never get here: a plan is valid.
+//! Errors of the machine or the engine. Scenario mistakes never get here: a plan is valid.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! What a node's commands print, up to a size that no disk minds.
+//! Logs of a node's commands, truncated at a size limit.
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Write};
@@ -86,7 +86,7 @@ impl Log {
     }
 }
 
-/// Appends up to a size, and then says so.
+/// Appends up to a size limit, and then a notice.
 fn append(file: &mut File, text: &[u8], longest: u64) -> io::Result<()> {
     let length = file.metadata()?.len();
     let room = usize::try_from(longest.saturating_sub(length)).unwrap_or(usize::MAX);
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_ends_at_its_longest_and_says_so_once() {
+    fn a_log_is_truncated_at_its_limit_with_one_notice() {
         let folder = std::env::temp_dir().join(format!("wireproof-log-{}", std::process::id()));
         let open = || {
             File::options()

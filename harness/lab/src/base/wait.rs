@@ -1,8 +1,8 @@
-//! Waits with a name and a deadline. Nothing in the lab sleeps: each wait blocks on
-//! the thing itself and, when time is up, says who waited for what, and what was last seen.
+//! Waits with a name and a deadline. Nothing in the lab sleeps: each wait blocks on the thing itself and, when
+//! time is up, the error names who waited for what, and what was last seen.
 //!
-//! A deadline is made of an [`Timeout`], which has the machine's patience in it; what else blocks for
-//! a time is banned by `clippy.toml`.
+//! A deadline is made of a [`Timeout`], which has the machine's patience in it; what else blocks for a time is
+//! banned by `clippy.toml`.
 
 use std::fmt;
 use std::fs;
@@ -41,7 +41,7 @@ pub(crate) struct Deadline {
 const MOST_TIMES: u32 = 9;
 const MOST: Duration = Duration::from_secs(10);
 
-/// The shortest time that a socket can be told to wait.
+/// The shortest timeout that a socket accepts.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Deadline {
@@ -159,7 +159,7 @@ impl Deadline {
     }
 }
 
-/// Whether that is what a socket says whose time is up (socket(7), `SO_RCVTIMEO`; connect(2)).
+/// Whether that is the error of a socket whose timeout has passed (socket(7), `SO_RCVTIMEO`; connect(2)).
 pub(crate) fn is_late(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -179,7 +179,7 @@ pub(crate) fn some_of<T: fmt::Display>(names: &[T]) -> String {
     }
 }
 
-/// A time as messages tell it.
+/// A time as messages print it.
 struct DisplayDuration(Duration);
 
 impl fmt::Display for DisplayDuration {
@@ -238,7 +238,7 @@ impl<T> Watched<T> {
         self.wait(deadline, &mut ready).ok()
     }
 
-    /// Waits until `ready` returns something. When time is up, `seen` says what there was instead.
+    /// Waits until `ready` returns something. When time is up, `seen` describes what there was instead.
     pub(crate) fn wait_until<R>(
         &self,
         wait: Wait<'_>,
@@ -309,7 +309,7 @@ mod tests {
     };
 
     #[test]
-    fn a_wait_says_who_waited_for_what_and_how_to_wait_longer() {
+    fn a_missed_deadline_names_who_waited_for_what_and_how_to_wait_longer() {
         let missed = |patience: Patience| {
             let allowed = patience.allows(Duration::from_millis(1_500));
             let error = Deadline::after(allowed).missed(WAIT, "2 of 3 nodes");

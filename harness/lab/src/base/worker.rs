@@ -1,4 +1,4 @@
-//! Threads, and what to do where the kernel gives none.
+//! Threads, and the error where the kernel gives none.
 
 use std::hint::black_box;
 use std::io;
@@ -57,13 +57,13 @@ fn start<'scope, T: Send + 'scope>(
 /// Memory that a thread takes once the kernel has given it: its stack (2 MiB, `std::thread`), and
 /// the stack of its signal handlers and its first allocations, with as much again for the threads
 /// that were given and have not come so far. In bytes.
-const ROOM: usize = 4 << 20;
+const THREAD_MEMORY: usize = 4 << 20;
 
 /// Whether a thread finds its memory. The standard library panics in a thread that has a stack and
 /// finds no room for that of its signal handlers, and the whole program with it.
 fn room() -> io::Result<()> {
     let mut room = Vec::<u8>::new();
-    let taken = room.try_reserve_exact(ROOM);
+    let taken = room.try_reserve_exact(THREAD_MEMORY);
     // An allocation that nobody looks at is one that the compiler may leave out.
     black_box(&room);
     taken.map_err(|_| io::ErrorKind::OutOfMemory.into())

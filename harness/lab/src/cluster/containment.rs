@@ -1,11 +1,11 @@
-//! What a node's processes see and can write: files of their own.
+//! Mount namespaces of nodes: the files that a node's processes see and can write.
 //!
 //! Called in a new mount namespace whose mounts are private. The new root is the host's behind an
 //! overlay in memory, which vanishes with the namespace; /tmp, /run, /dev, /proc and /sys are the
 //! node's own. Only the paths that the run names are the host's. Afterwards the privileges that
 //! could undo this are given up for every process that is started.
 
-/// The host's filesystems behind overlays.
+/// Overlays over the host's filesystems.
 mod root;
 
 /// /proc and /sys: of the network namespace writable, of the host not.

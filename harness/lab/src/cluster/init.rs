@@ -1,9 +1,9 @@
 //! A node's first process.
 //!
-//! It is this very program, started as process 1 of the node's process namespace.
-//! It gives the node its host name and files of its own, starts what the lab asks for, reports what ends, reaps what outlives its parent, and
-//! passes on what an engine says through `NOTIFY_SOCKET` (sd_notify(3)). When it
-//! ends, the kernel ends every process of the node.
+//! It is this very program, started as process 1 of the node's process namespace. It gives the node its host
+//! name and files of its own, starts what the lab asks for, reports what ends, reaps what outlives its parent,
+//! and passes on what an engine sends through `NOTIFY_SOCKET` (sd_notify(3)). When it ends, the kernel ends
+//! every process of the node.
 //!
 //! It makes its mount, UTS and IPC namespaces itself, before it changes anything, and
 //! serves only as process 1: typed by a person, it has nothing of the host to change.
@@ -32,7 +32,7 @@ use crate::base::log::Logs;
 use crate::cluster::containment::{Contained, Paths, contain};
 use crate::kernel::sys;
 
-/// Told by the lab to a node's first process.
+/// An order of the lab to a node's first process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     /// The node's name.
@@ -99,12 +99,11 @@ impl From<ProcessSignal> for Signal {
     }
 }
 
-/// What the lab is told, one JSON document a line on standard output.
+/// A message to the lab, one JSON document a line on standard output.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum News {
-    /// The node is set up; `processes` is what its process namespace is told apart by, `root` its
-    /// root directory, `lacks` what of the host is not kept from its processes, or not as it should
-    /// be.
+    /// The node is set up; `processes` is the inode of its process namespace, `root` its root directory,
+    /// `lacks` what of the host is not kept from its processes, or not as it should be.
     Ready {
         processes: u64,
         lacks: Vec<String>,
@@ -122,7 +121,7 @@ pub(crate) enum News {
     Notified { text: String },
 }
 
-/// What a root directory is told apart by: its device and its inode. None if it cannot be looked at.
+/// The identity of a root directory: its device and its inode. None if it cannot be looked at.
 pub(crate) type Root = Option<(u64, u64)>;
 
 /// The root directory of the calling thread.
@@ -149,7 +148,7 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// Runs as a node's first process if the arguments say so. Call it before anything else in `main`.
+/// Runs as a node's first process if the arguments are those of one. Call it before anything else in `main`.
 pub fn run_if_asked() -> Option<ExitCode> {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() != Some(ARGUMENT) {
@@ -167,7 +166,7 @@ pub fn run_if_asked() -> Option<ExitCode> {
     match task.and_then(Init::set_up) {
         Ok(init) => Some(init.serve()),
         Err(error) => {
-            tell(&News::Unfit {
+            report(&News::Unfit {
                 cause: error.to_string(),
             });
             Some(ExitCode::from(3))
@@ -225,7 +224,7 @@ impl Init {
     fn serve(mut self) -> ExitCode {
         // Without it nobody knows which processes are the node's.
         let processes = fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino());
-        tell(&News::Ready {
+        report(&News::Ready {
             processes,
             lacks: std::mem::take(&mut self.contained.lacks),
             root: root(),
@@ -281,9 +280,9 @@ impl Init {
             }) => match self.start(&words, &environment, &log) {
                 Ok(pid) => {
                     self.running.insert(pid, id);
-                    tell(&News::Started { id });
+                    report(&News::Started { id });
                 }
-                Err(error) => tell(&News::NotStarted {
+                Err(error) => report(&News::NotStarted {
                     id,
                     cause: match words.first() {
                         Some(program) => format!("{program}: {error}"),
@@ -351,7 +350,7 @@ impl Init {
                 self.pass_on();
                 // What it printed is in its log before its end is told.
                 self.logs.take_all();
-                tell(&News::Ended { id, how });
+                report(&News::Ended { id, how });
             }
         }
     }
@@ -359,7 +358,7 @@ impl Init {
     fn pass_on(&self) {
         let mut buffer = [0; 4096];
         while let Ok(length) = self.notify.recv(&mut buffer) {
-            tell(&News::Notified {
+            report(&News::Notified {
                 text: String::from_utf8_lossy(&buffer[..length]).into_owned(),
             });
         }
@@ -374,7 +373,7 @@ impl Drop for Init {
     }
 }
 
-fn tell(news: &News) {
+fn report(news: &News) {
     if let Ok(mut line) = serde_json::to_string(news) {
         line.push('\n');
         // Without a reader the lab is gone, and this process is about to be.

@@ -1,4 +1,4 @@
-//! A node's first process, as the lab sees it: orders go in, news come out.
+//! The lab's end of a node's first process: orders go in, messages come out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -19,11 +19,11 @@ use crate::kernel::namespace::Namespace;
 /// How long the first processes may take to set their nodes up on a quick machine.
 const READY: Duration = Duration::from_secs(30);
 
-/// What a node's first process has told.
+/// The state of a node, as its first process has reported it.
 #[derive(Debug, Default)]
 pub(crate) struct NodeState {
     pub(crate) ready: bool,
-    /// What the node's process namespace is told apart by.
+    /// The inode of the node's process namespace.
     pub(crate) processes: u64,
     /// What of the host is not kept from its processes.
     pub(crate) lacks: Vec<String>,
@@ -40,7 +40,7 @@ pub(crate) struct NodeState {
     pub(crate) resyncs: Option<u64>,
 }
 
-/// What all nodes' first processes have told.
+/// The states of all nodes.
 pub(crate) type NodeStates = Watched<BTreeMap<NodeName, NodeState>>;
 
 /// A node's first process. Dropping it ends it, and with it every process of the node.
@@ -81,12 +81,12 @@ impl Init {
     }
 }
 
-/// Starts it; what it tells is noted in `told` from here on.
+/// Starts it; what it reports is noted in `states` from here on.
 pub(crate) fn start_init(
     name: &NodeName,
     namespace: &mut Namespace,
     paths: Paths,
-    told: &Arc<NodeStates>,
+    states: &Arc<NodeStates>,
 ) -> Result<Init, LabError> {
     let doing = || "start the node's first process";
     let program = std::env::current_exe().doing(doing())?;
@@ -102,18 +102,18 @@ pub(crate) fn start_init(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     // What an earlier one has told counts no more.
-    told.change(|told| told.insert(name.clone(), NodeState::default()));
+    states.change(|states| states.insert(name.clone(), NodeState::default()));
     let mut child = namespace.spawn_init(&mut command)?;
     let (Some(orders), Some(news)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(LabError::machine(doing(), "it has no pipes").at(name));
     };
-    let told = Arc::clone(told);
+    let states = Arc::clone(states);
     let node = name.clone();
     // Ends when the node's first process does.
     begin(format!("news-{name}"), move || {
         for line in BufReader::new(news).lines().map_while(Result::ok) {
             if let Ok(news) = serde_json::from_str(&line) {
-                told.change(|told| note(told.entry(node.clone()).or_default(), news));
+                states.change(|states| note(states.entry(node.clone()).or_default(), news));
             }
         }
     })
@@ -126,29 +126,29 @@ pub(crate) fn start_init(
 }
 
 /// Waits until every node's first process has set its node up.
-pub(crate) fn wait_until_set_up(told: &NodeStates, patience: Patience) -> Result<(), LabError> {
-    told.wait_until(
+pub(crate) fn wait_until_set_up(states: &NodeStates, patience: Patience) -> Result<(), LabError> {
+    states.wait_until(
         Wait {
             who: "nodes",
             until: "every node's first process has set it up",
             look: "fewer labs at once leave it more of the processors",
         },
         Deadline::after(patience.allows(READY)),
-        |told| {
-            let unfit = told
+        |states| {
+            let unfit = states
                 .iter()
                 .find_map(|(name, node)| Some((name.clone(), node.unfit.clone()?)));
             match unfit {
                 Some((name, cause)) => {
                     Some(Err(LabError::machine("set the node up", cause).at(name)))
                 }
-                None => told.values().all(|node| node.ready).then_some(Ok(())),
+                None => states.values().all(|node| node.ready).then_some(Ok(())),
             }
         },
-        |told| {
-            let waiting = told.iter().filter(|(_, node)| !node.ready);
+        |states| {
+            let waiting = states.iter().filter(|(_, node)| !node.ready);
             let names: Vec<_> = waiting.map(|(name, _)| name.as_str()).collect();
-            let all = told.len();
+            let all = states.len();
             format!(
                 "{} of {all} have; not {}",
                 all - names.len(),
@@ -164,15 +164,15 @@ pub(crate) fn survey_containment() -> Result<Vec<String>, LabError> {
     let name: NodeName = "survey"
         .parse()
         .map_err(|error| LabError::machine("name a node", error))?;
-    let told = Arc::new(NodeStates::default());
+    let states = Arc::new(NodeStates::default());
     let paths = Paths {
         runs: "/".into(),
         ..Paths::default()
     };
-    let _init = start_init(&name, &mut Namespace::create("survey")?, paths, &told)?;
-    wait_until_set_up(&told, Patience::default())?;
-    let told = told.lock();
-    Ok(told
+    let _init = start_init(&name, &mut Namespace::create("survey")?, paths, &states)?;
+    wait_until_set_up(&states, Patience::default())?;
+    let states = states.lock();
+    Ok(states
         .get(&name)
         .map(|node| node.lacks.clone())
         .unwrap_or_default())
@@ -222,15 +222,15 @@ mod tests {
 
     #[test]
     fn a_node_that_is_not_set_up_is_named() {
-        let told = NodeStates::default();
+        let states = NodeStates::default();
         for (name, ready) in [("ada", true), ("bob", false)] {
             let node = NodeState {
                 ready,
                 ..NodeState::default()
             };
-            told.change(|told| told.insert(name.parse().unwrap(), node));
+            states.change(|states| states.insert(name.parse().unwrap(), node));
         }
-        let error = wait_until_set_up(&told, Patience::NONE).unwrap_err();
+        let error = wait_until_set_up(&states, Patience::NONE).unwrap_err();
         assert_eq!(
             error.to_string(),
             "wait until every node's first process has set it up (nodes): not within 0 ms; \

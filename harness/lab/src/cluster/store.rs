@@ -1,4 +1,4 @@
-//! Where the cluster's resources are: a directory, or an etcd on the fabric.
+//! The store of the cluster's resources: a directory, or an etcd on the fabric.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ impl Store {
         }
     }
 
-    /// What engines are told as `{store}`.
+    /// The value of `{store}` in the engine's arguments.
     pub(crate) fn argument(&self) -> String {
         match self {
             Self::Directory(directory) => directory.argument(),

@@ -41,7 +41,7 @@ pub(crate) struct Tunnel {
     pub(crate) keys: BTreeMap<NodeName, String>,
 }
 
-/// Does it. What is about a device is done to those of all families that the cluster speaks.
+/// Does it. A change to a device is made to those of all families that the cluster uses.
 pub(crate) fn tamper(
     namespace: &Namespace,
     what: &Tamper,

@@ -1,4 +1,4 @@
-//! Plan to namespaces, links and addresses.
+//! The namespaces, links and addresses of a plan.
 //!
 //! ```text
 //! pod eth0 -- azv<pod> [node] eth0 -- <node> [fabric] <node> -- eth0 [node] azv<pod> -- eth0 pod
@@ -13,10 +13,10 @@ mod client;
 /// The NAT in front of a node.
 mod nat;
 
-/// What the fabric does to packets, and how often it did.
+/// Impairments of the fabric, and their counters.
 mod wire;
 
-/// The cluster's links from one moment to the next.
+/// Changes of the cluster's links, addresses and routes between two steps.
 mod reshape;
 
 use std::collections::BTreeSet;
@@ -87,13 +87,14 @@ pub(crate) struct NodeSpace {
 }
 
 impl Topology {
-    /// Builds what the plan says, as it is before the first step. When it fails, everything made so far vanishes with its descriptors.
+    /// Builds the plan's cluster, as it is before the first step. When it fails, everything made so far
+    /// vanishes with its descriptors.
     pub(crate) fn build(plan: &Plan) -> Result<Self, LabError> {
         let fabric = Namespace::create("fabric")?;
         sysctl::reset(&fabric)?;
         sysctl::make_fabric(&fabric)?;
         if plan.fabric.ipv6 {
-            sysctl::speak_ipv6(&fabric)?;
+            sysctl::enable_ipv6(&fabric)?;
             sysctl::forward_ipv6(&fabric)?;
         }
         let fabric_net = Netlink::open(&fabric)?;
@@ -247,7 +248,7 @@ fn connect_node(
     let uplink = interface(UPLINK)?;
     let node_mac = mac_of(node.address);
     if plan.ipv6 {
-        sysctl::speak_ipv6(namespace)?;
+        sysctl::enable_ipv6(namespace)?;
         sysctl::forward_ipv6(namespace)?;
     }
     fabric_net.add_veth(

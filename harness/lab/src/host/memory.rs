@@ -1,6 +1,6 @@
-//! What memory a run will need, and whether there is as much. What decides is pure.
+//! The memory that a run will need, and whether there is as much. What decides is pure.
 
-/// What this machine has left: its own memory, and what control groups and limits leave of it.
+/// The memory that this machine has left: its own, and what control groups and limits leave of it.
 mod room;
 
 use std::fmt;
@@ -18,8 +18,8 @@ const MIB: u64 = 1 << 20;
 /// Threads that the C library reserves 64 MiB for, each (mallopt(3), `M_ARENA_MAX`, for two processors).
 const ARENAS: u64 = 16;
 
-/// What a run needs, in bytes. The constants are measured: what is foretold of meshes of 2 to 40 nodes is 1 to
-/// 1.5 times what they have had at most.
+/// What a run needs, in bytes. The constants are measured: the estimate for meshes of 2 to 40 nodes is 1 to 1.5
+/// times what they have had at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Demand {
     /// The observers' rings: the kernel's own memory, which no control group counts
@@ -192,8 +192,8 @@ mod tests {
         let (guest, host) = (needed_in(true, &mesh), needed_in(false, &mesh));
         assert_eq!(host.bytes(), Demand::of(&mesh).bytes());
         assert!(guest.bytes() > host.bytes());
-        let (told, host) = (guest.to_string(), host.to_string());
-        assert!(told.contains("for files in memory"), "{told}");
+        let (in_guest, host) = (guest.to_string(), host.to_string());
+        assert!(in_guest.contains("for files in memory"), "{in_guest}");
         assert!(!host.contains("for files in memory"), "{host}");
         // These tests run in no guest.
         assert_eq!(needed(&mesh).to_string(), host);
@@ -236,8 +236,8 @@ mod tests {
         };
         assert_eq!(demand.lacks(&[group(400)]), None);
         let why = demand.lacks(&[group(399)]).unwrap();
-        let told = "/sys/fs/cgroup/a/memory.max leaves 399 MiB, and it needs about 400 MiB there, and 1100 MiB in all: 700 MiB";
-        assert!(why.contains(told), "{why}");
+        let expected = "/sys/fs/cgroup/a/memory.max leaves 399 MiB, and it needs about 400 MiB there, and 1100 MiB in all: 700 MiB";
+        assert!(why.contains(expected), "{why}");
         let space = |mebibytes| Room::AddressSpace {
             left: mebibytes * MIB,
         };

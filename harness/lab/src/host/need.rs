@@ -1,4 +1,4 @@
-//! What scenarios need of a machine that not every machine has: whether this one has it.
+//! Requirements of scenarios that not every machine meets: whether this one does.
 //!
 //! Call it inside the sandbox: everything is tried for real.
 
@@ -50,7 +50,7 @@ pub fn lacks(need: Need) -> Option<String> {
     tried.err().map(|error| first_line(&error.cause).to_owned())
 }
 
-/// nft shows the rule below what it says of it.
+/// nft prints the rule below its message about it.
 fn first_line(cause: &str) -> &str {
     cause.lines().next().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What this machine can do, and what each missing thing costs.
+//! Capabilities of this machine, and what each missing one costs.
 //!
 //! Call it inside the sandbox: everything is tried for real, in a namespace made
 //! for the purpose, and gone when this returns.
@@ -27,7 +27,7 @@ use crate::observe::drop_watch::DropWatch;
 pub struct Capability {
     /// What, in a few words.
     pub name: &'static str,
-    /// Whether it is there; otherwise what the system said.
+    /// Whether it is there; otherwise the system's error.
     pub missing: Option<String>,
     /// Whether nothing runs without it.
     pub needed: bool,
@@ -216,7 +216,7 @@ pub(crate) fn try_parameter(path: &str, value: &str) -> Result<(), LabError> {
         .enter(|| fs::write(format!("/proc/sys/{path}"), value).doing(format!("write {path}")))
 }
 
-/// Makes a device: a file of that name may be something else, and opening it says nothing of it.
+/// Makes a device: a file of that name may be something else, and that it can be opened proves nothing.
 pub(crate) fn try_tun() -> Result<(), LabError> {
     Namespace::create("survey")?.enter(|| {
         let device = Path::new("/dev/net/tun");

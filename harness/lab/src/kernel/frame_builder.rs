@@ -1,5 +1,5 @@
-//! Whole frames with whatever source one likes: what a host on the wire, or a pod, could send
-//! past its own network stack. Lengths and checksums are etherparse's.
+//! Builder of whole frames with any source: what a host on the wire, or a pod, could send past its own network
+//! stack. Lengths and checksums are etherparse's.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -100,7 +100,7 @@ pub(crate) fn arp_request(from: Mac, sender: Ipv4Addr, target: Ipv4Addr) -> io::
     Ok(bytes)
 }
 
-/// A neighbour solicitation (RFC 4861) that says where `sender` is.
+/// A neighbour solicitation (RFC 4861) with the link-layer address of `sender`.
 ///
 /// # Errors
 /// Never, as the message is short.

@@ -1,4 +1,4 @@
-//! What the kernel tells of changes in one namespace's network, counted by kind.
+//! Counts of the kernel's notifications about one namespace's network, by kind.
 //!
 //! An engine that rests makes no changes; this shows it from outside, whatever it announces.
 
@@ -44,7 +44,7 @@ impl Monitor {
         })
     }
 
-    /// What was told since the last call.
+    /// The notifications since the last call.
     pub(crate) fn count(&self) -> Result<BTreeMap<String, u64>, LabError> {
         let mut counts = BTreeMap::new();
         let mut buffer = vec![0; 1 << 16];
@@ -91,7 +91,7 @@ fn note(mut bytes: &[u8], counts: &mut BTreeMap<String, u64>) {
     }
 }
 
-/// `RTM_NEW*` and `RTM_DEL*`, and whatever nftables tells.
+/// `RTM_NEW*` and `RTM_DEL*`, and every notification of nftables.
 fn kind_of(kind: u16) -> Option<&'static str> {
     match kind {
         16 | 17 => Some("link"),

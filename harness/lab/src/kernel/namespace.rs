@@ -1,4 +1,4 @@
-//! The only place that enters namespaces.
+//! Network namespaces: the only place that enters them.
 //!
 //! A namespace is a file descriptor and has no name anywhere. A thread that enters
 //! one never comes back: it is started for the purpose and ends there, so no other
@@ -57,7 +57,7 @@ impl Namespace {
         &self.label
     }
 
-    /// What tells it apart from every other one of this run.
+    /// Its identity among all of this run.
     pub(crate) fn identity(&self) -> Result<u64, LabError> {
         fstat(&self.network)
             .map(|stat| stat.st_ino)
@@ -104,9 +104,9 @@ impl Namespace {
         }
     }
 
-    /// Starts `command` as the first process of a new process namespace in this network
-    /// namespace. Later [`enter_with_mounts`](Self::enter_with_mounts) calls see its mounts:
-    /// it makes a mount namespace of its own before it says that it is ready.
+    /// Starts `command` as the first process of a new process namespace in this network namespace. Later
+    /// [`enter_with_mounts`](Self::enter_with_mounts) calls see its mounts: it makes a mount namespace of its
+    /// own before it reports that it is ready.
     pub(crate) fn spawn_init(&mut self, command: &mut Command) -> Result<Child, LabError> {
         let network = &self.network;
         let (child, first) = on_new_thread(|| {

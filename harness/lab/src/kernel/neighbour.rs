@@ -19,8 +19,8 @@ fn tables() -> Result<Vec<NeighbourTable>, LabError> {
     Netlink::open(&Namespace::create("survey")?)?.neighbour_tables()
 }
 
-/// How often an entry was refused since the machine started, in either table; none where the kernel does
-/// not tell.
+/// How often an entry was refused since the machine started, in either table; none where the kernel does not
+/// report.
 pub(crate) fn refused() -> Option<u64> {
     let tables = tables().ok()?;
     Some(tables.iter().map(|table| table.refused).sum())

@@ -3,13 +3,13 @@
 //! The socket is opened inside the namespace and stays there, so any thread may use
 //! it afterwards. rtnetlink is asynchronous; its runtime is private to this file.
 
-/// Questions about single packets.
+/// Route lookups for single packets (`ip route get`).
 mod ask;
 
-/// Requests that take away, and those that only somebody makes who tampers.
+/// Requests that delete, and those that only tampering needs.
 mod change;
 
-/// Questions about the kernel's tables of neighbours.
+/// Requests about the kernel's tables of neighbours.
 mod table;
 
 /// Queueing disciplines: netem, which delays what leaves an interface.
@@ -181,7 +181,7 @@ impl Netlink {
         self.run(operation, self.handle.link().add(message).execute())
     }
 
-    /// Switches an interface on and tells its kernel index.
+    /// Switches an interface on and returns its kernel index.
     pub(crate) fn up(&self, name: &str) -> Result<u32, LabError> {
         let index = self.index(name)?;
         let message = LinkUnspec::new_with_index(index).up().build();

@@ -21,8 +21,8 @@ const SLOTS: usize = 4096;
 /// The most that any has.
 pub(crate) const MOST_SLOTS: usize = 8 * SLOTS;
 
-/// Bytes that may be taken for more of them.
-const ROOM: usize = 64 << 20;
+/// Bytes that may be allocated for more of them.
+const BUFFER_BYTES: usize = 64 << 20;
 
 /// What the kernel writes before each frame in a slot, at most, in bytes.
 const SLOT_OVERHEAD: usize = 256;
@@ -117,7 +117,7 @@ impl AsFd for Listener {
 /// Bytes of a slot for such a frame, and how many slots there are for so many of them.
 pub(crate) fn room(longest: usize, frames: usize) -> (usize, usize) {
     let slot = (longest + SLOT_OVERHEAD).next_power_of_two();
-    let most = (ROOM / slot).clamp(SLOTS, MOST_SLOTS);
+    let most = (BUFFER_BYTES / slot).clamp(SLOTS, MOST_SLOTS);
     (slot, frames.clamp(SLOTS, most).next_power_of_two())
 }
 
@@ -153,9 +153,9 @@ impl Injector {
     }
 }
 
-/// What a frame is, for the device that it goes to: a WireGuard device takes no packet that is said
-/// to be of the other family (Linux: `wg_check_packet_protocol`). A bare IP packet shows its version
-/// in its first four bits, which no Ethernet address of the lab begins with.
+/// What a frame is, for the device that it goes to: a WireGuard device takes no packet that is marked to be of
+/// the other family (Linux: `wg_check_packet_protocol`). A bare IP packet shows its version in its first four
+/// bits, which no Ethernet address of the lab begins with.
 fn ethertype(frame: &[u8]) -> u16 {
     let version = frame.first().map_or(0, |byte| byte >> 4);
     let written = frame.get(12..14).and_then(|two| two.try_into().ok());
@@ -217,7 +217,7 @@ mod tests {
 
     /// A listener that is opened amid traffic has every frame that it was handed.
     #[test]
-    fn a_listener_hears_nothing_before_it_can_keep_it() {
+    fn a_listener_receives_nothing_before_its_ring_is_set() {
         let namespace = match Namespace::create("A") {
             Ok(namespace) => namespace,
             Err(why) => return eprintln!("skipped: {why}"),

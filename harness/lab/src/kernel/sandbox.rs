@@ -26,8 +26,8 @@ use nix::unistd::{Gid, Pid, Uid, pipe};
 
 use crate::base::error::{Doing, LabError};
 
-/// Tells the child that it is inside; its value is the number of the file
-/// descriptor that closes when the parent ends.
+/// Set for the child, which is inside; its value is the number of the file descriptor that closes when the
+/// parent ends.
 const INSIDE: &str = "WIREPROOF_SANDBOX";
 
 /// Which side of the sandbox's wall a process finds itself on.

@@ -391,7 +391,7 @@ pub(crate) enum Discovery {
 /// Options of ip(7) and ipv6(7) that nix does not know.
 const IPV6_MTU: libc::c_int = 24;
 
-/// Says how an IPv4 socket, or an IPv6 one, treats packets that are too large.
+/// Sets how an IPv4 socket, or an IPv6 one, treats packets that are too large.
 pub(crate) fn discover_mtu(socket: BorrowedFd<'_>, ipv6: bool, how: Discovery) -> io::Result<()> {
     let value = match how {
         Discovery::Fragment => libc::IP_PMTUDISC_DONT,

@@ -50,9 +50,9 @@ pub(crate) fn reset(namespace: &Namespace) -> Result<(), LabError> {
     set(namespace, &[ENDS_SOON])
 }
 
-/// Lets a namespace speak IPv6, before it has any interface. Its addresses are the lab's, so
-/// that nobody needs to look for duplicates or to ask a router.
-pub(crate) fn speak_ipv6(namespace: &Namespace) -> Result<(), LabError> {
+/// Enables IPv6 in a namespace, before it has any interface. Its addresses are the lab's, so that nobody needs
+/// to look for duplicates or to ask a router.
+pub(crate) fn enable_ipv6(namespace: &Namespace) -> Result<(), LabError> {
     set(
         namespace,
         &[
@@ -150,7 +150,7 @@ pub(crate) fn overwrite(
 }
 
 /// Why the kernel did not take what a scenario sets. Which names and values it knows differs from kernel to
-/// kernel, so that nobody can say it before.
+/// kernel, so that nobody can name it before.
 fn unset(path: &str, value: &str, error: &io::Error) -> LabError {
     let what = format!("set {} to {value}", dotted(path));
     match error.kind() {

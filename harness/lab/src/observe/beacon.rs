@@ -1,4 +1,4 @@
-//! Frames that show that the observers see.
+//! Beacons: frames that prove that the observers receive what passes.
 //!
 //! A beacon is put on an interface past every route and filter, so no engine can
 //! stop it, but by taking the link away. Its Ethernet destination is nobody's, so no
@@ -280,7 +280,7 @@ fn next(sent: &[Beacon]) -> Result<BeaconId, LabError> {
     Ok(BeaconId(number))
 }
 
-/// What an error of a send says of the link; none if it is about something else.
+/// What an error of a send means for the link; none if it is about something else.
 fn reason(error: &io::Error) -> Option<NoLink> {
     match error.raw_os_error()? {
         libc::ENETDOWN => Some(NoLink::Down),

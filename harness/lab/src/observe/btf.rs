@@ -1,5 +1,5 @@
-//! The kernel's own description of its types (`Documentation/bpf/btf.rst`), as far as it says where
-//! a field is and what the numbers of an enumeration mean.
+//! The kernel's own description of its types (`Documentation/bpf/btf.rst`), as far as the offsets of fields and
+//! the names of enumerators go.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! One observer per namespace, armed before the first agent is started.
+//! The capture: one observer per namespace, armed before the first agent is started.
 //!
 //! One thread reads them all, writes a capture file per namespace, and keeps frames
 //! decoded: from the first probe on every one, before that what came out of a node
@@ -26,12 +26,12 @@ use crate::cluster::topology::Topology;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::packet::{Listener, MOST_SLOTS, close_together};
-use crate::observe::observer::{CaptureSocket, NamespaceCapture, Seen, TURN};
+use crate::observe::observer::{BATCH, CaptureSocket, NamespaceCapture, Seen};
 use crate::observe::ring::Rings;
 use crate::observe::role::Roles;
 use crate::observe::unseen;
 
-/// How long the capture thread may take on a quick machine to do what it is told.
+/// How long the capture thread may take on a quick machine to carry out an order.
 const ORDERS: Duration = Duration::from_secs(30);
 
 /// The armed observers. Ending it returns what they saw; dropping it stops them.
@@ -50,7 +50,7 @@ pub(crate) struct Capture {
 /// A beacon, and where and which way it has to be seen.
 pub(crate) type Expected = (BeaconId, InterfaceId, Direction);
 
-/// What the capture thread is told.
+/// Orders to the capture thread.
 #[derive(Debug, Default)]
 struct Orders {
     waiting: Vec<Order>,
@@ -180,7 +180,7 @@ impl Capture {
         self.send(Vec::new())
     }
 
-    /// Gives orders to the thread, and waits until it has done all it was told.
+    /// Gives orders to the thread, and waits until it has carried them out.
     fn send(&self, orders: Vec<Order>) -> Result<(), LabError> {
         let given = self.orders.change(|all| {
             all.given += 1;
@@ -282,7 +282,7 @@ fn open_together(
 
 /// Drains a ring that was full, and no more: more may come all the time.
 fn drain_all(mut drain: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
-    for _ in 0..MOST_SLOTS.div_ceil(TURN) {
+    for _ in 0..MOST_SLOTS.div_ceil(BATCH) {
         if !drain()? {
             break;
         }
@@ -322,7 +322,7 @@ impl CaptureThread {
         self.orders.change(|orders| orders.obeyed = orders.given);
     }
 
-    /// Reads what the observers hear until nobody holds the bell's other end.
+    /// Reads what the observers receive until nobody holds the bell's other end.
     fn observe(&mut self, mut bell: &io::PipeReader) -> io::Result<()> {
         loop {
             let listening: Vec<_> = self
@@ -419,11 +419,11 @@ mod tests {
             turns += 1;
             Ok(true)
         });
-        assert!(endless.is_ok() && turns * TURN == MOST_SLOTS);
+        assert!(endless.is_ok() && turns * BATCH == MOST_SLOTS);
     }
 
-    /// More than one turn of the reader.
-    const MANY: usize = TURN + TURN / 2;
+    /// More frames than one batch of the reader.
+    const MANY: usize = BATCH + BATCH / 2;
 
     #[test]
     fn who_catches_up_has_read_everything_that_was_there() {

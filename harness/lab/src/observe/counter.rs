@@ -1,4 +1,4 @@
-//! Counters of a node's packets that went wrong.
+//! Counters of a node's dropped and erroneous packets.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,8 +56,8 @@ pub(crate) fn of_nodes(
         counters.extend(errors(&devices));
         if let Some(watch) = watch {
             let reasons = watch.of(namespace)?.into_iter();
-            let telling = reasons.filter(|(name, _)| !EVERYWHERE.contains(&name.as_str()));
-            counters.extend(telling.map(|(name, count)| (format!("reason {name}"), count)));
+            let relevant = reasons.filter(|(name, _)| !EVERYWHERE.contains(&name.as_str()));
+            counters.extend(relevant.map(|(name, count)| (format!("reason {name}"), count)));
         }
         Ok(counters)
     };

@@ -1,9 +1,8 @@
 //! Dropped packets of every network namespace, by the kernel's own reasons.
 //!
-//! A program of a few instructions runs whenever the kernel drops a packet (tracepoint
-//! `skb:kfree_skb`, since Linux 5.17), and counts by the namespace of the packet's device, or of
-//! its socket. Where the fields are is what the running kernel says (BTF). The program and its
-//! counters go with their descriptors.
+//! A program of a few instructions runs whenever the kernel drops a packet (tracepoint `skb:kfree_skb`, since
+//! Linux 5.17), and counts by the namespace of the packet's device, or of its socket. The offsets of the fields
+//! come from the running kernel (BTF). The program and its counters go with their descriptors.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,7 +51,7 @@ struct Layout {
 }
 
 impl DropWatch {
-    /// Counts from here on. The error says why it cannot.
+    /// Counts from here on. The error is the reason why it cannot.
     pub(crate) fn begin() -> Result<Self, String> {
         static LAYOUT: OnceLock<Result<Layout, String>> = OnceLock::new();
         let layout = LAYOUT.get_or_init(layout).as_ref().map_err(String::clone)?;

@@ -1,4 +1,4 @@
-//! Where a node's kernel sends the packets of the pairs that something is promised about.
+//! Route lookups on the nodes for the packets of every promised pair.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -28,11 +28,11 @@ use crate::kernel::netlink::Netlink;
 use crate::kernel::packet::Listener;
 use crate::observe::role::Roles;
 
-/// The longest frame of any capture, in bytes, as its file's header says.
+/// The longest frame of any capture, in bytes, as in its file's header.
 const SNAP_LENGTH: u32 = 1 << 16;
 
 /// Frames that are read at a time, so that no place keeps the others waiting.
-pub(crate) const TURN: usize = 1024;
+pub(crate) const BATCH: usize = 1024;
 
 /// Bytes that one place's file holds at most, and more for each probe: a loop of packets would fill the disk.
 const FILE_MAX: usize = 48 << 20;
@@ -169,7 +169,7 @@ impl NamespaceCapture {
         seen: &Watched<Seen>,
     ) -> io::Result<bool> {
         let mut fresh = Vec::new();
-        let mut turn = 0..TURN;
+        let mut turn = 0..BATCH;
         // Copied out, so that its slot is free again before the file is written.
         let copy = |received, bytes: &[u8]| (received, bytes.to_vec());
         while let (Some(_), Some(socket)) = (turn.next(), self.socket.as_mut()) {
@@ -210,7 +210,7 @@ impl NamespaceCapture {
                 tag: Tag::find(magic, &bytes),
             });
         }
-        let is_full = fresh.len() == TURN;
+        let is_full = fresh.len() == BATCH;
         if !fresh.is_empty() {
             seen.change(|seen| fresh.into_iter().for_each(|sighting| seen.note(sighting)));
         }
@@ -313,7 +313,7 @@ impl NamespaceCapture {
         Ok(())
     }
 
-    /// Writes what is left of the file, and tells the counts.
+    /// Writes what is left of the file, and returns the counts.
     pub(crate) fn finish(self, seen: &Watched<Seen>) -> io::Result<()> {
         let observer = Observer {
             place: self.place,
@@ -334,8 +334,8 @@ impl Counts {
     }
 }
 
-/// Whether that place's file may have so many bytes. What an observer could not keep would be missed
-/// later, as if it had not been there: so the run ends, and says why.
+/// Whether that place's file may have so many bytes. What an observer could not keep would be missed later, as
+/// if it had not been there: so the run ends with an error.
 fn bears(place: &Place, bytes: usize, most: usize) -> io::Result<()> {
     if bytes <= most {
         return Ok(());
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_full_ends_the_run_and_says_so() {
+    fn a_capture_file_at_its_limit_ends_the_run_with_an_error() {
         if let Err(why) = Namespace::create("A") {
             return eprintln!("skipped: {why}");
         }

@@ -1,4 +1,4 @@
-//! How large the observers' rings are: pure, and known before a run.
+//! Sizes of the observers' rings: pure, and known before a run.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub(crate) struct RingSize {
 }
 
 impl RingSize {
-    /// In bytes.
+    /// The memory that the ring takes, in bytes.
     fn bytes(self) -> u64 {
         let (slot, slots) = room(self.longest, self.at_once);
         (slot * slots) as u64

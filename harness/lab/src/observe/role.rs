@@ -1,4 +1,4 @@
-//! What the interfaces of a namespace are, by their names and at any time of a run.
+//! Roles of a namespace's interfaces, by their names and at any time of a run.
 
 use wireproof_model::evidence::{Place, Role};
 use wireproof_model::frame::LinkType;

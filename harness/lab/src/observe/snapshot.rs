@@ -1,4 +1,4 @@
-//! A node's dataplane as the kernel tells it.
+//! Snapshots of a node's dataplane, read from the kernel.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -184,7 +184,7 @@ fn rule(message: &RuleMessage) -> Rule {
     rule
 }
 
-/// A route as the kernel tells it; none of those that it gives every link by itself.
+/// A route as the kernel reports it; none of those that it gives every link by itself.
 pub(crate) fn route(message: &RouteMessage, names: &Names) -> Option<Route> {
     let destination = match message.header.address_family {
         AddressFamily::Inet => IpNet::V4(Ipv4Net::default()),

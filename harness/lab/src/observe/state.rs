@@ -1,4 +1,4 @@
-//! Nodes' dataplanes between the steps, where a scenario says something about them.
+//! Snapshots of nodes' dataplanes between the steps, where a scenario has checks of them.
 
 use std::collections::BTreeMap;
 

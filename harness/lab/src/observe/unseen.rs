@@ -1,4 +1,4 @@
-//! Beacons that were not seen where they must be.
+//! Beacons that were not captured where they must be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub(crate) fn describe(
     for (_, interface, direction) in expected.difference(&seen.beacons) {
         *missing.entry((*interface, *direction)).or_default() += 1;
     }
-    let told = missing.iter().map(|((id, direction), count)| {
+    let listed = missing.iter().map(|((id, direction), count)| {
         let interface = seen.interfaces.get(usize::from(id.0));
         let (place, name) = match interface {
             Some(interface) => (interface.place.name(), interface.name.as_str()),
@@ -29,10 +29,10 @@ pub(crate) fn describe(
         };
         format!("{place} has not seen {count} {way} {name}")
     });
-    let told = some_of(&told.collect::<Vec<_>>());
+    let listed = some_of(&listed.collect::<Vec<_>>());
     let all = expected.len();
     format!(
-        "{} of {all} beacons; {told}",
+        "{} of {all} beacons; {listed}",
         all - missing.values().sum::<usize>()
     )
 }

@@ -1,5 +1,4 @@
-//! How the engines behave besides their work: what their logs say, how much memory they have
-//! had, and how they end.
+//! The engines' conduct: warnings in their logs, the memory they have had, and how they end.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -109,13 +108,13 @@ fn read(file: &Path, form: &LogForm, into: &mut ConductEvidence) {
             }
         }
     }
-    let said = ended();
-    if bytes.trim_ascii_end().ends_with(said.as_bytes()) {
+    let notice = ended();
+    if bytes.trim_ascii_end().ends_with(notice.as_bytes()) {
         into.warnings.push(LogWarning {
-            text: said.clone(),
+            text: notice.clone(),
             times: 1,
         });
-        counts.insert(said, 1);
+        counts.insert(notice, 1);
     }
     for warning in &mut into.warnings {
         warning.times = counts.get(&warning.text).copied().unwrap_or_default();

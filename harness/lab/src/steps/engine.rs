@@ -3,22 +3,22 @@
 //! Every node has a first process of its own ([`crate::cluster::init`]); the engine's agent
 //! and the operator's commands are started by it, inside the node.
 
-/// What must be so in the store besides.
+/// Conditions on the store that must hold before a step has settled.
 mod until;
 
-/// When the agents are in sync with the store, and what they said if they are not.
+/// The wait until the agents are in sync with the store, and their last statuses if they are not.
 mod sync;
 
 /// Agents whose Node is deleted.
 mod deleted;
 
-/// That the program of every agent runs.
+/// The wait until the program of every agent runs.
 mod started;
 
-/// How agents end that are asked to.
+/// The end of agents: how they end, and how long it takes when they are asked to.
 mod end;
 
-/// What of the host the engine's processes see.
+/// Paths of the host that the engine's processes see.
 mod paths;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +49,7 @@ pub(crate) use until::Until;
 /// How much of an engine's log an error shows, in lines.
 const LOG_TAIL: usize = 8;
 
-/// Tells an agent where to die.
+/// Sets the write at which an agent dies.
 const CRASH: &str = "WIREMESH_CRASH";
 
 /// The number of every node's agent; operator's commands count from here.
@@ -82,7 +82,7 @@ pub(crate) struct Engines<'a> {
     wireguard: Option<&'a str>,
     directory: &'a RunDirectory,
     store: &'a Store,
-    told: Arc<NodeStates>,
+    states: Arc<NodeStates>,
     nodes: Vec<Init>,
     commands: CommandId,
     /// The nodes whose agent has been started, and not ended since.
@@ -103,13 +103,18 @@ impl<'a> Engines<'a> {
         store: &'a Store,
         patience: Patience,
     ) -> Result<Self, LabError> {
-        let told = Arc::new(NodeStates::default());
+        let states = Arc::new(NodeStates::default());
         let mut nodes = Vec::with_capacity(topology.nodes.len());
         for space in &mut topology.nodes {
             let paths = paths::of(engine, directory, store, &space.name)?;
-            nodes.push(start_init(&space.name, &mut space.namespace, paths, &told)?);
+            nodes.push(start_init(
+                &space.name,
+                &mut space.namespace,
+                paths,
+                &states,
+            )?);
         }
-        wait_until_set_up(&told, patience)?;
+        wait_until_set_up(&states, patience)?;
         Ok(Self {
             patience,
             engine,
@@ -119,7 +124,7 @@ impl<'a> Engines<'a> {
             wireguard: engine.wireguard.as_deref(),
             directory,
             store,
-            told,
+            states,
             nodes,
             commands: AGENT,
             running: BTreeSet::new(),
@@ -131,8 +136,8 @@ impl<'a> Engines<'a> {
 
     /// Which node each process namespace is.
     pub(crate) fn process_namespaces(&self) -> BTreeMap<u64, NodeName> {
-        let told = self.told.lock();
-        let known = told
+        let states = self.states.lock();
+        let known = states
             .iter()
             .map(|(name, node)| (node.processes, name.clone()));
         known.collect()
@@ -140,21 +145,25 @@ impl<'a> Engines<'a> {
 
     /// Whether a node's processes have another root directory than when it was set up.
     pub(crate) fn has_hidden_root(&self, space: &NodeSpace) -> Result<bool, LabError> {
-        let before = self.told.lock().get(&space.name).and_then(|node| node.root);
+        let before = self
+            .states
+            .lock()
+            .get(&space.name)
+            .and_then(|node| node.root);
         let now = space.namespace.enter_with_mounts(|| Ok(init::root()))?;
         Ok(before.is_some() && before != now)
     }
 
-    /// What every agent says of itself.
+    /// The status of every agent.
     pub(crate) fn statuses(&self) -> BTreeMap<NodeName, Option<String>> {
-        let told = self.told.lock();
-        let statuses = told
+        let states = self.states.lock();
+        let statuses = states
             .iter()
             .map(|(name, node)| (name.clone(), node.status.clone()));
         statuses.collect()
     }
 
-    /// Starts the agent on these nodes. What earlier ones have told counts no more.
+    /// Starts the agent on these nodes. What earlier ones have reported counts no more.
     pub(crate) fn start_agents(&mut self, nodes: &[NodeName]) -> Result<(), LabError> {
         self.start_agents_with(nodes, None)
     }
@@ -180,8 +189,8 @@ impl<'a> Engines<'a> {
         let Some(words) = words else {
             return Ok(());
         };
-        self.told.change(|told| {
-            let started = told.iter_mut().filter(|(name, _)| nodes.contains(name));
+        self.states.change(|states| {
+            let started = states.iter_mut().filter(|(name, _)| nodes.contains(name));
             for (_, node) in started {
                 node.ended.remove(&AGENT);
                 node.started.remove(&AGENT);
@@ -246,8 +255,8 @@ impl<'a> Engines<'a> {
 
     /// Kernel writes that each agent has announced so far, where it counts them.
     pub(crate) fn writes(&self) -> BTreeMap<NodeName, u64> {
-        let told = self.told.lock();
-        let counted = told
+        let states = self.states.lock();
+        let counted = states
             .iter()
             .filter_map(|(name, node)| Some((name.clone(), node.writes?)));
         counted.collect()
@@ -281,8 +290,8 @@ impl<'a> Engines<'a> {
 
     /// Comparisons with the kernel that each agent has announced so far, where it counts them.
     pub(crate) fn resyncs(&self) -> BTreeMap<NodeName, u64> {
-        let told = self.told.lock();
-        let counted = told
+        let states = self.states.lock();
+        let counted = states
             .iter()
             .filter_map(|(name, node)| Some((name.clone(), node.resyncs?)));
         counted.collect()
@@ -300,9 +309,9 @@ impl<'a> Engines<'a> {
         if let (Some(space), Some(init)) = (space, init) {
             init.end();
             let paths = paths::of(self.engine, self.directory, self.store, name)?;
-            *init = start_init(name, &mut space.namespace, paths, &self.told)?;
+            *init = start_init(name, &mut space.namespace, paths, &self.states)?;
         }
-        wait_until_set_up(&self.told, self.patience)
+        wait_until_set_up(&self.states, self.patience)
     }
 
     /// Lets every process of a node stand still for so long, or until one of them is ended by somebody.
@@ -310,14 +319,14 @@ impl<'a> Engines<'a> {
         let Some(init) = self.nodes.iter().find(|init| &init.name == name) else {
             return Ok(());
         };
-        let ended = |told: &BTreeMap<NodeName, NodeState>| {
-            told.get(name).map_or(0, |node| node.ended.len())
+        let ended = |states: &BTreeMap<NodeName, NodeState>| {
+            states.get(name).map_or(0, |node| node.ended.len())
         };
-        let before = ended(&self.told.lock());
+        let before = ended(&self.states.lock());
         init.signal(Receiver::All, ProcessSignal::Stop)?;
-        self.told
-            .wait_for(Deadline::after(self.patience.watches(length)), |told| {
-                (ended(told) > before).then_some(())
+        self.states
+            .wait_for(Deadline::after(self.patience.watches(length)), |states| {
+                (ended(states) > before).then_some(())
             });
         init.signal(Receiver::All, ProcessSignal::Continue)
     }
@@ -342,23 +351,24 @@ impl<'a> Engines<'a> {
             self.running.remove(&node.name);
         }
         let look = self.look();
-        self.told.wait_until(
+        self.states.wait_until(
             Wait {
                 who: "agents",
                 until: "every agent that was asked to has ended",
                 look: &look,
             },
             deadline,
-            |told| {
+            |states| {
                 let gone = |name| {
-                    told.get(name)
+                    states
+                        .get(name)
                         .is_some_and(|node| node.ended.contains_key(&AGENT))
                 };
                 nodes.iter().all(gone).then_some(())
             },
-            |told| {
+            |states| {
                 let runs = |name: &&NodeName| {
-                    let node = told.get(*name);
+                    let node = states.get(*name);
                     node.is_none_or(|node| !node.ended.contains_key(&AGENT))
                 };
                 let left: Vec<_> = nodes.iter().filter(runs).collect();
@@ -410,15 +420,15 @@ impl<'a> Engines<'a> {
         let id = self.commands;
         let log = self.directory.path().join(format!("{verb}.{id}.log"));
         self.order(position, id, words, &log)?;
-        let ended = self.told.wait_until(
+        let ended = self.states.wait_until(
             Wait {
                 who: first.as_str(),
                 until: &format!("the engine's `{verb}` command has ended"),
                 look: &format!("{} is what it printed", shown_path(&log)),
             },
             deadline,
-            |told| {
-                let node = told.get(&first)?;
+            |states| {
+                let node = states.get(&first)?;
                 if let Some(cause) = node.not_started.get(&id) {
                     return Some(Err(LabError::machine(&doing, cause)));
                 }

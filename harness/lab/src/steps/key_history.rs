@@ -1,4 +1,4 @@
-//! Which keys the engines have published in the course of a run.
+//! Keys that the engines have published in the course of a run.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Runs the steps one by one: does the action, then waits until the engines have settled or the deadline is over.
 
-/// An agent that dies before and after each of its kernel writes, and has to recover.
+/// The crash action: an agent dies before and after each of its kernel writes, and has to recover.
 mod crash;
 
 use std::collections::BTreeMap;
@@ -30,8 +30,7 @@ use crate::traffic::witness::Witness;
 /// long shows. It is no part of what is allowed.
 const OVER_BUDGET: Duration = Duration::from_millis(500);
 
-/// How long flows may take on a quick machine to send one packet each before the agents are told of what has
-/// happened.
+/// How long flows may take on a quick machine to send one packet each before the store has what has happened.
 const EARLY: Duration = Duration::from_secs(2);
 
 /// All that a step can have an effect on.
@@ -317,8 +316,8 @@ impl<'a, 'e> StepRunner<'a, 'e> {
         }
     }
 
-    /// Waits until flows have met what a step makes the fabric do to them. That they never did is
-    /// for the report to say.
+    /// Waits until flows have met what a step makes the fabric do to them. That they never did is for the
+    /// report.
     fn wait_for_impairment(&self, number: usize, deadline: Deadline) -> Result<(), LabError> {
         let line = self.plan.steps.get(number).map(|step| step.line);
         let fabric = self.plan.after(number + 1).fabric;
@@ -346,7 +345,7 @@ impl<'a, 'e> StepRunner<'a, 'e> {
         DataplaneTexts::read(self.topology, self.store, &self.engines.present, tunnel)
     }
 
-    /// Makes the cluster what it is after a step, links first, and tells the store.
+    /// Makes the cluster what it is after a step, links first, then the store.
     fn reshape(&self, number: usize) -> Result<(), LabError> {
         self.reshape_links(number)?;
         self.rewrite_resources(number)
@@ -400,12 +399,12 @@ impl<'a, 'e> StepRunner<'a, 'e> {
             StoreAction::Down => {
                 let before = self.engines.statuses();
                 store.down()?;
-                return Ok(Until::SaysOtherwise(before));
+                return Ok(Until::StatusesDiffer(before));
             }
             StoreAction::Freeze => {
                 let before = self.engines.statuses();
                 store.freeze()?;
-                return Ok(Until::SaysOtherwise(before));
+                return Ok(Until::StatusesDiffer(before));
             }
             StoreAction::Up => store.up()?,
             StoreAction::Thaw => store.thaw()?,
@@ -440,16 +439,16 @@ impl<'a, 'e> StepRunner<'a, 'e> {
             .wait_until_in_sync(self.topology, self.store, state, until, deadline)
     }
 
-    /// What the kernel has told since this was last asked, of the nodes where it told anything.
+    /// The kernel's notifications since the last call, of the nodes with any.
     fn notifications(&self) -> Result<BTreeMap<NodeName, BTreeMap<String, u64>>, LabError> {
-        let mut told = BTreeMap::new();
+        let mut notifications = BTreeMap::new();
         for (node, monitor) in &self.monitors {
             let counts = monitor.count().map_err(|error| error.at(node))?;
             if !counts.is_empty() {
-                told.insert(node.clone(), counts);
+                notifications.insert(node.clone(), counts);
             }
         }
-        Ok(told)
+        Ok(notifications)
     }
 
     fn evidence(
@@ -478,7 +477,7 @@ impl<'a, 'e> StepRunner<'a, 'e> {
     }
 }
 
-/// An error that says in which step it happened.
+/// An error with the step in which it happened.
 fn in_step(error: LabError, number: usize, step: &Step) -> LabError {
     let operation = format!(
         "{} (step {}, `{}` in line {})",

@@ -1,4 +1,4 @@
-//! Transfers over TCP that fill packets: a way on which pings work and these do not is broken.
+//! Bulk transfers over TCP that fill packets: a path on which pings work and these do not is broken.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -21,7 +21,7 @@ use crate::cluster::topology::Topology;
 /// The ports that transfers go to begin here.
 const PORT: u16 = 6000;
 
-/// Does every transfer of the plan and says what became of it.
+/// Does every transfer of the plan and returns its outcome.
 pub(crate) fn transfer(
     plan: &Plan,
     topology: &Topology,

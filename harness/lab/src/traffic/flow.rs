@@ -1,9 +1,9 @@
-//! Numbered packets from endpoint to endpoint while everything else happens.
+//! Flows: numbered packets from endpoint to endpoint throughout the run.
 //!
-//! One thread sends all of them and hears of all that arrive. What it reports is when a
-//! packet left and whether it came; how it looked on its way is for the captures to show.
+//! One thread sends all of them and receives all that arrive. What it reports is when a packet left and whether
+//! it came; how it looked on its way is for the captures to show.
 
-/// How far a flow was.
+/// The position of a flow at a time, and whether it has progressed since.
 mod mark;
 /// The sockets of flows.
 mod sockets;
@@ -59,7 +59,7 @@ pub(crate) struct Streams {
 /// Where a flow starts or ends.
 type Post = (EndpointName, Family);
 
-/// What the thread is told, and what it tells.
+/// Orders to the thread, and its reports.
 #[derive(Debug, Default)]
 struct Logs {
     /// New sockets, and none for an endpoint that is gone.
@@ -135,8 +135,8 @@ impl Streams {
         Ok(())
     }
 
-    /// Waits until a packet from now on has arrived of each flow that must arrive in `state` and has been sent of
-    /// each other one, or for as long as `allowed`; which did not, the evidence tells.
+    /// Waits until a packet from now on has arrived of each flow that must arrive in `state` and has been sent
+    /// of each other one, or for as long as `allowed`; which did not, is in the evidence.
     pub(crate) fn wait_for_packets(&self, state: &State, allowed: Timeout) {
         let marks: Vec<Mark> = {
             let logs = self.logs.lock();
@@ -192,8 +192,7 @@ impl Streams {
         )
     }
 
-    /// Ends every flow, and tells what became of their packets. Those that must arrive in `state` have
-    /// time to.
+    /// Ends every flow, and returns the fate of their packets. Those that must arrive in `state` have time to.
     pub(crate) fn end(mut self, state: &State) -> Vec<FlowEvidence> {
         self.logs.change(|logs| logs.active.clear());
         let arrive: BTreeSet<_> = self

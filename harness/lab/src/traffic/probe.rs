@@ -1,4 +1,4 @@
-//! Tagged packets from endpoint to endpoint.
+//! Probes: tagged packets from endpoint to endpoint.
 //!
 //! Sockets are opened inside the senders' namespaces and driven from one thread.
 //! What they report is only half of the story: whether a probe was encrypted is
@@ -196,7 +196,7 @@ impl ProbeSocket {
         }
     }
 
-    /// Sends from that address; where it is missing the verdict will tell.
+    /// Sends from that address; where it is missing the verdict will show it.
     fn bind_source(&self, address: IpAddr) {
         let address = SockaddrStorage::from(SocketAddr::new(address, 0));
         let _ = bind(self.as_fd().as_raw_fd(), &address);
@@ -257,7 +257,7 @@ impl ProbeInFlight {
         flight.connect(to).map(|()| flight)
     }
 
-    /// A datagram socket that is bound to its destination hears of errors from there.
+    /// A datagram socket that is connected to its destination receives ICMP errors from there.
     fn connect(&self, to: IpAddr) -> Result<(), LabError> {
         let target = SocketAddr::new(to, PROBE_PORT);
         let result = match &self.socket {

@@ -1,4 +1,4 @@
-//! What answers the probes: a UDP and a TCP socket at every endpoint.
+//! Responders to the probes: a UDP and a TCP socket at every endpoint.
 //!
 //! Each answer is as long as the payload that it answers, and filled with the
 //! probe's answer tag. ICMP echoes are answered by the kernels themselves.

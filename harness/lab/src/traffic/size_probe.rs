@@ -1,4 +1,4 @@
-//! Packets of chosen sizes, and what becomes of them.
+//! Size probes: packets of chosen sizes, and whether they arrive.
 //!
 //! Each is sent up to three times, and after each time a small packet on the same way. When the
 //! small one has come, the large one would have: nothing is decided by waiting.
@@ -19,8 +19,8 @@ use crate::base::wait::Deadline;
 use crate::cluster::topology::Topology;
 use crate::kernel::sys::{self, Discovery};
 
-/// How often a packet that does not arrive is sent. An IPv6 sender fragments what it was told
-/// of once, so the second time something else happens.
+/// How often a packet that does not arrive is sent. An IPv6 sender fragments what was reported of once, so the
+/// second time something else happens.
 const ROUNDS: u8 = 3;
 
 /// Bytes of a small packet's payload.
@@ -32,7 +32,7 @@ const RESEND: Duration = Duration::from_millis(250);
 /// The longest payload, in bytes.
 const LONGEST: usize = u16::MAX as usize;
 
-/// Sends every size probe of the plan and says what became of it.
+/// Sends every size probe of the plan and returns its outcome.
 pub(crate) fn measure(
     plan: &Plan,
     topology: &Topology,
@@ -201,7 +201,7 @@ impl Gauge {
                     // One more small packet than large ones: the last gives what overtook it time.
                     match self.outcome.controls {
                         _ if self.done() => {}
-                        heard if heard < ROUNDS => self.send(),
+                        received if received < ROUNDS => self.send(),
                         _ => self.send_control(),
                     }
                 }

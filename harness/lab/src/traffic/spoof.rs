@@ -1,4 +1,4 @@
-//! Packets with a source that is another's, put on a link past its sender's network stack.
+//! Spoofed packets: with a source that is another's, put on a link past its sender's network stack.
 //!
 //! The frames bear the Ethernet address of the node's end, so that nobody has to ask for one.
 //! After the spoofed packets go as many with a genuine source, on the same way and in order:
@@ -24,7 +24,7 @@ use crate::observe::drop_watch::{self, DropWatch};
 /// Bytes of payload: several whole tags.
 const PAYLOAD: usize = 4 * TAG_LENGTH;
 
-/// Sends spoofed what the plan says, one spoof after the other, and says what became of each.
+/// Sends the plan's spoofs one after the other, and returns the outcome of each.
 pub(crate) fn send_spoofed(
     plan: &Plan,
     topology: &Topology,

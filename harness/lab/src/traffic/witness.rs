@@ -1,4 +1,4 @@
-//! What watches the cluster while it changes: the observers, and the flows that they see.
+//! Witnesses of the cluster while it changes: the observers, and the flows that they capture.
 
 use wireproof_model::evidence::FlowEvidence;
 use wireproof_model::plan::{Flow, Plan, State, Timeout};

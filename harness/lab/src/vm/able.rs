@@ -1,4 +1,4 @@
-//! What a virtual machine will be able to do, as far as can be told without booting it.
+//! Capabilities of a virtual machine, as far as they are known without booting it.
 
 use std::collections::BTreeMap;
 

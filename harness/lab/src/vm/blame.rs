@@ -1,4 +1,4 @@
-//! Which run a line of the kernel's log is held against. Pure.
+//! Attribution of kernel log lines to runs. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +8,9 @@ use super::complaint::{is_complaint, is_shortage, on_console};
 /// What a machine's kernel wrote while a run lasted and that counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Charges {
-    /// What no kernel should say.
+    /// A complaint: a line that no kernel should log.
     pub(super) complaints: Vec<String>,
-    /// The first line that tells of a want of memory.
+    /// The first line that reports a shortage of memory.
     pub(super) shortage: Option<String>,
 }
 

@@ -11,9 +11,9 @@ use super::qemu::{Acceleration, Exit};
 pub(super) const MOST_STARTS: usize = 3;
 
 /// Lines of a kernel's complaint that are shown.
-const SHOWN: usize = 3;
+const MAX_SHOWN: usize = 3;
 
-/// How the line to a machine ended before the machine had said that it is done.
+/// How the connection to a machine ended before the machine had reported that it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
     /// Nothing came for as long as that deadline allows.
@@ -101,7 +101,7 @@ impl fmt::Display for BootFailure {
 }
 
 fn shown(lines: &[String]) -> String {
-    lines[..lines.len().min(SHOWN)].join("; ")
+    lines[..lines.len().min(MAX_SHOWN)].join("; ")
 }
 
 /// What follows a start that failed.
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ended_qemu_is_told_apart() {
+    fn a_signal_from_outside_is_distinguished_from_qemu_s_own_exit() {
         let of = |end: &End| BootFailure::of(end, "");
         let is_outside = |failure: BootFailure| match failure {
             BootFailure::Killed { from_outside, .. } => Some(from_outside),

@@ -1,6 +1,6 @@
-//! What a kernel says when something is wrong with it.
+//! Complaints of a kernel: log lines of warnings, oopses, panics and memory shortage.
 
-/// What no kernel should ever say (Linux: `kernel/panic.c`, `lib/Kconfig.debug`).
+/// Log lines that no kernel should ever write (Linux: `kernel/panic.c`, `lib/Kconfig.debug`).
 const MARKS: &[&str] = &[
     "WARNING:",
     "BUG:",
@@ -17,11 +17,11 @@ const MARKS: &[&str] = &[
     "UBSAN:",
 ];
 
-/// What it says last.
+/// The last words of a panic.
 const PANIC: &str = "Kernel panic";
 
-/// What it says when it has no memory left, which is the machine's fault and not its own
-/// (Linux: `mm/oom_kill.c`, `mm/page_alloc.c`).
+/// Log lines of a kernel that has no memory left, which is the machine's fault and not its own (Linux:
+/// `mm/oom_kill.c`, `mm/page_alloc.c`).
 const SHORTAGE: &[&str] = &[
     "Out of memory",
     "out of memory",
@@ -35,7 +35,7 @@ pub(super) fn is_complaint(level: u8, text: &str) -> bool {
     level <= 5 && !is_shortage(text) && MARKS.iter().any(|mark| text.contains(mark))
 }
 
-/// Whether it tells that there is no memory.
+/// Whether it reports that there is no memory.
 pub(super) fn is_shortage(text: &str) -> bool {
     SHORTAGE.iter().any(|mark| text.contains(mark))
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_no_kernel_should_say_is_a_complaint() {
+    fn only_warnings_and_oopses_are_complaints() {
         for (level, text) in [
             (4, "WARNING: CPU: 0 PID: 1 at net/core/dev.c:1"),
             (1, "BUG: kernel NULL pointer dereference"),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_told_from_its_reason_on() {
+    fn a_panic_is_reported_from_its_reason_on() {
         let console = "boot\nKernel panic - not syncing: x\nCPU: 0\nCall Trace:\nlast\n";
         assert_eq!(
             last_words(console, 2),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shortage_of_memory_is_told_apart() {
+    fn a_shortage_of_memory_is_recognised() {
         assert!(is_shortage("Out of memory: Killed process 71 (tail)"));
         assert!(is_shortage("nft: page allocation failure: order:4"));
         assert!(!is_shortage("BUG: kernel NULL pointer dereference"));

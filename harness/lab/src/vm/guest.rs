@@ -1,7 +1,7 @@
 //! The guest's first process: sets the machine up, does the jobs, sends back what they leave.
 //!
-//! It is this very program, started by the kernel as process 1. When it has told everything it
-//! switches the machine off; when it fails, the kernel panics and qemu ends.
+//! It is this very program, started by the kernel as process 1. When it has sent everything it switches the
+//! machine off; when it fails, the kernel panics and qemu ends.
 
 use std::collections::VecDeque;
 use std::env;
@@ -40,7 +40,7 @@ const PROCESSORS: &str = "/sys/devices/system/cpu";
 pub(crate) const BEAT: Duration = Duration::from_secs(1);
 
 /// Longest text of an error that is sent, in bytes.
-const MOST_SAID: usize = 16 << 10;
+const MAX_ERROR_TEXT: usize = 16 << 10;
 
 /// Runs as a guest's first process if this is one. Call it before anything else in `main`.
 pub fn run_if_first() -> Option<ExitCode> {
@@ -76,7 +76,7 @@ fn serve() -> Result<(), LabError> {
         .doing("open the port to the host")?;
     let host = Host(Mutex::new(port));
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    host.tell(&Message::Up {
+    host.send(&Message::Up {
         release: release.trim().to_owned(),
         failed,
     });
@@ -85,7 +85,7 @@ fn serve() -> Result<(), LabError> {
     let waiting: Mutex<VecDeque<usize>> = Mutex::new((0..orders.jobs.len()).collect());
     let (stop, stopped) = channel::<()>();
     thread::scope(|scope| {
-        scope.spawn(|| log.follow(|line| host.tell(line)));
+        scope.spawn(|| log.follow(|line| host.send(line)));
         let life = &host;
         scope.spawn(move || show_life(life, &stopped));
         let work = || {
@@ -101,11 +101,11 @@ fn serve() -> Result<(), LabError> {
             let _ = worker.join();
         }
         if let Some(remains) = before.and_then(|before| Census::since(&before, orders.patience)) {
-            host.tell(&Message::Left(remains));
+            host.send(&Message::Left(remains));
         }
-        log.pass_on(|line| host.tell(line));
+        log.pass_on(|line| host.send(line));
         drop(stop);
-        host.tell(&Message::Done);
+        host.send(&Message::Done);
         // Who reads the kernel's log never ends by itself.
         let _ = reboot(RebootMode::RB_AUTOBOOT);
     });
@@ -151,7 +151,7 @@ fn mount_new(kind: &str, target: &str) -> nix::Result<()> {
     )
 }
 
-/// Loads every module, in the order of their names; tells of those that do not load.
+/// Loads every module, in the order of their names; returns those that do not load.
 fn load_modules() -> Vec<String> {
     let entries = fs::read_dir(MODULES).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
@@ -168,8 +168,8 @@ fn load_modules() -> Vec<String> {
     failed.collect()
 }
 
-/// Starts the processors that the boot has left out (Linux: `Documentation/core-api/cpu_hotplug.rst`); tells
-/// of those that do not start. One that was there from the beginning has no such file, or it says so.
+/// Starts the processors that the boot has left out (Linux: `Documentation/core-api/cpu_hotplug.rst`); returns
+/// those that do not start. One that was there from the beginning has no such file, or its file has 1.
 fn start_processors() -> Vec<String> {
     let entries = fs::read_dir(PROCESSORS).into_iter().flatten().flatten();
     let switches = entries.map(|entry| entry.path().join("online"));
@@ -188,8 +188,8 @@ fn start_processors() -> Vec<String> {
 struct Host(Mutex<fs::File>);
 
 impl Host {
-    /// Without a host there is nobody to tell.
-    fn tell(&self, message: &Message) {
+    /// Without a host there is no receiver.
+    fn send(&self, message: &Message) {
         let _ = send(&mut *lock(&self.0), message);
     }
 
@@ -221,8 +221,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// What the kernel writes is sent before the beginning and the end of each job, so that the host knows
 /// what it wrote meanwhile.
 fn do_job(host: &Host, log: &KernelLog, orders: &Orders, job: usize) {
-    log.pass_on(|line| host.tell(line));
-    host.tell(&Message::Started { job });
+    log.pass_on(|line| host.send(line));
+    host.send(&Message::Started { job });
     let runs = PathBuf::from(format!("/runs/{job}"));
     let output = Command::new(&orders.program)
         .args(["run", "--unjudged", "--runs"])
@@ -233,8 +233,8 @@ fn do_job(host: &Host, log: &KernelLog, orders: &Orders, job: usize) {
         .env("HOME", "/root")
         .stdin(Stdio::null())
         .output();
-    let (status, said) = match output {
-        Ok(output) => (output.status.code(), said(&output.stderr)),
+    let (status, error_text) = match output {
+        Ok(output) => (output.status.code(), error_text(&output.stderr)),
         Err(error) => (None, error.to_string()),
     };
     if let Some(root) = run_directory(&runs) {
@@ -244,14 +244,18 @@ fn do_job(host: &Host, log: &KernelLog, orders: &Orders, job: usize) {
         }
     }
     let _ = fs::remove_dir_all(&runs);
-    log.pass_on(|line| host.tell(line));
-    host.tell(&Message::Ended { job, status, said });
+    log.pass_on(|line| host.send(line));
+    host.send(&Message::Ended {
+        job,
+        status,
+        error_text,
+    });
 }
 
 /// What a run printed of an error.
-fn said(errors: &[u8]) -> String {
+fn error_text(errors: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(errors).trim().to_owned();
-    text.truncate(text.floor_char_boundary(MOST_SAID));
+    text.truncate(text.floor_char_boundary(MAX_ERROR_TEXT));
     text
 }
 
@@ -280,13 +284,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Tells that the guest is alive, until the other end of `stopped` is gone.
+/// Sends the sign of life, until the other end of `stopped` is gone.
 fn show_life(host: &Host, stopped: &Receiver<()>) {
     loop {
         let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with("MemAvailable:"));
         let number = line.and_then(|line| line.split_whitespace().nth(1));
-        host.tell(&Message::Beat {
+        host.send(&Message::Beat {
             available: number
                 .and_then(|text| text.parse().ok())
                 .unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! The host's end of one machine: what it tells is taken down, until it is done or dies.
+//! The host's end of one machine: receives its messages, until it is done or dies.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -107,11 +107,11 @@ impl<'j> Host<'j> {
     ///
     /// # Errors
     /// How its line ended before that.
-    pub(super) fn listen(&mut self, told: &mut impl FnMut(News)) -> Result<(), End> {
+    pub(super) fn listen(&mut self, report: &mut impl FnMut(News)) -> Result<(), End> {
         loop {
             match receive(&mut self.news) {
                 Ok(Some(Message::Done)) => return Ok(()),
-                Ok(Some(message)) => self.take(message, told)?,
+                Ok(Some(message)) => self.take(message, report)?,
                 Ok(None) => return Err(self.end(&io::ErrorKind::UnexpectedEof.into())),
                 Err(error) => return Err(self.end(&error)),
             }
@@ -127,7 +127,7 @@ impl<'j> Host<'j> {
         }
     }
 
-    fn take(&mut self, message: Message, told: &mut impl FnMut(News)) -> Result<(), End> {
+    fn take(&mut self, message: Message, report: &mut impl FnMut(News)) -> Result<(), End> {
         let known = |job: usize| match job < self.jobs.len() {
             true => Ok(job),
             false => Err(End::Wrong(format!("there is no job {job}"))),
@@ -141,7 +141,7 @@ impl<'j> Host<'j> {
                     self.log(&format!("wireproof: {line}"));
                 }
             }
-            Message::Left(remains) => told(News::Left(remains)),
+            Message::Left(remains) => report(News::Left(remains)),
             Message::Beat { .. } | Message::Done => {}
             Message::Kernel { level, text } => {
                 self.log(&text);
@@ -150,7 +150,7 @@ impl<'j> Host<'j> {
             Message::Started { job } => {
                 let job = known(job)?;
                 if let Some((release, after)) = self.up.take() {
-                    told(News::Up {
+                    report(News::Up {
                         release,
                         acceleration: self.acceleration,
                         after,
@@ -158,14 +158,18 @@ impl<'j> Host<'j> {
                 }
                 self.blame.begin(job);
                 self.begun[job] = Some(Instant::now());
-                told(News::Started(job));
+                report(News::Started(job));
             }
             Message::File { job, path, length } => {
                 let job = known(job)?;
                 self.save(job, &path, length)
                     .map_err(|error| self.end(&error))?;
             }
-            Message::Ended { job, status, said } => {
+            Message::Ended {
+                job,
+                status,
+                error_text,
+            } => {
                 let job = known(job)?;
                 self.ended.insert(job);
                 let Charges {
@@ -178,11 +182,11 @@ impl<'j> Host<'j> {
                     },
                     _ => Outcome::Finished {
                         status,
-                        said,
+                        error_text,
                         complaints,
                     },
                 };
-                told(News::Ended(job, outcome));
+                report(News::Ended(job, outcome));
             }
         }
         Ok(())
@@ -236,7 +240,7 @@ impl<'j> Host<'j> {
             true => Outcome::Lost { why },
             false => Outcome::Finished {
                 status: None,
-                said: why,
+                error_text: why,
                 complaints,
             },
         }

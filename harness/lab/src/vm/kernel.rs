@@ -12,8 +12,8 @@ use crate::base::error::{Doing, LabError};
 /// Where kernels are looked for, each in a folder of its name; `ci/setup --kernels` fills it.
 pub const FOLDER: &str = "WIREPROOF_KERNELS";
 
-/// Modules that a lab or an engine may need. What a kernel has built in or lacks is left out: what
-/// a machine cannot do, it tells by itself.
+/// Modules that a lab or an engine may need. What a kernel has built in or lacks is left out: what a machine
+/// cannot do, it reports by itself.
 const WANTED: &[&str] = &[
     // What speaks with the host.
     "virtio_pci",
@@ -139,7 +139,7 @@ impl Kernel {
     }
 }
 
-/// The folder with the kernels: what the variable says, else below the user's cache.
+/// The folder with the kernels: what the variable names, else below the user's cache.
 pub fn folder() -> PathBuf {
     let from = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     from(FOLDER).map_or_else(

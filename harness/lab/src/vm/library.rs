@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_program_is_told() {
+    fn a_file_that_is_no_program_is_an_error() {
         let error = needed_by(Path::new("/etc/hostname")).unwrap_err();
         assert!(
             error.cause.contains("ELF") || error.cause.contains("fill"),

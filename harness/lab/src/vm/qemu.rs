@@ -17,19 +17,18 @@ use super::kernel::Kernel;
 /// The program; other machines than this one's kind are not emulated.
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 
-/// What the kernel is told: where its console is, that a panic ends the machine, and that an oops
-/// is one; that the clock of an emulated processor can be trusted, since the others cost a trip to
-/// qemu each time they are read; to leave out what guards against other guests' programs; and not
-/// to let those wait who take something away, while other processors get past it.
+/// The kernel's command line: where its console is, that a panic ends the machine, and that an oops is one;
+/// that the clock of an emulated processor can be trusted, since the others cost a trip to qemu each time they
+/// are read; to leave out what guards against other guests' programs; and not to let those wait who take
+/// something away, while other processors get past it.
 const COMMAND_LINE: &str = "console=ttyS0 panic=-1 oops=panic rdinit=/init \
                             tsc=reliable clocksource=tsc mitigations=off \
                             rcupdate.rcu_expedited=1";
 
-/// What the kernel of an emulated machine is told besides: to boot on one processor, as was
-/// measured over 100 boots of each kernel; the guest starts the others once it is up, for which `noreplace-smp`
-/// leaves the code in. And not to panic
-/// where a few ticks do not come in time (Linux: `check_timer` in `arch/x86/kernel/apic/io_apic.c`): qemu may
-/// have waited for a processor of the host.
+/// The rest of an emulated machine's command line: to boot on one processor, as was measured over 100 boots of
+/// each kernel; the guest starts the others once it is up, for which `noreplace-smp` leaves the code in. And
+/// not to panic where a few ticks do not come in time (Linux: `check_timer` in
+/// `arch/x86/kernel/apic/io_apic.c`): qemu may have waited for a processor of the host.
 const EMULATED: &str = "maxcpus=1 noreplace-smp no_timer_check";
 
 /// How an emulated machine's processors run: in turns, in one thread. A kernel rewrites its own code by way of
@@ -49,7 +48,7 @@ pub enum Acceleration {
 }
 
 impl Acceleration {
-    /// As reports tell it.
+    /// As reports print it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Kvm => "KVM",
@@ -70,7 +69,7 @@ pub struct Size {
 /// How qemu ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exit {
-    /// Its status, and what it said.
+    /// Its status, and what it printed.
     pub(super) text: String,
     /// The signal that ended it.
     pub(super) signal: Option<i32>,
@@ -84,8 +83,8 @@ pub(crate) struct Qemu {
 }
 
 impl Qemu {
-    /// Starts a guest; what it tells comes out of the pipe. Its console goes to a file. One that is
-    /// emulated is told how fast its time stamp counter runs, where that is known.
+    /// Starts a guest; its messages come out of the pipe. Its console goes to a file. One that is emulated gets
+    /// the rate of its time stamp counter, where that is known.
     ///
     /// # Errors
     /// There is no qemu, or it cannot be started.
@@ -102,8 +101,8 @@ impl Qemu {
             LabError::machine(DOING, format!("{PROGRAM} is not in PATH"))
                 .help("Debian: apt-get install qemu-system-x86")
         })?;
-        let (news, told): (PipeReader, PipeWriter) = io::pipe().doing(DOING)?;
-        for fd in [root.as_fd(), told.as_fd()] {
+        let (news, writer): (PipeReader, PipeWriter) = io::pipe().doing(DOING)?;
+        for fd in [root.as_fd(), writer.as_fd()] {
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).doing(DOING)?;
         }
         let (accelerated, command_line): (&[&str], String) = match acceleration {
@@ -135,7 +134,7 @@ impl Qemu {
             .arg("-chardev")
             .arg(format!(
                 "file,id=news,path=/proc/self/fd/{}",
-                told.as_raw_fd()
+                writer.as_raw_fd()
             ))
             .args(["-device", "virtserialport,chardev=news"])
             .stdin(Stdio::null())
@@ -154,14 +153,14 @@ impl Qemu {
         let _ = self.child.wait();
     }
 
-    /// How qemu ended, if it has; what it said is part of it.
+    /// How qemu ended, if it has; what it printed is part of it.
     pub(crate) fn ended(&mut self) -> Option<Exit> {
         let status = self.child.try_wait().ok().flatten()?;
-        let said = fs::read_to_string(self.console.with_extension("qemu.log"));
-        let said = said.unwrap_or_default();
-        let text = match said.trim() {
+        let printed = fs::read_to_string(self.console.with_extension("qemu.log"));
+        let printed = printed.unwrap_or_default();
+        let text = match printed.trim() {
             "" => format!("qemu ended with {status}"),
-            said => format!("qemu ended with {status}: {said}"),
+            printed => format!("qemu ended with {status}: {printed}"),
         };
         let signal = status.signal();
         Some(Exit { text, signal })

@@ -1,4 +1,4 @@
-//! What runs leave in the kernel that they ran on: what is still there when nobody uses it any more.
+//! Leaks of kernel objects: what runs leave in the kernel when nobody uses it any more.
 
 use std::fmt;
 use std::fs;
@@ -32,8 +32,8 @@ pub struct Remains {
     pub namespaces: u64,
     /// Peers of WireGuard devices.
     pub peers: u64,
-    /// The kernel's own memory in KiB, which caches of any kind are part of: it grows with first uses,
-    /// and says something only when it grows with their number.
+    /// The kernel's own memory in KiB, which caches of any kind are part of: it grows with first uses, and
+    /// means something only when it grows with their number.
     pub kilobytes: u64,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// What there is before anything has run; none where the kernel does not tell.
+    /// What there is before anything has run; none where the kernel does not report it.
     pub(super) fn first() -> Option<Self> {
         Self::least(|_| false)
     }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_wireguard_has_no_peers_and_one_that_tells_nothing_is_not_asked() {
+    fn a_kernel_without_wireguard_has_no_peers_and_one_without_slabinfo_has_no_census() {
         let without = SLABS.replace("wg_peer", "other");
         assert_eq!(Census::read(&without, MEMORY).unwrap().objects, [11, 0]);
         assert!(Census::read("", MEMORY).is_none());

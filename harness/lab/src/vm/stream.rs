@@ -1,4 +1,4 @@
-//! What a guest tells its host: one JSON document a line, and after some of them a file's bytes.
+//! Messages from a guest to its host: one JSON document a line, and after some of them a file's bytes.
 
 use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ const LONGEST: u64 = 1 << 20;
 pub(crate) enum Message {
     /// The guest is up, with this kernel; this went wrong, such as modules that did not load.
     Up {
-        /// As uname(2) tells it.
+        /// As uname(2) returns it.
         release: String,
         /// A line for each.
         failed: Vec<String>,
@@ -42,8 +42,9 @@ pub(crate) enum Message {
         job: usize,
         /// Exit status; none if a signal ended it.
         status: Option<i32>,
-        /// What it said of an error.
-        said: String,
+        /// What it printed of an error, or why it could not be run.
+        #[serde(rename = "said")]
+        error_text: String,
     },
     /// So much is left of the jobs, which are all done.
     Left(Remains),

@@ -1,4 +1,4 @@
-//! How fast this host's time stamp counter runs, which an emulated guest's is (QEMU: `cpu_get_tsc` in
+//! The rate of this host's time stamp counter, which an emulated guest's is (QEMU: `cpu_get_tsc` in
 //! `target/i386`).
 //!
 //! A guest counts it against a timer while it boots. Where qemu has to wait for a processor meanwhile, the

@@ -1,4 +1,4 @@
-//! The host's filesystems behind overlays: what is written to them is gone with the node.
+//! Overlays over the host's filesystems: what is written to them is gone with the node.
 
 use std::fs;
 use std::path::{Path, PathBuf};

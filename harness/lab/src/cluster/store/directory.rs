@@ -1,4 +1,4 @@
-//! Calico resources in a directory, and the digest that tells its states apart.
+//! Calico resources in a directory, and the digest of its content.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -44,7 +44,7 @@ pub(crate) struct Etcd {
     url: String,
     gateway: Gateway,
     init: Init,
-    told: Arc<NodeStates>,
+    states: Arc<NodeStates>,
     log: PathBuf,
     patience: Patience,
     state: Mutex<State>,
@@ -89,14 +89,14 @@ impl Etcd {
         let name = STORE_HOST
             .parse()
             .map_err(|error| LabError::machine("name the store's host", error))?;
-        let told = Arc::new(NodeStates::default());
+        let states = Arc::new(NodeStates::default());
         let paths = Paths {
             read: find("etcd").into_iter().collect(),
             write: Vec::new(),
             runs: directory.path().to_owned(),
             uncontained: false,
         };
-        let init = start_init(&name, &mut space.share()?, paths, &told)?;
+        let init = start_init(&name, &mut space.share()?, paths, &states)?;
         let etcd = Self {
             url,
             gateway: Gateway {
@@ -105,7 +105,7 @@ impl Etcd {
             },
             patience: plan.deadlines.patience,
             init,
-            told,
+            states,
             log: directory.path().join("etcd.log"),
             state: Mutex::new(State {
                 condition: Condition::Down,
@@ -281,7 +281,7 @@ impl Etcd {
         }
     }
 
-    /// Starts it, with what it held, where these URLs say.
+    /// Starts it, with what it held, at these URLs.
     fn begin(&self, state: &mut State, urls: &str) -> Result<(), LabError> {
         state.process += 1;
         let words = [
@@ -318,8 +318,8 @@ impl Etcd {
         let deadline = Deadline::after(self.patience.allows(READY));
         let look = self.look();
         loop {
-            let told = self.told.lock();
-            for host in told.values() {
+            let states = self.states.lock();
+            for host in states.values() {
                 if let Some(cause) = host.unfit.as_ref().or(host.not_started.get(&process)) {
                     return Err(LabError::machine("start etcd", cause).help(
                         "run ci/setup, or install etcd (Debian: apt-get install etcd-server)",
@@ -332,7 +332,7 @@ impl Etcd {
                         .help(format!("the whole log is {}", shown_path(&self.log))));
                 }
             }
-            drop(told);
+            drop(states);
             let failure = match self.gateway.revision() {
                 Ok(_) => return Ok(()),
                 Err(failure) => failure,
@@ -341,7 +341,7 @@ impl Etcd {
                 return Err(deadline.missed(self.wait("etcd answers", &look), &failure.cause));
             }
             // What it says of itself tells when it begins, not when it has begun.
-            self.told
+            self.states
                 .wait_for(deadline.sooner(LOOK_AGAIN), |_| None::<()>);
         }
     }
@@ -354,11 +354,11 @@ impl Etcd {
         self.signal(state, ProcessSignal::Kill)?;
         state.condition = Condition::Down;
         let process = state.process;
-        self.told.wait_until(
+        self.states.wait_until(
             self.wait("etcd has ended", &self.look()),
             Deadline::after(self.patience.allows(READY)),
-            |told| {
-                let mut hosts = told.values();
+            |states| {
+                let mut hosts = states.values();
                 hosts
                     .any(|host| host.ended.contains_key(&process))
                     .then_some(())

@@ -1,5 +1,5 @@
-//! What the lab says to its etcd, through the JSON gateway and the loopback device of
-//! the namespace that etcd is in.
+//! Requests of the lab to its etcd, through the JSON gateway and the loopback device of the namespace that etcd
+//! is in.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -70,7 +70,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Puts a key if `revision` has written it last (0: if it is not there). Says whether it has.
+    /// Puts a key if `revision` has written it last (0: if it is not there). Returns whether it has.
     pub(super) fn put_if(&self, key: &str, value: &str, revision: u64) -> Result<bool, LabError> {
         let compare = json!({
             "key": STANDARD.encode(key), "target": "MOD", "result": "EQUAL",

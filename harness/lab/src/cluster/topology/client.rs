@@ -21,7 +21,7 @@ pub(super) fn connect(
 ) -> Result<(), LabError> {
     let (port, uplink) = (IfName::from(&host.name), interface(UPLINK)?);
     if plan.ipv6 {
-        sysctl::speak_ipv6(namespace)?;
+        sysctl::enable_ipv6(namespace)?;
     }
     fabric_net.add_veth(
         VethEnd {

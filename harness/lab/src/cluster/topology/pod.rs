@@ -29,7 +29,7 @@ pub(super) fn connect_pod(
 ) -> Result<(), LabError> {
     let node_net = Netlink::open(node_space)?;
     if plan.ipv6 {
-        sysctl::speak_ipv6(namespace)?;
+        sysctl::enable_ipv6(namespace)?;
     }
     let uplink = interface(UPLINK)?;
     node_net.add_veth(
@@ -148,7 +148,7 @@ fn on_bridge(
     families.map(with_length).collect()
 }
 
-/// The Ethernet address of a bridge's port, which nobody speaks to.
+/// The Ethernet address of a bridge's port, to which nobody sends.
 fn port_mac(address: Ipv4Addr) -> Mac {
     let [a, b, c, d] = address.octets();
     [0x02, 0x02, a, b, c, d]

@@ -1,5 +1,5 @@
-//! The cluster's links from one moment to the next. Namespaces stay: everyone who is there
-//! at some time has one from the beginning.
+//! Changes of the cluster's links, addresses and routes between two steps. Namespaces stay: everyone who is
+//! there at some time has one from the beginning.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -20,7 +20,7 @@ use super::{
 };
 
 impl Topology {
-    /// Makes links, addresses and routes what `after` says, where they were what `before` says.
+    /// Makes links, addresses and routes those of `after`, where they were those of `before`.
     pub(crate) fn reshape(&self, before: &State, after: &State) -> Result<(), LabError> {
         let fabric = &after.fabric;
         let fabric_net = Netlink::open(&self.fabric)?;
@@ -63,8 +63,8 @@ impl Topology {
             )?;
         }
         if fabric.kind == FabricKind::Flat {
-            self.tell_the_ways(fabric, before, after)?;
-            self.tell_the_router(fabric, before, after)?;
+            self.set_pod_routes_of_nodes(fabric, before, after)?;
+            self.set_pod_routes_of_router(fabric, before, after)?;
         }
         if before.apart != after.apart {
             wire::cut_off(&self.fabric, fabric.kind, &after.apart)?;
@@ -116,7 +116,7 @@ impl Topology {
     }
 
     /// The router beside a switch has to know it too, for clients.
-    fn tell_the_router(
+    fn set_pod_routes_of_router(
         &self,
         fabric: &Fabric,
         before: &State,
@@ -139,7 +139,7 @@ impl Topology {
     }
 
     /// On a switch every node has to know by which node each pod is reached.
-    fn tell_the_ways(
+    fn set_pod_routes_of_nodes(
         &self,
         fabric: &Fabric,
         before: &State,
@@ -245,7 +245,7 @@ impl Topology {
     }
 }
 
-/// Tells the fabric's routes what it carries now.
+/// Sets the fabric's routes for what it carries now.
 fn narrow(fabric_net: &Netlink, state: &State, fabric: &Fabric) -> Result<(), LabError> {
     if fabric.kind == FabricKind::Flat {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the fabric does to packets, and how often it did.
+//! Impairments of the fabric, and their counters.
 //!
 //! A packet that comes in is seen at its port before any of this befalls it, and one that goes
 //! out only afterwards.
@@ -23,7 +23,7 @@ use super::{HARNESS_MAC, nat, nft};
 /// How much of a burst is let through before a rate counts, in kilobytes.
 const BURST: u16 = 16;
 
-/// Makes the fabric do what the plan says, in place of what it did before. Counters go on.
+/// Sets the plan's impairments of the fabric, in place of those before. Counters go on.
 pub(super) fn set(fabric: &Namespace, plan: &Fabric) -> Result<(), LabError> {
     let nat = plan.nat.as_ref().map(nat::rules).unwrap_or_default();
     fabric.enter(|| nft(&(rules(plan) + &nat)))
@@ -151,7 +151,7 @@ fn write_rules(rules: &mut String, plan: &Fabric, family: &str, packets: &str) -
     Ok(())
 }
 
-/// The chains that an impairment's packets pass, and the ports that tell them from others. What is
+/// The chains that an impairment's packets pass, and the ports that distinguish them from others. What is
 /// everybody's is met where it comes in, and so only once.
 fn ports(impairment: &Impairment) -> Vec<(&'static str, String)> {
     let Some(node) = &impairment.node else {
@@ -183,7 +183,7 @@ fn rule_of(kind: ImpairmentKind) -> (String, &'static str) {
     }
 }
 
-/// Gives the ports of nodes the delays that the plan says, where they had others.
+/// Gives the ports of nodes the plan's delays, where they had others.
 pub(super) fn slow_down(
     fabric_net: &Netlink,
     nodes: &[Node],

@@ -1,4 +1,4 @@
-//! What this machine has left: its own memory, and what control groups and limits leave of it.
+//! The memory that this machine has left: its own, and what control groups and limits leave of it.
 
 use std::fmt;
 use std::fs;
@@ -9,25 +9,25 @@ use std::path::{Path, PathBuf};
 pub enum Room {
     /// The machine itself.
     Machine {
-        /// In bytes.
+        /// The memory that is left, in bytes.
         left: u64,
     },
     /// A control group that this process is in, or one above it.
     ControlGroup {
         /// The file that has its limit.
         file: PathBuf,
-        /// In bytes.
+        /// The memory that is left, in bytes.
         left: u64,
     },
     /// This process's address space (getrlimit(2), `RLIMIT_AS`).
     AddressSpace {
-        /// In bytes.
+        /// The memory that is left, in bytes.
         left: u64,
     },
 }
 
 impl Room {
-    /// In bytes.
+    /// The memory that is left, in bytes.
     pub fn left(&self) -> u64 {
         match self {
             Self::Machine { left }
@@ -56,7 +56,7 @@ impl fmt::Display for Room {
     }
 }
 
-/// All that limit a run here. What the kernel does not tell limits nothing.
+/// All that limit a run here. What the kernel does not report limits nothing.
 pub fn rooms() -> Vec<Room> {
     let read = |name: &str| fs::read_to_string(format!("/proc/{name}")).unwrap_or_default();
     let (groups, mounts) = (read("self/cgroup"), read("self/mountinfo"));

@@ -1,4 +1,4 @@
-//! Questions about single packets: which route is theirs?
+//! Route lookups for single packets (`ip route get`).
 
 use std::net::IpAddr;
 
@@ -21,7 +21,8 @@ pub(crate) struct Packet {
 }
 
 impl Netlink {
-    /// The route in a table that a packet matches (`RTM_GETROUTE` with `RTM_F_FIB_MATCH`; the table is told with `RTM_F_LOOKUP_TABLE`).
+    /// The route in a table that a packet matches (`RTM_GETROUTE` with `RTM_F_FIB_MATCH`; the table is in the
+    /// answer with `RTM_F_LOOKUP_TABLE`).
     ///
     /// # Errors
     /// Why the kernel sends it nowhere, in its words.

@@ -1,4 +1,4 @@
-//! Requests that take away, and those that only somebody makes who tampers.
+//! Requests that delete, and those that only tampering needs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

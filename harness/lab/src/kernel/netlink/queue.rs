@@ -122,7 +122,7 @@ mod tests {
     /// As `tc qdisc add dev lo root netem delay 20ms 5ms reorder 25% limit 100000` sends it, with
     /// nanoseconds in place of ticks.
     #[test]
-    fn a_delay_is_told_in_nanoseconds() {
+    fn a_delay_is_sent_in_nanoseconds() {
         let bytes = options(Delay {
             millis: 20,
             jitter: 5,

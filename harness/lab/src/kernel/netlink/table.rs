@@ -1,4 +1,4 @@
-//! Questions about the kernel's tables of neighbours.
+//! Requests about the kernel's tables of neighbours.
 
 use futures_util::StreamExt;
 use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
@@ -47,7 +47,7 @@ impl Netlink {
     }
 }
 
-/// None of what is told of a single interface.
+/// Nothing of the attributes of a single interface.
 fn table_of(message: &NeighbourTableMessage) -> Option<NeighbourTable> {
     let mut table = NeighbourTable::default();
     for attribute in &message.attributes {

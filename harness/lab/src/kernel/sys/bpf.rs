@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-/// What `bpf(2)` is told, as 64-bit words (`union bpf_attr`); pairs of 32-bit fields share one.
+/// The arguments of `bpf(2)`, as 64-bit words (`union bpf_attr`); pairs of 32-bit fields share one.
 type BpfWords = [u64; 16];
 
 /// Two 32-bit fields, in the order in which they are in memory.

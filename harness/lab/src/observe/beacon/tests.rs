@@ -135,8 +135,8 @@ fn a_pod_s_link_that_is_taken_away_is_noted_too() {
     first.send_round(Round::Opening, &capture, soon()).unwrap();
     let mut later = sender(Vec::new());
     later.send_round(Round::Closing, &capture, soon()).unwrap();
-    let told = without_link(&later, &capture, Round::Closing);
-    let gone: Vec<_> = told.iter().map(|(name, _)| name.as_str()).collect();
+    let missing = without_link(&later, &capture, Round::Closing);
+    let gone: Vec<_> = missing.iter().map(|(name, _)| name.as_str()).collect();
     assert!(gone.contains(&format!("ada {pod}").as_str()), "{gone:?}");
     assert_eq!(gone.len(), 2, "{gone:?}");
     drop(capture);

@@ -1,4 +1,4 @@
-//! How agents end that are asked to.
+//! The end of agents: how they end, and how long it takes when they are asked to.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -46,13 +46,13 @@ impl Engines<'_> {
     /// Notes the agents that have ended by themselves.
     pub(crate) fn note_fallen(&mut self) {
         let running = self.running(None);
-        let told = self.told.lock();
-        let gone = |name: &NodeName| Some(told.get(name)?.ended.get(&AGENT)?.to_owned());
+        let states = self.states.lock();
+        let gone = |name: &NodeName| Some(states.get(name)?.ended.get(&AGENT)?.to_owned());
         let fallen: Vec<_> = running
             .iter()
             .filter_map(|name| Some((name.clone(), gone(name)?)))
             .collect();
-        drop(told);
+        drop(states);
         for (name, how) in &fallen {
             self.running.remove(name);
             let ends = self.ends.entry(name.clone()).or_default();
@@ -62,9 +62,9 @@ impl Engines<'_> {
 
     fn note_ends(&mut self, nodes: &[NodeName], began: Instant) {
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let told = self.told.lock();
+        let states = self.states.lock();
         for name in nodes {
-            let how = told.get(name).and_then(|node| node.ended.get(&AGENT));
+            let how = states.get(name).and_then(|node| node.ended.get(&AGENT));
             let ends = self.ends.entry(name.clone()).or_default();
             ends.push(end(how.copied(), true, micros));
         }

@@ -1,5 +1,5 @@
-//! What of the host the engine's processes see: what its commands name, the store, what it keeps; and where they
-//! look for programs.
+//! Paths of the host that the engine's processes see: those of its commands, the store and its state; and where
+//! they look for programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! That the program of every agent runs.
+//! The wait until the program of every agent runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,20 +15,19 @@ use super::{AGENT, Engines};
 const STARTED: Duration = Duration::from_secs(30);
 
 impl Engines<'_> {
-    /// A program that cannot be executed is told at once: a descriptor may say of no later moment that its
-    /// agent is ready.
+    /// A program that cannot be executed is an error at once: a descriptor need not define when its agent is ready.
     pub(super) fn wait_until_started(&self, nodes: &[&NodeName]) -> Result<(), LabError> {
-        let runs = |told: &mut BTreeMap<NodeName, NodeState>| {
-            let mut states = nodes
+        let runs = |states: &mut BTreeMap<NodeName, NodeState>| {
+            let mut of_nodes = nodes
                 .iter()
-                .filter_map(|name| Some((*name, told.get(name)?)));
-            let cause = states
+                .filter_map(|name| Some((*name, states.get(name)?)));
+            let cause = of_nodes
                 .clone()
                 .find_map(|(name, node)| Some((name, node.not_started.get(&AGENT)?)));
             if let Some((name, cause)) = cause {
                 return Some(Err(LabError::machine("start the engine", cause).at(name)));
             }
-            states
+            of_nodes
                 .all(|(_, node)| node.started.contains(&AGENT))
                 .then_some(Ok(()))
         };
@@ -38,7 +37,7 @@ impl Engines<'_> {
             look: "fewer labs at once leave it more of the processors",
         };
         let deadline = Deadline::after(self.patience.allows(STARTED));
-        self.told
+        self.states
             .wait_until(wait, deadline, runs, |_| "not yet so".to_owned())?
     }
 }

@@ -1,4 +1,4 @@
-//! When the agents are in sync with the store, and what they said if they are not.
+//! The wait until the agents are in sync with the store, and their last statuses if they are not.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,10 +19,10 @@ use crate::observe::snapshot;
 
 use super::{AGENT, Engines, Until, tail};
 
-/// How often a dataplane is looked at, when the engine does not say when it is done.
+/// How often a dataplane is looked at, when the engine does not report that it is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// The signal that an agent ends itself with, where it is told to die.
+/// The signal that an agent ends itself with, at its crash point.
 const SIGKILL: i32 = 9;
 
 /// The exit status of a program whose arguments are wrong, as most have it.
@@ -42,15 +42,15 @@ fn unknown_fault(fault: &str, log: &Path) -> LabError {
 /// What became of an agent that may die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It died at the point that it was told.
+    /// It died at its crash point.
     Died,
     /// It got to the end of its work.
     InSync,
 }
 
 impl Engines<'_> {
-    /// Waits until the dataplane of every node with an agent follows the store as it is. `state`
-    /// says what the cluster should be by now.
+    /// Waits until the dataplane of every node with an agent follows the store as it is. `state` is what the
+    /// cluster should be by now.
     pub(crate) fn wait_until_in_sync(
         &self,
         topology: &Topology,
@@ -75,15 +75,15 @@ impl Engines<'_> {
         until: &Until,
         deadline: Deadline,
     ) -> Result<(), LabError> {
-        self.told
+        self.states
             .wait_until(
                 self.wait(
                     "every node's engine is in sync with the store",
                     &self.look(),
                 ),
                 deadline,
-                |told| self.in_sync(told, store, until),
-                |told| self.last_seen(told),
+                |states| self.in_sync(states, store, until),
+                |states| self.last_seen(states),
             )
             .map_err(|error| self.blame(error))?
     }
@@ -91,24 +91,26 @@ impl Engines<'_> {
     /// Whether every running agent follows the store as it is; an error if one has ended.
     fn in_sync(
         &self,
-        told: &BTreeMap<NodeName, NodeState>,
+        states: &BTreeMap<NodeName, NodeState>,
         store: &Store,
         until: &Until,
     ) -> Option<Result<(), LabError>> {
-        if let Some(error) = self.fallen(told) {
+        if let Some(error) = self.fallen(states) {
             return Some(Err(error));
         }
-        let mut running = told.iter().filter(|(name, _)| self.running.contains(*name));
+        let mut running = states
+            .iter()
+            .filter(|(name, _)| self.running.contains(*name));
         if !store.is_reachable() {
             // There is nothing to be in sync with: an agent says that it waits.
             let before = |name| match until {
-                Until::SaysOtherwise(before) => before.get(name).unwrap_or(&None),
+                Until::StatusesDiffer(before) => before.get(name).unwrap_or(&None),
                 _ => &None,
             };
             let noticed = running.all(|(name, node)| node.status != *before(name));
             return noticed.then_some(Ok(()));
         }
-        let followers = running.filter(|(name, node)| !self.deleted.has_told(name, node));
+        let followers = running.filter(|(name, node)| !self.deleted.has_changed_status(name, node));
         let applied: Vec<_> = followers.map(|(_, node)| node.applied.as_deref()).collect();
         if !store.may_be_at(&applied) {
             return None;
@@ -138,7 +140,7 @@ impl Engines<'_> {
         };
         let mut looks = 0;
         loop {
-            if let Some(error) = self.fallen(&self.told.lock()) {
+            if let Some(error) = self.fallen(&self.states.lock()) {
                 return Err(error);
             }
             let keys = self.store.published_keys()?;
@@ -154,7 +156,7 @@ impl Engines<'_> {
             }
             // An engine that announces nothing can only be looked at again; an ending agent wakes this at once.
             let soon = deadline.sooner(LOOK_AGAIN);
-            self.told.wait_for(soon, |told| self.fallen(told));
+            self.states.wait_for(soon, |states| self.fallen(states));
         }
     }
 
@@ -167,24 +169,25 @@ impl Engines<'_> {
         deadline: Deadline,
     ) -> Result<(), LabError> {
         let wanted = |name: &NodeName| since.get(name).copied().unwrap_or(0) + more;
-        self.told
+        self.states
             .wait_until(
                 self.wait(
                     &format!("every agent has compared its dataplane {more} times more"),
                     &self.look(),
                 ),
                 deadline,
-                |told| {
-                    if let Some(error) = self.fallen(told) {
+                |states| {
+                    if let Some(error) = self.fallen(states) {
                         return Some(Err(error));
                     }
-                    told.iter()
+                    states
+                        .iter()
                         .filter(|(name, _)| self.running.contains(*name))
                         .all(|(name, node)| node.resyncs.unwrap_or(0) >= wanted(name))
                         .then_some(Ok(()))
                 },
-                |told| {
-                    let counts = told.iter().map(|(name, node)| match node.resyncs {
+                |states| {
+                    let counts = states.iter().map(|(name, node)| match node.resyncs {
                         Some(count) => format!("{name}: {count}"),
                         None => format!("{name} counts none"),
                     });
@@ -201,17 +204,17 @@ impl Engines<'_> {
         store: &Store,
         deadline: Deadline,
     ) -> Result<Fate, LabError> {
-        let died = self.told.wait_until(
+        let died = self.states.wait_until(
             self.wait("the agent dies, or is in sync", &self.look()),
             deadline,
-            |told| match told.get(node)?.ended.get(&AGENT) {
+            |states| match states.get(node)?.ended.get(&AGENT) {
                 Some(Ended::Signal(SIGKILL)) => Some(Ok(Fate::Died)),
-                Some(_) => self.fallen(told).map(Err),
+                Some(_) => self.fallen(states).map(Err),
                 None => self
-                    .in_sync(told, store, &Until::InSync)
+                    .in_sync(states, store, &Until::InSync)
                     .map(|synced| synced.map(|()| Fate::InSync)),
             },
-            |told| self.last_seen(told),
+            |states| self.last_seen(states),
         );
         let fate = died.map_err(|error| self.blame(error))??;
         if fate == Fate::Died {
@@ -224,14 +227,15 @@ impl Engines<'_> {
     /// error, where an agent has ended.
     pub(crate) fn look_again(&self, deadline: Deadline) -> Result<(), LabError> {
         let soon = deadline.sooner(LOOK_AGAIN);
-        let ended = self.told.wait_for(soon, |told| self.fallen(told));
+        let ended = self.states.wait_for(soon, |states| self.fallen(states));
         ended.map_or(Ok(()), Err)
     }
 
     /// An agent that is not running any more, or never was.
-    pub(super) fn fallen(&self, told: &BTreeMap<NodeName, NodeState>) -> Option<LabError> {
+    pub(super) fn fallen(&self, states: &BTreeMap<NodeName, NodeState>) -> Option<LabError> {
         let followed = |name: &NodeName| self.running.contains(name);
-        told.iter()
+        states
+            .iter()
             .filter(|(name, _)| followed(name))
             .find_map(|(name, node)| {
                 if let Some(cause) = node.not_started.get(&AGENT) {
@@ -253,9 +257,9 @@ impl Engines<'_> {
             })
     }
 
-    fn last_seen(&self, told: &BTreeMap<NodeName, NodeState>) -> String {
+    fn last_seen(&self, states: &BTreeMap<NodeName, NodeState>) -> String {
         let keys = self.store.published_keys().unwrap_or_default();
-        let nodes: Vec<_> = told
+        let nodes: Vec<_> = states
             .iter()
             .map(|(name, node)| {
                 let key = if keys.contains_key(name) {

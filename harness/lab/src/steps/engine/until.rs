@@ -1,4 +1,4 @@
-//! What has to be so before a step has settled.
+//! Conditions on the store that must hold before a step has settled.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use crate::cluster::store::Store;
 /// What must be so in the store, besides the agents' being in sync with it.
 #[derive(Debug, Default)]
 pub(crate) enum Until {
-    /// Nothing.
+    /// No further condition.
     #[default]
     InSync,
     /// A node publishes this key.
     Publishes(NodeName, String),
     /// A node publishes another key than this one.
     PublishesNot(NodeName, Option<String>),
-    /// Every agent says something else of itself than this: that the store is gone.
-    SaysOtherwise(BTreeMap<NodeName, Option<String>>),
+    /// Every agent's status differs from this one: it has noticed that the store is gone.
+    StatusesDiffer(BTreeMap<NodeName, Option<String>>),
 }
 
 impl Until {
     /// Whether it is so.
     pub(super) fn reached(&self, store: &Store) -> Result<bool, LabError> {
         Ok(match self {
-            Self::InSync | Self::SaysOtherwise(_) => true,
+            Self::InSync | Self::StatusesDiffer(_) => true,
             Self::Publishes(node, key) => store.published_keys()?.get(node) == Some(key),
             Self::PublishesNot(node, key) => {
                 let keys = store.published_keys()?;

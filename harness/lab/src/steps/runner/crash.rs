@@ -1,4 +1,4 @@
-//! An agent that dies before and after each of its kernel writes, and has to recover.
+//! The crash action: an agent dies before and after each of its kernel writes, and has to recover.
 
 use wireproof_model::name::NodeName;
 use wireproof_model::plan::{Action, Plan, Step, Timeout};

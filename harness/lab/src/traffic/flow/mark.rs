@@ -1,4 +1,4 @@
-//! How far a flow was at a moment, and whether it has gone on since.
+//! The position of a flow at a time, and whether it has progressed since.
 
 use wireproof_model::plan::FlowId;
 
