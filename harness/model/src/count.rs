@@ -1,4 +1,4 @@
-//! Nouns with their numbers, as English has them.
+//! Counted nouns: a number with the noun in the singular or plural.
 
 use std::fmt::Display;
 

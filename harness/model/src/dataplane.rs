@@ -17,7 +17,7 @@ mod kind;
 /// The dataplane as text.
 mod text;
 
-/// Links that carry nothing any more.
+/// Lost links: those that carry nothing any more.
 mod lost;
 
 /// The listing of nftables as data.
@@ -45,7 +45,7 @@ pub fn rule(rule: &Rule) -> String {
     text::rule(rule)
 }
 
-/// A route as `ip -d route` prints it, without the words that say nothing.
+/// A route as `ip -d route` prints it, without the words that are defaults.
 pub fn route(route: &Route) -> String {
     text::describe(route)
 }
@@ -67,8 +67,8 @@ pub fn rule_counts(listing: &str) -> BTreeMap<String, u64> {
     ruleset::counts(listing)
 }
 
-/// What a rule of nftables is told apart by: its table's family and name, its chain, and its text
-/// without counts. Rules of one chain that say the same are one.
+/// The identity of a rule of nftables: its table's family and name, its chain, and its text without counts.
+/// Rules of one chain with the same text are one.
 pub fn rule_key(family: &str, table: &str, chain: &str, rule: &str) -> String {
     format!("{family} {table} {chain}: {rule}")
 }
@@ -85,15 +85,15 @@ pub fn difference(before: &str, after: &str) -> Option<String> {
     }
     let lacks = old.difference(&new).map(|line| format!("without `{line}`"));
     let more = new.difference(&old).map(|line| format!("with `{line}`"));
-    let told: Vec<_> = lacks.chain(more).take(4).collect();
-    Some(if told.is_empty() {
+    let differences: Vec<_> = lacks.chain(more).take(4).collect();
+    Some(if differences.is_empty() {
         "in another order".into()
     } else {
-        told.join(", ")
+        differences.join(", ")
     })
 }
 
-/// All that decides what a node does with a packet. The lab fills it in as the kernel tells it.
+/// All that decides what a node does with a packet. The lab fills it in as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Dataplane {
     /// In the order of the kernel's indexes.
@@ -102,7 +102,7 @@ pub struct Dataplane {
     pub addresses: Vec<Address>,
     /// IPv4 rules in order of priority.
     pub rules: Vec<Rule>,
-    /// IPv6 rules; none where the cluster does not speak it.
+    /// IPv6 rules; none where the cluster has no IPv6.
     #[serde(default)]
     pub rules6: Vec<Rule>,
     /// Routes of every table.

@@ -6,7 +6,7 @@
 /// The keys of a table, each with its documentation.
 mod key;
 
-/// What a file may have, as its readers ask for it.
+/// The grammar of a file: its tables and their keys, recorded from their readers.
 mod grammar;
 
 /// Single values: what they must be, and the problem if they are something else.
@@ -37,7 +37,7 @@ pub(crate) use value::{Unfit, shown};
 /// Bytes of the longest line that is read.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Reads a whole document. `noun` says what it describes: `a scenario`.
+/// Reads a whole document. `noun` is what it describes: `a scenario`.
 ///
 /// # Errors
 /// The text is not TOML, or something in it is not as `read` wants it.
@@ -132,7 +132,7 @@ impl<'t> Table<'t, '_> {
         self.entries.get(key.name).map(Spanned::span)
     }
 
-    /// Reports these keys where an empty list or table is written: it says nothing, and looks as if it did.
+    /// Reports these keys where an empty list or table is written: it means nothing, and looks as if it did.
     pub(crate) fn refuse_empty(&mut self, keys: &[Key]) {
         for key in keys {
             let Some(value) = self.entries.get(key.name) else {
@@ -198,7 +198,7 @@ impl<'t> Table<'t, '_> {
         self.keep(value::one_of(&written, kind, words))
     }
 
-    /// A name. `whose` says of what: `a node`.
+    /// A name. `whose` is the kind of thing: `a node`.
     pub(crate) fn name<N: TryFrom<String, Error = NameError>>(
         &mut self,
         key: Key,
@@ -209,7 +209,7 @@ impl<'t> Table<'t, '_> {
         self.keep(value::name(written, whose))
     }
 
-    /// An IPv4 address. `advice` says which one is accepted: that depends on whose it is.
+    /// An IPv4 address. `advice` is which one is accepted: that depends on whose it is.
     pub(crate) fn address(&mut self, key: Key, advice: &str) -> Option<Spanned<Ipv4Addr>> {
         let value = self.get(key, || Form::Address)?;
         let advise = |_: &str| advice.to_owned();
@@ -283,7 +283,7 @@ impl<'t> Table<'t, '_> {
         Some(Spanned::new(value.span(), texts))
     }
 
-    /// A list of names. `whose` says of what: `a pod`.
+    /// A list of names. `whose` is the kind of thing: `a pod`.
     pub(crate) fn names<N: TryFrom<String, Error = NameError>>(
         &mut self,
         key: Key,
@@ -298,7 +298,7 @@ impl<'t> Table<'t, '_> {
         Some(names.collect())
     }
 
-    /// A name, or a list of names. `whose` says of what: `an endpoint`.
+    /// A name, or a list of names. `whose` is the kind of thing: `an endpoint`.
     pub(crate) fn one_or_more<N: TryFrom<String, Error = NameError>>(
         &mut self,
         key: Key,

@@ -1,9 +1,9 @@
-//! How to run an engine under test.
+//! The descriptor of an engine under test.
 //!
 //! A descriptor is all that the harness knows about an engine: command lines, and
 //! how it shows that it is ready.
 
-/// What it claims of its own conduct.
+/// What an engine claims of its own conduct: `[conduct]` of its descriptor.
 mod conduct;
 
 use std::collections::BTreeMap;
@@ -159,8 +159,8 @@ pub struct Descriptor {
 /// When an engine is in sync with the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ready {
-    /// Each agent says so: `READY=1` of sd_notify(3), and `X_WIREMESH_APPLIED` with the digest
-    /// of the store as it applied it.
+    /// Each agent reports it: `READY=1` of sd_notify(3), and `X_WIREMESH_APPLIED` with the digest of the store
+    /// as it applied it.
     Notify,
     /// Each node's WireGuard device has a peer for each published key, and a rule with a mark exists.
     Peers,

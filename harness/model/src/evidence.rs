@@ -1,19 +1,19 @@
 //! Everything a run observed. The lab fills it in, [`crate::judge`] reads it,
 //! and a saved one can be judged again anywhere.
 
-/// What became of the packets whose size was tried.
+/// Outcomes of size probes.
 mod size;
 
-/// What became of spoofed packets.
+/// Outcomes of spoofed packets.
 mod spoof;
 
-/// What the kernel says about ways that packets take.
+/// Route lookups of the kernel for packets.
 mod lookup;
 
-/// How the engines behaved besides their work.
+/// The engines' conduct, as observed: their log warnings, memory and ends.
 mod conduct;
 
-/// What nodes looked like between steps.
+/// Snapshots of nodes' dataplanes after steps had settled.
 mod state;
 
 /// Packets that the kernel dropped, by its own reasons.
@@ -54,16 +54,16 @@ pub struct Evidence {
     /// Every frame seen, in order of time (ties: in the order of the observers). Of flows, only
     /// what came out of a node onto the wire; the rest is in `flows`.
     pub sightings: Vec<Sighting>,
-    /// When the first probe was sent, after the last step. What promises about probes say is
-    /// about what was seen from here on.
+    /// When the first probe was sent, after the last step. What promises about probes state is about what was
+    /// seen from here on.
     #[serde(default)]
     pub probing: Nanos,
     /// What became of the flows; `flows[i].id == FlowId(i)`.
     #[serde(default)]
     pub flows: Vec<FlowEvidence>,
-    /// What the sockets said of each probe; `probes[i].id == ProbeId(i)`.
+    /// What the sockets reported of each probe; `probes[i].id == ProbeId(i)`.
     pub probes: Vec<ProbeOutcome>,
-    /// What the sockets said of each packet whose size was tried; `sizes[i].id == SizeId(i)`.
+    /// What the sockets reported of each packet whose size was tried; `sizes[i].id == SizeId(i)`.
     #[serde(default)]
     pub sizes: Vec<SizeOutcome>,
     /// What became of each transfer.
@@ -256,7 +256,7 @@ pub struct StepEvidence {
     pub settled: Nanos,
     /// Kernel writes that each node's agent has announced since the step began, where it counts them.
     pub writes: BTreeMap<NodeName, u64>,
-    /// What the kernel has told of changes in each node's network since the step began, by kind.
+    /// The kernel's notifications about each node's network since the step began, by kind.
     #[serde(default)]
     pub notifications: BTreeMap<NodeName, BTreeMap<String, u64>>,
     /// How many points an agent was made to die at.
@@ -307,7 +307,7 @@ pub struct Sighting {
     pub tag: Option<Tag>,
 }
 
-/// What the sockets at both ends said of a probe. The proof is in the sightings.
+/// What the sockets at both ends reported of a probe. The proof is in the sightings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeOutcome {
     /// The number of the probe.

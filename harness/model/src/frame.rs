@@ -1,7 +1,7 @@
-//! Bytes to frames: what a verdict has to know of a frame, and no more.
+//! Decoding of frames: what a verdict has to know of a frame, and no more.
 //!
-//! Nothing here trusts a length field: a frame that is shorter than it says is
-//! [`Frame::Malformed`], and never a panic.
+//! Nothing here trusts a length field: a frame that is shorter than its length field is [`Frame::Malformed`],
+//! and never a panic.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -21,8 +21,8 @@ mod icmp;
 /// Ethernet, ARP, IP, and what IP carries.
 mod decode;
 
-/// Decodes the bytes of a frame that starts as `link` says. Whatever follows the
-/// IP packet, as Ethernet's padding does, is ignored.
+/// Decodes the bytes of a frame of link type `link`. Whatever follows the IP packet, as Ethernet's padding
+/// does, is ignored.
 pub fn decode(bytes: &[u8], link: LinkType) -> Frame {
     decode::frame(bytes, link)
 }
@@ -57,7 +57,7 @@ pub enum Frame {
         /// As on the wire.
         ethertype: u16,
     },
-    /// Shorter than its headers say, or no IP version.
+    /// Shorter than its headers' length fields, or no IP version.
     Malformed {
         /// What is wrong with it.
         why: String,
@@ -103,8 +103,7 @@ pub enum Payload {
         kind: u8,
         /// Meaning depends on the kind.
         code: u8,
-        /// Of an error that says that a packet was too large: what fits, in bytes (RFC 1191,
-        /// RFC 4443).
+        /// Of an error about a packet that was too large: the MTU, in bytes (RFC 1191, RFC 4443).
         #[serde(default)]
         mtu: Option<u32>,
         /// For an error: the packet that it is about, as far as it quotes it.
@@ -149,7 +148,7 @@ pub enum Payload {
     },
 }
 
-/// What an ICMP error says of the packet that it is about.
+/// The packet that an ICMP error quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Quote {
     /// Source address.
@@ -207,7 +206,7 @@ impl Packet {
         }
     }
 
-    /// Whether its payload, or the payload that it is a fragment of, speaks `protocol`.
+    /// Whether its payload, or the payload that it is a fragment of, is of `protocol`.
     pub fn carries(&self, protocol: Protocol) -> bool {
         if Family::of(self.source) != protocol.family() {
             return false;

@@ -1,16 +1,16 @@
-//! The way of one probe through the interfaces, in order of time.
+//! Journeys: the interfaces that one probe passes, in order of time.
 
 use std::net::IpAddr;
 
 use crate::evidence::{Direction, Interface, Nanos, Role, Sighting};
 
-/// Which interface connects what.
+/// The atlas: which interface connects what.
 mod atlas;
 
-/// Which packet a fragment belongs to.
+/// Reassembly: the packet that a fragment belongs to.
 mod fragment;
 
-/// Sightings by the tag and by the addresses that they show.
+/// Index of sightings, by tag and by addresses.
 mod index;
 
 pub(crate) use atlas::{Atlas, Tunnel};

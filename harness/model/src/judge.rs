@@ -1,4 +1,4 @@
-//! Plan and evidence to verdicts.
+//! Judgement: plan and evidence to verdicts.
 //!
 //! A promise is decided in this order. What was seen where it must not be breaks
 //! it, whatever else the observers missed. After that, observers that cannot have
@@ -11,105 +11,105 @@ use crate::journey::Index;
 use crate::plan::Plan;
 use crate::verdict::Verdict;
 
-/// A promise with all that is known about it.
+/// The case of a pair's promise: its endpoints, probe and outcome.
 mod case;
 
-/// Whether the observers could have seen what a promise forbids.
+/// The watch: whether the observers could have captured what a promise forbids.
 mod watch;
 
-/// Frames shown as evidence.
+/// Exhibits: frames that prove a verdict.
 mod exhibit;
 
-/// A verdict that does not know its promise yet.
+/// A finding: a verdict without its promise's number.
 mod finding;
 
-/// What the evidence has lost, and which promises need it.
+/// Losses of evidence, and the promises that need what was lost.
 mod loss;
 
-/// Frames that must not be where they are.
+/// Leaks: frames that must not be where they are.
 mod leak;
 
-/// Which transport message carried which packet.
+/// Assignment of transport messages to the packets that they carried between tunnel devices.
 mod crossing;
 
 /// One leg of a probe, from stop to stop.
 mod leg;
 
-/// Whether a probe arrived and was answered, whatever it looked like.
+/// Verdicts about delivery: whether a probe arrived and was answered, encrypted or not.
 mod delivery;
 
-/// Whether a node's own tables keep a plaintext destination out of the tunnel.
+/// Throw routes: whether a node's own tables keep a plaintext destination out of the tunnel.
 mod throw_route;
 
-/// What is lost while the kernel's table of neighbours is full says nothing of an engine.
+/// Losses while the kernel's table of neighbours is full, which prove nothing about an engine.
 mod neighbour;
 
-/// What goes to an address that the fabric does not know says nothing of an engine.
+/// Losses of packets to addresses that the fabric does not know, which prove nothing about an engine.
 mod address;
 
-/// What is promised of one pair and one protocol.
+/// Verdicts about one pair and one protocol.
 mod pair;
 
-/// Where the part of a payload ended that never arrived.
+/// The last stop of a TCP segment that never arrived.
 mod segment;
 
-/// The tunnels' packets on the wire.
+/// The tunnels' outer packets on the wire.
 mod outer_packets;
 
-/// What is promised about the sizes of packets.
+/// Verdicts about MTUs: the largest packet that must arrive, and the ICMP errors for larger ones.
 mod mtu;
 
-/// What has become of spoofed packets.
+/// Verdicts about spoofed packets.
 mod spoof;
 
 pub use outer_packets::{OuterPackets, outer_packets};
 
-/// What every host is promised, whatever the scenario is about.
+/// Verdicts about every host, in every scenario: its links, its reverse-path filter, and its former dataplane.
 mod host;
 
 /// `[[dataplane]]`: what nodes' dataplanes must have and lack.
 mod dataplane_check;
 
-/// What every engine is promised to be besides right.
+/// Verdicts about every engine's conduct: its log, its memory and its end.
 mod conduct;
 
-/// What a step may cost.
+/// Verdicts about budgets of steps: the time until everything has settled, and the engine's kernel writes.
 mod budget;
 
-/// Promises that are decided without a frame.
+/// Verdicts that need no frame: budgets, dataplane checks, hosts, conduct, and whether the evidence is whole.
 mod run_promises;
 
-/// Whether what the fabric delays came late.
+/// Checks of delays of the fabric: whether the flows' packets came late.
 mod delay;
 
-/// One thing that the fabric does to packets.
+/// An effect of the fabric on packets, and how often it occurred.
 mod fabric_effect;
 
-/// Whether a NAT hid a node.
+/// Checks of a NAT: whether it rewrote a node's ports, as captured on both sides.
 mod nat;
 
-/// What the fabric did to packets.
+/// Effects of the fabric on packets.
 mod wire;
 
-/// Verdicts on a plan that was not tried.
+/// Verdicts about a plan that was not tried.
 mod skipped;
 
 pub use fabric_effect::FabricEffect;
 pub use wire::fabric_effects;
 
-/// A run by its steps.
+/// The step clock: the step of a time, and the clusters that it is held to.
 mod step_clock;
 
-/// Frames of flows that should not have been readable, and what excuses them.
+/// Leak windows: frames of flows that should not have been readable, and what excuses them.
 mod leak_window;
 
-/// How long flows were interrupted.
+/// Outages: how long flows were interrupted, in microseconds.
 mod outage;
 
-/// What the flows show of each step.
+/// Verdicts about the flows in each step: leaks and outages.
 mod step_windows;
 
-/// What nobody may read in the whole run.
+/// Verdicts about pairs that are never plaintext on the wire in the whole run.
 mod never_plaintext;
 
 pub use outage::Outage;

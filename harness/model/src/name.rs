@@ -1,4 +1,4 @@
-//! Names, parsed once and valid ever after.
+//! Names of nodes, pods, interfaces and engines, valid by construction.
 
 use std::fmt;
 

@@ -1,79 +1,79 @@
-//! The scenario as meant. A [`Plan`] that exists is valid: building the lab from
-//! it can fail only because of the machine.
+//! The plan: a scenario with every name resolved and every address chosen. A [`Plan`] that exists is valid:
+//! building the lab from it can fail only because of the machine.
 
 /// IPv4 and IPv6.
 mod family;
 
-/// Where the addresses of pods are from: Calico IPAM, the fabric, or bridges.
+/// The source of pods' addresses: Calico IPAM, the fabric, or bridges.
 mod ipam;
 
-/// What hides a node from strangers.
+/// A NAT in front of a node.
 mod nat;
 
-/// What connects the nodes.
+/// The fabric between the nodes, and its impairments.
 mod fabric;
 
 /// Fields of FelixConfiguration, as an author writes them.
 mod settings;
 
-/// The cluster, and who is in it.
+/// The cluster: its settings in the store, its nodes and pods, and both as endpoints.
 mod cluster;
 
-/// Blocks of addresses, and who has which.
+/// Blocks of Calico IPAM, and their nodes.
 mod block;
 
-/// What is promised of pairs.
+/// Promises about one ordered pair and one protocol, and the probes that test them.
 mod promise;
 
-/// What somebody else does to a node's dataplane, behind the engine's back.
+/// Tampering: changes to a node's dataplane behind the engine's back.
 mod tamper;
 
-/// What takes the place of a Node in a directory's file.
+/// Replacements of a Node in a directory's file.
 mod replaced;
 
-/// Where the cluster's resources are.
+/// The store of the cluster's resources: a directory, or an etcd.
 mod store;
 
-/// What a plan needs of a machine that not every machine has.
+/// Needs: requirements of a plan that not every machine meets.
 mod need;
 
-/// What happens in a step.
+/// Actions of steps.
 mod action;
 
-/// Packets that go through every step.
+/// Flows: packets that are sent throughout every step.
 mod flow;
 
-/// What is promised about the sizes of packets.
+/// Promises about MTUs: the sizes that must arrive, and the ICMP errors for larger ones.
 mod mtu;
 
-/// Spoofed packets, and what has to become of them.
+/// Spoofed packets, and whether they must arrive.
 mod spoof;
 
-/// What nobody may read on the wire in the whole run.
+/// Promises that pairs are never plaintext on the wire in the whole run.
 mod never_plaintext;
 
-/// How an engine has to behave besides its work.
+/// An engine's required conduct: its log, its memory and its end.
 mod conduct;
 
 /// Named parts of a node's dataplane.
 mod dataplane_check;
 
-/// What a cluster has become after some of its steps.
+/// The state of a cluster after some of its steps.
 mod state;
 
-/// What the cluster's intent says about two endpoints.
+/// What the cluster's intent is for two endpoints.
 mod pair;
 
 /// The ports of the lab's own packets.
 mod lab_port;
 
-/// Nodes that only the store knows of.
+/// Phantoms: nodes that exist only in the store, for clusters larger than the machine.
 mod phantom;
 
 /// Deadlines of the engines, a probe and a step, and how they grow on a slow machine.
 mod deadline;
 
-/// Everything that is promised of a run, in one list.
+/// All promises of a run, in one list.
 mod promise_list;
 
 /// Ethernet addresses that nodes are given, where asking for them would fill the kernel's table.
@@ -153,7 +153,7 @@ pub struct Plan {
     pub snapshots: Vec<NodeName>,
     /// What connects the nodes.
     pub fabric: Fabric,
-    /// The cluster's intent, as told to the engine before it starts.
+    /// The cluster's intent, as it is in the store before the engine starts.
     pub cluster: Cluster,
     /// Where its resources are.
     #[serde(default)]
@@ -211,7 +211,7 @@ pub struct Step {
     /// In how many milliseconds everything has to settle; none is within the deadline.
     #[serde(default)]
     pub settles_within: Option<u32>,
-    /// The scenario's line that says so, counted from 1.
+    /// The scenario's line that states it, counted from 1.
     pub line: u32,
     /// The most kernel writes that the engine may do in it, announced or observed; none is any.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! The plan told as text: addresses, and the way each packet must take.
+//! The plan as text: addresses, and the path that each packet must take.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -87,14 +87,14 @@ fn write_plan(text: &mut String, plan: &Plan) -> std::fmt::Result {
         )?;
     }
     writeln!(text, "\n{}", intent(plan))?;
-    if plan.cluster.speaks(Family::Ipv6) {
+    if plan.cluster.has_family(Family::Ipv6) {
         let words = plan.cluster.families.iter().map(|family| family.as_str());
-        let spoken: Vec<_> = words.collect();
+        let names: Vec<_> = words.collect();
         let example = Family::Ipv6.address(plan.fabric.gateway);
         writeln!(
             text,
             "speaks {}: the IPv6 addresses follow from those above, as {example} from {}",
-            spoken.join(" and "),
+            names.join(" and "),
             plan.fabric.gateway
         )?;
     }

@@ -1,10 +1,9 @@
-//! What is wrong with an input file: each problem names the thing, points at its
-//! place in the text and says how to put it right.
+//! Problems of an input file: each names the thing, its place in the text and the fix.
 
-/// Where lines begin.
+/// Line numbers of places in a text.
 mod lines;
 
-/// What of the file a problem shows.
+/// Excerpts of a file for problems: long lines cut, and control characters escaped.
 mod excerpt;
 
 use std::error::Error;
@@ -28,8 +27,8 @@ pub type Span = Range<usize>;
 /// Columns of a rendered problem, wherever it is read.
 const WIDTH: usize = 100;
 
-/// How many problems are told before the rest is only counted.
-const TOLD: usize = 50;
+/// How many problems are printed before the rest is only counted.
+const MAX_SHOWN: usize = 50;
 
 /// How many of the file's own names a help lists before it only counts them.
 const LISTED: usize = 12;
@@ -76,17 +75,17 @@ impl Problems {
             .with_word_splitter(WordSplitter::NoHyphenation)
             .without_syntax_highlighting();
         let mut text = String::new();
-        for (number, problem) in self.problems.iter().take(TOLD).enumerate() {
+        for (number, problem) in self.problems.iter().take(MAX_SHOWN).enumerate() {
             if number > 0 {
                 text.push('\n');
             }
-            let told = RenderedProblem::new(problem, self.source.name(), self.source.inner());
+            let rendered = RenderedProblem::new(problem, self.source.name(), self.source.inner());
             // Writing to a string cannot fail, and every label is in the text.
-            let _ = handler.render_report(&mut text, &told);
+            let _ = handler.render_report(&mut text, &rendered);
         }
-        let untold = self.problems.len().saturating_sub(TOLD);
-        if untold > 0 {
-            text.push_str(&format!("\n  and {untold} more\n"));
+        let rest = self.problems.len().saturating_sub(MAX_SHOWN);
+        if rest > 0 {
+            text.push_str(&format!("\n  and {rest} more\n"));
         }
         text
     }

@@ -9,7 +9,7 @@ mod details;
 /// The actions of a table, in groups.
 mod actions;
 
-/// What is promised of a run.
+/// The kinds of promises: the key that states each, and its meaning.
 mod promises;
 
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ const HEAD: &str = include_str!("reference/head.md");
 const WRONG_INPUT: &str = include_str!("reference/wrong-input.md");
 const ENGINE_HEAD: &str = include_str!("reference/engine-head.md");
 
-/// What scenarios and descriptors of engines may say: the whole page.
+/// The reference of scenarios and of engines' descriptors: the whole page.
 pub fn page() -> String {
     let (tables, of_engine) = (Scenario::grammar(), Descriptor::grammar());
     let mut page = HEAD.to_owned();

@@ -4,10 +4,10 @@
 //! other scenario's. Its promises are about the run's probes, which have numbers of their own; one
 //! that the run has tried nothing of is left open, whatever else was seen.
 
-/// Where two scenarios are not about the same cluster.
+/// Differences between the clusters of two scenarios.
 mod difference;
 
-/// What was tried of sizes and spoofed packets, by the numbers that the run gave it.
+/// The run's size probes and spoofs that match those of another scenario.
 mod matching_probes;
 
 use std::collections::BTreeSet;
@@ -34,8 +34,7 @@ impl Rejudged {
     /// What `wanted` promises, of the run that had the plan `seen`.
     ///
     /// # Errors
-    /// The two are about different clusters, or different things happen in them. Says each
-    /// difference.
+    /// The two are about different clusters, or different things happen in them. The error lists each difference.
     pub fn new(seen: &Plan, mut wanted: Plan) -> Result<Self, Vec<String>> {
         // Its budgets are for a quick machine, and the run's may have been slow.
         wanted.wait_longer(seen.deadlines.patience);
@@ -111,11 +110,11 @@ fn unnamed(seen: &Plan, wanted: &Plan) -> Vec<String> {
             .any(|other| matching_probes::is_same(one, other))
     };
     let unnamed = seen.spoofs.iter().filter(|one| !named(one));
-    let told = unnamed.map(|one| {
+    let texts = unnamed.map(|one| {
         let (source, to, through) = (&one.source, &one.to, &one.through);
         format!("spoof: one as {source} to {to} through {through} in the run, none in the file")
     });
-    told.collect()
+    texts.collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Verdicts as a document: everything that is said of a run, in the words of the scenario. It is serialized as
-//! JSON; tables, snapshots and failures are texts made of it alone.
+//! The report: verdicts as a document, in the words of the scenario. It is serialized as JSON; tables,
+//! snapshots and failures are texts made of it alone.
 
 use std::collections::BTreeMap;
 
@@ -12,40 +12,40 @@ use crate::name::{EngineName, NodeName};
 use crate::plan::Plan;
 use crate::verdict::{Outcome, Verdict};
 
-/// What one promise came to.
+/// The verdict about one promise, with its sentence.
 mod judgement;
 
-/// What was promised of pairs.
+/// Promises about pairs, and probes without a promise, in the report.
 mod pair;
 
-/// Pairs of which the same is true in one line.
+/// Rows of the table: pairs with the same verdict in one line.
 mod row;
 
-/// Promises of one kind as lines under a heading.
+/// Sections: promises of one kind as lines under a heading.
 mod section;
 
-/// What the flows showed of each step.
+/// Leaks and outages of each step in the report.
 mod step_windows;
 
-/// What the fabric did to packets.
+/// Effects of the fabric in the report.
 mod wire;
 
-/// What the sizes of packets came to.
+/// MTUs in the report.
 mod mtu;
 
-/// What became of spoofed packets.
+/// Spoofed packets in the report.
 mod spoof;
 
-/// What nobody may read in the whole run.
+/// Pairs that are never plaintext, in the report.
 mod never_plaintext;
 
-/// What is promised of steps, dataplanes, hosts and engines.
+/// Promises about steps, dataplanes, hosts, engines and the evidence, in the report.
 mod run_promise;
 
-/// How the engines behaved besides their work.
+/// The engines' conduct in the report.
 mod conduct;
 
-/// How many promises of each kind held.
+/// Totals: how many promises of each kind held.
 mod total;
 
 /// Plan, evidence and verdicts to a report.
@@ -54,10 +54,10 @@ mod build;
 /// The report as a table.
 mod table;
 
-/// Why it went wrong.
+/// Explanations of broken promises as text.
 mod why;
 
-/// What went wrong.
+/// The text of failures, with the frames that prove them.
 mod failure;
 
 pub use judgement::Judgement;
@@ -205,7 +205,7 @@ impl<'a> Report<'a> {
         packets.chain(run)
     }
 
-    /// Whether nothing is wrong but the engine's conduct, of which a scenario says nothing.
+    /// Whether nothing is wrong but the engine's conduct, about which a scenario states nothing.
     pub fn is_conduct_all_that_broke(&self) -> bool {
         let broken = |judged: &Judgement<'_>| judged.verdict == Outcome::Broken;
         let of_run = &self.run_promises;
@@ -238,8 +238,8 @@ impl<'a> Report<'a> {
         failure::failure(self, directory)
     }
 
-    /// What is to be said, in its capture file, of each frame that shows why a promise did not hold;
-    /// first of those that decide.
+    /// The comment, in its capture file, on each frame that shows why a promise did not hold; first of those
+    /// that decide.
     pub fn comments(&self) -> Vec<(Frame, String)> {
         failure::comments(self)
     }

@@ -1,13 +1,13 @@
-//! Scenario to plan.
+//! Resolution of a scenario to a plan.
 //!
 //! First everything about single keys and values is checked, while reading; then,
 //! in a file that reads well, how they fit together. Both times all problems are
 //! reported at once, and none that only follows from another.
 
-/// Pods and the nodes that they are on.
+/// Placement: pods and the nodes that they are on.
 mod placement;
 
-/// Addresses of nodes and pods.
+/// Allocation of addresses to nodes and pods.
 mod address;
 
 /// Blocks of Calico IPAM.
@@ -25,7 +25,7 @@ mod bridge;
 /// Hosts outside the cluster.
 mod client;
 
-/// Nodes that only the store knows of.
+/// Phantoms: nodes that exist only in the store.
 mod phantom;
 
 /// NAT in front of nodes.
@@ -40,13 +40,13 @@ mod step;
 /// The sequence of the steps: which nodes and pods exist after each, and whether each step is possible.
 mod sequence;
 
-/// `[[promise]]`: what the author states about pairs of endpoints.
+/// `[[promise]]`: what the author states about pairs of endpoints: about one, a class, or all.
 mod statement;
 
 /// The pairs of endpoints that are probed, and what is promised about each.
 mod promise;
 
-/// Flows: packets that are sent through every step.
+/// Flows: packets that are sent throughout every step, and the promises about them.
 mod flow;
 
 /// `[[mtu]]`: the packet sizes that are sent, and what is promised about them.
@@ -64,7 +64,7 @@ mod dataplane_check;
 /// `[[warning]]`: the warnings of the engine that are expected.
 mod warning;
 
-/// Settings of the tunnel devices: names, ports and MTUs.
+/// Settings of the tunnel devices by the keys of `[cluster]`: names, ports and MTUs.
 mod tunnel;
 
 /// `[[spoof]]`: the spoofed packets, and whether what is promised about them is possible.
@@ -88,7 +88,7 @@ use placement::Placement;
 /// The engine of a scenario that names none.
 const ENGINE: &str = "wiremesh";
 
-/// Bytes that the fabric, and a node's uplink, carry if the scenario does not say.
+/// Bytes that the fabric, and a node's uplink, carry if the scenario does not set it.
 const MTU: u16 = 1500;
 
 /// Deadlines in milliseconds.

@@ -1,6 +1,6 @@
 //! The Calico v3 resources of a plan, in the shapes that `calicoctl get -o json` prints.
 
-/// Resources of nodes that only the store knows of.
+/// Resources of phantoms: all that the store would have of a real node.
 mod phantom;
 
 use std::net::Ipv4Addr;
@@ -64,7 +64,7 @@ impl ResourceFile {
     }
 }
 
-/// Everything that an engine is told about the planned cluster, before any step.
+/// Every resource of the planned cluster, before any step.
 pub fn files(plan: &Plan) -> Vec<ResourceFile> {
     files_after(plan, 0)
 }
@@ -117,12 +117,12 @@ fn configuration(cluster: &Cluster) -> ResourceFile {
         "interfacePrefix": cluster.addressing.interface_prefix(cluster.route_source),
         "mtuIfacePattern": "^eth0$",
         "routeSource": cluster.route_source.calico(),
-        "wireguardEnabled": cluster.wireguard && cluster.speaks(Family::Ipv4),
+        "wireguardEnabled": cluster.wireguard && cluster.has_family(Family::Ipv4),
         "wireguardHostEncryptionEnabled": cluster.host_encryption,
         "wireguardInterfaceName": cluster.interface,
         "wireguardListeningPort": cluster.listen_port,
     });
-    if cluster.speaks(Family::Ipv6) {
+    if cluster.has_family(Family::Ipv6) {
         spec["wireguardEnabledV6"] = json!(cluster.wireguard);
     }
     if let Some(mtu) = cluster.mtu {
@@ -139,7 +139,7 @@ fn override_of(node: &Node, cluster: &Cluster) -> Option<ResourceFile> {
     let mut spec = json!({});
     if !node.wireguard {
         spec["wireguardEnabled"] = json!(false);
-        if cluster.speaks(Family::Ipv6) {
+        if cluster.has_family(Family::Ipv6) {
             spec["wireguardEnabledV6"] = json!(false);
         }
     } else if node.settings == Settings::default() {
@@ -435,7 +435,7 @@ wireguard = false
     }
 
     #[test]
-    fn the_cluster_s_type_is_told_when_there_is_one() {
+    fn cluster_information_has_the_cluster_s_type_where_it_is_set() {
         let spec = |cluster| resource("clusterinformation.default.json", cluster)["spec"].take();
         assert_eq!(spec(""), json!({ "datastoreReady": true }));
         let aks = json!({ "datastoreReady": true, "clusterType": "aks" });
@@ -443,7 +443,7 @@ wireguard = false
     }
 
     #[test]
-    fn engines_are_told_of_racks_and_bridges_and_of_no_client() {
+    fn resources_have_racks_and_bridges_and_no_client() {
         let text = r#"
 title = "racks"
 [fabric]

@@ -140,7 +140,7 @@ pub fn differences(row: &Row, observed: &Observation) -> Vec<String> {
     found
 }
 
-/// As tables say it.
+/// As tables print it.
 pub fn answer(answered: bool) -> String {
     if answered { "answered" } else { "unanswered" }.to_owned()
 }

@@ -1,5 +1,5 @@
-//! What a run looked like, in words that can be compared with those of another run of the same
-//! scenario: on another kernel, or with another WireGuard.
+//! Traits of a run, as values that can be compared with those of another run of the same scenario: on another
+//! kernel, or with another WireGuard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ pub struct Observation {
     pub what: &'static str,
     /// How it was.
     pub value: String,
-    /// Whether it is a number that differs from run to run, so that a difference says little.
+    /// Whether it is a number that differs from run to run, so that a difference means little.
     pub measured: bool,
 }
 
@@ -170,7 +170,7 @@ fn some(wire: &[Outer<'_>], is_one: impl Fn(&Outer<'_>) -> bool) -> String {
 }
 
 /// A packet is padded no further than to the device's MTU (Linux: `drivers/net/wireguard/send.c`,
-/// `calculate_skb_padding`), so the largest says nothing.
+/// `calculate_skb_padding`), so the largest means nothing.
 fn padding(wire: &[Outer<'_>]) -> String {
     let lengths: BTreeSet<u32> = wire
         .iter()

@@ -7,7 +7,7 @@
 /// Texts with an inner form: subnets, durations and what the tunnel device may be called.
 mod value;
 
-/// The keys of one step, and where the file has them.
+/// The keys of one `[[step]]`, and their places in the file.
 mod keys;
 
 /// The words of a step that tampers.
@@ -25,10 +25,10 @@ mod host;
 /// The steps about the store.
 mod store;
 
-/// The fabric, and what it does to packets: `[fabric]`, each `[[impairment]]`, and the steps about it.
+/// The fabric and its impairments: `[fabric]`, each `[[impairment]]`, and the steps about it.
 mod fabric;
 
-/// Each `[[step]]`: what happens, and where the file says so.
+/// Each `[[step]]`: its action, and its place in the file.
 mod step;
 
 /// Each `[[dataplane]]`: what a node's dataplane must have and lack.
@@ -37,10 +37,10 @@ mod dataplane_check;
 /// Each `[[promise]]`: what must become of the packets between which endpoints.
 mod promise;
 
-/// Each `[[mtu]]`: whose largest packet is looked for.
+/// Each `[[mtu]]`: the pair whose largest packet is searched.
 mod mtu;
 
-/// Each `[[warning]]`: what the engine's log may say.
+/// Each `[[warning]]`: what the engine's log may have.
 mod warning;
 
 /// Each `[[spoof]]`: which packets are spoofed, and what must become of them.
@@ -59,7 +59,7 @@ pub use cluster::Cluster;
 pub use dataplane_check::DataplaneCheck;
 pub use fabric::{Fabric, Impairment};
 pub use host::{Client, Node, Phantoms, Pod};
-pub use mtu::{MtuTable, Teller};
+pub use mtu::{MtuTable, Reporter};
 pub use promise::{Expectation, PairPromise};
 pub use spoof::Spoof;
 pub use step::Step;

@@ -19,7 +19,7 @@ const MAGIC: usize = 8;
 #[serde(transparent)]
 pub struct Magic(pub [u8; 8]);
 
-/// What a tag says about the packet that carries it.
+/// The content of a tag: which packet carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tag {

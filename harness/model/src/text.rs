@@ -1,4 +1,4 @@
-//! Text of others on its way out: scenarios, file names and engines' logs reach a terminal.
+//! Escaping of untrusted text for output: scenarios, file names and engines' logs reach a terminal.
 //!
 //! Control characters drive a terminal or forge a line, and marks of direction or without a width make
 //! a text look like another one (Unicode TR 36). They are written as JSON writes them, so that a

@@ -1,6 +1,6 @@
-//! What is decided about a promise, and why.
+//! Verdicts about promises, with their facts and explanations.
 
-/// Why a promise broke.
+/// Explanations of broken promises.
 mod explanation;
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub struct Verdict {
     /// What else helps to find the cause: counts, and other words that differ from run to run.
     #[serde(default)]
     pub notes: Vec<String>,
-    /// Why it broke, as far as the nodes' dataplanes tell.
+    /// Why it broke, as far as the nodes' dataplanes show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<Explanation>,
 }

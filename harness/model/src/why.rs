@@ -1,36 +1,35 @@
-//! What in the nodes' dataplanes is wrong for a pair whose promise was broken.
+//! Explanations: what in the nodes' dataplanes is wrong for a pair whose promise was broken.
 //!
-//! Packets show where a journey ended; what a node is told to do with them shows why. For the
-//! leg that did not come through, everything is looked at that its packets need, in the order
-//! of their way: the sender's rules and routes, its device and peers, what the receiver takes
-//! from the wire, what its device accepts, and the rest of the way. What the packets have
-//! provably passed is not the cause.
+//! Packets show where a journey ended; a node's dataplane shows why. For the leg that did not come through,
+//! everything is looked at that its packets need, in the order of their way: the sender's rules and routes, its
+//! device and peers, what the receiver takes from the wire, what its device accepts, and the rest of the way.
+//! What the packets have provably passed is not the cause.
 
-/// One node, as the packets of a leg find it.
+/// A node's dataplane, as the packets of a leg find it.
 mod node_view;
 
-/// Links of the lab's that carry nothing any more.
+/// Defects of the lab's links: those that carry nothing any more.
 mod link;
 
-/// What a node's tunnel device is like, whatever packets do.
+/// Defects of a node's tunnel device.
 mod device;
 
-/// What nftables do with a packet.
+/// Evaluation of a node's nftables for one packet.
 mod firewall;
 
 /// Packets of a leg that nftables drop.
 mod filtered;
 
-/// What a leg needs that is ciphertext between the nodes.
+/// Defects of legs that are ciphertext between the nodes.
 mod tunnel;
 
-/// What a leg needs that is plaintext, or must not arrive.
+/// Defects of legs that are plaintext, or must not arrive.
 mod clear;
 
-/// What the sizes of packets need.
+/// Defects of MTUs: packets that are too large for a link.
 mod size;
 
-/// Why a spoofed packet was taken.
+/// Explanations of spoofed packets that were accepted.
 mod spoofed;
 
 use std::net::IpAddr;
@@ -45,7 +44,7 @@ pub(crate) use node_view::UPLINK;
 pub(crate) use size::of_size;
 pub(crate) use spoofed::of_spoofed;
 
-/// Causes that are told of one promise; more would be a list of everything.
+/// Causes that are reported of one promise; more would be a list of everything.
 const CAUSES: usize = 3;
 
 /// A broken promise about a pair.
@@ -59,7 +58,7 @@ pub(crate) struct BrokenPair<'a> {
     /// Source and destination of the request.
     pub(crate) addresses: (IpAddr, IpAddr),
     pub(crate) protection: Protection,
-    /// Whether the author says so, and not the cluster's intent.
+    /// Whether the author states it, and not the cluster's intent.
     pub(crate) stated: bool,
     /// How far the packets came; none if what they did is not about a way.
     pub(crate) stopped: Option<Stopped>,
@@ -99,7 +98,7 @@ enum Stage {
 struct Defect<'a> {
     stage: Stage,
     /// In one sentence, without a full stop.
-    told: String,
+    text: String,
     /// The packet that shows it, if a lookup does.
     packet: Option<Packet<'a>>,
     /// The rule and route that had to decide, if they are what is wrong.
@@ -220,8 +219,8 @@ fn may_stop(stage: Stage, reached: Reached) -> bool {
 fn explanation(leg: &Leg<'_>, found: Vec<Defect<'_>>, fact: &str) -> Explanation {
     let mut causes = Vec::<String>::new();
     for defect in &found {
-        if !causes.contains(&defect.told) && causes.len() < CAUSES {
-            causes.push(defect.told.clone());
+        if !causes.contains(&defect.text) && causes.len() < CAUSES {
+            causes.push(defect.text.clone());
         }
     }
     let cause = match causes.is_empty() {
@@ -298,7 +297,7 @@ impl<'a> Leg<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// What the kernel said about it.
+    /// The kernel's answer about it.
     fn asked(&self) -> Option<&'a Lookup> {
         let all = self.site.seen?.lookups.iter();
         all.clone().find(|asked| {
@@ -320,8 +319,8 @@ impl<'a> Packet<'a> {
         };
         let rule = rule.map(|rule| format!("rule {}", crate::dataplane::rule(rule)));
         let route = route.map(|route| format!("route {}", crate::dataplane::route(route)));
-        let told: Vec<_> = rule.into_iter().chain(route).collect();
-        (!told.is_empty()).then(|| told.join(", "))
+        let parts: Vec<_> = rule.into_iter().chain(route).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 }
 

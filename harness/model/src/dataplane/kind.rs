@@ -41,9 +41,9 @@ pub enum RouteKind {
     Multicast,
     /// They are dropped.
     Blackhole,
-    /// They are dropped, and the sender is told that the host cannot be reached.
+    /// They are dropped, and the sender gets an ICMP error: host unreachable.
     Unreachable,
-    /// They are dropped, and the sender is told that it is prohibited.
+    /// They are dropped, and the sender gets an ICMP error: administratively prohibited.
     Prohibit,
     /// The next rule decides.
     Throw,

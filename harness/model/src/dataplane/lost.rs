@@ -1,4 +1,4 @@
-//! Links that carry nothing any more.
+//! Lost links: those that carry nothing any more.
 
 use super::{Dataplane, Link, LinkKind};
 use crate::name::IfName;

@@ -51,7 +51,7 @@ const PRIORITIES: &[(&str, i32)] = &[
 ];
 
 impl Ruleset {
-    /// What a listing says. Lines that are none of a table, set, chain or rule are left out.
+    /// The ruleset of a listing. Lines that are none of a table, set, chain or rule are left out.
     pub(crate) fn parse(listing: &str) -> Self {
         let mut ruleset = Self::default();
         let mut lines = listing.lines().map(str::trim);
@@ -292,7 +292,7 @@ table ip x {
     }
 
     #[test]
-    fn rules_with_a_counter_are_told_with_their_packets() {
+    fn rules_with_a_counter_are_listed_with_their_packets() {
         let listing = "table ip6 fw {
 	chain input {
 		type filter hook input priority filter; policy accept;

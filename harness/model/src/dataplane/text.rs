@@ -25,7 +25,7 @@ pub(super) fn render(plane: &Dataplane, keys: &BTreeMap<String, NodeName>) -> St
         ("nftables", nftables(&plane.nftables)),
         ("sysctls", sysctls(&plane.sysctls)),
     ];
-    let told: Vec<_> = sections
+    let texts: Vec<_> = sections
         .into_iter()
         .filter(|(title, lines)| *title != "IPv6 rules" || !lines.is_empty())
         .map(|(title, lines)| {
@@ -38,7 +38,7 @@ pub(super) fn render(plane: &Dataplane, keys: &BTreeMap<String, NodeName>) -> St
             format!("{title}\n{body}")
         })
         .collect();
-    told.join("\n")
+    texts.join("\n")
 }
 
 fn indented(line: &str) -> String {
@@ -170,23 +170,23 @@ fn is_loopbacks_own(route: &Route) -> bool {
         && route.metric == 0
 }
 
-/// As `ip -d route` prints it, without the words that say nothing.
+/// As `ip -d route` prints it, without the words that are defaults.
 pub(super) fn describe(route: &Route) -> String {
     let mut text = kind_and_destination(route);
-    let mut say = |name: &str, value: Option<String>| {
+    let mut append = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             text.push_str(&format!(" {name} {value}"));
         }
     };
-    say("via", route.via.map(|address| address.to_string()));
-    say("dev", route.interface.as_ref().map(ToString::to_string));
-    say("proto", Some(route.protocol.clone()));
-    say(
+    append("via", route.via.map(|address| address.to_string()));
+    append("dev", route.interface.as_ref().map(ToString::to_string));
+    append("proto", Some(route.protocol.clone()));
+    append(
         "scope",
         (route.scope != "global").then(|| route.scope.clone()),
     );
-    say("src", route.source.map(|address| address.to_string()));
-    say(
+    append("src", route.source.map(|address| address.to_string()));
+    append(
         "metric",
         (route.metric > 0).then(|| route.metric.to_string()),
     );

@@ -1,4 +1,4 @@
-//! What a file may have: its tables and their keys, as their readers ask for them.
+//! The grammar of a file: its tables and their keys, recorded from their readers.
 
 use serde::Serialize;
 
@@ -94,7 +94,7 @@ pub enum Form {
     Address,
     /// A text with an inner form.
     Written {
-        /// How it is written, in Markdown; empty where `forms` says so.
+        /// How it is written, in Markdown; empty where it is in `forms`.
         syntax: &'static str,
         /// The forms that it may have.
         #[serde(skip_serializing_if = "Vec::is_empty")]

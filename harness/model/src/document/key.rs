@@ -3,7 +3,7 @@
 //! Nothing is read by a bare name: a reader asks a [`Table`](super::Table) for a [`Key`], and what it has asked for is
 //! what a file may have, in messages and in the reference alike. Texts are Markdown.
 
-/// A key, with what the reference says of it.
+/// A key, with its text in the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
     /// As it is written.
@@ -12,7 +12,7 @@ pub(crate) struct Key {
     pub(crate) doc: &'static str,
     /// What a table without it means.
     pub(crate) absent: Absent,
-    /// Paragraphs about it: what a few words cannot say.
+    /// Paragraphs about it: what does not fit a few words.
     pub(crate) more: &'static str,
 }
 
@@ -36,7 +36,7 @@ pub(crate) type Written = (&'static str, &'static str);
 /// How a text with an inner form is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Syntax {
-    /// As these words say: `a duration`.
+    /// A value described by these words: `a duration`.
     Described(&'static str),
     /// In one of these forms.
     Forms(fn() -> Vec<Written>),
@@ -57,7 +57,7 @@ impl Key {
         Self::new(name, doc, Absent::Default(value))
     }
 
-    /// One that may be left out, which means what is said here.
+    /// One that may be left out, with this meaning.
     pub(crate) const fn optional(
         name: &'static str,
         doc: &'static str,

@@ -19,8 +19,8 @@ pub(super) struct Recorded {
     actions: Vec<ActionGrammar>,
 }
 
-/// What `read` asks for, of a file that has nothing: its own table first, then each of the others before those that
-/// are inside it. `doc` says what such a file is.
+/// What `read` asks for, of a file that has nothing: its own table first, then each of the others before those
+/// that are inside it. `doc` is what such a file is.
 pub(crate) fn record<T>(
     doc: &'static str,
     read: impl FnOnce(&mut Table<'_, '_>) -> T,

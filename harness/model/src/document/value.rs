@@ -166,7 +166,7 @@ pub(super) fn list<'v, 't>(key: &str, value: &'v Value<'t>) -> Result<&'v DeArra
     })
 }
 
-/// A table. `help` says how one is written.
+/// A table. `help` is how one is written.
 pub(super) fn table<'v, 't>(
     key: &str,
     value: &'v Value<'t>,
@@ -178,7 +178,7 @@ pub(super) fn table<'v, 't>(
         .ok_or_else(|| mismatch(&shown(key), value, "a table", help.to_owned()))
 }
 
-/// A list of tables. `help` says how one is written.
+/// A list of tables. `help` is how one is written.
 pub(super) fn tables<'v, 't>(
     key: &str,
     value: &'v Value<'t>,
@@ -190,7 +190,7 @@ pub(super) fn tables<'v, 't>(
         .ok_or_else(|| mismatch(key, value, "a list of tables", help.to_owned()))
 }
 
-/// A name. `whose` says of what: `a node`.
+/// A name. `whose` is the kind of thing: `a node`.
 pub(super) fn name<N: TryFrom<String, Error = NameError>>(
     written: Spanned<String>,
     whose: &str,
@@ -219,8 +219,8 @@ pub(super) fn parsed<T>(
     }
 }
 
-/// The advice for a number, `true` or `false` where a name has to be: no number is one, and the
-/// other two name something only if the author says so elsewhere.
+/// The advice for a number, `true` or `false` where a name has to be: no number is one, and the other two name
+/// something only if the author defines it elsewhere.
 pub(super) fn name_advice(_: &str) -> String {
     format!("write a name in double quotes; {NAMES}")
 }

@@ -1,4 +1,4 @@
-//! How a node's engine behaved besides its work.
+//! The engines' conduct, as observed: their log warnings, memory and ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct ConductEvidence {
 pub struct LogWarning {
     /// From its level on.
     pub text: String,
-    /// How often it was said.
+    /// How often it was logged.
     pub times: u64,
 }
 

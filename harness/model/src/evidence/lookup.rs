@@ -1,4 +1,4 @@
-//! What the kernel says about ways that packets take.
+//! Route lookups of the kernel for packets.
 
 use std::net::IpAddr;
 
@@ -20,11 +20,11 @@ pub struct Lookup {
     pub input: Option<IfName>,
     /// Its mark; 0 is none.
     pub mark: u32,
-    /// What the kernel says.
+    /// The kernel's answer.
     pub answer: Answer,
 }
 
-/// What a kernel says about a packet.
+/// A kernel's answer about a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {

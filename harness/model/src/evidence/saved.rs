@@ -82,7 +82,7 @@ pub struct Loss {
     /// The part that was lost.
     pub part: Part,
     /// What is missing, in words.
-    pub told: String,
+    pub text: String,
 }
 
 /// What can be lost by itself.
@@ -111,7 +111,7 @@ impl SavedEvidence {
     /// Reads the text of `evidence.json`.
     ///
     /// # Errors
-    /// It is no JSON, is of another version, or lacks what no evidence can lack; says which.
+    /// It is no JSON, is of another version, or lacks what no evidence can lack; the error names it.
     pub fn parse(text: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -204,12 +204,12 @@ impl Inventory {
     fn losses(&self, found: &Self) -> Vec<Loss> {
         // A promise that is not in the plan any more cannot be left open: all others are.
         let plan = named_differences(&self.plan, &found.plan)
-            .map(|(name, told)| common(format!("`{name}` of `plan.json`: {told}")));
+            .map(|(name, text)| common(format!("`{name}` of `plan.json`: {text}")));
         let parts = named_differences(&self.parts, &found.parts)
-            .map(|(name, told)| common(format!("`{name}`: {told}")));
-        let nodes = named_differences(&self.nodes, &found.nodes).map(|(name, told)| Loss {
+            .map(|(name, text)| common(format!("`{name}`: {text}")));
+        let nodes = named_differences(&self.nodes, &found.nodes).map(|(name, text)| Loss {
             part: Part::Node(name.clone()),
-            told: format!("node {name}: {told}"),
+            text: format!("node {name}: {text}"),
         });
         let places = self.observers.iter().chain(&found.observers);
         let places: BTreeSet<_> = places.map(|entry| &entry.place).collect();
@@ -218,14 +218,14 @@ impl Inventory {
                 let mut of_place = all.iter().filter(|entry| entry.place == *place);
                 of_place.next().cloned()
             };
-            let told = frames_lost(entry(&self.observers), entry(&found.observers))?;
+            let text = frames_lost(entry(&self.observers), entry(&found.observers))?;
             let (part, name) = match place {
                 Some(place) => (Part::Observer(place.clone()), place.name()),
                 None => (Part::Common, "unknown interfaces"),
             };
             Some(Loss {
                 part,
-                told: format!("the observer of {name}: {told}"),
+                text: format!("the observer of {name}: {text}"),
             })
         });
         plan.chain(parts).chain(nodes).chain(observers).collect()
@@ -275,10 +275,10 @@ fn plan_entries(plan: &Plan) -> BTreeMap<String, Entry> {
     fields.into_iter().map(entry).collect()
 }
 
-fn common(told: String) -> Loss {
+fn common(text: String) -> Loss {
     Loss {
         part: Part::Common,
-        told,
+        text,
     }
 }
 
@@ -289,8 +289,8 @@ fn named_differences<'a, N: Ord>(
 ) -> impl Iterator<Item = (&'a N, String)> {
     let names: BTreeSet<_> = saved.keys().chain(found.keys()).collect();
     names.into_iter().filter_map(|name| {
-        let told = difference(saved.get(name), found.get(name))?;
-        Some((name, told))
+        let text = difference(saved.get(name), found.get(name))?;
+        Some((name, text))
     })
 }
 

@@ -1,10 +1,10 @@
-//! What became of the packets whose size was tried.
+//! Outcomes of size probes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::plan::SizeId;
 
-/// What the sockets at both ends said of a size probe.
+/// What the sockets at both ends reported of a size probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SizeOutcome {
     /// The number of the probe.

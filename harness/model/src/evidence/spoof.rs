@@ -1,4 +1,4 @@
-//! What became of spoofed packets.
+//! Outcomes of spoofed packets.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::SpoofId;
 
-/// What sockets and counters said of a spoof. Where its frames were is in the sightings.
+/// What sockets and counters reported of a spoof. Where its frames were is in the sightings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpoofOutcome {
     /// The number of the spoof in the plan.

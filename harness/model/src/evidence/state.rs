@@ -1,4 +1,4 @@
-//! What a node looked like when a step had settled.
+//! Snapshots of nodes' dataplanes after steps had settled.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Ethernet, ARP, IP, and what IP carries. A packet may hold another one, so this is one room.
+//! Ethernet, ARP, IP, and what IP carries. A packet may hold another one, so this is one module.
 
 use std::net::IpAddr;
 
@@ -38,7 +38,7 @@ const UDP_HEADER: usize = 8;
 
 const VXLAN_HEADER: usize = 8;
 
-/// Flags that say "the network identifier is valid" and nothing else.
+/// Flags that mean "the network identifier is valid" and nothing else.
 const VXLAN_FLAGS: u8 = 0x08;
 
 /// Offsets of fragments are multiples of so many bytes.
@@ -206,8 +206,8 @@ impl Part {
     }
 }
 
-/// `carried` is all that the IP header says belongs to the packet. A payload
-/// that is shorter than its own header is [`Payload::Other`].
+/// `carried` is all that belongs to the packet by its IP header. A payload that is shorter than its own header
+/// is [`Payload::Other`].
 fn payload(protocol: u8, carried: &[u8], part: Part, depth: u8) -> Payload {
     let known = if part == Part::Later {
         None
@@ -237,11 +237,12 @@ fn tcp(carried: &[u8]) -> Option<Payload> {
 fn udp(carried: &[u8], part: Part, depth: u8) -> Option<Payload> {
     let header = UdpPacket::new(carried)?;
     let (source_port, destination_port) = (header.get_source(), header.get_destination());
-    let said = usize::from(header.get_length());
-    let whole = part == Part::Whole && said == carried.len();
-    let start = part == Part::First && said > carried.len();
+    let udp_length = usize::from(header.get_length());
+    let whole = part == Part::Whole && udp_length == carried.len();
+    let start = part == Part::First && udp_length > carried.len();
     if (whole || start)
-        && let Some(message) = wireguard::message(header.payload(), said.saturating_sub(UDP_HEADER))
+        && let Some(message) =
+            wireguard::message(header.payload(), udp_length.saturating_sub(UDP_HEADER))
     {
         return Some(Payload::WireGuard {
             source_port,

@@ -166,7 +166,7 @@ fn one_vlan_tag_is_looked_through() {
 }
 
 #[test]
-fn arp_says_who_asks_for_whom() {
+fn arp_has_its_sender_and_its_target() {
     let mut bytes = vec![0; 28];
     let mut arp = MutableArpPacket::new(&mut bytes).unwrap();
     arp.set_hardware_type(ArpHardwareTypes::Ethernet);
@@ -289,7 +289,7 @@ fn an_ipv6_fragment_is_seen_behind_its_header() {
 }
 
 #[test]
-fn what_is_shorter_than_it_says_is_malformed() {
+fn a_frame_shorter_than_its_length_field_is_malformed() {
     let whole = ethernet(EtherTypes::Ipv4, &ipv4(6, &tcp(2)));
     for length in 0..whole.len() {
         let frame = decode(&whole[..length], LinkType::Ethernet);

@@ -1,4 +1,4 @@
-//! Which interface connects what.
+//! The atlas: which interface connects what.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which packet a fragment belongs to.
+//! Reassembly: the packet that a fragment belongs to.
 //!
 //! A fragment that is not the first has no ports, so by itself it does not show what it is a piece
 //! of. The first one does. They are joined by identification, as receivers do it, before a frame is

@@ -1,4 +1,4 @@
-//! Sightings by the tag and by the addresses that they show.
+//! Index of sightings, by tag and by addresses.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What goes to an address that the fabric does not know says nothing of an engine.
+//! Losses of packets to addresses that the fabric does not know, which prove nothing about an engine.
 //!
 //! The fabric delivers to the addresses of the plan alone. An engine, or who starts it, may give a
 //! node's uplink another address, which the kernel may then prefer as the source of the tunnel's packets:
@@ -11,7 +11,7 @@ use crate::plan::{Family, Node, Plan, Protection};
 use crate::verdict::{Outcome, Reached};
 use crate::why::UPLINK;
 
-/// What is said in place of the fact that a packet was lost, if that broke a promise.
+/// The fact in place of the one that a packet was lost, if that broke a promise.
 pub(super) fn excuse(
     case: &PairCase<'_>,
     finding: &Finding<'_>,

@@ -1,4 +1,4 @@
-//! What a step may cost: how long it takes until everything has settled, and how much the engine writes.
+//! Verdicts about budgets of steps: the time until everything has settled, and the engine's kernel writes.
 
 use std::collections::BTreeMap;
 

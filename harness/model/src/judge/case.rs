@@ -1,4 +1,4 @@
-//! A promise with all that is known about it.
+//! The case of a pair's promise: its endpoints, probe and outcome.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ pub(super) struct PairIndex<'a> {
     outcomes: BTreeMap<ProbeId, &'a ProbeOutcome>,
 }
 
-/// One promise, its two endpoints, and what its sockets said.
+/// One promise, its two endpoints, and what its sockets reported.
 #[derive(Debug)]
 pub(super) struct PairCase<'a> {
     pub(super) promise: &'a PairPromise,
@@ -50,7 +50,7 @@ impl<'a> PairIndex<'a> {
     /// The case of a promise.
     ///
     /// # Errors
-    /// The plan or the evidence lacks what the promise refers to; says what.
+    /// The plan or the evidence lacks what the promise refers to; the error names it.
     pub(super) fn case(&'a self, promise: &'a PairPromise) -> Result<PairCase<'a>, String> {
         let endpoint = |name: &EndpointName| {
             self.endpoints
@@ -134,7 +134,7 @@ impl<'a> PairCase<'a> {
     /// Source and destination of a leg's packets.
     pub(super) fn addresses(&self, leg: Leg) -> (IpAddr, IpAddr) {
         let family = self.family();
-        let sender = family.address(self.from.speaks_from(self.to));
+        let sender = family.address(self.from.source_address(self.to));
         let other = family.address(self.to.address);
         match leg {
             Leg::Request => (sender, other),
@@ -150,8 +150,8 @@ impl<'a> PairCase<'a> {
             .is_some_and(|tag| tag == Tag::Probe(id) || tag == Tag::Answer(id))
     }
 
-    /// The packets of a leg that hold its tag. An echo reply brings the request's tag back,
-    /// so for ICMP the addresses tell the legs apart.
+    /// The packets of a leg that hold its tag. An echo reply brings the request's tag back, so for ICMP the
+    /// addresses distinguish the legs.
     pub(super) fn tagged<'s>(&self, leg: Leg, index: &Index<'s>) -> Vec<Seen<'s>> {
         let id = self.promise.probe;
         let tag = match (self.protocol(), leg) {

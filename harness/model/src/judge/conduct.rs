@@ -1,5 +1,5 @@
-//! What every engine is promised to be besides right: that its log has no warning that nobody
-//! expects, that it stays small, and that it ends when it is asked to.
+//! Verdicts about every engine's conduct: that its log has no warning that nobody expects, that it stays small,
+//! and that it ends when it is asked to.
 
 use super::finding::Finding;
 use crate::dataplane::LinkKind;
@@ -75,14 +75,14 @@ pub(super) fn warned(warning: &Warning, evidence: &Evidence) -> Finding<'static>
         Some(node) => format!("{node}'s engine"),
         None => "any engine".to_owned(),
     };
-    let says = &warning.says;
+    let part = &warning.part;
     if came {
-        Finding::held(format!("a warning of {whose} has `{says}`"))
+        Finding::held(format!("a warning of {whose} has `{part}`"))
     } else if warning.wireguard.is_some_and(|kind| kind != here) {
-        let fact = format!("no warning with `{says}` has to come with this kind of WireGuard");
+        let fact = format!("no warning with `{part}` has to come with this kind of WireGuard");
         Finding::held(fact)
     } else {
-        Finding::broken(format!("no warning of {whose} has `{says}`"))
+        Finding::broken(format!("no warning of {whose} has `{part}`"))
     }
 }
 

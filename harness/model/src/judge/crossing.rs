@@ -1,9 +1,8 @@
-//! Which transport message carried which packet from one tunnel device to another.
+//! Assignment of transport messages to the packets that they carried between tunnel devices.
 //!
-//! Ciphertext says nothing about what is inside, so a message is given to a packet
-//! by its length and its time, and to one packet only. All packets that entered a
-//! tunnel device take part, tagged or not: otherwise the message of one could
-//! prove another.
+//! Ciphertext shows nothing of what is inside, so a message is given to a packet by its length and its time,
+//! and to one packet only. All packets that entered a tunnel device take part, tagged or not: otherwise the
+//! message of one could prove another.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -84,7 +83,7 @@ impl<'a> Crossings<'a> {
     }
 }
 
-/// What tells a packet from others when it leaves the tunnel; ports, flags and length are in the packet.
+/// What distinguishes a packet from others when it leaves the tunnel; ports, flags and length are in the packet.
 type Identity<'a> = (&'a Packet, Option<Tag>);
 
 /// Packets at the tunnel devices, each exit given to the first entry of the same

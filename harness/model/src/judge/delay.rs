@@ -1,7 +1,7 @@
-//! Whether what the fabric delays came late, from the flows' own times.
+//! Checks of delays of the fabric: whether the flows' packets came late.
 //!
-//! netem never sends a packet early (Linux: `net/sched/sch_netem.c`, `netem_dequeue`), while a slow
-//! machine makes any late: so it is what comes soon that tells a delay from another, or from none.
+//! netem never sends a packet early (Linux: `net/sched/sch_netem.c`, `netem_dequeue`), while a slow machine
+//! makes any late: so it is what comes soon that distinguishes a delay from another, or from none.
 
 use crate::evidence::{Evidence, Nanos};
 use crate::name::{EndpointName, NodeName};

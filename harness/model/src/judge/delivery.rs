@@ -1,4 +1,4 @@
-//! Whether a probe arrived and was answered, whatever it looked like.
+//! Verdicts about delivery: whether a probe arrived and was answered, encrypted or not.
 
 use super::case::PairCase;
 use super::finding::Finding;
@@ -13,7 +13,7 @@ pub(super) const ARRIVED: &str = "arrived, and so did its answer";
 /// Each leg has to be seen where it ends, and its socket has to have got it.
 pub(super) fn find<'a>(case: &PairCase<'_>, index: &Index<'a>) -> Finding<'a> {
     let mut frames = Vec::new();
-    for (leg, heard, what) in [
+    for (leg, received, what) in [
         (Leg::Request, case.outcome.delivered, "it"),
         (Leg::Answer, case.outcome.answered, "its answer"),
     ] {
@@ -35,7 +35,7 @@ pub(super) fn find<'a>(case: &PairCase<'_>, index: &Index<'a>) -> Finding<'a> {
             };
         };
         frames.push(arrived);
-        if !heard {
+        if !received {
             let fact = format!("{what} arrived at {}, and the socket never got it", to.name);
             frames.reverse();
             return Finding::broken(fact).with_frames(frames);

@@ -1,4 +1,4 @@
-//! Frames shown as evidence.
+//! Exhibits: frames that prove a verdict.
 
 use crate::evidence::{Direction, Interface, Role};
 use crate::journey::Seen;

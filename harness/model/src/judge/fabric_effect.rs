@@ -1,8 +1,8 @@
-//! One thing that the fabric does to packets, and how often it did.
+//! An effect of the fabric on packets, and how often it occurred.
 
 use serde::Serialize;
 
-/// One thing that the fabric does to packets, and how often it did.
+/// An effect of the fabric on packets, and how often it occurred.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FabricEffect {
     /// The scenario's line that asks for it; none for what goes without saying.

@@ -1,11 +1,11 @@
-//! A verdict that does not know its promise yet.
+//! A finding: a verdict without its promise's number.
 
 use super::exhibit::exhibit;
 use crate::journey::Seen;
 use crate::plan::PromiseId;
 use crate::verdict::{Explanation, Outcome, Reached, Stopped, Verdict};
 
-/// A verdict that does not know its promise yet.
+/// A finding: a verdict without its promise's number.
 pub(super) struct Finding<'a> {
     pub(super) outcome: Outcome,
     pub(super) fact: String,

@@ -1,7 +1,7 @@
-//! What every host is promised, whatever the scenario is about: that its links stay up, that its
-//! reverse-path filter has nothing to drop, and that what was there before the engine stays.
+//! Verdicts about every host, in every scenario: that its links stay up, that its reverse-path filter has
+//! nothing to drop, and that what was there before the engine stays.
 
-/// What of a dataplane is not as it was.
+/// Parts of a dataplane that are not as they were, and what there is instead.
 mod lost;
 
 use std::cmp::Ordering;

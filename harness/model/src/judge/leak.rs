@@ -1,4 +1,4 @@
-//! Frames that must not be where they are.
+//! Leaks: frames that must not be where they are.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -130,7 +130,7 @@ fn is_between(case: &PairCase<'_>, source: IpAddr, destination: IpAddr) -> bool 
         .any(|leg| case.addresses(leg) == (source, destination))
 }
 
-/// A packet of the promise's protocol, or an ICMP error: that tells about packets of any protocol.
+/// A packet of the promise's protocol, or an ICMP error: that is about packets of any protocol.
 fn concerns(case: &PairCase<'_>, packet: &Packet) -> bool {
     let is_error = matches!(
         &packet.payload,
@@ -169,8 +169,8 @@ fn quotes(plan: &Plan, case: &PairCase<'_>, packet: &Packet) -> bool {
         && !quotes_ciphertext(plan, case, quote)
 }
 
-/// A conversation with the store. With an etcd on a node these are the only ones that two
-/// encrypting nodes may have in clear: over them they tell each other their keys.
+/// A conversation with the store. With an etcd on a node these are the only ones that two encrypting nodes may
+/// have in clear: over them they exchange their keys.
 pub(super) fn is_store(plan: &Plan, packet: &Packet) -> bool {
     let Payload::Tcp {
         source_port,
@@ -218,7 +218,7 @@ fn is_of_another_tunnel(case: &PairCase<'_>, packet: &Packet) -> bool {
         && (ends == (one, other) || ends == (other, one))
 }
 
-/// The fabric may say of a message that it is too big; it quotes the message and not what is inside.
+/// The fabric may send an ICMP error that a message is too big; it quotes the message and not what is inside.
 fn quotes_ciphertext(plan: &Plan, case: &PairCase<'_>, quote: &Quote) -> bool {
     quote.protocol == Protocol::Udp.number()
         && quote.ports.is_some_and(|(from, to)| {

@@ -1,4 +1,4 @@
-//! Frames of flows that should not have been readable, and what excuses them.
+//! Leak windows: frames of flows that should not have been readable, and what excuses them.
 //!
 //! A frame on the wire is the end of a packet's way from its sender to there. It breaks the promise
 //! if the packet had to be hidden, and nothing excuses it, all that time: from when it was sent until
@@ -11,11 +11,11 @@
 //! - The cluster before the step or the one after it does not hide the flow.
 //! - The step breaks or empties the sender's dataplane, or makes two nodes have one key.
 //! - The step takes an address away that the packet was sent to. A sender goes on sending to an address
-//!   until its target changes, which is before the step has settled; what it sent waits in sockets,
-//!   queues and tunnels, and may come out of the tunnel of the node that had the address after the
-//!   step has settled. That node's kernel then sends it where it sends everything, readable, as no
-//!   engine can know of an address that nobody has. Nothing that is sent after the step has settled
-//!   is excused.
+//! until its target changes, which is before the step has settled; what it sent waits in sockets,
+//! queues and tunnels, and may come out of the tunnel of the node that had the address after the
+//! step has settled. That node's kernel then sends it where it sends everything, readable, as no
+//! engine can know of an address that nobody has. Nothing that is sent after the step has settled
+//! is excused.
 //!
 //! Who states how many frames may be readable in a step excuses none.
 
@@ -34,7 +34,7 @@ use crate::tag::Tag;
 use crate::verdict::{Outcome, Verdict};
 
 /// Frames shown of one step.
-const SHOWN: usize = 3;
+const MAX_FRAMES: usize = 3;
 
 /// When a packet was sent, and when a frame of it was seen.
 type SentAndSeen = (Nanos, Nanos);
@@ -55,7 +55,7 @@ impl<'a> StepClock<'a> {
             && !steps.any(|step| self.overlaps(step, way) && self.excuses(step, flow))
     }
 
-    /// Whether the intent says so, from the beginning of that time to its end.
+    /// Whether the intent requires it, from the beginning of that time to its end.
     fn is_hidden(&self, flow: FlowId, (sent, seen): SentAndSeen) -> bool {
         let hidden = self.hidden.get(&flow);
         let steps = self.steps.iter().map(|step| step.began);
@@ -81,7 +81,7 @@ impl<'a> StepClock<'a> {
         }
     }
 
-    /// How many frames may be readable during a step, where its author says so.
+    /// How many frames may be readable during a step, where its author sets a bound.
     fn budget(&self, step: usize) -> Option<u32> {
         self.plan.steps.get(step.checked_sub(1)?)?.leaks
     }
@@ -139,8 +139,8 @@ impl<'a> StepClock<'a> {
         (sent, sighting.at)
     }
 
-    /// The flow that a frame belongs to, by its tag or else by its addresses, if the intent says that
-    /// it is hidden.
+    /// The flow that a frame belongs to, by its tag or else by its addresses, if the intent is that it is
+    /// hidden.
     fn readable(&self, sighting: &Sighting) -> Option<FlowId> {
         if let Some(Tag::Flow(id, _)) = sighting.tag {
             self.evidence.flows.get(usize::from(id.0))?;
@@ -237,7 +237,7 @@ impl<'a> StepClock<'a> {
         Verdict {
             exhibits: own
                 .iter()
-                .take(SHOWN)
+                .take(MAX_FRAMES)
                 .map(|leak| exhibit::exhibit(&leak.seen))
                 .collect(),
             notes,

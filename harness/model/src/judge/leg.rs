@@ -17,7 +17,7 @@ pub(super) struct Break<'a> {
     pub(super) node: Option<NodeName>,
     /// The frames that were seen last.
     pub(super) last: Vec<Seen<'a>>,
-    /// Stops reached; of several copies, the one that came furthest tells the story.
+    /// Stops reached; of several copies, the one that came furthest counts.
     progress: usize,
     /// How far that is.
     pub(super) reached: Reached,
@@ -38,7 +38,7 @@ impl<'a> LegPath<'a> {
     /// The way that a leg of the promise must take.
     ///
     /// # Errors
-    /// The evidence lacks an interface of it; says which.
+    /// The evidence lacks an interface of it; the error names it.
     pub(super) fn of(
         plan: &Plan,
         case: &PairCase<'_>,

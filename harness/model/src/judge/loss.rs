@@ -1,10 +1,10 @@
-//! What the evidence has lost since it was saved, and what it never had: a promise that needs such
-//! a part is open, whatever the rest shows.
+//! Losses of evidence, since it was saved or from the beginning: a promise that needs such a part is open,
+//! whatever the rest shows.
 //!
-//! A pair needs the frames of the wire, of its two nodes and its two pods, what its two nodes looked
-//! like, and what is common to all, such as the list of interfaces and what sockets said. Every
-//! other promise needs everything. A frame that shows a pair's payload on the wire still breaks its
-//! promise when only other frames or nodes are lost: what is gone cannot make it right.
+//! A pair needs the frames of the wire, of its two nodes and its two pods, what its two nodes looked like, and
+//! what is common to all, such as the list of interfaces and what sockets reported. Every other promise needs
+//! everything. A frame that shows a pair's payload on the wire still breaks its promise when only other frames
+//! or nodes are lost: what is gone cannot make it right.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::verdict::{Outcome, Verdict};
 #[derive(Debug)]
 pub(super) struct Losses {
     all: Vec<Loss>,
-    /// Steps that the evidence says nothing of: one that never ran was no test.
+    /// Steps that the evidence has nothing about: one that never ran was no test.
     unseen_steps: Option<Loss>,
 }
 
@@ -94,7 +94,7 @@ impl Losses {
 }
 
 fn describe(loss: &Loss) -> String {
-    format!("the evidence is not whole: {}", loss.told)
+    format!("the evidence is not whole: {}", loss.text)
 }
 
 fn is_of(case: &PairCase<'_>, node: &NodeName) -> bool {
@@ -107,9 +107,9 @@ fn is_of(case: &PairCase<'_>, node: &NodeName) -> bool {
 /// not looked at before the engine was.
 fn unseen_nodes(plan: &Plan, evidence: &Evidence) -> Vec<Loss> {
     let first: BTreeSet<_> = plan.after(0).nodes.into_iter().map(|n| n.name).collect();
-    let lost = |name: &NodeName, told: String| Loss {
+    let lost = |name: &NodeName, text: String| Loss {
         part: Part::Node(name.clone()),
-        told,
+        text,
     };
     let last = plan.at_last().nodes;
     let all = last.iter().filter_map(|node| {
@@ -129,26 +129,26 @@ fn unseen_nodes(plan: &Plan, evidence: &Evidence) -> Vec<Loss> {
     all.collect()
 }
 
-/// Flows that the plan has and of which the evidence says nothing.
+/// Flows that the plan has and the evidence has not.
 fn unseen_flows(plan: &Plan, evidence: &Evidence) -> Option<Loss> {
     let planned = plan.flows.flows.len();
     let seen = evidence.flows.len();
     (seen < planned && !plan.flows.promises.is_empty()).then(|| Loss {
         part: Part::Common,
-        told: format!("`flows`: {planned} were planned, {seen} are there"),
+        text: format!("`flows`: {planned} were planned, {seen} are there"),
     })
 }
 
-/// Steps that the plan has and of which the evidence says nothing.
+/// Steps that the plan has and the evidence has not.
 fn unseen_steps(plan: &Plan, evidence: &Evidence) -> Option<Loss> {
     let planned = plan.steps.len();
     let ran = evidence.steps.iter().map(|step| step.index);
-    let told = format!(
+    let text = format!(
         "`steps`: {planned} were planned, {} are there",
         evidence.steps.len()
     );
     (!ran.eq(1..=planned)).then_some(Loss {
         part: Part::Common,
-        told,
+        text,
     })
 }

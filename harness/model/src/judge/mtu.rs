@@ -1,8 +1,8 @@
-//! What is promised about the sizes of packets.
+//! Verdicts about MTUs: the largest packet that must arrive, and the ICMP errors for larger ones.
 //!
-//! That a packet does not arrive says nothing by itself: a small one has to arrive on the same
-//! way after it, and the packet has to be seen as it was meant, of that size and with that DF
-//! bit, where its sender's kernel let it go.
+//! That a packet does not arrive proves nothing by itself: a small one has to arrive on the same way after it,
+//! and the packet has to be seen as it was meant, of that size and with that DF bit, where its sender's kernel
+//! let it go.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::verdict::{Outcome, Verdict};
 use crate::why;
 
 /// Frames shown of one promise.
-const SHOWN: usize = 3;
+const MAX_FRAMES: usize = 3;
 
 /// One verdict for each promise about sizes, in the plan's order.
 pub(super) fn judge(plan: &Plan, evidence: &Evidence, index: &Index<'_>) -> Vec<Verdict> {
@@ -75,8 +75,8 @@ impl<'a> MtuJudge<'a> {
             MtuKind::TooLarge {
                 above,
                 mtu,
-                told_by,
-            } => self.too_large(*above, *mtu, told_by),
+                reported_by,
+            } => self.too_large(*above, *mtu, reported_by),
             MtuKind::Fragmented { sizes } => self.fragmented(sizes),
             MtuKind::Bulk { bulk, arrives } => self.bulk(*bulk, *arrives),
             MtuKind::Outer {
@@ -93,7 +93,7 @@ impl<'a> MtuJudge<'a> {
             let why = why::of_size(plan, evidence, self.state, family, &nodes, fact);
             finding = finding.with_why(why);
         }
-        finding.frames.truncate(SHOWN);
+        finding.frames.truncate(MAX_FRAMES);
         finding.about(promise.id)
     }
 
@@ -184,7 +184,7 @@ impl<'a> MtuJudge<'a> {
         ))
     }
 
-    fn too_large(&self, above: SizeId, mtu: u32, told_by: &Hop) -> Finding<'a> {
+    fn too_large(&self, above: SizeId, mtu: u32, reported_by: &Hop) -> Finding<'a> {
         let (probe, outcome) = match self.tried(above) {
             Ok(tried) => tried,
             Err(why) => return Finding::open(why),
@@ -193,8 +193,8 @@ impl<'a> MtuJudge<'a> {
         if outcome.delivered {
             return Finding::broken(format!("{size} bytes arrive as well, unfragmented"));
         }
-        let told = self.errors(probe);
-        match told_by {
+        let errors = self.errors(probe);
+        match reported_by {
             Hop::Sender => match outcome.refused {
                 Some(named) if named == mtu => Finding::held(format!(
                     "{size} bytes are refused where they start, mtu {mtu}"
@@ -207,7 +207,7 @@ impl<'a> MtuJudge<'a> {
             _ if outcome.refused.is_some() => {
                 Finding::broken(format!("{size} bytes are refused where they start"))
             }
-            Hop::Nobody => match told.first() {
+            Hop::Nobody => match errors.first() {
                 Some((seen, named)) => {
                     let fact = format!("{} is told of mtu {named}", probe.from);
                     Finding::broken(fact).with_frames(vec![*seen])
@@ -217,12 +217,12 @@ impl<'a> MtuJudge<'a> {
                 }
                 None => Finding::held(format!("{size} bytes are lost without a word")),
             },
-            Hop::Node(name) => self.describe(probe, &told, mtu, Some(name)),
-            Hop::Fabric => self.describe(probe, &told, mtu, None),
+            Hop::Node(name) => self.describe(probe, &errors, mtu, Some(name)),
+            Hop::Fabric => self.describe(probe, &errors, mtu, None),
         }
     }
 
-    /// The error that says so: from `node`, or from the fabric, with that MTU.
+    /// The ICMP error: from `node`, or from the fabric, with that MTU.
     fn describe(
         &self,
         probe: &SizeProbe,
@@ -234,20 +234,25 @@ impl<'a> MtuJudge<'a> {
         let Some((seen, named)) = errors.first() else {
             return Finding::broken(format!("nobody told {from} that {size} bytes are too many"));
         };
-        let (teller, right) = self.teller(node, probe.family, seen);
+        let (reporter, right) = self.reporter(node, probe.family, seen);
         let finding = if *named != mtu {
             Finding::broken(format!("{from} is told of mtu {named}, not {mtu}"))
         } else if !right {
-            Finding::broken(format!("not {teller} tells {from} so"))
+            Finding::broken(format!("not {reporter} tells {from} so"))
         } else {
-            let fact = format!("{teller} tells who sends {size} bytes: mtu {mtu}");
+            let fact = format!("{reporter} tells who sends {size} bytes: mtu {mtu}");
             Finding::held(fact)
         };
         finding.with_frames(vec![*seen])
     }
 
-    /// Who has to tell, and whether an error is from there.
-    fn teller(&self, node: Option<&NodeName>, family: Family, error: &Seen<'_>) -> (String, bool) {
+    /// The node that has to send the ICMP error, and whether an error is from there.
+    fn reporter(
+        &self,
+        node: Option<&NodeName>,
+        family: Family,
+        error: &Seen<'_>,
+    ) -> (String, bool) {
         let packet = error.sighting.frame.packet();
         let source = packet.map(|packet| packet.source);
         let nodes = &self.state.nodes;
@@ -390,8 +395,8 @@ impl<'a> MtuJudge<'a> {
             true => "unfragmented",
             false => "where they may be fragmented",
         };
-        let told = self.errors(probe);
-        let why = match (outcome.refused, told.first(), outcome.controls) {
+        let errors = self.errors(probe);
+        let why = match (outcome.refused, errors.first(), outcome.controls) {
             (Some(mtu), ..) => format!("refused where they start, mtu {mtu}"),
             (None, Some((_, mtu)), _) => format!("{} is told of mtu {mtu}", probe.from),
             (None, None, 0) => "nothing small arrives after them either".into(),
@@ -448,13 +453,13 @@ impl<'a> MtuJudge<'a> {
         })
     }
 
-    /// What the sender was told: that its packet was too large, and what fits.
+    /// The ICMP errors that reached the sender, each with its MTU in bytes.
     fn errors(&self, probe: &SizeProbe) -> Vec<(Seen<'a>, u32)> {
         let Some(from) = self.state.endpoint(&probe.from) else {
             return Vec::new();
         };
         let about = self.tagged.get(&probe.id).into_iter().flatten();
-        let told = about.filter_map(|seen| {
+        let errors = about.filter_map(|seen| {
             let packet = seen.sighting.frame.packet()?;
             let here = is_at(seen, &from) && seen.sighting.direction == Direction::In;
             let Payload::Icmp { mtu: Some(mtu), .. } = packet.payload else {
@@ -462,7 +467,7 @@ impl<'a> MtuJudge<'a> {
             };
             here.then_some((*seen, mtu))
         });
-        told.collect()
+        errors.collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether a NAT stood between a node and the others, as seen on their wires.
+//! Checks of a NAT: whether it rewrote a node's ports, as captured on both sides.
 
 use super::fabric_effect::FabricEffect;
 use crate::evidence::{Direction, Evidence, Role};

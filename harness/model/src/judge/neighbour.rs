@@ -1,4 +1,4 @@
-//! What is lost while the kernel's table of neighbours is full says nothing of an engine.
+//! Losses while the kernel's table of neighbours is full, which prove nothing about an engine.
 
 use crate::evidence::Evidence;
 use crate::verdict::{Outcome, Verdict};
@@ -16,7 +16,7 @@ pub(super) fn doubt(evidence: &Evidence) -> Option<String> {
     ))
 }
 
-/// What is said in place of the fact that a packet was lost, if that broke a promise.
+/// The fact in place of the one that a packet was lost, if that broke a promise.
 pub(super) fn excuse(outcome: Outcome, fact: &str, evidence: &Evidence) -> Option<String> {
     let why = doubt(evidence).filter(|_| outcome == Outcome::Broken)?;
     Some(format!("{fact}; {why}"))

@@ -1,5 +1,5 @@
-//! What nobody may read on the wire in the whole run: not during a step, not with an excuse, and not
-//! where the cluster's intent would have it in clear.
+//! Verdicts about pairs that are never plaintext on the wire in the whole run: not during a step, not with an
+//! excuse, and not where the cluster's intent would have it in clear.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::tag::Tag;
 use crate::verdict::{Outcome, Verdict};
 
 /// Frames shown of one promise.
-const SHOWN: usize = 3;
+const MAX_FRAMES: usize = 3;
 
 /// Decides about every promise of the plan that is about the whole run.
 pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
@@ -50,7 +50,11 @@ impl<'a> NeverPlaintextJudge<'a> {
             let notes = [first, last].map(|seen| self.when(seen.at()));
             let [first, last] = notes;
             return Verdict {
-                exhibits: readable.iter().take(SHOWN).map(exhibit::exhibit).collect(),
+                exhibits: readable
+                    .iter()
+                    .take(MAX_FRAMES)
+                    .map(exhibit::exhibit)
+                    .collect(),
                 notes: vec![format!(
                     "{} frames, the first {first} and the last {last}",
                     readable.len()
@@ -189,11 +193,11 @@ impl<'a> NeverPlaintextJudge<'a> {
         (0..=last)
             .find_map(|step| self.times.doubt(step, &protocols))
             .or_else(|| self.quiet_flow())
-            .or_else(|| self.untold_probe())
+            .or_else(|| self.probe_without_outcome())
     }
 
-    /// A flow that was silent while both its ends existed says nothing of that time. With steps there
-    /// has to be one.
+    /// A flow that was silent while both its ends existed proves nothing about that time. With steps there has
+    /// to be one.
     fn quiet_flow(&self) -> Option<String> {
         let steps = self.plan.steps.len();
         if steps > 0 && self.flows().next().is_none() {
@@ -226,11 +230,11 @@ impl<'a> NeverPlaintextJudge<'a> {
         missing.next()
     }
 
-    /// A probe that nobody told of was perhaps never sent.
-    fn untold_probe(&self) -> Option<String> {
+    /// A probe without an outcome was perhaps never sent.
+    fn probe_without_outcome(&self) -> Option<String> {
         let known: BTreeSet<_> = self.evidence.probes.iter().map(|probe| probe.id).collect();
-        let mut untold = self.probes().filter(|probe| !known.contains(&probe.id));
-        let probe = untold.next()?;
+        let mut missing = self.probes().filter(|probe| !known.contains(&probe.id));
+        let probe = missing.next()?;
         let (from, to, protocol) = (&probe.from, &probe.to, probe.protocol.as_str());
         Some(format!(
             "the evidence does not say what became of the probe {from} → {to} {protocol}"

@@ -1,4 +1,4 @@
-//! How long flows were interrupted.
+//! Outages: how long flows were interrupted, in microseconds.
 //!
 //! A packet has to arrive if it was sent while its flow is promised delivery; while a step is under
 //! way that is so only if the clusters before and after it both promise it. An outage lasts from the

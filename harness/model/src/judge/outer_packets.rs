@@ -1,4 +1,4 @@
-//! The tunnels' packets as they are on the wire.
+//! The tunnels' outer packets on the wire.
 
 use std::collections::BTreeMap;
 
@@ -31,11 +31,11 @@ pub fn outer_packets(plan: &Plan, evidence: &Evidence) -> BTreeMap<Family, Outer
         if seen.sighting.direction != Direction::In {
             continue;
         }
-        let told = all.entry(Family::of(packet.source)).or_default();
-        told.packets += 1;
-        told.dont_fragment += usize::from(packet.dont_fragment);
-        told.fragmented += usize::from(packet.fragment.is_some());
-        told.largest = told.largest.max(packet.length);
+        let counts = all.entry(Family::of(packet.source)).or_default();
+        counts.packets += 1;
+        counts.dont_fragment += usize::from(packet.dont_fragment);
+        counts.fragmented += usize::from(packet.fragment.is_some());
+        counts.largest = counts.largest.max(packet.length);
     }
     all
 }

@@ -1,4 +1,4 @@
-//! What is promised of one pair and one protocol.
+//! Verdicts about one pair and one protocol.
 
 use super::case::PairCase;
 use super::crossing::Crossings;
@@ -155,7 +155,7 @@ impl<'a> PairJudge<'a> {
         }
     }
 
-    /// A probe that must not arrive: it was tried, and neither side heard of the other.
+    /// A probe that must not arrive: it was tried, and neither side received anything of the other.
     fn refused(&self, case: &PairCase<'_>) -> Finding<'a> {
         let arrived = case.outcome.delivered || case.outcome.answered;
         match (&case.outcome.error, self.was_sent(case)) {
@@ -199,7 +199,7 @@ impl<'a> PairJudge<'a> {
             (case.outcome.answered, case.from),
         ]
         .into_iter()
-        .find(|(heard, _)| !heard);
+        .find(|(received, _)| !received);
         if let Some((_, endpoint)) = deaf {
             let fact = format!("arrived at {}, and its socket never got it", endpoint.name);
             return Err(Finding::broken(fact).with_frames(latest_first(frames)));

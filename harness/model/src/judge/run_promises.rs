@@ -1,5 +1,5 @@
-//! Promises that are decided without a frame: what steps may cost, what dataplanes have, what hosts and
-//! engines are promised, and whether the evidence is whole.
+//! Verdicts that need no frame: budgets of steps, checks of dataplanes, hosts, engines' conduct, and whether
+//! the evidence is whole.
 
 use super::host::Hosts;
 use super::loss::Losses;

@@ -1,7 +1,7 @@
-//! Where the part of a payload ended that never arrived.
+//! The last stop of a TCP segment that never arrived.
 //!
-//! TCP cuts a large payload into segments, and each shows the tag. That one of them took its whole
-//! way says nothing of the others: through a hop that is too narrow only the last, short one gets.
+//! TCP cuts a large payload into segments, and each shows the tag. That one of them took its whole way proves
+//! nothing about the others: through a hop that is too narrow only the last, short one gets.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::evidence::Nanos;
 use crate::journey::{Leg, Seen};
 
 impl<'a> PairJudge<'a> {
-    /// Follows the segments of a payload that its receiver's socket did not get, those of the length
-    /// that was seen last first: a sender that is told what fits sends smaller ones.
+    /// Follows the segments of a payload that its receiver's socket did not get, those of the length that was
+    /// seen last first: a sender that gets an ICMP error sends smaller ones.
     ///
     /// # Errors
     /// Segments of one length did not take their whole way: where they ended.

@@ -1,4 +1,4 @@
-//! Verdicts on a plan that was not tried.
+//! Verdicts about a plan that was not tried.
 
 use crate::plan::{Plan, Promise};
 use crate::verdict::{Outcome, Verdict};

@@ -1,8 +1,8 @@
-//! What has become of spoofed packets.
+//! Verdicts about spoofed packets.
 //!
-//! That one did not arrive says nothing by itself: it has to be seen coming in, and the same
-//! packet with a genuine source, sent after it on the same way, has to arrive. The frames bear
-//! the right Ethernet address, so that nobody had to ask for one.
+//! That one did not arrive proves nothing by itself: it has to be seen coming in, and the same packet with a
+//! genuine source, sent after it on the same way, has to arrive. The frames bear the right Ethernet address, so
+//! that nobody had to ask for one.
 
 use super::exhibit::exhibit;
 use crate::evidence::{Direction, Evidence, Place, Role, Sighting, SpoofOutcome};

@@ -1,4 +1,4 @@
-//! A run by its steps.
+//! The step clock: the step of a time, and the clusters that it is held to.
 //!
 //! While a step is under way a pair is held to what both the cluster before and the one after it
 //! promise; once it has settled, to what the cluster after it does.
@@ -11,7 +11,7 @@ use crate::plan::{Flow, FlowId, Plan, Protocol, State, StepPromise};
 use crate::tag::{BeaconId, Tag};
 use crate::verdict::{Outcome, Verdict};
 
-/// A run by its steps.
+/// The step clock: the step of a time, and the clusters that it is held to.
 pub(super) struct StepClock<'a> {
     pub(super) plan: &'a Plan,
     pub(super) evidence: &'a Evidence,

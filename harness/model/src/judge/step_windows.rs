@@ -1,5 +1,5 @@
-//! What the flows show of each step: frames that should not have been readable, and packets
-//! that never came.
+//! Verdicts about the flows in each step: frames that should not have been readable, and packets that never
+//! came.
 
 use super::leak_window::Leak;
 use super::outage::Outage;

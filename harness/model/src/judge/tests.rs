@@ -1,15 +1,15 @@
 //! Each rule is seen to hold, and to break when one thing changes.
 
-/// The small cluster of that run, as planned.
+/// The plan of the small cluster of a made-up run.
 mod cluster;
 
-/// What is observed of a cluster in which nothing has happened.
+/// Evidence of a cluster in which nothing has happened: its interfaces, observers and nodes.
 mod observed;
 
-/// A run in which everything holds.
+/// A made-up run in which every promise is held.
 pub(crate) mod world;
 
-/// What is wrong of the promises that no frame is needed for.
+/// Breaches of the promises that need no frame, for the tests of their judges.
 pub(crate) mod run_promises;
 
 /// What must not be readable on the wire.
@@ -24,52 +24,52 @@ mod arrival;
 /// What breaks a promise of plaintext.
 mod plaintext;
 
-/// What makes observers unfit to say that something was not there.
+/// What makes observers unfit to prove that something was not there.
 mod observers;
 
-/// What the flows show of each step.
+/// Verdicts about the flows in each step.
 mod step_windows;
 
-/// What excuses what flows show.
+/// What excuses a readable packet of a protected flow, and what does not.
 mod excuses;
 
-/// Which frames of flows are readable.
+/// Frames on the wire that show a protected flow, and the verdicts about them.
 mod readable;
 
 /// What has to be shown before silence about flows proves anything.
 mod witnesses;
 
-/// Of what packet a fragment on the wire is a piece.
+/// Reassembly of fragments on the wire, and the verdicts about them.
 mod fragments;
 
-/// How long flows were interrupted.
+/// Outages of flows, and their steps.
 mod outages;
 
 /// What arrived and was answered, whatever it looked like.
 mod delivery;
 
-/// What a promise is about.
+/// The case of a promise: its family, its protocol, and its endpoints.
 mod cases;
 
-/// What is shown of frames.
+/// Exhibits of frames, and the totals of the tunnel's packets.
 mod exhibits;
 
 /// What must not arrive.
 mod blocked;
 
-/// What dataplanes must have and lack.
+/// Checks of dataplanes, and the facts of those that fail.
 mod dataplane_checks;
 
-/// What the fabric did to packets.
+/// Effects of the fabric on packets, and those that were only asked for.
 mod fabric_effects;
 
 /// How long steps may take, and how much they may make the engine write.
 mod budgets;
 
-/// What nobody may read in the whole run.
+/// Verdicts about pairs that are never plaintext on the wire.
 mod never_plaintext;
 
-/// Why a promise was broken, as far as the judge asks.
+/// Explanations that the judge asks for: which leg is explained, and of what.
 mod reasons;
 
 /// What comes from a node that is behind a NAT.
@@ -78,13 +78,13 @@ mod nat;
 /// A world in which sizes are promised.
 mod sizes;
 
-/// What is promised about the sizes of packets.
+/// Verdicts about MTUs.
 mod mtu;
 
-/// What is promised about the tunnel's own.
+/// Verdicts about the sizes of the tunnel's outer packets.
 mod outers;
 
-/// What has become of spoofed packets.
+/// Verdicts about spoofed packets.
 mod spoofs;
 
 /// What is sent to an address that the fabric does not know.
@@ -93,13 +93,13 @@ mod addresses;
 /// What is lost while the kernel's table of neighbours was full.
 mod neighbours;
 
-/// What every host is promised.
+/// Verdicts about every host, and what excuses it.
 mod hosts;
 
 /// Links that an engine has taken away.
 mod links;
 
-/// What every engine is promised to be besides right.
+/// Verdicts about every engine's conduct, and what a scenario excuses.
 mod conducts;
 
 /// Any evidence gets a verdict for every promise.

@@ -1,11 +1,10 @@
-//! Whether a node's own tables throw a plaintext destination back.
+//! Throw routes: whether a node's own tables keep a plaintext destination out of the tunnel.
 //!
-//! Packets show what happened to them; they do not show why. A node that encrypts
-//! sends every packet without the mark through the engine's table first. Felix writes a
-//! throw there for each local workload, and for each one of a peer without a key
-//! (`wireguard.go`): these stay in clear whatever wider route the table gets. Where one
-//! is merely not listed, it stays in clear until there is such a route. Engines that
-//! claim throws are held to them; no packet could tell.
+//! Packets show what happened to them; they do not show why. A node that encrypts sends every packet without
+//! the mark through the engine's table first. Felix writes a throw there for each local workload, and for each
+//! one of a peer without a key (`wireguard.go`): these stay in clear whatever wider route the table gets. Where
+//! one is merely not listed, it stays in clear until there is such a route. Engines that claim throws are held
+//! to them; no packet could prove it.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Whether the observers could have seen what a promise forbids.
+//! The watch: whether the observers could have captured what a promise forbids.
 //!
 //! A negative needs a positive: every interface that matters must have shown its
 //! beacons, before the first probe and after the last, in the promise's protocol,

@@ -1,5 +1,5 @@
-//! What the fabric did to packets. An impairment that never hit one leaves the run open: what was
-//! promised in spite of it is not proven.
+//! Effects of the fabric on packets. An impairment that never hit one leaves the run open: what was promised in
+//! spite of it is not proven.
 
 use std::collections::BTreeMap;
 

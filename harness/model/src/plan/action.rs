@@ -1,10 +1,10 @@
-//! What happens in a step.
+//! Actions of steps.
 //!
 //! What readers, planners, judges and the lab have to know of an action besides its own meaning follows from the
 //! [`Change`] that it is: a new action does not compile until it has one, and a new change not until every question
 //! about it has an answer.
 
-/// What of a cluster an action changes, and all that follows from it.
+/// The change that an action makes to a cluster, and all that follows from it.
 mod change;
 
 use std::collections::{BTreeMap, BTreeSet};

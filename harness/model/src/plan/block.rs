@@ -1,4 +1,4 @@
-//! Calico's blocks of addresses, and who has which.
+//! Blocks of Calico IPAM, and their nodes.
 
 use std::net::Ipv4Addr;
 

@@ -1,4 +1,4 @@
-//! The cluster: what its engine is told, its nodes and pods, and both as endpoints.
+//! The cluster: its settings in the store, its nodes and pods, and both as endpoints.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -10,7 +10,7 @@ use crate::name::{EndpointName, IfName, NodeName, PodName};
 
 use super::{Addressing, Family, LISTEN_PORT, LISTEN_PORT_V6, RouteSource, Settings};
 
-/// MTU of a pod's link in bytes, if its author does not say; Azure CNI leaves it at Ethernet's.
+/// MTU of a pod's link in bytes, if its author does not set it; Azure CNI leaves it at Ethernet's.
 pub(crate) const POD_MTU: u16 = 1500;
 
 /// The smallest MTU of a link that carries IPv6, in bytes (RFC 8200, section 5).
@@ -20,7 +20,7 @@ fn pod_mtu() -> u16 {
     POD_MTU
 }
 
-/// What the engine is told: FelixConfiguration `default` and ClusterInformation.
+/// The settings in the store: FelixConfiguration `default` and ClusterInformation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
     /// ClusterInformation's type; `aks` and host encryption make the device's MTU 160 smaller than the uplink's.
@@ -35,7 +35,7 @@ pub struct Cluster {
     /// How nodes connect their pods.
     #[serde(default)]
     pub addressing: Addressing,
-    /// The families that the cluster speaks, in the order of reports.
+    /// The families of the cluster, in the order of reports.
     #[serde(default = "ipv4_only")]
     pub families: Vec<Family>,
     /// The tunnel device's name.
@@ -51,7 +51,7 @@ pub struct Cluster {
     pub settings: Settings,
 }
 
-/// What clusters of old plans speak.
+/// The families of clusters in old plans.
 fn ipv4_only() -> Vec<Family> {
     vec![Family::Ipv4]
 }
@@ -82,7 +82,7 @@ impl Cluster {
         }
     }
 
-    /// The MTU that IPv6's devices are told, in bytes (Felix: `WireguardMTUV6`); none is by the uplink.
+    /// The configured MTU of IPv6's devices, in bytes (Felix: `WireguardMTUV6`); none is by the uplink.
     pub(crate) fn mtu_of_ipv6(&self) -> Option<u16> {
         let set = self.settings.number("wireguardMTUV6");
         set.filter(|mtu| *mtu > 0)
@@ -93,7 +93,7 @@ impl Cluster {
         family == Family::Ipv6 && self.settings.flag("wireguardEnabledV6") == Some(false)
     }
 
-    /// Takes over what the fields say that the model knows; those of `unset` get their defaults.
+    /// Takes over the values of fields that the model knows; those of `unset` get their defaults.
     pub(crate) fn read_settings(&mut self, unset: &BTreeSet<String>) {
         let fields = &self.settings;
         let gone = |field: &str| unset.contains(field);
@@ -124,8 +124,8 @@ impl Cluster {
         }
     }
 
-    /// Whether it speaks that family.
-    pub fn speaks(&self, family: Family) -> bool {
+    /// Whether it has that family.
+    pub fn has_family(&self, family: Family) -> bool {
         self.families.contains(&family)
     }
 }
@@ -141,7 +141,7 @@ pub struct Node {
     pub mtu: u16,
     /// The reverse-path filter of `eth0`.
     pub rp_filter: RpFilter,
-    /// Whether this node takes part in encryption (a FelixConfiguration `node.<name>` says if not).
+    /// Whether this node takes part in encryption (a FelixConfiguration `node.<name>` disables it).
     pub wireguard: bool,
     /// Fields and annotations of FelixConfiguration `node.<name>`.
     #[serde(default)]

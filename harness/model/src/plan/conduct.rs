@@ -1,12 +1,11 @@
-//! How an engine has to behave besides its work: what its log may say, how much memory it may
-//! have, and how it ends.
+//! An engine's required conduct: what its log may have, how much memory it may use, and how it ends.
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::NodeName;
 
-/// What an engine claims of its own conduct, and is held to in every scenario. What its
-/// descriptor does not say is not judged.
+/// What an engine claims of its own conduct, and is held to in every scenario. What its descriptor does not
+/// claim is not judged.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Conduct {
     /// How a line of its log shows its level.
@@ -35,7 +34,7 @@ pub struct LogForm {
     pub warning: Vec<String>,
 }
 
-/// A line of a log, as far as its form tells.
+/// A line of a log, as far as its form shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLine<'a> {
     /// Nobody has to care about it.
@@ -68,7 +67,8 @@ impl LogForm {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
     /// A part of the line.
-    pub says: String,
+    #[serde(rename = "says")]
+    pub part: String,
     /// Whose log it is in; none is any node's.
     pub node: Option<NodeName>,
     /// Whether it depends on chance, so that it need not come.
@@ -76,7 +76,7 @@ pub struct Warning {
     /// The WireGuard that it is of; with another it need not come. None is any.
     #[serde(default)]
     pub wireguard: Option<WireGuardKind>,
-    /// The scenario's line that says so, counted from 1.
+    /// The scenario's line that states it, counted from 1.
     pub line: u32,
 }
 
@@ -93,7 +93,7 @@ pub enum WireGuardKind {
 impl Warning {
     /// Whether it is about a line of that node's log.
     pub fn covers(&self, node: &NodeName, line: &str) -> bool {
-        self.node.as_ref().is_none_or(|own| own == node) && line.contains(&self.says)
+        self.node.as_ref().is_none_or(|own| own == node) && line.contains(&self.part)
     }
 }
 

@@ -118,6 +118,6 @@ pub struct DataplaneCheck {
     /// None may be there.
     #[serde(default)]
     pub absent: Vec<DataplaneItem>,
-    /// The scenario's line that says so, counted from 1.
+    /// The scenario's line that states it, counted from 1.
     pub line: u32,
 }

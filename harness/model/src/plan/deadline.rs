@@ -27,7 +27,7 @@ pub struct Patience(u32);
 /// A time within which something has to happen, with the machine's patience in it.
 ///
 /// Nothing makes one but a patience, from what a quick machine needs, and a plan, whose own times it
-/// multiplies. So nobody can wait for as long as a constant says.
+/// multiplies. So nobody can wait for the bare constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timeout {
     time: Duration,
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_greater_patience_is_told_as_long_as_there_is_one() {
+    fn a_greater_patience_is_suggested_up_to_the_maximum() {
         let more = |times| Patience::times(times).more();
         assert_eq!(
             [0, 1, 20, 80].map(more),

@@ -1,4 +1,4 @@
-//! What connects the nodes, and what it does to packets on their way.
+//! The fabric between the nodes, and its impairments.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -77,7 +77,7 @@ impl FabricKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BeyondMtu {
-    /// They are gone, and nobody is told (felix#2840 is about such a cloud).
+    /// They are dropped without an ICMP error (felix#2840 is about such a cloud).
     #[default]
     Drop,
     /// The router that the fabric is fragments those that may be, and answers the others with
@@ -120,7 +120,7 @@ impl BeyondMtu {
 /// impairment that never hit a packet proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Impairment {
-    /// The scenario's line that says so, counted from 1; its name among the others.
+    /// The scenario's line that states it, counted from 1; its name among the others.
     pub line: u32,
     /// Whose packets; none is everybody's.
     pub node: Option<NodeName>,

@@ -1,7 +1,7 @@
 //! IPv4 and IPv6.
 //!
-//! Whoever has an IPv4 address in a plan has an IPv6 one too, which follows from it: one
-//! prefix and the 32 bits. A scenario that speaks IPv6 only makes no use of the first.
+//! Whoever has an IPv4 address in a plan has an IPv6 one too, which follows from it: one prefix and the 32
+//! bits. A scenario of IPv6 only makes no use of the first.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,4 +1,4 @@
-//! Packets that go through every step.
+//! Flows: packets that are sent throughout every step.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::name::EndpointName;
 
 use super::{Family, PromiseId};
 
-/// For how long a step may interrupt flows if its author does not say, in milliseconds.
+/// For how long a step may interrupt flows if its author does not set it, in milliseconds.
 pub(crate) const OUTAGE: u32 = 5_000;
 
 pub(super) fn outage() -> u32 {

@@ -1,4 +1,4 @@
-//! Where the addresses of pods are from: Calico IPAM, the fabric, or bridges.
+//! The source of pods' addresses: Calico IPAM, the fabric, or bridges.
 
 use std::net::Ipv4Addr;
 

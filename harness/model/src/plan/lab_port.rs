@@ -24,7 +24,7 @@ const SPOOFS: u16 = 7100;
 pub(crate) const MOST_SIZES: usize = (*LAB_PORTS.end() - SIZES) as usize + 1;
 pub(crate) const MOST_SPOOFS: usize = (*LAB_PORTS.end() - SPOOFS) as usize + 1;
 
-/// What a user is told of them.
+/// Their text in messages.
 pub(crate) fn describe() -> String {
     format!(
         "the lab's own packets go to the ports {} to {}: probes to {PROBE_PORT}, flows to {FLOW_PORT}, packets \
@@ -35,7 +35,7 @@ pub(crate) fn describe() -> String {
 }
 
 impl SizeId {
-    /// The port that its packet goes to: each has its own, so that none hears another's.
+    /// The port that its packet goes to: each has its own, so that none receives another's.
     pub fn port(self) -> u16 {
         SIZES.saturating_add(self.0)
     }

@@ -1,4 +1,4 @@
-//! What is promised about the sizes of packets.
+//! Promises about MTUs: the sizes that must arrive, and the ICMP errors for larger ones.
 
 use serde::{Deserialize, Serialize};
 
@@ -101,22 +101,23 @@ pub enum MtuKind {
         /// Whether they go through the tunnel.
         encrypted: bool,
     },
-    /// What the sender of a packet that is too large hears.
+    /// The ICMP error, or refusal, that the sender of a packet that is too large gets.
     TooLarge {
         /// The packet.
         above: SizeId,
-        /// The MTU that it must be told, in bytes.
+        /// The MTU in that error, in bytes.
         mtu: u32,
-        /// From whom.
-        told_by: Hop,
+        /// The hop that sends it.
+        #[serde(rename = "told_by")]
+        reported_by: Hop,
     },
     /// Packets that may be fragmented arrive whole.
     Fragmented {
         /// The probes of sizes, by their numbers.
         sizes: Vec<SizeId>,
     },
-    /// A transfer gets through; or, where a scenario says so, it does not although its connection
-    /// stands: its segments fill the sender's link, and nobody tells that they are too large.
+    /// A transfer gets through; or, where a scenario states so, it does not although its connection stands: its
+    /// segments fill the sender's link, and there is no ICMP error that they are too large.
     Bulk {
         /// The bulk transfer, by its number.
         bulk: SizeId,
@@ -137,7 +138,7 @@ pub enum MtuKind {
     },
 }
 
-/// Who tells a sender that its packet was too large.
+/// The hop that reports to a sender that its packet was too large.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hop {

@@ -1,4 +1,4 @@
-//! What a plan needs of a machine that not every machine has.
+//! Needs: requirements of a plan that not every machine meets.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +19,8 @@ pub enum Need {
     Nat,
     /// The queueing discipline that delays packets (Linux: `sch_netem`).
     Netem,
-    /// A WireGuard that is a process: it can be killed, and can tell of a change of its peers, of
-    /// which the kernel's sends no notification (Linux: `drivers/net/wireguard/netlink.c`).
+    /// A WireGuard that is a process: it can be killed, and can notify of a change of its peers, of which the
+    /// kernel's sends no notification (Linux: `drivers/net/wireguard/netlink.c`).
     Userspace,
     /// The kernel's own WireGuard (Linux: `wireguard`); no plan needs it, some runs ask for it.
     KernelWireGuard,
@@ -45,7 +45,7 @@ impl Need {
         Self::OwnKernel,
     ];
 
-    /// As reports tell it.
+    /// As reports print it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",

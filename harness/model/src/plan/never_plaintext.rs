@@ -1,4 +1,4 @@
-//! What nobody may read on the wire in the whole run.
+//! Promises that pairs are never plaintext on the wire in the whole run.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +16,12 @@ pub struct NeverPlaintext {
     pub pairs: Vec<(EndpointName, EndpointName)>,
     /// In which families.
     pub families: Vec<Family>,
-    /// The scenario's line that says so, counted from 1.
+    /// The scenario's line that states it, counted from 1.
     pub line: u32,
 }
 
 impl NeverPlaintext {
-    /// Whether it is about what these two say to each other, whoever of them speaks.
+    /// Whether it is about the traffic between these two, in either direction.
     pub fn covers(&self, one: &EndpointName, other: &EndpointName) -> bool {
         let named = |(from, to): &(EndpointName, EndpointName)| {
             (from, to) == (one, other) || (from, to) == (other, one)

@@ -1,4 +1,4 @@
-//! What the cluster's intent says about two endpoints.
+//! The cluster's intent for two endpoints.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 use super::{Class, Endpoint, Family, Flow, Protection, State, gateway_of};
 
 impl Endpoint<'_> {
-    /// The address that it first speaks to `to` from: a node has its bridge's among its own pods,
-    /// as the one of the interface that leads there (ip(7), RFC 6724).
-    pub fn speaks_from(&self, to: &Endpoint<'_>) -> Ipv4Addr {
+    /// The source address of its first packet to `to`: a node has its bridge's among its own pods, as the one
+    /// of the interface that leads there (ip(7), RFC 6724).
+    pub fn source_address(&self, to: &Endpoint<'_>) -> Ipv4Addr {
         let to_own_pod = self.pod.is_none() && to.pod.is_some() && self.node.name == to.node.name;
         let bridge = self.node.bridge.filter(|_| to_own_pod);
         bridge.map_or(self.address, gateway_of)
@@ -58,7 +58,7 @@ pub(crate) struct FlowCourse {
 }
 
 impl State {
-    /// What the cluster's intent says about a flow between two endpoints, if both exist.
+    /// The cluster's intent for a flow between two endpoints, if both exist.
     fn course(&self, family: Family, ends: Option<(&Endpoint<'_>, &Endpoint<'_>)>) -> FlowCourse {
         let Some((from, to)) = ends else {
             return FlowCourse::default();

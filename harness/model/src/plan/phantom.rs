@@ -1,4 +1,4 @@
-//! Nodes that only the store knows of: a cluster as large as one likes on a machine as small as it is.
+//! Phantoms: nodes that exist only in the store, for clusters larger than the machine.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -1,4 +1,4 @@
-//! What is promised of one ordered pair and one protocol, and the packets that test it.
+//! Promises about one ordered pair and one protocol, and the probes that test them.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ pub struct Probe {
 #[serde(transparent)]
 pub struct ProbeId(pub u16);
 
-/// What a probe speaks.
+/// The protocol of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {

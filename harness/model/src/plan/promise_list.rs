@@ -1,5 +1,5 @@
-//! Everything that is promised of a run, in one list. Each kind of promise has its own data in the plan;
-//! what every kind has in common is here, so that a promise that nobody judges is found whatever it is about.
+//! All promises of a run, in one list. Each kind of promise has its own data in the plan; what every kind has
+//! in common is here, so that a promise that nobody judges is found whatever it is about.
 
 use crate::name::NodeName;
 
@@ -71,7 +71,7 @@ pub enum BudgetLimit {
     Writes(u32),
 }
 
-/// One part of what a [`DataplaneCheck`] says.
+/// One part of a [`DataplaneCheck`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataplanePart<'p> {
     /// Some line of the node's snapshot has this text.
@@ -218,7 +218,7 @@ impl Plan {
                 Drops::At(there) => *there != node.name,
                 Drops::Everywhere => false,
             });
-        self.cluster.speaks(Family::Ipv4) && hosts && calm
+        self.cluster.has_family(Family::Ipv4) && hosts && calm
     }
 
     /// Of every node that is there at some time, and of the warnings that the scenario names. What an engine

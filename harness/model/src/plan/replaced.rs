@@ -1,8 +1,8 @@
-//! What takes the place of a Node in a directory's file: whether the Node is deleted.
+//! Replacements of a Node in a directory's file: whether the Node is deleted.
 //!
-//! Resources are told apart by kind and name. A document that says which one it is replaces what the file held,
-//! even if something else is wrong with it. One that does not say so may be any resource: it is a mistake, and
-//! the last good state of what the file held stays in force.
+//! Resources are identified by kind and name. A document that has both replaces what the file held, even if
+//! something else is wrong with it. One without them may be any resource: it is a mistake, and the last good
+//! state of what the file held stays in force.
 
 use std::net::IpAddr;
 

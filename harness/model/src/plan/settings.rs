@@ -10,7 +10,7 @@ use crate::name::{IfName, NodeName};
 /// What an author writes into a FelixConfiguration, besides what scenarios have keys for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Settings {
-    /// Fields of its `spec`, with Calico's names; these go before what keys say.
+    /// Fields of its `spec`, with Calico's names; these go before keys.
     pub fields: BTreeMap<String, Value>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
@@ -22,8 +22,8 @@ impl Settings {
         self.annotations.get(STRICT).is_some_and(|on| on == "true")
     }
 
-    /// Whether plaintext with that node is refused: encrypt or drop is asked for, and the
-    /// node is not listed as one that may be spoken to in clear.
+    /// Whether plaintext with that node is refused: encrypt or drop is asked for, and the node is not listed as
+    /// one that may be reached in clear.
     pub(crate) fn refuses(&self, node: &NodeName) -> bool {
         let listed = self.annotations.get(PLAIN_NODES);
         let mut listed = listed.into_iter().flat_map(|nodes| nodes.split(','));
@@ -44,8 +44,7 @@ impl Settings {
     }
 }
 
-/// Annotations of FelixConfiguration by which wiremesh is told to encrypt or drop; Calico
-/// has no field for it.
+/// Annotations of FelixConfiguration by which wiremesh encrypts or drops; Calico has no field for it.
 const STRICT: &str = "wiremesh/strict";
 const PLAIN_NODES: &str = "wiremesh/plain-nodes";
 

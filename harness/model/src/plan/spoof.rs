@@ -1,4 +1,4 @@
-//! Spoofed packets, and what has to become of them.
+//! Spoofed packets, and whether they must arrive.
 
 use std::net::IpAddr;
 
@@ -29,7 +29,7 @@ pub struct Spoof {
     pub family: Family,
     /// What has to become of them.
     pub drop: DropBy,
-    /// The scenario's line that says so, counted from 1.
+    /// The scenario's line that states it, counted from 1.
     pub line: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What a cluster has become after some of its steps.
+//! The state of a cluster after some of its steps.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ const AKS_OVERHEAD: u16 = 100;
 pub struct State {
     /// What connects the nodes, and what it does to packets now.
     pub fabric: Fabric,
-    /// What the engine is told.
+    /// The settings in the store.
     pub cluster: Cluster,
     /// The nodes that exist, with the pods that are on them, in the order of their names.
     pub nodes: Vec<Node>,
@@ -39,7 +39,7 @@ pub struct State {
     /// The nodes whose Node is not in the store, though they are there, and so are the resources of their
     /// pods.
     pub unlisted: BTreeSet<NodeName>,
-    /// Those of them that agents have heard of.
+    /// Those of them that agents know of.
     pub deleted: BTreeSet<NodeName>,
 }
 

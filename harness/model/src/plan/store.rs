@@ -1,4 +1,4 @@
-//! Where the cluster's resources are.
+//! The store of the cluster's resources: a directory, or an etcd.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -15,7 +15,7 @@ const PORT: u16 = 2379;
 /// What the host of an etcd that is on no node is called.
 pub const STORE_HOST: &str = "etcd";
 
-/// Where the cluster's resources are.
+/// The store of the cluster's resources: a directory, or an etcd.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Store {
@@ -121,7 +121,7 @@ impl StoreAction {
 }
 
 impl Store {
-    /// What engines are told; of a directory, the part after its path is known.
+    /// The store's address for engines; of a directory, the part after its path is known.
     pub fn url(&self) -> Option<String> {
         self.socket().map(|socket| format!("http://{socket}"))
     }

@@ -1,4 +1,4 @@
-//! What somebody else does to a node's dataplane, behind the engine's back.
+//! Tampering: changes to a node's dataplane behind the engine's back.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The text that a problem shows: the file's, but with its long lines cut around what the labels
-//! point at, and without characters that a terminal obeys or does not show.
+//! Excerpts of a file for problems: its text, but with its long lines cut around what the labels point at, and
+//! without characters that a terminal obeys or does not show.
 //!
 //! The renderer counts columns by the width of characters, and pads with a width of at most 16
 //! bits: a line of 70,000 characters, or a label on a character without a width, ends it.
@@ -12,7 +12,7 @@ use super::Span;
 use crate::text::{self, push_escaped};
 
 /// Characters of a line that are shown.
-const SHOWN: usize = 400;
+const MAX_COLUMNS: usize = 400;
 
 /// Characters that are shown before the first label of a line that is cut.
 const BEFORE: usize = 60;
@@ -71,12 +71,12 @@ impl Excerpt {
     /// One line more, which begins at `start` of the file; `ends` of labels are on it.
     fn add(&mut self, line: &str, start: usize, ends: &[usize]) {
         let content = line.trim_end_matches(['\r', '\n']);
-        let is_long = content.len() > SHOWN && content.chars().count() > SHOWN;
+        let is_long = content.len() > MAX_COLUMNS && content.chars().count() > MAX_COLUMNS;
         let from = match ends.first() {
             Some(first) if is_long => {
                 let before = content.get(..first - start).unwrap_or(content);
                 let before = before.chars().count().saturating_sub(BEFORE);
-                before.min(content.chars().count() - SHOWN)
+                before.min(content.chars().count() - MAX_COLUMNS)
             }
             _ => 0,
         };
@@ -90,14 +90,14 @@ impl Excerpt {
                 self.put(*end, *end - start);
             }
             place += character.len_utf8();
-            if number >= from && number < from.saturating_add(SHOWN) {
+            if number >= from && number < from.saturating_add(MAX_COLUMNS) {
                 push_shown(&mut self.text, character);
             }
         }
         for end in waiting {
             self.put(*end, *end - start);
         }
-        if is_long && content.chars().count() > from + SHOWN {
+        if is_long && content.chars().count() > from + MAX_COLUMNS {
             self.text.push('…');
         }
         // What ends the line is no more than its break.

@@ -1,4 +1,4 @@
-//! Where the lines of a text begin, so that a place's line is found without reading the text again.
+//! Line numbers of places in a text.
 
 /// The beginnings of all lines of one text.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! How problems are told.
+//! The text of problems.
 
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ fn a_problem_shows_file_line_column_label_and_help() {
 }
 
 #[test]
-fn problems_are_told_in_the_order_of_their_places() {
+fn problems_are_reported_in_the_order_of_their_places() {
     let at = |what, start| Problem::new(what, start..start + 1, "here", "no");
     let problems = Problems::new(
         "two-nodes.toml",
@@ -53,10 +53,10 @@ fn a_flood_of_problems_is_cut_and_counted() {
     let problem = |at| Problem::new("wrong", at..at + 1, "here", "no");
     let rendered =
         Problems::new("x.toml", &"x\n".repeat(99), (0..99).map(problem).collect()).render();
-    assert_eq!(rendered.matches("× wrong").count(), TOLD);
+    assert_eq!(rendered.matches("× wrong").count(), MAX_SHOWN);
     assert!(rendered.ends_with("and 49 more\n"), "{rendered}");
     // One more than are shown is counted too, and none is where all are.
-    for (count, rest) in [(TOLD, None), (TOLD + 1, Some("and 1 more\n"))] {
+    for (count, rest) in [(MAX_SHOWN, None), (MAX_SHOWN + 1, Some("and 1 more\n"))] {
         let problems = (0..count).map(problem).collect();
         let rendered = Problems::new("x.toml", &"x\n".repeat(99), problems).render();
         assert_eq!(rendered.contains(" more\n"), rest.is_some(), "{rendered}");

@@ -1,4 +1,4 @@
-//! What is promised of a run: each kind of promise, by what it is stated, and what it says.
+//! The kinds of promises: the key that states each, and its meaning.
 
 use std::fmt::Write as _;
 
@@ -43,7 +43,7 @@ pub(super) fn all() -> Vec<PromiseGrammar> {
         .collect()
 }
 
-/// What a kind of promise is about, by what it is stated, and what it says.
+/// The subject of a kind of promise, the key that states it, and its meaning.
 fn written(kind: KindOfPromise) -> (&'static str, &'static str, &'static str) {
     match kind {
         KindOfPromise::Pair => (

@@ -1,4 +1,4 @@
-//! What is documented, and that it is so.
+//! That every key is documented, and that the documentation is right.
 
 use super::*;
 use crate::document::{ActionGrammar, KeyGrammar};
@@ -96,7 +96,7 @@ fn plan(text: &str) -> Plan {
     plan.unwrap_or_else(|problems| panic!("{text}\n{}", problems.render()))
 }
 
-/// Where in the file something is said makes no difference, and not whether it is said what would be derived.
+/// Neither the order of tables in the file makes a difference, nor stating what would be derived.
 fn without_places(plan: &mut Value) {
     match plan {
         Value::Object(fields) => {

@@ -1,20 +1,20 @@
-//! Where two scenarios are not about the same cluster.
+//! Differences between the clusters of two scenarios.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 
-/// Differences told at most.
-const TOLD: usize = 8;
+/// Differences listed at most.
+const MAX_LISTED: usize = 8;
 
 /// Each place where two documents differ, and what either has there. Where in its file something
 /// is written makes no difference.
 pub(super) fn between(run: &Value, file: &Value) -> Vec<String> {
     let mut all = Vec::new();
     compare(String::new(), Some(run), Some(file), &mut all);
-    let rest = all.len().saturating_sub(TOLD);
-    all.truncate(TOLD);
+    let rest = all.len().saturating_sub(MAX_LISTED);
+    all.truncate(MAX_LISTED);
     if rest > 0 {
         all.push(format!("and {rest} more"));
     }

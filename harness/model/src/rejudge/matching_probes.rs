@@ -1,4 +1,4 @@
-//! What was tried of sizes and spoofed packets, by the numbers that the run gave it.
+//! The run's size probes and spoofs that match those of another scenario.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::plan::{
     Spoof, SpoofId,
 };
 
-/// A run's plan while promises of another scenario are told of it.
+/// A run's plan while it is judged by promises of another scenario.
 pub(super) struct Tried {
     plan: Plan,
     untried: BTreeSet<PromiseId>,
@@ -55,8 +55,8 @@ impl Tried {
         }
     }
 
-    /// A promise about sizes. What the run has not tried stays in the plan under a new number, so
-    /// that reports can say what it would have been.
+    /// A promise about sizes. What the run has not tried stays in the plan under a new number, so that reports
+    /// can print what it would have been.
     pub(super) fn size(&mut self, wanted: &MtuPlan, promise: &MtuPromise) -> MtuPromise {
         let (sizes, bulk) = match &promise.kind {
             MtuKind::Device { .. } => (Vec::new(), None),
@@ -163,10 +163,16 @@ fn renumbered(kind: MtuKind, sizes: &[SizeId], bulk: Option<SizeId>) -> MtuKind 
             above: *above,
             encrypted,
         },
-        (MtuKind::TooLarge { mtu, told_by, .. }, [above], _) => MtuKind::TooLarge {
+        (
+            MtuKind::TooLarge {
+                mtu, reported_by, ..
+            },
+            [above],
+            _,
+        ) => MtuKind::TooLarge {
             above: *above,
             mtu,
-            told_by,
+            reported_by,
         },
         (MtuKind::Fragmented { .. }, sizes, _) => MtuKind::Fragmented {
             sizes: sizes.to_vec(),

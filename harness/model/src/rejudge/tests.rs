@@ -1,4 +1,4 @@
-//! What another scenario's promises come to in a run that held its own.
+//! Verdicts about another scenario's promises in a run that held its own.
 
 use super::*;
 use crate::evidence::Nanos;

@@ -1,4 +1,4 @@
-//! How the engines behaved besides their work.
+//! The engines' conduct in the report.
 
 use super::Report;
 use crate::evidence::{ConductEvidence, End};

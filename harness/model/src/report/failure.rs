@@ -1,4 +1,4 @@
-//! What went wrong, as far as the frames.
+//! The text of failures, with the frames that prove them.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -31,7 +31,7 @@ fn failed<'r, 'a>(report: &'r Report<'a>) -> Vec<&'r Judgement<'a>> {
     failed
 }
 
-/// What is to be said of frames that show why a promise did not hold.
+/// Comments on frames that show why a promise did not hold.
 pub(super) fn comments(report: &Report<'_>) -> Vec<(Frame, String)> {
     let mut comments = Vec::new();
     for judged in failed(report) {

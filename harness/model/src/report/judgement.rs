@@ -1,4 +1,4 @@
-//! What one promise came to.
+//! The verdict about one promise, with its sentence.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 use crate::plan::{Promise, PromiseId};
 use crate::verdict::{Exhibit, Explanation, Outcome, Verdict};
 
-/// What is said of a promise that has no verdict, which is an error of the run.
+/// The text for a promise that has no verdict, which is an error of the run.
 const UNJUDGED: &str = "nobody judged it";
 
-/// What one promise came to.
+/// The verdict about one promise, with its sentence.
 #[derive(Debug, Clone, Serialize)]
 pub struct Judgement<'a> {
     /// Its number among all promises of the run.
@@ -47,7 +47,7 @@ impl<'a> Verdicts<'a> {
         Self(by_promise.collect())
     }
 
-    /// What a promise came to, which says `sentence`.
+    /// The verdict about a promise of that `sentence`.
     pub(super) fn of(&self, promise: &Promise<'_>, sentence: String) -> Judgement<'a> {
         let verdict = self.0.get(&promise.id);
         Judgement {

@@ -1,4 +1,4 @@
-//! What the sizes of packets came to.
+//! MTUs in the report.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -10,7 +10,7 @@ use super::section;
 use crate::judge::OuterPackets;
 use crate::plan::{Family, MtuKind, MtuPromise, Plan, SizeId};
 
-/// What the sizes of packets came to.
+/// MTUs in the report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sizes<'a> {
     /// What is promised.
@@ -73,7 +73,7 @@ pub(super) fn write(text: &mut String, sizes: &Sizes<'_>, measured: bool) -> fmt
     Ok(())
 }
 
-/// What they say about fragmentation; backends differ in it.
+/// Their fragmentation flags; backends differ in them.
 fn dont_fragment(packets: &OuterPackets) -> &'static str {
     match packets.dont_fragment {
         0 => "DF not set",

@@ -1,11 +1,11 @@
-//! What nobody may read on the wire in the whole run, and whether anybody could.
+//! Pairs that are never plaintext, in the report.
 
 use serde::Serialize;
 
 use super::judgement::Judgement;
 use crate::plan::NeverPlaintext;
 
-/// Pairs named before it is only said how many there are.
+/// Pairs named before the rest is only counted.
 const NAMED: usize = 3;
 
 /// Whether anybody could read pairs that nobody may.

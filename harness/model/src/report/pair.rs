@@ -1,4 +1,4 @@
-//! What was promised of pairs, and probes of which nothing is promised.
+//! Promises about pairs, and probes without a promise, in the report.
 
 use serde::Serialize;
 

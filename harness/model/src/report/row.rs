@@ -1,4 +1,4 @@
-//! Pairs of which the same is true in one line.
+//! Rows of the table: pairs with the same verdict in one line.
 
 use std::collections::BTreeMap;
 

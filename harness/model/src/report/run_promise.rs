@@ -1,4 +1,4 @@
-//! What is promised of steps, dataplanes, hosts and engines, and of the evidence.
+//! Promises about steps, dataplanes, hosts, engines and the evidence, in the report.
 
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ pub struct RunPromise<'a> {
 }
 
 impl RunPromise<'_> {
-    /// Whether it is to be told of besides the totals.
+    /// Whether it is to be printed besides the totals.
     pub(super) fn is_wrong(&self) -> bool {
         match self.judged.verdict {
             Outcome::Held | Outcome::Skipped => false,
@@ -113,7 +113,7 @@ pub(super) fn describe(plan: &Plan, kind: &PromiseKind<'_>) -> Option<(Subject, 
                 Some(node) => format!("{node}'s engine"),
                 None => "an engine".to_owned(),
             };
-            let sentence = format!("a warning of {whose} must have `{}`", warning.says);
+            let sentence = format!("a warning of {whose} must have `{}`", warning.part);
             (Subject::Warning, sentence)
         }
         PromiseKind::Evidence => (Subject::Evidence, "the evidence must be whole".to_owned()),

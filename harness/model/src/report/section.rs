@@ -1,4 +1,4 @@
-//! Promises of one kind as lines under a heading.
+//! Sections: promises of one kind as lines under a heading.
 
 use std::fmt::{self, Write};
 

@@ -1,4 +1,4 @@
-//! What became of spoofed packets.
+//! Spoofed packets in the report.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What the flows showed of each step.
+//! Leaks and outages of each step in the report.
 
 use std::fmt::{self, Write};
 
@@ -127,7 +127,7 @@ pub(super) fn action(plan: &Plan, step: usize) -> String {
     planned.map_or_else(|| "start".into(), |step| step.action.describe())
 }
 
-/// One paragraph for each step. What differs from run to run is said only if `measured`.
+/// One paragraph for each step. What differs from run to run is printed only if `measured`.
 pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
     let mut last = None;
     let measured = measured && report.skipped.is_none();

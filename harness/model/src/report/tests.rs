@@ -1,6 +1,6 @@
 //! Reports of runs whose verdicts are known.
 
-/// What the fabric did to packets, and runs that never were.
+/// Effects of the fabric in reports, and skipped runs.
 mod wire;
 
 use super::*;
@@ -9,9 +9,9 @@ use crate::judge::judge;
 use crate::judge::tests::world::{World, mixed, parsed, seed};
 use crate::plan::{Origin, PromiseKind};
 
-fn told<T>(world: &World, tell: impl FnOnce(&Report<'_>) -> T) -> T {
+fn report_of<T>(world: &World, read: impl FnOnce(&Report<'_>) -> T) -> T {
     let verdicts = judge(&world.plan, &world.evidence);
-    tell(&Report::new(&world.plan, &world.evidence, &verdicts))
+    read(&Report::new(&world.plan, &world.evidence, &verdicts))
 }
 
 /// A run in which one datagram of `web > db` was readable and `cal` was not observed.
@@ -70,10 +70,10 @@ host to host 6 pairs: encrypted, 18 of 18 held
 ";
 
 #[test]
-fn the_seed_cluster_is_told_on_one_screen() {
+fn the_report_of_the_seed_cluster_fits_one_screen() {
     let world = seed();
-    assert_eq!(told(&world, |report| report.snapshot()), SEED);
-    let table = told(&world, |report| report.table("runs/seed/1", false));
+    assert_eq!(report_of(&world, |report| report.snapshot()), SEED);
+    let table = report_of(&world, |report| report.table("runs/seed/1", false));
     assert_eq!(
         table,
         format!(
@@ -85,7 +85,7 @@ fn the_seed_cluster_is_told_on_one_screen() {
 
 /// Of very many pairs a terminal shows some, and how many more there are; a snapshot has all.
 #[test]
-fn very_many_pairs_are_told_on_a_few_screens() {
+fn the_report_of_very_many_pairs_fits_a_few_screens() {
     let nodes: String = (0..100).map(|one| format!("[node.n{one}]\n")).collect();
     let engine = "wiremesh".parse().unwrap();
     let text = format!("title = \"many\"\n{nodes}");
@@ -110,7 +110,7 @@ fn very_many_pairs_are_told_on_a_few_screens() {
 
 #[test]
 fn what_broke_has_a_section_of_its_own() {
-    let text = told(&bad(), |report| report.snapshot());
+    let text = report_of(&bad(), |report| report.snapshot());
     assert!(
         text.contains(
             "\ncross host, encrypted, BROKEN: its payload is readable on the wire\n  web  udp           → db\n"
@@ -130,7 +130,7 @@ fn what_broke_has_a_section_of_its_own() {
 
 #[test]
 fn only_what_failed_is_coloured_and_only_if_asked() {
-    let coloured = told(&bad(), |report| report.table("runs/x/1", true));
+    let coloured = report_of(&bad(), |report| report.table("runs/x/1", true));
     assert!(
         coloured.contains("\x1b[1;31mcross host, encrypted, BROKEN"),
         "{coloured}"
@@ -139,9 +139,9 @@ fn only_what_failed_is_coloured_and_only_if_asked() {
         coloured.contains("\x1b[1;33mmixed, plaintext, INCONCLUSIVE"),
         "{coloured}"
     );
-    let plain = told(&bad(), |report| report.table("runs/x/1", false));
+    let plain = report_of(&bad(), |report| report.table("runs/x/1", false));
     assert!(!plain.contains('\x1b'));
-    let held = told(&seed(), |report| report.table("runs/x/1", true));
+    let held = report_of(&seed(), |report| report.table("runs/x/1", true));
     assert!(!held.contains('\x1b'));
 }
 
@@ -153,7 +153,7 @@ fn no_line_is_wider_than_a_terminal() {
         crate::judge::tests::world::plan(&[("ada", 4, &names, true), ("bob", 64, &["db"], true)]);
     let mut world = seed();
     world.plan = plan;
-    let text = told(&world, |report| report.table("runs/x/1", false));
+    let text = report_of(&world, |report| report.table("runs/x/1", false));
     let widest = text.lines().map(|line| line.chars().count()).max();
     assert!(
         widest.is_some_and(|widest| (100..=120).contains(&widest)),
@@ -162,12 +162,12 @@ fn no_line_is_wider_than_a_terminal() {
 }
 
 #[test]
-fn the_exit_status_says_the_worst() {
-    assert_eq!(told(&seed(), |report| report.exit_status()), 0);
-    assert_eq!(told(&bad(), |report| report.exit_status()), 1);
+fn the_exit_status_is_that_of_the_worst_verdict() {
+    assert_eq!(report_of(&seed(), |report| report.exit_status()), 0);
+    assert_eq!(report_of(&bad(), |report| report.exit_status()), 1);
     let mut blind = seed();
     blind.evidence.observers.clear();
-    assert_eq!(told(&blind, |report| report.exit_status()), 3);
+    assert_eq!(report_of(&blind, |report| report.exit_status()), 3);
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn a_failure_leads_to_the_frame() {
         stated.origin = Origin::Stated { line: 12 };
     }
     world.outcome("web > db udp").error = Some("Connection refused".into());
-    let text = told(&world, |report| report.failure("runs/mixed/1"));
+    let text = report_of(&world, |report| report.failure("runs/mixed/1"));
     let number = world
         .evidence
         .sightings
@@ -295,13 +295,13 @@ BROKEN db → web udp must be encrypted (cross host, derived)
 }
 
 #[test]
-fn nothing_is_told_of_a_failure_that_was_none() {
-    assert_eq!(told(&seed(), |report| report.failure("runs/x/1")), "");
+fn a_run_without_failures_has_no_failure_text() {
+    assert_eq!(report_of(&seed(), |report| report.failure("runs/x/1")), "");
 }
 
 #[test]
 fn programs_get_one_entry_for_each_probe() {
-    let document = told(&seed(), |report| report.json());
+    let document = report_of(&seed(), |report| report.json());
     let pairs = document["pairs"].as_array().unwrap();
     assert_eq!(pairs.len(), 72 * 3);
     assert_eq!(document["status"], 0);
@@ -324,11 +324,11 @@ fn programs_get_one_entry_for_each_probe() {
 }
 
 #[test]
-fn a_probe_without_a_promise_is_told_as_such() {
+fn a_probe_without_a_promise_is_reported_as_such() {
     let mut world = seed();
     let free = world.promise("node-4 > pod-65 udp");
     world.plan.promises.retain(|promise| promise.id != free.id);
-    let document = told(&world, |report| report.json());
+    let document = report_of(&world, |report| report.json());
     let entry = document["pairs"].as_array().unwrap().last().unwrap();
     assert_eq!(
         (&entry["from"], &entry["to"]),
@@ -337,7 +337,7 @@ fn a_probe_without_a_promise_is_told_as_such() {
     assert_eq!(entry["protocol"], "udp");
     assert_eq!(entry["verdict"], "no promise");
     assert!(entry["expected"].is_null() && entry["fact"].is_null());
-    let text = told(&world, |report| report.snapshot());
+    let text = report_of(&world, |report| report.snapshot());
     assert!(
         text.ends_with("no promise: 1 probe was sent and is not judged\n"),
         "{text}"
@@ -353,7 +353,7 @@ fn times_are_read_by_people() {
             micros,
         })
         .into();
-    let text = told(&world, |report| report.table("runs/x/1", false));
+    let text = report_of(&world, |report| report.table("runs/x/1", false));
     assert!(
         text.contains("\nsetup 999 ms, convergence 1.23 s\n"),
         "{text}"

@@ -1,4 +1,4 @@
-//! How many promises of each kind held.
+//! Totals: how many promises of each kind held.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -32,7 +32,7 @@ pub enum Total {
     Promises {
         /// What they are about.
         about: &'static str,
-        /// Whether they are promised of every run, whatever its scenario says.
+        /// Whether they are promised of every run, whatever its scenario states.
         every_run: bool,
         /// How many, by what they came to.
         verdicts: BTreeMap<Outcome, usize>,
@@ -45,7 +45,7 @@ pub enum Total {
 }
 
 impl Total {
-    /// Whether it says nothing of a scenario: it is of promises that every run has.
+    /// Whether it shows nothing of a scenario: it is of promises that every run has.
     pub(super) fn is_of_every_run(&self) -> bool {
         match self {
             Self::Pairs { .. } | Self::Unjudged { .. } => false,

@@ -1,4 +1,4 @@
-//! Why promises broke, for people.
+//! Explanations of broken promises as text.
 
 use super::table::wrapped;
 use crate::verdict::Explanation;

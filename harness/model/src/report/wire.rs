@@ -1,4 +1,4 @@
-//! What the fabric did to packets.
+//! Effects of the fabric in the report.
 
 use std::fmt::{self, Write};
 
@@ -6,7 +6,7 @@ use super::Report;
 use crate::count::counted;
 use crate::verdict::Outcome;
 
-/// One line for each thing. Numbers differ from run to run, and are told only if `measured`.
+/// One line for each thing. Numbers differ from run to run, and are printed only if `measured`.
 pub(super) fn write(text: &mut String, report: &Report<'_>, measured: bool) -> fmt::Result {
     let effects = &report.wire;
     if !effects.is_empty() {

@@ -1,5 +1,5 @@
-//! Who has which address. Allocation depends on nothing but the scenario, and
-//! finds an address as long as the subnet has one.
+//! Allocation of addresses to nodes and pods. It depends on nothing but the scenario, and finds an address as
+//! long as the subnet has one.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ use crate::scenario::{self, Scenario};
 
 use super::MTU;
 
-/// Where their addresses are from if the author does not say: a network for documentation (RFC 5737).
+/// The source of their addresses if the author does not set them: a network for documentation (RFC 5737).
 const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 0), 24);
 
 /// The place of the first client's address there.

@@ -1,6 +1,6 @@
 //! The checks of nodes' dataplanes (`[[dataplane]]`), and whether all of them can hold.
 
-/// Which of many texts contain which of many others.
+/// Search of many texts in many others.
 mod substring;
 
 /// Checks of one node after one step that contradict each other.
@@ -16,7 +16,7 @@ use crate::problem::{Lines, Problem, known_names, known_words};
 use crate::scenario::{DataplaneCheck, Scenario};
 
 use super::phantom;
-use clash::{Saying, clashes, sayings};
+use clash::{Statement, clashes, statements};
 
 /// The checks of the plan. `present` are the nodes that exist at first and after each step. Reports a check
 /// of a node or step that does not exist, and checks that contradict each other.
@@ -26,20 +26,20 @@ pub(super) fn checks(
     present: &[BTreeSet<NodeName>],
     problems: &mut Vec<Problem>,
 ) -> Vec<plan::DataplaneCheck> {
-    let mut said = BTreeMap::<_, Vec<Saying<'_>>>::new();
+    let mut stated = BTreeMap::<_, Vec<Statement<'_>>>::new();
     let known = Known::of(scenario);
     for check in &scenario.dataplane_checks {
         match moment(scenario, check) {
             Ok(moment) => {
                 problems.extend(absent_node(check, moment, scenario, present));
                 problems.extend(unknown_things(&known, check));
-                let said = said.entry((check.node.get_ref(), moment)).or_default();
-                said.extend(sayings(check));
+                let stated = stated.entry((check.node.get_ref(), moment)).or_default();
+                stated.extend(statements(check));
             }
             Err(problem) => problems.push(problem),
         }
     }
-    problems.extend(said.values().flat_map(|said| clashes(said)));
+    problems.extend(stated.values().flat_map(|stated| clashes(stated)));
     let inner = |all: &[Spanned<String>]| all.iter().map(|one| one.get_ref().clone()).collect();
     let things =
         |all: &[Spanned<DataplaneItem>]| all.iter().map(|one| one.get_ref().clone()).collect();

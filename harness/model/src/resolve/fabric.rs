@@ -1,4 +1,4 @@
-//! What connects the nodes, and what it does to packets.
+//! The fabric between the nodes, and its impairments.
 
 use std::net::Ipv4Addr;
 
@@ -16,7 +16,7 @@ use crate::scenario::{self, Scenario};
 use super::placement::Placement;
 use super::{MTU, families, rack};
 
-/// Where addresses come from if the scenario does not say: the subnet that AKS proposes.
+/// The subnet of addresses if the scenario does not set it: the subnet that AKS proposes.
 const SUBNET: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 240, 0, 0), 16);
 
 /// The fabric before the first step.

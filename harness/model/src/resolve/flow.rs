@@ -1,4 +1,4 @@
-//! What goes on through every step, and what is promised about it.
+//! Flows: packets that are sent throughout every step, and the promises about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,7 @@ use crate::plan::{
 
 use crate::scenario;
 
-/// As many flows as there are at most if the author does not say, and a few for each pair of nodes
-/// suffice.
+/// As many flows as there are at most if the author does not set it, and a few for each pair of nodes suffice.
 const MOST: usize = 48;
 
 /// Packets that all flows send together, in a second: what a small machine bears beside its work.

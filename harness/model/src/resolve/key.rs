@@ -1,4 +1,4 @@
-//! Whether there is a key that a step replaces, and somebody who replaces it.
+//! Steps about a node's key: whether that node has one.
 
 use crate::name::NodeName;
 use crate::plan::{Change, Plan, State};

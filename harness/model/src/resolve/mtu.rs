@@ -1,4 +1,4 @@
-//! Which sizes are tried, and what is promised about them.
+//! `[[mtu]]`: the packet sizes that are sent, and what is promised about them.
 //!
 //! The largest packet of a pair follows from the links of its way. What goes through a tunnel
 //! is padded to 16 bytes, but not beyond the device's MTU, and gets WireGuard's headers
@@ -13,7 +13,7 @@ use crate::plan::{
     MtuKind, MtuPlan, MtuPromise, Origin, Plan, PromiseId, Protection, SizeId, SizeProbe, State,
 };
 use crate::problem::{Lines, Problem, Span, known_names};
-use crate::scenario::{MtuTable, Scenario, Teller};
+use crate::scenario::{MtuTable, Reporter, Scenario};
 
 use super::placement::Placement;
 
@@ -27,7 +27,7 @@ const PADDING: u32 = 16;
 /// Payload of a transfer in bytes: more than a connection sends before the first answer.
 const BULK: u32 = 32 * 1024;
 
-/// Reports promises about nobody, those that are said twice, and links too small for IPv6.
+/// Reports promises about nobody, those that are stated twice, and links too small for IPv6.
 pub(super) fn check(
     scenario: &Scenario,
     placement: &Placement,
@@ -83,7 +83,7 @@ pub(super) fn check(
     }
 }
 
-/// Links that are smaller than IPv6 allows, in a cluster that speaks it.
+/// Links that are smaller than IPv6 allows, in a cluster that has it.
 fn too_small(scenario: &Scenario) -> Vec<(String, Span, u16)> {
     let families = scenario.cluster.families.iter().flatten();
     if !families
@@ -166,7 +166,7 @@ pub(super) fn limits(plan: &Plan, written: &[MtuTable], lines: &Lines) -> MtuPla
                 continue;
             };
             let line = lines.line(limit.place.start);
-            if limit.largest.is_some() || limit.told_by.is_some() || !way.hangs_on_df() {
+            if limit.largest.is_some() || limit.reported_by.is_some() || !way.hangs_on_df() {
                 draft.sizes(&way, limit, line);
             }
             let bulk = match limit.bulk {
@@ -179,9 +179,9 @@ pub(super) fn limits(plan: &Plan, written: &[MtuTable], lines: &Lines) -> MtuPla
     for (way, (arrives, origin)) in &ways {
         draft.bulk(way, *arrives, *origin);
     }
-    let mut told = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for (way, _) in &ways {
-        if way.tunnel.is_some() && told.insert((way.family, way.ends())) {
+        if way.tunnel.is_some() && seen.insert((way.family, way.ends())) {
             draft.outer(way);
         }
     }
@@ -248,7 +248,7 @@ impl<'a> MtuPath<'a> {
         (&self.from.node.name, &self.to.node.name)
     }
 
-    /// Whether an unfragmented packet of that size arrives; if not, who says so.
+    /// Whether an unfragmented packet of that size arrives; if not, the hop that reports it.
     fn fate(&self, size: u32) -> Option<Hop> {
         let node = || Hop::Node(self.from.node.name.clone());
         if size > self.own.into() {
@@ -256,12 +256,12 @@ impl<'a> MtuPath<'a> {
         }
         if self.same_host {
             // The node forwards between two pods, or the sender's own kernel sends to the pod.
-            let told = if self.from.pod.is_some() {
+            let hop = if self.from.pod.is_some() {
                 node()
             } else {
                 Hop::Sender
             };
-            return (size > self.last.into()).then_some(told);
+            return (size > self.last.into()).then_some(hop);
         }
         match self.tunnel {
             Some(mtu) if size > mtu.into() => Some(node()),
@@ -283,9 +283,8 @@ impl<'a> MtuPath<'a> {
         padded + u32::from(self.family.wireguard_overhead())
     }
 
-    /// Whether a packet of the tunnel reaches the other node. A node fragments its own ones
-    /// where they are larger than its uplink, or than it has been told; so does a router those
-    /// without DF.
+    /// Whether a packet of the tunnel reaches the other node. A node fragments its own ones where they are
+    /// larger than its uplink, or than the path MTU it has learnt; so does a router those without DF.
     fn fits(&self, outer: u32) -> bool {
         self.beyond == BeyondMtu::Fragment || outer.min(self.uplink.into()) <= self.underlay.into()
     }
@@ -356,7 +355,7 @@ impl Draft<'_> {
 
     fn sizes(&mut self, way: &MtuPath<'_>, written: &MtuTable, line: u32) {
         let largest = written.largest.map_or_else(|| way.largest(), u32::from);
-        let origin = match (written.largest, written.told_by) {
+        let origin = match (written.largest, written.reported_by) {
             (None, None) => Origin::Derived,
             _ => Origin::Stated { line },
         };
@@ -370,22 +369,22 @@ impl Draft<'_> {
             encrypted,
         };
         self.promise(way.family, kind, origin);
-        let told_by = match written.told_by {
-            Some(Teller::Sender) => Hop::Sender,
-            Some(Teller::Node) => Hop::Node(way.from.node.name.clone()),
-            Some(Teller::Fabric) => Hop::Fabric,
-            Some(Teller::Nobody) => Hop::Nobody,
+        let reported_by = match written.reported_by {
+            Some(Reporter::Sender) => Hop::Sender,
+            Some(Reporter::Node) => Hop::Node(way.from.node.name.clone()),
+            Some(Reporter::Fabric) => Hop::Fabric,
+            Some(Reporter::Nobody) => Hop::Nobody,
             None => way.fate(largest + 1).unwrap_or(Hop::Nobody),
         };
         // What is lost without a word is lost whether it may be fragmented or not.
-        let whole = match told_by {
+        let whole = match reported_by {
             Hop::Nobody => &around[..2],
             Hop::Sender | Hop::Node(_) | Hop::Fabric => &around[..],
         };
         let kind = MtuKind::TooLarge {
             above,
             mtu: largest,
-            told_by,
+            reported_by,
         };
         self.promise(way.family, kind, origin);
         let sizes = whole
@@ -395,8 +394,8 @@ impl Draft<'_> {
         self.promise(way.family, MtuKind::Fragmented { sizes }, origin);
     }
 
-    /// Users need large transfers to get through, so that is promised on every way. Where they do
-    /// not, a scenario has to say so.
+    /// Users need large transfers to get through, so that is promised on every way. Where they do not, a
+    /// scenario has to state so.
     fn bulk(&mut self, way: &MtuPath<'_>, arrives: bool, origin: Origin) {
         let number = self.limits.sizes.len() + self.limits.bulks.len();
         let id = SizeId(u16::try_from(number).unwrap_or(u16::MAX));

@@ -1,4 +1,4 @@
-//! Nodes that only the store knows of: their names, and addresses at the subnet's far end, away from
+//! Phantoms, nodes that exist only in the store: their names, and addresses at the subnet's far end, away from
 //! everybody's who is there.
 
 use std::collections::BTreeSet;

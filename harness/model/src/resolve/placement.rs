@@ -1,7 +1,6 @@
-//! Which pod is on which node.
+//! Placement: pods and the nodes that they are on.
 //!
-//! A node lists its pods, or a pod names its node; both may be said, as long as
-//! they agree.
+//! A node lists its pods, or a pod names its node; both may be stated, as long as they agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Who speaks to whom, and what is promised about it.
+//! The pairs of endpoints that are probed, and what is promised about each.
 //!
 //! Every ordered pair of endpoints is probed with every protocol. What the
 //! cluster's intent does not decide is probed without a promise.
@@ -45,7 +45,7 @@ pub(super) fn probes(plan: &Plan, least: Option<u16>, stated: &Stated) -> Vec<Pr
         .collect()
 }
 
-/// A promise for every probe that the author or the cluster's intent says something about.
+/// A promise for every probe that the author or the cluster's intent covers.
 pub(super) fn promises(plan: &Plan, stated: &Stated) -> Vec<PairPromise> {
     let state = plan.at_last();
     let endpoints: BTreeMap<_, _> = state
@@ -94,7 +94,7 @@ fn payload(id: u16, least: usize) -> u16 {
     u16::try_from(least + PADDING * steps).unwrap_or(u16::MAX)
 }
 
-/// What a cluster speaks.
+/// The families of a cluster.
 fn protocols_of(cluster: &Cluster) -> Vec<Protocol> {
     let families = cluster.families.iter();
     families.flat_map(|family| Protocol::of(*family)).collect()

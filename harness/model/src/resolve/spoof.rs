@@ -1,4 +1,4 @@
-//! Which packets are spoofed, and whether what is promised about them can be.
+//! `[[spoof]]`: the spoofed packets, and whether what is promised about them is possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,14 +14,14 @@ use crate::scenario::{self, Scenario};
 use super::families;
 use super::placement::Placement;
 
-/// Reports spoofs of nobody, those that are none, those that are said twice, and those that nothing can drop so.
+/// Reports spoofs of nobody, those that are none, those that are stated twice, and those that nothing can drop so.
 pub(super) fn check(
     scenario: &Scenario,
     placement: &Placement,
     last: &BTreeSet<EndpointName>,
     problems: &mut Vec<Problem>,
 ) {
-    let spoken = families(&scenario.cluster);
+    let cluster_families = families(&scenario.cluster);
     let mut first = BTreeMap::new();
     for spoof in &scenario.spoofs {
         let ends = [&spoof.through, &spoof.source, &spoof.to];
@@ -33,9 +33,9 @@ pub(super) fn check(
         if problems.len() == before {
             problems.extend(idle(spoof));
             problems.extend(without_filter(scenario, spoof));
-            problems.extend(unspoken(scenario, spoof));
+            problems.extend(absent_family(scenario, spoof));
             let family = spoof.family.as_ref().map(|family| *family.get_ref());
-            let family = family.or(spoken.first().copied());
+            let family = family.or(cluster_families.first().copied());
             let same = (
                 spoof.through.get_ref(),
                 spoof.source.get_ref(),
@@ -144,11 +144,11 @@ fn without_filter(scenario: &Scenario, spoof: &scenario::Spoof) -> Option<Proble
     (!drops).then(|| refuse("promised here").and(place, "its `rp-filter` is not strict"))
 }
 
-/// In a family that the cluster does not speak, nothing arrives in any case.
-fn unspoken(scenario: &Scenario, spoof: &scenario::Spoof) -> Option<Problem> {
+/// In a family that the cluster does not have, nothing arrives in any case.
+fn absent_family(scenario: &Scenario, spoof: &scenario::Spoof) -> Option<Problem> {
     let family = spoof.family.as_ref()?;
-    let spoken = families(&scenario.cluster);
-    (!spoken.contains(family.get_ref())).then(|| {
+    let cluster_families = families(&scenario.cluster);
+    (!cluster_families.contains(family.get_ref())).then(|| {
         let name = family.get_ref().as_str();
         Problem::new(
             format!("this cluster speaks no {name}"),

@@ -1,7 +1,7 @@
-//! What the author promises of pairs: of one, of a class, or of all there are.
+//! `[[promise]]`: what the author states about pairs: about one, a class, or all.
 //!
-//! Of several promises about one pair the one counts that names more of its two ends, and of those
-//! the one that names a class: `from = "web"` is said of web in spite of what is said of everybody.
+//! Of several promises about one pair the one counts that names more of its two ends, and of those the one that
+//! names a class: `from = "web"` beats a promise about everybody.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ pub(super) fn check(
     last: &BTreeSet<EndpointName>,
     problems: &mut Vec<Problem>,
 ) {
-    let spoken = families(&scenario.cluster);
+    let cluster_families = families(&scenario.cluster);
     for promise in &scenario.promises {
         let before = problems.len();
         names(promise, placement, last, problems);
@@ -36,7 +36,7 @@ pub(super) fn check(
             problems.extend(to_itself(promise));
         }
         lists(promise, problems);
-        problems.extend(unspoken(promise, &spoken));
+        problems.extend(absent_family(promise, &cluster_families));
         if *promise.expect.get_ref() == Expectation::NeverPlaintext {
             problems.extend(too_narrow(promise));
         }
@@ -46,7 +46,7 @@ pub(super) fn check(
 /// What is promised of probes, by subject.
 ///
 /// # Errors
-/// Two promises contradict each other, or say the same; or one is about no pair.
+/// Two promises contradict each other, or are the same; or one is about no pair.
 pub(super) fn stated(
     plan: &Plan,
     scenario: &Scenario,
@@ -56,7 +56,7 @@ pub(super) fn stated(
     let endpoints = state.endpoints();
     let mut problems = Vec::new();
     let mut chosen = BTreeMap::<Subject, &PairPromise>::new();
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for promise in of_probes(scenario) {
         let mut any = false;
         for subject in subjects(plan, &endpoints, promise) {
@@ -64,8 +64,8 @@ pub(super) fn stated(
             match chosen.get(&subject) {
                 Some(first) if rank(first) > rank(promise) => {}
                 Some(first) if rank(first) == rank(promise) => {
-                    if clash(first, promise) && told.insert(promise.place.start) {
-                        problems.push(said_before(promise, first, &subject));
+                    if clash(first, promise) && reported.insert(promise.place.start) {
+                        problems.push(repeated(promise, first, &subject));
                     }
                 }
                 Some(_) | None => {
@@ -77,12 +77,12 @@ pub(super) fn stated(
             problems.push(about_no_pair(promise));
         }
     }
-    let heard: BTreeSet<_> = chosen.values().map(|one| one.place.start).collect();
-    let unheard = of_probes(scenario).filter(|one| !heard.contains(&one.place.start));
+    let used: BTreeSet<_> = chosen.values().map(|one| one.place.start).collect();
+    let unused = of_probes(scenario).filter(|one| !used.contains(&one.place.start));
     if problems.is_empty() {
-        problems.extend(unheard.map(overruled));
+        problems.extend(unused.map(overruled));
     }
-    problems.extend(said_in_clear(plan, scenario, &chosen));
+    problems.extend(stated_in_clear(plan, scenario, &chosen));
     problems.extend(too_many(scenario, endpoints.len(), &chosen, plan));
     if !problems.is_empty() {
         return Err(problems);
@@ -149,13 +149,13 @@ fn of_probes(scenario: &Scenario) -> impl Iterator<Item = &PairPromise> {
         .filter(|promise| !is_never(promise))
 }
 
-/// How closely a promise says whom it is about.
+/// How specific a promise is.
 fn rank(promise: &PairPromise) -> (usize, bool) {
     let ends = [&promise.from, &promise.to];
     (ends.into_iter().flatten().count(), promise.class.is_some())
 }
 
-/// Both name one pair, or they do not say the same.
+/// Both name one pair, or they are not the same.
 fn clash(first: &PairPromise, promise: &PairPromise) -> bool {
     first.expect.get_ref() != promise.expect.get_ref() || rank(promise).0 == 2
 }
@@ -186,8 +186,8 @@ fn is_in(promise: &PairPromise, family: Family) -> bool {
 }
 
 fn subjects(plan: &Plan, endpoints: &[Endpoint<'_>], promise: &PairPromise) -> Vec<Subject> {
-    let spoken = plan.cluster.families.iter();
-    let protocols = spoken.filter(|family| is_in(promise, **family));
+    let families = plan.cluster.families.iter();
+    let protocols = families.filter(|family| is_in(promise, **family));
     let protocols = protocols.flat_map(|family| Protocol::of(*family));
     let wanted = |protocol: &Protocol| {
         let named = promise.protocols.as_ref();
@@ -253,7 +253,7 @@ fn to_itself(promise: &PairPromise) -> Option<Problem> {
     })
 }
 
-/// Lists that say nothing, or something twice.
+/// Lists that are empty, or have something twice.
 fn lists(promise: &PairPromise, problems: &mut Vec<Problem>) {
     if let Some(written) = &promise.protocols {
         list(written, "protocol", Protocol::as_str, problems);
@@ -266,7 +266,7 @@ fn lists(promise: &PairPromise, problems: &mut Vec<Problem>) {
 fn list<T: Copy + Ord>(
     written: &Spanned<Vec<Spanned<T>>>,
     kind: &str,
-    told: fn(T) -> &'static str,
+    name: fn(T) -> &'static str,
     problems: &mut Vec<Problem>,
 ) {
     if written.get_ref().is_empty() {
@@ -284,7 +284,7 @@ fn list<T: Copy + Ord>(
     for one in written.get_ref() {
         if !seen.insert(*one.get_ref()) {
             problems.push(Problem::new(
-                format!("`{}` is listed twice", told(*one.get_ref())),
+                format!("`{}` is listed twice", name(*one.get_ref())),
                 one.span(),
                 "again here",
                 "remove one of the two",
@@ -293,14 +293,14 @@ fn list<T: Copy + Ord>(
     }
 }
 
-/// A family that the cluster does not speak, in which nothing is sent.
-fn unspoken(promise: &PairPromise, spoken: &[Family]) -> Option<Problem> {
+/// A family that the cluster does not have, in which nothing is sent.
+fn absent_family(promise: &PairPromise, cluster_families: &[Family]) -> Option<Problem> {
     let families = promise.families.iter().flat_map(|named| named.get_ref());
     let families = families.map(|one| (*one.get_ref(), one.span()));
     let protocols = promise.protocols.iter().flat_map(|named| named.get_ref());
     let protocols = protocols.map(|one| (one.get_ref().family(), one.span()));
     let mut all = families.chain(protocols);
-    let (family, place) = all.find(|(family, _)| !spoken.contains(family))?;
+    let (family, place) = all.find(|(family, _)| !cluster_families.contains(family))?;
     let name = family.as_str();
     Some(Problem::new(
         format!("this cluster speaks no {name}"),
@@ -310,7 +310,7 @@ fn unspoken(promise: &PairPromise, spoken: &[Family]) -> Option<Problem> {
     ))
 }
 
-/// `never-plaintext` of some packets only: nobody could say of which.
+/// `never-plaintext` of some packets only: it could not be decided of which.
 fn too_narrow(promise: &PairPromise) -> Option<Problem> {
     let protocols = promise.protocols.as_ref().map(Spanned::span);
     let payload = promise.payload.as_ref().map(Spanned::span);
@@ -368,7 +368,7 @@ fn overruled(promise: &PairPromise) -> Problem {
     )
 }
 
-fn said_before(promise: &PairPromise, first: &PairPromise, subject: &Subject) -> Problem {
+fn repeated(promise: &PairPromise, first: &PairPromise, subject: &Subject) -> Problem {
     let (from, to, protocol, _) = subject;
     let about = format!("`{from}` to `{to}` ({})", protocol.as_str());
     let (now, then) = (promise.expect.get_ref(), first.expect.get_ref());
@@ -392,7 +392,7 @@ fn said_before(promise: &PairPromise, first: &PairPromise, subject: &Subject) ->
 }
 
 /// Pairs that are promised to be in clear in the end, and never to be.
-fn said_in_clear(
+fn stated_in_clear(
     plan: &Plan,
     scenario: &Scenario,
     chosen: &BTreeMap<Subject, &PairPromise>,

@@ -1,4 +1,4 @@
-//! Where the cluster's resources are.
+//! The store of the cluster's resources.
 
 use std::net::Ipv4Addr;
 

@@ -3,34 +3,34 @@
 /// What each key does to the plan, and what the cluster's intent promises.
 mod meaning;
 
-/// Whose Ethernet addresses the nodes of a large cluster are given.
+/// Permanent neighbour entries of the nodes of a large cluster.
 mod neighbours;
 
-/// What a cluster is after each of its steps.
+/// The state of a cluster after each of its steps.
 mod moments;
 
-/// Networks of every kind, and who has which address there.
+/// Networks of every kind, and their addresses.
 mod network;
 
 /// Promises over arbitrary text and arbitrary clusters.
 mod arbitrary;
 
-/// What an `[[mtu]]` promises of which way.
+/// The promises of an `[[mtu]]` about each path.
 mod mtu;
 
-/// Where nodes are that only the store knows of.
+/// Addresses of phantoms, which nobody else has.
 mod phantoms;
 
 /// What is refused, and how.
 mod refusal;
 
-/// What messages advise.
+/// The advice of messages: what one advises is accepted.
 mod advice;
 
-/// Which ports tunnels can have.
+/// Ports that tunnels can have.
 mod ports;
 
-/// What tunnel devices are told.
+/// Settings of the tunnel devices.
 mod tunnels;
 
 use super::plan;

@@ -1,4 +1,4 @@
-//! What tunnel devices are told by the keys of `[cluster]`.
+//! Settings of the tunnel devices by the keys of `[cluster]`: names, ports and MTUs.
 
 use serde_json::json;
 use toml::Spanned;
@@ -8,11 +8,14 @@ use crate::plan::{Addressing, BRIDGE, Cluster, Family, LISTEN_PORT, LISTEN_PORT_
 use crate::problem::{Problem, Span};
 use crate::scenario::{self, Scenario};
 
-/// Gives the device's keys to the families that the cluster speaks: IPv4's device has fields of its own, and
-/// IPv6's has others. A name and a port can be only one device's, which is IPv4's where there are two.
+/// Gives the device's keys to the families of the cluster: IPv4's device has fields of its own, and IPv6's has
+/// others. A name and a port can be only one device's, which is IPv4's where there are two.
 pub(super) fn apply(written: &scenario::Cluster, cluster: &mut Cluster) {
     let mtu = written.mtu.as_ref().map(|mtu| *mtu.get_ref());
-    let (v4, v6) = (cluster.speaks(Family::Ipv4), cluster.speaks(Family::Ipv6));
+    let (v4, v6) = (
+        cluster.has_family(Family::Ipv4),
+        cluster.has_family(Family::Ipv6),
+    );
     // What is said by the field's own name goes before what follows from a key.
     let mut of_v6 = |field: &str, value| {
         let fields = &mut cluster.settings.fields;

@@ -1,4 +1,4 @@
-//! Which warnings of the engine a scenario expects.
+//! `[[warning]]`: the warnings of the engine that are expected.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub(super) fn check(
         ));
     }
     let known: Vec<&str> = placement.nodes.keys().map(NodeName::as_str).collect();
-    let mut said = BTreeMap::<(&str, Option<&NodeName>), Span>::new();
+    let mut named = BTreeMap::<(&str, Option<&NodeName>), Span>::new();
     for warning in &scenario.warnings {
         let node = warning.node.as_ref().map(Spanned::get_ref);
         let unknown = |node: &&Spanned<NodeName>| !placement.nodes.contains_key(node.get_ref());
@@ -44,9 +44,11 @@ pub(super) fn check(
                 known_names("node", node.get_ref().as_str(), &known),
             ));
         }
-        for part in &warning.says {
+        for part in &warning.parts {
             let text = part.get_ref().as_str();
-            let first = said.get(&(text, node)).or_else(|| said.get(&(text, None)));
+            let first = named
+                .get(&(text, node))
+                .or_else(|| named.get(&(text, None)));
             if let Some(first) = first {
                 let twice = Problem::new(
                     format!("the warning `{text}` is named twice"),
@@ -56,7 +58,7 @@ pub(super) fn check(
                 );
                 problems.push(twice.and(first.clone(), "first here"));
             } else {
-                said.insert((text, node), part.span());
+                named.insert((text, node), part.span());
             }
         }
     }
@@ -65,8 +67,8 @@ pub(super) fn check(
 /// Each part of a line by itself.
 pub(super) fn warnings(scenario: &Scenario, lines: &Lines) -> Vec<plan::Warning> {
     let each = |warning: &Warning| {
-        let parts = warning.says.iter().map(|part| plan::Warning {
-            says: part.get_ref().clone(),
+        let parts = warning.parts.iter().map(|part| plan::Warning {
+            part: part.get_ref().clone(),
             node: warning.node.as_ref().map(|node| node.get_ref().clone()),
             sometimes: warning.sometimes,
             wireguard: warning.wireguard,

@@ -1,4 +1,4 @@
-//! What a store says of a node that nobody builds: all that it would say of one that is there.
+//! Resources of phantoms: all that the store would have of a real node.
 
 use serde_json::json;
 

@@ -38,7 +38,7 @@ fn the_first_rows_are_those_that_were_measured_by_hand() {
         (2, 1, 0, true, true),
         (2, 1, 1, true, true),
     ];
-    let told = MATRIX.iter().filter_map(|row| {
+    let rows = MATRIX.iter().filter_map(|row| {
         let Check::Sysctl {
             rp_filter,
             src_valid_mark,
@@ -55,7 +55,7 @@ fn the_first_rows_are_those_that_were_measured_by_hand() {
         let (by_mark, marked) = (u8::from(src_valid_mark), u8::from(row.incoming_mark));
         (!row.arp_mark).then_some((rp_filter, by_mark, marked, accepted, row.answered))
     });
-    assert_eq!(told.collect::<Vec<_>>(), measured);
+    assert_eq!(rows.collect::<Vec<_>>(), measured);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Runs that never were, told.
+//! Traits of made-up runs.
 
 use super::*;
 use crate::judge::tests::world::{World, mixed};
@@ -10,7 +10,7 @@ fn value(world: &World, what: &str) -> String {
 }
 
 #[test]
-fn a_run_is_told_as_it_was() {
+fn the_traits_of_a_run_are_those_that_were_observed() {
     let world = mixed();
     assert_eq!(value(&world, "outer packets' padding"), "to 16 bytes");
     assert_eq!(value(&world, "outer packets in fragments"), "none");
@@ -34,7 +34,7 @@ fn the_df_bit_of_outer_packets_shows() {
 }
 
 #[test]
-fn a_run_of_nothing_is_told_too() {
+fn an_empty_run_has_traits_too() {
     let mut world = mixed();
     world.evidence = Evidence::none();
     assert_eq!(value(&world, "tunnel device"), "none");

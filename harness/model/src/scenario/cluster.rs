@@ -114,7 +114,7 @@ pub struct Cluster {
     pub route_source: Option<Spanned<RouteSource>>,
     /// How nodes connect their pods.
     pub addressing: Option<Spanned<Addressing>>,
-    /// The families that it speaks.
+    /// Its families.
     pub families: Option<Vec<Spanned<Family>>>,
     /// Name of the tunnel device.
     pub interface: Option<Spanned<IfName>>,

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thing_is_read_as_it_is_told() {
+    fn a_dataplane_item_parses_as_it_is_printed() {
         for text in [
             "route 10.240.0.5/32",
             "route 10.240.0.0/16 throw",

@@ -1,4 +1,4 @@
-//! The fabric, and what it does to packets: `[fabric]`, each `[[impairment]]`, and the steps about it.
+//! The fabric and its impairments: `[fabric]`, each `[[impairment]]`, and the steps about it.
 
 use ipnet::Ipv4Net;
 use toml::Spanned;
@@ -178,7 +178,7 @@ pub(super) fn impairment(table: &mut Table<'_, '_>) -> Option<Impairment> {
     })
 }
 
-/// Reports what is said of a delay where there is none.
+/// Reports keys of a delay where there is none.
 fn refuse_without_delay(table: &mut Table<'_, '_>) {
     if table.has(DELAY) {
         return;

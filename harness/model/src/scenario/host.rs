@@ -1,4 +1,4 @@
-//! Who has an address: each `[node.NAME]`, `[pod.NAME]`, `[client.NAME]` and `[phantoms.NAME]`.
+//! Hosts: each `[node.NAME]`, `[pod.NAME]`, `[client.NAME]` and `[phantoms.NAME]`.
 
 use std::net::Ipv4Addr;
 
@@ -26,7 +26,7 @@ const RP_FILTERS: &[Word<RpFilter>] = &[
     ("off", RpFilter::Off, "every packet passes (`rp_filter` 0)"),
 ];
 
-/// What is said of an address that is none: which one is accepted depends on whose it is.
+/// The message about an address that is none: which one is accepted depends on whose it is.
 pub(super) const NODE_ADVICE: &str =
     "write an address of the fabric's subnet, such as `address = \"10.240.0.4\"`";
 const POD_ADVICE: &str = "write an address of the fabric's subnet, such as `address = \"10.240.0.4\"`; with \
@@ -102,7 +102,7 @@ pub struct Node {
     pub rp_filter: Option<RpFilter>,
     /// Whether it takes part in encryption.
     pub wireguard: Option<bool>,
-    /// Where it is said to be behind a NAT.
+    /// The place where it is stated to be behind a NAT.
     pub behind_nat: Option<Span>,
     /// `[node.NAME.config]` and `[node.NAME.annotations]`.
     pub settings: Settings,

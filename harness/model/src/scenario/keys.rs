@@ -1,4 +1,4 @@
-//! The keys of one `[[step]]`, and where the file has them.
+//! The keys of one `[[step]]`, and their places in the file.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Each `[[mtu]]`: whose largest packet is looked for.
+//! Each `[[mtu]]`: the pair whose largest packet is searched.
 
 use toml::Spanned;
 
@@ -8,23 +8,23 @@ use crate::problem::Span;
 
 use super::MTU_MIN;
 
-const TELLERS: &[Word<Teller>] = &[
+const REPORTERS: &[Word<Reporter>] = &[
     (
         "sender",
-        Teller::Sender,
+        Reporter::Sender,
         "the sender's own kernel, which refuses to send it",
     ),
     (
         "node",
-        Teller::Node,
+        Reporter::Node,
         "the node of the pod that sends, by ICMP",
     ),
     (
         "fabric",
-        Teller::Fabric,
+        Reporter::Fabric,
         "the router that the fabric is, by ICMP",
     ),
-    ("nobody", Teller::Nobody, "no one: it is lost silently"),
+    ("nobody", Reporter::Nobody, "no one: it is lost silently"),
 ];
 
 const BULK: &[Word<bool>] = &[
@@ -67,18 +67,18 @@ pub struct MtuTable {
     pub from: Spanned<EndpointName>,
     /// The receiver.
     pub to: Spanned<EndpointName>,
-    /// The largest IP packet that arrives unfragmented, in bytes, where the author says so.
+    /// The largest IP packet that arrives unfragmented, in bytes, where the author states it.
     pub largest: Option<u16>,
-    /// Who says that a larger one does not, where the author says so.
-    pub told_by: Option<Teller>,
-    /// Whether a transfer over TCP gets through, where the author says so. It has to, unless the
-    /// scenario documents that it does not.
+    /// The hop that reports that a larger one does not, where the author states it.
+    pub reported_by: Option<Reporter>,
+    /// Whether a transfer over TCP gets through, where the author states it. It has to, unless the scenario
+    /// documents that it does not.
     pub bulk: Option<bool>,
 }
 
-/// Who says that a packet was too large.
+/// The hop that reports that a packet was too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Teller {
+pub enum Reporter {
     /// The kernel that it was to leave.
     Sender,
     /// The sending pod's node.
@@ -93,8 +93,8 @@ pub(super) fn limit(table: &mut Table<'_, '_>) -> Option<MtuTable> {
     let from = table.name(FROM, "an endpoint");
     let to = table.name(TO, "an endpoint");
     let largest = table.number(LARGEST, MTU_MIN..=u16::MAX, "bytes");
-    let told_by = table
-        .word(TOLD_BY, "teller", TELLERS)
+    let reported_by = table
+        .word(TOLD_BY, "teller", REPORTERS)
         .map(Spanned::into_inner);
     let bulk = table.word(TRANSFER, "transfer outcome", BULK);
     Some(MtuTable {
@@ -102,7 +102,7 @@ pub(super) fn limit(table: &mut Table<'_, '_>) -> Option<MtuTable> {
         from: from?,
         to: to?,
         largest,
-        told_by,
+        reported_by,
         bulk: bulk.map(Spanned::into_inner),
     })
 }

@@ -124,7 +124,7 @@ pub struct PairPromise {
     pub to: Option<Spanned<Vec<Spanned<EndpointName>>>>,
     /// The class of the pairs; none is any.
     pub class: Option<Spanned<Class>>,
-    /// In which families; none is every one that the cluster speaks.
+    /// In which families; none is every one that the cluster has.
     pub families: Option<Spanned<Vec<Spanned<Family>>>>,
     /// With what; none is everything.
     pub protocols: Option<Spanned<Vec<Spanned<Protocol>>>>,

@@ -1,4 +1,4 @@
-//! Each `[[step]]`: what happens, and where the file says so.
+//! Each `[[step]]`: its action, and its place in the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 

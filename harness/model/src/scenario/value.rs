@@ -12,7 +12,7 @@ const CLUSTER_TYPE_MAX: usize = 63;
 const SHORTEST: u64 = 100;
 const LONGEST: u64 = 10 * 60 * 1000;
 
-/// What the lab can tell apart, in milliseconds: it looks every 5, twice, and a look takes as long
+/// The lab's time resolution, in milliseconds: it looks every 5, twice, and a look takes as long
 /// (`LOOK_AGAIN`).
 const RESOLVED: u64 = 20;
 

@@ -1,4 +1,4 @@
-//! Each `[[warning]]`: what the engine's log may say at the level of warnings and above.
+//! Each `[[warning]]`: what the engine's log may have at the level of warnings and above.
 
 use toml::Spanned;
 
@@ -42,7 +42,7 @@ pub struct Warning {
     /// The place of the table's header in the file.
     pub place: Span,
     /// Parts of lines.
-    pub says: Vec<Spanned<String>>,
+    pub parts: Vec<Spanned<String>>,
     /// Whose log has them.
     pub node: Option<Spanned<NodeName>>,
     /// Whether they need not come.
@@ -52,22 +52,22 @@ pub struct Warning {
 }
 
 pub(super) fn warning(table: &mut Table<'_, '_>) -> Option<Warning> {
-    let says = table.texts(SAYS);
+    let parts = table.texts(SAYS);
     let node = table.name(NODE, "a node");
     let sometimes = table.flag(SOMETIMES).unwrap_or_default();
     let wireguard = table.word(WIREGUARD, "kind of WireGuard", KINDS);
-    let says = says?;
-    if says.get_ref().is_empty() {
+    let parts = parts?;
+    if parts.get_ref().is_empty() {
         table.report(Problem::new(
             "a warning that says nothing",
-            says.span(),
+            parts.span(),
             "no part of a line",
             "write `says = [\"put right\"]`, a part of the line",
         ));
     }
     Some(Warning {
         place: table.place(),
-        says: says.into_inner(),
+        parts: parts.into_inner(),
         node,
         sometimes,
         wireguard: wireguard.map(Spanned::into_inner),

@@ -1,13 +1,13 @@
-//! Why a promise broke.
+//! Explanations of broken promises.
 
 use serde::{Deserialize, Serialize};
 
-/// What the dataplanes of the nodes say about a promise that was broken.
+/// The cause of a broken promise, as the dataplanes of the nodes show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Where the packet stopped, or where it left the way it had to take.
     pub stopped_at: String,
-    /// What the kernel says about the packet there: addresses, input device, mark, and the route.
+    /// The kernel's route lookup for the packet there: addresses, input device, mark, and the route.
     pub lookup: Option<String>,
     /// The rule and the route that decided.
     pub won: Option<String>,

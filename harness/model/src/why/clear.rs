@@ -1,4 +1,4 @@
-//! What a leg needs that is plaintext, or must not arrive.
+//! Defects of legs that are plaintext, or must not arrive.
 
 use std::net::IpAddr;
 
@@ -50,7 +50,7 @@ fn into_the_tunnel<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     let encrypt = [leg.sender, leg.receiver]
         .iter()
         .all(|site| site.published().is_some());
-    let told = match best {
+    let text = match best {
         Some(route) if route.kind == RouteKind::Throw => return None,
         Some(_) if site.tunnels(to, 0) => match leg.from.class(leg.to) {
             Class::CrossHost | Class::HostToHost if leg.question.stated && encrypt => {
@@ -71,7 +71,7 @@ fn into_the_tunnel<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     };
     Some(Defect {
         stage: Stage::Route,
-        told,
+        text,
         packet: Some(leg.packet()),
         expected,
     })
@@ -88,7 +88,7 @@ fn dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     let mut ends = ends
         .into_iter()
         .filter(|(site, address)| !exempts(*site, *address));
-    let told = ends.find_map(|(site, address)| {
+    let text = ends.find_map(|(site, address)| {
         Some(format!(
             "nftables of {} drops what is not encrypted (`{}`), and does not list {address} as plain",
             site.name(),
@@ -97,7 +97,7 @@ fn dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     })?;
     Some(Defect {
         stage: Stage::Route,
-        told,
+        text,
         packet: None,
         expected: None,
     })
@@ -106,7 +106,7 @@ fn dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
 /// What must be encrypted or dropped is neither.
 fn not_dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     let (site, to) = (leg.sender, leg.destination);
-    let told = match site.nft_rule("drop") {
+    let text = match site.nft_rule("drop") {
         None => format!(
             "no nftables rule of {} drops what it does not encrypt",
             site.name()
@@ -120,7 +120,7 @@ fn not_dropped<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     };
     Some(Defect {
         stage: Stage::Route,
-        told,
+        text,
         packet: Some(leg.packet()),
         expected: None,
     })

@@ -1,4 +1,4 @@
-//! What a node's tunnel device is like, whatever packets do.
+//! Defects of a node's tunnel device.
 
 use super::node_view::NodeView;
 use super::{Defect, Stage};
@@ -6,9 +6,9 @@ use super::{Defect, Stage};
 /// Everything about a node's device that can keep any packet from its way.
 pub(super) fn defects<'a>(site: NodeView<'a>) -> Vec<Defect<'a>> {
     let found = [late(site), address(site), port(site), mtu(site)];
-    let defect = |told| Defect {
+    let defect = |text| Defect {
         stage: Stage::Anywhere,
-        told,
+        text,
         packet: None,
         expected: None,
     };
@@ -30,7 +30,7 @@ fn late(site: NodeView<'_>) -> Option<String> {
     }
 }
 
-/// A node speaks to others from its device's address: its own, or one for the tunnel.
+/// A node sends to others from its device's address: its own, or one for the tunnel.
 fn address(site: NodeView<'_>) -> Option<String> {
     let right = match site.plan.cluster.host_encryption {
         true => site.address(),

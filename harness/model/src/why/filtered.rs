@@ -1,8 +1,8 @@
 //! Packets of a leg that nftables drop, whose mark they overwrite, or that are too large for
 //! what is between the nodes.
 //!
-//! That a rule would drop a packet is told only where its own counter has moved, or the kernel
-//! says that nftables dropped something on that node, or where the kernel could not be asked.
+//! That a rule would drop a packet is reported only where its own counter has moved, or the kernel reports that
+//! nftables dropped something on that node, or where the kernel could not be asked.
 
 use super::firewall::{Dropping, Fate, Header, Walk};
 use super::node_view::{NodeView, UPLINK};
@@ -64,7 +64,7 @@ fn dropped<'a>(stop: Stop<'a>) -> Option<(usize, Defect<'a>)> {
         let counting = |by: &Dropping| count(&by.key).filter(|count| *count > 0);
         let mut all = walk.perhaps().iter();
         let (by, count) = all.find_map(|by| Some((by, counting(by)?)))?;
-        Some((by.told.clone(), Vec::new(), moved(count)))
+        Some((by.text.clone(), Vec::new(), moved(count)))
     };
     let (doubts, (by, unless, counted)) = match dropped.as_ref().is_some_and(sure) {
         true => (0, dropped?),
@@ -82,14 +82,14 @@ fn dropped<'a>(stop: Stop<'a>) -> Option<(usize, Defect<'a>)> {
     };
     let defect = Defect {
         stage: stop.stage,
-        told: format!("{name} drops {} by {by}{unless} ({counted})", stop.what),
+        text: format!("{name} drops {} by {by}{unless} ({counted})", stop.what),
         packet: None,
         expected: None,
     };
     Some((doubts, defect))
 }
 
-/// What the kernel says about drops by rules on a node; none if it says that there were none.
+/// The kernel's drops by rules on a node; none if it reports that there were none.
 fn by_reason(site: NodeView<'_>) -> Option<String> {
     let moved = site.seen?.moved.get(&format!("reason {BY_RULE}")).copied();
     let drops = site.drops;
@@ -268,7 +268,7 @@ pub(super) fn too_large<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
         };
         Defect {
             stage: Stage::Anywhere,
-            told: format!(
+            text: format!(
                 "packets of {size} bytes are too large for the fabric between {ends}, which carries {carries}{silent} ({oversized} were dropped; {device})"
             ),
             packet: None,

@@ -1,10 +1,10 @@
-//! What a node's nftables do with one packet, by its rules alone.
+//! Evaluation of a node's nftables for one packet, by its rules alone.
 //!
-//! Chains are walked by hook and priority, jumps are followed, and marks that rules set are kept
-//! (nft(8)). A match that these facts do not decide, such as one of connection tracking, is
-//! neither taken for one nor for none: what is dropped only if it fits is not said to be dropped.
+//! Chains are walked by hook and priority, jumps are followed, and marks that rules set are kept (nft(8)). A
+//! match that these facts do not decide, such as one of connection tracking, is neither taken for one nor for
+//! none: what is dropped only if it fits is not reported as dropped.
 
-/// Whether a rule is for a packet.
+/// Matching of a packet with a rule of nftables.
 mod fit;
 
 use std::net::IpAddr;
@@ -73,7 +73,7 @@ enum End {
 pub(super) struct Dropping {
     rule: String,
     /// With its chain and table.
-    pub(super) told: String,
+    pub(super) text: String,
     pub(super) key: String,
 }
 
@@ -218,7 +218,7 @@ fn dropping(rule: &str, chain: &Chain, table: &Table) -> Dropping {
     let hook = hook.map_or_else(String::new, |hook| format!(", hook {}", hook.name));
     Dropping {
         rule: rule.to_owned(),
-        told: format!(
+        text: format!(
             "`{rule}` (chain {} of table {} {}{hook})",
             chain.name, table.family, table.name
         ),

@@ -1,4 +1,4 @@
-//! Links of the lab's that carry nothing any more.
+//! Defects of the lab's links: those that carry nothing any more.
 
 use super::node_view::NodeView;
 use super::{Defect, Leg, Stage};
@@ -33,7 +33,7 @@ pub(super) fn defects<'a>(leg: &Leg<'a>, reached: Option<Reached>) -> Vec<Defect
             let plane = &site.seen.filter(|_| site.was_seen())?.dataplane;
             Some(Defect {
                 stage: Stage::Anywhere,
-                told: lost_link(plane, site.node, &name).or_else(|| lost_address(site, &name))?,
+                text: lost_link(plane, site.node, &name).or_else(|| lost_address(site, &name))?,
                 packet: None,
                 expected: None,
             })

@@ -1,4 +1,4 @@
-//! One node, as the packets of a leg find it.
+//! A node's dataplane, as the packets of a leg find it.
 
 use std::net::IpAddr;
 

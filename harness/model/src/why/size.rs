@@ -1,4 +1,4 @@
-//! What the sizes of packets need.
+//! Defects of MTUs: packets that are too large for a link.
 
 use super::node_view::NodeView;
 use super::{BrokenPair, CAUSES, device, tunnel};
@@ -96,7 +96,7 @@ fn of_the_way(
             true => tunnel::defects(&leg),
             false => device::defects(leg.sender),
         };
-        found.into_iter().map(|defect| defect.told).collect()
+        found.into_iter().map(|defect| defect.text).collect()
     };
     let mut causes = between(one, other);
     causes.extend(between(other, one));
@@ -123,7 +123,7 @@ fn too_large(
     let encrypted = ends
         .iter()
         .all(|node| state.encrypting.contains(&node.name));
-    let told = |from: &Node, to: &Node| {
+    let too_large = |from: &Node, to: &Node| {
         let site = NodeView::new(plan, evidence, from, family);
         let tunnel = state.cluster.tunnel(family);
         let (link, overhead) = match encrypted {
@@ -148,6 +148,6 @@ fn too_large(
             )
         })
     };
-    let both = [told(one, other), told(other, one)];
+    let both = [too_large(one, other), too_large(other, one)];
     both.into_iter().flatten().collect()
 }

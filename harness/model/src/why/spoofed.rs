@@ -1,4 +1,4 @@
-//! Why a packet in a protected name was taken that did not come through the tunnel.
+//! Explanations of spoofed packets that were accepted.
 
 use super::firewall::{Fate, Header, Walk};
 use super::node_view::NodeView;

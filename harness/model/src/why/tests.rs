@@ -13,16 +13,16 @@ use crate::name::NodeName;
 use crate::plan::Node;
 use crate::resolve;
 
-/// What is meant to be in clear.
+/// Explanations of packets that are meant to be in clear.
 mod clear;
 
-/// What somebody else's rules or the fabric kept.
+/// Explanations of packets that somebody else's rules or the fabric kept.
 mod filtered;
 
-/// Links that carry nothing.
+/// Explanations of packets whose link was taken away.
 mod links;
 
-/// Spoofed packets that were taken.
+/// Explanations of spoofed packets that were taken.
 mod spoofed;
 
 const MARK: u32 = 0x10_0000;
@@ -423,7 +423,7 @@ fn each_thing_that_is_missing_is_named() {
 }
 
 #[test]
-fn an_endpoint_that_another_address_of_the_node_has_become_is_told() {
+fn an_endpoint_at_another_address_of_the_node_is_reported() {
     for (family, other) in [
         (Family::Ipv4, "10.240.200.200"),
         (Family::Ipv6, "fd00::af0:c8c8"),
@@ -456,7 +456,7 @@ fn what_was_passed_is_not_the_cause() {
 }
 
 #[test]
-fn two_causes_that_the_evidence_fits_are_both_told() {
+fn two_causes_that_fit_the_evidence_are_both_reported() {
     let why = explained("db", "bob", Reached::Device, |node| {
         node.dataplane.nftables.clear();
         let name = "net.ipv4.conf.all.src_valid_mark".to_owned();

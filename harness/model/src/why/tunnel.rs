@@ -1,4 +1,4 @@
-//! What a leg needs that is ciphertext between the nodes.
+//! Defects of legs that are ciphertext between the nodes.
 
 use std::net::SocketAddr;
 
@@ -30,10 +30,10 @@ pub(super) fn defects<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     found
 }
 
-fn defect<'a>(stage: Stage, told: String) -> Defect<'a> {
+fn defect<'a>(stage: Stage, text: String) -> Defect<'a> {
     Defect {
         stage,
-        told,
+        text,
         packet: None,
         expected: None,
     }
@@ -65,7 +65,7 @@ fn not_routed<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
             .is_some_and(|route| route.interface.as_ref() == Some(&tunnel))
     };
     let expected = format!("route {to} dev {tunnel}");
-    let (told, expected) = match tables.iter().find(leads) {
+    let (text, expected) = match tables.iter().find(leads) {
         Some(table) => match site.rule_to(*table, 0) {
             None => (
                 format!("no rule sends {name}'s packets to table {table}"),
@@ -95,15 +95,15 @@ fn not_routed<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
                     ),
                     None => format!("table {table} of {name} has no route for {to}"),
                 };
-                let told = format!("{lacks} (expected: dev {tunnel})");
-                (told, format!("{expected} in table {table}"))
+                let text = format!("{lacks} (expected: dev {tunnel})");
+                (text, format!("{expected} in table {table}"))
             }
         },
     };
     Some(Defect {
         packet: Some(leg.packet()),
         expected: Some(expected),
-        ..defect(Stage::Route, told)
+        ..defect(Stage::Route, text)
     })
 }
 
@@ -134,7 +134,7 @@ fn keys<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
         ));
     }
     let defects = found.into_iter();
-    defects.map(|told| defect(Stage::Encrypt, told)).collect()
+    defects.map(|text| defect(Stage::Encrypt, text)).collect()
 }
 
 /// The peer that a node has for another one, or what it has instead.
@@ -161,7 +161,7 @@ fn peer<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     }
     let peer = match peer_of(site, other) {
         Ok(peer) => peer,
-        Err(told) => return vec![defect(Stage::Encrypt, told)],
+        Err(text) => return vec![defect(Stage::Encrypt, text)],
     };
     let mut found = Vec::new();
     if let Some(lack) = lacks(site, other, peer, leg.destination) {
@@ -190,7 +190,7 @@ fn peer<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
         Some(_) => {}
     }
     let defects = found.into_iter();
-    defects.map(|told| defect(Stage::Encrypt, told)).collect()
+    defects.map(|text| defect(Stage::Encrypt, text)).collect()
 }
 
 /// Whether a peer's allowed IPs lack an address.
@@ -239,7 +239,7 @@ fn own_packets<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
         0 => "no mark".to_owned(),
         mark => format!("the mark {mark:#x}, which no rule lets pass"),
     };
-    let told = format!(
+    let text = format!(
         "{tunnel}'s own packets have {with} (fwmark) on {name}: they are routed into it again"
     );
     Some(Defect {
@@ -251,7 +251,7 @@ fn own_packets<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
             mark,
         }),
         expected: Some(format!("route {to} dev eth0")),
-        ..defect(Stage::Encrypt, told)
+        ..defect(Stage::Encrypt, text)
     })
 }
 
@@ -259,7 +259,7 @@ fn own_packets<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
 fn no_way<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     let (site, to) = (leg.sender, leg.receiver.address());
     let mark = site.device()?.fwmark;
-    let told = format!("{} has no route to {to}", site.name());
+    let text = format!("{} has no route to {to}", site.name());
     site.decide(to, mark).is_none().then(|| Defect {
         packet: Some(Packet {
             site,
@@ -269,18 +269,18 @@ fn no_way<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
             mark,
         }),
         expected: Some(format!("route {to} dev eth0")),
-        ..defect(Stage::Encrypt, told)
+        ..defect(Stage::Encrypt, text)
     })
 }
 
-/// Without host encryption a node speaks to other nodes' pods from its device's address.
+/// Without host encryption a node sends to other nodes' pods from its device's address.
 fn no_address<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     let site = leg.sender;
     let tunnel = site.tunnel();
     let needs = leg.from.pod.is_none() && site.node.tunnel_address.is_some();
     let lacks = site.link(&tunnel).is_some() && site.addresses(&tunnel).next().is_none();
-    let told = format!("{tunnel} of {} has no address to speak from", site.name());
-    (needs && lacks).then(|| defect(Stage::Encrypt, told))
+    let text = format!("{tunnel} of {} has no address to speak from", site.name());
+    (needs && lacks).then(|| defect(Stage::Encrypt, text))
 }
 
 /// What the fabric did to packets.
@@ -294,13 +294,13 @@ pub(super) fn wire<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     let impairments = impairments.filter(|one| !matches!(one.kind, ImpairmentKind::Delay { .. }));
     let hit = impairments.filter_map(|one| Some((one, tally(&one.counter())?)));
     hit.map(|(impairment, tally)| {
-        let told = format!(
+        let text = format!(
             "the wire is made to lose packets (line {}: {}, {})",
             impairment.line,
             impairment.describe(),
             counted(tally.packets, "packet")
         );
-        defect(Stage::Wire, told)
+        defect(Stage::Wire, text)
     })
     .collect()
 }
@@ -330,7 +330,7 @@ fn not_taken<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
     }
     let mut found = Vec::new();
     if !wrong.is_empty() {
-        let told = format!(
+        let text = format!(
             "{}: its strict reverse-path filter drops what comes from {}",
             wrong.join(", and "),
             leg.sender.name()
@@ -347,7 +347,7 @@ fn not_taken<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
                 },
             }),
             expected: Some(format!("way back to {sender} by eth0")),
-            ..defect(Stage::Accept, told)
+            ..defect(Stage::Accept, text)
         });
     }
     let asks = leg.question.plan.fabric.kind == FabricKind::Flat;
@@ -367,11 +367,11 @@ fn not_taken<'a>(leg: &Leg<'a>) -> Vec<Defect<'a>> {
 fn not_accepted<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     let (site, other) = (leg.receiver, leg.sender);
     site.device()?;
-    let told = match peer_of(site, other) {
+    let text = match peer_of(site, other) {
         Ok(peer) => lacks(site, other, peer, leg.source)?,
-        Err(told) => told,
+        Err(text) => text,
     };
-    Some(defect(Stage::Decrypt, told))
+    Some(defect(Stage::Decrypt, text))
 }
 
 /// From the receiver's device to the endpoint.
@@ -398,7 +398,7 @@ pub(super) fn delivery<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
     }
     let back = site.decide(to, 0).filter(|_| site.tunnels(to, 0));
     let expected = wanted.map_or("local".to_owned(), |link| format!("dev {link}"));
-    let told = match back {
+    let text = match back {
         Some((_, route)) => format!(
             "throw route missing: table {} of {name} leads {to} back into {}",
             route.table,
@@ -418,6 +418,6 @@ pub(super) fn delivery<'a>(leg: &Leg<'a>) -> Option<Defect<'a>> {
             mark: 0,
         }),
         expected: Some(format!("route {to} {expected}")),
-        ..defect(Stage::Deliver, told)
+        ..defect(Stage::Deliver, text)
     })
 }

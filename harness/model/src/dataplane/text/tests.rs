@@ -226,7 +226,7 @@ fn an_odd_loopback_route_is_printed_in_full() {
 }
 
 #[test]
-fn an_empty_dataplane_says_so() {
+fn an_empty_dataplane_has_none_in_every_section() {
     let text = render(&Dataplane::default(), &BTreeMap::new());
     assert_eq!(text.matches("  (none)\n").count(), 7, "{text}");
 }

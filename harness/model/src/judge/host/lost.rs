@@ -1,4 +1,4 @@
-//! What of a dataplane is not as it was, and what there is instead.
+//! Parts of a dataplane that are not as they were, and what there is instead.
 
 use crate::dataplane::{Address, Dataplane, Link, Route, Rule, route, rule};
 

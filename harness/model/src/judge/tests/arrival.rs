@@ -100,7 +100,7 @@ fn an_answer_is_owed_and_has_to_be_encrypted_too() {
 }
 
 #[test]
-fn the_legs_of_an_echo_are_told_apart_by_their_addresses() {
+fn the_legs_of_an_echo_are_distinguished_by_their_addresses() {
     let mut world = mixed();
     let reply = world.address(&parsed("db"));
     let tag = world.request("web > db icmp").tag;
@@ -118,7 +118,7 @@ fn the_legs_of_an_echo_are_told_apart_by_their_addresses() {
 }
 
 #[test]
-fn a_connection_that_never_stood_says_how_far_it_came() {
+fn a_connection_that_was_never_established_is_reported_with_its_last_stop() {
     let pair = "web > db tcp";
     let mut whole = mixed();
     // The other direction's connection is between the same two, so it is taken away.
@@ -254,7 +254,7 @@ fn an_error_about_an_echo_is_not_the_echo() {
 /// A payload that TCP cuts in two: the larger segment leaves the sender again and again and ends in the
 /// tunnel device, and the smaller one arrives.
 #[test]
-fn of_a_payload_in_segments_the_one_that_was_lost_is_told() {
+fn of_a_payload_in_segments_the_lost_one_is_reported() {
     let pair = "web > db tcp";
     let mut world = mixed();
     let request = world.request(pair).tag;

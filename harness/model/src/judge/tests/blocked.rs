@@ -1,4 +1,4 @@
-//! What must not arrive: it has to have been tried, and nobody may have heard of it.
+//! What must not arrive: it has to have been tried, and nobody may have received it.
 
 use super::world::{World, mixed};
 use crate::plan::Protection;
@@ -51,9 +51,9 @@ fn what_was_sent_and_came_nowhere_is_blocked() {
 #[test]
 fn either_socket_s_word_breaks_it() {
     let pair = "web > db udp";
-    let mut heard = world(pair);
-    heard.outcome(pair).delivered = true;
-    heard.check(pair, Broken, "arrived at db");
+    let mut received = world(pair);
+    received.outcome(pair).delivered = true;
+    received.check(pair, Broken, "arrived at db");
     let mut answered = world(pair);
     answered.outcome(pair).answered = true;
     answered.check(pair, Broken, "arrived at db");

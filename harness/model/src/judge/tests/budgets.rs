@@ -17,7 +17,7 @@ fn world() -> World {
     world
 }
 
-fn told(world: &World) -> Vec<String> {
+fn breaches(world: &World) -> Vec<String> {
     let all = wrong(&world.plan, &world.evidence);
     all.iter().map(|one| one.text()).collect()
 }
@@ -29,7 +29,7 @@ fn a_budget_of_time_is_kept_to_the_last_microsecond() {
         world.plan.steps[0].settles_within = within;
         let expected = "line 1, step 1 had not settled after 99 ms";
         let expected: &[&str] = if late { &[expected] } else { &[] };
-        assert_eq!(told(&world), expected);
+        assert_eq!(breaches(&world), expected);
     }
     let mut world = world();
     world.plan.steps[0].settles_within = Some(100);
@@ -39,7 +39,7 @@ fn a_budget_of_time_is_kept_to_the_last_microsecond() {
 }
 
 #[test]
-fn what_the_engine_announces_and_what_the_kernel_tells_both_count() {
+fn writes_that_the_engine_announces_and_notifications_of_the_kernel_both_count() {
     let written = |most: Option<u32>, writes: u64, notes: u64| {
         let mut world = world();
         world.plan.steps[0].writes = most;
@@ -50,15 +50,18 @@ fn what_the_engine_announces_and_what_the_kernel_tells_both_count() {
         world
     };
     for (most, writes, notes) in [(None, 9, 9), (Some(2), 2, 2), (Some(0), 0, 0)] {
-        assert_eq!(told(&written(most, writes, notes)), Vec::<String>::new());
+        assert_eq!(
+            breaches(&written(most, writes, notes)),
+            Vec::<String>::new()
+        );
     }
     assert_eq!(
-        told(&written(Some(2), 3, 0)),
+        breaches(&written(Some(2), 3, 0)),
         ["line 1, step 1: 3 kernel writes, not at most 2"]
     );
     let observed = written(Some(2), 0, 3);
     assert_eq!(
-        told(&observed),
+        breaches(&observed),
         ["line 1, step 1: 3 notifications of the kernel (ada: 3 of routes), not at most 2"]
     );
     let note = |world: &World| wrong(&world.plan, &world.evidence)[0].notes.clone();
@@ -71,9 +74,9 @@ fn what_the_engine_announces_and_what_the_kernel_tells_both_count() {
 fn a_run_that_was_skipped_breaks_nothing() {
     let mut world = world();
     world.plan.steps[0].settles_within = Some(1);
-    assert_eq!(told(&world).len(), 1);
+    assert_eq!(breaches(&world).len(), 1);
     world.evidence.skipped = Some("there is no netem".into());
-    assert_eq!(told(&world), Vec::<String>::new());
+    assert_eq!(breaches(&world), Vec::<String>::new());
     let verdicts = world.verdicts();
     assert_eq!(verdicts.len(), world.plan.every_promise().len());
     for verdict in verdicts {

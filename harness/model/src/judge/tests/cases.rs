@@ -1,4 +1,4 @@
-//! What a promise is about: its family, its protocol, and whom it names.
+//! The case of a promise: its family, its protocol, and its endpoints.
 
 use super::super::case::PairIndex;
 use super::super::leak::finds_neighbours;
@@ -8,8 +8,8 @@ use crate::journey::Leg;
 use crate::plan::{Family, Protocol};
 use crate::verdict::Outcome::Broken;
 
-/// A run in which the pair's UDP promise speaks that protocol.
-fn speaking(protocol: Protocol) -> World {
+/// A run in which the pair's UDP promise has that protocol.
+fn with_protocol(protocol: Protocol) -> World {
     let mut world = mixed();
     let promise = world.promise("web > db udp");
     let mut promises = world.plan.promises.iter_mut();
@@ -28,7 +28,7 @@ fn a_case_has_the_family_and_the_ends_of_its_protocol() {
         (Protocol::Udp6, Family::Ipv6, false),
         (Protocol::Tcp6, Family::Ipv6, true),
     ] {
-        let world = speaking(protocol);
+        let world = with_protocol(protocol);
         let id = mixed().promise("web > db udp").id;
         let mut promises = world.plan.promises.iter();
         let promise = promises.find(|one| one.id == id).unwrap();

@@ -299,7 +299,7 @@ fn two_copies(pair: &str, first: &[usize], second: &[usize]) -> World {
 }
 
 #[test]
-fn the_copy_that_came_furthest_tells_where_it_ended() {
+fn the_copy_that_came_furthest_decides_where_a_packet_ended() {
     // The stops of the first copy that were seen, those of the second, and the end of the story.
     let rows: [(&str, &[usize], &[usize], &str); 5] = [
         (

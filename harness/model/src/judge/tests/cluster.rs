@@ -1,4 +1,4 @@
-//! The small cluster of a run that never was, as planned.
+//! The plan of the small cluster of a made-up run.
 
 use crate::name::{IfName, PodName};
 use crate::plan::*;

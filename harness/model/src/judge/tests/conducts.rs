@@ -1,4 +1,4 @@
-//! What every engine is promised to be besides right, and what a scenario excuses.
+//! Verdicts about every engine's conduct, and what a scenario excuses.
 
 use super::run_promises::wrong;
 use super::world::*;
@@ -40,21 +40,21 @@ fn behaved() -> World {
     world
 }
 
-fn told(world: &World) -> Vec<String> {
+fn breaches(world: &World) -> Vec<String> {
     let all = wrong(&world.plan, &world.evidence);
     all.iter().map(|breach| breach.text()).collect()
 }
 
-/// What is told when one thing about ada's engine is another.
+/// The breach when one thing about ada's engine is another.
 #[track_caller]
 fn check(change: impl FnOnce(&mut ConductEvidence), expected: &str) {
     let mut world = behaved();
-    assert_eq!(told(&world), Vec::<String>::new());
+    assert_eq!(breaches(&world), Vec::<String>::new());
     let ada: NodeName = parsed("ada");
     change(world.evidence.conduct.get_mut(&ada).unwrap());
-    assert_eq!(told(&world), [expected]);
+    assert_eq!(breaches(&world), [expected]);
     world.plan.conduct = Conduct::default();
-    assert_eq!(told(&world), Vec::<String>::new(), "nothing is claimed");
+    assert_eq!(breaches(&world), Vec::<String>::new(), "nothing is claimed");
 }
 
 fn warned(world: &mut World, text: &str) {
@@ -66,9 +66,9 @@ fn warned(world: &mut World, text: &str) {
     });
 }
 
-fn expected(says: &str, node: Option<&str>, sometimes: bool) -> Warning {
+fn expected(part: &str, node: Option<&str>, sometimes: bool) -> Warning {
     Warning {
-        says: says.into(),
+        part: part.into(),
         node: node.map(parsed),
         sometimes,
         wireguard: None,
@@ -119,7 +119,7 @@ fn a_device_may_go_with_its_agent_where_nothing_else_is_claimed_and_stay_away() 
         world.plan.conduct.keeps_device = keeps;
         let ada: NodeName = parsed("ada");
         world.evidence.conduct.get_mut(&ada).unwrap().device = device;
-        told(&world).len()
+        breaches(&world).len()
     };
     assert_eq!(device(false, Some((true, false))), 0);
     for seen in [None, Some((false, false)), Some((false, true))] {
@@ -132,7 +132,7 @@ fn an_engine_that_nobody_looked_at_is_not_taken_for_a_quiet_one() {
     let mut world = behaved();
     let ada: NodeName = parsed("ada");
     world.evidence.conduct.remove(&ada);
-    assert_eq!(told(&world), ["ada: nobody looked at its engine"]);
+    assert_eq!(breaches(&world), ["ada: nobody looked at its engine"]);
 }
 
 #[test]
@@ -140,25 +140,25 @@ fn a_warning_is_a_breach_unless_it_is_named() {
     let mut world = behaved();
     warned(&mut world, "WARN it rains");
     let breach = "ada: its engine's log has `WARN it rains`, which the scenario does not name";
-    assert_eq!(told(&world), [breach]);
+    assert_eq!(breaches(&world), [breach]);
     for node in [None, Some("ada")] {
         world.plan.warnings = vec![expected("it rains", node, false)];
-        assert_eq!(told(&world), Vec::<String>::new());
+        assert_eq!(breaches(&world), Vec::<String>::new());
     }
     world.plan.warnings = vec![expected("it rains", Some("bob"), true)];
-    assert_eq!(told(&world), [breach]);
+    assert_eq!(breaches(&world), [breach]);
 }
 
 #[test]
 fn a_named_warning_has_to_come_unless_chance_decides() {
     let mut world = behaved();
     world.plan.warnings = vec![expected("it rains", None, true)];
-    assert_eq!(told(&world), Vec::<String>::new());
+    assert_eq!(breaches(&world), Vec::<String>::new());
     world.plan.warnings = vec![expected("it rains", None, false)];
     let missing = "line 7, no warning of any engine has `it rains`";
-    assert_eq!(told(&world), [missing]);
+    assert_eq!(breaches(&world), [missing]);
     warned(&mut world, "WARN it snows");
-    assert_eq!(told(&world).len(), 2);
+    assert_eq!(breaches(&world).len(), 2);
 }
 
 #[test]
@@ -176,18 +176,21 @@ fn an_agent_that_dies_leaves_open_what_an_engine_without_claims_has_shown() {
         world
     };
     let world = died(Some("signal 11"), false, false);
-    assert_eq!(told(&world), ["ada: its engine's agent died: signal 11"]);
+    assert_eq!(
+        breaches(&world),
+        ["ada: its engine's agent died: signal 11"]
+    );
     let all = wrong(&world.plan, &world.evidence);
     assert_eq!(all[0].outcome, Outcome::Inconclusive);
     // One that has done its work, and one that was asked to end, have not died.
     for (clean, asked) in [(true, false), (false, true)] {
         let world = died(Some("exit status 0"), clean, asked);
-        assert_eq!(told(&world), Vec::<String>::new());
+        assert_eq!(breaches(&world), Vec::<String>::new());
     }
     // Who claims how agents end is held to the claim, and told once.
     let mut claims = died(Some("signal 11"), false, false);
     claims.plan.conduct = behaved().plan.conduct;
-    assert_eq!(told(&claims).len(), 1);
+    assert_eq!(breaches(&claims).len(), 1);
     let all = wrong(&claims.plan, &claims.evidence);
     assert_eq!(all[0].outcome, Outcome::Broken);
 }
@@ -212,6 +215,6 @@ fn a_warning_of_one_wireguard_need_not_come_with_another() {
         for link in links.filter(|link| link.kind == LinkKind::Tun && runs_on_kernel) {
             link.kind = LinkKind::Wireguard;
         }
-        assert_eq!(told(&world).len(), missing, "{kind:?} {runs_on_kernel}");
+        assert_eq!(breaches(&world).len(), missing, "{kind:?} {runs_on_kernel}");
     }
 }

@@ -1,4 +1,4 @@
-//! What dataplanes must have and lack, and what is told of those that do not.
+//! Checks of dataplanes, and the facts of those that fail.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +84,7 @@ fn fact() -> DataplaneCheck {
     }
 }
 
-fn told(world: &World, fact: DataplaneCheck) -> Vec<String> {
+fn facts(world: &World, fact: DataplaneCheck) -> Vec<String> {
     let mut world = world.clone();
     world.plan.facts = vec![fact];
     let all = wrong(&world.plan, &world.evidence);
@@ -135,9 +135,9 @@ fn sysctl(name: &str, value: &str) -> DataplaneItem {
     }
 }
 
-/// What is there, and as what it is told to somebody who says that it must not be.
+/// Items that are there, and their text where a check has them absent.
 #[test]
-fn what_is_there_is_found_and_told() {
+fn an_item_that_must_be_absent_is_reported_with_what_it_is() {
     for (thing, as_what) in [
         (route("10.240.0.65/32", None, false), "of table 1"),
         (
@@ -167,18 +167,21 @@ fn what_is_there_is_found_and_told() {
         (nft("incoming-mark"), "`chain incoming-mark {`"),
         (sysctl("net.ipv4.ip_forward", "1"), "it is 1"),
     ] {
-        assert_eq!(told(&world(), present(thing.clone())), Vec::<String>::new());
-        let said = told(&world(), absent(thing.clone()));
-        assert_eq!(said.len(), 1, "{thing}");
+        assert_eq!(
+            facts(&world(), present(thing.clone())),
+            Vec::<String>::new()
+        );
+        let found = facts(&world(), absent(thing.clone()));
+        assert_eq!(found.len(), 1, "{thing}");
         let start = format!("dataplane of ada: `{thing}` is there: ");
-        assert!(said[0].starts_with(&start), "{}", said[0]);
-        assert!(said[0].contains(as_what), "{}", said[0]);
+        assert!(found[0].starts_with(&start), "{}", found[0]);
+        assert!(found[0].contains(as_what), "{}", found[0]);
     }
 }
 
-/// What is not there, and what is told to be there instead.
+/// Items that are not there, and what is reported to be there instead.
 #[test]
-fn what_is_not_there_is_missed_and_its_place_is_told() {
+fn a_missing_item_is_reported_with_what_is_there_instead() {
     for (thing, instead) in [
         (
             route("10.240.0.66/32", None, false),
@@ -218,17 +221,17 @@ fn what_is_not_there_is_missed_and_its_place_is_told() {
         (sysctl("net.ipv4.ip_forward", "0"), "it is 1"),
         (sysctl("net.ipv4.other", "0"), "there is no such sysctl"),
     ] {
-        assert_eq!(told(&world(), absent(thing.clone())), Vec::<String>::new());
-        let said = told(&world(), present(thing.clone()));
-        assert_eq!(said.len(), 1, "{thing}");
+        assert_eq!(facts(&world(), absent(thing.clone())), Vec::<String>::new());
+        let found = facts(&world(), present(thing.clone()));
+        assert_eq!(found.len(), 1, "{thing}");
         let start = format!("dataplane of ada: `{thing}` is not there; ");
-        assert!(said[0].starts_with(&start), "{}", said[0]);
-        assert!(said[0].contains(instead), "{}", said[0]);
+        assert!(found[0].starts_with(&start), "{}", found[0]);
+        assert!(found[0].contains(instead), "{}", found[0]);
     }
 }
 
 #[test]
-fn of_many_things_five_are_told_and_how_many_more() {
+fn of_many_items_five_are_listed_and_the_rest_is_counted() {
     let mut world = world();
     let ada = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
     let first = ada.dataplane.addresses[0].clone();
@@ -236,13 +239,13 @@ fn of_many_things_five_are_told_and_how_many_more() {
     let thing = DataplaneItem::Address {
         address: parsed("10.240.0.5"),
     };
-    let said = told(&world, present(thing.clone()));
-    assert_eq!(said[0].matches("10.240.0.4/32").count(), 5);
-    assert!(said[0].ends_with(" and 2 more"), "{}", said[0]);
+    let found = facts(&world, present(thing.clone()));
+    assert_eq!(found[0].matches("10.240.0.4/32").count(), 5);
+    assert!(found[0].ends_with(" and 2 more"), "{}", found[0]);
     let ada = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
     ada.dataplane.addresses.clear();
-    let said = told(&world, present(thing));
-    assert!(said[0].ends_with("its addresses are none"), "{}", said[0]);
+    let found = facts(&world, present(thing));
+    assert!(found[0].ends_with("its addresses are none"), "{}", found[0]);
 }
 
 #[test]
@@ -253,11 +256,11 @@ fn lines_are_there_or_not() {
         ..fact()
     };
     assert_eq!(
-        told(&world(), line(&["wireguard.cali"], &["wg0"])),
+        facts(&world(), line(&["wireguard.cali"], &["wg0"])),
         Vec::<String>::new()
     );
     assert_eq!(
-        told(&world(), line(&["wg0"], &["wireguard.cali"])),
+        facts(&world(), line(&["wg0"], &["wireguard.cali"])),
         [
             "dataplane of ada: no line has `wg0`",
             "dataplane of ada: a line has `wireguard.cali`"
@@ -285,14 +288,14 @@ fn a_moment_is_what_was_seen_then() {
         after: Some(after),
         ..present(peer("bob"))
     };
-    let none = told(&world, at(0));
+    let none = facts(&world, at(0));
     assert_eq!(
         none,
         ["dataplane of ada at the start: `peer bob` is not there; its peers are none"]
     );
-    assert_eq!(told(&world, at(1)), Vec::<String>::new());
+    assert_eq!(facts(&world, at(1)), Vec::<String>::new());
     assert_eq!(
-        told(&world, at(2)),
+        facts(&world, at(2)),
         ["dataplane of ada after step 2: nobody looked at it"]
     );
     world.plan.facts = vec![at(2)];
@@ -314,11 +317,11 @@ fn keys_are_of_nodes_in_both_families_and_of_phantoms() {
     };
     let key = phantom.public_key(world.plan.cluster.families[0]);
     world.plan.phantoms = vec![phantom];
-    assert_eq!(told(&world, present(peer("bob"))).len(), 1);
+    assert_eq!(facts(&world, present(peer("bob"))).len(), 1);
     let ada = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
     let peers = &mut ada.dataplane.wireguard[0].peers;
     (peers[0].public_key, peers[1].public_key) = (six, key);
     for node in ["bob", "ghost-1"] {
-        assert_eq!(told(&world, present(peer(node))), Vec::<String>::new());
+        assert_eq!(facts(&world, present(peer(node))), Vec::<String>::new());
     }
 }

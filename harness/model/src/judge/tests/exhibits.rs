@@ -1,4 +1,4 @@
-//! What is shown of frames, and of all the tunnel's packets.
+//! Exhibits of frames, and the totals of the tunnel's packets.
 
 use super::world::{World, mixed, parsed, piece};
 use crate::evidence::{Direction, Role};

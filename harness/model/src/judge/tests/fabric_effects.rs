@@ -1,4 +1,4 @@
-//! What the fabric did to packets, and what it only was asked to do.
+//! Effects of the fabric on packets, and those that were only asked for.
 
 use super::step_windows::{MILLI, stepped};
 use super::world::{World, mixed, parsed};
@@ -31,8 +31,8 @@ fn tally(world: &mut World, name: &str, packets: u64) {
     });
 }
 
-/// What is said of each impairment, and of what the fabric's router did.
-fn told(world: &World) -> Vec<(Option<u32>, u64, bool, String)> {
+/// The effects of each impairment and of the fabric's router.
+fn effects(world: &World) -> Vec<(Option<u32>, u64, bool, String)> {
     let all = fabric_effects(&world.plan, &world.evidence).into_iter();
     all.map(|one| {
         let why = one.idleness().to_owned();
@@ -51,12 +51,12 @@ fn an_impairment_that_hit_nothing_is_idle() {
         tally(&mut world, &name, packets);
         tally(&mut world, "line10", 99);
         let none = "there was none to hit".to_owned();
-        assert_eq!(told(&world), [(Some(9), packets, packets == 0, none)]);
+        assert_eq!(effects(&world), [(Some(9), packets, packets == 0, none)]);
     }
 }
 
 #[test]
-fn an_impairment_that_comes_with_a_step_is_told_too() {
+fn an_impairment_of_a_step_is_reported_too() {
     let lossy = impairment(12, None, ImpairmentKind::Loss { percent: 5 });
     let mut world = stepped(Action::Fabric(FabricAction::Impair {
         node: None,
@@ -64,23 +64,23 @@ fn an_impairment_that_comes_with_a_step_is_told_too() {
         kind: lossy.kind,
     }));
     world.plan.steps[0].line = 12;
-    let lines: Vec<_> = told(&world).into_iter().map(|one| one.0).collect();
+    let lines: Vec<_> = effects(&world).into_iter().map(|one| one.0).collect();
     assert_eq!(lines, [Some(12)]);
 }
 
 #[test]
-fn what_the_router_did_is_told_where_it_did_something() {
+fn effects_of_the_router_are_reported_where_they_hit_packets() {
     let mut world = mixed();
     for (name, packets) in [(OVERSIZED, 4), (ANSWERED, 0), (SWALLOWED, 2)] {
         tally(&mut world, name, packets);
     }
     let all = fabric_effects(&world.plan, &world.evidence);
-    let said: Vec<_> = all
+    let found: Vec<_> = all
         .iter()
         .map(|one| (one.what.as_str(), one.packets))
         .collect();
     assert_eq!(
-        said,
+        found,
         [
             ("packets larger than the fabric carries", 4),
             ("such answers that never left it", 2)
@@ -207,11 +207,11 @@ fn without_flows_each_way_of_a_probe_that_is_slow_counts() {
         for probe in &mut world.evidence.probes {
             probe.round_trip_us = Some(micros);
         }
-        let told = unlike(&world);
-        assert_eq!(told.is_none(), held, "{node:?} {micros}");
+        let fact = unlike(&world);
+        assert_eq!(fact.is_none(), held, "{node:?} {micros}");
         // Two endpoints of bob, five of others, both ways, three protocols.
         if node == Some("bob") && !held {
-            assert_eq!(told.unwrap(), "60 of 60 packets came before 20 ms");
+            assert_eq!(fact.unwrap(), "60 of 60 packets came before 20 ms");
         }
     }
 }

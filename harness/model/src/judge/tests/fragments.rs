@@ -1,4 +1,4 @@
-//! Of what packet a fragment on the wire is a piece, and what that makes it.
+//! Reassembly of fragments on the wire, and the verdicts about them.
 
 use super::readable::{in_family, untagged};
 use super::step_windows::{MILLI, stepped};
@@ -114,7 +114,7 @@ fn a_tag_in_the_rest_of_a_message_is_a_leak() {
 }
 
 #[test]
-fn a_message_to_another_endpoint_is_said_to_be_one() {
+fn a_message_to_another_endpoint_is_reported_as_one() {
     let fact = "a WireGuard message between the two nodes does not go between their endpoints";
     for pieces in [
         vec![first(message(51_999))],

@@ -1,4 +1,4 @@
-//! What every host is promised, and what excuses it.
+//! Verdicts about every host, and what excuses it.
 
 use super::run_promises::wrong;
 use super::world::*;
@@ -15,7 +15,7 @@ fn node(world: &mut World) -> &mut NodeEvidence {
     world.evidence.nodes.get_mut(&ada).unwrap()
 }
 
-fn told(world: &World) -> Vec<String> {
+fn breaches(world: &World) -> Vec<String> {
     let all = wrong(&world.plan, &world.evidence);
     // Steps that were only planned are missed.
     let all = all.iter().filter(|one| !one.of_evidence);
@@ -43,8 +43,8 @@ fn dropping(count: u64) -> World {
 
 #[test]
 fn a_reverse_path_drop_is_a_breach() {
-    assert_eq!(told(&mixed()), Vec::<String>::new());
-    assert_eq!(told(&dropping(1)), [DROPPED]);
+    assert_eq!(breaches(&mixed()), Vec::<String>::new());
+    assert_eq!(breaches(&dropping(1)), [DROPPED]);
 }
 
 /// What was not looked at before the engine is not held to be as it was.
@@ -81,9 +81,9 @@ fn the_kernel_s_own_reason_is_a_second_witness() {
         }];
         world
     };
-    assert_eq!(told(&named(&[("OTHERHOST", 9)])), Vec::<String>::new());
+    assert_eq!(breaches(&named(&[("OTHERHOST", 9)])), Vec::<String>::new());
     let world = named(&[("IP_RPFILTER", 2), ("OTHERHOST", 9)]);
-    assert_eq!(told(&world), [DROPPED]);
+    assert_eq!(breaches(&world), [DROPPED]);
     let notes = |world: &World| {
         let all = wrong(&world.plan, &world.evidence).into_iter();
         all.map(|breach| breach.notes.concat()).collect::<Vec<_>>()
@@ -118,25 +118,25 @@ fn drops_of_spoofed_packets_are_expected_and_no_others() {
         counted: SPOOFED,
         reasons: Err("not asked".into()),
     }];
-    assert_eq!(told(&world), Vec::<String>::new());
+    assert_eq!(breaches(&world), Vec::<String>::new());
     node(&mut world)
         .drops
         .insert(REVERSE_PATH.into(), SPOOFED + 1);
-    assert_eq!(told(&world), [DROPPED]);
+    assert_eq!(breaches(&world), [DROPPED]);
     node(&mut world)
         .drops
         .insert(REVERSE_PATH.into(), SPOOFED - 1);
     assert_eq!(
-        told(&world),
+        breaches(&world),
         ["ada: its reverse-path filter dropped too few packets"]
     );
     // What something else has to drop is no excuse.
     world.plan.spoofs[0].drop = DropBy::Rule;
-    assert_eq!(told(&world), [DROPPED]);
+    assert_eq!(breaches(&world), [DROPPED]);
 }
 
 #[test]
-fn who_provokes_drops_is_told_of_none() {
+fn expected_reverse_path_drops_are_not_reported() {
     let excuses: [fn(&mut Plan); 4] = [
         |plan| plan.cluster.host_encryption = false,
         |plan| {
@@ -156,7 +156,7 @@ fn who_provokes_drops_is_told_of_none() {
     for excuse in excuses {
         let mut world = dropping(1);
         excuse(&mut world.plan);
-        assert_eq!(told(&world), Vec::<String>::new());
+        assert_eq!(breaches(&world), Vec::<String>::new());
     }
     let of_bob = || parsed("bob");
     // What is behind a tunnel changes, and not every node knows at once.
@@ -183,7 +183,7 @@ fn who_provokes_drops_is_told_of_none() {
         let text = action.describe();
         let mut world = dropping(1);
         world.plan.steps.push(step(action));
-        assert_eq!(told(&world), Vec::<String>::new(), "{text}");
+        assert_eq!(breaches(&world), Vec::<String>::new(), "{text}");
     }
     // Somebody else's dataplane is no excuse, nor is a step that breaks nothing.
     for action in [
@@ -215,7 +215,7 @@ fn who_provokes_drops_is_told_of_none() {
         let text = action.describe();
         let mut world = dropping(1);
         world.plan.steps.push(step(action));
-        assert_eq!(told(&world), [DROPPED], "{text}");
+        assert_eq!(breaches(&world), [DROPPED], "{text}");
     }
 }
 
@@ -274,7 +274,7 @@ fn furnished() -> World {
 
 #[test]
 fn whatever_was_there_before_the_engine_has_to_stay() {
-    assert_eq!(told(&furnished()), Vec::<String>::new());
+    assert_eq!(breaches(&furnished()), Vec::<String>::new());
     type Change = fn(&mut Dataplane);
     let changes: [(Change, &str); 20] = [
         (
@@ -374,12 +374,12 @@ fn whatever_was_there_before_the_engine_has_to_stay() {
         let mut world = furnished();
         change(&mut node(&mut world).dataplane);
         let expected = format!("ada: what was there before the engine did not stay: {lost}");
-        assert_eq!(told(&world), [expected]);
+        assert_eq!(breaches(&world), [expected]);
     }
 }
 
 #[test]
-fn where_the_lab_changes_hosts_nobody_can_tell_whose_doing_it_was() {
+fn changes_of_hosts_by_the_lab_are_not_blamed_on_the_engine() {
     let node = |name: &str| -> NodeName { parsed(name) };
     let pod = || parsed("app");
     let killed = || Action::KillEngine { node: None };
@@ -428,7 +428,7 @@ fn where_the_lab_changes_hosts_nobody_can_tell_whose_doing_it_was() {
         self::node(&mut world).dataplane.routes.clear();
         let name = action.as_str();
         world.plan.steps.push(step(action));
-        assert_eq!(told(&world).is_empty(), changes, "{name}");
+        assert_eq!(breaches(&world).is_empty(), changes, "{name}");
     }
 }
 
@@ -447,5 +447,5 @@ fn what_the_engine_adds_is_its_own() {
     plane.sysctls.insert(mark.into(), "1".into());
     let before = node(&mut world).before.as_mut().unwrap();
     before.sysctls.insert(mark.into(), "0".into());
-    assert_eq!(told(&world), Vec::<String>::new());
+    assert_eq!(breaches(&world), Vec::<String>::new());
 }

@@ -155,7 +155,7 @@ fn an_error_that_quotes_the_pair_is_a_leak_of_the_quoted_protocol() {
 }
 
 #[test]
-fn what_is_said_to_the_store_is_no_leak_and_what_is_said_to_its_host_is() {
+fn traffic_to_the_store_is_no_leak_and_traffic_to_its_host_is() {
     let mut world = mixed();
     let mut frame = world.request("web > bob tcp").frame;
     let Frame::Ip(Packet {
@@ -227,7 +227,7 @@ fn of_many_frames_that_show_it_the_first_is_shown_and_the_rest_counted() {
     let pair = "web > db udp";
     let frame = world.request(pair).frame;
     let port = world.port(&ada());
-    let told = |world: &World| {
+    let repeats = |world: &World| {
         let notes = world.verdict(pair).notes;
         let count = notes
             .iter()
@@ -236,7 +236,7 @@ fn of_many_frames_that_show_it_the_first_is_shown_and_the_rest_counted() {
     };
     world.see(port, Direction::In, &frame, None);
     assert_eq!(world.verdict(pair).outcome, Broken);
-    assert_eq!(told(&world), Vec::<String>::new());
+    assert_eq!(repeats(&world), Vec::<String>::new());
     world.see(port, Direction::In, &frame, None);
-    assert_eq!(told(&world), ["the first of 2 such frames"]);
+    assert_eq!(repeats(&world), ["the first of 2 such frames"]);
 }

@@ -1,5 +1,5 @@
-//! Links that an engine has taken away: what they broke is broken, what nobody could see is open,
-//! and the link itself is told.
+//! Links that an engine has taken away: what they broke is broken, what nobody could see is open, and the link
+//! itself is reported.
 
 use super::run_promises::wrong;
 use super::world::*;
@@ -150,8 +150,8 @@ fn an_observer_that_misses_a_beacon_of_a_link_that_is_up_is_no_excuse() {
     world.check(pair, Inconclusive, fact);
 }
 
-/// What is said of ada, once its dataplane was changed, and why.
-fn told(change: impl Fn(&mut Dataplane)) -> Vec<(String, Option<String>)> {
+/// The breaches of ada, once its dataplane was changed, and their causes.
+fn breaches(change: impl Fn(&mut Dataplane)) -> Vec<(String, Option<String>)> {
     let mut world = mixed();
     let seen = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
     change(&mut seen.dataplane);
@@ -160,23 +160,23 @@ fn told(change: impl Fn(&mut Dataplane)) -> Vec<(String, Option<String>)> {
 }
 
 fn lost(name: &str, why: &str) -> Vec<(String, Option<String>)> {
-    let told = format!("ada: {name} was up before the engine and is not any more");
-    vec![(told, Some(why.to_owned()))]
+    let text = format!("ada: {name} was up before the engine and is not any more");
+    vec![(text, Some(why.to_owned()))]
 }
 
 #[test]
-fn a_link_that_the_engine_took_down_is_told_with_its_state() {
-    assert_eq!(told(|_| {}), []);
+fn a_link_that_the_engine_took_down_is_reported_with_its_state() {
+    assert_eq!(breaches(|_| {}), []);
     assert_eq!(
-        told(|plane| plane.links[1].up = false),
+        breaches(|plane| plane.links[1].up = false),
         lost("eth0", "eth0 of ada is down")
     );
     assert_eq!(
-        told(|plane| drop(plane.links.remove(1))),
+        breaches(|plane| drop(plane.links.remove(1))),
         lost("eth0", "eth0 of ada is missing")
     );
     assert_eq!(
-        told(|plane| plane.links[0].up = false),
+        breaches(|plane| plane.links[0].up = false),
         lost("lo", "lo of ada is down")
     );
     // An address of the node's on the tunnel device is no sign of another name.
@@ -187,7 +187,7 @@ fn a_link_that_the_engine_took_down_is_told_with_its_state() {
         ),
         ("wireguard.cali", "eth0 of ada is missing"),
     ] {
-        let renamed = told(|plane| {
+        let renamed = breaches(|plane| {
             plane.links[1].name = parsed("wan0");
             plane.addresses.push(Address {
                 interface: parsed(device),
@@ -198,7 +198,7 @@ fn a_link_that_the_engine_took_down_is_told_with_its_state() {
         assert_eq!(renamed, lost("eth0", why));
     }
     // In IPv6 too.
-    let renamed = told(|plane| {
+    let renamed = breaches(|plane| {
         plane.links[1].name = parsed("wan0");
         plane.addresses.push(Address {
             interface: parsed("wan0"),
@@ -270,15 +270,15 @@ fn a_link_of_a_pod_that_is_gone_is_missed_by_nobody() {
 }
 
 #[test]
-fn a_root_directory_that_something_is_mounted_over_is_told() {
+fn a_hidden_root_directory_is_reported() {
     let mut world = mixed();
     let seen = world.evidence.nodes.get_mut(&parsed("ada")).unwrap();
     seen.root_hidden = true;
     let all = wrong(&world.plan, &world.evidence).into_iter();
-    let told: Vec<_> = all.map(|breach| breach.text()).collect();
+    let breaches: Vec<_> = all.map(|breach| breach.text()).collect();
     let right =
         "ada: something is mounted over the root directory that was there before the engine";
-    assert_eq!(told, [right]);
+    assert_eq!(breaches, [right]);
 }
 
 #[test]

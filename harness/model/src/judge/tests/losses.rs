@@ -232,7 +232,7 @@ fn containers(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>
     }
 }
 
-/// What the plan of the run has lost, or got, is not told as if it had been promised like that.
+/// What the plan of the run has lost, or got, is not reported as if it had been promised like that.
 #[test]
 fn every_part_of_the_plan_is_missed() {
     let (world, file, _) = &*WHOLE;
@@ -262,9 +262,9 @@ fn every_part_of_the_plan_is_missed() {
             let name = format!("`{}` of `plan.json`: ", path[0]);
             let mut all = wrong(&plan, &evidence).into_iter();
             let names = |fact: &String| fact.contains(&name);
-            let told =
+            let named =
                 all.any(|one| one.of_evidence && one.notes.iter().chain([&one.fact]).any(names));
-            assert!(told, "the run does not say that its plan lost {path:?}");
+            assert!(named, "the run does not say that its plan lost {path:?}");
         }
     }
     assert!(read > 250, "{read}");
@@ -345,16 +345,16 @@ fn what_a_whole_evidence_never_had_is_missed_too() {
 
 #[test]
 fn evidence_of_another_version_is_refused() {
-    let told = |file: &Value| SavedEvidence::parse(&file.to_string()).unwrap_err();
+    let error = |file: &Value| SavedEvidence::parse(&file.to_string()).unwrap_err();
     let mut file = saved(&mixed());
     file["version"] = json!(1);
     assert_eq!(
-        told(&file),
+        error(&file),
         "it has version 1 of the evidence format, and this wireproof reads version 5: run the scenario again"
     );
     let old = serde_json::to_value(&mixed().evidence).unwrap();
     assert_eq!(
-        told(&old),
+        error(&old),
         "it does not say which version of the evidence format it has, as runs of older wireproofs do not, and this one reads version 5: run the scenario again"
     );
     assert!(SavedEvidence::parse("{\"version\":4").is_err());

@@ -1,5 +1,4 @@
-//! What is promised about the sizes of packets: each word of the evidence that a verdict rests on
-//! changes it when it is changed.
+//! Verdicts about MTUs: each word of the evidence that a verdict rests on changes it when it is changed.
 
 use super::run_promises::judge_packets;
 use super::sizes::*;
@@ -138,14 +137,14 @@ fn what_arrives_must_have_gone_through_the_tunnel() {
 }
 
 #[test]
-fn the_sender_must_be_told_by_the_right_node_of_the_right_mtu() {
+fn the_icmp_error_must_come_from_the_right_node_with_the_right_mtu() {
     after(|world| forget(world, 2, is_error), &[(TOO_LARGE, Broken)]);
     for (from, mtu) in [("ada", 1440), ("bob", 1340)] {
         after(
             |world| {
                 forget(world, 2, is_error);
-                let told = too_big(world, from, mtu);
-                see(world, "web", "eth0", Direction::In, SizeId(2), told);
+                let error = too_big(world, from, mtu);
+                see(world, "web", "eth0", Direction::In, SizeId(2), error);
             },
             &[(TOO_LARGE, Broken)],
         );
@@ -154,26 +153,27 @@ fn the_sender_must_be_told_by_the_right_node_of_the_right_mtu() {
     after(
         |world| {
             forget(world, 2, is_error);
-            let told = too_big(world, "ada", 1340);
-            see(world, "db", "eth0", Direction::In, SizeId(2), told);
+            let error = too_big(world, "ada", 1340);
+            see(world, "db", "eth0", Direction::In, SizeId(2), error);
         },
         &[(TOO_LARGE, Broken)],
     );
 }
 
 #[test]
-fn a_sender_that_refuses_is_no_node_that_tells() {
+fn a_refusal_by_the_sender_is_no_icmp_error_of_a_node() {
     after(
         |world| world.evidence.sizes[2].refused = Some(1340),
         &[(TOO_LARGE, Broken)],
     );
 }
 
-fn told_by(world: &mut World, hop: Hop) {
-    let MtuKind::TooLarge { told_by, .. } = &mut world.plan.limits.promises[TOO_LARGE].kind else {
+fn set_reporter(world: &mut World, hop: Hop) {
+    let MtuKind::TooLarge { reported_by, .. } = &mut world.plan.limits.promises[TOO_LARGE].kind
+    else {
         panic!("the promises have an order");
     };
-    *told_by = hop;
+    *reported_by = hop;
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_sender_s_kernel_refuses_with_the_right_mtu() {
     ] {
         after(
             |world| {
-                told_by(world, Hop::Sender);
+                set_reporter(world, Hop::Sender);
                 world.evidence.sizes[2].refused = refused;
             },
             &expected,
@@ -194,18 +194,21 @@ fn a_sender_s_kernel_refuses_with_the_right_mtu() {
 }
 
 #[test]
-fn what_is_lost_without_a_word_is_told_by_nobody() {
-    after(|world| told_by(world, Hop::Nobody), &[(TOO_LARGE, Broken)]);
+fn a_silent_loss_has_no_icmp_error() {
+    after(
+        |world| set_reporter(world, Hop::Nobody),
+        &[(TOO_LARGE, Broken)],
+    );
     after(
         |world| {
-            told_by(world, Hop::Nobody);
+            set_reporter(world, Hop::Nobody);
             forget(world, 2, is_error);
         },
         &[],
     );
     after(
         |world| {
-            told_by(world, Hop::Nobody);
+            set_reporter(world, Hop::Nobody);
             forget(world, 2, is_error);
             world.evidence.sizes[2].controls = 0;
         },
@@ -251,17 +254,17 @@ fn a_transfer_that_must_die_has_to_have_stood() {
 }
 
 #[test]
-fn the_fabric_tells_from_a_gateway_of_the_nodes() {
+fn the_fabric_s_icmp_error_comes_from_a_gateway_of_the_nodes() {
     for (from_gateway, expected) in [(true, vec![]), (false, vec![(TOO_LARGE, Broken)])] {
         after(
             |world| {
-                told_by(world, Hop::Fabric);
+                set_reporter(world, Hop::Fabric);
                 forget(world, 2, is_error);
-                let mut told = too_big(world, "ada", 1340);
+                let mut error = too_big(world, "ada", 1340);
                 if from_gateway {
-                    told.source = world.plan.fabric.gateway.into();
+                    error.source = world.plan.fabric.gateway.into();
                 }
-                see(world, "web", "eth0", Direction::In, SizeId(2), told);
+                see(world, "web", "eth0", Direction::In, SizeId(2), error);
             },
             &expected,
         );
@@ -321,7 +324,7 @@ fn of_a_packet_that_is_lost_or_arrives_too_large_the_last_frames_are_shown_first
     assert_eq!(shown(2, true), ["web.pcapng #1", "web.pcapng #1"]);
 }
 
-/// Changes the packets of a size probe, not what is told of them.
+/// Changes the packets of a size probe, not what the sockets report of them.
 fn change(world: &mut World, id: u16, change: impl Fn(&mut Packet)) {
     for sighting in &mut world.evidence.sightings {
         if sighting.tag == Some(Tag::Size(SizeId(id)))

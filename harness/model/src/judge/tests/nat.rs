@@ -7,7 +7,7 @@ use crate::judge::fabric_effects;
 use crate::plan::Nat;
 use crate::verdict::Outcome;
 
-/// The seed cluster with `node-4` behind a NAT, which others see speak from this port.
+/// The seed cluster with `node-4` behind a NAT, whose packets others see come from this port.
 fn behind(port: u16) -> World {
     let mut world = seed();
     let address = world.plan.nodes[1].address;
@@ -127,16 +127,16 @@ fn a_nat_that_nobody_was_seen_behind_proves_nothing() {
     let mut silent = world.clone();
     silent.plan.fabric.nat.as_mut().unwrap().lines.push(30);
     assert_eq!(idle(&silent), [false, true]);
-    let told = fabric_effects(&silent.plan, &silent.evidence);
-    assert_eq!(told[1].idleness(), "there was none to hit");
+    let effects = fabric_effects(&silent.plan, &silent.evidence);
+    assert_eq!(effects[1].idleness(), "there was none to hit");
     silent.evidence.wire.push(Tally {
         name: "nat30".into(),
         packets: 1,
         bytes: 176,
     });
-    let told = fabric_effects(&silent.plan, &silent.evidence);
+    let effects = fabric_effects(&silent.plan, &silent.evidence);
     assert_eq!(
-        told[1].idleness(),
+        effects[1].idleness(),
         "no message to node-4 was sent to a port of 41000 to 41999"
     );
 }

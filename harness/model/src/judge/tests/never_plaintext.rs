@@ -1,4 +1,4 @@
-//! What nobody may read in the whole run.
+//! Verdicts about pairs that are never plaintext on the wire.
 
 use super::readable;
 use super::step_windows::{MILLI, packet, stepped};
@@ -13,7 +13,7 @@ use crate::tag::Tag;
 use crate::verdict::Outcome::{Broken, Held, Inconclusive};
 use crate::verdict::Verdict;
 
-/// With a promise that nobody reads what web and db say to each other.
+/// With a promise that traffic between web and db is never plaintext.
 fn promised(mut world: World) -> World {
     let number = world.plan.promises.len() + world.plan.flows.promises.len();
     world.plan.never_plaintext = vec![NeverPlaintext {
@@ -79,8 +79,8 @@ fn a_readable_packet_whose_size_was_tried_breaks_it_too() {
 }
 
 #[test]
-fn before_during_and_after_a_step_it_breaks_and_tells_when() {
-    for (millis, told) in [
+fn a_leak_before_during_or_after_a_step_breaks_with_its_time() {
+    for (millis, when) in [
         (50, "the first 49 ms after the start"),
         (150, "the first 50 ms after step 1 began"),
         (250, "the first 150 ms after step 1 began"),
@@ -89,7 +89,7 @@ fn before_during_and_after_a_step_it_breaks_and_tells_when() {
         world.leak(millis, "web", "db", packet(0, 4));
         let verdict = verdict(&world);
         assert_eq!(verdict.outcome, Broken);
-        assert!(verdict.notes[0].contains(told), "{:?}", verdict.notes);
+        assert!(verdict.notes[0].contains(when), "{:?}", verdict.notes);
         assert_eq!(verdict.exhibits.len(), 1);
     }
 }
@@ -211,7 +211,7 @@ fn each_protocol_needs_its_beacons() {
 }
 
 #[test]
-fn a_flow_has_to_speak_through_every_step() {
+fn a_flow_has_to_send_through_every_step() {
     for (packets, why) in [
         (0..9, "web → db sent nothing during step 0"),
         (9..30, "web → db sent nothing during step 1"),
@@ -238,7 +238,7 @@ fn a_flow_has_to_speak_through_every_step() {
 }
 
 #[test]
-fn a_probe_that_nobody_tells_of_leaves_it_open() {
+fn a_probe_without_an_outcome_leaves_it_open() {
     let mut world = tampered();
     let id = world.promise("db > web tcp").probe;
     world.evidence.probes.retain(|probe| probe.id != id);
@@ -246,7 +246,7 @@ fn a_probe_that_nobody_tells_of_leaves_it_open() {
 }
 
 #[test]
-fn what_nodes_say_that_is_no_secret_is_none() {
+fn public_traffic_between_nodes_is_no_leak() {
     let mut world = tampered();
     world.plan.never_plaintext[0].pairs = vec![(parsed("ada"), parsed("bob"))];
     world.plan.never_plaintext[0].families = Family::ALL.to_vec();
@@ -284,16 +284,16 @@ fn what_nodes_say_that_is_no_secret_is_none() {
         }
         let packet = readable::untagged(&world, "ada", "bob", payload);
         let packet = readable::in_family(packet, family);
-        let told = format!("{packet:?}");
+        let text = format!("{packet:?}");
         let port = world.port(&parsed("ada"));
         world.see(port, Direction::In, &Frame::Ip(packet), None);
         world.evidence.sightings.last_mut().unwrap().at = Nanos(150 * MILLI);
-        assert_eq!(verdict(&world).outcome, outcome, "{told}");
+        assert_eq!(verdict(&world).outcome, outcome, "{text}");
     }
 }
 
 #[test]
-fn a_flow_need_not_speak_while_an_end_comes() {
+fn a_flow_need_not_send_while_an_end_is_added() {
     let mut world = promised(stepped(Action::AddPod { pod: parsed("db") }));
     world.plan.later = [parsed("db")].into();
     for packets in [vec![], world.evidence.flows[0].packets.split_off(9)] {
@@ -323,7 +323,7 @@ fn the_last_step_is_doubted_like_those_before() {
 }
 
 #[test]
-fn the_first_and_the_last_readable_frame_are_told() {
+fn the_first_and_the_last_readable_frame_are_reported() {
     let mut world = tampered();
     world.leak(250, "web", "db", packet(0, 24));
     world.leak(150, "web", "db", packet(0, 14));

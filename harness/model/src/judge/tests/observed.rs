@@ -1,4 +1,4 @@
-//! What is observed of a cluster in which nothing has happened: its interfaces, observers and nodes.
+//! Evidence of a cluster in which nothing has happened: its interfaces, observers and nodes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How long flows were interrupted, and by which step.
+//! Outages of flows, and their steps.
 
 use super::step_windows::{stepped, world};
 use super::world::{World, parsed};
@@ -28,7 +28,7 @@ const FIRST: FlowId = FlowId(0);
 const SECOND: FlowId = FlowId(1);
 
 #[test]
-fn the_longest_of_all_flows_is_told() {
+fn the_longest_outage_of_all_flows_is_reported() {
     let mut world = world();
     assert_eq!(longest(&world), [None, None]);
     assert_eq!(
@@ -92,16 +92,16 @@ fn a_step_that_was_not_is_no_step() {
     for step in [0, 7] {
         none.plan.flows.promises[2].step = step;
         assert_eq!(none.plan.flows.promises[2].kind, StepKind::Outage);
-        let told = verdict(&none);
+        let found = verdict(&none);
         let why = "the plan has no such step";
-        assert_eq!((told.outcome, told.fact.as_str()), (Inconclusive, why));
+        assert_eq!((found.outcome, found.fact.as_str()), (Inconclusive, why));
     }
     let mut unrun = world();
     unrun.evidence.steps.clear();
     unrun.lose(0, 2..20);
-    let told = verdict(&unrun);
+    let found = verdict(&unrun);
     let why = "the step never ran";
-    assert_eq!((told.outcome, told.fact.as_str()), (Inconclusive, why));
+    assert_eq!((found.outcome, found.fact.as_str()), (Inconclusive, why));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn packets_count_that_were_sent_in_the_step() {
 }
 
 #[test]
-fn times_are_told_in_the_largest_unit_that_fits() {
+fn times_are_printed_in_the_largest_unit_that_fits() {
     for (micros, expected) in [
         (0, "0 µs"),
         (999, "999 µs"),

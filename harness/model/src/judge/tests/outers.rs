@@ -1,4 +1,4 @@
-//! What is promised about the sizes of the tunnel's own packets.
+//! Verdicts about the sizes of the tunnel's outer packets.
 
 use super::sizes::*;
 use super::world::*;
@@ -59,7 +59,7 @@ fn where_fragments_are_what_has_to_be_there_is_one() {
         },
         &[],
     );
-    let told = |mtu: Option<u16>| {
+    let fact_of = |mtu: Option<u16>| {
         let mut world = limited();
         if mtu.is_some() {
             world.plan.cluster.mtu = mtu;
@@ -70,10 +70,10 @@ fn where_fragments_are_what_has_to_be_there_is_one() {
     };
     // The device's MTU says why: here IPv4's is larger than IPv6's minimum.
     let fact = "are fragmented, as its device's MTU makes them";
-    assert!(told(Some(1440)).contains(fact));
+    assert!(fact_of(Some(1440)).contains(fact));
     let fact = "are fragmented, as IPv6's minimum asks";
-    assert!(told(Some(1280)).contains(fact));
-    assert!(told(None).contains("none is a fragment"));
+    assert!(fact_of(Some(1280)).contains(fact));
+    assert!(fact_of(None).contains("none is a fragment"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which frames on the wire show a protected flow, and what is told of them.
+//! Frames on the wire that show a protected flow, and the verdicts about them.
 
 use std::net::IpAddr;
 
@@ -149,16 +149,16 @@ fn what_tunnels_and_errors_about_them_send_is_no_leak() {
         (other, false, 1),
         (udp(), true, 1),
     ] {
-        let told = format!("{payload:?}");
+        let text = format!("{payload:?}");
         let mut packet = untagged(&world, "ada", "bob", payload);
         packet.fragment = fragment.then(|| piece(1, 1360, false)).flatten();
         let found = with(&world, ada, Direction::In, 150, &packet);
-        assert_eq!(found, count, "{told}");
+        assert_eq!(found, count, "{text}");
     }
 }
 
 #[test]
-fn what_is_said_to_the_store_is_no_leak() {
+fn traffic_to_the_store_is_no_leak() {
     let mut world = between_nodes();
     let ada = world.port(&parsed("ada"));
     let tcp = |destination_port| Payload::Tcp {
@@ -238,7 +238,7 @@ fn where_encryption_comes_or_goes_no_such_packet_is_counted_at_all() {
 }
 
 #[test]
-fn a_leak_is_told_by_its_frames_its_times_and_its_flows() {
+fn a_leak_is_reported_with_its_frames_times_and_flows() {
     let mut world = stepped(Action::KillEngine { node: None });
     for number in [14, 15, 16, 17] {
         let millis = 10 * u64::from(number) + 10;

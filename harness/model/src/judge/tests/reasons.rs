@@ -1,4 +1,4 @@
-//! Why a promise was broken, as far as the judge asks: which leg is explained, and of what.
+//! Explanations that the judge asks for: which leg is explained, and of what.
 
 use super::world::{World, mixed, parsed};
 use crate::dataplane::{Route, RouteKind, Rule};
@@ -62,11 +62,11 @@ fn only_what_is_broken_is_explained() {
 #[test]
 fn the_leg_that_ended_is_the_one_that_is_explained() {
     for (leg, node, other) in [("request", "ada", "bob"), ("answer", "bob", "ada")] {
-        let told = cause(&stopped_on(leg).verdict(PAIR));
+        let found = cause(&stopped_on(leg).verdict(PAIR));
         // The nodes of this run have no rule that leads into a tunnel.
         let lacks = format!("{node} has no table that leads into wireguard.cali");
-        assert!(told.contains(&lacks), "{leg}: {told}");
-        assert!(!told.contains(other), "{leg}: {told}");
+        assert!(found.contains(&lacks), "{leg}: {found}");
+        assert!(!found.contains(other), "{leg}: {found}");
     }
 }
 
@@ -105,8 +105,8 @@ fn a_device_that_is_missing_is_the_sender_s_or_the_receiver_s() {
         }
         let verdict = world.verdict(pair);
         assert_eq!(verdict.fact, format!("{node} has no wireguard.cali"));
-        let told = format!("wireguard.cali is missing on {node}");
-        assert_eq!(cause(&verdict), told, "{pair}");
+        let expected = format!("wireguard.cali is missing on {node}");
+        assert_eq!(cause(&verdict), expected, "{pair}");
     }
 }
 
@@ -142,15 +142,15 @@ fn wanted_in_clear(origin: Origin) -> World {
 
 #[test]
 fn what_the_author_states_is_explained_as_his() {
-    let told = |origin| cause(&wanted_in_clear(origin).verdict(PAIR));
-    let stated = told(Origin::Stated { line: 3 });
+    let cause_of = |origin| cause(&wanted_in_clear(origin).verdict(PAIR));
+    let stated = cause_of(Origin::Stated { line: 3 });
     assert!(stated.contains("both nodes encrypt"), "{stated}");
-    let derived = told(Origin::Derived);
+    let derived = cause_of(Origin::Derived);
     assert!(derived.contains("throw route missing"), "{derived}");
 }
 
 #[test]
-fn what_a_node_counted_is_told_once_though_both_ends_are_on_it() {
+fn a_node_s_counters_are_reported_once_though_both_ends_are_on_it() {
     for (pair, expected) in [
         ("web > app udp", vec!["ada counted X 3"]),
         ("web > db udp", vec!["ada counted X 3", "bob counted X 3"]),

@@ -1,4 +1,4 @@
-//! What is wrong of the promises that no frame is needed for, as tests of their judges ask for it.
+//! Breaches of the promises that need no frame, for the tests of their judges.
 
 use crate::evidence::Evidence;
 use crate::judge::judge;
@@ -17,7 +17,7 @@ pub(crate) struct Wrong {
 }
 
 impl Wrong {
-    /// As reports say it.
+    /// As reports print it.
     pub(crate) fn text(&self) -> String {
         match self.line {
             Some(line) => format!("line {line}, {}", self.fact),

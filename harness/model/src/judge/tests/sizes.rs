@@ -50,7 +50,7 @@ pub(super) fn limited() -> World {
         MtuKind::TooLarge {
             above,
             mtu: 1340,
-            told_by: Hop::Node(parsed("ada")),
+            reported_by: Hop::Node(parsed("ada")),
         },
         MtuKind::Fragmented { sizes: vec![whole] },
         MtuKind::Bulk {
@@ -112,8 +112,8 @@ pub(super) fn limited() -> World {
             );
         }
     }
-    let told = too_big(&world, "ada", 1340);
-    see(&mut world, "web", "eth0", Direction::In, above, told);
+    let error = too_big(&world, "ada", 1340);
+    see(&mut world, "web", "eth0", Direction::In, above, error);
     world
 }
 

@@ -1,5 +1,5 @@
-//! What has become of spoofed packets: each word of the evidence that a verdict rests on changes
-//! it when it is changed.
+//! Verdicts about spoofed packets: each word of the evidence that a verdict rests on changes it when it is
+//! changed.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ fn from_the_wire(drop: DropBy) -> World {
     world
 }
 
-/// `web` speaks in the name of `log`, which goes into ada's tunnel and not out of bob's.
+/// `web` sends with the source address of `log`, which goes into ada's tunnel and not out of bob's.
 fn from_a_pod(drop: DropBy) -> World {
     let mut world = spoofing("web", "log", "db", drop);
     let link = world.at(&Place::Node(parsed("ada")), &Role::PodLink(parsed("web")));
@@ -228,7 +228,7 @@ fn the_receiver_s_node_may_have_missed_them_too() {
 }
 
 #[test]
-fn why_they_were_taken_is_told_only_of_those_that_were() {
+fn only_accepted_spoofs_are_explained() {
     let why = |world: &World| {
         let verdicts = judge_packets(&world.plan, &world.evidence);
         let last = verdicts.last().unwrap();
@@ -257,7 +257,7 @@ fn why_they_were_taken_is_told_only_of_those_that_were() {
 }
 
 #[test]
-fn the_counter_says_who_dropped_them() {
+fn the_counter_must_equal_the_spoofed_packets() {
     for count in [0, SPOOFED - 1, SPOOFED + 1] {
         let mut world = from_the_wire(DropBy::ReversePath);
         outcome(&mut world).counted = count;
@@ -295,7 +295,7 @@ fn the_kernel_names_who_dropped_them_where_it_can_be_asked() {
 }
 
 #[test]
-fn what_must_arrive_and_does_not_is_told() {
+fn a_spoof_that_must_arrive_and_does_not_is_broken() {
     let mut world = from_the_wire(DropBy::Nothing);
     outcome(&mut world).received = 2;
     let fact = "did not arrive at web; with a genuine source they do";
@@ -428,7 +428,7 @@ fn a_bridge_is_as_far_as_the_link_to_the_pod() {
 }
 
 #[test]
-fn what_the_kernel_named_is_told_beside_the_verdict() {
+fn the_kernel_s_drop_reasons_are_notes_of_the_verdict() {
     let notes = |world: &World| {
         let verdicts = judge_packets(&world.plan, &world.evidence);
         verdicts.last().unwrap().notes.clone()
@@ -436,8 +436,8 @@ fn what_the_kernel_named_is_told_beside_the_verdict() {
     let mut world = from_the_wire(DropBy::ReversePath);
     assert_eq!(notes(&world), ["the kernel dropped 3 as IP_RPFILTER"]);
     outcome(&mut world).reasons = Err("not the host's root".into());
-    let told = "the kernel's drop reasons are not available: not the host's root";
-    assert_eq!(notes(&world), [told]);
+    let expected = "the kernel's drop reasons are not available: not the host's root";
+    assert_eq!(notes(&world), [expected]);
     world.evidence.spoofs.clear();
     assert_eq!(notes(&world), Vec::<String>::new());
 }

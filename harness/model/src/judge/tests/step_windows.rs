@@ -1,4 +1,4 @@
-//! What the flows show of each step.
+//! Verdicts about the flows in each step.
 
 use std::net::IpAddr;
 
@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    pub(super) fn told(&self, step: usize, kind: StepKind) -> (Outcome, String) {
+    pub(super) fn verdict_of(&self, step: usize, kind: StepKind) -> (Outcome, String) {
         let verdicts = judge(&self.plan, &self.evidence);
         let promises = &self.plan.flows.promises;
         let promise = promises
@@ -123,11 +123,11 @@ impl World {
     }
 
     pub(super) fn secrecy(&self, step: usize) -> Outcome {
-        self.told(step, StepKind::Leak).0
+        self.verdict_of(step, StepKind::Leak).0
     }
 
     pub(super) fn service(&self) -> Outcome {
-        self.told(1, StepKind::Outage).0
+        self.verdict_of(1, StepKind::Outage).0
     }
 }
 
@@ -155,7 +155,7 @@ fn a_readable_packet_breaks_the_promise_of_its_step_and_of_no_other() {
 }
 
 #[test]
-fn a_window_is_told_from_the_step_s_beginning() {
+fn a_window_is_measured_from_the_step_s_beginning() {
     let mut world = world();
     world.leak(150, "web", "db", packet(0, 14));
     world.leak(170, "web", "db", packet(0, 16));
@@ -365,33 +365,33 @@ fn a_delay_is_one_only_if_packets_come_late() {
         packets: 30,
         bytes: 3_000,
     }];
-    let told = |world: &World| {
+    let unlike = |world: &World| {
         fabric_effects(&world.plan, &world.evidence)[0]
             .unlike
             .clone()
     };
     assert_eq!(
-        told(&world).as_deref(),
+        unlike(&world).as_deref(),
         Some("30 of 30 packets came before 20 ms")
     );
     for packet in &mut world.evidence.flows[0].packets {
         packet.received = Some(packet.sent + 20_500);
     }
-    assert_eq!(told(&world), None);
+    assert_eq!(unlike(&world), None);
     // One that a later delay of the same node hides is never seen.
     let mut other = world.plan.fabric.impairments[0].clone();
     (other.line, other.kind) = (10, delay(2));
     world.plan.fabric.impairments.push(other);
     assert_eq!(
-        told(&world).as_deref(),
+        unlike(&world).as_deref(),
         Some("no packet was there to be timed")
     );
     // Without flows the probes' round trips tell.
     world.plan.fabric.impairments.pop();
     world.plan.flows.flows.clear();
-    assert!(told(&world).is_some());
+    assert!(unlike(&world).is_some());
     for probe in &mut world.evidence.probes {
         probe.round_trip_us = Some(20_000);
     }
-    assert_eq!(told(&world), None);
+    assert_eq!(unlike(&world), None);
 }

@@ -22,7 +22,7 @@ fn without(world: &World, gone: impl Fn(&Beacon) -> bool) -> World {
     world
 }
 
-/// How secrecy before the step and in it was decided, and what was told of it.
+/// The verdicts about secrecy before the step and in it, with their facts.
 fn decided(world: &World) -> [(Outcome, String); 2] {
     let verdicts = step_windows::judge(&world.plan, &world.evidence);
     [0, 1].map(|step| (verdicts[step].outcome, verdicts[step].fact.clone()))
@@ -68,8 +68,8 @@ fn the_protocols_of_flows_are_shown_and_no_others_are_asked_for() {
     }
     let lost = without(&world, |beacon| beacon.protocol == Protocol::Udp);
     let [_, (_, why)] = decided(&lost);
-    let told = "the observer of fabric has not shown that it sees udp at cal";
-    assert_eq!(why, told);
+    let expected = "the observer of fabric has not shown that it sees udp at cal";
+    assert_eq!(why, expected);
 }
 
 #[test]
@@ -100,16 +100,16 @@ fn without_an_observer_nothing_was_seen() {
 fn what_is_kept_secret_is_counted() {
     let mut world = stepped(Action::Disable);
     let [before, during] = decided(&world);
-    let told = "not one frame of 1 protected flows was readable on the wire";
-    assert_eq!(before, (Held, told.into()));
-    let told = "no packet of a protected flow was sent during it";
-    assert_eq!(during, (Inconclusive, told.into()));
+    let expected = "not one frame of 1 protected flows was readable on the wire";
+    assert_eq!(before, (Held, expected.into()));
+    let expected = "no packet of a protected flow was sent during it";
+    assert_eq!(during, (Inconclusive, expected.into()));
     world.plan.steps[0].action = Action::KillEngine { node: None };
     world.plan.flows.flows[1].to = parsed("db");
     world.plan.steps[0].leaks = Some(2);
     let [before, during] = decided(&world);
-    let told = "not one frame of 2 protected flows was readable on the wire";
-    assert_eq!(before, (Held, told.into()));
-    let told = "no more than 2 frames of 2 protected flows were readable on the wire";
-    assert_eq!(during, (Held, told.into()));
+    let expected = "not one frame of 2 protected flows was readable on the wire";
+    assert_eq!(before, (Held, expected.into()));
+    let expected = "no more than 2 frames of 2 protected flows were readable on the wire";
+    assert_eq!(during, (Held, expected.into()));
 }

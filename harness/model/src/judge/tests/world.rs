@@ -1,4 +1,4 @@
-//! A run that never was: a small cluster whose every packet takes the right way.
+//! A made-up run: a small cluster whose every packet takes the right way.
 //!
 //! The ways are written down here a second time, by interface, so that the judge is
 //! not tested against itself.
@@ -337,7 +337,7 @@ impl World {
         self.evidence.sightings.iter_mut().filter(fits)
     }
 
-    /// Removes what `gone` says; what it says of the other frames stays.
+    /// Removes the frames that `gone` selects; the others stay.
     pub(crate) fn remove(&mut self, gone: impl Fn(&Sighting) -> bool) {
         let before = self.evidence.sightings.len();
         self.evidence.sightings.retain(|sighting| !gone(sighting));

@@ -1,4 +1,4 @@
-//! What of a cluster an action changes. Each question about a change is one match that names every change.
+//! The change that an action makes to a cluster. Each question about a change is one match that names every change.
 
 use std::net::Ipv4Addr;
 
@@ -164,7 +164,7 @@ pub struct Comparisons {
 }
 
 impl<'a> Change<'a> {
-    /// Who is added, which says that they were not there before, or was there already.
+    /// Who is added, and so was not there before, or was there already.
     pub fn presence(self) -> Option<(EndpointName, bool)> {
         match self {
             Self::Pod(pod, PodChange::Add) => Some((pod.into(), true)),

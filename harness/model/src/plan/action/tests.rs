@@ -1,4 +1,4 @@
-//! What each action changes, in one table: whoever adds one reads here what it answers.
+//! The change of each action, in one table.
 
 use std::fmt::Debug;
 
@@ -76,27 +76,27 @@ fn actions() -> Vec<Action> {
 
 /// What an action answers, without what most answer.
 fn answers(action: &Action) -> String {
-    fn say(parts: &mut Vec<String>, name: &str, answer: Option<impl Debug>) {
+    fn push(parts: &mut Vec<String>, name: &str, answer: Option<impl Debug>) {
         parts.extend(answer.map(|answer| format!("{name} {answer:?}")));
     }
     let change = action.change();
     let mut parts = Vec::new();
     if let Change::Agents { change, .. } = change {
-        say(&mut parts, "agents", Some(change));
+        push(&mut parts, "agents", Some(change));
     }
-    say(&mut parts, "command", change.command());
-    say(&mut parts, "need", change.need());
+    push(&mut parts, "command", change.command());
+    push(&mut parts, "need", change.need());
     let presence = change.presence();
-    say(
+    push(
         &mut parts,
         "presence",
         presence.map(|(name, there)| (name.to_string(), there)),
     );
     let name = |node: Option<&NodeName>| node.map(ToString::to_string);
-    say(&mut parts, "new address", name(change.new_address()));
-    say(&mut parts, "new host", name(change.new_host()));
+    push(&mut parts, "new address", name(change.new_address()));
+    push(&mut parts, "new host", name(change.new_host()));
     let waits = change.comparisons();
-    say(
+    push(
         &mut parts,
         "waits",
         waits.map(|waits| (waits.count, waits.key)),

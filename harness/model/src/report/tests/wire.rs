@@ -1,6 +1,6 @@
-//! What the fabric did to packets, and runs that never were.
+//! Effects of the fabric in reports, and skipped runs.
 
-use super::told;
+use super::report_of;
 use crate::evidence::{ANSWERED, Evidence, Tally};
 use crate::judge::tests::world::{World, mixed, parsed};
 use crate::plan::{Impairment, ImpairmentKind, Need, WireDirection};
@@ -27,16 +27,16 @@ fn lossy(kind: ImpairmentKind) -> World {
 }
 
 #[test]
-fn an_impairment_that_hit_a_packet_is_told() {
+fn an_impairment_that_hit_a_packet_is_reported() {
     let mut world = lossy(ImpairmentKind::Loss { percent: 10 });
     world.evidence.wire = vec![tally("line7", 3), tally(ANSWERED, 2)];
-    assert_eq!(told(&world, |report| report.exit_status()), 0);
-    let table = told(&world, |report| report.table("", false));
+    assert_eq!(report_of(&world, |report| report.exit_status()), 0);
+    let table = report_of(&world, |report| report.table("", false));
     assert!(table.contains("10 % of the packets from ada are lost (line 7): 3 packets"));
     assert!(table.contains("answers of the fabric that a packet is too big: 2 packets"));
-    let snapshot = told(&world, |report| report.snapshot());
+    let snapshot = report_of(&world, |report| report.snapshot());
     assert!(snapshot.contains("from ada are lost (line 7): some packets"));
-    assert_eq!(told(&world, |report| report.failure("")), "");
+    assert_eq!(report_of(&world, |report| report.failure("")), "");
 }
 
 #[test]
@@ -44,12 +44,12 @@ fn an_impairment_that_hit_nothing_leaves_the_run_open() {
     let mut world = lossy(ImpairmentKind::EveryNth { nth: 9 });
     for wire in [vec![], vec![tally("line7", 0)], vec![tally("line8", 4)]] {
         world.evidence.wire = wire;
-        assert_eq!(told(&world, |report| report.exit_status()), 3);
-        let failure = told(&world, |report| report.failure(""));
+        assert_eq!(report_of(&world, |report| report.exit_status()), 3);
+        let failure = report_of(&world, |report| report.failure(""));
         assert!(failure.starts_with(
             "INCONCLUSIVE line 7: of 9 packets from ada one is lost, but there was none to hit"
         ));
-        let snapshot = told(&world, |report| report.snapshot());
+        let snapshot = report_of(&world, |report| report.snapshot());
         assert!(snapshot.contains("(line 7): INCONCLUSIVE: hit no packet"));
     }
 }
@@ -72,5 +72,5 @@ fn what_a_machine_lacks_is_no_verdict() {
         assert_eq!(verdict.outcome, Outcome::Skipped);
         assert_eq!(verdict.fact, "this machine has no netem");
     }
-    assert_eq!(told(&world, |report| report.exit_status()), 3);
+    assert_eq!(report_of(&world, |report| report.exit_status()), 3);
 }

@@ -1,6 +1,6 @@
-//! What is said of one node at one moment, and what of it cannot be so.
+//! Checks of one node after one step that contradict each other.
 //!
-//! Of each saying the first one before it is found that it clashes with. Sayings are not compared with
+//! Of each statement the first one before it is found that it clashes with. Statements are not compared with
 //! one another, since a file may have very many: each way to clash has an index instead.
 
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ use crate::scenario::DataplaneCheck;
 
 use super::substring::Matches;
 
-/// What a scenario says at one place about a node at a moment.
+/// One item of a check, of a node after a step.
 #[derive(Debug)]
-pub(super) struct Saying<'a> {
+pub(super) struct Statement<'a> {
     what: What<'a>,
     place: Span,
 }
@@ -26,35 +26,35 @@ enum What<'a> {
     Absent(&'a DataplaneItem),
 }
 
-/// All that one `[[dataplane]]` says.
-pub(super) fn sayings(check: &DataplaneCheck) -> Vec<Saying<'_>> {
-    let saying = |what, place| Saying { what, place };
+/// All items of one `[[dataplane]]`.
+pub(super) fn statements(check: &DataplaneCheck) -> Vec<Statement<'_>> {
+    let statement = |what, place| Statement { what, place };
     let has = check.has.iter();
-    let has = has.map(|one| saying(What::Has(one.get_ref()), one.span()));
+    let has = has.map(|one| statement(What::Has(one.get_ref()), one.span()));
     let lacks = check.lacks.iter();
-    let lacks = lacks.map(|one| saying(What::Lacks(one.get_ref()), one.span()));
+    let lacks = lacks.map(|one| statement(What::Lacks(one.get_ref()), one.span()));
     let present = check.present.iter();
-    let present = present.map(|one| saying(What::Present(one.get_ref()), one.span()));
+    let present = present.map(|one| statement(What::Present(one.get_ref()), one.span()));
     let absent = check.absent.iter();
-    let absent = absent.map(|one| saying(What::Absent(one.get_ref()), one.span()));
+    let absent = absent.map(|one| statement(What::Absent(one.get_ref()), one.span()));
     has.chain(lacks).chain(present).chain(absent).collect()
 }
 
 /// Those that are the same as one before, or cannot be so beside it.
-pub(super) fn clashes(all: &[Saying<'_>]) -> Vec<Problem> {
+pub(super) fn clashes(all: &[Statement<'_>]) -> Vec<Problem> {
     let firsts = Firsts::of(all).firsts;
     let pairs = all.iter().zip(firsts);
-    let problem = |(now, first): (&Saying<'_>, Option<usize>)| clash(now, &all[first?]);
+    let problem = |(now, first): (&Statement<'_>, Option<usize>)| clash(now, &all[first?]);
     pairs.filter_map(problem).collect()
 }
 
-/// For each of some sayings the number of the first before it that it clashes with.
+/// For each of some statements the number of the first before it that it clashes with.
 struct Firsts {
     firsts: Vec<Option<usize>>,
 }
 
 impl Firsts {
-    fn of(all: &[Saying<'_>]) -> Self {
+    fn of(all: &[Statement<'_>]) -> Self {
         let mut found = Self {
             firsts: vec![None; all.len()],
         };
@@ -89,10 +89,10 @@ impl Firsts {
     }
 
     /// What is written twice.
-    fn same(&mut self, all: &[Saying<'_>]) {
+    fn same(&mut self, all: &[Statement<'_>]) {
         let mut seen = BTreeMap::new();
-        for (now, saying) in all.iter().enumerate() {
-            let key = match saying.what {
+        for (now, statement) in all.iter().enumerate() {
+            let key = match statement.what {
                 What::Has(text) => (0, Some(text), None),
                 What::Lacks(text) => (1, Some(text), None),
                 What::Present(thing) => (2, None, Some(thing)),
@@ -104,17 +104,17 @@ impl Firsts {
     }
 
     /// What is present, and implies what is absent.
-    fn implied(&mut self, all: &[Saying<'_>]) {
+    fn implied(&mut self, all: &[Statement<'_>]) {
         let (mut present, mut absent) = (BTreeMap::new(), BTreeMap::new());
-        for (now, saying) in all.iter().enumerate() {
-            if let What::Present(thing) = saying.what {
+        for (now, statement) in all.iter().enumerate() {
+            if let What::Present(thing) = statement.what {
                 for implied in implied(thing) {
                     if let Some(first) = absent.get(&implied) {
                         self.note(now, *first);
                     }
                     present.entry(implied).or_insert(now);
                 }
-            } else if let What::Absent(thing) = saying.what {
+            } else if let What::Absent(thing) = statement.what {
                 if let Some(first) = present.get(thing) {
                     self.note(now, *first);
                 }
@@ -124,15 +124,16 @@ impl Firsts {
     }
 
     /// A sysctl has one value, and an allowed IP one peer (of one device).
-    fn excluded(&mut self, all: &[Saying<'_>]) {
+    fn excluded(&mut self, all: &[Statement<'_>]) {
         // What has the first value is written twice: no other value comes before that one.
         let mut seen = BTreeMap::<_, (usize, &str)>::new();
-        for (now, saying) in all.iter().enumerate() {
+        for (now, statement) in all.iter().enumerate() {
             let (key, value) = if let What::Present(DataplaneItem::Sysctl { name, value }) =
-                saying.what
+                statement.what
             {
                 ((Some(name), None), value.as_str())
-            } else if let What::Present(DataplaneItem::AllowedIp { network, node }) = saying.what {
+            } else if let What::Present(DataplaneItem::AllowedIp { network, node }) = statement.what
+            {
                 ((None, Some(network)), node.as_str())
             } else {
                 continue;
@@ -147,12 +148,12 @@ impl Firsts {
     /// What is in a line (true), and has a part that is in none (false).
     fn contained<'a>(
         &mut self,
-        all: &[Saying<'a>],
+        all: &[Statement<'a>],
         part: impl Fn(What<'a>) -> Option<(bool, &'a str)>,
     ) {
         let (mut texts, mut parts) = (Vec::new(), Vec::new());
-        for (number, saying) in all.iter().enumerate() {
-            match part(saying.what) {
+        for (number, statement) in all.iter().enumerate() {
+            match part(statement.what) {
                 Some((true, text)) => texts.push((number, text)),
                 Some((false, text)) => parts.push((number, text)),
                 None => {}
@@ -201,8 +202,8 @@ fn implied(one: &DataplaneItem) -> Vec<DataplaneItem> {
 }
 
 /// Two that are the same, or that cannot both be so.
-fn clash(now: &Saying<'_>, first: &Saying<'_>) -> Option<Problem> {
-    let told = |what: String, here: &str, there: &str, help: &str| {
+fn clash(now: &Statement<'_>, first: &Statement<'_>) -> Option<Problem> {
+    let report = |what: String, here: &str, there: &str, help: &str| {
         let problem = Problem::new(what, now.place.clone(), here, help);
         Some(problem.and(first.place.clone(), there))
     };
@@ -211,17 +212,17 @@ fn clash(now: &Saying<'_>, first: &Saying<'_>) -> Option<Problem> {
         (What::Has(one), What::Has(other)) | (What::Lacks(one), What::Lacks(other))
             if one == other =>
         {
-            twice(one, told)
+            twice(one, report)
         }
         (What::Present(one), What::Present(other)) | (What::Absent(one), What::Absent(other))
             if one == other =>
         {
-            twice(&one.to_string(), told)
+            twice(&one.to_string(), report)
         }
         (What::Has(has), What::Lacks(lacks)) | (What::Lacks(lacks), What::Has(has))
             if has.contains(lacks) =>
         {
-            told(
+            report(
                 format!("no line can have `{has}` and lack `{lacks}`"),
                 here,
                 there,
@@ -231,14 +232,14 @@ fn clash(now: &Saying<'_>, first: &Saying<'_>) -> Option<Problem> {
         (What::Present(is), What::Absent(not)) | (What::Absent(not), What::Present(is))
             if implies(is, not) =>
         {
-            told(
+            report(
                 format!("`{not}` cannot be absent where `{is}` is present"),
                 here,
                 there,
                 "remove one of the two, or let each name another `after`",
             )
         }
-        (What::Present(one), What::Present(other)) if excludes(one, other) => told(
+        (What::Present(one), What::Present(other)) if excludes(one, other) => report(
             format!("`{one}` and `{other}` cannot both be present"),
             here,
             there,
@@ -250,9 +251,9 @@ fn clash(now: &Saying<'_>, first: &Saying<'_>) -> Option<Problem> {
 
 fn twice(
     what: &str,
-    told: impl FnOnce(String, &str, &str, &str) -> Option<Problem>,
+    report: impl FnOnce(String, &str, &str, &str) -> Option<Problem>,
 ) -> Option<Problem> {
-    told(
+    report(
         format!("`{what}` is written twice"),
         "again here",
         "first here",
@@ -337,28 +338,28 @@ mod tests {
     }
 
     #[derive(Debug, Clone)]
-    enum Said {
+    enum OwnedWhat {
         Has(String),
         Lacks(String),
         Present(DataplaneItem),
         Absent(DataplaneItem),
     }
 
-    fn what(said: &Said) -> What<'_> {
-        match said {
-            Said::Has(text) => What::Has(text),
-            Said::Lacks(text) => What::Lacks(text),
-            Said::Present(thing) => What::Present(thing),
-            Said::Absent(thing) => What::Absent(thing),
+    fn what_of(owned: &OwnedWhat) -> What<'_> {
+        match owned {
+            OwnedWhat::Has(text) => What::Has(text),
+            OwnedWhat::Lacks(text) => What::Lacks(text),
+            OwnedWhat::Present(thing) => What::Present(thing),
+            OwnedWhat::Absent(thing) => What::Absent(thing),
         }
     }
 
-    fn said() -> impl Strategy<Value = Said> {
+    fn owned_what() -> impl Strategy<Value = OwnedWhat> {
         prop_oneof![
-            "[abc]{0,4}".prop_map(Said::Has),
-            "[abc]{0,4}".prop_map(Said::Lacks),
-            thing().prop_map(Said::Present),
-            thing().prop_map(Said::Absent),
+            "[abc]{0,4}".prop_map(OwnedWhat::Has),
+            "[abc]{0,4}".prop_map(OwnedWhat::Lacks),
+            thing().prop_map(OwnedWhat::Present),
+            thing().prop_map(OwnedWhat::Absent),
         ]
     }
 
@@ -367,10 +368,10 @@ mod tests {
 
         /// As comparing each with every one before it, which takes the square of the time.
         #[test]
-        fn the_first_clash_is_found(all in prop::collection::vec(said(), 0..16)) {
+        fn the_first_clash_is_found(all in prop::collection::vec(owned_what(), 0..16)) {
             let all: Vec<_> = all
                 .iter()
-                .map(|said| Saying { what: what(said), place: 0..0 })
+                .map(|owned| Statement { what: what_of(owned), place: 0..0 })
                 .collect();
             let before = |now: usize| (0..now).find(|then| clash(&all[now], &all[*then]).is_some());
             let expected: Vec<_> = (0..all.len()).map(before).collect();

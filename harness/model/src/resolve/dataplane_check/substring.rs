@@ -1,5 +1,5 @@
-//! Which of many texts are parts of which of many others, in a time that grows with their bytes:
-//! Aho and Corasick, "Efficient string matching: an aid to bibliographic search" (1975).
+//! Search of many texts in many others, in a time that grows with their bytes: Aho and Corasick, "Efficient
+//! string matching: an aid to bibliographic search" (1975).
 
 /// For each text and each part the first of the others that it has to do with.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Trie {
         }
     }
 
-    /// Adds a part, and tells its state.
+    /// Adds a part, and returns its state.
     fn insert(&mut self, part: &[u8]) -> usize {
         let mut here = 0;
         for byte in part {
@@ -113,7 +113,7 @@ impl Trie {
         }
     }
 
-    /// Finds what each state ends with. Tells all states but the empty one, short ones first.
+    /// Finds what each state ends with. Returns all states but the empty one, short ones first.
     fn link(&mut self) -> Vec<usize> {
         let mut order: Vec<usize> = self.children(0).collect();
         let mut next = 0;
@@ -133,7 +133,7 @@ impl Trie {
         order
     }
 
-    /// Notes where a text passes, and tells the first part in it.
+    /// Notes where a text passes, and returns the first part in it.
     fn read(&mut self, number: usize, text: &[u8]) -> Option<usize> {
         let mut state = 0;
         let mut first = self.states[0].part;

@@ -1,4 +1,4 @@
-//! What a message advises is accepted when it is followed.
+//! The advice of messages: what one advises is accepted.
 
 use super::{EVERY_KEY, resolve};
 use crate::problem::Span;
@@ -42,7 +42,7 @@ const OTHERS: &[&str] = &[
     "[\"upd\"]",
 ];
 
-/// What stands at the place of a problem instead, if its help says so in so many words.
+/// What stands at the place of a problem instead, if its help has the text.
 fn followed(text: &str, place: &Span, help: &str) -> Option<String> {
     let between = |from: &str, to: &str| {
         let (_, rest) = help.split_once(from)?;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{EVERY_KEY, planned, resolve};
 use crate::plan::ProbeId;
 
-/// Whatever the text, there is a plan, or a list of problems that can be told.
+/// Whatever the text, there is a plan, or a list of problems that can be rendered.
 fn is_answered(text: &str) -> Result<(), TestCaseError> {
     if let Err(problems) = resolve(text) {
         prop_assert!(problems.len() > 0);

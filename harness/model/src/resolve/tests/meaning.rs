@@ -123,7 +123,7 @@ fn two_nodes_with_defaults_are_encrypted() {
 }
 
 #[test]
-fn without_host_encryption_nodes_speak_in_clear_and_pod_to_node_is_not_promised() {
+fn without_host_encryption_nodes_send_in_clear_and_pod_to_node_is_not_promised() {
     let text = format!("{TWO_NODES}[cluster]\nhost-encryption = false\n");
     check(
         &text,
@@ -289,7 +289,7 @@ fn payloads_fit_the_smallest_mtu() {
 }
 
 #[test]
-fn of_several_promises_the_one_counts_that_says_more_closely_whom_it_means() {
+fn of_several_promises_the_most_specific_one_counts() {
     let stated = |expect: &str, rest: &str| format!("[[promise]]\n{rest}expect = \"{expect}\"\n");
     let text = [
         TWO_NODES.to_owned(),

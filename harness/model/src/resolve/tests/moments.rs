@@ -1,4 +1,4 @@
-//! What a cluster is after each of its steps.
+//! The state of a cluster after each of its steps.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ fn steps(lines: &[&str]) -> String {
 /// Who is where after some of the steps: each node with its pods.
 fn there(plan: &Plan, after: usize) -> Vec<String> {
     let state = plan.after(after);
-    let told = state.nodes.iter().map(|node| {
+    let texts = state.nodes.iter().map(|node| {
         let pods: Vec<_> = node.pods.iter().map(|pod| pod.name.as_str()).collect();
         format!("{}: {}", node.name, pods.join(" "))
     });
-    told.collect()
+    texts.collect()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What an `[[mtu]]` promises of which way.
+//! The promises of an `[[mtu]]` about each path.
 
 use super::{TWO_NODES, planned, refused};
 use crate::plan::{Hop, MtuKind, Origin, Plan};
@@ -12,11 +12,13 @@ fn limited(above: &str, ada: &str, bob: &str, promise: &str) -> Plan {
     ))
 }
 
-/// The largest packet that is promised, and who tells about larger ones; none if nothing is.
+/// The largest packet that is promised, and the hop that reports larger ones; none if nothing is.
 fn largest(plan: &Plan) -> Option<(u32, Hop)> {
     let promises = plan.limits.promises.iter();
     let mut all = promises.filter_map(|promise| match &promise.kind {
-        MtuKind::TooLarge { mtu, told_by, .. } => Some((*mtu, told_by.clone())),
+        MtuKind::TooLarge {
+            mtu, reported_by, ..
+        } => Some((*mtu, reported_by.clone())),
         MtuKind::Device { .. }
         | MtuKind::Largest { .. }
         | MtuKind::Fragmented { .. }
@@ -26,7 +28,7 @@ fn largest(plan: &Plan) -> Option<(u32, Hop)> {
     all.next()
 }
 
-/// Whether a transfer has to get through, and whether its author says so.
+/// Whether a transfer has to get through, and whether its author states so.
 fn bulk(plan: &Plan) -> (bool, bool) {
     let promises = plan.limits.promises.iter();
     let mut all = promises.filter_map(|promise| match promise.kind {
@@ -41,7 +43,7 @@ fn bulk(plan: &Plan) -> (bool, bool) {
 }
 
 #[test]
-fn a_transfer_gets_through_unless_the_scenario_says_that_it_is_lost() {
+fn a_transfer_gets_through_unless_the_scenario_states_that_it_is_lost() {
     for beyond in ["drop", "fragment", "swallow"] {
         let fabric = format!("[fabric]\nmtu = 1400\nbeyond-mtu = \"{beyond}\"");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Whose Ethernet addresses the nodes of a large cluster are given.
+//! Permanent neighbour entries of the nodes of a large cluster.
 
 use std::net::Ipv4Addr;
 

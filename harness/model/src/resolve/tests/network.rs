@@ -1,4 +1,4 @@
-//! Networks of every kind, and who has which address there.
+//! Networks of every kind, and their addresses.
 
 use super::{planned, promise};
 use crate::plan::{BeyondMtu, Class, Family, ImpairmentKind, Protection, Protocol};
@@ -79,9 +79,9 @@ address = "10.244.1.77"
         panic!("{ends:?}");
     };
     // To its own pods a node speaks from its bridge, to others from its uplink.
-    assert_eq!(host.speaks_from(own).to_string(), "10.244.0.1");
-    assert_eq!(host.speaks_from(other), host.address);
-    assert_eq!(own.speaks_from(host), own.address);
+    assert_eq!(host.source_address(own).to_string(), "10.244.0.1");
+    assert_eq!(host.source_address(other), host.address);
+    assert_eq!(own.source_address(host), own.address);
 }
 
 #[test]
@@ -143,7 +143,7 @@ action = "answer-icmp"
 action = "clear-impairments"
 "#,
     );
-    let told: Vec<_> = (0..=plan.steps.len())
+    let found: Vec<_> = (0..=plan.steps.len())
         .map(|steps| {
             let fabric = plan.after(steps).fabric;
             let kinds: Vec<_> = fabric
@@ -167,7 +167,7 @@ action = "clear-impairments"
         (1300, BeyondMtu::Fragment, vec![nth]),
         (1300, BeyondMtu::Fragment, vec![]),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(found, expected);
 }
 
 const BLOCKS: &str = r#"
@@ -191,11 +191,11 @@ fn blocks(web: &str, db: &str) -> Vec<String> {
         let end = plan.endpoint(&pod.parse().unwrap()).unwrap();
         assert_eq!(end.address.to_string(), address);
     }
-    let told = plan.nodes.iter().map(|node| {
+    let texts = plan.nodes.iter().map(|node| {
         let blocks: Vec<_> = node.blocks.iter().map(ToString::to_string).collect();
         format!("{} {}", node.name, blocks.join(" "))
     });
-    told.collect()
+    texts.collect()
 }
 
 #[test]
@@ -251,7 +251,7 @@ pods = ["web"]
 "#;
 
 #[test]
-fn a_nat_needs_encrypted_hosts_and_they_are_encrypted_unless_it_is_said_otherwise() {
+fn a_nat_needs_encrypted_hosts_and_switches_host_encryption_on() {
     let plan = planned(HIDDEN);
     assert!(plan.cluster.host_encryption);
     assert!(plan.fabric.nat.is_some());

@@ -1,4 +1,4 @@
-//! Nodes that only the store knows of get addresses that nobody else has.
+//! Addresses of phantoms, which nobody else has.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -54,10 +54,10 @@ fn they_are_before_a_node_at_the_end() {
 #[test]
 fn as_many_as_there_is_room_for_are_taken() {
     // Of 256 addresses the subnet has two, the gateway, the nodes and the store one each; 250 are left.
-    let said = refused(&text("etcd", 24, 5, (1, 250))).render();
+    let rendered = refused(&text("etcd", 24, 5, (1, 250))).render();
     assert!(
-        said.contains("phantoms take 251 addresses in a row that nobody has"),
-        "{said}"
+        rendered.contains("phantoms take 251 addresses in a row that nobody has"),
+        "{rendered}"
     );
     let plan = planned(&text("etcd", 24, 5, (1, 247)));
     assert_eq!(plan.phantoms[0].address.to_string(), "10.0.0.6");

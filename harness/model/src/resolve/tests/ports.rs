@@ -1,4 +1,4 @@
-//! Which ports tunnels can have.
+//! Ports that tunnels can have.
 
 use super::{TWO_NODES, planned, refused};
 use crate::plan::{FLOW_PORT, LAB_PORTS, PROBE_PORT, SizeId, SpoofId};
@@ -44,10 +44,10 @@ fn a_tunnel_has_no_port_of_the_lab_s_own() {
         *LAB_PORTS.end(),
     ];
     for families in ["[\"ipv4\"]", "[\"ipv6\"]", "[\"ipv4\", \"ipv6\"]"] {
-        let spoken = format!("families = {families}\n");
+        let line = format!("families = {families}\n");
         let text = |more: &str| match more.strip_prefix("[cluster]\n") {
-            Some(rest) => format!("{TWO_NODES}[cluster]\n{spoken}{rest}"),
-            None => format!("{TWO_NODES}[cluster]\n{spoken}{more}"),
+            Some(rest) => format!("{TWO_NODES}[cluster]\n{line}{rest}"),
+            None => format!("{TWO_NODES}[cluster]\n{line}{more}"),
         };
         for port in own {
             for (more, key) in ways(port) {

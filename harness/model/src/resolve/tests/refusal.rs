@@ -73,7 +73,7 @@ fn two_promises_about_other_protocols_do_not_contradict() {
 }
 
 #[test]
-fn a_problem_is_told_once_for_all_protocols() {
+fn a_problem_is_reported_once_for_all_protocols() {
     let twice = promise("web", "db", "expect = \"encrypted\"").repeat(2);
     check(
         &format!("{TWO_NODES}{twice}"),
@@ -100,7 +100,7 @@ fn a_promise_to_nobody_is_no_promise_to_oneself() {
 }
 
 #[test]
-fn all_wrong_values_are_told_at_once_in_their_order() {
+fn all_wrong_values_are_reported_at_once_in_their_order() {
     let text =
         TWO_NODES.replace("title = \"two nodes\"", "colour = 1") + "mtu = 9\nrp-filter = \"on\"\n";
     let problems = refused(&text);
@@ -121,7 +121,7 @@ fn all_wrong_values_are_told_at_once_in_their_order() {
 }
 
 #[test]
-fn all_contradictions_are_told_at_once() {
+fn all_contradictions_are_reported_at_once() {
     let text = format!(
         "engine = \"calico\"{TWO_NODES}[pod.cache]\n[pod.web]\nnode = \"eve\"\naddress = \"10.240.0.1\"\n{}",
         promise("web", "mail", "expect = \"encrypted\"")

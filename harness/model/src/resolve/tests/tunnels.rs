@@ -1,4 +1,4 @@
-//! What the keys of `[cluster]` say to which family's tunnel devices.
+//! Settings of each family's tunnel devices by the keys of `[cluster]`.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn cluster(lines: &str) -> String {
 }
 
 /// The fields that FelixConfiguration `default` has.
-fn told(plan: &Plan) -> Value {
+fn felix_fields(plan: &Plan) -> Value {
     let files = resource::files(plan).into_iter();
     let mut files = files.filter(|file| file.name == "felixconfiguration.default.json");
     let resource: Value = serde_json::from_str(&files.next().unwrap().text).unwrap();
@@ -22,9 +22,9 @@ fn told(plan: &Plan) -> Value {
 const KEYS: &str = "interface = \"wg0\"\nlisten-port = 51900\nmtu = 1380";
 
 #[test]
-fn an_ipv6_only_cluster_s_devices_are_told_what_the_keys_say() {
+fn the_keys_of_an_ipv6_only_cluster_set_the_ipv6_fields() {
     let plan = planned(&cluster(&format!("families = [\"ipv6\"]\n{KEYS}")));
-    let told = told(&plan);
+    let fields = felix_fields(&plan);
     for (field, value) in [
         ("wireguardInterfaceNameV6", json!("wg0")),
         ("wireguardListeningPortV6", json!(51_900)),
@@ -34,7 +34,7 @@ fn an_ipv6_only_cluster_s_devices_are_told_what_the_keys_say() {
         ("wireguardListeningPort", json!(51_820)),
         ("wireguardMTU", Value::Null),
     ] {
-        assert_eq!(told[field], value, "{field}");
+        assert_eq!(fields[field], value, "{field}");
     }
     let state = plan.at_last();
     assert_eq!(state.cluster.tunnel(Family::Ipv6).as_str(), "wg0");
@@ -49,10 +49,10 @@ fn an_ipv6_only_cluster_s_devices_are_told_what_the_keys_say() {
 fn ipv4_s_own_port_is_free_for_ipv6_alone() {
     let plan = planned(&cluster("families = [\"ipv6\"]\nlisten-port = 51820"));
     assert_eq!(plan.cluster.port(Family::Ipv6), 51_820);
-    let told = told(&plan);
-    assert_eq!(told["wireguardListeningPortV6"], 51_820);
+    let fields = felix_fields(&plan);
+    assert_eq!(fields["wireguardListeningPortV6"], 51_820);
     // Two equal ones are refused, though there is no other device.
-    assert_eq!(told["wireguardListeningPort"], 51_821);
+    assert_eq!(fields["wireguardListeningPort"], 51_821);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn of_both_families_each_has_the_mtu_and_ipv4_has_the_name_and_the_port() {
     let plan = planned(&cluster(&format!(
         "families = [\"ipv4\", \"ipv6\"]\n{KEYS}"
     )));
-    let told = told(&plan);
+    let fields = felix_fields(&plan);
     for (field, value) in [
         ("wireguardInterfaceName", json!("wg0")),
         ("wireguardListeningPort", json!(51_900)),
@@ -69,7 +69,7 @@ fn of_both_families_each_has_the_mtu_and_ipv4_has_the_name_and_the_port() {
         ("wireguardInterfaceNameV6", Value::Null),
         ("wireguardListeningPortV6", Value::Null),
     ] {
-        assert_eq!(told[field], value, "{field}");
+        assert_eq!(fields[field], value, "{field}");
     }
     // What is said by its own field counts.
     let own = "[cluster.config]\nwireguardMTUV6 = 1300";

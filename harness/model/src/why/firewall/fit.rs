@@ -1,4 +1,4 @@
-//! Whether a rule of nftables is for a packet, as far as its words say.
+//! Matching of a packet with a rule of nftables, as far as its text is known.
 
 use std::net::IpAddr;
 
@@ -60,7 +60,7 @@ const STATEMENTS: &[&str] = &[
     "synproxy",
 ];
 
-/// What a rule of a table says of a packet.
+/// The effect of a table's rule on a packet.
 pub(super) fn fit<'r>(rule: &'r str, table: &Table, packet: &Header) -> Fit<'r> {
     let mut words = words(rule);
     let mut fit = Fit {

@@ -111,7 +111,7 @@ fn a_policy_drops_what_no_rule_accepts() {
 }
 
 #[test]
-fn what_is_not_known_to_fit_is_told_as_a_doubt() {
+fn a_rule_that_may_match_is_reported_as_a_doubt() {
     let known = "ct state established,related accept";
     drops("drop", &[known], "the policy of", &[known]);
     let map = "iifname vmap { \"eth0\" : accept }";

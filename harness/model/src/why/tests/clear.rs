@@ -58,7 +58,7 @@ fn encrypt_or_drop_is_blamed_on_the_node_that_does_not_list_the_other_end() {
     let (other, web, db) = ("192.0.2.1", "10.240.0.5", "10.240.0.65");
     let of_ada = "nftables of ada drops what is not encrypted (`counter drop`), and does not list 10.240.0.65 as plain";
     let of_bob = "nftables of bob drops what is not encrypted (`counter drop`), and does not list 10.240.0.5 as plain";
-    for (plain, told) in [
+    for (plain, expected) in [
         ([Some(other), None], Some(of_ada)),
         ([Some(other), Some(web)], Some(of_ada)),
         ([None, Some(other)], Some(of_bob)),
@@ -69,8 +69,8 @@ fn encrypt_or_drop_is_blamed_on_the_node_that_does_not_list_the_other_end() {
         ([None, Some(web)], None),
     ] {
         let cause = cause(plain, 51_820);
-        match told {
-            Some(told) => assert_eq!(cause, told, "{plain:?}"),
+        match expected {
+            Some(expected) => assert_eq!(cause, expected, "{plain:?}"),
             None => assert!(!cause.contains("as plain"), "{plain:?}: {cause}"),
         }
     }
@@ -79,7 +79,7 @@ fn encrypt_or_drop_is_blamed_on_the_node_that_does_not_list_the_other_end() {
 }
 
 #[test]
-fn a_missing_throw_is_told_with_the_route_that_decided() {
+fn a_missing_throw_is_reported_with_the_route_that_decided() {
     let why = explained("app", "ada", Reached::Elsewhere, |node| {
         node.dataplane
             .routes
@@ -111,7 +111,7 @@ fn what_went_into_the_tunnel_was_dropped_by_no_firewall() {
 
 #[test]
 fn without_host_encryption_no_table_lists_a_node() {
-    for (host_encryption, told) in [
+    for (host_encryption, expected) in [
         (false, "unknown"),
         (
             true,
@@ -136,6 +136,6 @@ fn without_host_encryption_no_table_lists_a_node() {
             Reached::Elsewhere,
             spoil,
         );
-        assert!(why.cause.starts_with(told), "{}", why.cause);
+        assert!(why.cause.starts_with(expected), "{}", why.cause);
     }
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::evidence::{OVERSIZED, Place, PlaceDrops, Tally};
 
-/// Why `web > db` broke where a node has such rules besides; `reason` is what the kernel says of
-/// what it dropped there.
+/// Why `web > db` broke where a node has such rules besides; `reason` is the kernel's drop reason of what it
+/// dropped there.
 fn filtered(at: &str, reached: Reached, reason: &str, listing: &str) -> String {
     filtered_in(Family::Ipv4, at, reached, reason, listing, &[])
 }
@@ -135,30 +135,30 @@ fn in_ipv6_the_same_rules_are_named() {
 		meta mark & 0x00100000 == 0x00100000 drop
 	}
 }";
-    let told = cause("ada", Reached::Device, "NETFILTER_DROP", by_mark);
+    let found = cause("ada", Reached::Device, "NETFILTER_DROP", by_mark);
     let words = "ada drops the tunnel's packets from ada to bob by `meta mark & 0x00100000 == 0x00100000 drop` (chain out of table ip6 kubefw, hook output)";
-    assert!(told.starts_with(words), "{told}");
+    assert!(found.starts_with(words), "{found}");
     let inside = "table ip6 fw {
 	chain forward {
 		type filter hook forward priority filter; policy accept;
 		iifname \"wg-v6.cali\" drop
 	}
 }";
-    let told = cause("bob", Reached::Inside, "NETFILTER_DROP", inside);
+    let found = cause("bob", Reached::Inside, "NETFILTER_DROP", inside);
     let words = "bob drops what web sends db by `iifname \"wg-v6.cali\" drop`";
-    assert!(told.starts_with(words), "{told}");
+    assert!(found.starts_with(words), "{found}");
     // Rules of the other family are for others; and without a reverse-path filter a mark matters not.
     let other = by_mark.replace("ip6", "ip");
-    let told = cause("ada", Reached::Device, "NETFILTER_DROP", &other);
-    assert!(told.starts_with("unknown"), "{told}");
+    let found = cause("ada", Reached::Device, "NETFILTER_DROP", &other);
+    assert!(found.starts_with("unknown"), "{found}");
     let overwritten = "table inet guard {
 	chain in {
 		type filter hook prerouting priority mangle; policy accept;
 		meta mark set 0x00000001
 	}
 }";
-    let told = cause("bob", Reached::Device, "OTHERHOST", overwritten);
-    assert!(told.starts_with("unknown"), "{told}");
+    let found = cause("bob", Reached::Device, "OTHERHOST", overwritten);
+    assert!(found.starts_with("unknown"), "{found}");
 }
 
 const COUNTING: &str = "table inet fw {
@@ -180,26 +180,26 @@ fn a_rule_s_own_counter_decides() {
             filtered_in(family, "bob", Reached::Device, reason, COUNTING, counts)
         };
         let what = "bob drops the tunnel's packets from ada to bob by";
-        let told = cause("OTHERHOST", &[(&key, 12)]);
+        let found = cause("OTHERHOST", &[(&key, 12)]);
         let words = format!(
             "{what} `{rule}` (chain input of table inet fw, hook input) (its counter moved by 12)"
         );
-        assert_eq!(told, words);
+        assert_eq!(found, words);
         // It has dropped nothing, and nothing else would.
-        let told = cause("NETFILTER_DROP", &[(&key, 0)]);
-        assert!(told.starts_with("unknown"), "{told}");
+        let found = cause("NETFILTER_DROP", &[(&key, 0)]);
+        assert!(found.starts_with("unknown"), "{found}");
         // One whose match nobody knows is named by its counter alone.
         let invalid = "inet fw input: ct state invalid counter drop";
-        let told = cause("NETFILTER_DROP", &[(&key, 0), (invalid, 4)]);
+        let found = cause("NETFILTER_DROP", &[(&key, 0), (invalid, 4)]);
         let words = format!(
             "{what} `ct state invalid counter drop` (chain input of table inet fw, hook input) (its counter moved by 4)"
         );
-        assert_eq!(told, words);
-        let told = cause("NETFILTER_DROP", &[(&key, 0), (invalid, 0)]);
-        assert!(told.starts_with("unknown"), "{told}");
+        assert_eq!(found, words);
+        let found = cause("NETFILTER_DROP", &[(&key, 0), (invalid, 0)]);
+        assert!(found.starts_with("unknown"), "{found}");
         // What is known to fit goes before what may fit.
-        let told = cause("NETFILTER_DROP", &[(&key, 2), (invalid, 4)]);
-        assert!(told.contains(&rule), "{told}");
+        let found = cause("NETFILTER_DROP", &[(&key, 2), (invalid, 4)]);
+        assert!(found.contains(&rule), "{found}");
     }
 }
 
@@ -231,12 +231,12 @@ fn a_foreign_rule_is_not_taken_for_encrypt_or_drop() {
         };
         explained_of("app", Reached::Sender, spoil).cause
     };
-    let told = cause(foreign);
+    let found = cause(foreign);
     let words = "ada drops what web sends app by `oifname \"azvapp\" drop` (chain forward of table inet fw, hook forward)";
-    assert!(told.starts_with(words), "{told}");
-    let told = cause(strict);
+    assert!(found.starts_with(words), "{found}");
+    let found = cause(strict);
     assert_eq!(
-        told,
+        found,
         "nftables of ada drops what is not encrypted (`counter drop`), and does not list 10.240.0.6 as plain"
     );
 }
@@ -253,8 +253,8 @@ fn a_drop_that_was_counted_while_probes_were_sent_is_one_by_a_rule() {
         node.dataplane.nftables += &format!("\n{INPUT}");
         node.moved.insert("reason NETFILTER_DROP".to_owned(), 2);
     };
-    let told = explained_in(Family::Ipv4, "db", Reached::Device, spoil).cause;
-    assert!(told.contains("NETFILTER_DROP 2"), "{told}");
+    let found = explained_in(Family::Ipv4, "db", Reached::Device, spoil).cause;
+    assert!(found.contains("NETFILTER_DROP 2"), "{found}");
 }
 
 #[test]
@@ -277,6 +277,9 @@ fn what_surely_drops_goes_before_what_may_at_a_node_before_it() {
             node.rule_counts.insert(key.to_owned(), 4);
         }
     };
-    let told = explained_in(Family::Ipv4, "db", Reached::Device, spoil).cause;
-    assert!(told.starts_with("bob drops the tunnel's packets"), "{told}");
+    let found = explained_in(Family::Ipv4, "db", Reached::Device, spoil).cause;
+    assert!(
+        found.starts_with("bob drops the tunnel's packets"),
+        "{found}"
+    );
 }

@@ -32,17 +32,17 @@ fn is_unknown(cause: &str) -> bool {
 #[test]
 fn a_link_on_the_way_is_named_with_its_state() {
     for reached in [Reached::Sender, Reached::Device] {
-        for (node, told) in [("ada", "eth0 of ada"), ("bob", "eth0 of bob")] {
+        for (node, link) in [("ada", "eth0 of ada"), ("bob", "eth0 of bob")] {
             let down = cause(node, reached, |plane| plane.links[0].up = false);
-            assert_eq!(down, format!("{told} is down"));
+            assert_eq!(down, format!("{link} is down"));
             let gone = cause(node, reached, |plane| drop(plane.links.remove(0)));
-            assert_eq!(gone, format!("{told} is missing"));
+            assert_eq!(gone, format!("{link} is missing"));
         }
     }
-    let told = cause("ada", Reached::Sender, of_pod);
-    assert_eq!(told, "azvweb of ada is down");
-    let told = cause("bob", Reached::Inside, of_pod);
-    assert_eq!(told, "azvdb of bob is down");
+    let found = cause("ada", Reached::Sender, of_pod);
+    assert_eq!(found, "azvweb of ada is down");
+    let found = cause("bob", Reached::Inside, of_pod);
+    assert_eq!(found, "azvdb of bob is down");
 }
 
 #[test]

@@ -57,10 +57,10 @@ fn plaintext_from_the_wire_is_taken_since_its_mark_shows_another_way_back() {
 
 #[test]
 fn a_filter_that_does_not_check_is_named() {
-    for (value, told) in [("0", "off"), ("2", "loose")] {
+    for (value, state) in [("0", "off"), ("2", "loose")] {
         assert_eq!(
             cause(Family::Ipv4, "ada", filter("eth0", value)),
-            format!("{ACCEPTED}{FREE}the reverse-path filter of eth0 is {told}")
+            format!("{ACCEPTED}{FREE}the reverse-path filter of eth0 is {state}")
         );
     }
     // The larger of the two counts (ip-sysctl).
@@ -80,7 +80,7 @@ fn ipv6_has_no_filter() {
 }
 
 #[test]
-fn from_a_pod_nothing_is_said_of_strictness() {
+fn a_pod_s_spoof_is_explained_without_strictness() {
     // The link of a pod that nobody checks.
     assert_eq!(
         cause(Family::Ipv4, "web", filter("azvweb", "0")),
@@ -99,7 +99,10 @@ fn a_rule_that_should_have_dropped_it_is_no_excuse() {
 	}
 }";
         });
-        let told = "the nftables of ada did not drop it, and ";
-        assert!(cause.starts_with(&format!("{ACCEPTED}{told}")), "{cause}");
+        let expected = "the nftables of ada did not drop it, and ";
+        assert!(
+            cause.starts_with(&format!("{ACCEPTED}{expected}")),
+            "{cause}"
+        );
     }
 }
