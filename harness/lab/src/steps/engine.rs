@@ -107,12 +107,8 @@ impl<'a> Engines<'a> {
         let mut nodes = Vec::with_capacity(topology.nodes.len());
         for space in &mut topology.nodes {
             let paths = paths::of(engine, directory, store, &space.name)?;
-            nodes.push(start_init(
-                &space.name,
-                &mut space.namespace,
-                paths,
-                &states,
-            )?);
+            let init = start_init(&space.name, &mut space.namespace, paths, &states)?;
+            nodes.push(init);
         }
         wait_until_set_up(&states, patience)?;
         Ok(Self {
@@ -137,19 +133,17 @@ impl<'a> Engines<'a> {
     /// Which node each process namespace is.
     pub(crate) fn process_namespaces(&self) -> BTreeMap<u64, NodeName> {
         let states = self.states.lock();
-        let known = states
-            .iter()
-            .map(|(name, node)| (node.processes, name.clone()));
-        known.collect()
+        let nodes = states.iter();
+        nodes
+            .map(|(name, node)| (node.processes, name.clone()))
+            .collect()
     }
 
     /// Whether a node's processes have another root directory than when it was set up.
     pub(crate) fn has_hidden_root(&self, space: &NodeSpace) -> Result<bool, LabError> {
-        let before = self
-            .states
-            .lock()
-            .get(&space.name)
-            .and_then(|node| node.root);
+        let states = self.states.lock();
+        let before = states.get(&space.name).and_then(|node| node.root);
+        drop(states);
         let now = space.namespace.enter_with_mounts(|| Ok(init::root()))?;
         Ok(before.is_some() && before != now)
     }
@@ -360,9 +354,8 @@ impl<'a> Engines<'a> {
             deadline,
             |states| {
                 let gone = |name| {
-                    states
-                        .get(name)
-                        .is_some_and(|node| node.ended.contains_key(&AGENT))
+                    let node = states.get(name);
+                    node.is_some_and(|node| node.ended.contains_key(&AGENT))
                 };
                 nodes.iter().all(gone).then_some(())
             },

@@ -12,16 +12,16 @@ pub(crate) mod world;
 /// Breaches of the promises that need no frame, for the tests of their judges.
 pub(crate) mod run_promises;
 
-/// What must not be readable on the wire.
+/// Verdicts about leaks: what must not be readable on the wire.
 mod leaks;
 
-/// What shows that a packet was encrypted, and what does not.
+/// Verdicts about encrypted pairs: what proves that a packet was encrypted, and what does not.
 mod ciphertext;
 
-/// Where an encrypted probe, or its answer, can end before its end.
+/// Stops at which an encrypted probe, or its answer, can be lost.
 mod arrival;
 
-/// What breaks a promise of plaintext.
+/// Verdicts about plaintext pairs: what breaks such a promise.
 mod plaintext;
 
 /// What makes observers unfit to prove that something was not there.
@@ -36,7 +36,7 @@ mod excuses;
 /// Frames on the wire that show a protected flow, and the verdicts about them.
 mod readable;
 
-/// What has to be shown before silence about flows proves anything.
+/// Beacons that the wire's observer must have captured before silence about a flow proves anything.
 mod witnesses;
 
 /// Reassembly of fragments on the wire, and the verdicts about them.
@@ -45,7 +45,7 @@ mod fragments;
 /// Outages of flows, and their steps.
 mod outages;
 
-/// What arrived and was answered, whatever it looked like.
+/// Verdicts about delivery: arrived and answered, encrypted or not.
 mod delivery;
 
 /// The case of a promise: its family, its protocol, and its endpoints.
@@ -54,7 +54,7 @@ mod cases;
 /// Exhibits of frames, and the totals of the tunnel's packets.
 mod exhibits;
 
-/// What must not arrive.
+/// Verdicts about blocked pairs.
 mod blocked;
 
 /// Checks of dataplanes, and the facts of those that fail.
@@ -63,7 +63,7 @@ mod dataplane_checks;
 /// Effects of the fabric on packets, and those that were only asked for.
 mod fabric_effects;
 
-/// How long steps may take, and how much they may make the engine write.
+/// Verdicts about budgets of steps: the time to settle, and the engine's kernel writes.
 mod budgets;
 
 /// Verdicts about pairs that are never plaintext on the wire.
@@ -72,10 +72,10 @@ mod never_plaintext;
 /// Explanations that the judge asks for: which leg is explained, and of what.
 mod reasons;
 
-/// What comes from a node that is behind a NAT.
+/// A node behind a NAT: its messages come from other ports, and are its messages all the same.
 mod nat;
 
-/// A world in which sizes are promised.
+/// A made-up run with promises about MTUs that are held.
 mod sizes;
 
 /// Verdicts about MTUs.
@@ -87,10 +87,10 @@ mod outers;
 /// Verdicts about spoofed packets.
 mod spoofs;
 
-/// What is sent to an address that the fabric does not know.
+/// Losses of packets to addresses that the fabric does not know.
 mod addresses;
 
-/// What is lost while the kernel's table of neighbours was full.
+/// Losses while the kernel's table of neighbours was full.
 mod neighbours;
 
 /// Verdicts about every host, and what excuses it.

@@ -1,6 +1,6 @@
 //! Facts about whole scenarios: what they mean, and how wrong ones are refused.
 
-/// What each key does to the plan, and what the cluster's intent promises.
+/// The effect of each key on the plan, and the promises of the cluster's intent.
 mod meaning;
 
 /// Permanent neighbour entries of the nodes of a large cluster.
@@ -21,7 +21,7 @@ mod mtu;
 /// Addresses of phantoms, which nobody else has.
 mod phantoms;
 
-/// What is refused, and how.
+/// Refused scenarios, and their messages.
 mod refusal;
 
 /// The advice of messages: what one advises is accepted.

@@ -1,4 +1,4 @@
-//! What is sent to an address that the fabric does not know.
+//! Losses of packets to addresses that the fabric does not know.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Where an encrypted probe, or its answer, can end before its end.
+//! Stops at which an encrypted probe, or its answer, can be lost.
 
 use super::world::{World, mixed, parsed};
 use crate::evidence::{Direction, Role, Sighting};

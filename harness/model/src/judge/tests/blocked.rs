@@ -1,4 +1,4 @@
-//! What must not arrive: it has to have been tried, and nobody may have received it.
+//! Verdicts about blocked pairs: the probe has to have been sent, and nobody may have received it.
 
 use super::world::{World, mixed};
 use crate::plan::Protection;

@@ -1,4 +1,4 @@
-//! How long a step may take to settle, and how much it may make the engine write.
+//! Verdicts about budgets of steps: the time to settle, and the engine's kernel writes.
 
 use std::collections::BTreeMap;
 

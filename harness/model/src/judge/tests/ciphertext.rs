@@ -1,4 +1,4 @@
-//! What shows that a packet was encrypted, and what does not.
+//! Verdicts about encrypted pairs: what proves that a packet was encrypted, and what does not.
 
 use super::readable::in_family;
 use super::world::{World, mixed, parsed, seed, wireguard};

@@ -1,4 +1,4 @@
-//! What arrived and was answered, whatever it looked like.
+//! Verdicts about delivery: arrived and answered, encrypted or not.
 
 use super::world::{World, mixed, parsed};
 use crate::evidence::{Direction, Place};

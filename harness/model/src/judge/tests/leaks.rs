@@ -1,4 +1,4 @@
-//! What must not be readable on the wire.
+//! Verdicts about leaks: what must not be readable on the wire.
 
 use std::net::IpAddr;
 

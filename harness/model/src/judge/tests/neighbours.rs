@@ -1,4 +1,4 @@
-//! What is lost while the kernel's table of neighbours was full.
+//! Losses while the kernel's table of neighbours was full.
 
 use super::step_windows;
 use super::world::{mixed, parsed};

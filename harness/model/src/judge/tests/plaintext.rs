@@ -1,4 +1,4 @@
-//! What breaks a promise of plaintext.
+//! Verdicts about plaintext pairs: what breaks such a promise.
 
 use super::world::{World, mixed, parsed};
 use crate::dataplane::{Route, RouteKind, Rule};

@@ -1,4 +1,4 @@
-//! A world in which sizes of packets are promised, and hold.
+//! A made-up run with promises about MTUs that are held.
 
 use super::run_promises::judge_packets;
 use super::world::*;

@@ -1,4 +1,4 @@
-//! What the wire's observer has to have shown before silence about a flow proves anything.
+//! Beacons that the wire's observer must have captured before silence about a flow proves anything.
 
 use super::step_windows::stepped;
 use super::world::{World, parsed};

@@ -1,4 +1,4 @@
-//! What each key does to the plan, and what the cluster's intent promises.
+//! The effect of each key on the plan, and the promises of the cluster's intent.
 
 use super::{EVERY_KEY, TWO_NODES, planned, promise};
 use crate::plan::{Class, Origin, Plan, Protection, Protocol};

@@ -1,4 +1,4 @@
-//! What is refused, and how.
+//! Refused scenarios, and their messages.
 
 use super::{TWO_NODES, planned, refused};
 
