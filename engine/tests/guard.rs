@@ -1,5 +1,5 @@
-//! `wiremesh guard` in a network namespace of its own: what it says, how it exits, and what the kernel
-//! drops afterwards.
+//! `wiremesh guard` in a network namespace of its own: what it prints, how it exits, and what the kernel drops
+//! afterwards.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -55,7 +55,7 @@ fn guard(state: &Path) -> Option<String> {
 }
 
 #[test]
-fn rules_that_cannot_be_used_fail_closed_and_say_so() {
+fn rules_that_cannot_be_used_fail_closed_with_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("guard.json");
     for (content, cause) in [

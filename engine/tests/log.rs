@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Long enough for five tries (`FIRST_RETRY`, and twice as long each time).
 const A_WHILE: Duration = Duration::from_secs(2);
 
-/// How long an agent may take to say something.
+/// How long an agent may take to send a message.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn is_root() -> bool {
@@ -48,19 +48,19 @@ fn a_node_that_is_not_there_is_one_line_until_it_is() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let hear = |patience| {
+    let receive = |patience| {
         socket.set_read_timeout(Some(patience)).unwrap();
         let mut buffer = [0; 4096];
         let length = socket.recv(&mut buffer).ok()?;
         Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
     };
     let waits = "the store has no Node `ada`: the agent waits for it";
-    assert_eq!(hear(DEADLINE), Some(format!("STATUS={waits}\n")));
+    assert_eq!(receive(DEADLINE), Some(format!("STATUS={waits}\n")));
     // It tries again meanwhile, and has nothing new to say.
-    assert_eq!(hear(A_WHILE), None);
+    assert_eq!(receive(A_WHILE), None);
     let node = "kind: Node\nmetadata: {name: ada}\nspec: {bgp: {ipv4Address: 10.0.0.1/24}}\n";
     fs::write(store.join("ada.yaml"), node).unwrap();
-    let ready = hear(DEADLINE).expect("it has a Node now");
+    let ready = receive(DEADLINE).expect("it has a Node now");
     assert!(ready.starts_with("READY=1\n"), "{ready}");
     agent.kill().unwrap();
     let output = agent.wait_with_output().unwrap();

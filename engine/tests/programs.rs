@@ -8,7 +8,7 @@ const WIREMESH: &str = env!("CARGO_BIN_EXE_wiremesh");
 
 const WIREMESH_TEST: &str = env!("CARGO_BIN_EXE_wiremesh-test");
 
-/// What tells an agent where to die.
+/// The variable that sets an agent's crash point.
 const CRASH: &str = "WIREMESH_CRASH";
 
 fn run(program: &str, arguments: &[&str]) -> Output {
@@ -26,8 +26,8 @@ fn faults() -> Vec<String> {
         "--fault",
         "?",
     ];
-    let said = String::from_utf8(run(WIREMESH_TEST, &asked).stderr).unwrap();
-    let (_, list) = said.split_once("[possible values: ").unwrap();
+    let errors = String::from_utf8(run(WIREMESH_TEST, &asked).stderr).unwrap();
+    let (_, list) = errors.split_once("[possible values: ").unwrap();
     let (list, _) = list.split_once(']').unwrap();
     list.split(", ")
         .map(|name| name.trim().to_owned())
@@ -49,9 +49,9 @@ fn wiremesh_takes_no_fault() {
     ] {
         let asked = [verb, &["--fault", "no-mtu"]].concat();
         let output = run(WIREMESH, &asked);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{asked:?}: {said}");
-        assert!(said.contains("unexpected argument '--fault'"), "{said}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{asked:?}: {errors}");
+        assert!(errors.contains("unexpected argument '--fault'"), "{errors}");
     }
 }
 

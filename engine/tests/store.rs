@@ -1,4 +1,4 @@
-//! The operator's commands on a real directory, and what they say when it is wrong.
+//! The operator's commands on a real directory, and their errors when it is wrong.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ fn wiremesh(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn said(output: &Output) -> (Option<i32>, String) {
+fn printed(output: &Output) -> (Option<i32>, String) {
     let text = [&output.stdout[..], &output.stderr].concat();
     (
         output.status.code(),
@@ -29,7 +29,7 @@ fn enable_is_one_command_and_disable_takes_it_back() {
     let store = store(folder.path());
     let file = folder.path().join("felixconfiguration.default.yaml");
 
-    let (status, text) = said(&wiremesh(&["enable", "--store", &store]));
+    let (status, text) = printed(&wiremesh(&["enable", "--store", &store]));
     let on = "encryption is on; host encryption is off, strict mode is off";
     assert_eq!((status, text.as_str()), (Some(0), on));
     let configuration = fs::read_to_string(&file).unwrap();
@@ -38,11 +38,11 @@ fn enable_is_one_command_and_disable_takes_it_back() {
         "{configuration}"
     );
 
-    let (_, text) = said(&wiremesh(&["enable", "--store", &store]));
+    let (_, text) = printed(&wiremesh(&["enable", "--store", &store]));
     let already = "encryption is on already; host encryption is off, strict mode is off";
     assert_eq!(text, already);
 
-    let (status, text) = said(&wiremesh(&["disable", "--store", &store]));
+    let (status, text) = printed(&wiremesh(&["disable", "--store", &store]));
     assert_eq!((status, text.as_str()), (Some(0), "encryption is off"));
     let configuration = fs::read_to_string(&file).unwrap();
     assert!(
@@ -61,7 +61,7 @@ fn enable_counts_the_families_of_the_networks_that_it_is_given() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let (status, _) = said(&wiremesh(&[
+        let (status, _) = printed(&wiremesh(&[
             "enable",
             "--store",
             &store,
@@ -92,7 +92,7 @@ fn a_security_setting_with_a_slip_is_refused_with_its_place_and_writes_nothing()
     let store = store(path);
     let enable = |more: &[&str]| {
         let arguments = [&["enable", "--store", &store, "--strict"], more].concat();
-        said(&wiremesh(&arguments))
+        printed(&wiremesh(&arguments))
     };
     let refused = |more: &[&str], expected: &str| {
         let (status, text) = enable(more);
@@ -142,10 +142,10 @@ fn a_security_setting_with_a_slip_is_refused_with_its_place_and_writes_nothing()
         "{text}"
     );
     let on = "encryption is on; host encryption is off, strict mode is on";
-    let (_, said) = enable(&["--plain-nodes", "none"]);
-    assert_eq!(said, format!("{on}, also in 10.0.0.0/8"));
-    let (_, said) = enable(&["--networks", "none"]);
-    assert_eq!(said, on);
+    let (_, text) = enable(&["--plain-nodes", "none"]);
+    assert_eq!(text, format!("{on}, also in 10.0.0.0/8"));
+    let (_, text) = enable(&["--networks", "none"]);
+    assert_eq!(text, on);
     let text = fs::read_to_string(path.join("felixconfiguration.default.yaml")).unwrap();
     assert!(
         !text.contains("plain-nodes") && !text.contains("networks"),
@@ -153,11 +153,11 @@ fn a_security_setting_with_a_slip_is_refused_with_its_place_and_writes_nothing()
     );
 
     // Strict mode stays asked for, which is said.
-    let (status, said) = self::said(&wiremesh(&["disable", "--store", &store]));
+    let (status, text) = printed(&wiremesh(&["disable", "--store", &store]));
     assert_eq!(status, Some(0));
     assert!(
-        said.starts_with("encryption is off; strict mode stays asked for"),
-        "{said}"
+        text.starts_with("encryption is off; strict mode stays asked for"),
+        "{text}"
     );
     let without = [
         "enable",
@@ -167,9 +167,9 @@ fn a_security_setting_with_a_slip_is_refused_with_its_place_and_writes_nothing()
         "--networks",
         "10.0.0.0/8",
     ];
-    let (status, said) = self::said(&wiremesh(&without));
-    assert_eq!(status, Some(2), "{said}");
-    assert!(said.contains("'--networks' needs strict mode"), "{said}");
+    let (status, text) = printed(&wiremesh(&without));
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains("'--networks' needs strict mode"), "{text}");
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_configuration_that_cannot_be_read_is_not_written_beside_or_over() {
             fs::write(folder.path().join(name), text).unwrap();
         }
         for verb in ["enable", "disable"] {
-            let (status, text) = said(&wiremesh(&[verb, "--store", &store(folder.path())]));
+            let (status, text) = printed(&wiremesh(&[verb, "--store", &store(folder.path())]));
             assert_eq!(status, Some(1), "{text}");
             assert!(text.contains(expected), "{text}");
             assert!(text.contains("\n  help: "), "{text}");
@@ -239,7 +239,7 @@ fn a_key_of_an_unknown_node_is_not_rotated_and_the_known_ones_are_named() {
     }
     let rotate = |node: &str| {
         let store = store(folder.path());
-        said(&wiremesh(&[
+        printed(&wiremesh(&[
             "rotate-key",
             "--node",
             node,
@@ -281,7 +281,7 @@ fn a_json_resource_stays_json_and_keeps_its_other_fields() {
     )
     .unwrap();
     let store = store(folder.path());
-    said(&wiremesh(&[
+    printed(&wiremesh(&[
         "enable",
         "--store",
         &store,
@@ -313,7 +313,7 @@ fn a_mistake_that_keeps_nodes_as_they_are_is_named_by_enable_and_disable() {
         (&["disable"], &[misspelt], hosts),
     ] {
         fs::write(&file, text).unwrap();
-        let (status, text) = said(&wiremesh(&[verb, &["--store", &store]].concat()));
+        let (status, text) = printed(&wiremesh(&[verb, &["--store", &store]].concat()));
         assert_eq!(status, Some(0), "{text}");
         let whole = "has mistakes. Until they are corrected, a node on which strict mode is in force switches \
              nothing off:";
@@ -323,16 +323,16 @@ fn a_mistake_that_keeps_nodes_as_they_are_is_named_by_enable_and_disable() {
         assert!(!text.contains(absent), "{text}");
     }
     fs::write(&file, text.replace(", wireGuardMTU: 1400", "")).unwrap();
-    let (_, text) = said(&wiremesh(&["disable", "--store", &store]));
+    let (_, text) = printed(&wiremesh(&["disable", "--store", &store]));
     assert!(!text.contains("mistake"), "{text}");
 }
 
 #[test]
 fn a_store_that_is_not_there_is_named() {
-    let (status, text) = said(&wiremesh(&["enable", "--store", "dir:/no/such/store"]));
+    let (status, text) = printed(&wiremesh(&["enable", "--store", "dir:/no/such/store"]));
     assert_eq!(status, Some(1));
     assert!(text.contains("/no/such/store"), "{text}");
-    let (status, text) = said(&wiremesh(&[
+    let (status, text) = printed(&wiremesh(&[
         "agent",
         "--node",
         "a",
@@ -365,7 +365,7 @@ fn a_status_that_fails_is_json_too_where_json_is_asked_for() {
 
 #[test]
 fn a_store_of_an_unknown_kind_is_a_wrong_argument() {
-    let (status, text) = said(&wiremesh(&["enable", "--store", "ftp://x"]));
+    let (status, text) = printed(&wiremesh(&["enable", "--store", "ftp://x"]));
     assert_eq!(status, Some(2));
     assert!(text.contains("dir:PATH"), "{text}");
 }
@@ -375,7 +375,7 @@ fn an_etcd_that_is_not_there_is_named_with_the_reason() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let (status, text) = said(&wiremesh(&["enable", "--store", &format!("etcd:{url}")]));
+    let (status, text) = printed(&wiremesh(&["enable", "--store", &format!("etcd:{url}")]));
     assert_eq!(status, Some(1));
     let expected =
         format!("cannot use the etcd at {url}: it cannot be reached: Connection refused");
@@ -383,7 +383,7 @@ fn an_etcd_that_is_not_there_is_named_with_the_reason() {
 }
 
 #[test]
-fn a_password_in_a_url_is_never_told() {
+fn a_password_in_a_url_is_never_printed() {
     for store in [
         "etcd:http://user:s3cret@127.0.0.1:1",
         "etcd:http://user:s3cret@127.0.0.1:99999",
@@ -392,7 +392,7 @@ fn a_password_in_a_url_is_never_told() {
         "etcd:ftp://user:s3cret@127.0.0.1",
         "http://user:s3cret@127.0.0.1:2379",
     ] {
-        let (status, text) = said(&wiremesh(&["enable", "--store", store]));
+        let (status, text) = printed(&wiremesh(&["enable", "--store", store]));
         assert!(matches!(status, Some(1 | 2)), "{store}: {text}");
         assert!(text.contains("127.0.0.1"), "{store}: {text}");
         assert!(!text.contains("s3cret"), "{store}: {text}");
@@ -401,7 +401,7 @@ fn a_password_in_a_url_is_never_told() {
 
 #[test]
 fn an_etcd_without_a_scheme_is_a_wrong_argument() {
-    let (status, text) = said(&wiremesh(&["enable", "--store", "etcd:10.0.0.1:2379"]));
+    let (status, text) = printed(&wiremesh(&["enable", "--store", "etcd:10.0.0.1:2379"]));
     assert_eq!(status, Some(2));
     assert!(
         text.contains("begins with neither http:// nor https://"),
@@ -410,10 +410,10 @@ fn an_etcd_without_a_scheme_is_a_wrong_argument() {
 }
 
 #[test]
-fn https_without_certificates_says_which_files_are_missing() {
+fn https_without_certificates_names_the_missing_files() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let store = format!("etcd:https://{}", listener.local_addr().unwrap());
-    let (status, text) = said(&wiremesh(&["enable", "--store", &store]));
+    let (status, text) = printed(&wiremesh(&["enable", "--store", &store]));
     assert_eq!(status, Some(1));
     assert!(text.contains("ETCD_CA_CERT_FILE"), "{text}");
 }

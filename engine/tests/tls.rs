@@ -1,4 +1,4 @@
-//! An etcd that asks who its clients are, as real clusters have it.
+//! An etcd that requires client certificates, as real clusters have it.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -25,8 +25,8 @@ fn openssl(folder: &Path, words: &[&str]) {
         .current_dir(folder)
         .output()
         .expect("openssl cannot be started: run ci/setup");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
 }
 
 /// `NAME.crt` and `NAME.key`, signed by `ca` or, for `ca` itself, by nobody else.
@@ -87,7 +87,7 @@ fn server() -> Server {
     Server { folder, url, child }
 }
 
-/// `wiremesh enable` with these files; what it said.
+/// `wiremesh enable` with these files; its output.
 fn enable(server: &Server, files: &[(&str, &str)]) -> String {
     let store = format!("etcd:{}", server.url);
     let mut command = Command::new(env!("CARGO_BIN_EXE_wiremesh"));
@@ -109,22 +109,22 @@ fn an_etcd_behind_tls_is_used_by_who_has_a_certificate() {
         ("ETCD_KEY_FILE", "client.key"),
     ];
     let end = Instant::now() + Duration::from_secs(20);
-    let mut said = enable(&server, &files);
-    while said.contains("Connection refused") && Instant::now() < end {
-        said = enable(&server, &files);
+    let mut text = enable(&server, &files);
+    while text.contains("Connection refused") && Instant::now() < end {
+        text = enable(&server, &files);
     }
-    assert!(said.starts_with("encryption is on; "), "{said}");
-    let said = enable(&server, &files);
-    assert!(said.starts_with("encryption is on already; "), "{said}");
+    assert!(text.starts_with("encryption is on; "), "{text}");
+    let text = enable(&server, &files);
+    assert!(text.starts_with("encryption is on already; "), "{text}");
 
     // Who has none is told so by etcd, and who trusts somebody else trusts nobody here.
-    let said = enable(&server, &files[..1]);
-    assert!(said.contains("it cannot be reached"), "{said}");
-    let said = enable(&server, &[("ETCD_CA_CERT_FILE", "client.crt")]);
-    assert!(said.contains("invalid peer certificate"), "{said}");
-    let said = enable(&server, &[("ETCD_CA_CERT_FILE", "none.crt")]);
+    let text = enable(&server, &files[..1]);
+    assert!(text.contains("it cannot be reached"), "{text}");
+    let text = enable(&server, &[("ETCD_CA_CERT_FILE", "client.crt")]);
+    assert!(text.contains("invalid peer certificate"), "{text}");
+    let text = enable(&server, &[("ETCD_CA_CERT_FILE", "none.crt")]);
     assert!(
-        said.contains("cannot use the file in ETCD_CA_CERT_FILE"),
-        "{said}"
+        text.contains("cannot use the file in ETCD_CA_CERT_FILE"),
+        "{text}"
     );
 }

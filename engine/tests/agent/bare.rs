@@ -1,4 +1,4 @@
-//! Encrypt or drop beside a Node that is there and has lost its addresses: what was protected stays so.
+//! Encrypt or drop where a Node has lost its addresses: what was protected stays so.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ fn inside_a_node_without_addresses() {
     let resources = [("default.yaml", STRICT), ("bob.yaml", BOB)];
     let mut node = Node::start(folder.path(), &resources);
     let in_sync = |status: &str| status.contains("X_WIREMESH_APPLIED=");
-    let told =
+    let reports_protection =
         |status: &str| in_sync(status) && status.contains("protected, though no resource names");
     let drops = || ruleset_has(&["10.0.0.2", "fd00::2"]);
     node.until("was in sync", in_sync);
@@ -46,7 +46,7 @@ fn inside_a_node_without_addresses() {
             } else {
                 put(&node.store);
             }
-            node.until("told what stays protected", told);
+            node.until("told what stays protected", reports_protection);
             assert!(drops(), "{bare}");
             let status = node.status();
             assert!(
@@ -55,17 +55,17 @@ fn inside_a_node_without_addresses() {
             );
             write(&node.store, "bob.yaml", BOB);
             node.until("was in sync with the Node", |status| {
-                in_sync(status) && !told(status)
+                in_sync(status) && !reports_protection(status)
             });
             assert!(drops(), "{bare}");
         }
     }
     // Deleted, it is gone.
     write(&node.store, "bob.yaml", BARE[0]);
-    node.until("told what stays protected", told);
+    node.until("told what stays protected", reports_protection);
     std::fs::remove_file(node.store.join("bob.yaml")).unwrap();
     node.until("was in sync without the Node", |status| {
-        in_sync(status) && !told(status)
+        in_sync(status) && !reports_protection(status)
     });
     assert!(!ruleset_has(&["10.0.0.2"]) && !ruleset_has(&["fd00::2"]));
 }

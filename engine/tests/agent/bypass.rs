@@ -1,6 +1,5 @@
-//! A rule of another that comes before the agent's and sends traffic past the tunnel: log, status,
-//! readiness and metrics tell of it while it is there, in both families; and in strict mode nothing of
-//! it leaves the node.
+//! A rule of another that comes before the agent's and sends traffic past the tunnel: log, status, readiness
+//! and metrics report it while it is there, in both families; and in strict mode nothing of it leaves the node.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
@@ -41,7 +40,7 @@ fn strict() -> String {
 }
 
 #[test]
-fn a_rule_that_sends_traffic_past_the_tunnel_is_told_while_it_is_there() {
+fn a_rule_that_sends_traffic_past_the_tunnel_is_reported_while_it_is_there() {
     in_namespaces("bypass::inside_a_rule_comes_before_the_agent_s");
 }
 
@@ -86,20 +85,20 @@ fn check(node: &Node) -> (bool, String) {
     (output.status.success(), text)
 }
 
-/// Hears every packet of this namespace.
+/// Receives every packet of this namespace.
 struct Capture(OwnedFd);
 
 impl Capture {
     fn open() -> Self {
-        let heard = socket(
+        let packets = socket(
             AddressFamily::Packet,
             SockType::Raw,
             SockFlag::SOCK_CLOEXEC,
             SockProtocol::EthAll,
         );
-        let heard = heard.unwrap();
-        setsockopt(&heard, ReceiveTimeout, &TimeVal::new(1, 0)).unwrap();
-        Self(heard)
+        let packets = packets.unwrap();
+        setsockopt(&packets, ReceiveTimeout, &TimeVal::new(1, 0)).unwrap();
+        Self(packets)
     }
 
     /// Whether `text` has left through `outside` before `last` has.
@@ -109,8 +108,8 @@ impl Capture {
         let mut buffer = [0; 2048];
         let mut found = false;
         while Instant::now() < deadline {
-            let heard = recvfrom::<LinkAddr>(self.0.as_raw_fd(), &mut buffer);
-            let Ok((length, Some(from))) = heard else {
+            let received = recvfrom::<LinkAddr>(self.0.as_raw_fd(), &mut buffer);
+            let Ok((length, Some(from))) = received else {
                 continue;
             };
             let has = |text: &str| {
@@ -184,11 +183,11 @@ fn inside_a_rule_comes_before_the_agent_s() {
             ));
             ip(&format!("{flag} rule add pref 20 {rule}"));
             assert!(ip(&format!("{flag} route get {bob}")).contains("dev outside"));
-            let told = format!("{family}: the rule `20: from all ");
-            node.until("told of the rule", |status| status.contains(&told));
+            let problem = format!("{family}: the rule `20: from all ");
+            node.until("told of the rule", |status| status.contains(&problem));
             until(
                 "/readyz",
-                &["503 ", &told, "past the tunnel through outside"],
+                &["503 ", &problem, "past the tunnel through outside"],
             );
             let sample = format!(
                 "wiremesh_peers{{family=\"{}\",reason=\"bypassed\",state=\"plain\"}} 1\n",

@@ -68,7 +68,7 @@ fn inside_a_mistake_in_labels() {
                 put(&node.store);
             }
             // Labels that were known stay so, and the mistake is told.
-            let told = |status: &str| {
+            let reports_mistake = |status: &str| {
                 let place = if file == "ada.yaml" {
                     "metadata."
                 } else {
@@ -76,7 +76,7 @@ fn inside_a_mistake_in_labels() {
                 };
                 stays(status) || !restarts && in_sync(status) && status.contains(place)
             };
-            node.until("told of the mistake", told);
+            node.until("told of the mistake", reports_mistake);
             assert!(drops(), "{mistake}");
             write(&node.store, file, text);
             node.until("went on when the mistake was repaired", |status| {

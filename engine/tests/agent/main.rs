@@ -25,7 +25,7 @@ mod networks;
 mod port;
 /// A prefix of pods' interfaces that the uplink's name begins with.
 mod prefix;
-/// A store that says itself that it is not ready.
+/// A ClusterInformation whose `datastoreReady` is false.
 mod ready;
 /// A tunnel device that somebody changes.
 mod repair;
@@ -38,10 +38,10 @@ mod unknown;
 /// A FelixConfiguration that an agent cannot read when it starts.
 mod unread;
 
-/// How long an agent may take to say what is expected; a taken port is tried again every 10 s.
+/// How long an agent may take to report what is expected; a taken port is tried again every 10 s.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Says that this process is in a namespace of its own.
+/// Set where this process is in a namespace of its own.
 const INSIDE: &str = "WIREMESH_TEST_INSIDE";
 
 fn is_root() -> bool {
@@ -140,7 +140,7 @@ impl Node {
         }
     }
 
-    /// Ends the agent at once, and starts another one. What the first one said is forgotten.
+    /// Ends the agent at once, and starts another one. The messages of the first one are dropped.
     fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
         self.agent.kill().unwrap();
         self.agent.wait().unwrap();
@@ -171,7 +171,7 @@ impl Node {
         panic!("never {what}; the agent reported last: {last}");
     }
 
-    /// What `wiremesh status` says of the node.
+    /// The output of `wiremesh status` for the node.
     fn status(&self) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_wiremesh"))
             .args(["status", "--node", "ada", "--store"])

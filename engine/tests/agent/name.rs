@@ -1,5 +1,5 @@
-//! A device's name that another link has: the other family goes on, the name is told, the key is
-//! withheld, and the device is made once the name is free.
+//! A device's name that another link has: the other family goes on, the name is reported, the key is withheld,
+//! and the device is made once the name is free.
 
 use std::process::Command;
 

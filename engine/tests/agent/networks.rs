@@ -51,7 +51,7 @@ fn inside_a_mistake_in_a_setting() {
     let mut node = Node::start(folder.path(), &resources);
     let all = ["10.7.0.0/16", "fd77::/64", "203.0.113.2", "10.0.1.5"];
     let in_sync = |status: &str| status.contains("X_WIREMESH_APPLIED=");
-    let told =
+    let is_reported =
         |status: &str| in_sync(status) && status.contains("protected until this is corrected");
     node.until("was in sync", in_sync);
     assert!(ruleset_has(&all));
@@ -61,7 +61,7 @@ fn inside_a_mistake_in_a_setting() {
             true => "outeSource` is n",
             false => "protected until this is corrected",
         };
-        let told = |status: &str| in_sync(status) && status.contains(reported);
+        let is_reported = |status: &str| in_sync(status) && status.contains(reported);
         assert!(STRICT.contains(right));
         let mistaken = STRICT.replace(right, mistake);
         for restarts in [false, true] {
@@ -71,7 +71,7 @@ fn inside_a_mistake_in_a_setting() {
             } else {
                 put(&node.store);
             }
-            let last = applied(&node.until("told what stays protected", told));
+            let last = applied(&node.until("told what stays protected", is_reported));
             assert!(ruleset_has(&all), "{mistake}");
             let status = node.status();
             assert!(status.contains(reported), "{status}");
@@ -84,7 +84,7 @@ fn inside_a_mistake_in_a_setting() {
             fs::remove_file(node.store.join("zoe.yaml")).unwrap();
             write(&node.store, "default.yaml", STRICT);
             node.until("was in sync without the mistake", |status| {
-                in_sync(status) && !told(status)
+                in_sync(status) && !is_reported(status)
             });
             assert!(ruleset_has(&all), "{mistake}");
         }
@@ -97,16 +97,16 @@ fn inside_a_mistake_in_a_setting() {
     });
     let mistaken = STRICT.replace("10.7.0.0/16,", "10.7.0.0/166,");
     write(&node.store, "default.yaml", &mistaken);
-    node.until("told what stays protected", told);
+    node.until("told what stays protected", is_reported);
     assert!(ruleset_has(&all));
     write(&node.store, "default.yaml", STRICT);
     node.until("was in sync without the mistake", |status| {
-        in_sync(status) && !told(status)
+        in_sync(status) && !is_reported(status)
     });
     // What is taken out without a mistake is out, and what a mistake took out is with the mistake.
     let without = STRICT.replace("10.7.0.0/16,", "");
     let is_out = || !ruleset_has(&["10.7.0.0/16"]) && ruleset_has(&all[1..]);
-    let is_well = |status: &str| in_sync(status) && !told(status);
+    let is_well = |status: &str| in_sync(status) && !is_reported(status);
     write(&node.store, "default.yaml", &without);
     let last = applied(&node.until("was in sync without the network", |status| {
         is_well(status) && is_out()
@@ -118,7 +118,7 @@ fn inside_a_mistake_in_a_setting() {
     assert!(ruleset_has(&all));
     let mistaken = STRICT.replace("10.7.0.0/16,", "10.7.0.0/166,");
     write(&node.store, "default.yaml", &mistaken);
-    node.until("told what stays protected", told);
+    node.until("told what stays protected", is_reported);
     write(&node.store, "default.yaml", &without);
     node.until("was in sync without the network", is_well);
     assert!(is_out());

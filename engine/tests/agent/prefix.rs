@@ -40,19 +40,19 @@ fn inside_a_prefix_that_covers_the_uplink() {
         .map(|(name, text)| (*name, text.as_str()));
     let mut node = Node::start(folder.path(), &resources);
     let in_sync = |status: &str| status.contains("X_WIREMESH_APPLIED=");
-    let told = |prefix: &str| {
+    let reports_prefix = |prefix: &str| {
         let what = format!("`{prefix}`, which is not used: ");
         move |status: &str| in_sync(status) && status.contains(&what)
     };
     let drops = || ruleset_has(&["10.0.0.2", "fd00::2", "drop"]);
-    node.until("told of the prefix", told("out"));
+    node.until("told of the prefix", reports_prefix("out"));
     assert!(drops() && !exempts("out"));
     let status = node.status();
     assert!(status.contains("`out`, which is not used: "), "{status}");
     // One that is whole, or one letter, beside one that is right.
     for (prefixes, wrong) in [("cali,outside", "outside"), ("o, cali", "o")] {
         write(&node.store, "default.yaml", &strict(prefixes));
-        node.until("told of the prefix", told(wrong));
+        node.until("told of the prefix", reports_prefix(wrong));
         assert!(drops() && exempts("cali") && !exempts(wrong), "{prefixes}");
     }
     // The uplink gets a name that the right one covers, and its own again.
@@ -67,7 +67,7 @@ fn inside_a_prefix_that_covers_the_uplink() {
         ip(&format!("address replace fd00::1/64 dev {to} nodad"));
     };
     rename("outside", "cali-up");
-    node.until("told of the default's prefix", told("cali"));
+    node.until("told of the default's prefix", reports_prefix("cali"));
     assert!(drops() && !exempts("cali"));
     rename("cali-up", "outside");
     node.until("used the prefix again", is_well);
@@ -78,6 +78,6 @@ fn inside_a_prefix_that_covers_the_uplink() {
         write(store, "ada.yaml", ADA_OF_IPV6);
         write(store, "default.yaml", &strict("out"));
     });
-    node.until("told of the prefix", told("out"));
+    node.until("told of the prefix", reports_prefix("out"));
     assert!(drops() && !exempts("out"));
 }

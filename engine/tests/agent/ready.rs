@@ -1,5 +1,5 @@
-//! A ClusterInformation whose `datastoreReady` is false, as Calico sets it while it migrates a store:
-//! the agent changes nothing and says why, and goes on when it is true.
+//! A ClusterInformation whose `datastoreReady` is false, as Calico sets it while it migrates a store: the agent
+//! changes nothing and reports why, and goes on when it is true.
 
 use std::path::Path;
 

@@ -33,7 +33,7 @@ fn status(node: &Node) -> String {
     text
 }
 
-/// The sample of a metric, once the agent has told of what it reported last.
+/// The sample of a metric, once the exporter has the agent's last report.
 fn wait_for_sample(wanted: &str) {
     let deadline = Instant::now() + DEADLINE;
     let mut page = String::new();

@@ -148,9 +148,9 @@ fn inside_what_cannot_be_read() {
             std::os::unix::fs::symlink("nothing", &draft).unwrap();
             fs::rename(draft, store.join("default.yaml")).unwrap();
         }
-        let told =
+        let responded =
             |status: &str| restarts == status.contains("stays as it is") && !status.is_empty();
-        node.until("said that the link leads nowhere, or went on", told);
+        node.until("said that the link leads nowhere, or went on", responded);
         holds("a link that leads nowhere");
         fs::remove_file(node.store.join("default.yaml")).unwrap();
         write(&node.store, "default.yaml", STRICT);

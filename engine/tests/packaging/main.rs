@@ -90,7 +90,7 @@ fn the_manifests_probes_are_answered() {
 }
 
 #[test]
-fn a_container_without_the_mounts_of_the_manifest_says_what_it_lacks() {
+fn a_container_without_the_mounts_of_the_manifest_reports_the_missing_mount() {
     if !possible() {
         return;
     }
@@ -100,7 +100,7 @@ fn a_container_without_the_mounts_of_the_manifest_says_what_it_lacks() {
         panic!("a container can write its own /proc/sys");
     };
     assert!(status.contains("Read-only file system"), "{status}");
-    for (without, says) in [
+    for (without, expected) in [
         (
             "/host/proc/sys/net",
             "/host/proc/sys/net/ipv4/conf/all/src_valid_mark",
@@ -118,7 +118,7 @@ fn a_container_without_the_mounts_of_the_manifest_says_what_it_lacks() {
         if without == "/dev/net" && !status.contains("cannot encrypt") && kernel_wireguard() {
             continue;
         }
-        assert!(status.contains(says), "without {without}: {status}");
+        assert!(status.contains(expected), "without {without}: {status}");
     }
 }
 
@@ -179,9 +179,9 @@ fn the_units_are_such_as_systemd_understands() {
             .arg(&file)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&verified.stderr);
-        assert!(verified.status.success(), "{said}");
-        assert!(!said.contains(name), "{said}");
+        let errors = String::from_utf8_lossy(&verified.stderr);
+        assert!(verified.status.success(), "{errors}");
+        assert!(!errors.contains(name), "{errors}");
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long an agent may take to get ready or to say why it does not.
+/// How long an agent may take to get ready or to report why it does not.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A place that can be written.
@@ -59,7 +59,7 @@ pub(crate) enum Outcome {
         /// What the agent published, after each start.
         keys: Vec<String>,
     },
-    /// It said what stands in the way.
+    /// It reported what stands in the way.
     Struggling { status: String },
 }
 
@@ -119,7 +119,7 @@ fn unshare() -> Command {
 }
 
 impl Sandbox {
-    /// Runs the agent until it is ready or says why it is not.
+    /// Runs the agent until it is ready or reports why it is not.
     pub(crate) fn run(&self) -> Outcome {
         let folder = tempfile::tempdir().unwrap();
         for name in ["store", "notify"] {
@@ -163,21 +163,21 @@ impl Sandbox {
             let key = node["status"]["wireguardPublicKey"].as_str();
             key.unwrap_or_default().to_owned()
         };
-        let status = match hear(socket, child)? {
+        let status = match receive_status(socket, child)? {
             Ok(status) => status,
             Err(status) => return Ok(Outcome::Struggling { status }),
         };
         let mut keys = vec![key()];
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut stdin = child.stdin.take().unwrap();
-        let mut tell = |what: String| writeln!(stdin, "{what}").unwrap();
+        let mut send = |what: String| writeln!(stdin, "{what}").unwrap();
         let mut answers = Vec::new();
         for (port, path) in &self.asks {
-            tell(format!("ask {port} {path}"));
+            send(format!("ask {port} {path}"));
             answers.push(lines.next().unwrap_or(Ok(String::new())).unwrap());
         }
         if let Some(ends) = self.restart {
-            tell(match ends {
+            send(match ends {
                 Ends::Agent => "end agent".into(),
                 Ends::Everything => "end everything".into(),
             });
@@ -186,8 +186,8 @@ impl Sandbox {
             socket.set_nonblocking(true).unwrap();
             while socket.recv(&mut [0; 8]).is_ok() {}
             socket.set_nonblocking(false).unwrap();
-            tell("start".into());
-            hear(socket, child)?.unwrap();
+            send("start".into());
+            receive_status(socket, child)?.unwrap();
             keys.push(key());
         }
         Ok(Outcome::Ready {
@@ -241,9 +241,9 @@ impl Sandbox {
     }
 }
 
-/// Starts the agent, and does what it is told. Asks over HTTP, and prints each answer on a
-/// line, with tabs for its line ends; ends and starts processes; goes on until nobody tells it
-/// any more, so that the namespaces stay meanwhile.
+/// Starts the agent, and carries out commands. Asks over HTTP, and prints each answer on a line, with tabs for
+/// its line ends; ends and starts processes; goes on until nobody commands it any more, so that the namespaces
+/// stay meanwhile.
 const ASK: &str = r#"
 start
 while read -r verb what path; do
@@ -262,8 +262,11 @@ done
 wait $agent
 "#;
 
-/// The agent's next word: its status, when it is ready or when it is not.
-fn hear(socket: &UnixDatagram, child: &mut Child) -> Result<Result<String, String>, String> {
+/// The agent's next message: its status, when it is ready or when it is not.
+fn receive_status(
+    socket: &UnixDatagram,
+    child: &mut Child,
+) -> Result<Result<String, String>, String> {
     let deadline = Instant::now() + DEADLINE;
     let mut buffer = [0; 8192];
     let patience = Duration::from_millis(200);

@@ -1,4 +1,4 @@
-//! A systemd unit, as far as it says what a service may do.
+//! A systemd unit: what its service may do.
 
 use std::path::PathBuf;
 

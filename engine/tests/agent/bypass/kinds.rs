@@ -1,5 +1,5 @@
-//! Every kind of rule and route of others: what the kernel does with a packet to a peer is what the agent
-//! and `status` tell of it.
+//! Every kind of rule and route of others: what the kernel does with a packet to a peer is what the agent and
+//! `status` report.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,9 +9,9 @@ use crate::{Node, configuration};
 
 /// Jumps from rule to rule.
 mod jump;
-/// Where routes lead.
+/// Routes past the tunnel: by a nexthop object, several next hops, an encapsulation, of any type.
 mod route;
-/// Which packets a rule is for, and what it does with a route that it has found.
+/// Selectors of a rule, and suppressors of the routes that it finds.
 mod selector;
 
 /// What others set up, and what becomes of packets to bob then.
@@ -135,7 +135,7 @@ impl Family {
     }
 }
 
-/// Compares what `status` tells with what the kernel does, case by case.
+/// Compares what `status` reports with what the kernel does, case by case.
 fn compare(node: &Node, family: &Family, cases: &[Case]) {
     for case in cases {
         for command in case.commands {
@@ -149,8 +149,8 @@ fn compare(node: &Node, family: &Family, cases: &[Case]) {
         assert_eq!(diverts, case.is_diverted, "the kernel: {what}");
         let (is_well, text) = check(node);
         assert_eq!(is_well, !case.is_diverted, "{what}: {text}");
-        let told = format!("{}: the rule `", family.name);
-        assert_eq!(text.contains(&told), case.is_diverted, "{what}: {text}");
+        let problem = format!("{}: the rule `", family.name);
+        assert_eq!(text.contains(&problem), case.is_diverted, "{what}: {text}");
         family.clear();
     }
 }

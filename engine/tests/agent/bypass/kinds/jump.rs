@@ -87,15 +87,15 @@ fn inside_rules_jump() {
         compare(&node, family, &JUMPS);
         // The agent is told as well, and in strict mode nothing leaves.
         ip(&family.fill("rule add pref 20 ipproto udp goto 32766"));
-        let told = format!(
+        let problem = format!(
             "{}: the rule `20: from all ipproto 17 goto 32766`",
             family.name
         );
-        node.until("told of the jump", |status| status.contains(&told));
+        node.until("told of the jump", |status| status.contains(&problem));
         assert!(family.leaks());
         write(&node.store, "default.yaml", &strict);
         node.until("said that it is dropped", |status| {
-            status.contains(&told) && status.contains("is dropped, since it would be in clear")
+            status.contains(&problem) && status.contains("is dropped, since it would be in clear")
         });
         assert!(!family.leaks());
         write(&node.store, "default.yaml", &configuration(SETTINGS));

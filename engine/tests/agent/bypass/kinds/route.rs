@@ -1,4 +1,4 @@
-//! Where routes lead: by a nexthop object, by several next hops, in an encapsulation, of any type.
+//! Routes past the tunnel: by a nexthop object, by several next hops, in an encapsulation, of any type.
 
 use std::fs;
 
@@ -285,20 +285,20 @@ fn inside_routes_lead() {
 
 /// The object leads elsewhere, and no route and no rule has changed.
 fn nexthop_changes(node: &Node, family: &Family) {
-    let told = format!("{}: the rule `20: from all lookup 80`", family.name);
-    let is_told = |status: &str| status.contains(&told);
-    let is_well = |status: &str| status.contains("STATUS=in sync: 2 peers") && !is_told(status);
+    let problem = format!("{}: the rule `20: from all lookup 80`", family.name);
+    let is_reported = |status: &str| status.contains(&problem);
+    let is_well = |status: &str| status.contains("STATUS=in sync: 2 peers") && !is_reported(status);
     for command in [TUNNEL, "route add BOB nhid 8 table 80", RULE] {
         ip(&family.fill(command));
     }
     let (well, text) = check(node);
     assert!(well, "{text}");
     ip(&family.fill("nexthop replace id 8 via NOBODY dev outside"));
-    node.until("told of the nexthop", is_told);
+    node.until("told of the nexthop", is_reported);
     ip(&family.fill("nexthop replace id 8 dev TUNNEL"));
     node.until("forgot the nexthop", is_well);
     ip(&family.fill("nexthop replace id 8 via NOBODY dev outside"));
-    node.until("told of the nexthop again", is_told);
+    node.until("told of the nexthop again", is_reported);
     // The route goes with it, and the kernel does not say so.
     ip(&family.fill("nexthop del id 8"));
     node.until("forgot the nexthop again", is_well);
@@ -316,10 +316,10 @@ fn rule_comes_last(node: &Node, family: &Family) {
     ] {
         ip(&family.fill(command));
     }
-    let told = format!("{}: the rule `20: from all lookup 80`", family.name);
-    node.until("told of the rule", |status| status.contains(&told));
+    let problem = format!("{}: the rule `20: from all lookup 80`", family.name);
+    node.until("told of the rule", |status| status.contains(&problem));
     family.clear();
     node.until("forgot the rule", |status| {
-        status.contains("STATUS=in sync: 2 peers") && !status.contains(&told)
+        status.contains("STATUS=in sync: 2 peers") && !status.contains(&problem)
     });
 }

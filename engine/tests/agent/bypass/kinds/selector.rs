@@ -1,4 +1,4 @@
-//! Which packets a rule is for, and what it does with a route that it has found.
+//! Selectors of a rule, and suppressors of the routes that it finds.
 
 use super::{Case, FAMILIES, case, compare, start};
 use crate::bypass::{check, ip};
@@ -214,23 +214,23 @@ fn inside_rules_select() {
     );
     // The link of a pod comes, and is named otherwise: no rule has changed.
     for family in &FAMILIES {
-        let told = format!("{}: the rule `20: from all iif cali9 ", family.name);
-        let is_told = |status: &str| status.contains(&told);
+        let problem = format!("{}: the rule `20: from all iif cali9 ", family.name);
+        let is_reported = |status: &str| status.contains(&problem);
         ip(&family.fill(DEFAULT));
         ip(&family.fill("rule add pref 20 iif cali9 lookup 80"));
         let (is_well, text) = check(&node);
         assert!(is_well, "{text}");
         ip("link add name cali9 type bridge");
-        node.until("told of the pod's link", is_told);
+        node.until("told of the pod's link", is_reported);
         ip("link set cali9 name cali8");
         node.until("forgot the pod's link", |status| {
-            status.contains("STATUS=in sync: 2 peers") && !is_told(status)
+            status.contains("STATUS=in sync: 2 peers") && !is_reported(status)
         });
         ip("link set cali8 name cali9");
-        node.until("told of the pod's link again", is_told);
+        node.until("told of the pod's link again", is_reported);
         ip("link delete cali9");
         node.until("forgot the pod's link again", |status| {
-            status.contains("STATUS=in sync: 2 peers") && !is_told(status)
+            status.contains("STATUS=in sync: 2 peers") && !is_reported(status)
         });
         family.clear();
     }
