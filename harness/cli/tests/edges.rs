@@ -1,4 +1,4 @@
-//! What `wireproof` reads, where it writes, and what it does when it cannot.
+//! Input and output files of `wireproof`, and its errors when they cannot be read or written.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -19,15 +19,15 @@ fn wireproof(here: &Path, arguments: &[&OsStr]) -> Command {
     command
 }
 
-/// Exit status, and what was said on standard error.
-fn told(output: &Output) -> (Option<i32>, String) {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), said)
+/// Exit status, and standard error.
+fn status_and_errors(output: &Output) -> (Option<i32>, String) {
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), errors)
 }
 
 fn check(path: &Path) -> (Option<i32>, String) {
     let arguments = [OsStr::new("check"), path.as_os_str()];
-    told(&wireproof(Path::new("."), &arguments).output().unwrap())
+    status_and_errors(&wireproof(Path::new("."), &arguments).output().unwrap())
 }
 
 #[test]
@@ -42,9 +42,9 @@ fn nothing_but_a_regular_file_is_read() {
         (&link, "a device"),
         (Path::new("/dev/null"), "a device"),
     ] {
-        let (status, said) = check(path);
+        let (status, errors) = check(path);
         let expected = format!("cannot read {}: it is {kind}, not a file\n", path.display());
-        assert_eq!((status, said), (Some(2), expected));
+        assert_eq!((status, errors), (Some(2), expected));
     }
 }
 
@@ -53,15 +53,18 @@ fn a_file_that_no_person_wrote_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let huge = folder.path().join("huge.toml");
     File::create(&huge).unwrap().set_len(5 << 40).unwrap();
-    let (status, said) = check(&huge);
+    let (status, errors) = check(&huge);
     assert_eq!(status, Some(2));
-    assert!(said.contains("it is longer than 4 MiB"), "{said}");
+    assert!(errors.contains("it is longer than 4 MiB"), "{errors}");
 
     let bytes = folder.path().join("bytes.toml");
     fs::write(&bytes, b"title = \"t\"\n# gr\xc3\xbcn \xff\n").unwrap();
-    let (status, said) = check(&bytes);
+    let (status, errors) = check(&bytes);
     assert_eq!(status, Some(2));
-    assert!(said.ends_with("line 2, column 8 is not UTF-8\n"), "{said}");
+    assert!(
+        errors.ends_with("line 2, column 8 is not UTF-8\n"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -149,11 +152,11 @@ fn what_cannot_be_printed_is_an_error_and_a_reader_that_is_gone_is_none() {
         .stdout(full)
         .output()
         .unwrap();
-    let (status, said) = told(&output);
+    let (status, errors) = status_and_errors(&output);
     assert_eq!(status, Some(3));
     assert!(
-        said.starts_with("print on standard output: No space left on device"),
-        "{said}"
+        errors.starts_with("print on standard output: No space left on device"),
+        "{errors}"
     );
 
     let (reader, writer) = std::io::pipe().unwrap();
@@ -162,7 +165,7 @@ fn what_cannot_be_printed_is_an_error_and_a_reader_that_is_gone_is_none() {
         .stdout(writer)
         .output()
         .unwrap();
-    assert_eq!(told(&output), (Some(0), String::new()));
+    assert_eq!(status_and_errors(&output), (Some(0), String::new()));
 
     // Nor does a full standard error end it in a panic.
     let full = File::options().write(true).open("/dev/full").unwrap();
@@ -200,7 +203,12 @@ fn every_run_is_below_the_folder_of_runs_and_no_two_scenarios_share_one() {
     let output = wireproof(&here, &arguments.map(OsStr::new))
         .output()
         .unwrap();
-    assert_eq!(told(&output).0, Some(0), "{}", told(&output).1);
+    assert_eq!(
+        status_and_errors(&output).0,
+        Some(0),
+        "{}",
+        status_and_errors(&output).1
+    );
     let mut found = Vec::new();
     find(&runs, &mut found);
     found.sort();
@@ -241,7 +249,7 @@ fn every_run_is_below_the_folder_of_runs_and_no_two_scenarios_share_one() {
 }
 
 #[test]
-fn an_agent_whose_program_cannot_be_executed_is_told_with_its_name() {
+fn an_agent_whose_program_cannot_be_executed_is_reported_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let script = here.join("script");
@@ -271,13 +279,13 @@ fn an_agent_whose_program_cannot_be_executed_is_told_with_its_name() {
             "plain.toml",
         ];
         let arguments = arguments.map(OsStr::new);
-        let (status, said) = told(&wireproof(here, &arguments).output().unwrap());
-        assert_eq!(status, Some(3), "{said}");
+        let (status, errors) = status_and_errors(&wireproof(here, &arguments).output().unwrap());
+        assert_eq!(status, Some(3), "{errors}");
         // Of a node that is told first.
         let expected = format!("): {program}: {cause}");
         assert!(
-            said.contains("start the engine (") && said.contains(&expected),
-            "{said}"
+            errors.contains("start the engine (") && errors.contains(&expected),
+            "{errors}"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! What `run --fault` says where there is no such fault, or no program that has any; and that each fault
-//! that there is breaks a scenario.
+//! Errors of `run --fault` where there is no such fault, or no program that has any; and that each fault that
+//! there is breaks a scenario.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ fn wireproof() -> PathBuf {
     env!("CARGO_BIN_EXE_wireproof").into()
 }
 
-/// Exit status, and all that was said.
+/// Exit status, and all output.
 fn run(program: &Path, folder: &Path, more: &[&str]) -> (Option<i32>, String) {
     let scenario = folder.join("two.toml");
     fs::write(&scenario, SCENARIO).unwrap();
@@ -23,9 +23,9 @@ fn run(program: &Path, folder: &Path, more: &[&str]) -> (Option<i32>, String) {
     command.arg("run").arg(&scenario).args(more);
     command.arg("--runs").arg(folder.join("runs"));
     let output = command.current_dir(folder).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    (output.status.code(), said)
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    (output.status.code(), text)
 }
 
 fn built(name: &str) -> PathBuf {
@@ -38,8 +38,8 @@ fn built(name: &str) -> PathBuf {
 fn a_fault_that_nobody_knows_is_wrong_input() {
     built("wiremesh-test");
     let folder = tempfile::tempdir().unwrap();
-    let (status, said) = run(&wireproof(), folder.path(), &["--fault", "no-mtuu"]);
-    assert_eq!(status, Some(2), "{said}");
+    let (status, text) = run(&wireproof(), folder.path(), &["--fault", "no-mtuu"]);
+    assert_eq!(status, Some(2), "{text}");
     for part in [
         "ask the engine for the fault `no-mtuu`",
         "invalid value 'no-mtuu'",
@@ -49,7 +49,7 @@ fn a_fault_that_nobody_knows_is_wrong_input() {
         "similar value exists: 'no-mtu'",
         "help: name a fault",
     ] {
-        assert!(said.contains(part), "{part} is not in {said}");
+        assert!(text.contains(part), "{part} is not in {text}");
     }
 }
 
@@ -63,16 +63,16 @@ fn what_has_no_faults_is_enough_until_one_is_asked_for() {
         fs::copy(&program, installed.join(program.file_name().unwrap())).unwrap();
     }
     let wireproof = installed.join("wireproof");
-    let (status, said) = run(&wireproof, folder.path(), &["--fault", "no-mtu"]);
-    assert_eq!(status, Some(3), "{said}");
+    let (status, text) = run(&wireproof, folder.path(), &["--fault", "no-mtu"]);
+    assert_eq!(status, Some(3), "{text}");
     for part in [
         "find the engine's program `wiremesh-test`",
         "help: build it: cargo build -p wiremesh",
     ] {
-        assert!(said.contains(part), "{part} is not in {said}");
+        assert!(text.contains(part), "{part} is not in {text}");
     }
-    let (status, said) = run(&wireproof, folder.path(), &[]);
-    assert_eq!(status, Some(0), "{said}");
+    let (status, text) = run(&wireproof, folder.path(), &[]);
+    assert_eq!(status, Some(0), "{text}");
 }
 
 /// A fault that breaks nothing is a part of the engine that no scenario needs. That a scenario breaks by a
@@ -83,11 +83,11 @@ fn each_fault_is_one_that_a_scenario_is_broken_by() {
         .args(["agent", "--fault", "none-of-them"])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let (_, after) = said.split_once("[possible values: ").unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let (_, after) = text.split_once("[possible values: ").unwrap();
     let (listed, _) = after.split_once(']').unwrap();
     let faults: BTreeSet<_> = listed.split(", ").map(str::to_owned).collect();
-    assert!(faults.len() > 50, "{said}");
+    assert!(faults.len() > 50, "{text}");
 
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     let scenarios = toml_files(&[scenarios]).unwrap();

@@ -12,7 +12,7 @@ const PLAIN: &str = "mount -t tmpfs none /mnt && mknod -m 666 /mnt/tun c 10 200 
     && exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
 
 /// One attack at a time: the processes of another one are seen too.
-static TURN: Mutex<()> = Mutex::new(());
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Two nodes whose engine encrypts nothing.
 const SCENARIO: &str = "title = \"an engine attacks its host\"
@@ -73,7 +73,7 @@ fn an_engine_of_a_plain_user_changes_nothing_outside_its_node() {
 /// Lets the engine attack; `own` are folders of which it has its own, so that it writes there.
 #[track_caller]
 fn attack(name: &str, before: &[&str], own: &[&str]) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)
@@ -118,14 +118,14 @@ fn attack(name: &str, before: &[&str], own: &[&str]) {
         .current_dir(scratch.path())
         .output()
         .unwrap();
-    let said = [&output.stdout[..], &output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
+    let text = [&output.stdout[..], &output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
     // It encrypts nothing: promises are broken, and nothing is wrong with the machine.
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert_eq!(self::host(&victim), host, "{said}");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(self::host(&victim), host, "{text}");
 
     let log = runs.join("attacked/1/enable.2.log");
-    let log = fs::read(&log).unwrap_or_else(|error| panic!("{}: {error}\n{said}", log.display()));
+    let log = fs::read(&log).unwrap_or_else(|error| panic!("{}: {error}\n{text}", log.display()));
     let log = String::from_utf8_lossy(&log);
     // The attacks were made, and those that a node's own files are for went well.
     for folder in own {

@@ -30,8 +30,8 @@ fn wireproof(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
         .unwrap()
 }
 
-/// Exit status, and all that was said.
-fn told(output: &Output) -> (Option<i32>, String) {
+/// Exit status, and all output.
+fn status_and_output(output: &Output) -> (Option<i32>, String) {
     let text = [output.stdout.as_slice(), &output.stderr].concat();
     (
         output.status.code(),
@@ -47,15 +47,20 @@ fn a_run_is_judged_by_other_promises_than_its_own() {
     let runs = folder.join("runs");
     let lane: [&dyn AsRef<std::ffi::OsStr>; 2] = [&"--lane", &"host"];
     let ran = wireproof(&[&"run", &own, &"--runs", &runs, lane[0], lane[1]]);
-    assert_eq!(told(&ran).0, Some(0), "{}", told(&ran).1);
+    assert_eq!(
+        status_and_output(&ran).0,
+        Some(0),
+        "{}",
+        status_and_output(&ran).1
+    );
     let latest = find(&runs, "latest");
 
-    let (status, text) = told(&wireproof(&[&"judge", &latest]));
+    let (status, text) = status_and_output(&wireproof(&[&"judge", &latest]));
     assert_eq!(status, Some(0), "{text}");
 
     let expected = |name: &str, more: &str| {
         let file = scenario(folder, name, more);
-        told(&wireproof(&[&"judge", &latest, &"--expect", &file]))
+        status_and_output(&wireproof(&[&"judge", &latest, &"--expect", &file]))
     };
     let plain = "[[promise]]\nfrom = \"pod-1\"\nto = \"pod-2\"\nexpect = \"plaintext\"\n";
     let (status, text) = expected("plain.toml", plain);
@@ -98,28 +103,28 @@ fn a_run_is_judged_by_other_promises_than_its_own() {
 }
 
 #[test]
-fn what_is_no_run_is_said_so() {
+fn a_folder_that_is_no_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let (status, text) = told(&wireproof(&[&"judge", &folder.path()]));
+    let (status, text) = status_and_output(&wireproof(&[&"judge", &folder.path()]));
     assert_eq!(status, Some(2), "{text}");
     assert!(text.contains("plan.json"), "{text}");
 }
 
-/// What is told of a run whose evidence somebody changes for the time.
+/// The output of `judge` for a run whose evidence is changed for the time.
 fn damaged(run: &Path, change: impl Fn(&mut Value)) -> (Option<i32>, String) {
     changed(run, "evidence.json", |saved| change(&mut saved["evidence"]))
 }
 
-/// What is told of a run one of whose files somebody changes for the time.
+/// The output of `judge` for a run one of whose files is changed for the time.
 fn changed(run: &Path, file: &str, change: impl Fn(&mut Value)) -> (Option<i32>, String) {
     let file = run.join(file);
     let whole = fs::read_to_string(&file).unwrap();
     let mut saved: Value = serde_json::from_str(&whole).unwrap();
     change(&mut saved);
     fs::write(&file, saved.to_string()).unwrap();
-    let told = told(&wireproof(&[&"judge", &run]));
+    let judged = status_and_output(&wireproof(&[&"judge", &run]));
     fs::write(&file, whole).unwrap();
-    told
+    judged
 }
 
 /// Whatever list or table somebody empties or removes in a file that `judge` reads, and whichever file
@@ -163,7 +168,7 @@ fn no_part_is_spared(run: &Path, file: &str) {
         }
     }
     fs::rename(run.join(file), run.join("away")).unwrap();
-    let (status, text) = told(&wireproof(&[&"judge", &run]));
+    let (status, text) = status_and_output(&wireproof(&[&"judge", &run]));
     fs::rename(run.join("away"), run.join(file)).unwrap();
     assert_eq!(status, Some(2), "{text}");
     assert!(text.contains(file), "{text}");

@@ -1,4 +1,4 @@
-//! What `doctor` says of a machine, `run` obeys. Each thing is taken from the program by a mount in a
+//! `run` agrees with what `doctor` reports of a machine. Each thing is taken from the program by a mount in a
 //! mount namespace of the test's own, so the machine keeps it.
 
 use std::fs;
@@ -44,20 +44,20 @@ fn wireproof(hide: &str, arguments: &[&str]) -> Option<(i32, Value)> {
         .args(arguments)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let errors = String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
         Some(99) => {
-            eprintln!("skipped: {hide}: {said}");
+            eprintln!("skipped: {hide}: {errors}");
             None
         }
         Some(status) => {
             let document = serde_json::from_slice(&output.stdout);
             Some((
                 status,
-                document.unwrap_or_else(|why| panic!("{why}: {said}")),
+                document.unwrap_or_else(|why| panic!("{why}: {errors}")),
             ))
         }
-        None => panic!("{:?}: {said}", output.status),
+        None => panic!("{:?}: {errors}", output.status),
     }
 }
 
@@ -77,7 +77,7 @@ fn run(hide: &str, scenario: &str, lane: &str) -> Option<(i32, Value)> {
     )
 }
 
-/// Whether `doctor` says that scenarios run here at all.
+/// Whether `doctor` reports that scenarios run here at all.
 fn is_fit(hide: &str) -> Option<bool> {
     let (status, document) = wireproof(hide, &["doctor", "--json"])?;
     let fit = document["fit"].as_bool().unwrap();
@@ -141,8 +141,8 @@ fn what_this_machine_has_not_the_memory_for_is_skipped_with_the_numbers() {
     );
     is_skipped(&ran, "for the observers' rings");
     is_skipped(&ran, "`ulimit -v unlimited`");
-    let foretold = ran.1["scenarios"][0]["memory_mib"].as_u64().unwrap();
-    assert!((100..300).contains(&foretold), "{foretold}");
+    let estimate = ran.1["scenarios"][0]["memory_mib"].as_u64().unwrap();
+    assert!((100..300).contains(&estimate), "{estimate}");
 }
 
 #[test]

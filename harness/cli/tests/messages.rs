@@ -242,8 +242,8 @@ fn wrong_input_is_json_too_where_json_is_asked_for() {
         let checked = asked(&["check", "three.toml", "bad.toml"], json);
         // Whoever watches is told too, whatever a program reads.
         let words = [&["check", "bad.toml"], json].concat();
-        let told = String::from_utf8(wireproof(folder.path(), &words).stderr).unwrap();
-        assert!(told.contains("[bad.toml:1:"), "{told}");
+        let errors = String::from_utf8(wireproof(folder.path(), &words).stderr).unwrap();
+        assert!(errors.contains("[bad.toml:1:"), "{errors}");
         assert_eq!(checked["scenarios"][0]["nodes"], 2);
         assert_eq!(checked["scenarios"][0]["pods"], 1);
         assert_eq!(checked["scenarios"][0]["promises"], 18);

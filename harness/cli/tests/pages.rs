@@ -67,8 +67,8 @@ fn known(text: &str, what: &str) -> BTreeSet<String> {
         .arg(&file)
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap() + &String::from_utf8_lossy(&output.stdout);
-    let lists = said.split(what).skip(1);
+    let text = String::from_utf8(output.stderr).unwrap() + &String::from_utf8_lossy(&output.stdout);
+    let lists = text.split(what).skip(1);
     lists
         .flat_map(|list| quoted(list.split("\n\n").next().unwrap_or_default()))
         .collect()

@@ -27,8 +27,8 @@ fn asked(nodes: usize, more: &str) -> BTreeSet<Ipv4Addr> {
         .arg(&runs)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
     let plan: Plan = serde_json::from_str(&saved(&runs, "plan.json")).unwrap();
     let evidence = SavedEvidence::parse(&saved(&runs, "evidence.json"));
     let evidence = evidence.unwrap().open(&plan);

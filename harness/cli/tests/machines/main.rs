@@ -77,26 +77,26 @@ fn killed(round: usize) -> Result<(), Failed> {
     let qemu = qemu_of(machine.id())?;
     wait(Duration::from_millis(moment));
     let was_there = kill(Pid::from_raw(qemu), Signal::SIGKILL).is_ok();
-    let (output, told) = finish(machine)?;
-    let outcomes = outcomes(&told);
+    let (output, document) = finish(machine)?;
+    let outcomes = outcomes(&document);
     let text = String::from_utf8_lossy(&output.stderr);
-    let say = |what: &str| format!("killed after {moment} ms: {what}: {outcomes:#?} {text}");
+    let failure = |what: &str| format!("killed after {moment} ms: {what}: {outcomes:#?} {text}");
     let lost = outcomes.iter().filter(|(_, outcome)| outcome != "held");
     let lost: Vec<_> = lost.cloned().collect();
     if outcomes.len() != SCENARIOS.len() {
-        return Err(say("a result is missing").into());
+        return Err(failure("a result is missing").into());
     }
     // As many as it does at a time; none while it boots, or after its last word.
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     if lost.len() > workers || lost.iter().any(|(_, outcome)| outcome != "inconclusive") {
-        return Err(say("more is lost than it was doing").into());
+        return Err(failure("more is lost than it was doing").into());
     }
     let wanted = if lost.is_empty() { 0 } else { 3 };
     if output.status.code() != Some(wanted) || (!was_there && !lost.is_empty()) {
-        return Err(say(&format!("it ended with {}", output.status)).into());
+        return Err(failure(&format!("it ended with {}", output.status)).into());
     }
     if !lost.is_empty() && !text.contains("signal: 9") {
-        return Err(say("nobody says why").into());
+        return Err(failure("nobody says why").into());
     }
     for (scenario, outcome) in &outcomes {
         let stem = Path::new(scenario).with_extension("");
@@ -107,7 +107,7 @@ fn killed(round: usize) -> Result<(), Failed> {
             .output()?;
         if outcome == "held" && !judged.status.success() {
             let text = String::from_utf8_lossy(&judged.stderr).into_owned();
-            return Err(say(&format!("a finished run cannot be judged: {text}")).into());
+            return Err(failure(&format!("a finished run cannot be judged: {text}")).into());
         }
     }
     Ok(())
@@ -123,10 +123,11 @@ fn panicked() -> Result<(), Failed> {
     let engine = engine.display().to_string();
     let machine = start(&SCENARIOS[..1], &["--engine", &engine], "panicked");
     qemu_of(machine.id())?;
-    let (output, told) = finish(machine)?;
+    let (output, document) = finish(machine)?;
     let text = String::from_utf8_lossy(&output.stderr);
-    let says = text.contains("Kernel panic - not syncing: sysrq triggered crash");
-    match output.status.code() == Some(3) && says && outcomes(&told)[0].1 == "inconclusive" {
+    let panicked = text.contains("Kernel panic - not syncing: sysrq triggered crash");
+    match output.status.code() == Some(3) && panicked && outcomes(&document)[0].1 == "inconclusive"
+    {
         true => Ok(()),
         false => Err(format!("{}: {text}", output.status).into()),
     }
@@ -145,10 +146,11 @@ fn hung() -> Result<(), Failed> {
         RandomState::new().hash_one(0) % 1_500,
     ));
     let stopped = kill(Pid::from_raw(qemu), Signal::SIGSTOP).is_ok();
-    let (output, told) = finish(machine)?;
+    let (output, document) = finish(machine)?;
     let text = String::from_utf8_lossy(&output.stderr);
-    let says = text.contains("it was silent for");
-    match stopped && output.status.code() == Some(3) && says && outcomes(&told).len() == 1 {
+    let is_silent = text.contains("it was silent for");
+    match stopped && output.status.code() == Some(3) && is_silent && outcomes(&document).len() == 1
+    {
         true => Ok(()),
         false => Err(format!("{}: {text}", output.status).into()),
     }
@@ -156,17 +158,19 @@ fn hung() -> Result<(), Failed> {
 
 fn complained_once() -> Result<(), Failed> {
     let machine = Boots::new("complained-once", &[Boot::Oops, Boot::Good])?;
-    let (output, told) = finish(machine.start(&["--wireguard", "kernel"]))?;
-    machine.check(&output, &told, 0, "held", &[Boot::Oops.says()])
+    let (output, document) = finish(machine.start(&["--wireguard", "kernel"]))?;
+    machine.check(&output, &document, 0, "held", &[Boot::Oops.complaint()])
 }
 
 fn complained_thrice() -> Result<(), Failed> {
     let boots = [Boot::Oops, Boot::Complaint, Boot::Oops, Boot::Good];
     let machine = Boots::new("complained-thrice", &boots)?;
-    let (output, told) = finish(machine.start(&["--wireguard", "kernel"]))?;
-    let failed = boots[..3].iter().map(Boot::says).collect::<Vec<_>>();
-    machine.check(&output, &told, 3, "inconclusive", &failed)?;
-    let error = told["scenarios"][0]["error"].as_str().unwrap_or_default();
+    let (output, document) = finish(machine.start(&["--wireguard", "kernel"]))?;
+    let failed = boots[..3].iter().map(Boot::complaint).collect::<Vec<_>>();
+    machine.check(&output, &document, 3, "inconclusive", &failed)?;
+    let error = document["scenarios"][0]["error"]
+        .as_str()
+        .unwrap_or_default();
     let names = failed.iter().all(|why| error.contains(why));
     match names && error.contains("came to no run in 3 starts") {
         true => Ok(()),
@@ -176,8 +180,8 @@ fn complained_thrice() -> Result<(), Failed> {
 
 fn hung_in_boot() -> Result<(), Failed> {
     let machine = Boots::new("hung-in-boot", &[Boot::Hang, Boot::Good])?;
-    let (output, told) = finish(machine.start(&["--wireguard", "kernel"]))?;
-    machine.check(&output, &told, 0, "held", &[Boot::Hang.says()])
+    let (output, document) = finish(machine.start(&["--wireguard", "kernel"]))?;
+    machine.check(&output, &document, 0, "held", &[Boot::Hang.complaint()])
 }
 
 /// It is not started again: that would hide what an engine does to a kernel.
@@ -189,9 +193,11 @@ fn complained_in_a_run() -> Result<(), Failed> {
     fs::write(&engine, text)?;
     let machine = Boots::new("complained-in-a-run", &[Boot::Good, Boot::Good])?;
     let engine = engine.display().to_string();
-    let (output, told) = finish(machine.start(&["--engine", &engine]))?;
-    machine.check(&output, &told, 1, "failed", &[])?;
-    let error = told["scenarios"][0]["error"].as_str().unwrap_or_default();
+    let (output, document) = finish(machine.start(&["--engine", &engine]))?;
+    machine.check(&output, &document, 1, "failed", &[])?;
+    let error = document["scenarios"][0]["error"]
+        .as_str()
+        .unwrap_or_default();
     match error.contains("the kernel complained") && error.contains("BUG: of an engine") {
         true => Ok(()),
         false => Err(format!("the engine's complaint is not told: {error}").into()),
@@ -205,16 +211,15 @@ enum Boot {
     Good,
     /// Its kernel oopses, since a part of it is left out that others need.
     Oops,
-    /// Its kernel has a complaint in its log and goes on. It repeats there what it is told, which may be
-    /// anything.
+    /// Its kernel has a complaint in its log and goes on. It repeats there its command line, which may have anything.
     Complaint,
     /// Its processors never start.
     Hang,
 }
 
 impl Boot {
-    /// What of it is told.
-    fn says(&self) -> &'static str {
+    /// Its part in the report of a failed start.
+    fn complaint(&self) -> &'static str {
         match self {
             Self::Good => "",
             Self::Oops => "BUG: kernel NULL pointer dereference",
@@ -223,7 +228,7 @@ impl Boot {
         }
     }
 
-    /// What qemu is told besides, as the lines of a script.
+    /// More arguments of qemu, as the lines of a script.
     fn script(self) -> &'static str {
         match self {
             Self::Good => ":",
@@ -234,7 +239,7 @@ impl Boot {
     }
 }
 
-/// A machine whose starts differ: before qemu stands a script that tells it more, start by start.
+/// A machine whose starts differ: before qemu stands a script that adds arguments, start by start.
 struct Boots {
     name: &'static str,
     folder: PathBuf,
@@ -292,11 +297,11 @@ impl Boots {
         Ok(String::from_utf8_lossy(&console).into_owned())
     }
 
-    /// Whether it ended like this, and each failed start was told, on standard error and in the document.
+    /// Whether it ended like this, and each failed start was reported, on standard error and in the document.
     fn check(
         &self,
         output: &Output,
-        told: &Value,
+        document: &Value,
         status: i32,
         outcome: &str,
         failed: &[&str],
@@ -304,33 +309,33 @@ impl Boots {
         let text = String::from_utf8_lossy(&output.stderr);
         let starts = fs::read_to_string(self.folder.join("starts"))?;
         let starts = starts.lines().count();
-        let machine = &told["machines"][0];
-        let say =
+        let machine = &document["machines"][0];
+        let failure =
             |what: String| Err(format!("{what}: {}: {machine:#}: {text}", output.status).into());
-        if output.status.code() != Some(status) || outcomes(told)[0].1 != outcome {
-            return say(format!("it came to {}", outcomes(told)[0].1));
+        if output.status.code() != Some(status) || outcomes(document)[0].1 != outcome {
+            return failure(format!("it came to {}", outcomes(document)[0].1));
         }
         let good = usize::from(outcome != "inconclusive");
         if starts != failed.len() + good || machine["starts"] != json!(starts) {
-            return say(format!("it was started {starts} times"));
+            return failure(format!("it was started {starts} times"));
         }
         let documented = machine["failed_starts"].as_array().cloned();
         let documented = documented.unwrap_or_default();
         if documented.len() != failed.len() {
-            return say("the document does not tell of each failed start".to_owned());
+            return failure("the document does not tell of each failed start".to_owned());
         }
         for (number, why) in failed.iter().enumerate() {
-            let is_said = documented[number]
+            let is_documented = documented[number]
                 .as_str()
                 .is_some_and(|text| text.contains(why));
             let line = format!("start {} came to no run: by plain emulation: ", number + 1);
             let line = text.lines().find(|text| text.contains(&line));
-            if !is_said || line.is_none_or(|line| !line.contains(why)) {
-                return say(format!("start {} is not told of", number + 1));
+            if !is_documented || line.is_none_or(|line| !line.contains(why)) {
+                return failure(format!("start {} is not told of", number + 1));
             }
         }
         if machine["kernel"].is_null() != (good == 0) {
-            return say("the kernel is not told".to_owned());
+            return failure("the kernel is not told".to_owned());
         }
         // However busy the host is, a guest does not count its clock by itself: where its count differs by
         // more than a tenth, the kernel takes what it was told (Linux: determine_cpu_tsc_frequencies).
@@ -348,7 +353,7 @@ impl Boots {
             .all(|flag| flags.contains(flag));
         match is_obeyed && asked.is_some() == is_steady {
             true => Ok(()),
-            false => say(format!(
+            false => failure(format!(
                 "its clock: {asked:?} kHz asked for, {counted:?} MHz counted"
             )),
         }
@@ -384,10 +389,10 @@ fn left() -> Result<(), Failed> {
     let engine = engine.display().to_string();
     let machine = start(&SCENARIOS[..1], &["--engine", &engine], "left");
     qemu_of(machine.id())?;
-    let (output, told) = finish(machine)?;
-    let lanes = told["lanes"].to_string();
-    let told = lanes.contains("network namespaces ") && !lanes.contains("network namespaces 0");
-    match output.status.code() == Some(1) && told {
+    let (output, document) = finish(machine)?;
+    let lanes = document["lanes"].to_string();
+    let reported = lanes.contains("network namespaces ") && !lanes.contains("network namespaces 0");
+    match output.status.code() == Some(1) && reported {
         true => Ok(()),
         false => {
             let text = String::from_utf8_lossy(&output.stderr);
@@ -436,7 +441,7 @@ impl Drop for Harness {
     }
 }
 
-/// What it said, once it and its qemu are gone.
+/// Its output, once it and its qemu are gone.
 fn finish(mut machine: Harness) -> Result<(Output, Value), Failed> {
     let harness = machine.id();
     let mut family = BTreeSet::new();
@@ -446,13 +451,13 @@ fn finish(mut machine: Harness) -> Result<(Output, Value), Failed> {
     until("the end of qemu", || {
         !family.iter().any(|pid| is_qemu(*pid))
     })?;
-    let told = serde_json::from_slice(&output.stdout)?;
-    Ok((output, told))
+    let document = serde_json::from_slice(&output.stdout)?;
+    Ok((output, document))
 }
 
 /// Each scenario and what it came to.
-fn outcomes(told: &Value) -> Vec<(String, String)> {
-    let scenarios = told["scenarios"].as_array().into_iter().flatten();
+fn outcomes(document: &Value) -> Vec<(String, String)> {
+    let scenarios = document["scenarios"].as_array().into_iter().flatten();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     scenarios
         .map(|one| (text(&one["scenario"]), text(&one["outcome"])))

@@ -1,4 +1,4 @@
-//! Broken engines are caught: each fault breaks promises, and the verdicts say which.
+//! Broken engines are caught: each fault breaks promises, and the verdicts name them.
 
 use std::path::Path;
 
@@ -51,9 +51,9 @@ pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
         None if stem.is_some_and(|stem| stem.ends_with(IPV6)) => TWO_IPV6,
         None => TWO,
     };
-    let told = good::run(&root().join(scenario), engine.to_str())?;
-    why::is_told(stem.unwrap_or_default(), &told)?;
-    breaks(engine, &told)
+    let judged = good::run(&root().join(scenario), engine.to_str())?;
+    why::is_explained(stem.unwrap_or_default(), &judged)?;
+    breaks(engine, &judged)
 }
 
 /// A scenario breaks under an engine with one of the faults that it names: a promise, the
@@ -61,10 +61,10 @@ pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
 /// that ends is no proof: it may not know the fault.
 pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
     let status = match good::prove(path, Some(fault))? {
-        Ok(told) => {
-            why::is_told(fault, &told)?;
-            let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
-            let mut dataplanes = good::dataplanes(&told).into_iter();
+        Ok(judged) => {
+            why::is_explained(fault, &judged)?;
+            let report = Report::new(&judged.plan, &judged.evidence, &judged.verdicts);
+            let mut dataplanes = good::dataplanes(&judged).into_iter();
             let seen = match CONDUCT.contains(&fault) || !report.is_conduct_all_that_broke() {
                 true => report.exit_status(),
                 false => 0,
@@ -97,18 +97,18 @@ pub(crate) fn is_open(scenario: &Path) -> Result<(), Failed> {
     ends_with(3, scenario, &good::run(scenario, None)?)
 }
 
-/// The exit status is 1, and the snapshot beside `file` says what broke.
-fn breaks(file: &Path, told: &JudgedRun) -> Result<(), Failed> {
-    ends_with(1, file, told)
+/// The exit status is 1, and the snapshot beside `file` has what broke.
+fn breaks(file: &Path, judged: &JudgedRun) -> Result<(), Failed> {
+    ends_with(1, file, judged)
 }
 
-fn ends_with(status: u8, file: &Path, told: &JudgedRun) -> Result<(), Failed> {
-    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+fn ends_with(status: u8, file: &Path, judged: &JudgedRun) -> Result<(), Failed> {
+    let report = Report::new(&judged.plan, &judged.evidence, &judged.verdicts);
     if report.exit_status() != status {
         return Err(format!(
             "exit status {} instead of {status}; the run is {}",
             report.exit_status(),
-            told.directory.display()
+            judged.directory.display()
         )
         .into());
     }
@@ -122,8 +122,8 @@ pub(crate) fn a_lost_key_is_noticed() -> Result<(), Failed> {
     let scenario = root().join("scenarios/lifecycle/a-restarted-agent-takes-over-the-mesh.toml");
     let fault = root().join("fixtures/engines/faults/mortal-tunnel.toml");
     for (engine, expected) in [(None, 1), (fault.to_str(), 2)] {
-        let told = good::run(&scenario, engine)?;
-        for (name, node) in &told.evidence.nodes {
+        let judged = good::run(&scenario, engine)?;
+        for (name, node) in &judged.evidence.nodes {
             if node.key_history.len() != expected {
                 let history = &node.key_history;
                 return Err(format!("{name} has published {history:?}, not {expected}").into());
@@ -135,8 +135,8 @@ pub(crate) fn a_lost_key_is_noticed() -> Result<(), Failed> {
 
 /// Without an engine nothing is encrypted, and what needs no encryption still holds.
 pub(crate) fn no_engine_is_caught() -> Result<(), Failed> {
-    let told = good::run(&root().join(SEED), Some("none"))?;
-    for (promise, verdict) in told.plan.promises.iter().zip(&told.verdicts) {
+    let judged = good::run(&root().join(SEED), Some("none"))?;
+    for (promise, verdict) in judged.plan.promises.iter().zip(&judged.verdicts) {
         let right = match promise.class {
             Class::SameHost => Outcome::Held,
             Class::CrossHost | Class::HostToHost => Outcome::Broken,
@@ -156,7 +156,7 @@ pub(crate) fn no_engine_is_caught() -> Result<(), Failed> {
             .into());
         }
     }
-    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+    let report = Report::new(&judged.plan, &judged.evidence, &judged.verdicts);
     snapshot::check(
         &root().join("fixtures/engines/none.toml"),
         None,
@@ -169,8 +169,8 @@ pub(crate) fn no_engine_is_caught() -> Result<(), Failed> {
 pub(crate) fn a_dead_agent_leaves_it_open() -> Result<(), Failed> {
     let scenario = root().join("scenarios/first/what-an-author-states-is-judged-too.toml");
     let engine = root().join("fixtures/engines/dies.toml");
-    let told = good::run(&scenario, engine.to_str())?;
-    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+    let judged = good::run(&scenario, engine.to_str())?;
+    let report = Report::new(&judged.plan, &judged.evidence, &judged.verdicts);
     let failure = report.failure("");
     let expected = "INCONCLUSIVE ada: its engine's agent died: exit status 3";
     match failure.contains(expected) {

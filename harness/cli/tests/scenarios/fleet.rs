@@ -125,7 +125,7 @@ fn work(kernel: String, tasks: Vec<Task>) {
     for task in &tasks {
         match task.prepare() {
             Ok(prepared) => ready.push((task, prepared)),
-            Err(failure) => tell(task, Err(failure)),
+            Err(failure) => set_result(task, Err(failure)),
         }
     }
     // What one machine is asked for has one patience.
@@ -146,7 +146,7 @@ fn work(kernel: String, tasks: Vec<Task>) {
             // What all of them leave behind is known after the last, and is the last one's failure.
             Progress::Over(number, result) => {
                 if let Some((task, result)) = last.replace((batch[number].0, *result)) {
-                    tell(task, result);
+                    set_result(task, result);
                 }
             }
             Progress::Left(failure) => left = Some(failure),
@@ -157,7 +157,7 @@ fn work(kernel: String, tasks: Vec<Task>) {
             | Progress::Machine(_) => {}
         });
         if let Some((task, result)) = last {
-            tell(task, left.map_or(result, Err));
+            set_result(task, left.map_or(result, Err));
         }
         why = done.err().map(|failure| failure.to_string()).or(why);
     }
@@ -169,12 +169,12 @@ fn work(kernel: String, tasks: Vec<Task>) {
         drop(known);
         if !is_known {
             let error = LabError::machine("run in a virtual machine", why.clone());
-            tell(task, Err(error.into()));
+            set_result(task, Err(error.into()));
         }
     }
 }
 
-fn tell(task: &Task, result: Result<JudgedRun, Failure>) {
+fn set_result(task: &Task, result: Result<JudgedRun, Failure>) {
     let mut known = RESULTS.lock().unwrap_or_else(PoisonError::into_inner);
     known.insert(task.clone(), result);
     NEWS.notify_all();

@@ -16,23 +16,23 @@ use crate::fleet::{self, Elsewhere, Task};
 use crate::{root, runs, snapshot};
 
 pub(crate) fn holds(path: &Path) -> Result<(), Failed> {
-    let told = run(path, None)?;
-    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
-    let directory = told.directory.display().to_string();
+    let judged = run(path, None)?;
+    let report = Report::new(&judged.plan, &judged.evidence, &judged.verdicts);
+    let directory = judged.directory.display().to_string();
     if report.exit_status() != 0 {
         return Err(report.failure(&directory).into());
     }
     snapshot::check(path, None, &report.snapshot());
-    for (name, text) in dataplanes(&told) {
+    for (name, text) in dataplanes(&judged) {
         snapshot::check(path, Some(name.as_str()), &text);
     }
     Ok(())
 }
 
 /// The dataplanes that reviewers have read, as they are now.
-pub(crate) fn dataplanes(told: &JudgedRun) -> BTreeMap<NodeName, String> {
-    let mut texts = run_traits::dataplanes(&told.evidence);
-    texts.retain(|name, _| told.plan.snapshots.contains(name));
+pub(crate) fn dataplanes(judged: &JudgedRun) -> BTreeMap<NodeName, String> {
+    let mut texts = run_traits::dataplanes(&judged.evidence);
+    texts.retain(|name, _| judged.plan.snapshots.contains(name));
     texts
 }
 
@@ -44,10 +44,12 @@ pub(crate) fn needs_no_announcement() -> Result<(), Failed> {
         "disable-returns-to-plaintext",
     ] {
         let path = root().join(format!("scenarios/lifecycle/{scenario}.toml"));
-        let told = run(&path, engine.to_str())?;
-        let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+        let judged = run(&path, engine.to_str())?;
+        let report = Report::new(&judged.plan, &judged.evidence, &judged.verdicts);
         if report.exit_status() != 0 {
-            return Err(report.failure(&told.directory.display().to_string()).into());
+            return Err(report
+                .failure(&judged.directory.display().to_string())
+                .into());
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Without patience every wait of the lab ends at once: in an error that is no promise's, and says what to do.
+//! Without patience every wait of the lab ends at once: in an error that is no promise's, with its remedy.
 
 use libtest_mimic::{Failed, Trial};
 use wireproof::failure::{Failure, Status};
@@ -29,12 +29,14 @@ const CHOSEN: &[(&str, &str, usize)] = &[
 pub(crate) fn trials() -> Vec<Trial> {
     let trial = |(who, file, first): &(&str, &'static str, usize)| {
         let (file, waits) = (*file, &WAITS[*first..]);
-        Trial::test(format!("impatient {who}"), move || says(file, waits))
+        Trial::test(format!("impatient {who}"), move || {
+            names_the_wait(file, waits)
+        })
     };
     CHOSEN.iter().map(trial).collect()
 }
 
-fn says(file: &str, waits: &[&str]) -> Result<(), Failed> {
+fn names_the_wait(file: &str, waits: &[&str]) -> Result<(), Failed> {
     let one = Prepared::read(&root().join(file), Asked::default());
     let mut one = one.map_err(Failed::from)?;
     one.plan.deadlines.patience = Patience::NONE;
@@ -42,17 +44,17 @@ fn says(file: &str, waits: &[&str]) -> Result<(), Failed> {
     match scenario::prove(one.plan, &one.engine, &runs(), &name, |_| {}) {
         Err(failure @ Failure::Lab(_)) => {
             let text = failure.to_string();
-            let is_told = waits.iter().any(|wait| text.contains(wait))
+            let is_named = waits.iter().any(|wait| text.contains(wait))
                 && text.contains("last seen: ")
                 && text.contains("--patience 2")
                 && text.contains("run directory: ");
-            match failure.status() == Status::Unfit && is_told {
+            match failure.status() == Status::Unfit && is_named {
                 true => Ok(()),
                 false => Err(format!("{:?}: {text}", failure.status()).into()),
             }
         }
         Err(failure) => Err(failure.into()),
-        Ok(told) if told.evidence.skipped.is_some() => Ok(()),
-        Ok(told) => Err(format!("it came to its end: {:?}", told.verdicts).into()),
+        Ok(judged) if judged.evidence.skipped.is_some() => Ok(()),
+        Ok(judged) => Err(format!("it came to its end: {:?}", judged.verdicts).into()),
     }
 }

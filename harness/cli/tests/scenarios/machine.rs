@@ -73,16 +73,18 @@ fn task(kernel: &str, path: PathBuf) -> (Task, Option<String>) {
 }
 
 fn holds(task: &Task) -> Result<(), Failed> {
-    let told = fleet::result(task)?;
-    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+    let judged = fleet::result(task)?;
+    let report = Report::new(&judged.plan, &judged.evidence, &judged.verdicts);
     if report.exit_status() != 0 {
-        return Err(report.failure(&told.directory.display().to_string()).into());
+        return Err(report
+            .failure(&judged.directory.display().to_string())
+            .into());
     }
-    for (node, text) in good::dataplanes(&told) {
+    for (node, text) in good::dataplanes(&judged) {
         compare(&task.path, node.as_str(), &text)?;
     }
     match task.path == root().join(SEED) {
-        true => differs_as_known(&task.path, told),
+        true => differs_as_known(&task.path, judged),
         false => Ok(()),
     }
 }
@@ -121,7 +123,7 @@ const OBSERVED: &[&str] = &[
 
 fn difference(here: &JudgedRun, there: &JudgedRun) -> String {
     let [observed, other] =
-        [here, there].map(|told| run_traits::observations(&told.plan, &told.evidence));
+        [here, there].map(|judged| run_traits::observations(&judged.plan, &judged.evidence));
     let mut text = String::new();
     for (one, other) in observed.iter().zip(&other) {
         if OBSERVED.contains(&one.what) {
@@ -132,7 +134,7 @@ fn difference(here: &JudgedRun, there: &JudgedRun) -> String {
             text += &format!("{}: {value}\n", one.what);
         }
     }
-    let [planes, others] = [here, there].map(|told| run_traits::dataplanes(&told.evidence));
+    let [planes, others] = [here, there].map(|judged| run_traits::dataplanes(&judged.evidence));
     for (node, plane) in &planes {
         let other = others.get(node).map_or("", String::as_str);
         text += &match plane == other {

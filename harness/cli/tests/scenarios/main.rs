@@ -129,8 +129,8 @@ impl<'a> Away<'a> {
         }
     }
 
-    /// Takes a trial away to where it can run; ignored is one that no machine here can run. A
-    /// scenario that is wrong stays, and its trial tells.
+    /// Takes a trial away to where it can run; ignored is one that no machine here can run. A scenario that is
+    /// wrong stays, and its trial fails.
     fn unless_here(&mut self, trial: Trial, task: Result<Task, Failure>) -> Option<Trial> {
         let Ok(task) = task else { return Some(trial) };
         match fleet::elsewhere(&task.path) {
@@ -150,7 +150,7 @@ impl<'a> Away<'a> {
     }
 }
 
-/// The faults that must break a scenario; of one that is wrong, its own trial tells.
+/// The faults that must break a scenario; one that is wrong fails in its own trial.
 fn faults(path: &Path) -> Vec<String> {
     scenario::read(path).map_or_else(|_| Vec::new(), |plan| plan.broken_by)
 }

@@ -41,7 +41,7 @@ const CHOSEN: &[(&str, &[&str])] = &[
 /// packets wait for it.
 const PATIENCE: u32 = 5;
 
-/// What a node's own text says of its key, which boringtun keeps to itself.
+/// The line of a node's own key, which boringtun does not report.
 const KEY: &str = "public key: ";
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -65,13 +65,15 @@ fn holds(program: &str, path: &Path) -> Result<(), Failed> {
     };
     let one = Prepared::read(path, asked).map_err(Failed::from)?;
     let name = format!("{}/{program}", one.name);
-    let told = scenario::prove(one.plan, &one.engine, &runs(), &name, |_| {});
-    let told = told.map_err(Failed::from)?;
-    let report = Report::new(&told.plan, &told.evidence, &told.verdicts);
+    let judged = scenario::prove(one.plan, &one.engine, &runs(), &name, |_| {});
+    let judged = judged.map_err(Failed::from)?;
+    let report = Report::new(&judged.plan, &judged.evidence, &judged.verdicts);
     if report.exit_status() != 0 {
-        return Err(report.failure(&told.directory.display().to_string()).into());
+        return Err(report
+            .failure(&judged.directory.display().to_string())
+            .into());
     }
-    for (node, text) in good::dataplanes(&told) {
+    for (node, text) in good::dataplanes(&judged) {
         let usual = snapshot::known(path, node.as_str()).unwrap_or_default();
         let (usual, text) = (shown(program, &usual), shown(program, &text));
         if usual != text {
@@ -82,10 +84,10 @@ fn holds(program: &str, path: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A dataplane as far as the program tells it.
+/// A dataplane as far as the program reports it.
 fn shown(program: &str, text: &str) -> String {
-    let tells_key = program != "boringtun-cli";
+    let shows_key = program != "boringtun-cli";
     let lines = text.trim_end().lines();
-    let lines = lines.filter(|line| tells_key || !line.trim_start().starts_with(KEY));
+    let lines = lines.filter(|line| shows_key || !line.trim_start().starts_with(KEY));
     lines.collect::<Vec<_>>().join("\n")
 }

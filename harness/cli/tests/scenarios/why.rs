@@ -158,10 +158,10 @@ const MTU: &[&str] = &[
 
 /// Each tampered node breaks a promise, and each such promise is explained by what was done there.
 pub(crate) fn names_the_tampering(path: &Path) -> Result<(), Failed> {
-    let told = good::run(path, None)?;
-    let plan = &told.plan;
+    let judged = good::run(path, None)?;
+    let plan = &judged.plan;
     let mut explained = BTreeSet::new();
-    for (promise, verdict) in plan.promises.iter().zip(&told.verdicts) {
+    for (promise, verdict) in plan.promises.iter().zip(&judged.verdicts) {
         let node = plan
             .endpoint(&promise.from)
             .map(|end| end.node.name.clone());
@@ -169,7 +169,7 @@ pub(crate) fn names_the_tampering(path: &Path) -> Result<(), Failed> {
         let words = TAMPERED.iter().find(|(name, _)| *name == node.as_str());
         match (verdict.outcome, words) {
             (Outcome::Broken, Some((name, words))) => {
-                is_one_of(name, words, verdict, &told)?;
+                is_one_of(name, words, verdict, &judged)?;
                 explained.insert(*name);
             }
             (Outcome::Held, _) => {}
@@ -183,17 +183,17 @@ pub(crate) fn names_the_tampering(path: &Path) -> Result<(), Failed> {
 }
 
 /// Each broken promise about a pair or about sizes has an explanation, and it names the fault.
-pub(crate) fn is_told(fault: &str, told: &JudgedRun) -> Result<(), Failed> {
+pub(crate) fn is_explained(fault: &str, judged: &JudgedRun) -> Result<(), Failed> {
     let words = CAUSES.iter().find(|(known, _)| *known == fault);
     let words = words.map_or(&[][..], |(_, words)| words);
-    let pairs = told.plan.promises.iter().map(|one| one.id);
-    let sizes = told.plan.limits.promises.iter().map(|one| one.id);
+    let pairs = judged.plan.promises.iter().map(|one| one.id);
+    let sizes = judged.plan.limits.promises.iter().map(|one| one.id);
     let explained: BTreeSet<_> = pairs.chain(sizes).collect();
-    let broken = told.verdicts.iter().filter(|verdict| {
+    let broken = judged.verdicts.iter().filter(|verdict| {
         verdict.outcome == Outcome::Broken && explained.contains(&verdict.promise)
     });
     for verdict in broken {
-        is_one_of(fault, words, verdict, told)?;
+        is_one_of(fault, words, verdict, judged)?;
     }
     Ok(())
 }
@@ -203,7 +203,7 @@ fn is_one_of(
     what: &str,
     words: &[&str],
     verdict: &Verdict,
-    told: &JudgedRun,
+    judged: &JudgedRun,
 ) -> Result<(), Failed> {
     let cause = cause(verdict)?;
     let right = |one: &str| words.iter().any(|words| one.contains(words));
@@ -213,7 +213,7 @@ fn is_one_of(
     Err(format!(
         "`{what}` is explained by `{cause}`, not by {words:?}; {}\nthe run is {}",
         verdict.fact,
-        told.directory.display()
+        judged.directory.display()
     )
     .into())
 }
