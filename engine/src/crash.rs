@@ -3,12 +3,12 @@
 /// Where to die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum CrashPoint {
-    /// Nowhere.
+    /// No crash.
     #[default]
     Never,
     /// Before the write of that number, counted from 1.
     Before(u64),
-    /// After it.
+    /// After the write of that number.
     After(u64),
 }
 

@@ -202,7 +202,7 @@ struct Faults {
     /// Whether nothing has been compared yet.
     fresh: AtomicBool,
     /// Whether what the kernel has told before the next comparison is not taken in.
-    deaf: AtomicBool,
+    ignores_notifications: AtomicBool,
     /// Whether all that is there is written again at the next comparison.
     rewrites: AtomicBool,
     documents: AtomicUsize,
@@ -217,7 +217,7 @@ impl Faults {
             crash,
             wrote: AtomicBool::new(false),
             fresh: AtomicBool::new(true),
-            deaf: AtomicBool::new(false),
+            ignores_notifications: AtomicBool::new(false),
             rewrites: AtomicBool::new(false),
             documents: AtomicUsize::new(0),
             copies: Mutex::default(),
@@ -269,7 +269,7 @@ impl TestHooks for Faults {
 
     fn comparison_begins(&self, resync: bool) {
         // What happened before this agent writes is not heard of; what it writes itself is.
-        self.deaf
+        self.ignores_notifications
             .store(self.has(Fault::NoWatch) && !resync, Relaxed);
         self.rewrites
             .store(self.has(Fault::RewritesOnResync) && resync, Relaxed);
@@ -280,7 +280,7 @@ impl TestHooks for Faults {
     }
 
     fn accepts_kernel_notifications(&self) -> bool {
-        !self.deaf.swap(false, Relaxed)
+        !self.ignores_notifications.swap(false, Relaxed)
     }
 
     fn drains_kernel(&self) -> bool {

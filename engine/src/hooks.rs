@@ -81,7 +81,7 @@ pub(crate) trait TestHooks: fmt::Debug + Send + Sync {
         node
     }
 
-    /// Whether what the store tells is taken in; `known` is the cluster as it was last.
+    /// Whether the changes that the store reports are applied; `known` is the cluster as it was last.
     fn takes_in(&self, _known: &Cluster) -> bool {
         true
     }

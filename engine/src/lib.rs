@@ -42,8 +42,8 @@ pub fn wiremesh() -> ExitCode {
     operator::command::main(|command| command, |_| hooks::Hooks::default())
 }
 
-/// The program `wiremesh-test`: the same, but its agents have the faults that `--fault` names, and die
-/// where `WIREMESH_CRASH` says.
+/// The program `wiremesh-test`: the same, but its agents have the faults that `--fault` names, and die at the
+/// write that `WIREMESH_CRASH` names.
 pub fn wiremesh_test() -> ExitCode {
     operator::command::main(fault::with_arguments, fault::hooks)
 }

@@ -109,9 +109,9 @@ pub(crate) enum Changed {
 /// A store that is being followed.
 #[derive(Debug)]
 pub(crate) enum Feed {
-    /// A directory.
+    /// The feed of a directory.
     Dir(directory::Follower),
-    /// An etcd.
+    /// The feed of an etcd.
     Etcd(etcd::Follower),
 }
 
@@ -263,9 +263,8 @@ impl Store {
         })
     }
 
-    /// Reads a resource (`otherwise` if there is none), edits it, and writes it back if that
-    /// changed it and nobody else has written it meanwhile; else it begins again. Says
-    /// whether the store was written.
+    /// Reads a resource (`otherwise` if there is none), edits it, and writes it back if that changed it and
+    /// nobody else has written it meanwhile; else it begins again. Returns whether the store was written.
     async fn edit(
         &self,
         identity: &Identity,

@@ -41,7 +41,7 @@ pub(super) fn find(
     before.bypasses(&wanted, &origins)
 }
 
-/// What to tell of them.
+/// A problem for each rule that sends packets past the tunnel.
 pub(crate) fn problems(bypasses: &PerFamily<Vec<Bypass>>, cluster: &Cluster) -> Vec<String> {
     let settings = &cluster.settings;
     let all = bypasses.iter().flat_map(|(family, found)| {
@@ -53,7 +53,7 @@ pub(crate) fn problems(bypasses: &PerFamily<Vec<Bypass>>, cluster: &Cluster) -> 
 }
 
 impl Agent {
-    /// What to tell of them.
+    /// The same of this agent.
     pub(super) fn bypass_problems(&self) -> Vec<String> {
         problems(&self.bypasses, &self.cluster)
     }

@@ -16,9 +16,9 @@ use wiremesh_plan::intent::family::{Family, PerFamily};
 pub(crate) enum Cause {
     /// The store, or a failure that is tried again.
     Intent,
-    /// The kernel.
+    /// A notification of the kernel: somebody else has changed something.
     Drift,
-    /// The clock.
+    /// The resync interval.
     Resync,
 }
 
@@ -118,7 +118,7 @@ pub(crate) struct Durations {
 }
 
 impl Durations {
-    /// In seconds.
+    /// Upper bounds of the histogram's buckets, in seconds.
     pub(crate) const BOUNDS: [f64; 11] =
         [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -167,7 +167,7 @@ pub(crate) struct Health {
     pub(crate) strict: bool,
     /// Whether `wireguard_*` metrics are exported too.
     pub(crate) exports_wireguard: bool,
-    /// By family.
+    /// How this node reaches the others, by family.
     pub(crate) meshes: PerFamily<Mesh>,
     /// How many networks several nodes claim.
     pub(crate) conflicts: PerFamily<usize>,
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_took_no_write_is_no_convergence() {
+    fn an_event_without_a_write_is_no_convergence() {
         let mut health = Health::new("a");
         let start = Instant::now();
         health.began(start);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_have_changed_is_not_in_sync_until_it_is_put_right() {
+    fn a_change_by_others_is_not_in_sync_until_it_is_repaired() {
         let mut health = Health::new("a");
         let now = Instant::now();
         health.settled(now, SystemTime::UNIX_EPOCH);

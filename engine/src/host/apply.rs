@@ -23,7 +23,7 @@ use crate::host::tunnel::{self, TunnelError};
 pub(crate) enum Preference {
     /// The kernel's where it has one, else userspace.
     Auto,
-    /// The kernel's.
+    /// WireGuard in the kernel.
     Kernel,
     /// A process of this program.
     Userspace,
@@ -80,7 +80,7 @@ pub(crate) enum ApplyError {
     /// The device refused.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// nftables refused.
+    /// nftables refused the rules.
     #[error(transparent)]
     Nft(#[from] NftError),
     /// The tunnel process failed.

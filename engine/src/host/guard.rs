@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_refuses_is_kept_and_what_does_not_is_not() {
+    fn only_rules_that_refuse_plaintext_are_saved() {
         let directory = std::env::temp_dir().join(format!("wiremesh-guard-{}", std::process::id()));
         let path = directory.join(FILE);
         let mut guard = Guard::new(directory.clone());
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_read_again_and_nothing_else_is_taken_for_rules() {
+    fn saved_rules_are_read_and_nothing_else_is_taken_for_rules() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         assert_eq!(read(&path), Ok(None));

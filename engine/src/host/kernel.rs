@@ -58,7 +58,7 @@ pub(crate) struct Stale {
 }
 
 impl Stale {
-    /// Everything.
+    /// Everything is stale.
     pub(crate) const ALL: Self = Self {
         links: true,
         rules: true,
@@ -68,7 +68,7 @@ impl Stale {
         sysctl: true,
     };
 
-    /// Nothing.
+    /// Nothing is stale.
     pub(crate) const NOTHING: Self = Self {
         links: false,
         rules: false,

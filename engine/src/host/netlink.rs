@@ -141,7 +141,7 @@ pub(crate) struct Netlink {
 }
 
 impl Netlink {
-    /// Opens it.
+    /// Opens a socket of route netlink in this namespace.
     pub(crate) fn open() -> Result<Self, NetlinkError> {
         let (connection, handle, _) = rtnetlink::new_connection()
             .map_err(|error| NetlinkError::new("open a netlink socket", error))?;
@@ -157,7 +157,7 @@ impl Netlink {
         Ok(read.map(|link| (link.index, link)).collect())
     }
 
-    /// Every address.
+    /// Every address of every link.
     pub(crate) async fn addresses(&self) -> Result<BTreeSet<Address>, NetlinkError> {
         let request = self.handle.address().get().execute().try_collect();
         let addresses: Vec<AddressMessage> = doing("list the addresses", request).await?;

@@ -1,9 +1,8 @@
 //! The userspace tunnel: a process that outlives the agent.
 //!
-//! It is this very program, started as `wiremesh tunnel NAME`. It owns a TUN device
-//! of that name, speaks WireGuard with gotatun, and is configured through the socket
-//! that every userspace WireGuard has (wireguard.com/xplatform). The device lives as
-//! long as the process, and goes with it.
+//! It is this very program, started as `wiremesh tunnel NAME`. It owns a TUN device of that name, runs
+//! WireGuard with gotatun, and is configured through the socket that every userspace WireGuard has
+//! (wireguard.com/xplatform). The device lives as long as the process, and goes with it.
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
@@ -300,7 +299,7 @@ pub(crate) async fn serve(name: &str, hooks: &Hooks) -> Result<(), TunnelError> 
         .await
         .map_err(|error| fail(&error))?;
     let device = Arc::new(device);
-    let ears = Arc::new(control::Ears::default());
+    let listening = Arc::new(control::ListenState::default());
     let listener = control::listen(&socket(name)).map_err(|error| fail(&error))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| fail(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| fail(&error))?;
@@ -313,8 +312,8 @@ pub(crate) async fn serve(name: &str, hooks: &Hooks) -> Result<(), TunnelError> 
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             Ok((stream, _)) = listener.accept() => {
-                let (device, ears) = (device.clone(), ears.clone());
-                tokio::spawn(async move { control::serve(stream, &device, &ears).await });
+                let (device, listening) = (device.clone(), listening.clone());
+                tokio::spawn(async move { control::serve(stream, &device, &listening).await });
             }
             () = monitor.ready() => {
                 let news = monitor.drain();

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_invalid() {
+    fn a_malformed_request_is_einval() {
         let key = "07".repeat(32);
         for text in [
             "",

@@ -102,7 +102,7 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    /// One document.
+    /// A file of one document.
     pub(super) fn one(value: Value) -> Self {
         Self {
             values: vec![value],

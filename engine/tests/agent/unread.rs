@@ -20,7 +20,7 @@ const SPEC: &str = "spec: {wireguardEnabled: true, wireguardEnabledV6: true, wir
 const DAMAGES: [&str; 4] = ["{bad", "", "kind: FelixConfiguration\n\tspec: {}\n", "[]"];
 
 #[test]
-fn what_cannot_be_read_when_an_agent_starts_lifts_nothing() {
+fn an_unreadable_resource_at_an_agent_s_start_lifts_no_protection() {
     in_namespaces("unread::inside_what_cannot_be_read");
 }
 

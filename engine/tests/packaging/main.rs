@@ -210,7 +210,7 @@ fn the_manifest_asks_for_no_privilege_that_can_be_left_out() {
 }
 
 #[test]
-fn what_is_shipped_starts_no_program_for_tests() {
+fn shipped_files_start_no_test_program() {
     let mut named = 0;
     for file in [
         "systemd/wiremesh.service",

@@ -45,7 +45,7 @@ pub(crate) struct Sandbox {
 pub(crate) enum Ends {
     /// The agent itself.
     Agent,
-    /// Every process.
+    /// Every process ends.
     Everything,
 }
 

@@ -82,7 +82,7 @@ pub enum Change {
         family: Family,
         routes: Vec<RouteKey>,
     },
-    /// A rule.
+    /// Adds a policy rule.
     AddRule { family: Family, rule: Rule },
     /// Removes a rule.
     RemoveRule { family: Family, rule: Rule },
@@ -149,9 +149,9 @@ pub struct Configuration {
     pub name: String,
     /// Mark of its outgoing packets; 0 is none.
     pub fwmark: Option<u32>,
-    /// UDP port.
+    /// The UDP port to listen at; none leaves it.
     pub listen_port: Option<u16>,
-    /// Removes peers.
+    /// Peers to remove.
     pub remove: BTreeSet<PublicKey>,
     /// Peers more, or other properties of them. Those that lose networks come first, so
     /// that a network that moves is not taken from its new peer again.
@@ -167,7 +167,7 @@ pub struct PeerChange {
     pub keepalive: Option<u16>,
     /// Whether the networks are all that there are, or come to those that are there.
     pub replace: bool,
-    /// Allowed IPs.
+    /// Allowed IPs: those to add, or all of them if `replace`.
     pub networks: BTreeSet<IpNet>,
 }
 

@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_exception_lists_is_not_refused_in_either_family() {
+    fn an_exception_is_not_refused_in_either_family() {
         let networks = |texts: [&str; 2]| texts.map(|text| text.parse().unwrap()).into();
         let firewall = Firewall::new(&Wanted {
             strict: Some(Protected {

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_inside_is_taken_away_and_nothing_else() {
+    fn networks_inside_are_subtracted_and_no_others() {
         let others = |texts: &[&str]| texts.iter().map(|text| net(text)).collect();
         let left = |network, inside: &[&str]| texts(without(net(network), &others(inside)));
         assert_eq!(

@@ -37,7 +37,7 @@ pub struct FamilyDataplane {
 pub struct RouteKey {
     /// The routing table's number.
     pub table: u32,
-    /// The destination.
+    /// The destination network.
     pub network: IpNet,
 }
 
@@ -54,7 +54,7 @@ pub struct Device {
     pub up: bool,
     /// Its own addresses.
     pub addresses: BTreeSet<IpNet>,
-    /// UDP port.
+    /// The UDP port that it listens at.
     pub listen_port: u16,
     /// Mark of its outgoing packets; 0 is none.
     pub fwmark: u32,

@@ -31,7 +31,7 @@ pub struct Networks<'a> {
     pub conflicts: BTreeMap<IpNet, Conflict>,
 }
 
-/// By network.
+/// Every claim to each network.
 type Claims<'a> = BTreeMap<IpNet, Vec<Claim<'a>>>;
 
 /// The networks of every node in one family as `own` sees them, which really has what is `here`: its

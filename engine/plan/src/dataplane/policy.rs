@@ -13,9 +13,9 @@ use crate::dataplane::model::Rule;
 pub struct PolicyRule {
     /// What can be compared with this engine's.
     pub rule: Rule,
-    /// The destination.
+    /// The destination network that it selects; none is any.
     pub to: Option<IpNet>,
-    /// The source.
+    /// The source network that it selects; none is any.
     pub from: Option<IpNet>,
     /// The link that the packet came in by; `lo` is for packets of this node's own.
     pub input: Option<LinkName>,
@@ -52,7 +52,7 @@ pub enum Action {
     LookUp(u32),
     /// Goes on with the rule of that priority.
     GoTo(u32),
-    /// Nothing.
+    /// Goes on with the next rule (`nop`).
     Nothing,
     /// Drops the packet, and may send an ICMP error: `blackhole`, `unreachable`, `prohibit`.
     Refuse(&'static str),

@@ -18,7 +18,7 @@ const NAMED: usize = 3;
 /// A route that this engine did not make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForeignRoute {
-    /// The destination.
+    /// The destination network.
     pub network: IpNet,
     /// Where it leads.
     pub way: ForeignWay,

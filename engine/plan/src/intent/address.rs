@@ -43,7 +43,7 @@ mod tests {
     use crate::intent::family::network;
 
     #[test]
-    fn what_is_no_host_s_is_named_in_both_families() {
+    fn an_address_that_no_host_can_have_is_named_in_both_families() {
         for (address, what) in [
             ("0.0.0.0", "the unspecified address"),
             ("::", "the unspecified address"),

@@ -17,7 +17,7 @@ mod scoped;
 /// The cluster, from one node's point of view.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
-    /// By name.
+    /// Nodes, by name.
     pub nodes: BTreeMap<String, Node>,
     /// Every pod's interface.
     pub workloads: BTreeMap<Identity, Workload>,
@@ -284,7 +284,7 @@ impl Cluster {
         Some(networks)
     }
 
-    /// Another pod.
+    /// Adds a pod.
     pub fn add_workload(&mut self, identity: &Identity, workload: &Workload) {
         for network in &workload.networks {
             let pods = self.pods_by_network.entry(*network).or_default();

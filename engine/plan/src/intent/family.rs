@@ -53,9 +53,9 @@ impl fmt::Display for Family {
 /// One of something for each family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PerFamily<T> {
-    /// Of IPv4.
+    /// The value of IPv4.
     pub v4: T,
-    /// Of IPv6.
+    /// The value of IPv6.
     pub v6: T,
 }
 

@@ -30,7 +30,7 @@ impl PublicKey {
         Ok(Self(bytes))
     }
 
-    /// Its bytes.
+    /// The 32 bytes of the key.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

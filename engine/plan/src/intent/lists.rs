@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_wrong_network_most_likely_means_is_read() {
+    fn a_wrong_network_is_read_as_what_it_most_likely_means() {
         assert_eq!(
             read("foo,10.1/16,10.2.3.4/16"),
             ["10.1.0.0/16", "10.2.0.0/16"]

@@ -145,7 +145,7 @@ pub struct Workload {
     pub created: String,
     /// The node it is on; empty, if that cannot be read.
     pub node: String,
-    /// Its addresses.
+    /// Its addresses, as networks.
     pub networks: Vec<IpNet>,
 }
 
@@ -175,7 +175,7 @@ pub struct Wrong {
 }
 
 impl Wrong {
-    /// At `field`.
+    /// A mistake at `field`.
     pub fn at(field: &str, what: impl Into<String>) -> Self {
         Self {
             field: field.to_owned(),

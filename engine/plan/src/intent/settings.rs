@@ -102,7 +102,7 @@ pub struct Tunnel {
 /// What the operator has asked for, for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// By family.
+    /// The tunnel devices' settings, by family.
     pub tunnel: PerFamily<Tunnel>,
     /// Whether the nodes' own traffic is encrypted too.
     pub host_encryption: bool,

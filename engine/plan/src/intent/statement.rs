@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_stated_stays() {
+    fn settings_that_a_statement_omits_stay() {
         let before = json!({
             "metadata": {"name": "default", "annotations": {"wiremesh/strict": "true", "x": "y"}},
             "spec": {"wireguardHostEncryptionEnabled": true, "bpfEnabled": false},
@@ -181,7 +181,7 @@ mod tests {
 
     /// A field that was lost while strict mode was on is left to a person.
     #[test]
-    fn who_begins_strict_mode_states_whether_hosts_are_encrypted() {
+    fn enabling_strict_mode_states_host_encryption() {
         let strict = Statement::Enable {
             families: PerFamily {
                 v4: true,

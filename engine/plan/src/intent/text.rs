@@ -92,7 +92,7 @@ mod tests {
     const HOSTILE: &str = "x\n2026 ERROR forged\x1b[31m\u{9b}1m\u{202e}\u{7f}\0";
 
     #[test]
-    fn what_does_not_show_is_written_as_json_writes_it() {
+    fn invisible_characters_are_escaped_as_in_json() {
         assert_eq!(
             line(HOSTILE),
             "x\\n2026 ERROR forged\\u001b[31m\\u009b1m\\u202e\\u007f\\u0000"

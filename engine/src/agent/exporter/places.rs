@@ -96,7 +96,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    /// Opens a connection that lasts; says whether it has asked.
+    /// Opens a connection that lasts; returns whether it has asked.
     fn open(places: &Places, asks: bool) -> tokio::task::JoinHandle<()> {
         let mut handle = None;
         places.start(|place| {

@@ -109,7 +109,7 @@ fn a_problem_is_logged_once_while_it_holds_whatever_else_fails() {
 }
 
 #[test]
-fn somebody_who_undoes_everything_each_second_makes_a_line_a_minute() {
+fn a_repair_each_second_is_logged_once_a_minute() {
     let now = Instant::now();
     let logged = lines(|log| {
         for second in 0..61 {

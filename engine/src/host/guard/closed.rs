@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use wiremesh_plan::dataplane::firewall::{Firewall, Protected, Wanted};
 use wiremesh_plan::intent::settings::Settings;
 
-/// All addresses.
+/// All addresses of both families.
 const ALL: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// Addresses that no router passes on: link-local ones (RFC 3927, RFC 4291), multicast on the link

@@ -6,7 +6,7 @@ use crate::host::netlink::Hop;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lead {
     Hop(Hop),
-    /// Nowhere.
+    /// The route drops its packets.
     Refuse,
     /// Its nexthop object is not there yet, or it cannot be parsed.
     Unknown,

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_off_is_no_answer() {
+    fn a_truncated_answer_is_an_error() {
         let whole = message(104, b"body");
         for length in 1..whole.len() {
             let (last, bodies) = taken(&whole[..length]);

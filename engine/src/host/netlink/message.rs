@@ -43,7 +43,7 @@ pub(crate) fn read_family(family: AddressFamily) -> Option<Family> {
     }
 }
 
-/// A link.
+/// Parses a link.
 pub(crate) fn link(message: &LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,

@@ -35,7 +35,7 @@ pub(crate) enum Nexthop {
     Group(Vec<u32>),
     /// Drops the packet.
     Refuse,
-    /// Nobody knows.
+    /// Its destination is unknown.
     Unknown,
 }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_known() {
+    fn an_unreadable_nexthop_object_is_unknown() {
         let link = 3_u32.to_ne_bytes();
         let mut broken = object(&[(NHA_ID, &7_u32.to_ne_bytes()), (NHA_OIF, &link)]);
         broken.extend([99, 0, 6, 0]);

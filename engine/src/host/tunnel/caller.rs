@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_program_has_started_is_no_tunnel() {
+    fn a_tunnel_process_not_started_by_an_agent_is_refused() {
         // Cargo has started this test, without such a socket.
         let refused = check("wireguard.cali").unwrap_err();
         assert!(refused.ends_with("is not an agent"), "{refused}");

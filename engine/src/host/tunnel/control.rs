@@ -48,14 +48,14 @@ pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
 pub(super) async fn serve<T: DeviceTransports>(
     stream: UnixStream,
     device: &Device<T>,
-    ears: &Ears,
+    listening: &ListenState,
 ) {
     let (reading, mut writing) = stream.into_split();
     let mut lines = BufReader::new(reading).lines();
     while let Some(request) = next(&mut lines).await {
         let answer = match uapi::read(&request) {
-            Ok(Request::Get) => uapi::get_response(&state(device, ears).await),
-            Ok(Request::Set(set)) => uapi::errno(change(device, ears, &set).await),
+            Ok(Request::Get) => uapi::get_response(&state(device, listening).await),
+            Ok(Request::Set(set)) => uapi::errno(change(device, listening, &set).await),
             Err(number) => uapi::errno(number),
         };
         if writing.write_all(answer.as_bytes()).await.is_err() {
@@ -78,22 +78,22 @@ async fn next(lines: &mut Lines<BufReader<OwnedReadHalf>>) -> Option<Vec<String>
 
 /// Whether the UDP socket could be opened.
 #[derive(Debug, Default)]
-pub(super) struct Ears(AtomicBool);
+pub(super) struct ListenState(AtomicBool);
 
-impl Ears {
-    fn deaf(&self) -> bool {
+impl ListenState {
+    fn has_failed(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-async fn state<T: DeviceTransports>(device: &Device<T>, ears: &Ears) -> State {
+async fn state<T: DeviceTransports>(device: &Device<T>, listening: &ListenState) -> State {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default();
     device
         .read(async |device| State {
             private_key: device.private_key().map(StaticSecret::to_bytes),
             // A port that nobody listens at is none.
-            listen_port: match ears.deaf() {
+            listen_port: match listening.has_failed() {
                 true => 0,
                 false => device.listen_port(),
             },
@@ -125,7 +125,11 @@ fn texts(peer: &Peer) -> Vec<String> {
 }
 
 /// Carries a change out; 0, or the number of the error.
-async fn change<T: DeviceTransports>(device: &Device<T>, ears: &Ears, set: &Set) -> i32 {
+async fn change<T: DeviceTransports>(
+    device: &Device<T>,
+    listening: &ListenState,
+    set: &Set,
+) -> i32 {
     let done = device
         .write(async |device| -> Result<(), i32> {
             if let Some(mark) = set.fwmark {
@@ -173,12 +177,12 @@ async fn change<T: DeviceTransports>(device: &Device<T>, ears: &Ears, set: &Set)
         })
         .await;
     match done {
-        Ok(Ok(())) if !ears.deaf() => 0,
+        Ok(Ok(())) if !listening.has_failed() => 0,
         Ok(Err(number)) => number,
         // All is set; what failed is to open the UDP socket.
         Ok(Ok(())) | Err(_) => {
             let number = bring_up(device).await;
-            ears.0.store(number != 0, Ordering::Relaxed);
+            listening.0.store(number != 0, Ordering::Relaxed);
             number
         }
     }

@@ -158,7 +158,7 @@ fn only_pod(catalogue: &Catalogue) -> (String, Vec<String>) {
 }
 
 #[test]
-fn what_cannot_be_read_of_a_pod_stays_as_it_was_and_the_rest_counts() {
+fn an_unreadable_field_of_a_pod_is_kept_and_the_others_count() {
     let all = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let mut catalogue = Catalogue::default();
     // An agent that starts knows nothing from before: what is right counts.

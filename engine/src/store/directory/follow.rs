@@ -43,8 +43,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// replaced, all of them are, and nothing else is reported of it.
 const MOUNTED: &str = "..data";
 
-/// How many readings of the queue may wait; while more come the kernel's own queue fills,
-/// and tells when it has overflowed.
+/// How many readings of the queue may wait; while more come the kernel's own queue fills, and reports when it
+/// has overflowed.
 const WAITING: usize = 16;
 
 /// A directory and what it held when it was last looked at.

@@ -268,7 +268,7 @@ async fn a_configuration_is_made_where_there_is_none() {
 }
 
 #[tokio::test]
-async fn what_is_no_regular_file_or_too_large_is_a_problem_and_nothing_waits_for_it() {
+async fn a_special_or_too_large_file_is_a_problem_and_blocks_nothing() {
     let (folder, store) = store(&[("a.yaml", NODE)]);
     let path = |name: &str| folder.path().join(name);
     nix::unistd::mkfifo(&path("fifo.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -437,7 +437,7 @@ async fn a_store_whose_cluster_information_is_not_ready_is_reported_as_unready()
 }
 
 #[tokio::test]
-async fn who_follows_a_store_does_not_wait_while_a_large_file_is_parsed() {
+async fn a_feed_does_not_block_while_a_large_file_is_parsed() {
     use futures_util::FutureExt;
     use std::time::Instant;
 

@@ -103,7 +103,7 @@ fn an_edit_keeps_the_other_documents_and_items() {
 }
 
 #[test]
-fn what_would_take_for_ever_is_refused_at_once() {
+fn a_document_that_is_too_deep_is_refused_at_once() {
     let began = Instant::now();
     let deep = format!("a: {}{}", "[".repeat(20_000), "]".repeat(20_000));
     assert_eq!(read(&deep).unwrap_err(), "it goes deeper than 128 levels");
@@ -183,7 +183,7 @@ fn a_duplicate_field_is_reported_with_both_positions() {
 }
 
 #[test]
-fn what_is_no_yaml_and_no_json_has_its_place() {
+fn a_syntax_error_is_reported_with_its_position() {
     assert_eq!(
         read("kind: Node\nmetadata: {name: a\nspec: b\n").unwrap_err(),
         "3:5: it is not YAML: did not find expected ',' or '}' at line 3 column 5, while parsing a flow \

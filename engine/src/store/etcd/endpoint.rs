@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_endpoint_is_refused() {
+    fn a_malformed_endpoint_is_refused() {
         for text in [
             "",
             "10.0.0.1:2379",

@@ -202,7 +202,7 @@ struct Position {
     revision: u64,
 }
 
-/// The task.
+/// The task that lists and watches.
 struct Listener {
     etcd: Etcd,
     sender: mpsc::Sender<News>,
@@ -217,7 +217,7 @@ enum End {
     /// What comes next is no longer in etcd's history, or the history is another.
     Lost,
     /// Nobody listens any more.
-    Unheard,
+    FeedClosed,
 }
 
 impl From<Failure> for End {
@@ -228,7 +228,7 @@ impl From<Failure> for End {
 
 impl<T> From<mpsc::error::SendError<T>> for End {
     fn from(_: mpsc::error::SendError<T>) -> Self {
-        Self::Unheard
+        Self::FeedClosed
     }
 }
 
@@ -242,7 +242,7 @@ impl Listener {
             self.following = false;
             let failure = loop {
                 match self.converse(endpoint).await {
-                    End::Unheard => return,
+                    End::FeedClosed => return,
                     // A store that loses its history again and again is not to be pressed.
                     End::Lost => {
                         self.position = None;

@@ -168,7 +168,7 @@ async fn contended(times: usize, hooks: Hooks) -> (Result<bool, StoreError>, Val
 }
 
 #[tokio::test]
-async fn what_others_write_meanwhile_is_not_lost() {
+async fn a_concurrent_write_is_not_lost() {
     let (edited, value) = contended(2, Hooks::default()).await;
     assert!(edited.unwrap());
     assert_eq!(value["spec"]["written"], 0);

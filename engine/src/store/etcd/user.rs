@@ -4,7 +4,7 @@
 use std::env;
 use std::fmt;
 
-/// Calico's variables.
+/// The variable with the user's name, as Calico names it.
 const NAME: &str = "ETCD_USERNAME";
 const PASSWORD: &str = "ETCD_PASSWORD";
 

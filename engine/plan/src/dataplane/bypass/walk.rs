@@ -25,7 +25,7 @@ pub enum RouteOutcome {
     Tunnel,
     /// Through the link of that name.
     Link(String),
-    /// Drops it.
+    /// Dropped by the route's type.
     Refuse,
 }
 

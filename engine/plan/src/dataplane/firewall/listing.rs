@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listed_reads_as_what_was_wanted_whatever_bit_the_mark_is() {
+    fn a_listing_parses_to_the_wanted_table_for_every_mark_bit() {
         for bit in 0..u32::BITS {
             let firewall = Firewall::new(&wanted(1 << bit));
             let mut found = Firewall::default();

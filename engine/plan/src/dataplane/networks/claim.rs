@@ -105,7 +105,7 @@ where
 /// A network that several nodes claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    /// The network.
+    /// The network that is claimed.
     pub network: IpNet,
     /// The nodes with the resources that claim it, and whether it is the node's own address.
     claims: Vec<(String, String, bool)>,

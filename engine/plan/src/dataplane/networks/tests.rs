@@ -90,7 +90,7 @@ const NEW: &str = "2026-02-01T00:00:00Z";
 const OWN: [&str; 2] = ["10.0.0.1", "fd00::1"];
 
 #[test]
-fn what_this_node_claims_and_has_not_is_the_other_s_and_what_it_has_is_its_own() {
+fn a_contested_pod_is_the_node_s_on_which_it_is() {
     let mut cluster = cluster();
     let networks = ["10.1.0.5", "fd00:1::5"];
     add_pod(&mut cluster, "db", "bob", &networks, OLD);
@@ -130,7 +130,7 @@ fn what_this_node_claims_and_has_not_is_the_other_s_and_what_it_has_is_its_own()
 }
 
 #[test]
-fn nobody_else_s_claim_is_left_to_this_node_though_it_has_nothing_there_yet() {
+fn an_uncontested_pod_is_this_node_s_before_it_has_a_route() {
     let mut cluster = cluster();
     add_pod(&mut cluster, "web", "ada", &["10.1.0.5"], "");
     owners(&cluster, &here(&OWN), &[("10.1.0.5/32", "ada")]);
@@ -166,7 +166,7 @@ fn a_node_s_own_address_beats_a_pod_s_even_where_the_pod_is() {
 }
 
 #[test]
-fn what_is_in_no_kernel_is_no_node_s_own() {
+fn an_own_address_that_the_kernel_lacks_gives_way_to_other_claims() {
     // The Node of ada says that it has bob's address, and one that is a pod's.
     let mut cluster = cluster();
     let wrong = Node {

@@ -110,7 +110,7 @@ fn an_agent_that_starts_later_recalls_what_no_resource_accounts_for() {
 }
 
 #[test]
-fn what_was_protected_of_a_host_counts_whatever_hosts_do_from_then_on() {
+fn a_host_s_retained_protection_outlives_host_encryption() {
     let all = |hosts| cluster(hosts, &[node("ada", 1), node("bob", 2), pod("bob", 5)]);
     let gone = |hosts| cluster(hosts, &[node("ada", 1), pod("bob", 5)]);
     let mut departed = RetainedProtection::default();
@@ -125,7 +125,7 @@ fn what_was_protected_of_a_host_counts_whatever_hosts_do_from_then_on() {
 }
 
 #[test]
-fn what_a_setting_names_is_not_recalled() {
+fn a_network_of_a_setting_is_not_recalled_from_the_kernel() {
     let net = |text: &str| crate::intent::family::network(text).unwrap();
     let found = Firewall::new(&Wanted {
         strict: Some(Protected {

@@ -184,7 +184,7 @@ fn it_moves_when_a_rule_of_another_comes_and_stays_when_that_goes_again() {
 }
 
 #[test]
-fn what_a_route_of_another_does_depends_on_what_it_decides() {
+fn a_foreign_route_s_effect_depends_on_the_networks_that_it_decides() {
     use ForeignWay::{Elsewhere, Throw, Tunnel};
     let effect = |network: &str, way| {
         let network = net(network);
@@ -263,7 +263,7 @@ fn tables_that_are_all_taken_are_reported_with_their_users() {
 }
 
 #[test]
-fn what_an_engine_of_our_kind_has_left_is_taken_over() {
+fn the_table_left_by_an_engine_of_this_kind_is_taken_over() {
     let left = |world: &World| world.tables().left();
     // Its routes lead to this engine's device; its mark may be another one.
     let with_routes = World::default()
@@ -293,7 +293,7 @@ fn what_an_engine_of_our_kind_has_left_is_taken_over() {
 }
 
 #[test]
-fn what_only_looks_like_it_is_left_to_its_maker() {
+fn a_table_of_another_program_that_looks_alike_is_not_taken() {
     let none = BTreeSet::new();
     // Nothing leads to this engine's device, whatever the mark.
     for mark in [MARK, ANOTHER_MARK] {

@@ -69,7 +69,7 @@ fn a_pod_that_leaves_a_node_which_is_not_there_is_no_shortcut() {
 }
 
 #[test]
-fn what_is_not_stated_is_missed_in_default_and_may_be_stated_for_some_nodes() {
+fn an_unstated_setting_is_reported_in_default_unless_some_node_states_it() {
     let wrong = |more: &[Value]| -> Vec<_> {
         let nodes = [node("ada", json!([{"address": "10.0.0.1"}]))];
         let strict = json!({"wiremesh/strict": "true"});

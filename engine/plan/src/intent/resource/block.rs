@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block_is_named() {
+    fn a_wrong_block_is_reported_with_its_field() {
         assert_eq!(
             read(&json!({})).unwrap_err().to_string(),
             "`spec.cidr` is missing"

@@ -46,7 +46,7 @@ fn a_workload_s_network_is_one_address() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_its_field() {
+fn a_mistake_is_reported_with_its_field() {
     assert_eq!(wrong(json!({})), "`kind` is missing");
     assert_eq!(wrong(json!({"kind": "Node"})), "`metadata.name` is missing");
     assert!(

@@ -7,7 +7,7 @@ use crate::intent::resource::{Configuration, Wrong};
 
 use super::{Fields, Settings};
 
-/// Calico's defaults.
+/// Calico's default UDP ports.
 const DEFAULTS: PerFamily<u16> = PerFamily {
     v4: 51820,
     v6: 51821,

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lets_the_least_pass_counts_where_any_asks_for_strict_mode() {
+    fn the_strictest_setting_counts_where_any_document_asks_for_strict_mode() {
         let off = "config.projectcalico.org/WireguardEnabled";
         let first = configuration(
             &json!({"wireguardEnabled": false, "wireguardMTU": 1400}),
@@ -124,7 +124,7 @@ mod tests {
 
     /// What any of them switches on is on, in each family and for hosts.
     #[test]
-    fn what_any_switches_on_is_on() {
+    fn a_setting_that_any_document_switches_on_is_on() {
         for switch in [
             "wireguardEnabled",
             "wireguardEnabledV6",

@@ -171,7 +171,7 @@ fn bypasses(kernel: &mut KernelCache, route: Route) -> bool {
 }
 
 #[test]
-fn where_a_route_leads_decides_and_not_what_its_link_is_called() {
+fn a_route_s_destination_decides_and_not_its_link_s_name() {
     let of = |kind, route| Route { kind, ..route };
     let all = |way, links: &[u32]| route(80, "0.0.0.0/0", way, links);
     for (route, expected) in [

@@ -158,7 +158,7 @@ fn here_is_what_the_kernel_leads_to_this_node_its_pods_and_their_bridges() {
 }
 
 #[test]
-fn where_several_routes_may_be_at_one_place_the_kernel_is_asked() {
+fn where_several_routes_may_share_a_prefix_the_kernel_is_read() {
     let of_pod = route(254, "10.0.1.1", RouteType::Unicast, &[3]);
     let other = route(254, "10.0.1.1", RouteType::Unicast, &[2]);
     let stale = |kernel: &mut KernelCache, message: RouteNetlinkMessage| {
@@ -174,7 +174,7 @@ fn where_several_routes_may_be_at_one_place_the_kernel_is_asked() {
 }
 
 #[test]
-fn what_an_uplink_leads_to_is_not_here_though_a_prefix_of_pods_interfaces_covers_it() {
+fn an_address_behind_an_uplink_is_not_local_though_a_pod_prefix_covers_the_link() {
     let unicast = RouteType::Unicast;
     for (own, by_uplink, of_pod) in [
         ("10.0.0.4", "10.0.0.0/24", "10.0.1.1"),

@@ -195,7 +195,7 @@ fn a_link_has_its_other_names_its_group_and_its_vrf_s_table() {
 }
 
 #[test]
-fn what_cannot_be_read_of_a_rule_is_a_selector_that_nobody_knows() {
+fn an_unreadable_attribute_of_a_rule_is_an_unknown_selector() {
     let message = foreign_rule(RuleAction::ToTable, Vec::new());
     let mut body = vec![0; message.buffer_len()];
     message.emit(&mut body);

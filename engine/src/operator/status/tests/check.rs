@@ -71,7 +71,7 @@ fn in_strict_mode_a_family_whose_encryption_is_off_is_not_as_intended() {
 }
 
 #[test]
-fn what_is_pending_and_what_is_wrong_is_not_as_intended() {
+fn pending_changes_and_problems_are_not_as_intended() {
     let cluster = with(json!({}), &[]);
     let pending = [Change::SwitchOn {
         family: Family::V4,

@@ -189,7 +189,7 @@ fn a_table_is_searched_as_the_kernel_searches_it() {
 }
 
 #[test]
-fn what_a_rule_sends_into_the_tunnel_no_later_one_takes() {
+fn packets_that_a_rule_sends_into_the_tunnel_meet_no_later_rule() {
     let routes = [
         (80, "10.0.0.0/8", RouteOutcome::Tunnel),
         (254, "0.0.0.0/0", out()),

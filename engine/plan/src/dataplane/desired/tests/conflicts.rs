@@ -174,7 +174,7 @@ fn with_block(cidr: &str, node: &str, borrowed: &[(&str, &str)]) -> Cluster {
 }
 
 #[test]
-fn what_another_one_has_borrowed_is_no_exception_though_a_route_leads_to_it_here() {
+fn an_address_borrowed_by_another_node_is_no_exception_though_a_local_route_leads_to_it() {
     let cluster = with_block("10.65.0.0/26", "c", &[("10.65.0.9", "b")]);
     let here = ["10.65.0.2", "10.65.0.9"].map(|of| (net(of), true));
     let (dataplane, _) = seen_with(&cluster, "c", &here.into_iter().collect());

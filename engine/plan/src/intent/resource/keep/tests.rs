@@ -87,7 +87,7 @@ fn a_cluster_keeps_its_type() {
 
 /// What a field of another name takes away, in a resource that is right otherwise.
 #[test]
-fn what_a_misspelt_field_held_stays_as_it_was() {
+fn the_value_of_a_field_that_became_misspelt_is_kept() {
     let node = json!({
         "spec": {
             "bgp": {

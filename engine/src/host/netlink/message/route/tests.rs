@@ -195,7 +195,7 @@ fn a_route_for_some_packets_is_no_plain_way_into_a_link() {
 }
 
 #[test]
-fn what_cannot_be_read_of_a_route_leads_nobody_knows_where() {
+fn an_unreadable_attribute_of_a_route_makes_its_destination_unknown() {
     let message = made("10.9.0.2/32", vec![RouteAttribute::Oif(3)]);
     let mut body = vec![0; message.buffer_len()];
     message.emit(&mut body);
