@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_broken_outweighs_what_is_open() {
+    fn a_broken_promise_outweighs_an_inconclusive_one() {
         assert_eq!(Status::Unfit.or_worse(Status::Broken), Status::Broken);
         assert_eq!(Status::Broken.or_worse(Status::Unfit), Status::Broken);
         assert_eq!(Status::Held.or_worse(Status::Unfit), Status::Unfit);

@@ -64,7 +64,7 @@ impl FromStr for Lane {
 /// A scenario that is ready to run.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Its file.
+    /// The scenario's file.
     pub path: PathBuf,
     /// Its run directories, below where all are.
     pub name: String,
@@ -194,7 +194,7 @@ impl Started {
         }
     }
 
-    /// For programs.
+    /// As JSON, for programs.
     pub fn json(&self) -> Value {
         let up = self.up.as_ref();
         json!({

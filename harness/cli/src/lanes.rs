@@ -35,7 +35,7 @@ impl FromStr for Wanted {
 /// A lane, and what it cannot do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// The lane.
+    /// The lane on offer.
     pub lane: Lane,
     /// Why no scenario at all runs in it; none if some do.
     pub unfit: Option<String>,
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_is_read() {
+    fn a_wanted_lane_is_parsed() {
         assert_eq!("auto".parse(), Ok(Wanted::Auto));
         assert_eq!("host".parse(), Ok(Wanted::One(Lane::Host)));
         assert!("cloud".parse::<Wanted>().is_err());

@@ -143,7 +143,7 @@ pub(crate) fn print_json(document: &Value) {
     print(&format!("{document:#}\n"));
 }
 
-/// One line on standard error that says what goes on, where a person watches.
+/// One line of progress on standard error, where a person watches.
 pub(crate) struct Watcher {
     watched: bool,
 }

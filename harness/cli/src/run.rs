@@ -82,7 +82,7 @@ pub(crate) fn patience(text: &str) -> Result<u32, String> {
 /// Does something in namespaces of its own.
 ///
 /// # Errors
-/// There can be none; or what the work says.
+/// There can be none; or the error of the work.
 pub(crate) fn in_sandbox(
     work: impl FnOnce() -> Result<Status, Failure>,
 ) -> Result<ExitCode, Failure> {
@@ -238,7 +238,7 @@ fn announce(watcher: &Watcher, one: &Prepared) {
 enum Announcement {
     /// It is much.
     Everybody(String),
-    /// Whoever watches.
+    /// For the progress line, where a person watches.
     Watcher(String),
 }
 
@@ -281,7 +281,7 @@ impl<'p> Ways<'p> {
 /// What is printed at the end.
 #[derive(Debug)]
 enum Document {
-    /// For programs.
+    /// One JSON document, for programs.
     Json(Value),
     /// For a person.
     Text(String),

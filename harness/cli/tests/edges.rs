@@ -31,7 +31,7 @@ fn check(path: &Path) -> (Option<i32>, String) {
 }
 
 #[test]
-fn nothing_but_a_regular_file_is_read() {
+fn only_a_regular_file_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo.toml");
     mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
@@ -68,7 +68,7 @@ fn a_file_that_no_person_wrote_is_refused_at_once() {
 }
 
 #[test]
-fn nothing_is_printed_that_a_terminal_obeys() {
+fn control_characters_are_not_printed() {
     let folder = tempfile::tempdir().unwrap();
     let obeyed =
         |text: &str| text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}');
@@ -143,7 +143,7 @@ fn a_folder_that_links_to_itself_is_read_once() {
 }
 
 #[test]
-fn what_cannot_be_printed_is_an_error_and_a_reader_that_is_gone_is_none() {
+fn a_full_disk_on_output_is_an_error_and_a_closed_pipe_is_none() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("one.toml"), PLAIN).unwrap();
     let arguments = ["plan", "one.toml", "--format", "json"].map(OsStr::new);

@@ -54,7 +54,7 @@ fn a_fault_that_nobody_knows_is_wrong_input() {
 }
 
 #[test]
-fn what_has_no_faults_is_enough_until_one_is_asked_for() {
+fn wiremesh_without_faults_is_enough_until_a_fault_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     // As it is installed: wireproof and wiremesh, and no program for tests.
     let installed = folder.path().join("bin");

@@ -44,7 +44,7 @@ after=$(look)
 "#;
 
 #[test]
-fn what_wireproof_starts_for_itself_changes_nothing_when_it_is_typed() {
+fn internal_commands_change_nothing_when_a_person_runs_them() {
     let wireproof = Path::new(env!("CARGO_BIN_EXE_wireproof"));
     let wiremesh = wireproof.with_file_name("wiremesh");
     assert!(

@@ -73,7 +73,7 @@ fn an_engine_of_a_plain_user_changes_nothing_outside_its_node() {
 /// Lets the engine attack; `own` are folders of which it has its own, so that it writes there.
 #[track_caller]
 fn attack(name: &str, before: &[&str], own: &[&str]) {
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)

@@ -129,7 +129,7 @@ fn without_any_wireguard_what_encrypts_is_skipped_and_what_does_not_runs() {
 }
 
 #[test]
-fn what_this_machine_has_not_the_memory_for_is_skipped_with_the_numbers() {
+fn a_scenario_without_enough_memory_is_skipped_with_the_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let file = scenario(folder.path(), "mesh.toml", "");
     let Some(ran) = run(LITTLE_MEMORY, &file, "host") else {

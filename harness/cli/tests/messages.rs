@@ -85,7 +85,7 @@ fn golden_messages_are_english() {
 }
 
 #[test]
-fn what_is_no_english_is_found() {
+fn slips_of_english_are_found() {
     for text in [
         "never 1 promises: 1",
         "known classs: `a`",
@@ -152,7 +152,7 @@ fn a_line_without_end_is_refused_with_its_place() {
 const TWO: &str = "title = \"two\"\n[node.a]\n[node.b]\n";
 
 #[test]
-fn what_does_not_exist_is_wrong_input_and_not_the_machine_s_fault() {
+fn a_name_that_does_not_exist_is_wrong_input_and_not_the_machine_s_fault() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("two.toml"), TWO).unwrap();
     let cases: [(&[&str], &[&str]); 8] = [

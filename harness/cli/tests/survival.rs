@@ -78,7 +78,7 @@ fn killed_at_any_moment_it_leaves_nothing_behind() {
 }
 
 #[test]
-fn nothing_of_a_run_is_visible_on_the_host() {
+fn a_run_changes_nothing_on_the_host() {
     let before = host();
     let mut harness = start();
     let mut looks = 0;

@@ -422,7 +422,7 @@ mod tests {
     use super::*;
 
     /// B takes no ARP.
-    const DEAF: &str =
+    const NO_ARP: &str =
         "table arp deaf { chain in { type filter hook input priority 0; policy drop; }; }";
 
     #[test]
@@ -432,7 +432,7 @@ mod tests {
             Ok(pair) => pair,
             Err(why) => return eprintln!("skipped: {why}"),
         };
-        pair.b.enter(|| nft(DEAF)).unwrap();
+        pair.b.enter(|| nft(NO_ARP)).unwrap();
         let error = pair.wake().unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -93,7 +93,7 @@ pub struct Machine {
     pub size: Size,
     /// Runs at a time.
     pub workers: usize,
-    /// This program.
+    /// The path of `wireproof`.
     pub program: PathBuf,
     /// Programs that the runs start.
     pub programs: BTreeSet<PathBuf>,

@@ -122,7 +122,7 @@ pub struct Link {
     pub name: IfName,
     /// What it is.
     pub kind: LinkKind,
-    /// In bytes.
+    /// Its MTU, in bytes.
     pub mtu: u32,
     /// Whether it is administratively up.
     pub up: bool,
@@ -154,7 +154,7 @@ pub struct Rule {
     pub other: Vec<String>,
 }
 
-/// A route.
+/// A route of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// The table: 255 is local, 254 main.
@@ -180,11 +180,11 @@ pub struct Route {
 /// A WireGuard device. There is no field for a private key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireGuard {
-    /// Its name.
+    /// The device's name.
     pub interface: IfName,
     /// Base64; none if the device has no key.
     pub public_key: Option<String>,
-    /// UDP port.
+    /// The UDP port that it listens at.
     pub listen_port: Option<u16>,
     /// Mark of its outgoing packets; 0 is none.
     pub fwmark: u32,
@@ -195,7 +195,7 @@ pub struct WireGuard {
 /// A peer of a WireGuard device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Base64.
+    /// The public key, in base64.
     pub public_key: String,
     /// Where its packets go.
     pub endpoint: Option<SocketAddr>,

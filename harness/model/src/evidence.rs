@@ -295,7 +295,7 @@ pub struct Sighting {
     pub at: Nanos,
     /// The interface at which it was seen.
     pub interface: InterfaceId,
-    /// Which way.
+    /// Whether it came in or went out there.
     pub direction: Direction,
     /// Its number in the namespace's capture file, counted from 1 as Wireshark does.
     pub number: u32,
@@ -325,7 +325,7 @@ pub struct ProbeOutcome {
 /// What became of a flow's packets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowEvidence {
-    /// Which flow.
+    /// The flow's index in the plan.
     pub id: FlowId,
     /// When its first packet was sent; the times of its packets count from here.
     pub since: Nanos,
@@ -434,7 +434,7 @@ pub const STRANGERS: &str = "strangers";
 pub struct Tally {
     /// What: an impairment by its line of the scenario, or one of the names above.
     pub name: String,
-    /// Packets.
+    /// How many packets were counted.
     pub packets: u64,
     /// Bytes of them.
     pub bytes: u64,

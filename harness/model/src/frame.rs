@@ -131,7 +131,7 @@ pub enum Payload {
         source_port: u16,
         /// Destination port.
         destination_port: u16,
-        /// Which message.
+        /// The type of message.
         message: Message,
     },
     /// Another IP packet, inside IP (RFC 2003), GRE (RFC 2784) or VXLAN (RFC 7348).

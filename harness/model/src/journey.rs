@@ -22,7 +22,7 @@ pub(crate) use index::Index;
 pub(crate) enum Leg {
     /// From the sender to the receiver.
     Request,
-    /// Back.
+    /// From the receiver back to the sender.
     Answer,
 }
 

@@ -197,7 +197,7 @@ pub struct Plan {
 /// One step of the plan: an action, and what is promised while it takes effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The action.
+    /// What happens in the step.
     pub action: Action,
     /// How long everything may take to settle, in milliseconds.
     pub deadline: u32,

@@ -22,7 +22,7 @@ pub const BY_RULE: &str = "NETFILTER_DROP";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
-    /// Nothing.
+    /// No reverse-path check.
     Nothing,
     /// The kernel's own filter, which IPv6 has not (ip-sysctl: `rp_filter`, `src_valid_mark`).
     Sysctl {

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_show_is_written_as_json_writes_it() {
+    fn invisible_characters_are_escaped_as_in_json() {
         assert_eq!(
             escaped("a\nb\x1b[31m\r\t\u{9b}\u{202e}\u{7f}\0\u{feff}"),
             "a\nb\\u001b[31m\\r\\t\\u009b\\u202e\\u007f\\u0000\\ufeff"

@@ -150,7 +150,7 @@ fn missing(wireguard: &str, lacks: &BTreeMap<Need, String>) -> Option<String> {
     lacking.or_else(absent)
 }
 
-/// One combination.
+/// One combination of WireGuard and lane.
 #[derive(Debug, Clone)]
 pub struct Column {
     /// As the engine is asked for it.

@@ -270,7 +270,7 @@ fn the_engine_never_imports_the_harness() {
 
 /// The crates that decide have the same bans.
 #[test]
-fn what_decides_has_no_effects_in_engine_and_harness_alike() {
+fn the_pure_crates_of_engine_and_harness_ban_the_same_effects() {
     let bans = ["engine/plan", "harness/model"].map(|name| {
         let text = fs::read_to_string(root().join(name).join("clippy.toml")).unwrap();
         let paths = text.lines().filter_map(|line| {

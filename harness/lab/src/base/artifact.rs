@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_called_latest_and_is_no_link_to_an_attempt_is_not_taken_for_one() {
+    fn a_latest_that_is_no_link_to_an_attempt_is_not_followed() {
         let base = Scratch::new("latest");
         let first = create(&base.0);
         let latest = first.with_file_name(LATEST);

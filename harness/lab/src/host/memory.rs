@@ -29,7 +29,7 @@ pub struct Demand {
     evidence: u64,
     /// Engines, the nodes' first processes, and namespaces.
     nodes: u64,
-    /// The store.
+    /// Memory of the store, in bytes.
     store: u64,
     /// Captures, logs and evidence, where files are in memory.
     files: u64,
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_not_refused_and_what_does_not_is_with_its_numbers() {
+    fn a_demand_that_fits_is_accepted_and_another_is_refused_with_its_numbers() {
         let demand = Demand {
             rings: 704 * MIB,
             evidence: 300 * MIB,

@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_does_not_know_is_the_scenario_s_mistake() {
+    fn an_unknown_sysctl_is_the_scenario_s_mistake() {
         use crate::base::error::Blame;
         let path = "net/ipv4/conf/all/rp_filte";
         for (kind, blame, words) in [

@@ -56,7 +56,7 @@ pub(crate) struct BeaconSender {
     gone: Vec<InterfaceId>,
     /// One per namespace, in the order of the topology's places.
     injectors: Vec<Injector>,
-    /// The same.
+    /// One per namespace, in the same order.
     netlinks: Vec<Netlink>,
     sent: Vec<Beacon>,
     /// What probes are sent with.

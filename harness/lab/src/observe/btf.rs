@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_description_is_none() {
+    fn malformed_btf_is_refused() {
         for bytes in [&b""[..], b"\x9f", &[0; 24], &btf(&[0, 31 << 24, 0], "")] {
             assert!(Btf::read(bytes).is_none());
         }

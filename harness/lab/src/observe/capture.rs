@@ -407,7 +407,7 @@ mod tests {
     use crate::kernel::packet::Injector;
 
     #[test]
-    fn what_waits_is_read_to_its_end_and_not_for_ever() {
+    fn a_drain_ends_with_the_ring_and_is_bounded() {
         let mut left = 5;
         let drained = drain_all(|| {
             left -= 1;
@@ -426,7 +426,7 @@ mod tests {
     const MANY: usize = BATCH + BATCH / 2;
 
     #[test]
-    fn who_catches_up_has_read_everything_that_was_there() {
+    fn catching_up_reads_every_waiting_frame() {
         let text = "title = \"t\"\n[node.ada]\n[node.bob]\n";
         let engine = "wiremesh".parse().unwrap();
         let plan = wireproof_model::resolve::plan("t.toml", text, &[engine]).unwrap();

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_move_is_left_out() {
+    fn counters_that_did_not_move_are_left_out() {
         let count = |counts: &[(&str, u64)]| -> Counters {
             let counts = counts
                 .iter()

@@ -20,7 +20,7 @@ use crate::steps::engine::Engines;
 /// Different warnings of one log that are kept.
 const KEPT: usize = 100;
 
-/// By node.
+/// The conduct of each node's engine.
 type Conducts = BTreeMap<NodeName, ConductEvidence>;
 
 /// Looks at the engines' processes, asks the agents to end, and reads what they have left. The

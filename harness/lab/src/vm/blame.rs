@@ -67,7 +67,7 @@ impl Blame {
         Ok(())
     }
 
-    /// What runs.
+    /// The jobs that run.
     pub(super) fn running(&self) -> &BTreeSet<usize> {
         &self.running
     }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_not_found_on_the_console_again() {
+    fn a_complaint_that_was_sent_is_not_taken_from_the_console_again() {
         let mut blame = Blame::default();
         blame.begin(0);
         blame.take(1, BUG).unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_between_runs_is_not_found_on_the_console_again() {
+    fn a_complaint_between_runs_is_not_taken_from_the_console_again() {
         let mut blame = Blame::default();
         blame.begin(0);
         blame.end(0);

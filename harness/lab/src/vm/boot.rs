@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_change_is_not_tried_again() {
+    fn a_permanent_boot_failure_is_not_tried_again() {
         let unable = BootFailure::Unable("qemu ended with exit status: 1".into());
         assert_eq!(emulated(&[unable]), [Next::Never]);
     }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kvm_does_not_boot_is_emulated_with_starts_of_its_own() {
+    fn a_machine_that_kvm_does_not_boot_is_emulated_with_its_own_starts() {
         let unable = BootFailure::Unable("qemu ended with exit status: 1".into());
         for failure in [complained(), unable, killed(false)] {
             let mut starts = Starts::default();

@@ -60,7 +60,7 @@ impl Acceleration {
 /// What a guest gets of its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// Processors.
+    /// The number of processors.
     pub processors: usize,
     /// Memory in MiB.
     pub memory: u32,

@@ -28,7 +28,7 @@ const CACHES: [&str; 2] = ["net_namespace", "wg_peer"];
 /// What there is more than before the first run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remains {
-    /// Network namespaces.
+    /// How many network namespaces are left.
     pub namespaces: u64,
     /// Peers of WireGuard devices.
     pub peers: u64,
@@ -94,7 +94,7 @@ impl Census {
         Some(least)
     }
 
-    /// Counts; none where the kernel does not tell (Linux: `CONFIG_SLUB_DEBUG`).
+    /// Counts; none where the kernel does not report them (Linux: `CONFIG_SLUB_DEBUG`).
     fn take() -> Option<Self> {
         for cache in CACHES {
             // Objects that a processor keeps for the next use count as used, until they are given back.
@@ -154,7 +154,7 @@ mod tests {
         "MemTotal:        3012132 kB\nSUnreclaim:        20000 kB\nPercpu:             1500 kB\n";
 
     #[test]
-    fn what_is_more_than_before_is_left() {
+    fn objects_beyond_those_before_are_leaks() {
         let before = Census::read(
             &SLABS
                 .replace("  11     12", "   1     12")

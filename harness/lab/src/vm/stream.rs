@@ -10,7 +10,7 @@ use super::remains::Remains;
 /// Longest line that is taken for a message, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// One message.
+/// A message from the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Message {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_off_is_no_message() {
+    fn a_truncated_message_is_an_error() {
         let mut bytes = Vec::new();
         send(&mut bytes, &Message::Beat { available: 1 }).unwrap();
         let broken = &bytes[..bytes.len() - 3];

@@ -8,7 +8,7 @@ pub(crate) struct Ruleset {
     pub(crate) tables: Vec<Table>,
 }
 
-/// One table.
+/// A table of nftables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Table {
     /// `inet`, `ip`, `ip6`, `arp`, `bridge` or `netdev`.
@@ -19,7 +19,7 @@ pub(crate) struct Table {
     pub(crate) chains: Vec<Chain>,
 }
 
-/// One chain.
+/// A chain of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Chain {
     pub(crate) name: String,

@@ -16,14 +16,14 @@ pub struct TableGrammar {
     pub more: &'static str,
     /// Whether it may have any other key as well.
     pub open: bool,
-    /// Its keys.
+    /// The table's keys.
     pub keys: Vec<KeyGrammar>,
     /// What it may be about, where that decides about its other keys: the actions of a step.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<ActionGrammar>,
 }
 
-/// A key.
+/// A key of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyGrammar {
     /// As it is written.
@@ -58,9 +58,9 @@ pub enum Form {
     Flag,
     /// A whole number.
     Number {
-        /// The smallest.
+        /// The smallest number.
         least: u16,
-        /// The largest.
+        /// The largest number.
         most: u16,
         /// What it counts: `bytes`; empty where that is no unit.
         unit: &'static str,

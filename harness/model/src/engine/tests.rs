@@ -79,7 +79,7 @@ fn an_unknown_placeholder_is_refused_and_other_braces_are_not() {
 }
 
 #[test]
-fn what_cannot_work_is_refused() {
+fn a_descriptor_that_cannot_work_is_refused() {
     check(&COMPLETE.replace("[\"on\"]", "[]"), "`enable` is empty");
     check(
         &COMPLETE.replace("[\"on\"]", "\"on\""),

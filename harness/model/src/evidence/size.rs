@@ -24,7 +24,7 @@ pub struct SizeOutcome {
 /// What became of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BulkOutcome {
-    /// Which transfer.
+    /// The transfer's number in the plan.
     pub id: SizeId,
     /// Whether the connection stood.
     #[serde(default)]

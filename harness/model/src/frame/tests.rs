@@ -95,7 +95,7 @@ fn each_wireguard_message_is_known_by_type_and_length() {
 }
 
 #[test]
-fn what_has_the_wrong_length_or_reserved_bytes_is_plain_udp() {
+fn a_message_of_the_wrong_length_or_with_reserved_bytes_is_plain_udp() {
     for (kind, length) in [
         (1, 147),
         (2, 93),

@@ -35,7 +35,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence) -> Vec<Verdict> {
     plan.never_plaintext.iter().map(decide).collect()
 }
 
-/// One promise.
+/// The judge of one promise.
 struct NeverPlaintextJudge<'a> {
     promise: &'a NeverPlaintext,
     plan: &'a Plan,

@@ -17,9 +17,9 @@ use crate::verdict::{Outcome, Verdict};
 pub struct Outage {
     /// From the first packet that was lost until the next that was not was sent, in microseconds.
     pub micros: u64,
-    /// Packets lost.
+    /// How many packets were lost.
     pub lost: usize,
-    /// The flow.
+    /// The flow that was interrupted.
     pub flow: FlowId,
 }
 

@@ -194,13 +194,13 @@ impl<'a> PairJudge<'a> {
         }
         frames.extend(self.leg(case, Leg::Answer)?);
         self.segments(case, Leg::Answer)?;
-        let deaf = [
+        let missing = [
             (case.outcome.delivered, case.to),
             (case.outcome.answered, case.from),
         ]
         .into_iter()
         .find(|(received, _)| !received);
-        if let Some((_, endpoint)) = deaf {
+        if let Some((_, endpoint)) = missing {
             let fact = format!("arrived at {}, and its socket never got it", endpoint.name);
             return Err(Finding::broken(fact).with_frames(latest_first(frames)));
         }

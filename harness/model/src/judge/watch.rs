@@ -133,7 +133,7 @@ impl<'a> Watch<'a> {
             .or_else(|| {
                 interfaces
                     .iter()
-                    .find_map(|interface| self.deaf(interface, protocol))
+                    .find_map(|interface| self.lacks_beacon(interface, protocol))
             })
             .or_else(|| {
                 interfaces.iter().find_map(|interface| {
@@ -204,7 +204,7 @@ impl<'a> Watch<'a> {
             })
     }
 
-    fn deaf(&self, interface: &Interface, protocol: Protocol) -> Option<String> {
+    fn lacks_beacon(&self, interface: &Interface, protocol: Protocol) -> Option<String> {
         let mut unseen = self.unseen(interface, protocol);
         let (round, _) = unseen.find(|(_, no_link)| no_link.is_none())?;
         Some(format!(

@@ -155,7 +155,7 @@ pub enum Action {
     SetMtu {
         /// The node.
         node: NodeName,
-        /// In bytes.
+        /// The new MTU, in bytes.
         mtu: u16,
     },
     /// The routes through a node's uplink get another metric: they lead where they led.

@@ -9,7 +9,7 @@ use super::{Node, Plan, Pod};
 /// A block with the addresses that are taken from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block<'a> {
-    /// Its addresses.
+    /// The block's network.
     pub cidr: Ipv4Net,
     /// The node that it belongs to.
     pub node: &'a Node,

@@ -176,7 +176,7 @@ impl Node {
 /// A workload on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
-    /// Its name.
+    /// The pod's name.
     pub name: PodName,
     /// Its address on its own `eth0`.
     pub address: Ipv4Addr,

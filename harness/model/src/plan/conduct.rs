@@ -84,9 +84,9 @@ pub struct Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WireGuardKind {
-    /// The kernel.
+    /// WireGuard in the kernel.
     Kernel,
-    /// A process.
+    /// WireGuard as a process.
     Userspace,
 }
 

@@ -61,7 +61,7 @@ pub enum DataplaneItem {
         /// Without its prefix length.
         address: IpAddr,
     },
-    /// An interface.
+    /// A network interface.
     Device {
         /// Its name.
         name: IfName,

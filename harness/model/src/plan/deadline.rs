@@ -186,7 +186,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn what_has_to_come_and_what_may_not_have_as_many_times_as_long() {
+    fn patience_multiplies_waits_for_arrival_and_for_absence() {
         let slow = Patience::times(20);
         assert_eq!(slow.allows(SECOND).time(), 20 * SECOND);
         assert_eq!(slow.watches(SECOND).time(), 20 * SECOND);

@@ -243,7 +243,7 @@ pub fn gateway_of(subnet: Ipv4Net) -> Ipv4Addr {
 pub enum FabricAction {
     /// It carries larger packets, or only smaller ones.
     SetMtu {
-        /// In bytes.
+        /// The new MTU, in bytes.
         mtu: u16,
     },
     /// The router's ICMP errors do not leave it any more.
@@ -252,9 +252,9 @@ pub enum FabricAction {
     AnswerIcmp,
     /// It begins to lose or delay packets.
     Impair {
-        /// Whose; none is everybody's.
+        /// The node whose packets it impairs; none is every node.
         node: Option<NodeName>,
-        /// Which of them.
+        /// Their direction, seen from the node.
         way: WireDirection,
         /// What becomes of them.
         kind: ImpairmentKind,
@@ -266,7 +266,7 @@ pub enum FabricAction {
     },
     /// The NAT in front of a node forgets who is behind which of its ports.
     ForgetNat {
-        /// The node.
+        /// The node behind the NAT.
         node: NodeName,
     },
 }

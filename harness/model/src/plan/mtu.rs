@@ -87,14 +87,14 @@ pub enum MtuKind {
     Device {
         /// The node that it is about.
         node: NodeName,
-        /// In bytes.
+        /// The MTU, in bytes.
         mtu: u16,
     },
     /// Of packets that nobody may fragment the first two arrive and the third does not.
     Largest {
         /// One byte less than the largest.
         below: SizeId,
-        /// The largest.
+        /// The largest that arrives.
         at: SizeId,
         /// One byte more.
         above: SizeId,
@@ -103,7 +103,7 @@ pub enum MtuKind {
     },
     /// The ICMP error, or refusal, that the sender of a packet that is too large gets.
     TooLarge {
-        /// The packet.
+        /// The packet that is too large.
         above: SizeId,
         /// The MTU in that error, in bytes.
         mtu: u32,

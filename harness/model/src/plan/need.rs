@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_step_provokes_needs_what_it_needs_by_itself() {
+    fn a_provoked_change_has_the_needs_of_the_change_itself() {
         let needs = |step: &str| {
             let text = format!(
                 "title = \"t\"\n[node.ada]\npods = [\"web\"]\n[node.bob]\npods = [\"db\"]\n[[step]]\n{step}\n"

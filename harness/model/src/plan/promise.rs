@@ -11,9 +11,9 @@ use super::Family;
 pub struct Probe {
     /// Its index in [`Plan::probes`].
     pub id: ProbeId,
-    /// Who sends first.
+    /// The endpoint that sends first.
     pub from: EndpointName,
-    /// Who answers.
+    /// The endpoint that answers.
     pub to: EndpointName,
     /// The protocol of the packets.
     pub protocol: Protocol,

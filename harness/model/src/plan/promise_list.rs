@@ -67,7 +67,7 @@ pub struct Budget {
 pub enum BudgetLimit {
     /// Milliseconds until everything has settled.
     Settles(u32),
-    /// Kernel writes.
+    /// At most so many kernel writes.
     Writes(u32),
 }
 

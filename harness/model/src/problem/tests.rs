@@ -138,7 +138,7 @@ fn a_long_line_is_cut_around_what_is_wrong_and_keeps_its_column() {
 }
 
 #[test]
-fn what_a_terminal_obeys_is_not_shown() {
+fn control_characters_are_not_in_a_rendered_problem() {
     let text = "title = \"a\u{1b}[2Jb\u{202e}c\u{301}\" \u{feff} x\r y\n";
     let problem = Problem::new("\u{1b}[2J", 0..text.len(), "\u{7}", "\u{202e}");
     let rendered = Problems::new("\u{1b}.toml", text, vec![problem]).render();
@@ -148,7 +148,7 @@ fn what_a_terminal_obeys_is_not_shown() {
 
 /// One notation, whether the character is in the file, in its name or in a message.
 #[test]
-fn what_does_not_show_is_written_as_json_writes_it() {
+fn invisible_characters_are_escaped_as_in_json() {
     let text = "a\u{1b}b\u{301} = 1\r 2\n";
     let problem = Problem::new("x\u{1b}", 0..3, "y\u{7}", "z\u{301}");
     let rendered = Problems::new("f\n\u{1b}.toml", text, vec![problem]).render();

@@ -13,7 +13,7 @@ const NAMED: usize = 3;
 pub struct NeverPlaintextResult<'a> {
     /// The pairs, in words.
     pub about: String,
-    /// The pairs.
+    /// The promise with its pairs.
     pub never_plaintext: &'a NeverPlaintext,
     /// What it came to.
     #[serde(flatten)]

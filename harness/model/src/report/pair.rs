@@ -6,7 +6,7 @@ use super::judgement::Judgement;
 use crate::name::EndpointName;
 use crate::plan::{Class, Origin, PairPromise, Probe, Protection, Protocol};
 
-/// One probe.
+/// One probe of a pair, with its verdict.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pair<'a> {
     /// The sender.
@@ -40,13 +40,13 @@ pub enum Promised<'a> {
     },
     /// Nothing: it was sent for another purpose, and is not judged.
     Nothing {
-        /// `no promise`.
+        /// Always `no promise`.
         verdict: &'static str,
-        /// Null.
+        /// Always null: there is no promise.
         class: (),
-        /// Null.
+        /// Always null: there is no promise.
         expected: (),
-        /// Null.
+        /// Always null: there is no promise.
         fact: (),
     },
 }

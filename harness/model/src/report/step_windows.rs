@@ -38,7 +38,7 @@ pub struct Through<'a> {
 /// How long a flow was interrupted.
 #[derive(Debug, Clone, Serialize)]
 pub struct Interruption<'a> {
-    /// In microseconds.
+    /// The time, in microseconds.
     pub micros: u64,
     /// Packets that never came.
     pub lost: usize,

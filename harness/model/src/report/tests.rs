@@ -109,7 +109,7 @@ fn the_report_of_very_many_pairs_fits_a_few_screens() {
 }
 
 #[test]
-fn what_broke_has_a_section_of_its_own() {
+fn broken_pairs_have_a_section_of_their_own() {
     let text = report_of(&bad(), |report| report.snapshot());
     assert!(
         text.contains(

@@ -39,7 +39,7 @@ pub enum Total {
     },
     /// Probes of which nothing is promised.
     Unjudged {
-        /// How many.
+        /// How many probes there are without a promise.
         probes: usize,
     },
 }

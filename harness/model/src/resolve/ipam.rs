@@ -16,7 +16,7 @@ use super::placement::Placement;
 /// What each node has of the pool.
 #[derive(Debug, Default)]
 pub(super) struct Share {
-    /// In order.
+    /// The blocks, in order.
     pub(super) blocks: Vec<Ipv4Net>,
     /// The address of its tunnel device: the first of its blocks that nobody asked for.
     pub(super) tunnel: Option<Ipv4Addr>,

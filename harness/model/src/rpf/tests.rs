@@ -59,7 +59,7 @@ fn the_first_rows_are_those_that_were_measured_by_hand() {
 }
 
 #[test]
-fn what_is_as_expected_does_not_differ() {
+fn an_expected_row_has_no_differences() {
     for row in MATRIX {
         assert_eq!(
             differences(row, &expected(row)),

@@ -58,7 +58,7 @@ const ROUTE_SOURCE: Key = Key::or(
 
 const ADDRESSING: Key = Key::or("addressing", "how a node connects its pods", "\"veth\"");
 
-const SPOKEN: Key = Key::or(
+const FAMILIES_KEY: Key = Key::or(
     "families",
     "the IP families of the cluster; both are `[\"ipv4\", \"ipv6\"]`",
     "[\"ipv4\"]",
@@ -140,7 +140,7 @@ pub(super) fn cluster(table: &mut Table<'_, '_>) -> Cluster {
         route_source: table.word(ROUTE_SOURCE, "route source", ROUTE_SOURCES),
         addressing: table.word(ADDRESSING, "addressing", ADDRESSINGS),
         families: table
-            .words(SPOKEN, "family", FAMILIES)
+            .words(FAMILIES_KEY, "family", FAMILIES)
             .map(Spanned::into_inner),
         interface: table.parsed(INTERFACE, value::TUNNEL_DEVICE, value::tunnel_device),
         listen_port: port::listen_port(table, LISTEN_PORT),

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_nothing_is_refused() {
+    fn a_malformed_dataplane_item_is_refused() {
         for text in [
             "rout 10.0.0.0/8",
             "route",

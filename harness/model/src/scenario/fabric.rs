@@ -127,7 +127,7 @@ pub struct Fabric {
 pub struct Impairment {
     /// The place of the table's header in the file.
     pub place: Span,
-    /// Whose packets.
+    /// The node whose packets it impairs; none is every node.
     pub node: Option<Spanned<NodeName>>,
     /// Which of them.
     pub way: Option<Spanned<WireDirection>>,

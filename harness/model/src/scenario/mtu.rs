@@ -85,7 +85,7 @@ pub enum Reporter {
     Node,
     /// The router that the fabric is.
     Fabric,
-    /// Nobody.
+    /// No hop: the packet is lost without an ICMP error.
     Nobody,
 }
 

@@ -17,7 +17,7 @@ use super::{fabric, port, store, tamper, value};
 /// `[[step]]`.
 #[derive(Debug)]
 pub struct Step {
-    /// The action.
+    /// What happens in the step.
     pub action: Action,
     /// Milliseconds until everything has settled.
     pub deadline: Option<u32>,

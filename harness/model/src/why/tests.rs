@@ -446,7 +446,7 @@ fn an_endpoint_at_another_address_of_the_node_is_reported() {
 }
 
 #[test]
-fn what_was_passed_is_not_the_cause() {
+fn a_defect_that_the_packet_has_passed_is_not_the_cause() {
     // The packet got into ada's device, so ada's routes are none of its business.
     let why = explained("db", "ada", Reached::Receiver, |node| {
         device(node).peers[0].endpoint = None;
@@ -484,7 +484,7 @@ fn the_kernel_s_own_answer_goes_before_the_tables() {
 }
 
 #[test]
-fn nothing_is_made_up_where_nothing_is_wrong() {
+fn without_a_defect_the_cause_is_unknown() {
     let why = explained("db", "ada", Reached::Device, |_| {});
     let cause = "unknown: the dataplanes of ada and bob have what the pair needs";
     assert_eq!(why.cause, cause);

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_machine_has_is_read() {
+    fn available_memory_is_parsed_from_meminfo() {
         let text = "MemTotal:       24684000 kB\nMemAvailable:   22906880 kB\n";
         let left = 22_906_880 << 10;
         assert_eq!(available(text), Some(Room::Machine { left }));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_files_take_can_be_taken_back() {
+    fn page_cache_counts_as_reclaimable_memory() {
         let folder = std::env::temp_dir().join(format!("wireproof-group-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();

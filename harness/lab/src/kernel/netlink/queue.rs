@@ -26,7 +26,7 @@ const LIMIT: u32 = 100_000;
 /// What netem does to a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Delay {
-    /// Milliseconds.
+    /// The delay, in milliseconds.
     pub(crate) millis: u16,
     /// More or less of them, evenly distributed.
     pub(crate) jitter: u16,

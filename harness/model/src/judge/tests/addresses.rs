@@ -52,7 +52,7 @@ fn lost(endpoint: &str, interface: &str) -> World {
 }
 
 #[test]
-fn what_is_lost_on_the_way_there_proves_nothing() {
+fn a_loss_to_an_unknown_address_is_inconclusive() {
     let mut world = lost("10.240.200.200:51820", "eth0");
     let verdict = world.verdict(PAIR);
     assert_eq!(verdict.outcome, Inconclusive, "{}", verdict.fact);

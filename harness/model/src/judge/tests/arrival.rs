@@ -54,7 +54,7 @@ fn a_packet_that_never_leaves_the_tunnel_is_lost_there() {
 }
 
 #[test]
-fn what_does_not_arrive_is_not_held() {
+fn a_packet_that_does_not_arrive_is_broken() {
     let mut world = mixed();
     let pair = "web > db udp";
     let (tag, pod) = (world.request(pair).tag, world.pod_uplink(&parsed("db")));

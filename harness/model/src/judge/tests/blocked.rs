@@ -42,7 +42,7 @@ fn unseen(pair: &str) -> World {
 }
 
 #[test]
-fn what_was_sent_and_came_nowhere_is_blocked() {
+fn a_packet_that_was_sent_and_not_received_is_blocked() {
     for pair in ["web > db udp", "ada > bob icmp"] {
         world(pair).check(pair, Held, HELD);
     }
@@ -60,7 +60,7 @@ fn either_socket_s_word_breaks_it() {
 }
 
 #[test]
-fn what_a_node_refuses_itself_to_send_passes_no_interface() {
+fn a_packet_refused_by_its_own_node_is_blocked_without_a_sighting() {
     unseen("ada > bob udp").check("ada > bob udp", Held, HELD);
     for pair in ["ada > bob udp", "web > db udp"] {
         let mut refused = unseen(pair);
@@ -70,7 +70,7 @@ fn what_a_node_refuses_itself_to_send_passes_no_interface() {
 }
 
 #[test]
-fn what_no_pod_has_sent_was_not_tried() {
+fn a_probe_without_a_sighting_at_its_pod_is_inconclusive() {
     let pair = "web > db udp";
     unseen(pair).check(
         pair,
@@ -92,7 +92,7 @@ fn one_frame_on_the_wire_breaks_it() {
 }
 
 #[test]
-fn what_arrived_is_no_loss_whatever_the_machine_dropped() {
+fn an_arrived_packet_breaks_a_blocked_promise_whatever_the_machine_dropped() {
     let pair = "web > db udp";
     let mut world = world(pair);
     world.outcome(pair).delivered = true;

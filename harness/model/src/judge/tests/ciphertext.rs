@@ -417,7 +417,7 @@ fn a_message_is_padded_up_to_the_device_s_mtu_and_no_further() {
 }
 
 #[test]
-fn what_leaves_a_tunnel_uncarried_counts_until_the_closing_beacons() {
+fn a_packet_out_of_a_tunnel_without_a_message_counts_until_the_closing_beacons() {
     let pair = "web > db udp";
     let whole = mixed();
     let closing = whole.evidence.beacons.iter();

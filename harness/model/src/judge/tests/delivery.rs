@@ -60,7 +60,7 @@ fn both_ways_have_to_be_seen_to_their_ends() {
 }
 
 #[test]
-fn of_a_connection_that_never_was_the_handshake_s_end_is_shown() {
+fn a_connection_that_was_never_established_shows_where_its_handshake_ended() {
     let pair = "web > db tcp";
     let mut world = world(pair);
     let id = world.promise(pair).probe;
@@ -77,17 +77,17 @@ fn of_a_connection_that_never_was_the_handshake_s_end_is_shown() {
 }
 
 #[test]
-fn what_no_socket_got_has_not_arrived() {
-    let mut deaf = world(PAIR);
-    deaf.outcome(PAIR).delivered = false;
-    deaf.check(
+fn a_packet_that_no_socket_received_has_not_arrived() {
+    let mut undelivered = world(PAIR);
+    undelivered.outcome(PAIR).delivered = false;
+    undelivered.check(
         PAIR,
         Broken,
         "it arrived at db, and the socket never got it",
     );
-    let mut dumb = world(PAIR);
-    dumb.outcome(PAIR).answered = false;
-    dumb.check(
+    let mut unanswered = world(PAIR);
+    unanswered.outcome(PAIR).answered = false;
+    unanswered.check(
         PAIR,
         Broken,
         "its answer arrived at web, and the socket never got it",

@@ -217,7 +217,7 @@ fn without_flows_each_way_of_a_probe_that_is_slow_counts() {
 }
 
 #[test]
-fn what_goes_to_a_client_is_not_delayed() {
+fn traffic_to_a_client_is_not_delayed() {
     let mut world = slow(None, delay(20, 0), 0);
     world.plan.flows.flows.clear();
     let mut nodes = world.plan.nodes.iter();

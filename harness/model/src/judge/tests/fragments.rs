@@ -80,7 +80,7 @@ fn the_rest_of_a_message_is_known_by_its_first_fragment() {
 }
 
 #[test]
-fn what_is_no_fragment_is_no_rest_of_a_message() {
+fn a_whole_packet_is_no_rest_of_a_fragmented_message() {
     let mut world = mixed();
     on_the_wire(&mut world, "bob", &[first(message(PORT))]);
     let whole = untagged(&world, "ada", "bob", REST);

@@ -273,7 +273,7 @@ fn furnished() -> World {
 }
 
 #[test]
-fn whatever_was_there_before_the_engine_has_to_stay() {
+fn the_dataplane_from_before_the_engine_has_to_stay() {
     assert_eq!(breaches(&furnished()), Vec::<String>::new());
     type Change = fn(&mut Dataplane);
     let changes: [(Change, &str); 20] = [
@@ -433,7 +433,7 @@ fn changes_of_hosts_by_the_lab_are_not_blamed_on_the_engine() {
 }
 
 #[test]
-fn what_the_engine_adds_is_its_own() {
+fn additions_of_the_engine_are_no_breach() {
     let mut world = furnished();
     let plane = &mut node(&mut world).dataplane;
     plane.rules.push(Rule {

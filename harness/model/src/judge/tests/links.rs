@@ -50,7 +50,7 @@ fn lose(world: &mut World, pair: &str) {
 }
 
 #[test]
-fn what_did_not_arrive_through_a_link_that_is_down_is_broken() {
+fn a_loss_through_a_link_that_is_down_is_broken() {
     let pair = "ada > db udp";
     let mut world = mixed();
     down(&mut world, &ROUNDS);
@@ -65,7 +65,7 @@ fn what_did_not_arrive_through_a_link_that_is_down_is_broken() {
 }
 
 #[test]
-fn what_was_not_even_seen_to_leave_is_broken_by_its_sockets() {
+fn a_probe_without_sightings_is_broken_by_its_sockets() {
     let pair = "web > db udp";
     let mut world = mixed();
     down(&mut world, &ROUNDS);
@@ -81,7 +81,7 @@ fn what_was_not_even_seen_to_leave_is_broken_by_its_sockets() {
 }
 
 #[test]
-fn what_arrived_all_the_same_is_open_for_the_time_that_nobody_saw() {
+fn an_arrival_through_an_unobserved_link_is_inconclusive() {
     for (rounds, fact) in [
         (
             &ROUNDS[..1],
@@ -122,7 +122,7 @@ fn a_port_is_as_blind_as_the_uplink_behind_it() {
 }
 
 #[test]
-fn what_must_not_arrive_is_not_shown_by_a_link_that_carries_nothing() {
+fn a_blocked_promise_is_not_proven_by_a_link_that_is_down() {
     let pair = "web > db udp";
     let mut world = mixed();
     let id = world.promise(pair).id;

@@ -322,7 +322,7 @@ fn a_frame_that_shows_a_payload_breaks_its_promise_whatever_else_is_lost() {
 }
 
 #[test]
-fn what_a_whole_evidence_never_had_is_missed_too() {
+fn a_part_that_a_whole_evidence_never_had_is_a_loss_too() {
     let mut world = mixed();
     for node in world.evidence.nodes.values_mut() {
         node.before = None;

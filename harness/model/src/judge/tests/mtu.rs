@@ -75,7 +75,7 @@ fn that_it_does_not_arrive_needs_a_small_one_that_does() {
 }
 
 #[test]
-fn what_was_not_tried_is_open() {
+fn a_probe_that_was_not_sent_is_inconclusive() {
     after(
         |world| drop(world.evidence.sizes.remove(1)),
         &[(LARGEST, Inconclusive)],
@@ -120,7 +120,7 @@ fn a_packet_that_nobody_saw_as_it_was_meant_proves_nothing() {
 }
 
 #[test]
-fn what_arrives_must_have_gone_through_the_tunnel() {
+fn the_largest_packet_must_have_gone_through_the_tunnel() {
     after(
         |world| {
             let tunnel = |known: &&Interface| known.role == Role::Tunnel;
@@ -217,7 +217,7 @@ fn a_silent_loss_has_no_icmp_error() {
 }
 
 #[test]
-fn what_may_be_fragmented_must_arrive() {
+fn a_packet_that_may_be_fragmented_must_arrive() {
     after(
         |world| world.evidence.sizes[3].delivered = false,
         &[(FRAGMENTED, Broken)],
@@ -367,7 +367,7 @@ fn a_packet_counts_that_has_its_size_or_is_a_fragment_where_it_may_be() {
 }
 
 #[test]
-fn what_a_node_sends_is_seen_at_its_own_links() {
+fn a_node_s_packet_counts_as_sent_at_its_own_links_only() {
     for (at, direction, counts) in [
         ("ada", Direction::Out, true),
         ("bob", Direction::Out, false),

@@ -36,7 +36,7 @@ fn a_readable_packet_was_readable_all_the_same() {
 }
 
 #[test]
-fn what_holds_is_held() {
+fn a_full_neighbour_table_does_not_change_held_promises() {
     let mut world = mixed();
     let before = world.verdict(PAIR);
     world.evidence.neighbours_refused = 3;

@@ -40,7 +40,7 @@ fn verdict(world: &World) -> Verdict {
 }
 
 #[test]
-fn what_was_ciphertext_throughout_holds() {
+fn a_pair_that_was_always_ciphertext_is_held() {
     let fact = verdict(&tampered()).fact;
     assert_eq!(
         fact,
@@ -164,7 +164,7 @@ fn a_quote_of_such_a_packet_counts() {
 }
 
 #[test]
-fn what_the_lab_sends_in_other_names_is_nobody_s() {
+fn spoofs_of_the_lab_are_no_leak() {
     for tag in [Tag::Spoofed(SpoofId(0)), Tag::Genuine(SpoofId(0))] {
         let mut world = tampered();
         world.leak(150, "web", "db", Some(tag));

@@ -44,7 +44,7 @@ fn no_packet_of_the_tunnel_is_too_large_or_a_fragment() {
 }
 
 #[test]
-fn where_fragments_are_what_has_to_be_there_is_one() {
+fn where_fragments_are_promised_there_has_to_be_one() {
     let expect = |world: &mut World| {
         let MtuKind::Outer { fragments, .. } = &mut world.plan.limits.promises[OUTER].kind else {
             panic!("the promises have an order");
@@ -77,7 +77,7 @@ fn where_fragments_are_what_has_to_be_there_is_one() {
 }
 
 #[test]
-fn where_there_was_no_packet_of_the_tunnel_none_was_small_enough() {
+fn a_promise_about_outer_packets_needs_a_packet() {
     after(
         |world| {
             world.evidence.sightings.retain(|sighting| {
@@ -90,7 +90,7 @@ fn where_there_was_no_packet_of_the_tunnel_none_was_small_enough() {
 }
 
 #[test]
-fn what_goes_the_other_way_or_into_a_node_is_not_this_way_s() {
+fn outer_packets_of_the_other_direction_do_not_count() {
     for (from, at) in [("bob", Direction::In), ("ada", Direction::Out)] {
         after(
             |world| change_one(world, from, at, |packet| packet.length = 9_000),

@@ -115,7 +115,7 @@ fn both_ways_of_a_protected_pair_count_and_no_other() {
 }
 
 #[test]
-fn what_tunnels_and_errors_about_them_send_is_no_leak() {
+fn tunnel_packets_and_icmp_errors_about_them_are_no_leak() {
     let world = between_nodes();
     let ada = world.port(&parsed("ada"));
     let icmp = |ports: Option<Option<(u16, u16)>>| Payload::Icmp {
@@ -204,7 +204,7 @@ fn counted(world: &World) -> Vec<(usize, usize)> {
 }
 
 #[test]
-fn what_was_sent_or_seen_in_an_excused_time_is_excused() {
+fn a_packet_sent_or_captured_in_an_excused_time_is_excused() {
     let tampered = stepped(Action::Tamper {
         node: parsed("ada"),
         what: Tamper::Delete(Own::Rule),
@@ -225,7 +225,7 @@ fn what_was_sent_or_seen_in_an_excused_time_is_excused() {
 }
 
 #[test]
-fn where_encryption_comes_or_goes_no_such_packet_is_counted_at_all() {
+fn readable_packets_are_not_counted_while_encryption_is_switched() {
     for (action, wireguard) in [(Action::Disable, true), (Action::Enable, false)] {
         let mut world = stepped(action);
         world.plan.cluster.wireguard = wireguard;

@@ -141,7 +141,7 @@ fn wanted_in_clear(origin: Origin) -> World {
 }
 
 #[test]
-fn what_the_author_states_is_explained_as_his() {
+fn a_stated_promise_is_explained_as_the_author_s() {
     let cause_of = |origin| cause(&wanted_in_clear(origin).verdict(PAIR));
     let stated = cause_of(Origin::Stated { line: 3 });
     assert!(stated.contains("both nodes encrypt"), "{stated}");

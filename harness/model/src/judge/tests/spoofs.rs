@@ -144,7 +144,7 @@ fn each_end_is_shown() {
 }
 
 #[test]
-fn what_the_socket_gets_was_not_dropped() {
+fn a_spoof_that_the_socket_received_was_not_dropped() {
     for drop in [DropBy::ReversePath, DropBy::Rule] {
         let mut world = from_the_wire(drop);
         outcome(&mut world).received = 1;
@@ -153,7 +153,7 @@ fn what_the_socket_gets_was_not_dropped() {
 }
 
 #[test]
-fn what_is_seen_past_the_link_was_not_dropped() {
+fn a_spoof_captured_past_the_link_was_not_dropped() {
     for drop in [DropBy::ReversePath, DropBy::Rule] {
         let mut world = from_the_wire(drop);
         arrive(&mut world, SPOOFED_TAG);
@@ -168,7 +168,7 @@ fn what_is_seen_past_the_link_was_not_dropped() {
 }
 
 #[test]
-fn what_never_came_in_was_not_dropped() {
+fn a_spoof_that_never_came_in_was_not_dropped() {
     let mut world = from_the_wire(DropBy::ReversePath);
     let uplink = world.uplink(&parsed("ada"));
     world.remove(|sighting| sighting.interface == uplink && sighting.tag == Some(SPOOFED_TAG));
@@ -303,7 +303,7 @@ fn a_spoof_that_must_arrive_and_does_not_is_broken() {
 }
 
 #[test]
-fn what_never_went_into_the_tunnel_was_not_dropped_by_it() {
+fn a_spoof_that_never_entered_the_tunnel_was_not_dropped_by_it() {
     let mut world = from_a_pod(DropBy::Tunnel);
     let tunnel = world.tunnel(&parsed("ada"));
     world.remove(|sighting| sighting.interface == tunnel && sighting.tag == Some(SPOOFED_TAG));
@@ -318,7 +318,7 @@ fn what_never_went_into_the_tunnel_was_not_dropped_by_it() {
 }
 
 #[test]
-fn what_was_not_tried_is_open() {
+fn a_probe_that_was_not_sent_is_inconclusive() {
     let mut world = from_the_wire(DropBy::ReversePath);
     world.evidence.spoofs.clear();
     check(&mut world, Outcome::Inconclusive, "nothing was spoofed");

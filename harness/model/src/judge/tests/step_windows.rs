@@ -171,7 +171,7 @@ fn an_untagged_packet_of_a_protected_pair_is_a_leak_too() {
 }
 
 #[test]
-fn what_nobody_protects_may_be_read() {
+fn unprotected_traffic_may_be_readable() {
     let mut world = world();
     world.leak(150, "web", "log", packet(1, 14));
     world.leak(150, "web", "log", None);

@@ -73,7 +73,7 @@ fn the_protocols_of_flows_are_shown_and_no_others_are_asked_for() {
 }
 
 #[test]
-fn what_goes_to_a_node_shows_nothing_of_what_comes_out() {
+fn beacons_towards_a_node_prove_nothing_about_frames_from_it() {
     let mut world = stepped(Action::KillEngine { node: None });
     let port = world.port(&parsed("cal"));
     for one in &mut world.evidence.sightings {
@@ -97,7 +97,7 @@ fn without_an_observer_nothing_was_seen() {
 }
 
 #[test]
-fn what_is_kept_secret_is_counted() {
+fn protected_flows_are_counted_in_the_verdict() {
     let mut world = stepped(Action::Disable);
     let [before, during] = decided(&world);
     let expected = "not one frame of 1 protected flows was readable on the wire";

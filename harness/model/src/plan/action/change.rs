@@ -40,16 +40,16 @@ pub enum Change<'a> {
     },
     /// A node's dataplane, behind the engine's back.
     Dataplane {
-        /// Which node's.
+        /// The node whose dataplane it is.
         node: &'a NodeName,
         /// What is done to it.
         what: &'a Tamper,
         /// What comes of it.
         settles: Settles,
     },
-    /// The store.
+    /// A change of the store.
     Store(&'a StoreAction),
-    /// The fabric.
+    /// A change of the fabric.
     Fabric(&'a FabricAction),
     /// Whether the fabric serves a node.
     Link {
@@ -58,9 +58,9 @@ pub enum Change<'a> {
         /// Whether it does from here on.
         connected: bool,
     },
-    /// A pod.
+    /// A change of a pod.
     Pod(&'a PodName, PodChange<'a>),
-    /// A node.
+    /// A change of a node.
     Node(&'a NodeName, NodeChange),
     /// Nothing in the end: an agent dies at every write that this other action makes it do, and recovers.
     Provoked(&'a Action),
@@ -71,7 +71,7 @@ pub enum Change<'a> {
 pub enum AgentChange {
     /// They run no more.
     End,
-    /// They run.
+    /// They are started.
     Start,
     /// They end, and run again.
     Restart,
@@ -123,7 +123,7 @@ pub enum OperatorCommand {
 /// Which readable frames of protected flows are not the engine's doing while a step is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Excuse<'a> {
-    /// None.
+    /// No frame is excused.
     Nothing,
     /// What this node sends.
     SentBy {
@@ -134,19 +134,19 @@ pub enum Excuse<'a> {
     },
     /// What is sent to an endpoint that has left its address.
     SentTo {
-        /// Which endpoint.
+        /// The endpoint that has left its address.
         end: EndpointName,
         /// Also where the engine has to drop what it cannot encrypt.
         strict: bool,
     },
-    /// All.
+    /// Every frame is excused.
     Everything,
 }
 
 /// Where reverse-path filters may drop packets, since nodes disagree for a time about what is behind a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drops<'a> {
-    /// Nowhere.
+    /// On no node.
     Nowhere,
     /// On this node.
     At(&'a NodeName),

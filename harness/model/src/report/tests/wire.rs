@@ -55,7 +55,7 @@ fn an_impairment_that_hit_nothing_leaves_the_run_open() {
 }
 
 #[test]
-fn what_a_machine_lacks_is_no_verdict() {
+fn a_missing_need_of_the_machine_skips_every_promise() {
     let mut world = lossy(ImpairmentKind::Delay {
         millis: 20,
         jitter: 0,

@@ -343,7 +343,7 @@ fn a_payload_gets_probes_of_its_own_beside_the_usual_ones() {
 }
 
 #[test]
-fn what_nobody_may_read_is_about_everyone_there_ever_is_and_has_flows() {
+fn never_plaintext_covers_every_pair_of_the_run_and_has_flows() {
     let text = format!(
         "{TWO_NODES}[[step]]\naction = \"remove-pod\"\npod = \"db\"\n\
          [[promise]]\nfrom = \"web\"\nto = \"db\"\nexpect = \"never-plaintext\"\n\

@@ -24,7 +24,7 @@ fn there(plan: &Plan, after: usize) -> Vec<String> {
 }
 
 #[test]
-fn whoever_is_added_first_was_not_there() {
+fn a_node_or_pod_that_a_step_adds_is_absent_before() {
     let text = steps(&["action = \"add-node\"; node = \"bob\""]);
     let plan = planned(&text);
     assert_eq!(there(&plan, 0), ["ada: web"]);
@@ -130,7 +130,7 @@ fn the_address_that_a_node_gets_later_is_nobody_else_s() {
 }
 
 #[test]
-fn what_is_asked_for_without_an_agent_waits_for_it() {
+fn a_command_takes_effect_once_the_agent_runs() {
     let text = steps(&[
         "action = \"kill-engine\"; node = \"bob\"",
         "action = \"disable\"",
@@ -164,7 +164,7 @@ fn fields_of_a_configuration_go_before_keys() {
 }
 
 #[test]
-fn nothing_is_promised_across_a_cut() {
+fn a_partition_removes_promises_across_it() {
     let plan = planned(&steps(&["action = \"partition\"; node = \"ada\""]));
     assert!(promise(&plan, "web", "db", Protocol::Tcp).is_none());
     assert!(promise(&plan, "web", "ada", Protocol::Tcp).is_some());
@@ -234,7 +234,7 @@ fn a_node_that_comes_back_or_boots_again_can_be_ended_and_cut_off_anew() {
 }
 
 #[test]
-fn what_follows_from_the_intent_is_clear_once_every_agent_runs_again() {
+fn the_intent_s_promises_return_once_every_agent_runs_again() {
     let (of_ada, of_bob) = (
         "action = \"kill-engine\"; node = \"ada\"",
         "action = \"kill-engine\"; node = \"bob\"",

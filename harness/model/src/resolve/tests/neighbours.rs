@@ -38,7 +38,7 @@ fn the_nodes_of_a_large_cluster_are_given_all_that_is_on_their_link() {
 }
 
 #[test]
-fn who_comes_or_moves_later_is_given_too() {
+fn nodes_that_are_added_or_readdressed_later_get_neighbour_entries_too() {
     let more = "[[step]]\naction = \"readdress-node\"\nnode = \"n1\"\naddress = \"10.240.9.9\"\n";
     let mut text = "title = \"a mesh\"\n".to_owned();
     for number in 1..=20 {

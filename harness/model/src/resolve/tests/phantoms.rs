@@ -52,7 +52,7 @@ fn they_are_before_a_node_at_the_end() {
 }
 
 #[test]
-fn as_many_as_there_is_room_for_are_taken() {
+fn phantoms_may_take_every_free_address_of_the_subnet() {
     // Of 256 addresses the subnet has two, the gateway, the nodes and the store one each; 250 are left.
     let rendered = refused(&text("etcd", 24, 5, (1, 250))).render();
     assert!(
@@ -73,7 +73,7 @@ fn they_leave_room_for_an_address_that_a_node_gets_later() {
 proptest! {
     /// They have addresses that are nobody's, wherever everybody is; and are refused only where there is no room.
     #[test]
-    fn nobody_is_where_they_are(
+    fn phantoms_have_addresses_of_their_own(
         etcd in any::<bool>(), bob in 5_u8..63, nodes in 1_u16..20, pods in 0_u16..6,
     ) {
         let store = if etcd { "etcd" } else { "dir" };

@@ -144,7 +144,7 @@ fn all_contradictions_are_reported_at_once() {
 }
 
 #[test]
-fn as_many_endpoints_as_probes_have_numbers_for() {
+fn the_number_of_endpoints_is_bounded_by_the_numbers_of_probes() {
     let pods = |count: usize| {
         let names: Vec<_> = (0..count).map(|number| format!("\"p{number}\"")).collect();
         format!(
@@ -255,7 +255,7 @@ fn a_key_is_not_overwritten_with_itself() {
 }
 
 #[test]
-fn who_runs_nothing_logs_no_warning() {
+fn warnings_of_an_engine_without_a_program_are_refused() {
     let warning = "[[warning]]\nsays = [\"put right\"]\n";
     check(
         &format!("engine = \"none\"{TWO_NODES}{warning}"),

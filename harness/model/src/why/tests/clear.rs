@@ -95,7 +95,7 @@ fn a_missing_throw_is_reported_with_the_route_that_decided() {
 }
 
 #[test]
-fn what_went_into_the_tunnel_was_dropped_by_no_firewall() {
+fn a_packet_that_entered_the_tunnel_was_dropped_by_no_firewall() {
     let spoil = |evidence: &mut Evidence, _: &mut Plan| {
         change(evidence, "ada", |node| {
             let routes = &mut node.dataplane.routes;

@@ -52,7 +52,7 @@ fn the_policy_of_a_foreign_chain_is_named_with_its_hook() {
 }
 
 #[test]
-fn what_the_kernel_did_not_drop_by_a_rule_is_blamed_on_none() {
+fn without_drops_by_rules_no_rule_is_blamed() {
     let cause = filtered("bob", Reached::Device, "OTHERHOST", INPUT);
     assert!(cause.starts_with("unknown"), "{cause}");
 }
@@ -99,7 +99,7 @@ fn a_rule_that_overwrites_the_mark_is_named() {
 }
 
 #[test]
-fn what_the_fabric_does_not_carry_is_named_with_its_size() {
+fn a_packet_too_large_for_the_fabric_is_explained_with_its_size() {
     let cause = |dropped, mtu| {
         let spoil = |evidence: &mut Evidence, plan: &mut Plan| {
             plan.fabric.mtu = mtu;
@@ -258,7 +258,7 @@ fn a_drop_that_was_counted_while_probes_were_sent_is_one_by_a_rule() {
 }
 
 #[test]
-fn what_surely_drops_goes_before_what_may_at_a_node_before_it() {
+fn a_certain_drop_is_reported_before_a_possible_one_at_an_earlier_node() {
     let spoil = |evidence: &mut Evidence, _: &mut Plan| {
         let output = "table inet fw {
 	chain output {
