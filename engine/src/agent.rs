@@ -49,7 +49,7 @@ use crate::store::{Changed, Doubts, Feed};
 /// The configuration that an agent is started with.
 mod config;
 
-/// Why a reconciliation failed.
+/// Errors of a reconciliation.
 mod error;
 
 /// The lock that keeps one agent for each state directory.

@@ -6,7 +6,7 @@ pub(crate) mod render;
 /// The state of a node and its peers, as text and as JSON.
 pub(crate) mod status;
 
-/// What the operator's commands write into the store.
+/// The operator's commands that write to the store: enable, disable, rotate-key.
 pub(crate) mod operate;
 
 /// Arguments, help, and what each command does.

@@ -33,7 +33,7 @@ pub mod settings;
 /// All resources together: the cluster as one node's agent sees it.
 pub mod cluster;
 
-/// What a node publishes in the store.
+/// A node's publication in the store: its keys, and that it has met a request for new ones.
 pub mod publication;
 
 /// The operator's statements about the whole cluster.

@@ -1,4 +1,4 @@
-//! Why a reconciliation failed.
+//! Errors of a reconciliation.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::host::kernel::ObserveError;
 use crate::host::netlink::NetlinkError;
 use crate::store::StoreError;
 
-/// Why a reconciliation failed.
+/// Errors of a reconciliation.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AgentError {
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! When what failed is tried again.
+//! Delays before a failed operation is tried again.
 
 use std::time::Duration;
 

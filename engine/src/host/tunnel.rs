@@ -31,7 +31,7 @@ use crate::host::netlink::monitor::Monitor;
 /// The TUN device, with the MTU that it has at the moment.
 mod tun;
 
-/// Who may start the process.
+/// Check of who starts the process: an agent alone may.
 mod caller;
 
 /// The control socket.

@@ -32,7 +32,7 @@ use crate::store::{Store, StoreError};
 /// The argument that names a store.
 mod argument;
 
-/// What `status` looks at and prints.
+/// The `status` command.
 mod status;
 
 use argument::StoreParser;

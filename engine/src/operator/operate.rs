@@ -1,4 +1,4 @@
-//! What the operator's commands write into the store.
+//! The operator's commands that write to the store: enable, disable, rotate-key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -23,7 +23,7 @@ use wiremesh_plan::intent::text::line as shown;
 use crate::host::device::{PeerState, State};
 use crate::operator::render::{age, ago, size};
 
-/// Whether all is as intended.
+/// The checks of `status --check`: whether all is as intended.
 mod check;
 
 /// Names of more characters stick out of their column, which is as wide as the others need.

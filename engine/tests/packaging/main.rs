@@ -1,6 +1,5 @@
-//! What is shipped to start the agent with, taken at its word: the agent is run with the
-//! command line, the capabilities and the mounts that the unit and the manifest give it, and
-//! with less.
+//! The shipped unit and manifest: the agent is run with the command line, the capabilities and the mounts that
+//! the unit and the manifest give it, and with less.
 
 use std::collections::BTreeMap;
 use std::fs;

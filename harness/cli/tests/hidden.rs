@@ -1,5 +1,5 @@
-//! What a person types never changes the host, though it is what wireproof and wiremesh start
-//! for themselves. Everything here runs in namespaces of its own.
+//! Internal commands of wireproof and wiremesh never change the host when a person runs them. Everything here
+//! runs in namespaces of its own.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

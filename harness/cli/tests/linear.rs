@@ -1,6 +1,5 @@
-//! What an input costs grows with it and not with its square, so that no file keeps `wireproof
-//! check` busy for minutes. Measured is the processor time of this thread alone: another load of
-//! the machine adds nothing to it.
+//! The cost of an input grows linearly with its size, so that no file keeps `wireproof check` busy for minutes.
+//! Measured is the processor time of this thread alone: another load of the machine adds nothing to it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What users read is English: over every golden message, and at the command line.
+//! The English of messages: every golden message, and the command line.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Whatever kills the harness, nothing stays behind.
+//! A harness that is killed in any way leaves nothing behind.
 
 use std::collections::BTreeSet;
 use std::fs;

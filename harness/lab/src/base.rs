@@ -3,7 +3,7 @@
 /// Errors of the machine or the engine: what, where, and what to try.
 pub mod error;
 
-/// Whether the kernel is a virtual machine's of the harness.
+/// Detection of a kernel that the harness has booted in a virtual machine.
 pub(crate) mod machine;
 
 /// Threads, and the error where the kernel gives none.

@@ -3,7 +3,7 @@
 //! A descriptor is all that the harness knows about an engine: command lines, and
 //! how it shows that it is ready.
 
-/// What an engine claims of its own conduct: `[conduct]` of its descriptor.
+/// An engine's claims about its own conduct: `[conduct]` of its descriptor.
 mod conduct;
 
 use std::collections::BTreeMap;

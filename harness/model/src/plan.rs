@@ -61,7 +61,7 @@ mod dataplane_check;
 /// The state of a cluster after some of its steps.
 mod state;
 
-/// What the cluster's intent is for two endpoints.
+/// The cluster's intent for two endpoints.
 mod pair;
 
 /// The ports of the lab's own packets.

@@ -1,4 +1,4 @@
-//! What a node publishes in the store: its keys, and that it has met a request for new ones.
+//! A node's publication in the store: its keys, and that it has met a request for new ones.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! How many lines are logged for each event, and their text.
+//! The number and the text of the lines that are logged for each event.
 
 use std::io;
 use std::sync::{Arc, Mutex};

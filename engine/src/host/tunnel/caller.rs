@@ -1,4 +1,4 @@
-//! Who may start a tunnel process: an agent, which gives it one end of a socket pair as its input.
+//! Check of who starts a tunnel process: an agent alone may, which gives it one end of a socket pair as its input.
 //!
 //! The process takes over a TUN device of its name and removes the socket that is in its place,
 //! so a device of another program would be lost to it.

@@ -1,4 +1,4 @@
-//! What `status` looks at and prints.
+//! The `status` command.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! Whether all is as intended: what `status --check` fails for.
+//! The checks of `status --check`: whether all is as intended.
 //!
 //! The intent is what the FelixConfigurations ask for. A node that they take out, or that strict
 //! mode lists as plain, is in clear as intended.

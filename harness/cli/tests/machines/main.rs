@@ -1,4 +1,4 @@
-//! Whatever ends a virtual machine, what had been finished is kept and nothing stays behind.
+//! Virtual machines that end at any time: finished runs are kept and nothing stays behind.
 
 /// Processes of a machine, and waits for them.
 mod process;

@@ -1,5 +1,5 @@
-//! What broke is explained by what is really wrong: each fault of the engine has words that
-//! every explanation must have, and a cause in other words is red.
+//! Explanations name what is really wrong: each fault of the engine has words that every explanation must have,
+//! and a cause in other words is red.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Which modules of a crate use which others: read from the syntax of its files, with imports, re-exports and
+//! Uses of modules by other modules of a crate: read from the syntax of its files, with imports, re-exports and
 //! paths written out in code and in macros. What is compiled for tests only is left out.
 
 use std::collections::{BTreeMap, BTreeSet};

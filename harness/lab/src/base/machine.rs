@@ -1,5 +1,4 @@
-//! Whether the kernel is a virtual machine's that the harness has booted: whatever is done to it ends
-//! with the run.
+//! Detection of a kernel that the harness has booted in a virtual machine: whatever is done to it ends with the run.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What an engine claims of its own conduct: `[conduct]` of its descriptor.
+//! An engine's claims about its own conduct: `[conduct]` of its descriptor.
 
 use toml::Spanned;
 

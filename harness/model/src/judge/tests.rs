@@ -24,13 +24,13 @@ mod arrival;
 /// Verdicts about plaintext pairs: what breaks such a promise.
 mod plaintext;
 
-/// What makes observers unfit to prove that something was not there.
+/// Observers that are unfit to prove that something was not there.
 mod observers;
 
 /// Verdicts about the flows in each step.
 mod step_windows;
 
-/// What excuses a readable packet of a protected flow, and what does not.
+/// Excuses for a readable packet of a protected flow.
 mod excuses;
 
 /// Frames on the wire that show a protected flow, and the verdicts about them.

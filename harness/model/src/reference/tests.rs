@@ -1,4 +1,4 @@
-//! That every key is documented, and that the documentation is right.
+//! Checks that every key is documented, and documented rightly.
 
 use super::*;
 use crate::document::{ActionGrammar, KeyGrammar};

@@ -1,4 +1,4 @@
-//! Which of the kernel's routes lead here.
+//! The kernel's routes that lead to this node and its pods.
 
 use ipnet::IpNet;
 use rtnetlink::packet_route::RouteNetlinkMessage;

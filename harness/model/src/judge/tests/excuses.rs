@@ -1,4 +1,4 @@
-//! What excuses a readable packet of a protected flow, and what does not.
+//! Excuses for a readable packet of a protected flow.
 
 use super::step_windows::{packet, stepped};
 use super::world::{World, parsed};

@@ -1,4 +1,4 @@
-//! What makes observers unfit to prove that something was not there.
+//! Observers that are unfit to prove that something was not there.
 
 use super::world::{World, mixed, parsed};
 use crate::evidence::{Direction, Interface, InterfaceId, Place, Role, Round};

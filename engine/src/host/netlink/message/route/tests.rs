@@ -1,4 +1,4 @@
-//! Where routes lead, whatever kind they are of, and what a removal is about.
+//! Destinations of routes of every kind, and the route that a removal is about.
 
 use rtnetlink::packet_core::Emitable;
 use rtnetlink::packet_route::route::{RouteNextHop, RouteVia};
