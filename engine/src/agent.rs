@@ -101,7 +101,7 @@ pub(crate) use table::{choose as choose_tables, problems as table_problems};
 const NOTIFY_RETRY: Duration = Duration::from_secs(1);
 
 /// How often the kernel is written to and compared before it is reported as not keeping what is set.
-const ROUNDS: u32 = 8;
+const MAX_ROUNDS: u32 = 8;
 
 /// Runs until it is asked to end. The device, its routes and its rule stay: traffic goes on encrypted while
 /// there is no agent.
@@ -393,7 +393,7 @@ impl Agent {
     /// is left in clear, and so are its peers towards it.
     async fn realise(&mut self, cause: Cause) -> Result<(), AgentError> {
         let mut last = Vec::new();
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             let changes = self.pending().await?;
             let Some(first) = changes.first() else {
                 return Ok(());

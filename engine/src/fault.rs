@@ -38,7 +38,7 @@ const ARGUMENT: &str = "fault";
 const MORTAL: &[&str] = &["--fault", "mortal-tunnel"];
 
 /// How many bytes a hoarder has, all of them written to.
-const HOARD: usize = 512 << 20;
+const HOARDED_BYTES: usize = 512 << 20;
 
 /// After how many documents an agent is deaf.
 const MANY_DOCUMENTS: usize = 1000;
@@ -232,7 +232,7 @@ impl Faults {
 impl TestHooks for Faults {
     fn agent_starts(&self, procfs: &Path) {
         if self.has(Fault::HoardsMemory) {
-            std::mem::forget(vec![1_u8; HOARD]);
+            std::mem::forget(vec![1_u8; HOARDED_BYTES]);
         }
         if !self.has(Fault::NoRpFilter) {
             return;

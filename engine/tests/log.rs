@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Long enough for five tries (`FIRST_RETRY`, and twice as long each time).
-const A_WHILE: Duration = Duration::from_secs(2);
+const FIVE_TRIES: Duration = Duration::from_secs(2);
 
 /// How long an agent may take to send a message.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -57,7 +57,7 @@ fn a_node_that_is_not_there_is_one_line_until_it_is() {
     let waits = "the store has no Node `ada`: the agent waits for it";
     assert_eq!(receive(DEADLINE), Some(format!("STATUS={waits}\n")));
     // It tries again meanwhile, and has nothing new to say.
-    assert_eq!(receive(A_WHILE), None);
+    assert_eq!(receive(FIVE_TRIES), None);
     let node = "kind: Node\nmetadata: {name: ada}\nspec: {bgp: {ipv4Address: 10.0.0.1/24}}\n";
     fs::write(store.join("ada.yaml"), node).unwrap();
     let ready = receive(DEADLINE).expect("it has a Node now");

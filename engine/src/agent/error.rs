@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::ROUNDS;
+use super::MAX_ROUNDS;
 use crate::host::apply::ApplyError;
 use crate::host::kernel::ObserveError;
 use crate::host::netlink::NetlinkError;
@@ -28,7 +28,7 @@ pub(crate) enum AgentError {
     )]
     Unread(String),
     /// Another program undoes the changes of this agent.
-    #[error("kernel state still differs after {ROUNDS} rounds of changes; last change: {0}")]
+    #[error("kernel state still differs after {MAX_ROUNDS} rounds of changes; last change: {0}")]
     NotKept(String),
     /// A peer's endpoint keeps reverting, because the peer still sends from its former address.
     #[error(

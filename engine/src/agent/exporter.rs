@@ -39,19 +39,19 @@ const REQUEST_PATIENCE: Duration = Duration::from_secs(2);
 const REQUEST_LIMIT: usize = 8192;
 
 /// How long a connection may take from beginning to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How old a device's counters may be (Felix: `defaultCollectionRatelimit`).
-const FRESH: Duration = Duration::from_secs(1);
+const COUNTER_MAX_AGE: Duration = Duration::from_secs(1);
 
 /// How long a device may take to return its counters.
 const DEVICE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long an agent may work without a pause before it is taken for stuck.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// How long it may do so and still be in sync.
-const BUSY: Duration = Duration::from_secs(1);
+const BUSY_AFTER: Duration = Duration::from_secs(1);
 
 /// When an address that is taken is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -164,14 +164,14 @@ impl Server {
                     let server = self.clone();
                     let task = tokio::spawn(async move {
                         // A client that is slower than that has lost interest.
-                        let _ = timeout(PATIENCE, server.converse(stream, &place)).await;
+                        let _ = timeout(CONNECTION_TIMEOUT, server.converse(stream, &place)).await;
                     });
                     task.abort_handle()
                 }),
                 // Out of descriptors, for example: they come back.
                 Err(error) => {
                     tracing::debug!("cannot accept a connection: {error}");
-                    sleep(FRESH).await;
+                    sleep(COUNTER_MAX_AGE).await;
                 }
             }
         }
@@ -248,13 +248,13 @@ fn verdict(verdict: Result<(), String>) -> Response<Full<Bytes>> {
 /// Whether the agent goes on; one that only has trouble does.
 fn liveness(health: &Health, now: Instant) -> Result<(), String> {
     if let Some(turned) = health.turned
-        && now.saturating_duration_since(turned) > STUCK
+        && now.saturating_duration_since(turned) > STUCK_AFTER
     {
         let seconds = now.saturating_duration_since(turned).as_secs();
         return Err(format!("the agent's loop has not turned for {seconds} s"));
     }
     match health.busy_since {
-        Some(since) if now.duration_since(since) > STUCK => Err(format!(
+        Some(since) if now.duration_since(since) > STUCK_AFTER => Err(format!(
             "the agent has been at the same thing for {} s",
             now.duration_since(since).as_secs()
         )),
@@ -266,7 +266,7 @@ fn liveness(health: &Health, now: Instant) -> Result<(), String> {
 fn readiness(health: &Health, now: Instant) -> Result<(), String> {
     let busy = health.busy_since.map(|since| now.duration_since(since));
     match &health.standing {
-        Standing::InSync => match busy.filter(|busy| *busy > BUSY) {
+        Standing::InSync => match busy.filter(|busy| *busy > BUSY_AFTER) {
             None => Ok(()),
             Some(busy) => Err(format!(
                 "the agent has been at work for {} s",
@@ -294,7 +294,7 @@ impl Devices {
         ask: impl Fn(&str, Backend) -> Option<State> + Send + 'static,
     ) -> Arc<Vec<Reading>> {
         if let Some((at, readings)) = &self.last
-            && at.elapsed() < FRESH
+            && at.elapsed() < COUNTER_MAX_AGE
             && readings.len() == named.len()
         {
             return readings.clone();

@@ -9,10 +9,10 @@ use wiremesh_plan::intent::family::{Family, PerFamily};
 use crate::agent::health::{Cause, Mesh};
 
 /// How long the same line is not logged again.
-const QUIET: Duration = Duration::from_secs(60);
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How many nodes are named in a line.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// A line that was logged.
 #[derive(Debug)]
@@ -102,9 +102,9 @@ impl Log {
                 .collect();
             if lines.iter().any(|line| !logged.contains(line)) {
                 let mut named: Vec<_> = lines.iter().map(|(_, line)| line.clone()).collect();
-                if named.len() > NAMED {
-                    named.truncate(NAMED);
-                    named.push(format!("and {} more", lines.len() - NAMED));
+                if named.len() > MAX_NAMED {
+                    named.truncate(MAX_NAMED);
+                    named.push(format!("and {} more", lines.len() - MAX_NAMED));
                 }
                 let (count, named, family) = (lines.len(), named.join(", "), family.word());
                 match dropped {
@@ -128,7 +128,7 @@ impl Log {
         // What was held back is told when it comes again, but nobody remembers it for ever.
         self.lately.retain(|_, logged| {
             let times = if logged.held_back > 0 { 60 } else { 1 };
-            now.duration_since(logged.at) < QUIET * times
+            now.duration_since(logged.at) < REPEAT_INTERVAL * times
         });
         let fresh = Logged {
             at: now,
@@ -138,7 +138,7 @@ impl Log {
             self.lately.insert(line.to_owned(), fresh);
             return Some(String::new());
         };
-        if now.duration_since(logged.at) < QUIET {
+        if now.duration_since(logged.at) < REPEAT_INTERVAL {
             logged.held_back += 1;
             return None;
         }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use wiremesh_plan::intent::text::line;
 
 /// How long an agent waits for a supervisor that does not read.
-const PATIENCE: Duration = Duration::from_millis(500);
+const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The supervisor's socket, if there is one.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Supervisor {
         self.is_behind = true;
         let socket = UnixDatagram::unbound()?;
         // The kernel lets whoever sends wait while nobody reads (unix(7)).
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
         match address.as_bytes() {
             [b'@', name @ ..] => {
                 socket.send_to_addr(message.as_bytes(), &SocketAddr::from_abstract_name(name)?)?;
@@ -111,7 +111,7 @@ mod tests {
         let refused =
             (0..100_000).find(|number| supervisor.struggling(&number.to_string()).is_err());
         assert!(refused.is_some() && supervisor.is_behind());
-        assert!(begun.elapsed() < PATIENCE * 20, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < SEND_TIMEOUT * 20, "{:?}", begun.elapsed());
         let mut buffer = [0; 64];
         reader.recv(&mut buffer).unwrap();
         supervisor.struggling("again").unwrap();

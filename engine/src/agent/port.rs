@@ -14,10 +14,10 @@ use crate::host::port::{self, Taken};
 use super::Agent;
 
 /// When a port that is taken is tried again, and twice as long after each further time.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// But never longer than this.
-const LAST_LOOK: Duration = Duration::from_secs(10);
+const LAST_RETRY: Duration = Duration::from_secs(10);
 
 /// What stands in the way of each family's device.
 #[derive(Debug, Default)]
@@ -40,10 +40,10 @@ impl Ports {
             // Looked at before its time, as when the store has changed.
             Some((at, wait)) if now < at => (at, wait),
             Some((_, wait)) => {
-                let wait = (wait * 2).min(LAST_LOOK);
+                let wait = (wait * 2).min(LAST_RETRY);
                 (now + wait, wait)
             }
-            None => (now + FIRST_LOOK, FIRST_LOOK),
+            None => (now + FIRST_RETRY, FIRST_RETRY),
         });
         self.taken = taken;
     }

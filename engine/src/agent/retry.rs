@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// After a failure, this, and twice as long after each further one.
-const FIRST: Duration = Duration::from_millis(100);
+const FIRST_DELAY: Duration = Duration::from_millis(100);
 
 /// But never longer than this.
-const LONGEST: Duration = Duration::from_secs(10);
+const MAX_DELAY: Duration = Duration::from_secs(10);
 
 /// The delay before the next attempt.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Retry {
 
 impl Retry {
     pub(super) fn new() -> Self {
-        Self { next: FIRST }
+        Self { next: FIRST_DELAY }
     }
 
     /// An attempt succeeded: the next failure is the first one again.
@@ -27,7 +27,7 @@ impl Retry {
     /// An attempt failed. Returns how long to wait.
     pub(super) fn failed(&mut self) -> Duration {
         let delay = self.next;
-        self.next = (delay * 2).min(LONGEST);
+        self.next = (delay * 2).min(MAX_DELAY);
         delay
     }
 }
@@ -45,6 +45,6 @@ mod tests {
             [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]
         );
         retry.succeeded();
-        assert_eq!(retry.failed(), FIRST);
+        assert_eq!(retry.failed(), FIRST_DELAY);
     }
 }

@@ -9,7 +9,7 @@ use wiremesh_plan::intent::family::Family;
 use super::Fault;
 
 /// What of a device's peers, and of each peer's allowed IPs, fits into one message of the kernel.
-const FIRST_PART: usize = 64;
+const FIRST_MESSAGE: usize = 64;
 
 /// Leaves out of what the dataplane should be like what the faults leave out. What they keep for too
 /// long is in `actual`; what they do not see goes from there.
@@ -66,10 +66,10 @@ fn read_first_parts(actual: &mut Dataplane) {
     for family in Family::ALL {
         for device in actual.families[family].devices.values_mut() {
             let peers = std::mem::take(&mut device.peers).into_iter();
-            device.peers = peers.take(FIRST_PART).collect();
+            device.peers = peers.take(FIRST_MESSAGE).collect();
             for peer in device.peers.values_mut() {
                 let networks = std::mem::take(&mut peer.allowed_ips).into_iter();
-                peer.allowed_ips = networks.take(FIRST_PART).collect();
+                peer.allowed_ips = networks.take(FIRST_MESSAGE).collect();
             }
         }
     }

@@ -175,14 +175,14 @@ pub(crate) fn configure(
 
 /// How many allowed IPs of a peer are set at a time: wireguard-control's messages are a page long, and
 /// one of IPv6 takes 40 bytes (Linux: `include/uapi/linux/wireguard.h`).
-const AT_A_TIME: usize = 64;
+const NETWORKS_PER_MESSAGE: usize = 64;
 
 /// A peer's configuration, in as many messages as its allowed IPs need. Only the first may replace those that
 /// it had.
 fn peer_updates(key: &PublicKey, change: &PeerChange) -> Vec<PeerConfigBuilder> {
     let networks: Vec<_> = change.networks.iter().collect();
-    let (first, more) = networks.split_at(networks.len().min(AT_A_TIME));
-    let more = more.chunks(AT_A_TIME).map(|networks| {
+    let (first, more) = networks.split_at(networks.len().min(NETWORKS_PER_MESSAGE));
+    let more = more.chunks(NETWORKS_PER_MESSAGE).map(|networks| {
         let builder = PeerConfigBuilder::new(&control_key(key));
         allow(builder, networks)
     });

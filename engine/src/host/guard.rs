@@ -22,7 +22,7 @@ mod closed;
 const FILE: &str = "guard.json";
 
 /// How large the file may be, in bytes: 100,000 networks take 10 MB.
-const LARGEST: u64 = 64 << 20;
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// Where the rules are kept, and what is in it.
 #[derive(Debug)]
@@ -195,7 +195,7 @@ fn read(path: &Path) -> Result<Option<Firewall>, String> {
         return Err("it is not a regular file".into());
     }
     let mut text = Vec::new();
-    let read = file.take(LARGEST).read_to_end(&mut text);
+    let read = file.take(MAX_FILE_BYTES).read_to_end(&mut text);
     read.map_err(|error| error.to_string())?;
     let rules: Value =
         serde_json::from_slice(&text).map_err(|error| format!("it is not JSON: {error}"))?;

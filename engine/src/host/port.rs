@@ -15,10 +15,10 @@ use tokio::time::{interval, timeout};
 
 /// How long the kernel may take to close the sockets of a process that has ended: they are no
 /// process's any more, and not free yet.
-const CLOSING: Duration = Duration::from_millis(200);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// How often it is looked at meanwhile.
-const LOOK: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A port that another program has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,16 +65,16 @@ pub(crate) async fn taken(port: u16, own: &[String]) -> Option<Taken> {
     Some(Taken { port, by })
 }
 
-/// Whether a port becomes free within [`CLOSING`]. The kernel reports it to no one; the agent's thread
+/// Whether a port becomes free within [`CLOSE_TIMEOUT`]. The kernel reports it to no one; the agent's thread
 /// serves health and metrics meanwhile.
 async fn is_freed(port: u16) -> bool {
     let freed = async {
-        let mut looks = interval(LOOK);
+        let mut looks = interval(POLL_INTERVAL);
         while !is_free(port) {
             looks.tick().await;
         }
     };
-    timeout(CLOSING, freed).await.is_ok()
+    timeout(CLOSE_TIMEOUT, freed).await.is_ok()
 }
 
 fn is_free(port: u16) -> bool {

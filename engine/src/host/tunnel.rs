@@ -46,10 +46,10 @@ const SOCKETS: &str = "/var/run/wireguard";
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a device that was given another name may take to have its own again.
-const RETURN: Duration = Duration::from_secs(1);
+const RENAME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often it is looked for meanwhile.
-const TRY_AGAIN: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What the tunnel prints on standard output once its socket listens.
 const READY: &str = "ready";
@@ -157,7 +157,7 @@ pub(crate) fn is_running(name: &str) -> bool {
 /// Whether a tunnel that runs without a device of its name gets that back: it may have been given
 /// another name just now. It may end as well.
 pub(crate) async fn gets_device_back(name: &str) -> bool {
-    let deadline = Instant::now() + RETURN;
+    let deadline = Instant::now() + RENAME_TIMEOUT;
     while is_running(name) {
         if nix::net::if_::if_nametoindex(name).is_ok() {
             return true;
@@ -165,7 +165,7 @@ pub(crate) async fn gets_device_back(name: &str) -> bool {
         if Instant::now() > deadline {
             return false;
         }
-        sleep_until(Instant::now() + TRY_AGAIN).await;
+        sleep_until(Instant::now() + POLL_INTERVAL).await;
     }
     false
 }

@@ -206,7 +206,7 @@ fn list(option: Option<&str>) -> List {
 }
 
 /// How many nodes are named where none is near to what was written.
-const LISTED: usize = 8;
+const MAX_LISTED: usize = 8;
 
 /// The names of all Nodes. One that cannot be read is one all the same.
 fn known_nodes(snapshot: &Snapshot) -> BTreeSet<&str> {
@@ -229,8 +229,8 @@ pub(crate) fn help_for_node(word: &str, snapshot: &Snapshot) -> String {
         (Some(meant), _) => format!("did you mean `{meant}`?"),
         (None, 0) => "it has none yet".into(),
         (None, known) => {
-            let listed: Vec<_> = nodes.iter().copied().take(LISTED).collect();
-            let more = match known.saturating_sub(LISTED) {
+            let listed: Vec<_> = nodes.iter().copied().take(MAX_LISTED).collect();
+            let more = match known.saturating_sub(MAX_LISTED) {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };

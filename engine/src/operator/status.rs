@@ -27,13 +27,13 @@ use crate::operator::render::{age, ago, size};
 mod check;
 
 /// Names of more characters stick out of their column, which is as wide as the others need.
-const WIDEST: usize = 40;
+const MAX_COLUMN: usize = 40;
 
 /// The version of the JSON document. Keys are added under it; one that goes or means something else makes it another.
 pub(crate) const VERSION: u32 = 1;
 
 /// How many of a peer's networks people are shown.
-const NETWORKS: usize = 4;
+const MAX_NETWORKS: usize = 4;
 
 /// How a node and its peers stand.
 pub(crate) struct Status<'a> {
@@ -258,7 +258,7 @@ impl Status<'_> {
     fn write(&self, text: &mut String, with_problems: bool) -> std::fmt::Result {
         let names = self.others().map(|name| shown(name).chars().count());
         // One long name is no reason to move all the others to the right.
-        let width = names.filter(|name| *name <= WIDEST);
+        let width = names.filter(|name| *name <= MAX_COLUMN);
         let width = width.chain(["problem".len()]).max().unwrap_or_default();
         let mut line =
             |what: &str, value: &str| writeln!(text, "  {:width$}  {}", shown(what), shown(value));
@@ -363,9 +363,9 @@ impl Status<'_> {
         let (received, sent) = (size(state.received_bytes), size(state.sent_bytes));
         let networks = state.peer.allowed_ips.iter().map(ToString::to_string);
         let mut shown: Vec<_> = networks.collect();
-        if shown.len() > NETWORKS + 1 {
-            let more = format!("and {} more", shown.len() - NETWORKS);
-            shown.truncate(NETWORKS);
+        if shown.len() > MAX_NETWORKS + 1 {
+            let more = format!("and {} more", shown.len() - MAX_NETWORKS);
+            shown.truncate(MAX_NETWORKS);
             shown.push(more);
         }
         if shown.is_empty() {

@@ -20,18 +20,18 @@ use bounded::{Bounded, GROWTH, Reading};
 use position::{Path, Step};
 
 /// How deep mappings and lists may be inside of each other: as far as the parsers themselves go.
-const DEPTH: usize = 128;
+const MAX_DEPTH: usize = 128;
 
 /// How deep lists of resources may be inside of each other.
-const NESTING: usize = 8;
+const MAX_LIST_DEPTH: usize = 8;
 
 /// How many documents, and how many resources, a file may hold: more of them than fit into its largest
 /// size take seconds and are no resources.
-const MOST: usize = 10_000;
+const MAX_RESOURCES: usize = 10_000;
 
 /// How many lines and commas a YAML file may have: as many as fit into its largest size at 21 bytes each. Its
 /// parser takes some microseconds for each, and several times that where fields are there twice.
-const PARTS: usize = 200_000;
+const MAX_LINES_AND_COMMAS: usize = 200_000;
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Documents {
     /// Reads a file.
     ///
     /// # Errors
-    /// It is not of the format, goes deeper than [`DEPTH`], or holds nothing or too much.
+    /// It is not of the format, goes deeper than [`MAX_DEPTH`], or holds nothing or too much.
     pub(super) fn parse(format: Format, content: &[u8]) -> Result<Self, Mistake> {
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
         let reading = Reading {
@@ -134,8 +134,8 @@ impl Documents {
         if values.is_empty() {
             return Err("it holds no resource".to_owned().into());
         }
-        if values.iter().map(|value| count(value, 0)).sum::<usize>() > MOST {
-            return Err(format!("it holds more than {MOST} resources").into());
+        if values.iter().map(|value| count(value, 0)).sum::<usize>() > MAX_RESOURCES {
+            return Err(format!("it holds more than {MAX_RESOURCES} resources").into());
         }
         let doubles = reading.doubles.into_inner();
         let doubles = doubles.into_iter().map(|steps| double(content, steps));
@@ -160,7 +160,7 @@ impl Documents {
     }
 
     fn collect(&self, value: Value, place: Place, resources: &mut Vec<Item>) {
-        let Some(items) = items(&value).filter(|_| place.items.len() < NESTING) else {
+        let Some(items) = items(&value).filter(|_| place.items.len() < MAX_LIST_DEPTH) else {
             let double = self.double(&place);
             resources.push(Item {
                 place,
@@ -276,7 +276,7 @@ fn items(value: &Value) -> Option<&[Value]> {
 
 /// How many resources a document holds.
 fn count(value: &Value, depth: usize) -> usize {
-    match items(value).filter(|_| depth < NESTING) {
+    match items(value).filter(|_| depth < MAX_LIST_DEPTH) {
         None => 1,
         Some(items) => items.iter().map(|item| count(item, depth + 1)).sum(),
     }
@@ -311,16 +311,18 @@ fn json(content: &[u8], reading: &Reading) -> Result<Value, Mistake> {
 fn yaml(content: &[u8], reading: &Reading) -> Result<Vec<Value>, Mistake> {
     // Each field and each entry of a list needs one of these.
     let parts = content.iter().filter(|byte| matches!(byte, b'\n' | b','));
-    if parts.count() > PARTS {
-        return Err(format!("it has more than {PARTS} lines and commas: split it").into());
+    if parts.count() > MAX_LINES_AND_COMMAS {
+        return Err(
+            format!("it has more than {MAX_LINES_AND_COMMAS} lines and commas: split it").into(),
+        );
     }
-    if depth(content, false).max(depth(content, true)) > DEPTH {
-        return Err(format!("it goes deeper than {DEPTH} levels").into());
+    if depth(content, false).max(depth(content, true)) > MAX_DEPTH {
+        return Err(format!("it goes deeper than {MAX_DEPTH} levels").into());
     }
     let mut values = Vec::new();
     for (number, document) in serde_yaml_ng::Deserializer::from_slice(content).enumerate() {
-        if number == MOST {
-            return Err(format!("it holds more than {MOST} documents").into());
+        if number == MAX_RESOURCES {
+            return Err(format!("it holds more than {MAX_RESOURCES} documents").into());
         }
         let read = Bounded::of(reading, &Path::Document(number)).deserialize(document);
         values.push(read.map_err(|error: serde_yaml_ng::Error| {

@@ -34,7 +34,7 @@ use failure::Failure;
 pub(crate) use follow::Follower;
 
 /// How often a resource is read and written again because somebody else has written it meanwhile.
-const TRIES: usize = 3;
+const MAX_TRIES: usize = 3;
 
 /// How many keys are asked for at once.
 const PAGE: usize = 1000;
@@ -133,7 +133,7 @@ impl Etcd {
         let Some(key) = key::of(identity) else {
             return Ok(None);
         };
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             let answer = client.call("/v3/kv/range", &message::get(&key)).await?;
             let page = message::page(&answer).map_err(Failure::Protocol)?;
             let (before, revision) = match (page.pairs.into_iter().next(), otherwise) {
@@ -159,7 +159,7 @@ impl Etcd {
             }
         }
         Err(Failure::Refused(format!(
-            "{identity} was written by others {TRIES} times meanwhile"
+            "{identity} was written by others {MAX_TRIES} times meanwhile"
         )))
     }
 

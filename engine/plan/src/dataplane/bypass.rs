@@ -16,7 +16,7 @@ mod walk;
 pub use walk::{Before, Hop, Route, RouteOutcome, Table, followed};
 
 /// How many networks are named in a message.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// What becomes of packets by a rule of others, the worst first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,8 +113,8 @@ pub fn problems<'a>(
 }
 
 fn listed(all: impl ExactSizeIterator<Item = String>) -> String {
-    let more = all.len().saturating_sub(NAMED);
-    let mut named: Vec<_> = all.take(NAMED).collect();
+    let more = all.len().saturating_sub(MAX_NAMED);
+    let mut named: Vec<_> = all.take(MAX_NAMED).collect();
     if more > 0 {
         named.push(format!("{more} more"));
     }

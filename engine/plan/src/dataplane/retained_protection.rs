@@ -21,7 +21,7 @@ use crate::intent::family::Family;
 use crate::intent::resource::Node;
 
 /// How many networks, and how many Nodes, a message names.
-const NAMED: usize = 4;
+const MAX_NAMED: usize = 4;
 
 /// What a Node has addresses for. Of one purpose it may have lost them, and not of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -179,7 +179,7 @@ fn written(network: IpNet) -> String {
 
 /// The first of many, and how many more there are.
 fn listed(names: &[impl AsRef<str>]) -> String {
-    let shown: Vec<_> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
+    let shown: Vec<_> = names.iter().take(MAX_NAMED).map(AsRef::as_ref).collect();
     let more = match names.len() - shown.len() {
         0 => String::new(),
         more => format!(" and {more} more"),

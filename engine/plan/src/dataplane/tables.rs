@@ -13,7 +13,7 @@ use crate::dataplane::model::{Rule, Target};
 use crate::intent::settings::KERNEL_TABLES;
 
 /// How many tables that are taken are named in a message.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// A route that this engine did not make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,7 +197,7 @@ impl Tables<'_> {
         let all = ranges.iter().flat_map(|(min, max)| *min..=*max);
         let others = all.filter(|table| !KERNEL_TABLES.contains(table));
         let reasons = others.filter_map(|table| self.reason(table, looked_up));
-        reasons.take(NAMED).collect()
+        reasons.take(MAX_NAMED).collect()
     }
 
     fn reason(&self, table: u32, looked_up: &BTreeMap<u32, u32>) -> Option<String> {

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How deep parentheses may be inside of each other.
-const DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// What makes a label belong to a namespace, which `global()` is none of.
 const NAMESPACE: &str = "projectcalico.org/namespace";
@@ -171,8 +171,8 @@ impl<'a> Parser<'a> {
 
     fn positive(&mut self, depth: usize) -> Result<Selector, String> {
         if self.take("(") {
-            if depth == DEPTH {
-                return Err(format!("goes deeper than {DEPTH} parentheses"));
+            if depth == MAX_DEPTH {
+                return Err(format!("goes deeper than {MAX_DEPTH} parentheses"));
             }
             let inner = self.or(depth + 1)?;
             self.expect(")")?;

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::io;
 
 /// How many characters of one line are shown.
-const LONGEST: usize = 2000;
+const MAX_CHARACTERS: usize = 2000;
 
 /// Whether a character shows as itself.
 fn shows(c: char) -> bool {
@@ -40,7 +40,7 @@ fn escaped(text: &str, keep: impl Fn(usize, char) -> bool) -> Cow<'_, str> {
 
 /// A text of one line, of a length that can be read.
 pub fn line(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_CHARACTERS) {
         None => escaped(text, |_, _| false),
         Some((end, _)) => {
             let more = text[end..].chars().count();

@@ -83,7 +83,7 @@ fn an_agent_that_has_been_at_work_for_a_while_is_not_ready() {
     let mut health = Health::new("node-1");
     health.settled(now, std::time::SystemTime::now());
     health.began(now);
-    assert_eq!(readiness(&health, now + BUSY), Ok(()));
+    assert_eq!(readiness(&health, now + BUSY_AFTER), Ok(()));
     let later = now + Duration::from_secs(3);
     let why = readiness(&health, later);
     assert_eq!(why, Err("the agent has been at work for 3 s".into()));
@@ -107,7 +107,7 @@ fn health_is_to_go_on_whatever_the_trouble() {
     assert_eq!(liveness(&health, now + Duration::from_secs(61)), Ok(()));
 }
 
-/// More than [`PATIENCE`] would be needed if a connection had to wait for those before it.
+/// More than [`CONNECTION_TIMEOUT`] would be needed if a connection had to wait for those before it.
 const BOUND: Duration = Duration::from_secs(5);
 
 /// Asks for the health, on a connection that is new, while others are open.
@@ -174,7 +174,7 @@ fn a_request_that_is_never_ended_is_given_up() {
     // It is closed, with an answer or without one.
     let _ = slow.read_to_end(&mut answer);
     let took = start.elapsed();
-    assert!(took < PATIENCE, "after {took:?}");
+    assert!(took < CONNECTION_TIMEOUT, "after {took:?}");
 }
 
 #[test]

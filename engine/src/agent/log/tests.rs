@@ -96,7 +96,7 @@ fn a_problem_is_logged_once_while_it_holds_whatever_else_fails() {
         log.stands(&problems, now);
         log.failed("nft refuses", now);
         log.stands(&problems, now);
-        log.stands(&problems, now + 2 * QUIET);
+        log.stands(&problems, now + 2 * REPEAT_INTERVAL);
     });
     assert_eq!(
         logged,

@@ -27,7 +27,7 @@ const GROUPS: [MulticastGroup; 7] = [
 ];
 
 /// What is listened to where there is such a thing: before Linux 5.3 there is none.
-const SINCE_LATELY: MulticastGroup = MulticastGroup::Nexthop;
+const OPTIONAL_GROUP: MulticastGroup = MulticastGroup::Nexthop;
 
 /// A socket that receives the kernel's notifications.
 pub(crate) struct Monitor {
@@ -70,7 +70,7 @@ impl Monitor {
             for group in GROUPS {
                 inner.add_membership(group as u32)?;
             }
-            match inner.add_membership(SINCE_LATELY as u32) {
+            match inner.add_membership(OPTIONAL_GROUP as u32) {
                 Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
                 Err(_) | Ok(()) => Ok(socket),
             }

@@ -10,7 +10,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::getppid;
 
 /// Longest name of an interface in bytes (`IFNAMSIZ` without its zero byte).
-const LONGEST: usize = 15;
+const MAX_NAME_BYTES: usize = 15;
 
 /// Whether this process is one that an agent has started for a device of that name; else why not.
 pub(super) fn check(name: &str) -> Result<(), String> {
@@ -27,7 +27,7 @@ pub(super) fn check(name: &str) -> Result<(), String> {
 /// The name is part of a path, and of a device: as the kernel's `dev_valid_name`, which takes no
 /// slash, no colon and no white space either.
 fn check_name(name: &str) -> Result<(), String> {
-    let fits = (1..=LONGEST).contains(&name.len()) && !matches!(name, "." | "..");
+    let fits = (1..=MAX_NAME_BYTES).contains(&name.len()) && !matches!(name, "." | "..");
     let taken = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
     match fits && !name.contains(taken) {
         true => Ok(()),

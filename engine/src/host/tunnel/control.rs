@@ -19,10 +19,10 @@ use tokio::time::{Instant, sleep_until};
 use crate::host::uapi::{self, Request, Set, SetPeer, State, StatePeer};
 
 /// How long the old socket of the same port may take to close.
-const REBIND: Duration = Duration::from_secs(2);
+const REBIND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often it is tried again meanwhile.
-const TRY_AGAIN: Duration = Duration::from_millis(2);
+const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Requests of more lines than this are refused.
 const MOST_LINES: usize = 1 << 20;
@@ -190,9 +190,9 @@ async fn change<T: DeviceTransports>(
 
 /// Opens the UDP socket again: of the old one of the same port, gotatun may still hold a part.
 async fn bring_up<T: DeviceTransports>(device: &Device<T>) -> i32 {
-    let deadline = Instant::now() + REBIND;
+    let deadline = Instant::now() + REBIND_TIMEOUT;
     loop {
-        sleep_until(Instant::now() + TRY_AGAIN).await;
+        sleep_until(Instant::now() + RETRY_INTERVAL).await;
         let lonely = device
             .read(async |device| device.peers().await.is_empty())
             .await;

@@ -37,7 +37,7 @@ const OUTSIDE: AddWatchFlags = AddWatchFlags::IN_CREATE
 
 /// How often a directory that is gone is looked for, besides when inotify notifies: its parent may be gone as
 /// well.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The link that a mounted ConfigMap's files lead through (Kubernetes: `atomic_writer.go`): when it is
 /// replaced, all of them are, and nothing else is reported of it.
@@ -45,7 +45,7 @@ const MOUNTED: &str = "..data";
 
 /// How many readings of the queue may wait; while more come the kernel's own queue fills, and reports when it
 /// has overflowed.
-const WAITING: usize = 16;
+const QUEUE_LENGTH: usize = 16;
 
 /// A directory and what it held when it was last looked at.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl Follower {
             }
             let events = tokio::select! {
                 events = self.events.recv() => events,
-                () = sleep(LOOK_AGAIN), if self.inside.is_none() => Some(Vec::new()),
+                () = sleep(POLL_INTERVAL), if self.inside.is_none() => Some(Vec::new()),
             };
             // What was received is taken in without waiting, so nothing can be lost by cancelling.
             self.pending = match events {
@@ -166,7 +166,7 @@ impl Follower {
                 }
                 // Inotify cannot be read any more: the only way left is to look.
                 None => {
-                    sleep(LOOK_AGAIN).await;
+                    sleep(POLL_INTERVAL).await;
                     self.read_again()
                 }
             };
@@ -321,7 +321,7 @@ fn changed(stirred: Option<BTreeSet<Identity>>, replaced: bool) -> Option<Change
 
 /// Reads inotify's queue until nobody listens any more.
 fn listen(inotify: Arc<Inotify>) -> Result<mpsc::Receiver<Vec<InotifyEvent>>, StoreError> {
-    let (sender, events) = mpsc::channel(WAITING);
+    let (sender, events) = mpsc::channel(QUEUE_LENGTH);
     let listen = move || {
         while let Ok(events) = inotify.read_events() {
             if sender.blocking_send(events).is_err() {

@@ -11,7 +11,7 @@ use super::super::catalogue::Contents;
 use super::{contents_of, file, hash_of};
 
 /// How many bytes are parsed at once, in a few milliseconds even by an unoptimized program.
-const AT_ONCE: usize = 64 * 1024;
+const MAX_INLINE_BYTES: usize = 64 * 1024;
 
 /// A file as it is by now.
 pub(super) struct Unparsed {
@@ -35,7 +35,7 @@ pub(super) struct Parsed {
 pub(super) fn is_small(files: &[Unparsed]) -> bool {
     let contents = files.iter().filter_map(|file| file.content.as_ref());
     let lengths = contents.map(|content| content.as_ref().map_or(0, Vec::len));
-    lengths.sum::<usize>() <= AT_ONCE
+    lengths.sum::<usize>() <= MAX_INLINE_BYTES
 }
 
 pub(super) fn parse(files: Vec<Unparsed>) -> Vec<Parsed> {

@@ -12,7 +12,7 @@ use super::position::{Path, Step};
 pub(super) const GROWTH: usize = 8;
 
 /// How many duplicate fields are reported of one file.
-const DOUBLES: usize = 8;
+const MAX_DUPLICATES: usize = 8;
 
 /// What is known of a file while it is read.
 pub(super) struct Reading {
@@ -47,7 +47,7 @@ impl<'a> Bounded<'a> {
 
     fn note_double(&self, path: &Path<'_>) {
         let mut doubles = self.reading.doubles.borrow_mut();
-        if doubles.len() < DOUBLES {
+        if doubles.len() < MAX_DUPLICATES {
             doubles.push(path.steps());
         }
     }

@@ -222,14 +222,14 @@ fn lists_inside_of_lists_are_read_up_to_a_depth() {
             format!("{{kind: List, metadata: {{name: l}}, items: [{inner}]}}")
         })
     };
-    let items = ["1"; NESTING].join(".");
+    let items = ["1"; MAX_LIST_DEPTH].join(".");
     assert_eq!(
-        names(&read(&nested(NESTING)).unwrap()),
+        names(&read(&nested(MAX_LIST_DEPTH)).unwrap()),
         [format!("Node a in f (item {items})")]
     );
     // Deeper ones are told: `List` is no kind of a resource.
     assert_eq!(
-        names(&read(&nested(NESTING + 1)).unwrap()),
+        names(&read(&nested(MAX_LIST_DEPTH + 1)).unwrap()),
         [format!("List l in f (item {items})")]
     );
 }
@@ -237,18 +237,18 @@ fn lists_inside_of_lists_are_read_up_to_a_depth() {
 #[test]
 fn a_file_holds_so_many_documents_and_resources() {
     let began = Instant::now();
-    let many = "---\n".repeat(PARTS);
+    let many = "---\n".repeat(MAX_LINES_AND_COMMAS);
     assert_eq!(
         read(&many).unwrap_err(),
         "it holds more than 10000 documents"
     );
-    let many = format!("kind: List\nitems:\n{}", "- a\n".repeat(MOST + 1));
+    let many = format!("kind: List\nitems:\n{}", "- a\n".repeat(MAX_RESOURCES + 1));
     assert_eq!(
         read(&many).unwrap_err(),
         "it holds more than 10000 resources"
     );
-    let most = format!("kind: List\nitems:\n{}", "- a\n".repeat(MOST));
-    assert_eq!(read(&most).unwrap().resources().len(), MOST);
+    let most = format!("kind: List\nitems:\n{}", "- a\n".repeat(MAX_RESOURCES));
+    assert_eq!(read(&most).unwrap().resources().len(), MAX_RESOURCES);
     // Far above what a starved machine needs; without the limits it is 5 s and more on a quiet one.
     assert!(
         began.elapsed() < Duration::from_secs(5),
@@ -274,6 +274,6 @@ fn a_yaml_file_of_a_million_fields_is_refused_before_it_is_parsed() {
     }
     // Parsing them takes a minute.
     assert!(began.elapsed() < Duration::from_secs(10));
-    let most = format!("a: [{}]\n", "1,".repeat(PARTS - 1));
+    let most = format!("a: [{}]\n", "1,".repeat(MAX_LINES_AND_COMMAS - 1));
     assert!(Documents::parse(Format::Yaml, most.as_bytes()).is_ok());
 }

@@ -27,7 +27,7 @@ use super::user::User;
 const TCP_USER_TIMEOUT_MS: u32 = 2000;
 
 /// How large an answer may be, in bytes: what is larger is no etcd's.
-const LARGEST: usize = 256 << 20;
+const MAX_ANSWER_BYTES: usize = 256 << 20;
 
 /// A connection to one etcd, made when it is needed.
 #[derive(Debug)]
@@ -201,7 +201,7 @@ async fn whole(mut answer: Incoming) -> Result<Value, Failure> {
     let mut text = Vec::new();
     while let Some(piece) = next(&mut answer).await? {
         text.extend_from_slice(&piece);
-        if text.len() > LARGEST {
+        if text.len() > MAX_ANSWER_BYTES {
             return Err(Failure::Protocol("its answer never ends".into()));
         }
     }
@@ -233,7 +233,7 @@ impl Lines {
                     .map_err(|error| Failure::Protocol(format!("it is not JSON: {error}")));
             }
             self.searched = self.text.len();
-            if self.searched > LARGEST {
+            if self.searched > MAX_ANSWER_BYTES {
                 return Err(Failure::Protocol("its answer never ends".into()));
             }
             match self.answer.frame().await {

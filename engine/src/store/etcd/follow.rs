@@ -25,7 +25,7 @@ use crate::hooks::Hooks;
 
 /// How often etcd is asked whether it is still there. With the patience of a request
 /// this is how long a frozen etcd goes unnoticed.
-const ASK: Duration = Duration::from_secs(2);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// After a failure, this, and twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
 /// How many pieces of news may wait.
-const WAITING: usize = 16;
+const QUEUE_LENGTH: usize = 16;
 
 /// What the task reports.
 enum News {
@@ -78,7 +78,7 @@ impl Drop for Follower {
 
 impl Follower {
     pub(super) fn start(etcd: &Etcd) -> Self {
-        let (sender, news) = mpsc::channel(WAITING);
+        let (sender, news) = mpsc::channel(QUEUE_LENGTH);
         let listener = Listener {
             etcd: etcd.clone(),
             sender,
@@ -355,7 +355,7 @@ impl Listener {
 async fn ask_again_and_again(mut client: Client) -> Failure {
     let key = format!("{}clusterinformations/default", key::RESOURCES);
     loop {
-        sleep(ASK).await;
+        sleep(KEEPALIVE_INTERVAL).await;
         if let Err(failure) = client.call("/v3/kv/range", &message::get(&key)).await {
             return failure;
         }

@@ -177,7 +177,7 @@ async fn a_concurrent_write_is_not_lost() {
 
 #[tokio::test]
 async fn an_edit_gives_up_when_others_are_faster_each_time() {
-    let (edited, value) = contended(TRIES, Hooks::default()).await;
+    let (edited, value) = contended(MAX_TRIES, Hooks::default()).await;
     let error = edited.unwrap_err().to_string();
     assert!(error.contains("was written by others 3 times"), "{error}");
     assert_eq!(value["status"], json!(null));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::intent::resource::Identity;
 
 /// How many claims a message names.
-const NAMED: usize = 4;
+const MAX_NAMED: usize = 4;
 
 /// What a claim rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,8 +169,8 @@ impl fmt::Display for Conflict {
         }
         let resources = self.claims.iter().map(|(_, resource, _)| resource.as_str());
         let mut resources: Vec<_> = resources.collect();
-        let more = resources.len().saturating_sub(NAMED);
-        resources.truncate(NAMED);
+        let more = resources.len().saturating_sub(MAX_NAMED);
+        resources.truncate(MAX_NAMED);
         write!(f, " is claimed by {}", resources.join(" and by "))?;
         if more > 0 {
             write!(f, " and by {more} more")?;

@@ -140,14 +140,15 @@ impl<'a> Fields<'a> {
     /// `metadata.creationTimestamp`, which Kubernetes and Calico write in UTC and whole seconds, so that its
     /// text sorts by time (Kubernetes: `metav1.Time`). Another text counts as none.
     pub(super) fn created(&self) -> String {
-        const FORM: &[u8] = b"0000-00-00T00:00:00Z";
+        const TIME_FORMAT: &[u8] = b"0000-00-00T00:00:00Z";
         let text = self.at("metadata.creationTimestamp");
         let text = text.and_then(Value::as_str).unwrap_or_default();
         let fits = |(form, byte): (&u8, u8)| match form {
             b'0' => byte.is_ascii_digit(),
             sign => byte == *sign,
         };
-        let is_time = text.len() == FORM.len() && FORM.iter().zip(text.bytes()).all(fits);
+        let is_time =
+            text.len() == TIME_FORMAT.len() && TIME_FORMAT.iter().zip(text.bytes()).all(fits);
         if is_time {
             text.to_owned()
         } else {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Fields, words};
 
 /// The kernel's limit, in bytes (`IFNAMSIZ` without its end).
-const LONGEST: usize = 15;
+const MAX_NAME_BYTES: usize = 15;
 
 /// Directories of `/proc/sys/net/ipv4/conf` that are no interfaces.
 const RESERVED: [&str; 2] = ["all", "default"];
@@ -13,7 +13,7 @@ const RESERVED: [&str; 2] = ["all", "default"];
 /// Whether a device can have that name.
 pub(super) fn is_name(name: &str) -> bool {
     begins_names(name)
-        && name.len() <= LONGEST
+        && name.len() <= MAX_NAME_BYTES
         && !RESERVED.contains(&name)
         && name.contains(|c| c != '.')
 }
@@ -36,7 +36,7 @@ pub(super) fn read_prefixes(fields: &mut Fields<'_>) -> Option<BTreeSet<String>>
     // One character at least follows it, and nftables ends it by a `*`.
     let (good, bad): (BTreeSet<_>, BTreeSet<_>) = prefixes
         .into_iter()
-        .partition(|prefix| begins_names(prefix) && prefix.len() < LONGEST);
+        .partition(|prefix| begins_names(prefix) && prefix.len() < MAX_NAME_BYTES);
     for prefix in bad {
         let what =
             "begins no interface's name: 1 to 14 letters, digits, dots, dashes and underlines";

@@ -14,7 +14,7 @@ use super::super::client::Client;
 use super::super::{key, message};
 
 /// How many keys are put in one transaction: etcd allows 128.
-const AT_ONCE: usize = 100;
+const KEYS_PER_TRANSACTION: usize = 100;
 
 pub(super) struct Server {
     data: tempfile::TempDir,
@@ -186,7 +186,7 @@ impl Server {
             .collect();
         let url = format!("http://{}127.0.0.1:{}", self.user, self.serving);
         let mut client = Client::new(url.parse().unwrap());
-        for puts in puts.chunks(AT_ONCE) {
+        for puts in puts.chunks(KEYS_PER_TRANSACTION) {
             let all = json!({"success": puts});
             client.call("/v3/kv/txn", &all).await.unwrap();
         }
