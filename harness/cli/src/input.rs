@@ -13,14 +13,14 @@ use crate::failure::Failure;
 pub const SCENARIOS: &str = "scenarios";
 
 /// The longest file that a person writes, in bytes: a scenario or a descriptor.
-const LONGEST: u64 = 4 << 20;
+const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// The text of a file that a person has written.
 ///
 /// # Errors
 /// It cannot be read, is no regular file, is longer than 4 MiB, or is not UTF-8.
 pub fn text(path: &Path) -> Result<String, Failure> {
-    read(path, LONGEST)
+    read(path, MAX_FILE_BYTES)
 }
 
 /// The text of a file that a run has left, of any length.

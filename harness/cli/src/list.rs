@@ -10,12 +10,12 @@ use wireproof_model::plan::{Need, Plan};
 use wireproof_model::text::line;
 
 /// Columns of the longest name.
-const WIDEST: usize = 70;
+const MAX_NAME_COLUMNS: usize = 70;
 
 /// One line for each scenario: its name, its fact, what not every machine has, and about how much memory.
 pub fn text<'p>(scenarios: impl Iterator<Item = (&'p Path, &'p str, &'p Plan)> + Clone) -> String {
     let names = scenarios.clone().map(|(_, name, _)| name.chars().count());
-    let width = names.max().unwrap_or_default().min(WIDEST);
+    let width = names.max().unwrap_or_default().min(MAX_NAME_COLUMNS);
     let mut text = String::new();
     let mut count = 0_usize;
     for (_, name, plan) in scenarios {

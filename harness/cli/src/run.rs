@@ -26,7 +26,7 @@ use wireproof_model::plan::Patience;
 use wireproof_model::text::{line, shown_path};
 
 /// So many bytes of memory are worth a line of their own.
-const MUCH: u64 = 1 << 30;
+const ANNOUNCED_MEMORY: u64 = 1 << 30;
 
 /// What `wireproof run` is told.
 #[derive(Debug, Args)]
@@ -244,7 +244,7 @@ enum Announcement {
 
 fn announcement(path: &Path, demand: &Demand) -> Announcement {
     let text = format!("needs about {} of memory", Size(demand.bytes()));
-    match demand.bytes() >= MUCH {
+    match demand.bytes() >= ANNOUNCED_MEMORY {
         true => Announcement::Everybody(format!("{}: {text}: {demand}", shown_path(path))),
         false => Announcement::Watcher(text),
     }

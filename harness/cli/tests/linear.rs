@@ -13,7 +13,7 @@ const TIMES: usize = 8;
 
 /// What is squared takes 64 times as long; what is linear takes 8 times, and sorting and the
 /// processor's caches add to it.
-const MOST: f64 = 20.0;
+const MAX_RATIO: f64 = 20.0;
 
 /// Of so many measurements the shortest counts.
 const MEASUREMENTS: usize = 3;
@@ -39,7 +39,7 @@ fn is_linear(what: &str, count: usize, text: impl Fn(usize) -> String) {
     let many = time(&text(count * TIMES));
     let ratio = many.as_secs_f64() / few.as_secs_f64();
     assert!(
-        ratio < MOST,
+        ratio < MAX_RATIO,
         "{count} {what}: {few:?}; {TIMES} times as many: {many:?}, {ratio:.1} times as long"
     );
 }

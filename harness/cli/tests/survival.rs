@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// How long the kernel may take to end what belonged to a killed harness.
-const GONE: Duration = Duration::from_secs(10);
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When the harness is killed, in milliseconds: at a random moment of the [`SLICE`] that
 /// starts here. Together they cover setup, convergence, probing and teardown of the seed cluster.
@@ -179,7 +179,7 @@ fn namespaces_of(pid: i32) -> Vec<String> {
 }
 
 fn until_gone(what: &str, mut left: impl FnMut() -> Vec<String>) {
-    let end = Instant::now() + GONE;
+    let end = Instant::now() + END_TIMEOUT;
     loop {
         let now = left();
         if now.is_empty() {

@@ -31,13 +31,13 @@ use crate::observe::counter;
 use crate::observe::drop_watch::{self, DropWatch};
 
 /// Rows that are worked on at a time: most of a row is waiting for the kernel's readers.
-const AT_A_TIME: usize = 8;
+const PARALLEL_ROWS: usize = 8;
 
 /// How long what has to come may take on a quick machine.
-const ANSWER: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long an answer may take before it is asked for again.
-const AGAIN: Duration = Duration::from_millis(20);
+const RESEND_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The drops of a packet that arrives at a host; of others, a namespace has some at any time.
 const ARRIVING: &[&str] = &[
@@ -70,7 +70,7 @@ const PRIORITY: u32 = 99;
 const TABLE: u32 = 1;
 
 /// Bytes of the longest frame that A and B send here.
-const LONGEST: usize = 256;
+const MAX_FRAME: usize = 256;
 
 const OURS: &[u8] = b"from A";
 const CONTROLS: &[u8] = b"control";
@@ -82,7 +82,7 @@ const CONTROLS: &[u8] = b"control";
 pub fn observe(rows: &[Row], patience: Patience) -> Result<Vec<Observation>, LabError> {
     let dropped = &DropWatch::begin();
     let mut observed = Vec::with_capacity(rows.len());
-    for rows in rows.chunks(AT_A_TIME) {
+    for rows in rows.chunks(PARALLEL_ROWS) {
         for one in on_new_threads(rows, |row| of_row(row, dropped, patience)) {
             let number = observed.len() + 1;
             observed.push(one.map_err(|error| {
@@ -176,15 +176,15 @@ impl<'a> Pair<'a> {
             patience,
             injector: Injector::open(&a)?,
             index,
-            at_a: Listener::open(&a, LONGEST, 0)?,
-            at_b: Listener::open(&b, LONGEST, 0)?,
+            at_a: Listener::open(&a, MAX_FRAME, 0)?,
+            at_b: Listener::open(&b, MAX_FRAME, 0)?,
             socket,
             b,
         })
     }
 
     fn deadline(&self) -> Deadline {
-        Deadline::after(self.patience.allows(ANSWER))
+        Deadline::after(self.patience.allows(ANSWER_TIMEOUT))
     }
 
     fn put(&self, frame: &[u8]) -> Result<(), LabError> {
@@ -211,7 +211,7 @@ impl<'a> Pair<'a> {
             self.put(&ours)?;
         }
         self.put(&control)?;
-        let (mut received, mut buffer) = (0, [0; LONGEST]);
+        let (mut received, mut buffer) = (0, [0; MAX_FRAME]);
         let deadline = self.deadline();
         loop {
             let packet = deadline.receive(&self.socket, &mut buffer);
@@ -232,7 +232,7 @@ impl<'a> Pair<'a> {
         let deadline = self.deadline();
         loop {
             self.put(&self.request(CONTROL)?)?;
-            let soon = deadline.sooner(AGAIN);
+            let soon = deadline.sooner(RESEND_INTERVAL);
             if self.next_answer(soon)? == Some(self.row.family.address(CONTROL)) {
                 return Ok(());
             }

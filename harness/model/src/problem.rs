@@ -31,7 +31,7 @@ const WIDTH: usize = 100;
 const MAX_SHOWN: usize = 50;
 
 /// How many of the file's own names a help lists before it only counts them.
-const LISTED: usize = 12;
+const MAX_LISTED: usize = 12;
 
 /// How many known names a wrong one is compared with: a file of as many wrong names as right ones
 /// is answered all the same.
@@ -249,7 +249,7 @@ pub(crate) fn known_words(kind: &str, word: &str, known: &[&str]) -> String {
 /// The same for a name that the author gave to something: of many names of the same file only
 /// some are listed. `kind` is what they are: `node`.
 pub(crate) fn known_names(kind: &str, word: &str, known: &[&str]) -> String {
-    among(kind, word, known, LISTED)
+    among(kind, word, known, MAX_LISTED)
 }
 
 /// Words of scenarios that are called otherwise now: the former one, and the one in its place.

@@ -45,7 +45,7 @@ pub(crate) use size::of_size;
 pub(crate) use spoofed::of_spoofed;
 
 /// Causes that are reported of one promise; more would be a list of everything.
-const CAUSES: usize = 3;
+const MAX_CAUSES: usize = 3;
 
 /// A broken promise about a pair.
 #[derive(Debug, Clone, Copy)]
@@ -219,7 +219,7 @@ fn may_stop(stage: Stage, reached: Reached) -> bool {
 fn explanation(leg: &Leg<'_>, found: Vec<Defect<'_>>, fact: &str) -> Explanation {
     let mut causes = Vec::<String>::new();
     for defect in &found {
-        if !causes.contains(&defect.text) && causes.len() < CAUSES {
+        if !causes.contains(&defect.text) && causes.len() < MAX_CAUSES {
             causes.push(defect.text.clone());
         }
     }

@@ -8,7 +8,7 @@ use crate::failure::Status;
 use wireproof_model::count::counted;
 
 /// Columns of the longest name of a scenario.
-const WIDEST: usize = 60;
+const MAX_NAME_COLUMNS: usize = 60;
 
 impl Sweep {
     /// As text, for people.
@@ -47,7 +47,11 @@ impl Sweep {
 
     fn write_table(&self, text: &mut String) {
         let names = self.rows.iter().map(|row| row.name.chars().count());
-        let first = names.chain([8]).max().unwrap_or_default().min(WIDEST);
+        let first = names
+            .chain([8])
+            .max()
+            .unwrap_or_default()
+            .min(MAX_NAME_COLUMNS);
         let head = |of: fn(&Column) -> String| self.columns.iter().map(of).collect::<Vec<_>>();
         let heads = [
             head(|column| column.name().to_owned()),

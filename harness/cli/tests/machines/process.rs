@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Failed;
 
 /// How long qemu may take to be there, and to be gone.
-const SOON: Duration = Duration::from_secs(30);
+const QEMU_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The process that is qemu, as soon as it is there.
 pub(crate) fn qemu_of(harness: u32) -> Result<i32, Failed> {
@@ -42,7 +42,7 @@ pub(crate) fn descendants(ancestor: u32) -> Vec<i32> {
 }
 
 pub(crate) fn until(what: &str, is_so: impl FnMut() -> bool) -> Result<(), Failed> {
-    until_within(SOON, what, is_so)
+    until_within(QEMU_TIMEOUT, what, is_so)
 }
 
 pub(crate) fn until_within(

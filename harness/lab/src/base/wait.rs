@@ -39,10 +39,10 @@ pub(crate) struct Deadline {
 /// What a deadline that takes no account of a busy machine is longer at most: so many times itself,
 /// and so long.
 const MOST_TIMES: u32 = 9;
-const MOST: Duration = Duration::from_secs(10);
+const MAX_EXTRA: Duration = Duration::from_secs(10);
 
 /// The shortest timeout that a socket accepts.
-const SHORTEST: Duration = Duration::from_millis(1);
+const MIN_SOCKET_TIMEOUT: Duration = Duration::from_millis(1);
 
 impl Deadline {
     /// `allowed` from this moment on.
@@ -86,7 +86,7 @@ impl Deadline {
         let Some((then, now)) = self.stalled.zip(stalled()) else {
             return Duration::ZERO;
         };
-        let longest = self.allowed.patience().watches(MOST).time();
+        let longest = self.allowed.patience().watches(MAX_EXTRA).time();
         let most = longest.min(self.allowed.time() * MOST_TIMES);
         now.saturating_sub(then).min(most)
     }
@@ -108,7 +108,7 @@ impl Deadline {
         buffer: &mut [u8],
     ) -> io::Result<Option<(usize, SocketAddr)>> {
         #[expect(clippy::disallowed_methods, reason = "it is what the deadline allows")]
-        socket.set_read_timeout(Some(self.left().max(SHORTEST)))?;
+        socket.set_read_timeout(Some(self.left().max(MIN_SOCKET_TIMEOUT)))?;
         match socket.recv_from(buffer) {
             Ok(received) => Ok(Some(received)),
             Err(error) if is_late(&error) => Ok(None),
@@ -119,12 +119,12 @@ impl Deadline {
     /// Connects to a server.
     pub(crate) fn connect(&self, to: &SocketAddr) -> io::Result<TcpStream> {
         #[expect(clippy::disallowed_methods, reason = "it is what the deadline allows")]
-        TcpStream::connect_timeout(to, self.left().max(SHORTEST))
+        TcpStream::connect_timeout(to, self.left().max(MIN_SOCKET_TIMEOUT))
     }
 
     /// Lets the next reading and writing of a stream take what is left.
     pub(crate) fn bound(&self, stream: &TcpStream) -> io::Result<()> {
-        let left = Some(self.left().max(SHORTEST));
+        let left = Some(self.left().max(MIN_SOCKET_TIMEOUT));
         #[expect(clippy::disallowed_methods, reason = "it is what the deadline allows")]
         stream.set_read_timeout(left)?;
         #[expect(clippy::disallowed_methods, reason = "it is what the deadline allows")]
@@ -168,12 +168,12 @@ pub(crate) fn is_late(error: &io::Error) -> bool {
 }
 
 /// Names that a message has at most.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// The first of these names, and how many more there are.
 pub(crate) fn some_of<T: fmt::Display>(names: &[T]) -> String {
-    let first: Vec<_> = names.iter().take(NAMED).map(T::to_string).collect();
-    match names.len().saturating_sub(NAMED) {
+    let first: Vec<_> = names.iter().take(MAX_NAMED).map(T::to_string).collect();
+    match names.len().saturating_sub(MAX_NAMED) {
         0 => first.join(", "),
         more => format!("{} and {more} more", first.join(", ")),
     }
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn without_patience_what_is_so_is_still_seen() {
         let watched = Watched::<u8>::default();
-        let deadline = Deadline::after(Patience::NONE.allows(MOST));
+        let deadline = Deadline::after(Patience::NONE.allows(MAX_EXTRA));
         let look = |wanted: u8| {
             let ready = |value: &mut u8| (*value == wanted).then_some(());
             watched.wait_until(WAIT, deadline, ready, u8::to_string)
@@ -344,14 +344,14 @@ mod tests {
     #[test]
     fn a_look_is_never_after_the_deadline() {
         let deadline = Deadline::after(Patience::default().allows(Duration::from_millis(5)));
-        assert!(deadline.sooner(MOST).left() <= Duration::from_millis(5));
+        assert!(deadline.sooner(MAX_EXTRA).left() <= Duration::from_millis(5));
         assert!(deadline.sooner(Duration::ZERO).passed());
     }
 
     #[test]
     fn without_patience_what_has_not_come_is_late_and_no_error() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let deadline = Deadline::after(Patience::NONE.allows(MOST));
+        let deadline = Deadline::after(Patience::NONE.allows(MAX_EXTRA));
         assert!(deadline.receive(&socket, &mut [0]).unwrap().is_none());
     }
 }

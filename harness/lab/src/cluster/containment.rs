@@ -42,7 +42,7 @@ const WORKSHOP: &str = "/run";
 const OWN: [&str; 2] = ["/tmp", "/run"];
 
 /// How much the files that a node's processes write may take of the memory, of each kind of place.
-const MOST: &str = "size=256m";
+const TMPFS_SIZE: &str = "size=256m";
 
 /// What of the host stays visible to a node's processes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,7 +227,7 @@ fn bind(source: &Path, target: &Path) -> nix::Result<()> {
 
 fn mount_memory(target: &Path, mode: &str) -> Result<(), LabError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    let options = format!("{MOST},{mode}");
+    let options = format!("{TMPFS_SIZE},{mode}");
     mount(
         Some("tmpfs"),
         target,

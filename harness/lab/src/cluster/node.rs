@@ -17,7 +17,7 @@ use crate::cluster::init::{self, CommandId, Ended, News, Order, ProcessSignal, R
 use crate::kernel::namespace::Namespace;
 
 /// How long the first processes may take to set their nodes up on a quick machine.
-const READY: Duration = Duration::from_secs(30);
+const SETUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The state of a node, as its first process has reported it.
 #[derive(Debug, Default)]
@@ -133,7 +133,7 @@ pub(crate) fn wait_until_set_up(states: &NodeStates, patience: Patience) -> Resu
             until: "every node's first process has set it up",
             look: "fewer labs at once leave it more of the processors",
         },
-        Deadline::after(patience.allows(READY)),
+        Deadline::after(patience.allows(SETUP_TIMEOUT)),
         |states| {
             let unfit = states
                 .iter()

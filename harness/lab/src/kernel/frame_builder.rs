@@ -16,7 +16,7 @@ use crate::kernel::netlink::Mac;
 /// Hops that a packet may take; neighbour discovery takes only those with all of them left (RFC 4861).
 const HOPS: u8 = 255;
 
-const EVERYBODY: Mac = [0xff; 6];
+const BROADCAST: Mac = [0xff; 6];
 
 /// The ends of a link that a frame is for.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +95,7 @@ pub(crate) fn arp_request(from: Mac, sender: Ipv4Addr, target: Ipv4Addr) -> io::
     );
     let request = request.map_err(io::Error::other)?;
     let mut bytes = Vec::new();
-    let frame = PacketBuilder::ethernet2(from, EVERYBODY).arp(request);
+    let frame = PacketBuilder::ethernet2(from, BROADCAST).arp(request);
     written(frame.write_to_vec(&mut bytes))?;
     Ok(bytes)
 }

@@ -8,7 +8,7 @@ use crate::kernel::netlink::{NeighbourTable, Netlink};
 
 /// The kernel's own limit of entries that are not permanent (Linux: `gc_thresh3` in `net/ipv4/arp.c`
 /// and `net/ipv6/ndisc.c`). The lab is made for it.
-const USUAL: u32 = 1024;
+const DEFAULT_LIMIT: u32 = 1024;
 
 /// How a machine comes to have room.
 pub(crate) const REMEDY: &str =
@@ -28,10 +28,12 @@ pub(crate) fn refused() -> Option<u64> {
 
 /// Tries whether the tables have the room that every kernel gives them.
 pub(crate) fn try_room() -> Result<(), LabError> {
-    let small = tables()?.into_iter().find(|table| table.most < USUAL);
+    let small = tables()?
+        .into_iter()
+        .find(|table| table.most < DEFAULT_LIMIT);
     small.map_or(Ok(()), |table| {
         let (name, most) = (&table.name, table.most);
-        let cause = format!("{name} has room for {most} entries, not {USUAL}");
+        let cause = format!("{name} has room for {most} entries, not {DEFAULT_LIMIT}");
         Err(LabError::machine(
             "look for room in the neighbour tables",
             cause,

@@ -42,12 +42,12 @@ const KERNEL_DEFAULTS: &[Setting<'_>] = &[
 /// A connection that nobody has open any more, and whose other end is gone, keeps its namespace for
 /// minutes while the kernel tries to end it properly (Linux: `tcp_orphan_retries` in `net/ipv4/tcp_timer.c`,
 /// 0 means 8 times). It tries once.
-const ENDS_SOON: Setting<'_> = ("net/ipv4/tcp_orphan_retries", "1");
+const ORPHAN_RETRIES: Setting<'_> = ("net/ipv4/tcp_orphan_retries", "1");
 
 /// Before a namespace has any interface.
 pub(crate) fn reset(namespace: &Namespace) -> Result<(), LabError> {
     set(namespace, KERNEL_DEFAULTS)?;
-    set(namespace, &[ENDS_SOON])
+    set(namespace, &[ORPHAN_RETRIES])
 }
 
 /// Enables IPv6 in a namespace, before it has any interface. Its addresses are the lab's, so that nobody needs

@@ -36,7 +36,7 @@ const DESTINATION: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const PORT: u16 = 9;
 
 /// A locally administered address that no interface of the lab has.
-const NOBODY: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 1];
+const UNUSED_MAC: [u8; 6] = [0x02, 0xbe, 0xac, 0, 0, 1];
 
 /// The same for IPv6 (RFC 3849).
 const SOURCE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -345,7 +345,7 @@ fn frame(link: LinkType, protocol: Protocol, payload: &[u8]) -> io::Result<Vec<u
             LinkType::RawIp => None,
             LinkType::Ethernet => Some(Link {
                 from: HARNESS_MAC,
-                to: NOBODY,
+                to: UNUSED_MAC,
             }),
         },
         source,

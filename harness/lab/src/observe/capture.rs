@@ -32,7 +32,7 @@ use crate::observe::role::Roles;
 use crate::observe::unseen;
 
 /// How long the capture thread may take on a quick machine to carry out an order.
-const ORDERS: Duration = Duration::from_secs(30);
+const ORDER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The armed observers. Ending it returns what they saw; dropping it stops them.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl Capture {
                 until: "the observers have done what they were told",
                 look: "fewer labs at once leave them more of the processors",
             },
-            Deadline::after(self.patience.allows(ORDERS)),
+            Deadline::after(self.patience.allows(ORDER_TIMEOUT)),
             |orders| (orders.obeyed >= given).then_some(()),
             |orders| format!("{} of {given} orders are done", orders.obeyed),
         )?;

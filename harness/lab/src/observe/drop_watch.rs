@@ -21,7 +21,7 @@ use crate::observe::btf::Btf;
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 /// How many pairs of a namespace and a reason there can be, of the whole machine.
-const ENTRIES: u32 = 16_384;
+const MAX_ENTRIES: u32 = 16_384;
 
 /// What every reason's name begins with.
 const PREFIX: &str = "SKB_DROP_REASON_";
@@ -56,7 +56,7 @@ impl DropWatch {
         static LAYOUT: OnceLock<Result<Layout, String>> = OnceLock::new();
         let layout = LAYOUT.get_or_init(layout).as_ref().map_err(String::clone)?;
         let cannot = |error| format!("bpf: {error}");
-        let counters = sys::bpf_counters(ENTRIES).map_err(cannot)?;
+        let counters = sys::bpf_counters(MAX_ENTRIES).map_err(cannot)?;
         let instructions = program(layout, counters.as_raw_fd());
         let program = sys::bpf_program(&instructions).map_err(cannot)?;
         let attached = sys::bpf_attach("kfree_skb", program.as_fd()).map_err(cannot)?;
@@ -71,7 +71,7 @@ impl DropWatch {
     fn counts(&self) -> Result<BTreeMap<u64, Reasons>, String> {
         let entries = sys::bpf_entries(self.counters.as_fd());
         let entries = entries.map_err(|error| format!("bpf: {error}"))?;
-        if entries.len() >= ENTRIES as usize {
+        if entries.len() >= MAX_ENTRIES as usize {
             return Err("there are more namespaces on this machine than can be counted".into());
         }
         let mut all = BTreeMap::<u64, Reasons>::new();

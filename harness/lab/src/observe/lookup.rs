@@ -15,7 +15,7 @@ use crate::kernel::netlink::{Netlink, Packet, link_name};
 use crate::observe::snapshot;
 
 /// Questions to one node; a larger cluster's later ones are left out.
-const MOST: usize = 512;
+const MAX_LOOKUPS: usize = 512;
 
 /// A packet without its mark.
 type RouteQuery = (Option<IpAddr>, IpAddr, Option<IfName>);
@@ -43,7 +43,7 @@ pub(crate) fn lookups(
     let packets = queries(plan, node, dataplane)
         .into_iter()
         .flat_map(|way| marks.iter().map(move |mark| (way.clone(), *mark)))
-        .take(MOST);
+        .take(MAX_LOOKUPS);
     let asked = packets.filter_map(|((source, destination, input), mark)| {
         let input_index = match &input {
             Some(name) => Some(index(name)?),

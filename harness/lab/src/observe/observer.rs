@@ -36,7 +36,7 @@ pub(crate) const BATCH: usize = 1024;
 
 /// Bytes that one place's file holds at most, and more for each probe: a loop of packets would fill the disk.
 const FILE_MAX: usize = 48 << 20;
-const FILE_MORE: usize = 4 << 10;
+const FILE_MAX_PER_PROBE: usize = 4 << 10;
 
 /// What has been seen so far.
 #[derive(Debug, Default)]
@@ -137,7 +137,7 @@ impl NamespaceCapture {
             file: PcapNgWriter::new(BufWriter::new(file)).map_err(io::Error::other)?,
             frames: 0,
             written: 0,
-            most: FILE_MAX.saturating_add(probes.saturating_mul(FILE_MORE)),
+            most: FILE_MAX.saturating_add(probes.saturating_mul(FILE_MAX_PER_PROBE)),
             counts: Counts::default(),
             early: Counts::default(),
         })

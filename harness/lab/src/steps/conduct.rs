@@ -18,7 +18,7 @@ use crate::observe::snapshot;
 use crate::steps::engine::Engines;
 
 /// Different warnings of one log that are kept.
-const KEPT: usize = 100;
+const MAX_WARNINGS: usize = 100;
 
 /// The conduct of each node's engine.
 type Conducts = BTreeMap<NodeName, ConductEvidence>;
@@ -96,13 +96,13 @@ fn read(file: &Path, form: &LogForm, into: &mut ConductEvidence) {
             LogLine::Harmless => into.lines += 1,
             LogLine::Warning(text) => {
                 into.lines += 1;
-                if !counts.contains_key(text) && counts.len() < KEPT {
+                if !counts.contains_key(text) && counts.len() < MAX_WARNINGS {
                     into.warnings.push(LogWarning {
                         text: text.to_owned(),
                         times: 0,
                     });
                 }
-                if counts.len() < KEPT || counts.contains_key(text) {
+                if counts.len() < MAX_WARNINGS || counts.contains_key(text) {
                     *counts.entry(text.to_owned()).or_default() += 1;
                 }
             }

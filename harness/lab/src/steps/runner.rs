@@ -28,10 +28,10 @@ use crate::traffic::witness::Witness;
 
 /// How much longer than allowed an interruption is waited for on a quick machine, so that one that is too
 /// long shows. It is no part of what is allowed.
-const OVER_BUDGET: Duration = Duration::from_millis(500);
+const OUTAGE_MARGIN: Duration = Duration::from_millis(500);
 
 /// How long flows may take on a quick machine to send one packet each before the store has what has happened.
-const EARLY: Duration = Duration::from_secs(2);
+const FIRST_PACKET_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All that a step can have an effect on.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl<'a, 'e> StepRunner<'a, 'e> {
         done.map_err(|error| in_step(error, number, step))?;
         let evidence = self.evidence(number + 1, step.action.describe(), began, &before)?;
         // The next step shall find the flows as this one leaves them, and a broken budget shows.
-        let outage = self.plan.deadlines.outage(step).and(OVER_BUDGET);
+        let outage = self.plan.deadlines.outage(step).and(OUTAGE_MARGIN);
         self.witness.catch_up(&state, outage);
         Ok(StepEvidence {
             crash_points,
@@ -243,7 +243,7 @@ impl<'a, 'e> StepRunner<'a, 'e> {
     }
 
     fn early(&self) -> Timeout {
-        self.plan.deadlines.patience.allows(EARLY)
+        self.plan.deadlines.patience.allows(FIRST_PACKET_TIMEOUT)
     }
 
     /// The tunnel devices of the cluster before a step.

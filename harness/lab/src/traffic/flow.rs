@@ -39,10 +39,10 @@ const PAYLOAD: usize = 4 * FLOW_TAG_LENGTH;
 
 /// How long flows may take until they arrive for the first time, on a quick machine. It is evidence that
 /// one has not.
-const FIRST: Duration = Duration::from_secs(6);
+const FIRST_ARRIVAL_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long what was sent last may take to arrive, on a quick machine. What has not is lost.
-const LAST: Duration = Duration::from_millis(300);
+const LAST_ARRIVAL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The running flows. Dropping it stops them.
 #[derive(Debug)]
@@ -122,9 +122,9 @@ impl Streams {
             .map(|flow| flow.id)
             .collect();
         self.send(state, |flow| there.contains(&flow.id));
-        self.wait_for_packets(state, self.patience.watches(FIRST));
+        self.wait_for_packets(state, self.patience.watches(FIRST_ARRIVAL_TIMEOUT));
         self.send(state, |_| true);
-        self.wait_for_packets(state, self.patience.watches(FIRST));
+        self.wait_for_packets(state, self.patience.watches(FIRST_ARRIVAL_TIMEOUT));
         Ok(())
     }
 
@@ -206,7 +206,7 @@ impl Streams {
             let mut flows = logs.flows.iter();
             flows.all(|(id, log)| whole(log) || !arrive.contains(id))
         };
-        let deadline = Deadline::after(self.patience.watches(LAST));
+        let deadline = Deadline::after(self.patience.watches(LAST_ARRIVAL_TIMEOUT));
         self.logs
             .wait_for(deadline, |logs| expected(logs).then_some(()));
         self.halt();

@@ -36,7 +36,7 @@ const RESEND: Duration = Duration::from_millis(250);
 
 /// So many times as long as every answer that must come has taken together, those are waited for that
 /// need not come. Each is sent once more in that time at least.
-const UNEXPECTED: u32 = 4;
+const ABSENCE_FACTOR: u32 = 4;
 
 /// `ICMP_ECHOREPLY` (RFC 792).
 const ECHO_REPLY: u8 = 0;
@@ -113,7 +113,7 @@ fn send_batch(
         let is_expected = |flight: &&mut ProbeInFlight| expected.contains(&flight.probe.id);
         if !all_came && is_timed && !waiting.iter().any(is_expected) {
             all_came = true;
-            let more = (begun.elapsed() * UNEXPECTED).max(RESEND * 2);
+            let more = (begun.elapsed() * ABSENCE_FACTOR).max(RESEND * 2);
             deadline = deadline.sooner(more);
         }
         let next_resend = waiting.iter().filter_map(|flight| flight.resend_in()).min();

@@ -20,7 +20,7 @@ use crate::base::worker::begin;
 use crate::cluster::topology::Topology;
 
 /// The longest payload, in bytes.
-const LONGEST: usize = u16::MAX as usize;
+const MAX_PAYLOAD: usize = u16::MAX as usize;
 
 /// The running responders. Dropping them stops them.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl Servers {
     }
 
     fn answer_datagrams(&self) {
-        let mut buffer = vec![0; LONGEST];
+        let mut buffer = vec![0; MAX_PAYLOAD];
         for socket in &self.datagrams {
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 if let Some(answer) = self.answer_to(&buffer[..length]) {

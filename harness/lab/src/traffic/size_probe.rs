@@ -30,7 +30,7 @@ const CONTROL: usize = 4 * TAG_LENGTH;
 const RESEND: Duration = Duration::from_millis(250);
 
 /// The longest payload, in bytes.
-const LONGEST: usize = u16::MAX as usize;
+const MAX_PAYLOAD: usize = u16::MAX as usize;
 
 /// Sends every size probe of the plan and returns its outcome.
 pub(crate) fn measure(
@@ -189,7 +189,7 @@ impl Gauge {
 
     /// Takes what has arrived.
     fn receive(&mut self) {
-        let mut buffer = vec![0; LONGEST];
+        let mut buffer = vec![0; MAX_PAYLOAD];
         while let Ok(length) = self.into.recv(&mut buffer) {
             let payload = buffer.get(..length).unwrap_or_default();
             match Tag::find(self.magic, payload) {

@@ -28,13 +28,13 @@ const BOOT_BY_KVM: Duration = Duration::from_secs(10);
 /// The same for one that is emulated, which takes 3 s, and more where others want the processors.
 const BOOT_BY_EMULATION: Duration = Duration::from_secs(60);
 /// How long a machine may be silent; it shows a sign of life each second.
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one run may last in it.
 const LONGEST_RUN: Duration = Duration::from_secs(600);
 /// What the kernel wrote to its log while a run lasted, in its run directory.
 const KERNEL_LOG: &str = "kernel.log";
 /// Lines of the console that are shown of a machine that died.
-const TAIL: usize = 15;
+const CONSOLE_TAIL: usize = 15;
 
 /// What a machine may take until its first message.
 const BOOT: &str = "deadline of a boot";
@@ -136,7 +136,8 @@ impl<'j> Host<'j> {
             Message::Up { release, failed } => {
                 self.up = Some((release, self.started.elapsed()));
                 let patient = self.news.get_mut();
-                (patient.deadline, patient.allowed) = (SIGN_OF_LIFE, self.patience.allows(SILENCE));
+                (patient.deadline, patient.allowed) =
+                    (SIGN_OF_LIFE, self.patience.allows(SILENCE_TIMEOUT));
                 for line in failed {
                     self.log(&format!("wireproof: {line}"));
                 }
@@ -311,7 +312,7 @@ impl<'j> Host<'j> {
     /// What its console ends with.
     pub(super) fn last_words(&self) -> String {
         let console = self.qemu.console();
-        let console = complaint::last_words(&console, TAIL);
+        let console = complaint::last_words(&console, CONSOLE_TAIL);
         format!("  its console's last lines:\n{console}")
     }
 }
@@ -349,7 +350,7 @@ mod tests {
         let patient = Patient {
             pipe,
             deadline: BOOT,
-            allowed: Patience::NONE.allows(SILENCE),
+            allowed: Patience::NONE.allows(SILENCE_TIMEOUT),
         };
         let error = { patient }.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

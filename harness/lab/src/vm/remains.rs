@@ -13,13 +13,13 @@ use crate::kernel::namespace::Namespace;
 
 /// How long the kernel may take to clear up behind the last run. It does so in the background
 /// (Linux: `cleanup_net` in `net/core/net_namespace.c`), and emulated it is slow.
-const CLEARED: Duration = Duration::from_secs(20);
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often is looked.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often is looked before the next namespace comes and goes: clearing up behind it takes a while.
-const LOOKS: usize = 8;
+const POLLS_PER_NAMESPACE: usize = 8;
 
 /// The kernel's caches of network namespaces, and of WireGuard's peers
 /// (Linux: `net/core/net_namespace.c`, `drivers/net/wireguard/peer.c`).
@@ -79,13 +79,13 @@ impl Census {
     fn least(enough: impl Fn(&Self) -> bool) -> Option<Self> {
         drop(Namespace::create("one more").ok()?);
         let mut least = Self::take()?;
-        for _ in 0..LOOKS {
+        for _ in 0..POLLS_PER_NAMESPACE {
             if enough(&least) {
                 break;
             }
             // The kernel tells nobody when a namespace is gone.
             #[expect(clippy::disallowed_methods, reason = "one of a few looks")]
-            park_timeout(LOOK);
+            park_timeout(POLL_INTERVAL);
             let count = Self::take()?;
             if count.objects <= least.objects {
                 least = count;
@@ -121,7 +121,7 @@ impl Census {
 
     /// What there is more than at that time, once the kernel has cleared up or its time is over.
     pub(super) fn since(before: &Self, patience: Patience) -> Option<Remains> {
-        let deadline = Deadline::after(patience.watches(CLEARED));
+        let deadline = Deadline::after(patience.watches(CLEANUP_TIMEOUT));
         loop {
             let count = Self::least(|count| count.more_than(before).is_clean())?;
             let remains = count.more_than(before);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::remains::Remains;
 
 /// Longest line that is taken for a message, in bytes.
-const LONGEST: u64 = 1 << 20;
+const MAX_LINE: u64 = 1 << 20;
 
 /// A message from the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub(crate) fn send(to: &mut impl Write, message: &Message) -> io::Result<()> {
 /// The next message; none at the end. What breaks off in the middle is an error.
 pub(crate) fn receive(from: &mut impl BufRead) -> io::Result<Option<Message>> {
     let mut line = Vec::new();
-    from.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
+    from.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Ok(None);
     }

@@ -11,10 +11,10 @@ use crate::kernel::sys::time_stamp;
 
 /// The shortest time between two readings that gives the frequency to a few parts in ten thousand, where
 /// each may be late by some microseconds.
-const SHORTEST: Duration = Duration::from_millis(50);
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How often one reading is tried, for the one that took the shortest time.
-const TRIES: usize = 5;
+const MAX_TRIES: usize = 5;
 
 /// What the counter and the clock showed at the same time.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ impl Reading {
             return None;
         }
         let mut best: Option<(Duration, Self)> = None;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             let before = Instant::now();
             let ticks = time_stamp()?;
             let took = before.elapsed();
@@ -47,7 +47,7 @@ impl Reading {
     pub(super) fn kilohertz_since(&self, earlier: &Self) -> Option<u32> {
         let passed = self.at.checked_duration_since(earlier.at)?;
         let ticks = u128::from(self.ticks.checked_sub(earlier.ticks)?);
-        if passed < SHORTEST {
+        if passed < MIN_INTERVAL {
             return None;
         }
         u32::try_from(ticks * 1_000_000 / passed.as_nanos())

@@ -15,7 +15,7 @@ use crate::plan::{DataplaneCheck, DataplaneItem, DataplanePart, Plan};
 type Keys = BTreeMap<String, NodeName>;
 
 /// The most items that a message lists of those that are there instead.
-const LISTED: usize = 5;
+const MAX_LISTED: usize = 5;
 
 /// Decides about one part of what a dataplane must be like.
 pub(super) fn decide(
@@ -232,8 +232,8 @@ fn listed<T: ToString>(all: impl Iterator<Item = T>) -> String {
     if all.is_empty() {
         return "none".into();
     }
-    let rest = all.len().saturating_sub(LISTED);
-    all.truncate(LISTED);
+    let rest = all.len().saturating_sub(MAX_LISTED);
+    all.truncate(MAX_LISTED);
     match rest {
         0 => all.join(", "),
         rest => format!("{} and {rest} more", all.join(", ")),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::NodeName;
 
 /// How many ports each generation of mappings has to itself: that a mapping is new shows in its port.
-const EACH: u16 = 1000;
+const PORTS_PER_GENERATION: u16 = 1000;
 
 /// What stands between a node and the fabric. The node's own address is the NAT's too; its TCP and
 /// UDP come from ports of the NAT's (RFC 4787 calls the mapping address and port-dependent), and
@@ -39,8 +39,8 @@ impl Nat {
     /// The ports of the mappings since the `generation`th line.
     pub fn ports(generation: usize) -> RangeInclusive<u16> {
         let generation = u16::try_from(generation.min(Self::FORGETS)).unwrap_or_default();
-        let first = Self::ALL_PORTS.start() + generation * EACH;
-        first..=first + (EACH - 1)
+        let first = Self::ALL_PORTS.start() + generation * PORTS_PER_GENERATION;
+        first..=first + (PORTS_PER_GENERATION - 1)
     }
 
     /// How many times it has forgotten.
@@ -78,7 +78,7 @@ mod tests {
         };
         for generation in 0..=Nat::FORGETS {
             let ports = Nat::ports(generation);
-            assert_eq!(ports.clone().count(), usize::from(EACH));
+            assert_eq!(ports.clone().count(), usize::from(PORTS_PER_GENERATION));
             for port in [ports.start(), ports.end()] {
                 assert!(nat.has(nat.address.into(), *port));
                 let others = (0..=Nat::FORGETS).filter(|other| *other != generation);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::name::NodeName;
 
 /// How deep lists of resources may be inside of each other.
-const NESTING: usize = 8;
+const MAX_LIST_DEPTH: usize = 8;
 
 /// The longest name that Kubernetes has, in characters.
 const LONGEST_NAME: usize = 253;
@@ -34,7 +34,7 @@ fn is_about_others(document: &Value, listed: Option<&str>, node: &NodeName, dept
     let inner = depth + 1;
     match document.get("items") {
         Some(Value::Null) => true,
-        Some(Value::Array(items)) if depth < NESTING => items
+        Some(Value::Array(items)) if depth < MAX_LIST_DEPTH => items
             .iter()
             .all(|item| item.is_object() && is_about_others(item, kind_of_items, node, inner)),
         _ => false,

@@ -15,10 +15,10 @@ use crate::text::{self, push_escaped};
 const MAX_COLUMNS: usize = 400;
 
 /// Characters that are shown before the first label of a line that is cut.
-const BEFORE: usize = 60;
+const COLUMNS_BEFORE_LABEL: usize = 60;
 
 /// Characters of a message that are shown.
-const MESSAGE: usize = 1_000;
+const MAX_MESSAGE: usize = 1_000;
 
 /// A text as a problem with certain labels shows it.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Excerpt {
         let from = match ends.first() {
             Some(first) if is_long => {
                 let before = content.get(..first - start).unwrap_or(content);
-                let before = before.chars().count().saturating_sub(BEFORE);
+                let before = before.chars().count().saturating_sub(COLUMNS_BEFORE_LABEL);
                 before.min(content.chars().count() - MAX_COLUMNS)
             }
             _ => 0,
@@ -153,13 +153,13 @@ impl SourceCode for Excerpt {
 /// A message as it is shown: one that is too long is cut.
 pub(super) fn shown(message: &str) -> String {
     let mut text = String::new();
-    for character in message.chars().take(MESSAGE) {
+    for character in message.chars().take(MAX_MESSAGE) {
         match character {
             '\n' => text.push('\n'),
             other => push_shown(&mut text, other),
         }
     }
-    if message.chars().nth(MESSAGE).is_some() {
+    if message.chars().nth(MAX_MESSAGE).is_some() {
         text.push('…');
     }
     text

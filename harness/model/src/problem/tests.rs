@@ -101,7 +101,7 @@ fn another_number_is_another_name() {
 
 #[test]
 fn a_long_list_of_names_is_cut_and_counted() {
-    let help = known_names("pod", "x", &["abcdef"; LISTED + 3]);
+    let help = known_names("pod", "x", &["abcdef"; MAX_LISTED + 3]);
     assert!(help.ends_with("`abcdef` and 3 more in this file"), "{help}");
 }
 

@@ -6,7 +6,7 @@ use super::judgement::Judgement;
 use crate::plan::NeverPlaintext;
 
 /// Pairs named before the rest is only counted.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// Whether anybody could read pairs that nobody may.
 #[derive(Debug, Clone, Serialize)]
@@ -32,10 +32,10 @@ impl<'a> NeverPlaintextResult<'a> {
 
 /// `web → db`, or how many pairs.
 fn about(promise: &NeverPlaintext) -> String {
-    let pairs = promise.pairs.iter().take(NAMED);
+    let pairs = promise.pairs.iter().take(MAX_NAMED);
     let named: Vec<_> = pairs.map(|(from, to)| format!("{from} → {to}")).collect();
     match promise.pairs.len() {
-        0..=NAMED => named.join(", "),
+        0..=MAX_NAMED => named.join(", "),
         all => format!("{}, ... ({all} pairs)", named.join(", ")),
     }
 }

@@ -16,7 +16,7 @@ use super::MTU;
 const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 0), 24);
 
 /// The place of the first client's address there.
-const FIRST: usize = 10;
+const FIRST_CLIENT: usize = 10;
 
 /// Reports addresses of the cluster's, of nobody's, and those that two clients have.
 pub(super) fn check(scenario: &Scenario, fabric: &Fabric, problems: &mut Vec<Problem>) {
@@ -67,7 +67,7 @@ pub(super) fn clients(scenario: &Scenario) -> Vec<Node> {
         .iter()
         .filter_map(|client| client.address.as_ref());
     let given: Vec<_> = given.map(|address| *address.get_ref()).collect();
-    let mut free = CLIENTS.hosts().skip(FIRST - 1);
+    let mut free = CLIENTS.hosts().skip(FIRST_CLIENT - 1);
     let client = |client: &scenario::Client| {
         let address = client.address.as_ref().map(Spanned::get_ref).copied();
         let address = address.or_else(|| free.find(|free| !given.contains(free)))?;

@@ -10,14 +10,14 @@ use crate::plan::{
 use crate::scenario;
 
 /// As many flows as there are at most if the author does not set it, and a few for each pair of nodes suffice.
-const MOST: usize = 48;
+const MAX_FLOWS: usize = 48;
 
 /// Packets that all flows send together, in a second: what a small machine bears beside its work.
 const PACKETS: u32 = 800;
 
 /// The shortest and the longest time between two packets of a flow, in microseconds.
-const SHORTEST: u32 = 5_000;
-const LONGEST: u32 = 200_000;
+const MIN_INTERVAL: u32 = 5_000;
+const MAX_INTERVAL: u32 = 200_000;
 
 /// The flows of a plan that has all else; none without steps, or if the author wants none.
 /// There is one between each of the pairs `watched`, whatever else there is room for.
@@ -30,7 +30,7 @@ pub(super) fn flows(
         return Flows::default();
     }
     let families = &plan.cluster.families;
-    let most = written.count.map_or(MOST, usize::from) / families.len().max(1);
+    let most = written.count.map_or(MAX_FLOWS, usize::from) / families.len().max(1);
     let chosen: BTreeSet<_> = pairs(plan.states(), most)
         .into_iter()
         .chain(watched.iter().cloned())
@@ -49,7 +49,7 @@ pub(super) fn flows(
         })
         .collect();
     let count = u32::try_from(flows.len()).unwrap_or(u32::MAX);
-    let every = (count.saturating_mul(1_000_000) / PACKETS).clamp(SHORTEST, LONGEST);
+    let every = (count.saturating_mul(1_000_000) / PACKETS).clamp(MIN_INTERVAL, MAX_INTERVAL);
     let every = written
         .every
         .map_or(every, |millis| u32::from(millis) * 1_000);

@@ -20,7 +20,7 @@ use super::placement::Placement;
 const PREFIX: u8 = 24;
 
 /// The longest prefix that leaves room for a gateway, a node and a few pods.
-const LONGEST: u8 = 28;
+const MAX_PREFIX: u8 = 28;
 
 /// Length of the prefix of racks, of which there is one for each node, one for the store, and one
 /// for each address that a node gets later.
@@ -45,7 +45,7 @@ pub(super) fn check(
     let Some(prefix) = fabric.rack else {
         return;
     };
-    if prefix > LONGEST {
+    if prefix > MAX_PREFIX {
         problems.push(exhausted_racks(scenario, placement, fabric));
         return;
     }
@@ -190,7 +190,7 @@ fn exhausted_racks(scenario: &Scenario, placement: &Placement, fabric: &Fabric) 
         format!("too few addresses for {racks} racks"),
         format!(
             "a prefix length of at most {} has enough",
-            LONGEST.saturating_sub(bits)
+            MAX_PREFIX.saturating_sub(bits)
         ),
     )
 }

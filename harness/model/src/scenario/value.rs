@@ -9,8 +9,8 @@ use crate::name::{IfName, POD_INTERFACE_PREFIX};
 const CLUSTER_TYPE_MAX: usize = 63;
 
 /// Bounds of every deadline, in milliseconds.
-const SHORTEST: u64 = 100;
-const LONGEST: u64 = 10 * 60 * 1000;
+const MIN_DEADLINE: u64 = 100;
+const MAX_DEADLINE: u64 = 10 * 60 * 1000;
 
 /// The lab's time resolution, in milliseconds: it looks every 5, twice, and a look takes as long
 /// (`LOOK_AGAIN`).
@@ -130,12 +130,12 @@ pub(super) fn tunnel_device(text: &str) -> Result<IfName, Unfit> {
 
 /// A deadline as Go writes durations, of one unit, in milliseconds: `500ms`, `20s`, `2m`.
 pub(crate) fn millis(text: &str) -> Result<u32, Unfit> {
-    duration(text, "a deadline", SHORTEST)
+    duration(text, "a deadline", MIN_DEADLINE)
 }
 
 /// For how long something stands still, in milliseconds.
 pub(super) fn pause(text: &str) -> Result<u32, Unfit> {
-    duration(text, "a pause", SHORTEST)
+    duration(text, "a pause", MIN_DEADLINE)
 }
 
 /// The time in which something has to settle, in milliseconds.
@@ -173,7 +173,7 @@ fn duration(text: &str, noun: &str, shortest: u64) -> Result<u32, Unfit> {
             Err(unfit("shorter than what the lab can tell apart, 20ms"))
         }
         Ok(_) if millis < shortest => Err(unfit("shorter than 100ms")),
-        Ok(millis) if u64::from(millis) <= LONGEST => Ok(millis),
+        Ok(millis) if u64::from(millis) <= MAX_DEADLINE => Ok(millis),
         Ok(_) | Err(_) => Err(unfit("longer than 10m")),
     }
 }

@@ -1,7 +1,7 @@
 //! Defects of MTUs: packets that are too large for a link.
 
 use super::node_view::NodeView;
-use super::{BrokenPair, CAUSES, device, tunnel};
+use super::{BrokenPair, MAX_CAUSES, device, tunnel};
 use crate::evidence::Evidence;
 use crate::name::{EndpointName, NodeName};
 use crate::plan::{Endpoint, Family, Node, Plan, Protection, State};
@@ -42,7 +42,7 @@ pub(crate) fn of_size(
     }
     causes.sort();
     causes.dedup();
-    causes.truncate(CAUSES);
+    causes.truncate(MAX_CAUSES);
     let cause = match causes.is_empty() {
         false => causes.join("; and "),
         true => "unknown: the tunnel devices have the MTUs that follow from the uplinks".into(),

@@ -6,7 +6,7 @@ use crate::kernel::sys;
 /// What a node's processes keep, by number: what acts on files of theirs, their own processes and
 /// their network. `CAP_SYS_ADMIN` is not among them, with which a mount is made writable again,
 /// nor what loads modules, makes devices, sets the clock, or boots.
-const KEPT: [u32; 15] = [
+const KEPT_CAPABILITIES: [u32; 15] = [
     0,  // CAP_CHOWN
     1,  // CAP_DAC_OVERRIDE
     2,  // CAP_DAC_READ_SEARCH
@@ -28,7 +28,7 @@ const KEPT: [u32; 15] = [
 pub(super) fn give_up() -> Result<(), LabError> {
     const DOING: &str = "give up the privileges that reach beyond the node";
     for number in 0.. {
-        if KEPT.contains(&number) {
+        if KEPT_CAPABILITIES.contains(&number) {
             continue;
         }
         match sys::forbid_capability(number) {

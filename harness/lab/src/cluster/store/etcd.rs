@@ -29,13 +29,13 @@ use super::half;
 const DATA: &str = "/run/etcd";
 
 /// How long etcd may take to begin or to end on a quick machine.
-const READY: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often it is asked whether it has begun.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How often a resource is read and written again because an engine has written it meanwhile.
-const TRIES: usize = 10;
+const MAX_TRIES: usize = 10;
 
 /// An etcd and the namespace it is in. Dropping it ends it.
 #[derive(Debug)]
@@ -169,7 +169,7 @@ impl Etcd {
             ));
         };
         self.reach(|_| {
-            for _ in 0..TRIES {
+            for _ in 0..MAX_TRIES {
                 let found = self.gateway.get(&key)?;
                 let (text, revision) = match &found {
                     Some(entry) => (&entry.value[..], entry.revision),
@@ -315,7 +315,7 @@ impl Etcd {
     }
 
     fn wait_until_it_answers(&self, process: CommandId) -> Result<(), LabError> {
-        let deadline = Deadline::after(self.patience.allows(READY));
+        let deadline = Deadline::after(self.patience.allows(START_TIMEOUT));
         let look = self.look();
         loop {
             let states = self.states.lock();
@@ -342,7 +342,7 @@ impl Etcd {
             }
             // What it says of itself tells when it begins, not when it has begun.
             self.states
-                .wait_for(deadline.sooner(LOOK_AGAIN), |_| None::<()>);
+                .wait_for(deadline.sooner(POLL_INTERVAL), |_| None::<()>);
         }
     }
 
@@ -356,7 +356,7 @@ impl Etcd {
         let process = state.process;
         self.states.wait_until(
             self.wait("etcd has ended", &self.look()),
-            Deadline::after(self.patience.allows(READY)),
+            Deadline::after(self.patience.allows(START_TIMEOUT)),
             |states| {
                 let mut hosts = states.values();
                 hosts

@@ -19,10 +19,10 @@ pub(super) const LOCAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 2379);
 
 /// How long an answer may take on a quick machine.
-const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many keys are put in one transaction: etcd allows 128.
-const AT_ONCE: usize = 100;
+const KEYS_PER_TRANSACTION: usize = 100;
 
 /// A key's value, and the revision that wrote it.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Gateway {
 
     /// Puts them all, many at once.
     pub(super) fn put_all(&self, pairs: &[(String, String)]) -> Result<(), LabError> {
-        for pairs in pairs.chunks(AT_ONCE) {
+        for pairs in pairs.chunks(KEYS_PER_TRANSACTION) {
             let puts: Vec<_> = pairs.iter().map(|(key, value)| put(key, value)).collect();
             self.call("/v3/kv/txn", &json!({"success": puts}))?;
         }
@@ -119,7 +119,7 @@ impl Gateway {
             "POST {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let deadline = Deadline::after(self.patience.allows(ANSWER));
+        let deadline = Deadline::after(self.patience.allows(ANSWER_TIMEOUT));
         let wait = Wait {
             who: "etcd",
             until: &format!("etcd answers for {path}"),

@@ -21,7 +21,7 @@ use crate::kernel::netlink::{Delay, Netlink};
 use super::{HARNESS_MAC, nat, nft};
 
 /// How much of a burst is let through before a rate counts, in kilobytes.
-const BURST: u16 = 16;
+const BURST_KILOBYTES: u16 = 16;
 
 /// Sets the plan's impairments of the fabric, in place of those before. Counters go on.
 pub(super) fn set(fabric: &Namespace, plan: &Fabric) -> Result<(), LabError> {
@@ -175,7 +175,8 @@ fn rule_of(kind: ImpairmentKind) -> (String, &'static str) {
             (format!("numgen inc mod {nth} == {last}"), " drop")
         }
         ImpairmentKind::Rate { kilobytes } => {
-            let rate = format!("limit rate over {kilobytes} kbytes/second burst {BURST} kbytes");
+            let rate =
+                format!("limit rate over {kilobytes} kbytes/second burst {BURST_KILOBYTES} kbytes");
             (rate, " drop")
         }
         // The port's queue does it.

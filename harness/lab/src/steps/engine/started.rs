@@ -12,7 +12,7 @@ use crate::cluster::node::NodeState;
 use super::{AGENT, Engines};
 
 /// How long the first process of a node may take to start a program.
-const STARTED: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Engines<'_> {
     /// A program that cannot be executed is an error at once: a descriptor need not define when its agent is ready.
@@ -36,7 +36,7 @@ impl Engines<'_> {
             until: "the program of every agent has been started",
             look: "fewer labs at once leave it more of the processors",
         };
-        let deadline = Deadline::after(self.patience.allows(STARTED));
+        let deadline = Deadline::after(self.patience.allows(START_TIMEOUT));
         self.states
             .wait_until(wait, deadline, runs, |_| "not yet so".to_owned())?
     }

@@ -20,7 +20,7 @@ use crate::observe::snapshot;
 use super::{AGENT, Engines, Until, tail};
 
 /// How often a dataplane is looked at, when the engine does not report that it is done.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The signal that an agent ends itself with, at its crash point.
 const SIGKILL: i32 = 9;
@@ -155,7 +155,7 @@ impl Engines<'_> {
                 return Err(self.late(deadline, until, &seen));
             }
             // An engine that announces nothing can only be looked at again; an ending agent wakes this at once.
-            let soon = deadline.sooner(LOOK_AGAIN);
+            let soon = deadline.sooner(POLL_INTERVAL);
             self.states.wait_for(soon, |states| self.fallen(states));
         }
     }
@@ -226,7 +226,7 @@ impl Engines<'_> {
     /// Returns after a moment, for another look at what announces nothing; at once, with its
     /// error, where an agent has ended.
     pub(crate) fn look_again(&self, deadline: Deadline) -> Result<(), LabError> {
-        let soon = deadline.sooner(LOOK_AGAIN);
+        let soon = deadline.sooner(POLL_INTERVAL);
         let ended = self.states.wait_for(soon, |states| self.fallen(states));
         ended.map_or(Ok(()), Err)
     }

@@ -13,7 +13,7 @@ use crate::steps::engine::{Fate, Until};
 use super::StepRunner;
 
 /// More writes than an agent needs for one provocation; one that goes on dying is broken.
-const MOST: u32 = 1_000;
+const MAX_WRITES: u32 = 1_000;
 
 impl StepRunner<'_, '_> {
     /// Lets the agent die at every point of its way through what `provoke` makes it do, until
@@ -38,7 +38,7 @@ impl StepRunner<'_, '_> {
         self.undo(&trial, &before, provoke)?;
 
         let mut points = 0;
-        for write in 1..=MOST {
+        for write in 1..=MAX_WRITES {
             for when in ["before", "after"] {
                 let point = format!("{when}:{write}");
                 self.provoke(&trial, node, provoke)?;
@@ -74,7 +74,7 @@ impl StepRunner<'_, '_> {
                 }
             }
         }
-        let cause = format!("it died at each of {MOST} writes");
+        let cause = format!("it died at each of {MAX_WRITES} writes");
         Err(LabError::refutation(
             "wait for an agent's last write",
             cause,

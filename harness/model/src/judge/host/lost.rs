@@ -3,7 +3,7 @@
 use crate::dataplane::{Address, Dataplane, Link, Route, Rule, route, rule};
 
 /// The one parameter of the host that is the engine's to set (Felix sets it for host encryption).
-const OURS: &str = "net.ipv4.conf.all.src_valid_mark";
+const ENGINE_SYSCTL: &str = "net.ipv4.conf.all.src_valid_mark";
 
 const MISSING: &str = "it is missing";
 
@@ -116,7 +116,10 @@ fn nftables(before: &Dataplane, after: &Dataplane) -> Option<String> {
 }
 
 fn sysctl(before: &Dataplane, after: &Dataplane) -> Option<String> {
-    let mut all = before.sysctls.iter().filter(|(name, _)| *name != OURS);
+    let mut all = before
+        .sysctls
+        .iter()
+        .filter(|(name, _)| *name != ENGINE_SYSCTL);
     let (name, was) = all.find(|(name, value)| after.sysctls.get(*name) != Some(value))?;
     let now = match after.sysctls.get(name) {
         Some(value) => format!("it is {value}"),
