@@ -29,8 +29,10 @@ const BOOT_BY_KVM: Duration = Duration::from_secs(10);
 const BOOT_BY_EMULATION: Duration = Duration::from_secs(60);
 /// How long a machine may be silent; it shows a sign of life each second.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one run may last in it.
+/// How long the machine may have a processor while one run lasts in it.
 const LONGEST_RUN: Duration = Duration::from_secs(600);
+/// How many times as long a run may last where other programs have the processors.
+const WAITS: u32 = 4;
 /// What the kernel wrote to its log while a run lasted, in its run directory.
 const KERNEL_LOG: &str = "kernel.log";
 /// Lines of the console that are shown of a machine that died.
@@ -52,9 +54,17 @@ pub(super) struct Host<'j> {
     /// The kernel's release and the time that its boot took, until a run begins.
     up: Option<(String, Duration)>,
     ended: BTreeSet<usize>,
-    begun: Vec<Option<Instant>>,
+    begun: Vec<Option<Begun>>,
     kernel_log: fs::File,
     blame: Blame,
+}
+
+/// When a run began.
+#[derive(Debug, Clone)]
+struct Begun {
+    at: Instant,
+    /// How long the machine had had a processor then.
+    processor: Option<Duration>,
 }
 
 impl<'j> Host<'j> {
@@ -115,16 +125,37 @@ impl<'j> Host<'j> {
                 Ok(None) => return Err(self.end(&io::ErrorKind::UnexpectedEof.into())),
                 Err(error) => return Err(self.end(&error)),
             }
-            let longest = self.patience.allows(LONGEST_RUN).time();
-            let late =
-                |job: &&usize| self.begun[**job].is_some_and(|begun| begun.elapsed() > longest);
-            if self.blame.running().iter().any(|job| late(&job)) {
-                let (limit, advice) = (longest.as_secs(), self.advice());
-                return Err(End::Wrong(format!(
-                    "a run lasted longer than {limit} s: {advice}"
-                )));
+            if let Some(late) = self.late() {
+                return Err(End::Wrong(format!("{late}: {}", self.advice())));
             }
         }
+    }
+
+    /// What a run has had too much of, if one has.
+    fn late(&self) -> Option<String> {
+        let longest = self.patience.allows(LONGEST_RUN).time();
+        let now = self.qemu.processor_time();
+        let mut running = self.blame.running().iter();
+        running.find_map(|job| {
+            let Begun { at, processor } = self.begun[*job].as_ref()?;
+            let worked = now
+                .zip(*processor)
+                .map(|(now, then)| now.saturating_sub(then));
+            let (worked, lasted) = (worked.unwrap_or(at.elapsed()), at.elapsed());
+            let limit = longest.as_secs();
+            if worked > longest {
+                Some(format!(
+                    "the machine has worked longer than {limit} s on a run"
+                ))
+            } else if lasted > longest * WAITS {
+                Some(format!(
+                    "a run lasted longer than {} s",
+                    limit * u64::from(WAITS)
+                ))
+            } else {
+                None
+            }
+        })
     }
 
     fn take(&mut self, message: Message, report: &mut impl FnMut(News)) -> Result<(), End> {
@@ -158,7 +189,10 @@ impl<'j> Host<'j> {
                     });
                 }
                 self.blame.begin(job);
-                self.begun[job] = Some(Instant::now());
+                self.begun[job] = Some(Begun {
+                    at: Instant::now(),
+                    processor: self.qemu.processor_time(),
+                });
                 report(News::Started(job));
             }
             Message::File { job, path, length } => {

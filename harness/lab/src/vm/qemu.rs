@@ -6,8 +6,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 
 use crate::base::error::{Doing, LabError};
 use crate::base::program;
@@ -164,6 +167,14 @@ impl Qemu {
         };
         let signal = status.signal();
         Some(Exit { text, signal })
+    }
+
+    /// How long it has had a processor so far: what a machine could do does not depend on what else the host
+    /// did meanwhile. None where the kernel does not say.
+    pub(super) fn processor_time(&self) -> Option<Duration> {
+        let id = i32::try_from(self.child.id()).ok()?;
+        let clock = clock_getcpuclockid(Pid::from_raw(id)).ok()?;
+        clock.now().ok().map(Duration::from)
     }
 
     /// What is on the console.
