@@ -67,7 +67,7 @@ mod device;
 /// Changes of the store that the agent has not applied yet.
 mod store_changes;
 
-/// The tunnels' UDP ports and device names.
+/// UDP ports and device names that another program has: a family without them goes without a tunnel.
 mod port;
 
 /// Publication of the node's keys in the store.
@@ -85,7 +85,7 @@ pub(crate) mod output;
 /// The actual and the desired dataplane, side by side.
 mod comparison;
 
-/// The wait for a first complete reading of the store, while the dataplane is left alone.
+/// The wait for a first complete reading of the store, during which the dataplane is left alone (Felix: in-sync).
 mod waiting;
 
 pub(crate) use bypass::problems as bypass_problems;

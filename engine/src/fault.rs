@@ -29,6 +29,9 @@ use crate::hooks::{Hooks, TestHooks};
 /// Changes that the faults make to a dataplane.
 mod dataplane;
 
+/// Faults that take a private key out of its device.
+mod secret;
+
 use dataplane::spoil;
 
 /// The argument that names a fault; it may come again and again.
@@ -167,6 +170,24 @@ enum Fault {
     IgnoresSigterm,
     /// An agent that was asked to end says that it has failed.
     EndsInFailure,
+    /// The log has the device's private key.
+    LogsPrivateKey,
+    /// The state directory has it, in a file that root alone can read.
+    KeyInState,
+    /// The store has it, if it is a directory.
+    KeyInStore,
+    /// A file of the host has it.
+    KeyInFile,
+    /// The command line of another process has it.
+    KeyOnCommandLine,
+    /// The environment of another process has it.
+    KeyInEnvironment,
+    /// The answer of an HTTP server has it.
+    KeyInMetrics,
+    /// The name of a table of nftables has it.
+    KeyInFirewall,
+    /// All users can connect to the control sockets of userspace devices.
+    OpenControlSocket,
 }
 
 /// The commands, with `--fault` where there are faults.
@@ -206,13 +227,17 @@ struct Faults {
     /// Whether all that is there is written again at the next comparison.
     rewrites: AtomicBool,
     documents: AtomicUsize,
+    /// Whether a private key has been copied, or there is none to copy.
+    leaked: AtomicBool,
     /// What was read first at each key of the store.
     copies: Mutex<BTreeMap<String, Value>>,
 }
 
 impl Faults {
     fn new(faults: Vec<Fault>, crash: CrashPoint) -> Self {
+        let keeps_keys = !faults.iter().copied().any(secret::is_secret);
         Self {
+            leaked: AtomicBool::new(keeps_keys),
             faults,
             crash,
             wrote: AtomicBool::new(false),
@@ -339,6 +364,10 @@ impl TestHooks for Faults {
 
     fn change_dataplanes(&self, actual: &mut Dataplane, desired: &mut Dataplane) {
         spoil(actual, desired, &self.faults);
+        if !self.leaked.load(Relaxed) {
+            self.leaked
+                .store(secret::leak(actual, &self.faults), Relaxed);
+        }
         let is_there = !actual.families.v4.devices.is_empty();
         if self.has(Fault::HalfIsWhole) && is_there && !self.wrote.load(Relaxed) {
             actual.clone_from(desired);

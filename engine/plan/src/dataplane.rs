@@ -3,13 +3,13 @@
 /// Local addresses: the node's own and its pods', read from the kernel's own routes.
 pub mod local_routes;
 
-/// The node of each network, and conflicts between nodes.
+/// The node of each pod, block and host network, and which node has one that two claim (Felix: `L3RouteResolver`).
 pub mod networks;
 
 /// The nftables table of this engine.
 pub mod firewall;
 
-/// Settings that stay in force while a resource has a mistake.
+/// The last good settings of encrypt or drop, kept while a FelixConfiguration has a field that cannot be read.
 mod retained_settings;
 
 /// Addresses that stay protected after their Node was deleted while its pods remain.
@@ -24,10 +24,10 @@ pub mod tables;
 /// Rules of the routing policy database, and the packets that each matches.
 pub mod policy;
 
-/// Rules of other programs that match before this engine's.
+/// Policy rules of other programs that come before this engine's, so that packets bypass the tunnel.
 pub mod bypass;
 
-/// The desired dataplane of a node, computed from the cluster.
+/// The desired dataplane of a node: device, peers, routes into the tunnel, throw routes, rule and nftables.
 pub mod desired;
 
 /// Peers that send from another endpoint than the store has (roaming).

@@ -33,8 +33,8 @@ pub mod settings;
 /// All resources together: the cluster as one node's agent sees it.
 pub mod cluster;
 
-/// A node's publication in the store: its keys, and that it has met a request for new ones.
+/// What an agent writes into its Node: public keys, and that a key was replaced as asked.
 pub mod publication;
 
-/// The operator's statements about the whole cluster.
+/// What the operator's commands write into the store: fields and annotations of FelixConfiguration `default`.
 pub mod statement;

@@ -16,7 +16,7 @@ use wiremesh_plan::intent::family::Family;
 
 use nexthop::Nexthop;
 
-/// Messages and what they mean.
+/// rtnetlink messages read into links, routes and rules.
 pub(crate) mod message;
 
 /// A dump of all that the kernel has of one kind.

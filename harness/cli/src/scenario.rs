@@ -94,6 +94,7 @@ pub fn engine_for(plan: &mut Plan, asked: Asked<'_>) -> Result<EngineCommand, Fa
     };
     engine.wireguard = wireguard.map(engines::wireguard).transpose()?;
     plan.throws = engine.descriptor.throws;
+    plan.calico_values = engine.descriptor.calico_values;
     plan.conduct = engine.descriptor.conduct.clone();
     if let Some(times) = asked.patience {
         plan.wait_longer(Patience::times(times));

@@ -45,7 +45,7 @@ fn a_fault_that_nobody_knows_is_wrong_input() {
         "invalid value 'no-mtuu'",
         // All that there are, and those that may be meant.
         "[possible values: no-throw-routes, ",
-        ", ends-in-failure]",
+        ", open-control-socket]",
         "similar value exists: 'no-mtu'",
         "help: name a fault",
     ] {

@@ -9,6 +9,9 @@ pub mod init;
 /// The lab's end of a node's first process: orders go in, messages come out.
 pub(crate) mod node;
 
+/// Processes of nodes, found in `/proc`.
+pub(crate) mod process;
+
 /// The namespaces, links and addresses of a plan.
 pub(crate) mod topology;
 

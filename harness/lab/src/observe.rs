@@ -12,7 +12,7 @@ pub(crate) mod role;
 /// One namespace's observer: its socket, its interfaces and its capture file.
 pub(crate) mod observer;
 
-/// Beacons that were not captured where they must be.
+/// Beacons that a capture lacks: its observer cannot prove that something was not there.
 pub(crate) mod unseen;
 
 /// Sizes of the observers' rings.

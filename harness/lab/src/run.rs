@@ -29,6 +29,7 @@ use crate::steps::conduct;
 use crate::steps::engine::Engines;
 use crate::steps::key_history::KeyHistory;
 use crate::steps::runner::StepRunner;
+use crate::steps::secret::Secrets;
 use crate::traffic::bulk;
 use crate::traffic::probe;
 use crate::traffic::responder::Responders;
@@ -150,16 +151,19 @@ fn observe(
 
     phase("convergence");
     let mut history = KeyHistory::default();
+    let mut secrets = Secrets::default();
     let mut runner = StepRunner::new(plan, topology, engines, store, &mut witness)?;
     let start = runner.start()?;
     let mut states = state::look(plan, runner.topology, store, 0)?;
     history.note(store.published_keys()?);
+    secrets.note(runner.topology, runner.engines)?;
     runner.begin_flows(magic)?;
     let mut steps = Vec::with_capacity(plan.steps.len());
     for (number, step) in plan.steps.iter().enumerate() {
         steps.push(runner.step(number, step)?);
         states.extend(state::look(plan, runner.topology, store, number + 1)?);
         history.note(store.published_keys()?);
+        secrets.note(runner.topology, runner.engines)?;
     }
     let mut flows = witness.end_flows(&plan.at_last());
     clock.lap("convergence");
@@ -201,10 +205,13 @@ fn observe(
     }
     let drops = drop_watch::evidence(&dropped, topology)?;
     let wire = tallies(&topology.fabric)?;
+    secrets.note(topology, engines)?;
+    secrets.search_servers(topology, plan.deadlines.patience)?;
     let conduct = conduct::end(plan, topology, engines, directory)?;
+    secrets.search_files(topology, engines, store, directory)?;
     clock.lap("observation");
 
-    Ok(Evidence {
+    secrets.conclude(Evidence {
         magic,
         interfaces: captured.interfaces,
         observers: captured.observers,
@@ -220,6 +227,7 @@ fn observe(
         drops,
         states,
         conduct,
+        secrets: None,
         wire,
         start,
         steps,

@@ -92,6 +92,13 @@ const THROWS: Key = Key::or(
     "false",
 );
 
+const CALICO_VALUES: Key = Key::or(
+    "calico-values",
+    "whether its devices, rules and peers have Calico's values (see [promises](#promises)); it is held to them at the \
+     end of a run",
+    "false",
+);
+
 const CONDUCT: Key = Key::table(
     "conduct",
     "how the engine behaves besides its work; what is not here is not judged",
@@ -144,6 +151,8 @@ pub struct Descriptor {
     /// Whether it claims to keep plaintext destinations out of its tunnel by throw routes, as
     /// Felix does. What it claims it is held to; of other engines only packets count.
     pub throws: bool,
+    /// Whether its dataplanes have Calico's values.
+    pub calico_values: bool,
     /// What it claims of its own conduct.
     pub conduct: Conduct,
     /// Files and folders of the host that its commands write and keep. Whatever else they write is
@@ -242,6 +251,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         ));
     }
     let throws = table.flag(THROWS).unwrap_or_default();
+    let calico_values = table.flag(CALICO_VALUES).unwrap_or_default();
     let conduct = table
         .table(CONDUCT, "the conduct", conduct::conduct)
         .unwrap_or_default();
@@ -271,6 +281,7 @@ fn descriptor(table: &mut Table<'_, '_>) -> Descriptor {
         // Without it there is a problem, and this descriptor reaches nobody.
         ready: ready.map_or(Ready::None, Spanned::into_inner),
         throws,
+        calico_values,
         conduct,
         writable,
         contained,

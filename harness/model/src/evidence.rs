@@ -16,8 +16,14 @@ mod conduct;
 /// Snapshots of nodes' dataplanes after steps had settled.
 mod state;
 
+/// A node after the last probe.
+mod node;
+
 /// Packets that the kernel dropped, by its own reasons.
 mod dropped;
+
+/// Copies of private keys outside the devices that have them.
+mod secret;
 
 /// Evidence as a file, which notices what it has lost.
 mod saved;
@@ -26,7 +32,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataplane::Dataplane;
 use crate::frame::{Frame, LinkType};
 use crate::name::{IfName, NodeName, PodName};
 use crate::plan::{FlowId, ProbeId, Protocol};
@@ -35,7 +40,9 @@ use crate::tag::{BeaconId, Magic, Tag};
 pub use conduct::{ConductEvidence, End, LogWarning, Process};
 pub use dropped::{DropEvidence, PlaceDrops};
 pub use lookup::{Answer, Lookup};
+pub use node::NodeEvidence;
 pub use saved::{Digest, Entry, Inventory, Loss, ObserverEntry, Part, SavedEvidence, VERSION};
+pub use secret::{OpenSocket, SecretCopy, SecretEvidence, SecretPlace};
 pub use size::{BulkOutcome, SizeOutcome};
 pub use spoof::SpoofOutcome;
 pub use state::StateEvidence;
@@ -80,6 +87,9 @@ pub struct Evidence {
     /// What nodes looked like between steps, where a fact is about that.
     #[serde(default)]
     pub states: Vec<StateEvidence>,
+    /// The search for private keys outside of the devices; none if nobody searched.
+    #[serde(default)]
+    pub secrets: Option<SecretEvidence>,
     /// How each node's engine behaved besides its work; of those that have had one.
     #[serde(default)]
     pub conduct: BTreeMap<NodeName, ConductEvidence>,
@@ -379,41 +389,6 @@ impl From<(u64, Option<u64>, u8)> for FlowPacket {
     }
 }
 
-/// A node after the last probe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeEvidence {
-    /// Its links, addresses, rules, routes, WireGuard devices, nftables and sysctls.
-    pub dataplane: Dataplane,
-    /// The same before the first agent was started; none of a node that was not there.
-    #[serde(default)]
-    pub before: Option<Dataplane>,
-    /// The public key that the engine published for it, in base64; none if it published none.
-    pub published_key: Option<String>,
-    /// The same for IPv6.
-    #[serde(default)]
-    pub published_key6: Option<String>,
-    /// Every key that was seen published for it, in order: at first, and after each step. A
-    /// node that keeps its device keeps its key.
-    #[serde(default)]
-    pub key_history: Vec<String>,
-    /// Packets that the node dropped and counted, by counter name (`TcpExt.IPReversePathFilter`); zeroes left out.
-    pub drops: BTreeMap<String, u64>,
-    /// By how much such counters, and those of its interfaces' errors (`wireguard.cali.tx_errors`),
-    /// moved while the probes were sent; zeroes left out.
-    #[serde(default)]
-    pub moved: BTreeMap<String, u64>,
-    /// Where the kernel sends packets between endpoints that a promise concerns.
-    #[serde(default)]
-    pub lookups: Vec<Lookup>,
-    /// Packets that each rule of nftables with a counter has counted while the probes were sent,
-    /// zeroes too, by [`crate::dataplane::rule_key`].
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub rule_counts: BTreeMap<String, u64>,
-    /// Whether something is mounted over the root directory that its processes had before the engine.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub root_hidden: bool,
-}
-
 /// Counts packets whose source address would be answered through another interface (ip-sysctl, `rp_filter`).
 pub const REVERSE_PATH: &str = "TcpExt.IPReversePathFilter";
 
@@ -468,6 +443,7 @@ impl Evidence {
             drops: DropEvidence::default(),
             states: Vec::new(),
             conduct: BTreeMap::new(),
+            secrets: None,
             wire: Vec::new(),
             start: StepEvidence::default(),
             steps: Vec::new(),

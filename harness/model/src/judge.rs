@@ -11,10 +11,10 @@ use crate::journey::Index;
 use crate::plan::Plan;
 use crate::verdict::Verdict;
 
-/// The case of a pair's promise: its endpoints, probe and outcome.
+/// One pair and protocol: the promise, its probe and the probe's outcome.
 mod case;
 
-/// The watch: whether the observers could have captured what a promise forbids.
+/// Whether the captures were whole, so that "nothing was seen" proves something.
 mod watch;
 
 /// Exhibits: frames that prove a verdict.
@@ -29,10 +29,10 @@ mod loss;
 /// Leaks: frames that must not be where they are.
 mod leak;
 
-/// Assignment of transport messages to the packets that they carried between tunnel devices.
+/// The transport message that carried each packet through a tunnel, by length and time.
 mod crossing;
 
-/// One leg of a probe, from stop to stop.
+/// The request or the answer of a probe, interface by interface.
 mod leg;
 
 /// Verdicts about delivery: whether a probe arrived and was answered, encrypted or not.
@@ -70,8 +70,14 @@ mod host;
 /// `[[dataplane]]`: what nodes' dataplanes must have and lack.
 mod dataplane_check;
 
+/// Private keys: that each is in its device alone.
+mod secret;
+
 /// Verdicts about every engine's conduct: its log, its memory and its end.
 mod conduct;
+
+/// Whether a node's dataplane has Calico's values.
+mod calico_values;
 
 /// Verdicts about budgets of steps: the time until everything has settled, and the engine's kernel writes.
 mod budget;
@@ -82,7 +88,7 @@ mod run_promises;
 /// Checks of delays of the fabric: whether the flows' packets came late.
 mod delay;
 
-/// An effect of the fabric on packets, and how often it occurred.
+/// Whether each impairment (loss, delay, NAT) hit packets.
 mod fabric_effect;
 
 /// Checks of a NAT: whether it rewrote a node's ports, as captured on both sides.
@@ -97,7 +103,7 @@ mod skipped;
 pub use fabric_effect::FabricEffect;
 pub use wire::fabric_effects;
 
-/// The step clock: the step of a time, and the clusters that it is held to.
+/// The step that ran at a moment, and the states of the cluster whose promises count then.
 mod step_clock;
 
 /// Leak windows: frames of flows that should not have been readable, and what excuses them.

@@ -80,5 +80,5 @@ pub mod run_traits;
 /// The report: verdicts as a table, as JSON and as the text of a failure.
 pub mod report;
 
-/// The promises of another scenario, about a run that has been.
+/// A saved run, judged by the promises of another scenario.
 pub mod rejudge;

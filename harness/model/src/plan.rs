@@ -61,7 +61,10 @@ mod dataplane_check;
 /// The state of a cluster after some of its steps.
 mod state;
 
-/// The cluster's intent for two endpoints.
+/// The values that Calico's Felix gives to a node's dataplane.
+mod calico_values;
+
+/// Whether a pair of endpoints must be encrypted, plaintext or blocked, by the cluster's settings.
 mod pair;
 
 /// The ports of the lab's own packets.
@@ -70,13 +73,13 @@ mod lab_port;
 /// Phantoms: nodes that exist only in the store, for clusters larger than the machine.
 mod phantom;
 
-/// Deadlines of the engines, a probe and a step, and how they grow on a slow machine.
+/// Deadlines of the engines, a probe and a step (set in `resolve/step.rs`), and how they grow on a slow machine.
 mod deadline;
 
 /// All promises of a run, in one list.
 mod promise_list;
 
-/// Ethernet addresses that nodes are given, where asking for them would fill the kernel's table.
+/// Static neighbour entries (ARP, ND) for large clusters, which would fill the kernel's table.
 mod neighbour;
 
 use std::collections::BTreeSet;
@@ -91,6 +94,7 @@ pub use action::{
     OperatorCommand, PodChange,
 };
 pub use block::{Block, blocks_of};
+pub use calico_values::{CalicoPeer, CalicoValues};
 pub use cluster::IPV6_MTU_MIN;
 pub(crate) use cluster::POD_MTU;
 pub use cluster::{Cluster, Endpoint, Node, Pod, RpFilter};
@@ -117,8 +121,8 @@ pub(crate) use pair::FlowCourse;
 pub use phantom::Phantom;
 pub use promise::{Class, Origin, PairPromise, Probe, ProbeId, PromiseId, Protection, Protocol};
 pub use promise_list::{
-    Budget, BudgetLimit, DataplanePart, EnginePromise, HostPromise, KindOfPromise, Promise,
-    PromiseKind,
+    Budget, BudgetLimit, CalicoPart, DataplanePart, EnginePromise, HostPromise, KindOfPromise,
+    Promise, PromiseKind,
 };
 pub use settings::Settings;
 pub(crate) use settings::{LISTEN_PORT, LISTEN_PORT_V6};
@@ -139,6 +143,10 @@ pub struct Plan {
     /// routes, and is held to it. Whoever finds the engine's descriptor sets it.
     #[serde(default)]
     pub throws: bool,
+    /// Whether that engine claims that its dataplanes have Calico's values, and is held to them. Whoever finds
+    /// the engine's descriptor sets it.
+    #[serde(default)]
+    pub calico_values: bool,
     /// What that engine claims of its own conduct. Whoever finds its descriptor sets it.
     #[serde(default)]
     pub conduct: Conduct,

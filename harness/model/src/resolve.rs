@@ -160,6 +160,7 @@ pub fn plan(file: &str, text: &str, engines: &[EngineName]) -> Result<Plan, Prob
         title: scenario.title.clone(),
         engine,
         throws: false,
+        calico_values: false,
         conduct: plan::Conduct::default(),
         warnings: warning::warnings(&scenario, lines),
         broken_by: scenario.broken_by.clone(),

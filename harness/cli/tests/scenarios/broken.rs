@@ -38,6 +38,31 @@ const CONDUCT: &[&str] = &[
     "noisy-log",
 ];
 
+/// Faults that take a private key out of its device, and what the verdict says about each.
+const SECRETS: &[(&str, &str)] = &[
+    ("logs-private-key", "is in the log: node-"),
+    ("key-in-state", "is in the state directory: node-"),
+    (
+        "key-in-store",
+        "is in the store: store/keys.txt (decimal numbers)",
+    ),
+    ("key-in-file", "is in a file: node-"),
+    ("key-on-command-line", "is in a command line: tail on node-"),
+    ("key-in-environment", "is in an environment: sleep on node-"),
+    (
+        "key-in-metrics",
+        "is in an HTTP answer: http://127.0.0.1:9095/metrics on node-",
+    ),
+    (
+        "key-in-firewall",
+        "is in the evidence: evidence.json (hexadecimal)",
+    ),
+    (
+        "open-control-socket",
+        "users other than root can read its private key: /var/run/wireguard/",
+    ),
+];
+
 /// An engine with a fault breaks the promises that its snapshot names.
 pub(crate) fn is_caught(engine: &Path) -> Result<(), Failed> {
     let stem = engine.file_stem().and_then(|stem| stem.to_str());
@@ -65,6 +90,9 @@ pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
             why::is_explained(fault, &judged)?;
             let report = Report::new(&judged.plan, &judged.evidence, &judged.verdicts);
             let mut dataplanes = good::dataplanes(&judged).into_iter();
+            if let Some((_, words)) = SECRETS.iter().find(|(known, _)| *known == fault) {
+                return says(&judged, words);
+            }
             let seen = match CONDUCT.contains(&fault) || !report.is_conduct_all_that_broke() {
                 true => report.exit_status(),
                 false => 0,
@@ -84,6 +112,21 @@ pub(crate) fn is_broken_by(path: &Path, fault: &str) -> Result<(), Failed> {
     match status {
         1 => Ok(()),
         other => Err(format!("exit status {other} instead of 1 in spite of `{fault}`").into()),
+    }
+}
+
+/// A broken promise has these words, and the evidence has no key.
+fn says(judged: &JudgedRun, words: &str) -> Result<(), Failed> {
+    let mut verdicts = judged.verdicts.iter();
+    let found =
+        verdicts.any(|verdict| verdict.outcome == Outcome::Broken && verdict.fact.contains(words));
+    match found {
+        true => Ok(()),
+        false => Err(format!(
+            "no broken promise has `{words}`; the run is {}",
+            judged.directory.display()
+        )
+        .into()),
     }
 }
 

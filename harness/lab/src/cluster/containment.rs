@@ -63,11 +63,19 @@ pub(crate) struct Paths {
 pub(crate) struct Contained {
     /// The run directory, as it is outside.
     runs: OwnedFd,
+    /// The folder with the upper layer of each overlay: what processes have written to the host's
+    /// filesystems. None where they are not contained.
+    overlays: Option<OwnedFd>,
     /// What the kernel refused, and what is not contained therefore.
     pub(crate) lacks: Vec<String>,
 }
 
 impl Contained {
+    /// The number of this process's open file that leads to the overlays' upper layers.
+    pub(crate) fn overlays(&self) -> Option<i32> {
+        self.overlays.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
     /// The way to a file of the run directory that a node's other processes do not have.
     pub(crate) fn in_runs(&self, file: &Path) -> PathBuf {
         let name = file.file_name().unwrap_or_default();
@@ -91,12 +99,17 @@ pub(crate) fn contain(paths: &Paths) -> Result<Contained, LabError> {
     let runs = hold(&paths.runs)?;
     if paths.uncontained {
         leave_open()?;
-        return Ok(Contained { runs, lacks });
+        return Ok(Contained {
+            runs,
+            overlays: None,
+            lacks,
+        });
     }
     let kept = kept(paths)?;
     let folder = env::current_dir().unwrap_or_else(|_| "/".into());
 
     let new = root::assemble(Path::new(WORKSHOP), &mut lacks)?;
+    let overlays = Some(hold(Path::new(WORKSHOP))?);
     for own in OWN {
         let target = below(&new, Path::new(own));
         let _ = fs::create_dir_all(&target);
@@ -124,7 +137,11 @@ pub(crate) fn contain(paths: &Paths) -> Result<Contained, LabError> {
         .or_else(|_| env::set_current_dir("/"))
         .doing("enter the folder")?;
     privilege::give_up()?;
-    Ok(Contained { runs, lacks })
+    Ok(Contained {
+        runs,
+        overlays,
+        lacks,
+    })
 }
 
 /// Gives the calling process a /run and a /proc of its own, and nothing else: sockets and process

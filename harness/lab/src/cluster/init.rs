@@ -108,6 +108,9 @@ pub(crate) enum News {
         processes: u64,
         lacks: Vec<String>,
         root: Root,
+        /// The number of its open file that leads to what the node's processes have written to the host's
+        /// filesystems.
+        overlays: Option<i32>,
     },
     /// The node could not be set up.
     Unfit { cause: String },
@@ -228,6 +231,7 @@ impl Init {
             processes,
             lacks: std::mem::take(&mut self.contained.lacks),
             root: root(),
+            overlays: self.contained.overlays(),
         });
         let mut orders = io::BufReader::new(io::stdin());
         loop {

@@ -28,6 +28,8 @@ pub(crate) struct NodeState {
     /// What of the host is not kept from its processes.
     pub(crate) lacks: Vec<String>,
     pub(crate) root: init::Root,
+    /// The number of its open file that leads to the overlays.
+    pub(crate) overlays: Option<i32>,
     pub(crate) unfit: Option<String>,
     pub(crate) not_started: BTreeMap<CommandId, String>,
     pub(crate) started: BTreeSet<CommandId>,
@@ -184,8 +186,10 @@ fn note(node: &mut NodeState, news: News) {
             processes,
             lacks,
             root,
+            overlays,
         } => {
             node.root = root;
+            node.overlays = overlays;
             node.ready = true;
             node.lacks = lacks;
             node.processes = processes;

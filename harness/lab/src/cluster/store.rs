@@ -1,6 +1,7 @@
 //! The store of the cluster's resources: a directory, or an etcd on the fabric.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use wireproof_model::name::NodeName;
@@ -33,6 +34,17 @@ pub(crate) enum Store {
     Directory(Directory),
     /// Calico's keys in an etcd.
     Etcd(Etcd),
+}
+
+/// Where a store has its data.
+#[derive(Debug)]
+pub(crate) enum Data {
+    /// In the run directory.
+    InRunDirectory,
+    /// In this folder, as the lab reads it.
+    Folder(PathBuf),
+    /// Nowhere any more.
+    Gone,
 }
 
 /// How far a store has come.
@@ -86,6 +98,14 @@ impl Store {
         match self {
             Self::Directory(directory) => directory.argument(),
             Self::Etcd(etcd) => etcd.argument(),
+        }
+    }
+
+    /// Where all that it holds and held is.
+    pub(crate) fn data(&self) -> Data {
+        match self {
+            Self::Directory(_) => Data::InRunDirectory,
+            Self::Etcd(etcd) => etcd.database().map_or(Data::Gone, Data::Folder),
         }
     }
 

@@ -266,15 +266,18 @@ fn protocol_name(protocol: RouteProtocol) -> String {
     }
 }
 
-/// Every WireGuard device of the namespace, kernel and userspace. Call it inside, with the node's mounts.
-fn wireguard_devices() -> Vec<WireGuard> {
+/// Every WireGuard device of the calling thread's namespaces, kernel and userspace, with its private key.
+pub(crate) fn devices() -> impl Iterator<Item = Device> {
     // A kernel without WireGuard has no such devices, and says so with an error.
     let kernel = Device::list(Backend::Kernel).unwrap_or_default();
-    let devices = kernel.into_iter().map(|name| (name, Backend::Kernel));
-    let mut devices: Vec<_> = devices
+    let kernel = kernel.into_iter().map(|name| (name, Backend::Kernel));
+    kernel
         .chain(userspace_names().map(|name| (name, Backend::Userspace)))
-        .filter_map(|(name, backend)| wireguard(&Device::get(&name, backend).ok()?))
-        .collect();
+        .filter_map(|(name, backend)| Device::get(&name, backend).ok())
+}
+
+fn wireguard_devices() -> Vec<WireGuard> {
+    let mut devices: Vec<_> = devices().filter_map(|device| wireguard(&device)).collect();
     devices.sort_by(|a, b| a.interface.cmp(&b.interface));
     devices
 }

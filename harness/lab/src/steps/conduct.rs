@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use wireproof_model::evidence::{ConductEvidence, LogWarning, Process};
@@ -13,6 +12,7 @@ use crate::base::artifact::RunDirectory;
 use crate::base::error::LabError;
 use crate::base::log::ended;
 use crate::base::wait::Deadline;
+use crate::cluster::process;
 use crate::cluster::topology::Topology;
 use crate::observe::snapshot;
 use crate::steps::engine::Engines;
@@ -126,16 +126,11 @@ fn read(file: &Path, form: &LogForm, into: &mut ConductEvidence) {
 fn processes(engines: &Engines<'_>) -> BTreeMap<NodeName, Vec<Process>> {
     let homes = engines.process_namespaces();
     let mut found = BTreeMap::<NodeName, Vec<Process>>::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let path = entry.path();
-        // Most of them are somebody else's, or end at this moment.
-        let Ok(namespace) = fs::metadata(path.join("ns/pid")) else {
+    for process in process::all() {
+        let Some(name) = homes.get(&process.namespace) else {
             continue;
         };
-        let Some(name) = homes.get(&namespace.ino()) else {
-            continue;
-        };
-        if let Some(process) = process(&path) {
+        if let Some(process) = evidence(&process) {
             found.entry(name.clone()).or_default().push(process);
         }
     }
@@ -146,17 +141,14 @@ fn processes(engines: &Engines<'_>) -> BTreeMap<NodeName, Vec<Process>> {
 }
 
 /// One process; none if it is a namespace's first, or has ended.
-fn process(path: &Path) -> Option<Process> {
-    let status = fs::read_to_string(path.join("status")).ok()?;
-    let field = |name: &str| {
-        let mut lines = status.lines();
-        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-    };
-    if field("NSpid")?.split_whitespace().last() == Some("1") {
+fn evidence(of: &process::Process) -> Option<Process> {
+    let status = fs::read_to_string(of.folder.join("status")).ok()?;
+    if of.is_first() {
         return None;
     }
-    let peak = field("VmHWM")?.trim().strip_suffix(" kB")?.parse().ok()?;
-    let line = fs::read(path.join("cmdline")).ok()?;
+    let peak = process::field(&status, "VmHWM")?;
+    let peak = peak.trim().strip_suffix(" kB")?.parse().ok()?;
+    let line = fs::read(of.folder.join("cmdline")).ok()?;
     Some(Process {
         command: command(&String::from_utf8_lossy(&line)),
         peak,

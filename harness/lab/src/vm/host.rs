@@ -57,6 +57,8 @@ pub(super) struct Host<'j> {
     begun: Vec<Option<Begun>>,
     kernel_log: fs::File,
     blame: Blame,
+    /// How many processors of the host it can have at once.
+    at_once: u32,
 }
 
 /// When a run began.
@@ -110,6 +112,11 @@ impl<'j> Host<'j> {
             begun: vec![None; jobs.len()],
             kernel_log,
             blame: Blame::default(),
+            at_once: match acceleration {
+                Acceleration::Kvm => u32::try_from(machine.size.processors).unwrap_or(u32::MAX),
+                // Its processors run in turns.
+                Acceleration::Emulation => 1,
+            },
         })
     }
 
@@ -134,6 +141,7 @@ impl<'j> Host<'j> {
     /// What a run has had too much of, if one has.
     fn late(&self) -> Option<String> {
         let longest = self.patience.allows(LONGEST_RUN).time();
+        let most_work = longest * self.at_once;
         let now = self.qemu.processor_time();
         let mut running = self.blame.running().iter();
         running.find_map(|job| {
@@ -142,16 +150,14 @@ impl<'j> Host<'j> {
                 .zip(*processor)
                 .map(|(now, then)| now.saturating_sub(then));
             let (worked, lasted) = (worked.unwrap_or(at.elapsed()), at.elapsed());
-            let limit = longest.as_secs();
-            if worked > longest {
+            if worked > most_work {
+                let limit = most_work.as_secs();
                 Some(format!(
                     "the machine has worked longer than {limit} s on a run"
                 ))
             } else if lasted > longest * WAITS {
-                Some(format!(
-                    "a run lasted longer than {} s",
-                    limit * u64::from(WAITS)
-                ))
+                let limit = (longest * WAITS).as_secs();
+                Some(format!("a run lasted longer than {limit} s"))
             } else {
                 None
             }

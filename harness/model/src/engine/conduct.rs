@@ -36,6 +36,12 @@ const KEEPS_DEVICE: Key = Key::or(
     "false",
 );
 
+const KEYS_IN_STATE: Key = Key::or(
+    "keys-in-state",
+    "whether it keeps private keys in its state directory, in files that only their owner can read",
+    "false",
+);
+
 const HARMLESS: Key = Key::required(
     "harmless",
     "parts of lines that are no warnings; a log without any is not believed",
@@ -68,6 +74,7 @@ pub(super) fn conduct(table: &mut Table<'_, '_>) -> Conduct {
         memory: memory.map(Spanned::into_inner),
         ends_within: ends_within.map(Spanned::into_inner),
         keeps_device,
+        keys_in_state: table.flag(KEYS_IN_STATE).unwrap_or_default(),
     }
 }
 

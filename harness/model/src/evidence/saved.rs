@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::tag::Tag;
 
 /// The version of `evidence.json` that is written, and the only one that is read.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The content of `evidence.json`. `E` is [`Evidence`], owned or borrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +159,7 @@ impl Inventory {
             drops,
             states,
             conduct,
+            secrets,
             wire,
             start,
             steps,
@@ -181,6 +182,7 @@ impl Inventory {
             ("drops", Entry::of(drops.places.len(), drops)),
             ("states", Entry::of(states.len(), states)),
             ("conduct", Entry::of(conduct.len(), conduct)),
+            ("secrets", Entry::of(1, secrets)),
             ("wire", Entry::of(wire.len(), wire)),
             ("start", Entry::of(1, start)),
             ("steps", Entry::of(steps.len(), steps)),

@@ -2,6 +2,7 @@
 //! and that it ends when it is asked to.
 
 use super::finding::Finding;
+use super::secret;
 use crate::dataplane::LinkKind;
 use crate::evidence::{ConductEvidence, End, Evidence};
 use crate::name::NodeName;
@@ -17,6 +18,7 @@ pub(super) fn decide(
     let seen = evidence.conduct.get(node);
     let (wrong, right) = match (promise, seen) {
         (EnginePromise::Lives, seen) => return lives(node, seen),
+        (EnginePromise::Secrets, _) => return secret::decide(node, plan, evidence),
         (EnginePromise::Log | EnginePromise::Memory | EnginePromise::Ends, None) => {
             let fact = format!("{node}: nobody looked at its engine");
             let is_first = plan.after(0).nodes.iter().any(|first| first.name == *node);

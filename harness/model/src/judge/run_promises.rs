@@ -3,7 +3,7 @@
 
 use super::host::Hosts;
 use super::loss::Losses;
-use super::{budget, conduct, dataplane_check};
+use super::{budget, calico_values, conduct, dataplane_check};
 use crate::evidence::Evidence;
 use crate::plan::{Plan, Promise, PromiseKind};
 use crate::verdict::Verdict;
@@ -27,6 +27,9 @@ pub(super) fn judge(
             PromiseKind::Budget(budget) => budget::decide(*budget, evidence),
             PromiseKind::Dataplane(check, part) => {
                 dataplane_check::decide(check, *part, plan, evidence)
+            }
+            PromiseKind::Calico(node, family, part) => {
+                calico_values::decide(node, *family, *part, plan, evidence)
             }
             PromiseKind::Host(node, what) => hosts.decide(node, *what),
             PromiseKind::Engine(node, what) => conduct::decide(node, *what, plan, evidence),

@@ -60,6 +60,12 @@ mod blocked;
 /// Checks of dataplanes, and the facts of those that fail.
 mod dataplane_checks;
 
+/// Copies of private keys.
+mod secrets;
+
+/// Values that are not Calico's.
+mod calico_values;
+
 /// Effects of the fabric on packets, and those that were only asked for.
 mod fabric_effects;
 

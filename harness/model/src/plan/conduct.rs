@@ -16,12 +16,19 @@ pub struct Conduct {
     pub ends_within: Option<u32>,
     /// Whether the tunnel device stays when the agent has ended.
     pub keeps_device: bool,
+    /// Whether it keeps private keys in its state directory, in files that only their owner can read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keys_in_state: bool,
 }
 
 impl Conduct {
     /// Whether anything is promised.
     pub fn is_judged(&self) -> bool {
-        *self != Self::default()
+        *self
+            != Self {
+                keys_in_state: self.keys_in_state,
+                ..Self::default()
+            }
     }
 }
 

@@ -39,6 +39,14 @@ impl Family {
         }
     }
 
+    /// As in sentences.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
+
     /// The family of an address.
     pub fn of(address: IpAddr) -> Self {
         match address {

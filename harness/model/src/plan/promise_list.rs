@@ -3,7 +3,7 @@
 
 use crate::name::NodeName;
 
-use strum::EnumDiscriminants;
+use strum::{EnumDiscriminants, VariantArray as _};
 
 use super::{
     DataplaneCheck, DataplaneItem, Drops, Family, MtuPromise, NeverPlaintext, Node, Origin,
@@ -43,6 +43,8 @@ pub enum PromiseKind<'p> {
     Budget(Budget),
     /// One part of a node's dataplane.
     Dataplane(&'p DataplaneCheck, DataplanePart<'p>),
+    /// That one part of a node's dataplane has Calico's values in one family.
+    Calico(NodeName, Family, CalicoPart),
     /// That nothing is lost of what a node had before the engine.
     Host(NodeName, HostPromise),
     /// How a node's engine behaves besides its work.
@@ -84,6 +86,17 @@ pub enum DataplanePart<'p> {
     Absent(&'p DataplaneItem),
 }
 
+/// The parts of a dataplane whose values are Calico's where an engine claims so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::VariantArray)]
+pub enum CalicoPart {
+    /// The tunnel device: name, MTU, port and mark.
+    Device,
+    /// The rule that leads to its table: mark, mask, priority and table.
+    Rule,
+    /// Its peers: which nodes, their endpoints, keepalives and allowed IPs.
+    Peers,
+}
+
 /// What every host is promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::VariantArray)]
 pub enum HostPromise {
@@ -106,6 +119,8 @@ pub enum EnginePromise {
     Memory,
     /// Its agent ends when it is asked to.
     Ends,
+    /// The private keys of its devices are in its devices alone.
+    Secrets,
 }
 
 impl Plan {
@@ -118,6 +133,7 @@ impl Plan {
         let others = self
             .of_budgets()
             .chain(self.of_dataplanes())
+            .chain(self.of_calico())
             .chain(self.of_hosts())
             .chain(self.of_engines())
             .chain([(None, PromiseKind::Evidence)]);
@@ -188,6 +204,26 @@ impl Plan {
         })
     }
 
+    /// Of the nodes whose agent keeps its dataplane at the end.
+    fn of_calico(&self) -> impl Iterator<Item = (Option<u32>, PromiseKind<'_>)> {
+        let nodes = self.nodes.iter().map(|node| &node.name);
+        let of_node = |node: &NodeName| {
+            let families = Family::ALL.into_iter();
+            let all = families.flat_map(|family| {
+                let values = self.calico_values(node, family);
+                let has_peers = values.as_ref().is_some_and(|values| values.peers.is_some());
+                let parts = CalicoPart::VARIANTS.iter().filter(move |part| match part {
+                    CalicoPart::Device | CalicoPart::Rule => values.is_some(),
+                    CalicoPart::Peers => has_peers,
+                });
+                parts.map(move |part| (family, *part))
+            });
+            let promise = |(family, part)| (None, PromiseKind::Calico(node.clone(), family, part));
+            all.map(promise).collect::<Vec<_>>()
+        };
+        nodes.flat_map(of_node).collect::<Vec<_>>().into_iter()
+    }
+
     /// Of the nodes that are there at the end.
     fn of_hosts(&self) -> impl Iterator<Item = (Option<u32>, PromiseKind<'_>)> {
         let hosts_change = |step: &Step| step.action.change().is_of_hosts();
@@ -230,6 +266,7 @@ impl Plan {
             claims.log.is_some().then_some(EnginePromise::Log),
             claims.memory.is_some().then_some(EnginePromise::Memory),
             claims.ends_within.is_some().then_some(EnginePromise::Ends),
+            Some(EnginePromise::Secrets),
         ];
         let promises = promises.into_iter().flatten();
         let engines = self.nodes.iter().flat_map(move |node| {

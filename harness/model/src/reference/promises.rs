@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use strum::VariantArray as _;
 
-use crate::plan::{EnginePromise, HostPromise, KindOfPromise};
+use crate::plan::{CalicoPart, EnginePromise, HostPromise, KindOfPromise};
 
 use super::markdown;
 
@@ -81,6 +81,12 @@ fn written(kind: KindOfPromise) -> (&'static str, &'static str, &'static str) {
             "`[[dataplane]]`",
             "each part is there, or is not there",
         ),
+        KindOfPromise::Calico => (
+            "Calico's values",
+            "`calico-values = true` of the engine's descriptor",
+            "at the end of a run each node's device, rule and peers have them (below); of a node whose agent keeps \
+             its dataplane",
+        ),
         KindOfPromise::Host => (
             "a host",
             OF_EVERY_SCENARIO,
@@ -113,6 +119,11 @@ fn parts(kind: KindOfPromise) -> Vec<&'static str> {
             .copied()
             .map(of_engine)
             .collect(),
+        KindOfPromise::Calico => CalicoPart::VARIANTS
+            .iter()
+            .copied()
+            .map(of_calico)
+            .collect(),
         KindOfPromise::Pair
         | KindOfPromise::Step
         | KindOfPromise::Size
@@ -122,6 +133,23 @@ fn parts(kind: KindOfPromise) -> Vec<&'static str> {
         | KindOfPromise::Dataplane
         | KindOfPromise::Warning
         | KindOfPromise::Evidence => Vec::new(),
+    }
+}
+
+fn of_calico(part: CalicoPart) -> &'static str {
+    match part {
+        CalicoPart::Device => {
+            "its tunnel device has the configured name, MTU and port, and the mark (the fifth bit of \
+             `iptablesMarkMask`)"
+        }
+        CalicoPart::Rule => {
+            "its rule matches packets without that mark, by a mask of that bit alone, has the priority \
+             `wireguardRoutingRulePriority` and looks up the first free table of `routeTableRanges`"
+        }
+        CalicoPart::Peers => {
+            "its peers are the nodes that encrypt, each with its published key, its address and port, the keepalive \
+             and its own networks"
+        }
     }
 }
 
@@ -156,6 +184,12 @@ fn of_engine(promise: EnginePromise) -> &'static str {
         EnginePromise::Ends => {
             "with `ends-within`: each agent ends in that time when it is asked to, with status 0, and with \
              `keeps-device` leaves the tunnel device"
+        }
+        EnginePromise::Secrets => {
+            "the private keys and preshared keys of its devices are nowhere else: not in logs, files, the store, \
+             command lines, environments, answers over HTTP, frames or what the lab observes, as bytes, base64, \
+             hexadecimal or decimal numbers; only root can connect to the devices' control sockets. With \
+             `keys-in-state`, files of the state directory that only their owner can read may have them"
         }
     }
 }

@@ -108,6 +108,7 @@ impl<'a> Report<'a> {
                 }
                 PromiseKind::Budget(_)
                 | PromiseKind::Dataplane(..)
+                | PromiseKind::Calico(..)
                 | PromiseKind::Host(..)
                 | PromiseKind::Engine(..)
                 | PromiseKind::Warning(_)

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::judgement::Judgement;
 use super::step_windows::action;
 use crate::plan::{
-    Budget, BudgetLimit, DataplanePart, EnginePromise, HostPromise, Plan, PromiseKind,
+    Budget, BudgetLimit, CalicoPart, DataplanePart, EnginePromise, HostPromise, Plan, PromiseKind,
 };
 use crate::verdict::Outcome;
 
@@ -87,6 +87,21 @@ pub(super) fn describe(plan: &Plan, kind: &PromiseKind<'_>) -> Option<(Subject, 
             let sentence = format!("dataplane of {}{when}: {must}", check.node);
             (Subject::Dataplane, sentence)
         }
+        PromiseKind::Calico(node, family, part) => {
+            let must = match part {
+                CalicoPart::Device => {
+                    "its tunnel device must have Calico's name, MTU, port and mark"
+                }
+                CalicoPart::Rule => {
+                    "its rule must have Calico's mark, mask, priority and routing table"
+                }
+                CalicoPart::Peers => {
+                    "its peers must have Calico's endpoints, keepalives and allowed IPs"
+                }
+            };
+            let family = family.name();
+            (Subject::Dataplane, format!("{node}, {family}: {must}"))
+        }
         PromiseKind::Host(node, promise) => {
             let must = match promise {
                 HostPromise::Links => "its links must stay up, and its root directory the same",
@@ -105,6 +120,7 @@ pub(super) fn describe(plan: &Plan, kind: &PromiseKind<'_>) -> Option<(Subject, 
                 }
                 EnginePromise::Memory => "its engine's processes must stay small",
                 EnginePromise::Ends => "its engine's agents must end when they are asked to",
+                EnginePromise::Secrets => "the private keys of its devices must be nowhere else",
             };
             (Subject::Engine, format!("{node}: {must}"))
         }

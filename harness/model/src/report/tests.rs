@@ -77,7 +77,7 @@ fn the_report_of_the_seed_cluster_fits_one_screen() {
     assert_eq!(
         table,
         format!(
-            "{SEED}hosts 9 promises: 9 held\nengines 3 promises: 3 held\nprobing 312 ms\nrun directory runs/seed/1\n"
+            "{SEED}hosts 9 promises: 9 held\nengines 6 promises: 6 held\nprobing 312 ms\nrun directory runs/seed/1\n"
         )
     );
     assert!(table.lines().count() <= 47, "{}", table.lines().count());
@@ -218,6 +218,7 @@ fn a_report_has_every_promise_of_every_kind() {
     let mut plan = crate::resolve::plan("t.toml", EVERY_KIND, &[engine]).unwrap();
     plan.conduct.log = Some(Default::default());
     plan.conduct.memory = Some(1);
+    plan.calico_values = true;
     let every = plan.every_promise();
     let kinds: std::collections::BTreeSet<_> = every
         .iter()
@@ -229,13 +230,14 @@ fn a_report_has_every_promise_of_every_kind() {
             PromiseKind::NeverPlaintext(_) => "never plaintext",
             PromiseKind::Budget(_) => "budget",
             PromiseKind::Dataplane(..) => "dataplane",
+            PromiseKind::Calico(..) => "calico",
             PromiseKind::Host(..) => "host",
             PromiseKind::Engine(..) => "engine",
             PromiseKind::Warning(_) => "warning",
             PromiseKind::Evidence => "evidence",
         })
         .collect();
-    assert_eq!(kinds.len(), 11, "{kinds:?}");
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
     let ids: Vec<_> = every.iter().map(|promise| promise.id).collect();
     let mut once = ids.clone();
     once.sort();

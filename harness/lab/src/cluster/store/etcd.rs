@@ -19,6 +19,7 @@ use crate::base::wait::{Deadline, Wait};
 use crate::cluster::containment::Paths;
 use crate::cluster::init::{CommandId, Order, ProcessSignal, Receiver};
 use crate::cluster::node::{Init, NodeStates, start_init};
+use crate::cluster::process;
 use crate::cluster::topology::Topology;
 
 use super::gateway::{Gateway, LOCAL};
@@ -70,6 +71,14 @@ enum Condition {
 }
 
 impl Etcd {
+    /// The folder of its database, as the lab reads it: every revision of every key that is not compacted. Its log
+    /// of writes has the same, and 120 MB of room besides. None if its host has gone.
+    pub(super) fn database(&self) -> Option<PathBuf> {
+        let states = self.states.lock();
+        let host = states.values().next()?;
+        Some(process::path_of(host.processes, DATA)?.join("member/snap"))
+    }
+
     /// An empty one that answers.
     pub(super) fn create(
         plan: &Plan,

@@ -20,6 +20,7 @@ pub(crate) fn plan(nodes: &[(&str, u8, &[&str], bool)]) -> Plan {
         conduct: Default::default(),
         warnings: Vec::new(),
         throws: false,
+        calico_values: false,
         broken_by: vec![],
         snapshots: vec![],
         fabric: Fabric {

@@ -19,6 +19,7 @@ fn behaved() -> World {
         memory: Some(1_000),
         ends_within: Some(100),
         keeps_device: true,
+        keys_in_state: false,
     };
     let conduct = ConductEvidence {
         lines: 3,

@@ -350,12 +350,12 @@ fn evidence_of_another_version_is_refused() {
     file["version"] = json!(1);
     assert_eq!(
         error(&file),
-        "it has version 1 of the evidence format, and this wireproof reads version 5: run the scenario again"
+        "it has version 1 of the evidence format, and this wireproof reads version 6: run the scenario again"
     );
     let old = serde_json::to_value(&mixed().evidence).unwrap();
     assert_eq!(
         error(&old),
-        "it does not say which version of the evidence format it has, as runs of older wireproofs do not, and this one reads version 5: run the scenario again"
+        "it does not say which version of the evidence format it has, as runs of older wireproofs do not, and this one reads version 6: run the scenario again"
     );
     assert!(SavedEvidence::parse("{\"version\":4").is_err());
 }

@@ -36,6 +36,7 @@ pub(crate) fn is_of_packets(kind: &PromiseKind<'_>) -> bool {
         | PromiseKind::NeverPlaintext(_) => true,
         PromiseKind::Budget(_)
         | PromiseKind::Dataplane(..)
+        | PromiseKind::Calico(..)
         | PromiseKind::Host(..)
         | PromiseKind::Engine(..)
         | PromiseKind::Warning(_)

@@ -73,6 +73,10 @@ impl World {
                 .map(|node| (node.name.clone(), node_evidence(node)))
                 .collect(),
             conduct: Default::default(),
+            secrets: Some(SecretEvidence {
+                searched: [(SecretPlace::Capture, 1), (SecretPlace::Evidence, 1)].into(),
+                ..SecretEvidence::default()
+            }),
             states: Vec::new(),
             drops: Default::default(),
             wire: vec![],
