@@ -455,6 +455,37 @@ mod tests {
         }
     }
 
+    /// Source and destination ports are easily mixed up; what comes in is for this node's port.
+    #[test]
+    fn what_comes_in_for_the_tunnel_s_port_is_accepted_before_everything_else() {
+        let firewall = Firewall::new(&wanted());
+        let find = |kind: &str, chain: &str| {
+            let key = if kind == "chain" { "name" } else { "chain" };
+            let of_chain = firewall
+                .objects
+                .iter()
+                .filter(|object| object[kind][key] == chain);
+            of_chain
+                .map(|object| object[kind].clone())
+                .collect::<Vec<_>>()
+        };
+        let strict = &find("chain", "strict-in")[0];
+        assert_eq!(
+            (strict["prio"].as_i64(), strict["hook"].as_str()),
+            (Some(-310), Some("prerouting"))
+        );
+        let rules = find("rule", "strict-in");
+        let port = rules
+            .iter()
+            .find(|rule| rule.to_string().contains("51820"))
+            .unwrap();
+        let matched = &port["expr"][0]["match"]["left"]["payload"];
+        assert_eq!(
+            (matched["protocol"].as_str(), matched["field"].as_str()),
+            (Some("udp"), Some("dport"))
+        );
+    }
+
     #[test]
     fn elements_do_not_overlap() {
         let firewall = Firewall::new(&wanted());

@@ -99,7 +99,9 @@ mod tests {
     const STORE: &str = "10.0.0.2:51820";
     const NAT: &str = "10.0.0.2:40007";
 
+    /// In the family of the endpoint.
     fn plane(endpoint: &str) -> Dataplane {
+        let family = family(endpoint);
         let mut plane = Dataplane::default();
         let peer = Peer {
             endpoint: Some(endpoint.parse().unwrap()),
@@ -110,9 +112,14 @@ mod tests {
             peers: BTreeMap::from([(key(), peer)]),
             ..Device::default()
         };
-        let devices = &mut plane.families[Family::V4].devices;
+        let devices = &mut plane.families[family].devices;
         devices.insert("wireguard.cali".into(), device);
         plane
+    }
+
+    fn family(endpoint: &str) -> Family {
+        let address: SocketAddr = endpoint.parse().unwrap();
+        Family::of(address.ip())
     }
 
     fn key() -> PublicKey {
@@ -126,7 +133,7 @@ mod tests {
         let last_handshake = age.map(|age| now - Duration::from_secs(age));
         let mut desired = plane(store);
         history.follow(&mut desired, &plane(there), |_, _| last_handshake, now);
-        let device = &desired.families[Family::V4].devices["wireguard.cali"];
+        let device = &desired.families[family(store)].devices["wireguard.cali"];
         device.peers[&key()].endpoint.unwrap().to_string()
     }
 
@@ -141,6 +148,22 @@ mod tests {
         );
         assert_eq!(wanted(&mut history, STORE, NAT, Some(180)), STORE);
         assert_eq!(wanted(&mut history, STORE, NAT, None), STORE);
+    }
+
+    #[test]
+    fn a_peer_is_followed_in_ipv6_too() {
+        let (store, nat) = ("[fd00::2]:51821", "[fd00::2]:40007");
+        let mut history = EndpointHistory::default();
+        assert_eq!(wanted(&mut history, store, store, None), store);
+        assert_eq!(wanted(&mut history, store, nat, Some(5)), nat);
+        assert_eq!(wanted(&mut history, store, nat, Some(180)), store);
+    }
+
+    #[test]
+    fn a_session_lives_on_when_the_clock_goes_back() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        assert!(is_alive(Some(now + Duration::from_secs(500)), now));
+        assert!(!is_alive(Some(now - Duration::from_secs(500)), now));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The kernel's own description of its types (`Documentation/bpf/btf.rst`), as far as the offsets of fields and
 //! the names of enumerators go.
+//!
+//! Every run reads it. btfparse 1.3 (Apache-2.0) makes maps of all 126,000 types first: 134 to 168 ms a run, of which
+//! an emulated machine makes seconds; arming all observers, this reader among them, takes 60 ms. btf-rs is LGPL.
 
 use std::collections::BTreeMap;
 

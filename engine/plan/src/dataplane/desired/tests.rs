@@ -280,6 +280,78 @@ fn disabled_or_unable_means_nothing_of_ours() {
 }
 
 #[test]
+fn the_settings_values_are_those_of_the_device_the_rule_and_the_peers() {
+    let mut cluster = seed();
+    cluster.settings.tunnel.v6.enabled = true;
+    cluster.settings.mark = 0x8_0000;
+    cluster.settings.rule_priority = 42;
+    cluster.settings.keepalive = 25;
+    cluster.settings.threaded = true;
+    cluster.settings.tunnel.v4.listen_port = 7;
+    cluster.settings.tunnel.v6.listen_port = 8;
+    for (family, port) in [(Family::V4, 7), (Family::V6, 8)] {
+        let dataplane = seen_from(&cluster, "c");
+        let plane = &dataplane.families[family];
+        let device = device(plane);
+        assert_eq!((device.fwmark, device.listen_port), (0x8_0000, port));
+        assert_eq!(device.threaded, Some(true));
+        assert!(!device.peers.is_empty());
+        for peer in device.peers.values() {
+            assert_eq!(peer.keepalive, 25);
+            assert_eq!(peer.endpoint.unwrap().port(), port);
+        }
+        let rules: Vec<_> = plane.rules.iter().collect();
+        assert_eq!(rules, [&Rule::for_mark(42, 0x8_0000, 1)]);
+    }
+}
+
+#[test]
+fn conflicts_are_reported_where_encryption_is_asked_for_though_this_node_cannot() {
+    let mut cluster = seed();
+    add(&mut cluster, [pod("b", 6)]);
+    let conflicts = |cluster: &Cluster| {
+        let (_, conflicts) = seen_with(cluster, "c", &plugged(cluster, "c"));
+        conflicts.v4.len()
+    };
+    assert_eq!(conflicts(&cluster), 1);
+    cluster.settings.tunnel.v4.enabled = false;
+    cluster.wanted.v4 = true;
+    assert_eq!(conflicts(&cluster), 1);
+    cluster.wanted.v4 = false;
+    assert_eq!(conflicts(&cluster), 0);
+}
+
+#[test]
+fn strict_protects_the_addresses_of_a_node_that_has_gone_in_its_family() {
+    let mut cluster = seed();
+    cluster.settings.tunnel.v6.enabled = true;
+    cluster.settings.strict = Some(Strict::default());
+    let here = plugged(&cluster, "c");
+    let departed = BTreeSet::from([net("10.240.7.7/32"), net("fd00::7:7/128")]);
+    let situation = Situation {
+        node: "c",
+        uplink_mtu: PerFamily { v4: 1500, v6: 1500 },
+        tables: PerFamily {
+            v4: Some(1),
+            v6: Some(1),
+        },
+        store: &[],
+        supported: PerFamily { v4: true, v6: true },
+        here: &here,
+        pods: &cluster.settings.pod_interfaces,
+        departed: &departed,
+    };
+    let firewall = desired(&cluster, &situation).0.firewall;
+    for (own, other, network) in [
+        ("protected4", "protected6", "10.240.7.7/32"),
+        ("protected6", "protected4", "fd00::7:7/128"),
+    ] {
+        assert!(firewall.sets[own].contains(&net(network)), "{network}");
+        assert!(!firewall.sets[other].contains(&net(network)), "{network}");
+    }
+}
+
+#[test]
 fn a_family_without_a_port_is_dropped_in_strict_mode_and_the_other_goes_on() {
     let mut cluster = seed();
     cluster.settings.tunnel.v6.enabled = true;

@@ -248,6 +248,17 @@ fn it_moves_from_routes_of_others_that_decide_and_bears_them_where_nothing_else_
 }
 
 #[test]
+fn of_two_tables_with_routes_of_others_the_first_is_kept() {
+    let both = World::default()
+        .rule(Rule::for_mark(99, MARK, 77))
+        .routes_of_ours(77)
+        .routes_of_ours(78)
+        .route(77, "0.0.0.0/0", ForeignWay::Elsewhere)
+        .route(78, "0.0.0.0/0", ForeignWay::Elsewhere);
+    assert_eq!(both.choose(&[(77, 78)]).unwrap().table, 77);
+}
+
+#[test]
 fn tables_that_are_all_taken_are_reported_with_their_users() {
     let world = (77..=80).fold(World::default(), |world, table| {
         world.rule(rule_of_another(500 + table, table))

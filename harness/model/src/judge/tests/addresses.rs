@@ -14,10 +14,18 @@ const PAIR: &str = "web > db udp";
 /// A run in which ada's peer bob has this endpoint, and that address is on an interface of bob's; no
 /// message of ada's device left it.
 fn lost(endpoint: &str, interface: &str) -> World {
+    lost_by(endpoint, interface, false)
+}
+
+/// The same; with `swapped`, bob's peer ada has the endpoint, and ada the address.
+fn lost_by(endpoint: &str, interface: &str, swapped: bool) -> World {
     let mut world = mixed();
     let endpoint: SocketAddr = endpoint.parse().unwrap();
     let mut nodes = world.evidence.nodes.values_mut();
-    let (ada, bob) = (nodes.next().unwrap(), nodes.next().unwrap());
+    let (mut ada, mut bob) = (nodes.next().unwrap(), nodes.next().unwrap());
+    if swapped {
+        std::mem::swap(&mut ada, &mut bob);
+    }
     ada.dataplane.wireguard = vec![WireGuard {
         interface: parsed("wireguard.cali"),
         public_key: None,
@@ -65,6 +73,15 @@ fn a_loss_to_an_unknown_address_is_inconclusive() {
     sighting.direction = Direction::In;
     world.evidence.sightings.push(sighting);
     assert_eq!(world.verdict(PAIR).outcome, Broken);
+}
+
+#[test]
+fn an_unknown_address_of_the_sender_counts_too() {
+    let verdict = lost_by("10.240.200.200:51820", "eth0", true).verdict(PAIR);
+    assert_eq!(verdict.outcome, Inconclusive, "{}", verdict.fact);
+    let why = "; bob sends to 10.240.200.200, which is on eth0 of ada and which the fabric does not know: it \
+               delivers to 10.240.0.4 alone";
+    assert!(verdict.fact.ends_with(why), "{}", verdict.fact);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::run_promises::wrong;
 use super::world::*;
 use crate::dataplane::LinkKind;
-use crate::evidence::{ConductEvidence, End, LogWarning, Process};
+use crate::evidence::{ConductEvidence, End, LogWarning, Process, StateEvidence};
 use crate::name::NodeName;
 use crate::plan::{Conduct, LogForm, Warning};
 use crate::verdict::Outcome;
@@ -218,4 +218,28 @@ fn a_warning_of_one_wireguard_need_not_come_with_another() {
         }
         assert_eq!(breaches(&world).len(), missing, "{kind:?} {runs_on_kernel}");
     }
+}
+
+#[test]
+fn kernel_wireguard_that_only_an_earlier_state_had_counts() {
+    let mut world = behaved();
+    world.plan.warnings = vec![Warning {
+        wireguard: Some(crate::plan::WireGuardKind::Userspace),
+        ..expected("put right", None, false)
+    }];
+    assert_eq!(breaches(&world).len(), 1);
+    let node = world.plan.nodes[0].name.clone();
+    let mut dataplane = world.evidence.nodes[&node].dataplane.clone();
+    for link in &mut dataplane.links {
+        if link.kind == LinkKind::Tun {
+            link.kind = LinkKind::Wireguard;
+        }
+    }
+    world.evidence.states = vec![StateEvidence {
+        node,
+        after: 0,
+        dataplane,
+        keys: Default::default(),
+    }];
+    assert_eq!(breaches(&world).len(), 0);
 }
