@@ -7,6 +7,10 @@
 //! - `store` keeps the store's own connections out of the mesh that they configure.
 //! - `strict-out` and `strict-in` are "encrypt or drop". They are the kernel's, and hold
 //! while there is no device and no agent.
+//!
+//! They are JSON, not types: what is written is compared with what is listed, whatever statements others have put
+//! into the table or a newer `nft` adds. The nftables crate (0.6) has types for most, and needs schemars and six
+//! crates more; that `nft` takes every object is what the agent's tests show.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
