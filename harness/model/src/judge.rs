@@ -95,19 +95,19 @@ mod fabric_effect;
 mod nat;
 
 /// Effects of the fabric on packets.
-mod wire;
+mod impairment_effects;
 
 /// Verdicts about a plan that was not tried.
 mod skipped;
 
 pub use fabric_effect::FabricEffect;
-pub use wire::fabric_effects;
+pub use impairment_effects::fabric_effects;
 
 /// The step that ran at a moment, and the states of the cluster whose promises count then.
 mod step_clock;
 
 /// Leak windows: frames of flows that should not have been readable, and what excuses them.
-mod leak_window;
+mod flow_leak;
 
 /// Outages: how long flows were interrupted, in microseconds.
 mod outage;

@@ -28,7 +28,7 @@ mod section;
 mod step_windows;
 
 /// Effects of the fabric in the report.
-mod wire;
+mod fabric_effects;
 
 /// MTUs in the report.
 mod mtu;

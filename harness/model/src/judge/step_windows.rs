@@ -1,7 +1,7 @@
 //! Verdicts about the flows in each step: frames that should not have been readable, and packets that never
 //! came.
 
-use super::leak_window::Leak;
+use super::flow_leak::Leak;
 use super::outage::Outage;
 use super::step_clock::StepClock;
 use crate::evidence::Evidence;

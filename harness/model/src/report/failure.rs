@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
-use super::{Frame, Judgement, Pair, Report, why, wire};
+use super::{Frame, Judgement, Pair, Report, fabric_effects, why};
 use crate::verdict::Outcome;
 
 /// More would hide what they have in common.
@@ -70,7 +70,7 @@ fn of_run(report: &Report<'_>) -> String {
 pub(super) fn failure(report: &Report<'_>, directory: &str) -> String {
     let failed = failed(report);
     let mut text = of_run(report);
-    text += &wire::failure(report);
+    text += &fabric_effects::failure(report);
     if failed.is_empty() && !text.is_empty() {
         text += &format!("run directory {directory}\n");
     }

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use super::row::{Kind, Row, sections};
 use super::run_promise::Subject;
 use super::total::Total;
-use super::{Report, conduct, mtu, section, step_windows, wire};
+use super::{Report, conduct, fabric_effects, mtu, section, step_windows};
 use crate::count::counted;
 use crate::evidence::Timing;
 use crate::plan::Protocol;
@@ -61,7 +61,7 @@ fn write_promises(
         write_section(text, &kind, &rows, colour, most)?;
     }
     step_windows::write(text, report, measured)?;
-    wire::write(text, report, measured)?;
+    fabric_effects::write(text, report, measured)?;
     mtu::write(text, &report.sizes, measured)?;
     let spoofs = report.spoofs.iter();
     let spoofs = spoofs.map(|one| (one.about.clone(), &one.judged));
