@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,6 +22,10 @@ use crate::cluster::topology::Topology;
 /// The ports that transfers go to begin here.
 const PORT: u16 = 6000;
 
+/// How much longer than a probe a transfer may take, so that TCP sends again what was lost on a machine under load:
+/// the first time after a second (RFC 6298, section 2).
+const RETRANSMISSION: Duration = Duration::from_secs(2);
+
 /// Does every transfer of the plan and returns its outcome.
 pub(crate) fn transfer(
     plan: &Plan,
@@ -31,7 +36,7 @@ pub(crate) fn transfer(
         .zip(&plan.limits.bulks)
         .map(|(port, bulk)| Transfer::open(bulk, port, plan, topology, magic))
         .collect::<Result<Vec<_>, _>>()?;
-    let deadline = Deadline::after(plan.deadlines.probe());
+    let deadline = Deadline::after(plan.deadlines.probe().and(RETRANSMISSION));
     while !deadline.passed() && all.iter().any(|transfer| !transfer.done()) {
         wait(&all, deadline.poll_timeout())?;
         for transfer in all.iter_mut().filter(|transfer| !transfer.done()) {
