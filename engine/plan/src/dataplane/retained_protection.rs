@@ -2,10 +2,10 @@
 //! cannot be read.
 //!
 //! A Node that is deleted takes its addresses out of the store, and its host may run on: resources that still
-//! name it are a sign that it may. So may the host of a Node that is there and has no address (any more): one
-//! that Kubernetes has made anew, and calico-node has not written to yet. In strict mode its addresses stay
-//! protected until it has others or nothing names it. An agent that starts meanwhile takes them from the
-//! kernel's sets, which outlive it.
+//! name the Node are a sign that it does. The host of a Node without an address may run too: Kubernetes has created
+//! the Node again, and calico-node has not written its address yet. In strict mode the former addresses stay
+//! protected until the Node has others or no resource names it. An agent that starts meanwhile reads them from the
+//! kernel's nftables sets, which stay when an agent ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -217,8 +217,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether a Node may have an address that the store does not have (any more): it is not there and
-    /// something names it, or it is there and has none of that family and purpose. The node itself knows its
+    /// Whether a Node may have an address that the store lacks: the Node is deleted and a resource names it, or the
+    /// Node has no address of that family and purpose. The node itself knows its
     /// own. Where no Node has a tunnel's address, none is missing.
     fn misses(&self, name: &str, family: Family, purpose: Purpose) -> bool {
         match self.cluster.nodes.get(name) {

@@ -1,7 +1,7 @@
 //! Peers that send from another endpoint than the store has (roaming): behind a NAT, for one. WireGuard answers
 //! to the endpoint of a peer's last valid packet (Donenfeld, "WireGuard", section 2.1), and an engine that sets
-//! the store's endpoint again sends what follows to where nobody is. Felix does, at each resync
-//! (`felix/wireguard/wireguard.go`).
+//! the store's endpoint again sends the next packets to an endpoint where the peer does not listen. Felix does so
+//! at each resync (`felix/wireguard/wireguard.go`).
 //!
 //! That goes for peers that are kept alive: one without a keepalive may have changed its port since its last
 //! packet, and is reached again at the store's endpoint.

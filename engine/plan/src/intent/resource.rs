@@ -34,7 +34,7 @@ mod workload;
 /// Names of fields, and the right one for a misspelt one.
 mod names;
 
-/// Values that are kept from a resource's last good state where a field cannot be read any more.
+/// Values kept from a resource's last good state while a field cannot be read.
 mod keep;
 
 use fields::Fields;

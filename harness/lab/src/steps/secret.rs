@@ -189,6 +189,9 @@ impl Secrets {
     fn search(&mut self, place: &Place<'_>, reader: &mut dyn Read) {
         *self.found.searched.entry(place.kind).or_default() += 1;
         let Some(search) = self.built() else {
+            if !self.keys.is_empty() {
+                self.unsearched("everything", "the search needs more memory than there is");
+            }
             return;
         };
         let mut found = BTreeSet::new();
@@ -239,7 +242,7 @@ impl Secrets {
         }
     }
 
-    /// The search for all keys; none while there is no key.
+    /// The search for all keys; none while there is no key, or if it cannot be built.
     fn built(&mut self) -> Option<&Search> {
         if self.search.is_none() && !self.keys.is_empty() {
             let mut all = Vec::new();
@@ -268,6 +271,7 @@ impl Secrets {
         const DOING: &str = "keep a private key out of the evidence";
         let mut value =
             serde_json::from_str(text).map_err(|error| LabError::machine(DOING, error))?;
+        // A copy was found, so there is a search.
         if let Some(search) = self.built() {
             search.redact(&mut value);
         }

@@ -69,6 +69,22 @@ struct Begun {
     processor: Option<Duration>,
 }
 
+/// What a run has had too much of, if anything: the machine has had a processor for `worked` since it began, of at
+/// most `at_once` processors, and it has lasted for `lasted`.
+fn overrun(worked: Duration, lasted: Duration, longest: Duration, at_once: u32) -> Option<String> {
+    let (most_work, most) = (longest * at_once, longest * WAITS);
+    if worked > most_work {
+        let limit = most_work.as_secs();
+        Some(format!(
+            "the machine has worked longer than {limit} s on a run"
+        ))
+    } else if lasted > most {
+        Some(format!("a run lasted longer than {} s", most.as_secs()))
+    } else {
+        None
+    }
+}
+
 impl<'j> Host<'j> {
     pub(super) fn start(
         machine: &Machine,
@@ -141,7 +157,6 @@ impl<'j> Host<'j> {
     /// What a run has had too much of, if one has.
     fn late(&self) -> Option<String> {
         let longest = self.patience.allows(LONGEST_RUN).time();
-        let most_work = longest * self.at_once;
         let now = self.qemu.processor_time();
         let mut running = self.blame.running().iter();
         running.find_map(|job| {
@@ -149,18 +164,8 @@ impl<'j> Host<'j> {
             let worked = now
                 .zip(*processor)
                 .map(|(now, then)| now.saturating_sub(then));
-            let (worked, lasted) = (worked.unwrap_or(at.elapsed()), at.elapsed());
-            if worked > most_work {
-                let limit = most_work.as_secs();
-                Some(format!(
-                    "the machine has worked longer than {limit} s on a run"
-                ))
-            } else if lasted > longest * WAITS {
-                let limit = (longest * WAITS).as_secs();
-                Some(format!("a run lasted longer than {limit} s"))
-            } else {
-                None
-            }
+            let lasted = at.elapsed();
+            overrun(worked.unwrap_or(lasted), lasted, longest, self.at_once)
         })
     }
 
@@ -394,5 +399,20 @@ mod tests {
         };
         let error = { patient }.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_run_may_last_longer_where_other_programs_have_the_processors() {
+        let seconds = Duration::from_secs;
+        let of = |worked, lasted, at_once| {
+            overrun(seconds(worked), seconds(lasted), seconds(600), at_once)
+        };
+        assert_eq!(of(600, 2_400, 1), None);
+        let worked = of(601, 601, 1).unwrap();
+        assert_eq!(worked, "the machine has worked longer than 600 s on a run");
+        // Four processors do four times as much.
+        assert_eq!(of(2_400, 601, 4), None);
+        assert!(of(2_401, 601, 4).is_some());
+        assert_eq!(of(1, 2_401, 4).unwrap(), "a run lasted longer than 2400 s");
     }
 }

@@ -44,7 +44,13 @@ pub(super) fn decide(node: &NodeName, plan: &Plan, evidence: &Evidence) -> Findi
             "{node}: the private key of {unknown} could not be read from its device, so nobody searched for it"
         ));
     }
+    let published = evidence.nodes.get(node);
+    let published =
+        published.and_then(|node| node.published_key.as_ref().or(node.published_key6.as_ref()));
     match keys.len() {
+        0 if published.is_some() => Finding::open(format!(
+            "{node}: its engine published a key, and no private key could be read from a device to search for"
+        )),
         0 => Finding::held(format!("{node}: no device of it had a private key")),
         1 => Finding::held(format!("{node}: its private key is in its device alone")),
         keys => Finding::held(format!(

@@ -114,6 +114,16 @@ fn seen_with(
     node: &str,
     here: &LocalRoutes,
 ) -> (Dataplane, PerFamily<Vec<Conflict>>) {
+    seen_after(cluster, node, here, &BTreeSet::new())
+}
+
+/// The same where nodes have gone that had these networks.
+fn seen_after(
+    cluster: &Cluster,
+    node: &str,
+    here: &LocalRoutes,
+    departed: &BTreeSet<IpNet>,
+) -> (Dataplane, PerFamily<Vec<Conflict>>) {
     desired(
         cluster,
         &Situation {
@@ -127,7 +137,7 @@ fn seen_with(
             supported: PerFamily { v4: true, v6: true },
             here,
             pods: &cluster.settings.pod_interfaces,
-            departed: &BTreeSet::new(),
+            departed,
         },
     )
 }
@@ -328,20 +338,7 @@ fn strict_protects_the_addresses_of_a_node_that_has_gone_in_its_family() {
     cluster.settings.strict = Some(Strict::default());
     let here = plugged(&cluster, "c");
     let departed = BTreeSet::from([net("10.240.7.7/32"), net("fd00::7:7/128")]);
-    let situation = Situation {
-        node: "c",
-        uplink_mtu: PerFamily { v4: 1500, v6: 1500 },
-        tables: PerFamily {
-            v4: Some(1),
-            v6: Some(1),
-        },
-        store: &[],
-        supported: PerFamily { v4: true, v6: true },
-        here: &here,
-        pods: &cluster.settings.pod_interfaces,
-        departed: &departed,
-    };
-    let firewall = desired(&cluster, &situation).0.firewall;
+    let firewall = seen_after(&cluster, "c", &here, &departed).0.firewall;
     for (own, other, network) in [
         ("protected4", "protected6", "10.240.7.7/32"),
         ("protected6", "protected4", "fd00::7:7/128"),

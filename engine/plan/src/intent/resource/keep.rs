@@ -1,4 +1,4 @@
-//! Values that are kept from a resource's last good state where a field cannot be read any more.
+//! Values kept from a resource's last good state while a field cannot be read.
 //!
 //! A mistake in a resource must not take an address out of what is protected: the claim that was made
 //! last stays until the field can be read again, or the resource is deleted.

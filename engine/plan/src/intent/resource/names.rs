@@ -284,7 +284,7 @@ pub(super) fn check(fields: &mut Fields<'_>, kind: &str) {
     }
 }
 
-/// Fields of a FelixConfiguration in the wrong part of its metadata, where nobody reads them.
+/// Reports settings of a FelixConfiguration that stand in labels, or elsewhere in the metadata but in annotations.
 fn check_metadata(fields: &mut Fields<'_>) {
     let labels = names_of(fields.at("metadata.labels"));
     let settings = labels.filter(|name| SETTINGS.iter().any(|prefix| name.starts_with(prefix)));

@@ -17,8 +17,8 @@ const SWITCHES: &[&str] = &[
     "wireguardHostEncryptionEnabled",
 ];
 
-/// The first; all others are reported as duplicates of it. Where any of them asks for strict mode, nobody knows
-/// that it was not meant: then each setting counts that lets the least pass in clear.
+/// The first of several FelixConfigurations of one name; the others are reported as duplicates. If any asks for
+/// strict mode, each setting has the value that lets the least pass in plaintext.
 pub fn strictest(several: &[Configuration]) -> Configuration {
     let mut counts = several.first().cloned().unwrap_or_default();
     let texts = |name: &'static str| {

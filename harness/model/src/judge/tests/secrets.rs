@@ -113,6 +113,26 @@ fn without_a_whole_search_nothing_is_proved() {
 }
 
 #[test]
+fn a_published_key_without_any_private_key_in_the_search_proves_nothing() {
+    for family in [4, 6] {
+        let mut world = with(|secrets| secrets.keys.clear());
+        let node = world
+            .evidence
+            .nodes
+            .get_mut(&"ada".parse().unwrap())
+            .unwrap();
+        let key = node.published_key.take();
+        match family {
+            4 => node.published_key = key,
+            _ => node.published_key6 = key,
+        }
+        assert_eq!(verdict(&world, "ada").0, Inconclusive, "{family}");
+        // It publishes none, and has no device.
+        assert_eq!(verdict(&world, "cal").0, Held);
+    }
+}
+
+#[test]
 fn each_public_key_of_a_device_needs_its_private_key_in_the_search() {
     let device = |name: &str, key: &str| WireGuard {
         interface: name.parse().unwrap(),

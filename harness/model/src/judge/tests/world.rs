@@ -74,6 +74,12 @@ impl World {
                 .collect(),
             conduct: Default::default(),
             secrets: Some(SecretEvidence {
+                keys: plan
+                    .nodes
+                    .iter()
+                    .filter(|node| node.wireguard)
+                    .map(|node| (node.name.clone(), [format!("{}=", node.name)].into()))
+                    .collect(),
                 searched: [(SecretPlace::Capture, 1), (SecretPlace::Evidence, 1)].into(),
                 ..SecretEvidence::default()
             }),
