@@ -156,14 +156,14 @@ fn observe(
     let start = runner.start()?;
     let mut states = state::look(plan, runner.topology, store, 0)?;
     history.note(store.published_keys()?);
-    secrets.note(runner.topology, runner.engines)?;
+    secrets.note(runner.topology, runner.engines, store)?;
     runner.begin_flows(magic)?;
     let mut steps = Vec::with_capacity(plan.steps.len());
     for (number, step) in plan.steps.iter().enumerate() {
         steps.push(runner.step(number, step)?);
         states.extend(state::look(plan, runner.topology, store, number + 1)?);
         history.note(store.published_keys()?);
-        secrets.note(runner.topology, runner.engines)?;
+        secrets.note(runner.topology, runner.engines, store)?;
     }
     let mut flows = witness.end_flows(&plan.at_last());
     clock.lap("convergence");
@@ -205,7 +205,7 @@ fn observe(
     }
     let drops = drop_watch::evidence(&dropped, topology)?;
     let wire = tallies(&topology.fabric)?;
-    secrets.note(topology, engines)?;
+    secrets.note(topology, engines, store)?;
     secrets.search_servers(topology, plan.deadlines.patience)?;
     let conduct = conduct::end(plan, topology, engines, directory)?;
     secrets.search_files(topology, engines, store, directory)?;

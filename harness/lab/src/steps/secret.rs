@@ -8,6 +8,9 @@ mod pattern;
 /// The keys that a node's devices have now, and who can ask for them.
 mod device;
 
+/// Texts that can be a key that a device does not show.
+mod candidate;
+
 /// Files.
 mod file;
 
@@ -19,7 +22,7 @@ mod http;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use aho_corasick::AhoCorasick;
@@ -33,6 +36,7 @@ use crate::base::error::LabError;
 use crate::cluster::store::Store;
 use crate::cluster::topology::Topology;
 use crate::steps::engine::Engines;
+use candidate::{Candidate, Candidates, Found};
 use pattern::{Key, patterns};
 
 /// Stands in the evidence for a copy of a key.
@@ -47,6 +51,12 @@ pub(crate) struct Secrets {
     keys: BTreeMap<Key, BTreeSet<Owner>>,
     /// Searches for all of `keys`; none if a key has been added since.
     search: Option<Search>,
+    /// The nodes with a device that did not show its private key.
+    silent: BTreeSet<NodeName>,
+    /// What such nodes have published so far: by the public key, in base64.
+    published: BTreeMap<String, NodeName>,
+    /// Texts that can be such a node's private key, and where they are.
+    candidates: BTreeMap<Candidate, BTreeSet<Found>>,
     found: SecretEvidence,
 }
 
@@ -92,9 +102,13 @@ impl Secrets {
         &mut self,
         topology: &Topology,
         engines: &Engines<'_>,
+        store: &Store,
     ) -> Result<(), LabError> {
         for space in &topology.nodes {
-            let device::Seen { keys, open } = device::look(space)?;
+            let device::Seen { keys, open, silent } = device::look(space)?;
+            if silent {
+                self.silent.insert(space.name.clone());
+            }
             for (key, preshared) in keys {
                 self.add(key, &space.name, preshared);
             }
@@ -103,6 +117,12 @@ impl Secrets {
                     self.found.open_sockets.push(socket);
                 }
             }
+        }
+        if !self.silent.is_empty() {
+            let keys = store.published_keys()?.into_iter();
+            let keys = keys.chain(store.published_keys6()?);
+            let silent = keys.filter(|(node, _)| self.silent.contains(node));
+            self.published.extend(silent.map(|(node, key)| (key, node)));
         }
         self.search_processes(engines);
         // A later step may restart a node, whose files are gone then.
@@ -155,6 +175,7 @@ impl Secrets {
         };
         let before = self.found.copies.len();
         self.search(&place, &mut text.as_bytes());
+        self.recognise();
         let evidence = match self.found.copies.len() > before {
             true => self.redact(&text)?,
             false => evidence,
@@ -188,28 +209,31 @@ impl Secrets {
     /// Notes the copies in what `reader` has, and in the place's name.
     fn search(&mut self, place: &Place<'_>, reader: &mut dyn Read) {
         *self.found.searched.entry(place.kind).or_default() += 1;
+        let silent = !self.silent.is_empty();
+        if self.keys.is_empty() && !silent {
+            return;
+        }
+        let limited = place.name.as_bytes().chain(reader.take(MAX_READ));
+        let mut limited = Candidates::new(limited, silent);
+        let (found, mut failed) = match self.built() {
+            Some(search) => search.copies(&mut limited),
+            None => (BTreeSet::new(), None),
+        };
+        // The rest of what a search that failed has left, or all.
+        if let Err(error) = io::copy(&mut limited, &mut io::sink()) {
+            failed = Some(error.to_string());
+        }
+        let (candidates, limited) = limited.end();
+        if limited.into_inner().1.limit() == 0 {
+            failed = Some(format!("it is larger than {} MiB", MAX_READ >> 20));
+        }
+        self.note_candidates(place, candidates);
         let Some(search) = self.built() else {
             if !self.keys.is_empty() {
                 self.unsearched("everything", "the search needs more memory than there is");
             }
             return;
         };
-        let mut found = BTreeSet::new();
-        let mut limited = place.name.as_bytes().chain(reader.take(MAX_READ));
-        let mut failed = None;
-        for copy in search.automaton.stream_find_iter(&mut limited) {
-            match copy {
-                Ok(copy) => drop(found.insert(copy.pattern().as_usize())),
-                // It would be returned for ever.
-                Err(error) => {
-                    failed = Some(error.to_string());
-                    break;
-                }
-            }
-        }
-        if limited.into_inner().1.limit() == 0 {
-            failed = Some(format!("it is larger than {} MiB", MAX_READ >> 20));
-        }
         let name = search.redacted(place.name);
         let copies: Vec<_> = found
             .into_iter()
@@ -280,6 +304,19 @@ impl Secrets {
 }
 
 impl Search {
+    /// The numbers of the patterns in what `reader` has, and why it was not read to its end.
+    fn copies(&self, reader: &mut dyn Read) -> (BTreeSet<usize>, Option<String>) {
+        let mut found = BTreeSet::new();
+        for copy in self.automaton.stream_find_iter(reader) {
+            match copy {
+                Ok(copy) => drop(found.insert(copy.pattern().as_usize())),
+                // It would be returned for ever.
+                Err(error) => return (found, Some(error.to_string())),
+            }
+        }
+        (found, None)
+    }
+
     /// Replaces each key in the texts of a document.
     fn redact(&self, value: &mut Value) {
         match value {

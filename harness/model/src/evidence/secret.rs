@@ -15,6 +15,10 @@ pub struct SecretEvidence {
     /// The public keys, in base64, of the private keys that each node's devices have had when they were read: at
     /// the start, after each step and at the end. A node whose devices had none is missing.
     pub keys: BTreeMap<NodeName, BTreeSet<String>>,
+    /// The public keys, in base64, that nodes published while a device of theirs did not show its private key:
+    /// texts were searched for a key that belongs to one of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub silent: BTreeMap<NodeName, BTreeSet<String>>,
     /// The number of places of each kind that were searched.
     pub searched: BTreeMap<SecretPlace, u32>,
     /// The copies that were found, each place and encoding once.

@@ -38,8 +38,10 @@ pub(super) fn decide(node: &NodeName, plan: &Plan, evidence: &Evidence) -> Findi
     }
     let none = BTreeSet::new();
     let keys = secrets.keys.get(node).unwrap_or(&none);
+    let silent = secrets.silent.get(node).unwrap_or(&none);
     let seen = public_keys(node, evidence);
-    if let Some(unknown) = seen.iter().find(|key| !keys.contains(**key)) {
+    let is_known = |key: &String| keys.contains(key) || silent.contains(key);
+    if let Some(unknown) = seen.iter().find(|key| !is_known(key)) {
         return Finding::open(format!(
             "{node}: the private key of {unknown} could not be read from its device, so nobody searched for it"
         ));
@@ -48,6 +50,9 @@ pub(super) fn decide(node: &NodeName, plan: &Plan, evidence: &Evidence) -> Findi
     let published =
         published.and_then(|node| node.published_key.as_ref().or(node.published_key6.as_ref()));
     match keys.len() {
+        0 if published.is_some_and(|key| silent.contains(key)) => Finding::held(format!(
+            "{node}: its device does not show its private key, and no text has it in base64 or hexadecimal"
+        )),
         0 if published.is_some() => Finding::open(format!(
             "{node}: its engine published a key, and no private key could be read from a device to search for"
         )),

@@ -17,6 +17,8 @@ pub(super) struct Seen {
     /// Private keys, and preshared keys, for which it says `true`.
     pub(super) keys: Vec<(Key, bool)>,
     pub(super) open: Vec<OpenSocket>,
+    /// Whether a device does not show whether it has a private key.
+    pub(super) silent: bool,
 }
 
 /// Asks every device of a node.
@@ -24,7 +26,9 @@ pub(super) fn look(space: &NodeSpace) -> Result<Seen, LabError> {
     let node = &space.name;
     space.namespace.enter_with_mounts(|| {
         let mut keys = Vec::new();
+        let mut silent = false;
         for device in devices() {
+            silent |= device.private_key.is_none();
             keys.extend(device.private_key.map(|key| (key.0, false)));
             let peers = device.peers.into_iter();
             let preshared = peers.filter_map(|peer| peer.config.preshared_key);
@@ -39,6 +43,7 @@ pub(super) fn look(space: &NodeSpace) -> Result<Seen, LabError> {
         Ok(Seen {
             keys,
             open: open.collect(),
+            silent,
         })
     })
 }

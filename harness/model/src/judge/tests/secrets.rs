@@ -176,3 +176,28 @@ fn each_public_key_of_a_device_needs_its_private_key_in_the_search() {
     read(&mut world, &["four", "six", "earlier"]);
     assert_eq!(verdict(&world, "ada").0, Held);
 }
+
+#[test]
+fn a_published_key_whose_device_does_not_show_it_holds_once_texts_were_searched_for_it() {
+    let published = |searched: bool| {
+        let mut world = with(|secrets| {
+            secrets.keys.clear();
+            if searched {
+                let keys = ["the-key".to_owned()].into();
+                secrets.silent.insert("bob".parse().unwrap(), keys);
+            }
+        });
+        let bob = world
+            .evidence
+            .nodes
+            .get_mut(&"bob".parse().unwrap())
+            .unwrap();
+        bob.published_key = Some("the-key".into());
+        bob.published_key6 = None;
+        bob.dataplane.wireguard.clear();
+        verdict(&world, "bob")
+    };
+    assert_eq!(published(false).0, Inconclusive);
+    let fact = "bob: its device does not show its private key, and no text has it in base64 or hexadecimal";
+    assert_eq!(published(true), (Held, fact.into()));
+}
