@@ -46,14 +46,16 @@ pub(super) fn decide(node: &NodeName, plan: &Plan, evidence: &Evidence) -> Findi
             "{node}: the private key of {unknown} could not be read from its device, so nobody searched for it"
         ));
     }
-    let published = evidence.nodes.get(node);
-    let published =
-        published.and_then(|node| node.published_key.as_ref().or(node.published_key6.as_ref()));
+    let published = evidence.nodes.get(node).into_iter();
+    let mut published = published
+        .flat_map(|node| node.published_key.iter().chain(&node.published_key6))
+        .peekable();
+    let is_published = published.peek().is_some();
     match keys.len() {
-        0 if published.is_some_and(|key| silent.contains(key)) => Finding::held(format!(
+        0 if is_published && published.all(|key| silent.contains(key)) => Finding::held(format!(
             "{node}: its device does not show its private key, and no text has it in base64 or hexadecimal"
         )),
-        0 if published.is_some() => Finding::open(format!(
+        0 if is_published => Finding::open(format!(
             "{node}: its engine published a key, and no private key could be read from a device to search for"
         )),
         0 => Finding::held(format!("{node}: no device of it had a private key")),

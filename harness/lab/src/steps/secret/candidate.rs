@@ -40,10 +40,13 @@ impl Secrets {
         candidates: Option<BTreeSet<Candidate>>,
     ) {
         let Some(candidates) = candidates else {
-            return self.unsearched(
-                place.name,
-                &format!("it has more than {MAX_CANDIDATES} texts that can be a key"),
-            );
+            // The name may have a key too.
+            let name = match self.built() {
+                Some(search) => search.redacted(place.name),
+                None => place.kind.as_str().to_owned(),
+            };
+            let cause = format!("it has more than {MAX_CANDIDATES} texts that can be a key");
+            return self.unsearched(&name, &cause);
         };
         for candidate in candidates {
             let found = Found {

@@ -179,7 +179,7 @@ fn each_public_key_of_a_device_needs_its_private_key_in_the_search() {
 
 #[test]
 fn a_published_key_whose_device_does_not_show_it_holds_once_texts_were_searched_for_it() {
-    let published = |searched: bool| {
+    let published = |searched: bool, key6: Option<&str>| {
         let mut world = with(|secrets| {
             secrets.keys.clear();
             if searched {
@@ -193,11 +193,13 @@ fn a_published_key_whose_device_does_not_show_it_holds_once_texts_were_searched_
             .get_mut(&"bob".parse().unwrap())
             .unwrap();
         bob.published_key = Some("the-key".into());
-        bob.published_key6 = None;
+        bob.published_key6 = key6.map(str::to_owned);
         bob.dataplane.wireguard.clear();
         verdict(&world, "bob")
     };
-    assert_eq!(published(false).0, Inconclusive);
+    assert_eq!(published(false, None).0, Inconclusive);
+    // Of the key of the other family nobody knows anything.
+    assert_eq!(published(true, Some("another-key")).0, Inconclusive);
     let fact = "bob: its device does not show its private key, and no text has it in base64 or hexadecimal";
-    assert_eq!(published(true), (Held, fact.into()));
+    assert_eq!(published(true, None), (Held, fact.into()));
 }
